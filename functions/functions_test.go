@@ -1,0 +1,188 @@
+package functions_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/functions"
+)
+
+const httpOut = `{"type":"http","direction":"out","name":"res"}`
+
+func TestParseRefuses(t *testing.T) {
+	tests := []struct {
+		name, json, want string
+	}{
+		{"not JSON", `{`, "unexpected EOF"},
+		{"two values", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t"}]}{}`, "more than one JSON value"},
+		{"misspelt field", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t","shedule":"0 * * * * *"}]}`, `unknown field "shedule"`},
+		{"no trigger", `{"bindings":[]}`, "0 input bindings"},
+		{"two triggers", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"a"},{"type":"timerTrigger","direction":"in","name":"b"}]}`, "2 input bindings"},
+		{"trigger without a name", `{"bindings":[{"type":"timerTrigger","direction":"in"}]}`, "no name"},
+		{"direction of neither kind", `{"bindings":[{"type":"timerTrigger","direction":"inout","name":"t"}]}`, "neither in nor out"},
+		{"unknown trigger", `{"bindings":[{"type":"blobTrigger","direction":"in","name":"b"}]}`, `"blobTrigger"`},
+		{"HTTP without an output", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"}]}`, "0 output bindings"},
+		{"HTTP with two outputs", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"},` + httpOut + `,` + httpOut + `]}`, "2 output bindings"},
+		{"HTTP with another output", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"},{"type":"queue","direction":"out","name":"q"}]}`, `"queue"`},
+		{"timer with an output", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t"},` + httpOut + `]}`, "1 output bindings"},
+		{"many messages at once", `{"bindings":[{"type":"serviceBusTrigger","direction":"in","name":"m","cardinality":"many"}]}`, `cardinality "many"`},
+		{"cardinality left to the default", `{"bindings":[{"type":"serviceBusTrigger","direction":"in","name":"m"}]}`, `cardinality ""`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := functions.Parse(fstest.MapFS{"f/function.json": {Data: []byte(tt.json)}})
+			if err == nil {
+				t.Fatalf("accepted as %+v", got)
+			}
+			for _, want := range []string{"f/function.json", tt.want} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAll is the list of what the app declares, for people to read.
+func TestAll(t *testing.T) {
+	http := func(name, method, route string) functions.Function {
+		return functions.Function{
+			Name: name, Kind: functions.HTTP, BindingName: "req",
+			Methods: []string{method}, Route: route, AuthLevel: "anonymous",
+		}
+	}
+	want := []functions.Function{
+		http("activity", "GET", "activity"),
+		http("compliance", "GET", "compliance"),
+		http("disable", "POST", "disable"),
+		http("enable", "POST", "enable"),
+		http("health", "GET", "health"),
+		http("request", "POST", "request"),
+		http("requests", "GET", "requests/{id?}"),
+		http("requests-extend", "POST", "requests/{id}/extend"),
+		http("requests-revoke", "POST", "requests/{id}/revoke"),
+		{Name: "revoke", Kind: functions.ServiceBus, BindingName: "message", Queue: "portcullis-revoke", Connection: "ServiceBus"},
+		{Name: "sweep", Kind: functions.Timer, BindingName: "timer", Schedule: "0 */5 * * * *"},
+		http("sweep-now", "POST", "sweep"),
+	}
+	if diff := cmp.Diff(want, all(t)); diff != "" {
+		t.Errorf("declarations (-want +got):\n%s", diff)
+	}
+}
+
+// TestNames holds the host's rule for names (ours is lower-case besides), and
+// keeps a function's folder apart from the files that lie next to it in the
+// package.
+func TestNames(t *testing.T) {
+	legal := regexp.MustCompile(`^[a-z][a-z0-9_\-]{0,127}$`)
+	for _, f := range all(t) {
+		if !legal.MatchString(f.Name) {
+			t.Errorf("%q is not a legal name", f.Name)
+		}
+		if f.Name == "host" || f.Name == "handlers" {
+			t.Errorf("%q is the host's or the binary's name", f.Name)
+		}
+	}
+}
+
+// TestHTTP holds what every HTTP declaration must keep: a route of its own that
+// leads to the app and not around it.
+func TestHTTP(t *testing.T) {
+	taken := map[string]string{}
+	for _, f := range all(t) {
+		if f.Kind != functions.HTTP {
+			continue
+		}
+		if f.AuthLevel != "anonymous" {
+			t.Errorf("%s: authLevel %q: callers are known by their token, not by a function key", f.Name, f.AuthLevel)
+		}
+		if f.Route == "" || strings.HasPrefix(f.Route, "/") {
+			t.Errorf("%s: route %q", f.Name, f.Route)
+		}
+		if strings.Contains(f.Route, "*") {
+			t.Errorf("%s: route %q catches all", f.Name, f.Route)
+		}
+		if len(f.Methods) == 0 {
+			t.Errorf("%s: no methods, so the host would pass every one", f.Name)
+		}
+		for _, route := range spellings(f.Route) {
+			for _, method := range f.Methods {
+				key := method + " " + route
+				if other, ok := taken[key]; ok {
+					t.Errorf("%s and %s both answer %s", other, f.Name, key)
+				}
+				taken[key] = f.Name
+				if strings.HasPrefix(route, "{") {
+					t.Errorf("%s: %s begins with a parameter, so it matches any first segment", f.Name, key)
+				}
+			}
+		}
+	}
+}
+
+// TestTriggersOutOfReach holds that no request from outside can be taken for a
+// trigger. The host posts a trigger to /<function name> and forwards a request
+// with its whole path, which begins with the route prefix: the two stay apart
+// only while there is a prefix and no trigger is called like it.
+func TestTriggersOutOfReach(t *testing.T) {
+	text, err := os.ReadFile("../host.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var host struct {
+		Extensions struct {
+			HTTP struct {
+				RoutePrefix string `json:"routePrefix"`
+			} `json:"http"`
+		} `json:"extensions"`
+	}
+	if err := json.Unmarshal(text, &host); err != nil {
+		t.Fatal(err)
+	}
+	prefix := host.Extensions.HTTP.RoutePrefix
+	if prefix == "" || strings.ContainsAny(prefix, "/{}") {
+		t.Fatalf("route prefix %q is not one plain segment", prefix)
+	}
+	for _, f := range all(t) {
+		if f.Kind == functions.HTTP {
+			path := "/" + strings.ToLower(prefix+"/"+f.Route)
+			for _, trigger := range all(t) {
+				if trigger.Kind != functions.HTTP && path == "/"+trigger.Name {
+					t.Errorf("%s: %s is the path of the trigger %s", f.Name, path, trigger.Name)
+				}
+			}
+		}
+		if strings.EqualFold(f.Name, prefix) {
+			t.Errorf("the function %s is called like the route prefix", f.Name)
+		}
+	}
+}
+
+// spellings returns the templates that a route stands for, without parameter
+// names: two when its last segment is optional.
+func spellings(route string) []string {
+	route = strings.ToLower(route)
+	named := regexp.MustCompile(`\{[^}?]*\}`)
+	if i := strings.LastIndex(route, "/{"); i >= 0 && strings.HasSuffix(route, "?}") {
+		return []string{named.ReplaceAllString(route[:i], "{}"), named.ReplaceAllString(route[:i], "{}") + "/{}"}
+	}
+	return []string{named.ReplaceAllString(route, "{}")}
+}
+
+func all(t *testing.T) []functions.Function {
+	t.Helper()
+	all, err := functions.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("no functions declared")
+	}
+	return all
+}
