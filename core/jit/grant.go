@@ -1,0 +1,321 @@
+package jit
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// OpeningTimeout is how long an opening may stay unconfirmed. After it the
+// grant counts for nothing and what was opened is closed: a request that died
+// half way must not open a port that nobody waits for any more. It is far above
+// the seconds that a write of an NSG takes.
+const OpeningTimeout = 5 * time.Minute
+
+// Status is where a window stands. The zero value is not open.
+type Status uint8
+
+// The statuses, in the order in which a window goes through them. On the wire
+// Revoking reads as Initiated, since the port may still be open: nobody is told
+// Revoked before the firewall has confirmed it.
+const (
+	Initiating Status = iota + 1 // stored, not yet confirmed open
+	Initiated                    // confirmed open
+	Revoking                     // to be closed, not yet confirmed
+	Revoked                      // confirmed closed
+)
+
+// String gives the wire contract's spelling.
+func (s Status) String() string {
+	switch s {
+	case Initiating:
+		return "Initiating"
+	case Initiated, Revoking:
+		return "Initiated"
+	case Revoked:
+		return "Revoked"
+	}
+	return ""
+}
+
+// Reason says why a window is where it is, in the wire contract's spelling.
+type Reason string
+
+// The reasons. OpeningFailed is ours: the contract has no word for a grant that
+// was never confirmed.
+const (
+	UserRequested         Reason = "UserRequested"
+	Expired               Reason = "Expired"
+	NewerRequestInitiated Reason = "NewerRequestInitiated"
+	OpeningFailed         Reason = "OpeningFailed"
+	PolicyRemoved         Reason = "PolicyRemoved"
+)
+
+// Window is one port of one machine open to some sources in [Grant.Start, End).
+type Window struct {
+	Number   uint16
+	Protocol Protocol
+	Sources  Sources
+	End      time.Time
+	Status   Status
+	Reason   Reason // why it ends or ended; "" while nothing but its end is known
+}
+
+// GrantVM is the windows of one machine.
+type GrantVM struct {
+	VM    ID
+	Ports []Window
+}
+
+// Grant is what a request yields. Its methods give changed copies; none
+// changes the receiver.
+type Grant struct {
+	ID            string // a UUID, 36 characters
+	Requestor     string
+	Justification string
+	Start         time.Time
+	OpenBy        time.Time // an opening not confirmed before it is undone
+	Generation    int       // raised by every change of an end; names the wake-up messages
+	VMs           []GrantVM
+}
+
+// Live reports whether the window of grant g says at now that its port is open.
+// The end is not part of the window: at its end a port is closed.
+func (g Grant) Live(w Window, now time.Time) bool {
+	switch w.Status {
+	case Initiating:
+		return now.Before(w.End) && now.Before(g.OpenBy)
+	case Initiated:
+		return now.Before(w.End)
+	}
+	return false
+}
+
+// AnyLive reports whether some window is live at now.
+func (g Grant) AnyLive(now time.Time) bool {
+	return g.any(func(w Window) bool { return g.Live(w, now) })
+}
+
+// Closed reports whether every window is confirmed closed.
+func (g Grant) Closed() bool { return !g.any(func(w Window) bool { return w.Status != Revoked }) }
+
+// Overdue reports whether some window should be closed at now and is not
+// confirmed to be.
+func (g Grant) Overdue(now time.Time) bool {
+	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
+}
+
+func (g Grant) any(f func(Window) bool) bool {
+	return slices.ContainsFunc(g.VMs, func(vm GrantVM) bool { return slices.ContainsFunc(vm.Ports, f) })
+}
+
+// End gives the latest end of its windows.
+func (g Grant) End() time.Time {
+	var end time.Time
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			if w.End.After(end) {
+				end = w.End
+			}
+		}
+	}
+	return end
+}
+
+// Ends gives the distinct ends of its windows, earliest first: the instants at
+// which something has to close.
+func (g Grant) Ends() []time.Time {
+	var ends []time.Time
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			ends = append(ends, w.End)
+		}
+	}
+	slices.SortFunc(ends, time.Time.Compare)
+	return slices.CompactFunc(ends, time.Time.Equal)
+}
+
+// Status sums up its windows: the least advanced status among them, so that a
+// grant reads as open while any of its ports may be.
+func (g Grant) Status() Status {
+	least := Revoked
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			least = min(least, w.Status)
+		}
+	}
+	return least
+}
+
+// Reason sums up its windows: the first one that is set.
+func (g Grant) Reason() Reason {
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			if w.Reason != "" {
+				return w.Reason
+			}
+		}
+	}
+	return ""
+}
+
+func (g Grant) each(f func(vm ID, w Window) Window) Grant {
+	vms := make([]GrantVM, len(g.VMs))
+	for i, vm := range g.VMs {
+		vms[i] = GrantVM{VM: vm.VM, Ports: make([]Window, len(vm.Ports))}
+		for j, w := range vm.Ports {
+			vms[i].Ports[j] = f(vm.VM, w)
+		}
+	}
+	g.VMs = vms
+	return g
+}
+
+// Opened marks the windows that are live at now as confirmed open.
+func (g Grant) Opened(now time.Time) Grant {
+	return g.each(func(_ ID, w Window) Window {
+		if w.Status == Initiating && g.Live(w, now) {
+			w.Status = Initiated
+		}
+		return w
+	})
+}
+
+// Revoke asks every window that is not closed yet to close, for the
+// given reason. It raises the generation, so that messages for the old ends do
+// nothing.
+func (g Grant) Revoke(now time.Time, why Reason) Grant {
+	g.Generation++
+	return g.each(func(_ ID, w Window) Window { return w.revoke(now, why) })
+}
+
+// RevokeVM is [Grant.Revoke] for the windows of one machine.
+func (g Grant) RevokeVM(vm ID, now time.Time, why Reason) Grant {
+	g.Generation++
+	return g.each(func(id ID, w Window) Window {
+		if id.Equal(vm) {
+			return w.revoke(now, why)
+		}
+		return w
+	})
+}
+
+func (w Window) revoke(now time.Time, why Reason) Window {
+	if w.Status == Revoked || w.Status == Revoking {
+		return w
+	}
+	w.Status, w.Reason = Revoking, why
+	if now = now.UTC().Truncate(time.Millisecond); now.Before(w.End) {
+		w.End = now
+	}
+	return w
+}
+
+// Settled marks every window that is not live at now as confirmed closed, with
+// the reason it has or the one its state tells.
+func (g Grant) Settled(now time.Time) Grant {
+	return g.each(func(_ ID, w Window) Window {
+		if w.Status == Revoked || g.Live(w, now) {
+			return w
+		}
+		if w.Reason == "" {
+			w.Reason = Expired
+			if w.Status == Initiating && now.Before(w.End) {
+				w.Reason = OpeningFailed
+			}
+		}
+		w.Status = Revoked
+		return w
+	})
+}
+
+// Superseded marks the windows that newer replaces as confirmed closed, and
+// reports whether there were any: those of the same requestor for the same
+// machine, port and sources that are live in both at now.
+func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
+	found := false
+	out := g.each(func(vm ID, w Window) Window {
+		if newer.supersedes(g, vm, w, now) {
+			found = true
+			w.Status, w.Reason = Revoked, NewerRequestInitiated
+		}
+		return w
+	})
+	if found {
+		out.Generation++
+		return out, true
+	}
+	return g, false
+}
+
+// supersedes reports whether a live window of g takes the place of window w of
+// the older grant: same requestor, machine, port and sources.
+func (g Grant) supersedes(older Grant, vm ID, w Window, now time.Time) bool {
+	if g.ID == older.ID || g.Requestor != older.Requestor || !older.Live(w, now) || !g.newerThan(older) {
+		return false
+	}
+	return slices.ContainsFunc(g.VMs, func(v GrantVM) bool {
+		return v.VM.Equal(vm) && slices.ContainsFunc(v.Ports, func(n Window) bool {
+			return n.Number == w.Number && n.Sources.Equal(w.Sources) && g.Live(n, now)
+		})
+	})
+}
+
+func (g Grant) newerThan(o Grant) bool {
+	if c := g.Start.Compare(o.Start); c != 0 {
+		return c > 0
+	}
+	return g.ID > o.ID
+}
+
+// Desired reports whether window w of g should stand open at now, among the
+// grants others: it is live, and no newer live window supersedes it.
+func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
+	return g.Live(w, now) && !slices.ContainsFunc(others, func(o Grant) bool { return o.supersedes(g, vm, w, now) })
+}
+
+// Extend moves the end of every live window to the given end, or to duration
+// from now; exactly one is set. The window's whole length, counted from the
+// grant's start, must stay within the port's maximum, and the policy must still
+// allow port and sources. All or nothing: an [*Error] and the same grant where
+// one window may not be extended. [CodeRequestEnded] where none is live,
+// [CodeEndNotLater] where no window would end later.
+func (g Grant) Extend(policy func(ID) (Policy, bool), duration time.Duration, end, now time.Time) (Grant, error) {
+	now = now.UTC().Truncate(time.Millisecond)
+	to, bad := RequestPort{Duration: duration, End: end}.end(now)
+	if bad != nil {
+		return g, bad
+	}
+	to = to.Truncate(time.Millisecond)
+	if !g.AnyLive(now) {
+		return g, refuse(CodeRequestEnded, "id", "the request has ended; send a new one")
+	}
+	later := false
+	var err *Error
+	out := g.each(func(vm ID, w Window) Window {
+		if err != nil || !g.Live(w, now) || !to.After(w.End) {
+			return w
+		}
+		p, ok := policy(vm)
+		if !ok {
+			err = refuse(CodePolicyNotFound, "id", "%s has no just-in-time policy any more", vm.Name)
+			return w
+		}
+		want := RequestPort{Number: w.Number, End: to, Sources: w.Sources}
+		if _, err = decidePort(p, want, g.Start); err != nil {
+			err = err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
+			return w
+		}
+		later = true
+		w.End = to
+		return w
+	})
+	switch {
+	case err != nil:
+		return g, err
+	case !later:
+		return g, refuse(CodeEndNotLater, "endTimeUtc", "the request already ends at %s", g.End().Format(time.RFC3339))
+	}
+	out.Generation++
+	return out, nil
+}

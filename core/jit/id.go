@@ -1,0 +1,122 @@
+package jit
+
+import (
+	"strings"
+	"unicode"
+)
+
+// The ARM types that the product speaks of.
+const (
+	TypeVM        = "Microsoft.Compute/virtualMachines"
+	TypeClassicVM = "Microsoft.ClassicCompute/virtualMachines"
+	TypeNSG       = "Microsoft.Network/networkSecurityGroups"
+)
+
+// ID is the ARM id of a top-level resource in a resource group. It keeps the
+// casing it was written with; compare two by [ID.Key], since ARM does not tell
+// cases apart (real callers send microsoft.compute and RESOURCEGROUPS).
+type ID struct {
+	Subscription  string // a GUID, 36 characters
+	ResourceGroup string // 1 to 90 characters
+	Type          string // provider namespace and type, such as [TypeVM]
+	Name          string // 1 to 80 characters
+}
+
+// ParseID parses "/subscriptions/{sub}/resourceGroups/{rg}/providers/{namespace}/{type}/{name}".
+// It refuses, with [CodeInvalidID], everything that is not exactly such an id: child
+// resources, empty segments, percent signs, control characters, dots that would
+// walk up a path. It does NOT ensure that the resource exists.
+func ParseID(s string) (ID, error) {
+	bad := func(why string) (ID, error) {
+		return ID{}, refuse(CodeInvalidID, "", "%s; expected /subscriptions/{subscription}/resourceGroups/{group}/providers/{namespace}/{type}/{name}", why)
+	}
+	if len(s) > 500 {
+		return bad("the id is longer than 500 bytes")
+	}
+	part := strings.Split(s, "/")
+	if len(part) != 9 || part[0] != "" {
+		return bad("the id does not have eight segments")
+	}
+	if !strings.EqualFold(part[1], "subscriptions") || !strings.EqualFold(part[3], "resourceGroups") || !strings.EqualFold(part[5], "providers") {
+		return bad("the id is not below a resource group")
+	}
+	id := ID{Subscription: part[2], ResourceGroup: part[4], Type: part[6] + "/" + part[7], Name: part[8]}
+	if !ValidSubscription(id.Subscription) {
+		return bad("the subscription is not a GUID")
+	}
+	if !nameOf(id.ResourceGroup, 90) || !nameOf(id.Name, 80) || !nameOf(part[6], 80) || !nameOf(part[7], 80) {
+		return bad("a name in the id is empty, too long or holds a character that ARM does not allow")
+	}
+	return id, nil
+}
+
+// ParseVM parses the id of a virtual machine. A classic machine is refused with
+// [CodeClassicVM], any other type with [CodeInvalidID]. The type's casing is made
+// canonical; the names keep theirs.
+func ParseVM(s string) (ID, error) {
+	id, err := ParseID(s)
+	if err != nil {
+		return ID{}, err
+	}
+	switch {
+	case strings.EqualFold(id.Type, TypeVM):
+		id.Type = TypeVM
+		return id, nil
+	case strings.EqualFold(id.Type, TypeClassicVM):
+		return ID{}, refuse(CodeClassicVM, "", "%s is a classic virtual machine, which network security groups do not guard; move it to Azure Resource Manager first", id.Name)
+	}
+	return ID{}, refuse(CodeInvalidID, "", "%s is not the id of a virtual machine (%s)", s, TypeVM)
+}
+
+// String gives the id as ARM writes it.
+func (id ID) String() string {
+	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.ResourceGroup + "/providers/" + id.Type + "/" + id.Name
+}
+
+// Key gives the id in lower case: equal for ids that ARM takes as equal.
+func (id ID) Key() string { return strings.ToLower(id.String()) }
+
+// Equal reports whether ARM takes both ids as the same resource.
+func (id ID) Equal(other ID) bool { return id.Key() == other.Key() }
+
+// IsZero reports whether the id is unset.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// ValidSubscription reports whether s is a GUID in ARM's form, in any case.
+func ValidSubscription(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// nameOf reports whether s can be a name in an id: letters, digits and ._-()
+// as ARM allows for resource groups, not only dots, at most max characters.
+func nameOf(s string, max int) bool {
+	if s == "" || strings.Trim(s, ".") == "" {
+		return false
+	}
+	n := 0
+	for _, c := range s {
+		n++
+		if c == unicode.ReplacementChar || n > max {
+			return false
+		}
+		if !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-()", c) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,140 @@
+package jit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Protocol is what a port rule protects: "TCP", "UDP" or "*". Rules of others
+// may also hold "ICMP", "ESP" and "AH". The zero value is invalid.
+type Protocol string
+
+// The protocols in canonical spelling.
+const (
+	TCP         Protocol = "TCP"
+	UDP         Protocol = "UDP"
+	ICMP        Protocol = "ICMP"
+	ESP         Protocol = "ESP"
+	AH          Protocol = "AH"
+	AnyProtocol Protocol = "*"
+)
+
+// ParseProtocol reads TCP, UDP or * in any case; anything else is refused with
+// [CodeInvalidProtocol].
+func ParseProtocol(s string) (Protocol, error) {
+	switch p := Protocol(strings.ToUpper(s)); p {
+	case TCP, UDP, AnyProtocol:
+		return p, nil
+	}
+	return "", refuse(CodeInvalidProtocol, "protocol", "protocol %q is none of TCP, UDP, *", s)
+}
+
+// Overlaps reports whether a packet can be of both.
+func (p Protocol) Overlaps(q Protocol) bool {
+	return p == q || p == AnyProtocol || q == AnyProtocol
+}
+
+// The bounds of a policy's maximum, as Microsoft.Security has them.
+const (
+	MinMaximum = 5 * time.Minute
+	MaxMaximum = 24 * time.Hour
+)
+
+// ExistingRules says what a policy's deny does about foreign rules that already
+// allow a protected port. The zero value is Override: a protected port is closed.
+type ExistingRules uint8
+
+const (
+	// Override places the deny above every foreign allow of a protected port.
+	Override ExistingRules = iota
+	// Respect places the deny below them, as Defender does: such a port stays open.
+	Respect
+)
+
+// ParseExistingRules reads "override", "respect" or "" (override).
+func ParseExistingRules(s string) (ExistingRules, error) {
+	switch strings.ToLower(s) {
+	case "", "override":
+		return Override, nil
+	case "respect":
+		return Respect, nil
+	}
+	return 0, refuse(CodeInvalidExistingRules, "existingRules", "existingRules %q is neither override nor respect", s)
+}
+
+// String gives the API's spelling.
+func (e ExistingRules) String() string {
+	if e == Respect {
+		return "respect"
+	}
+	return "override"
+}
+
+// PortRule is what a policy says of one port: it stays closed, and may be
+// opened from Sources for at most Maximum.
+type PortRule struct {
+	Number   uint16
+	Protocol Protocol
+	Sources  Sources       // whom a request may name
+	Maximum  time.Duration // 5 minutes to 1 day
+}
+
+// DefaultPorts are Defender for Cloud's proposals: SSH, RDP and both WinRM
+// ports, any protocol, any source, three hours.
+func DefaultPorts() []PortRule {
+	var out []PortRule
+	for _, n := range []uint16{22, 3389, 5985, 5986} {
+		out = append(out, PortRule{Number: n, Protocol: AnyProtocol, Sources: AnySource(), Maximum: 3 * time.Hour})
+	}
+	return out
+}
+
+// Policy protects the ports of one virtual machine.
+type Policy struct {
+	VM            ID
+	Ports         []PortRule
+	ExistingRules ExistingRules
+}
+
+// MaxPorts is how many ports one policy may name.
+const MaxPorts = 100
+
+// Validate reports, as an [*Error] whose target is a path below the policy,
+// the first thing that makes the policy unusable: no ports, a number twice, a
+// protocol or source missing, a maximum outside 5 minutes to 1 day. It does NOT
+// ensure that the machine exists or can be protected.
+func (p Policy) Validate() error {
+	if len(p.Ports) == 0 {
+		return refuse(CodeNoPorts, "ports", "a policy needs at least one port")
+	}
+	if len(p.Ports) > MaxPorts {
+		return refuse(CodeInvalidPort, "ports", "%d ports; a policy takes at most %d", len(p.Ports), MaxPorts)
+	}
+	seen := map[uint16]bool{}
+	for i, port := range p.Ports {
+		at := fmt.Sprintf("ports[%d]", i)
+		switch {
+		case seen[port.Number]:
+			return refuse(CodeDuplicatePort, at+".number", "port %d stands twice; a request names a port by its number alone", port.Number)
+		case port.Protocol != TCP && port.Protocol != UDP && port.Protocol != AnyProtocol:
+			return refuse(CodeInvalidProtocol, at+".protocol", "protocol %q is none of TCP, UDP, *", port.Protocol)
+		case port.Sources.IsEmpty():
+			return refuse(CodeInvalidSource, at+".allowedSourceAddressPrefix", "no source is allowed for port %d; give * for any", port.Number)
+		case port.Maximum < MinMaximum || port.Maximum > MaxMaximum:
+			return refuse(CodeInvalidMaximum, at+".maxRequestAccessDuration", "a maximum of %s is outside PT5M to P1D", port.Maximum)
+		}
+		seen[port.Number] = true
+	}
+	return nil
+}
+
+// Port gives the rule for a number, or false.
+func (p Policy) Port(number uint16) (PortRule, bool) {
+	i := slices.IndexFunc(p.Ports, func(r PortRule) bool { return r.Number == number })
+	if i < 0 {
+		return PortRule{}, false
+	}
+	return p.Ports[i], true
+}

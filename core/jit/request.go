@@ -1,0 +1,149 @@
+package jit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The bounds of one request.
+const (
+	MaxVMs           = 200
+	MaxJustification = 1000 // characters
+)
+
+// Request asks for ports of machines, as somebody who is already identified.
+type Request struct {
+	Requestor     string // who asks: a user principal name or an application's id
+	Justification string
+	VMs           []RequestVM
+}
+
+// RequestVM is the part of a request for one machine.
+type RequestVM struct {
+	VM    ID
+	Ports []RequestPort
+}
+
+// RequestPort asks for one port. Exactly one of Duration and End is set.
+type RequestPort struct {
+	Number   uint16
+	Duration time.Duration // counted from the decision
+	End      time.Time
+	Sources  Sources
+}
+
+// end gives the instant at which the port closes, or why there is none.
+func (p RequestPort) end(now time.Time) (time.Time, *Error) {
+	switch {
+	case (p.Duration != 0) == !p.End.IsZero():
+		return time.Time{}, refuse(CodeInvalidInitiate, "", "only one of endTimeUtc and duration can be set, and one must be")
+	case p.Duration < 0:
+		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is not positive", p.Duration)
+	case p.Duration > 0 && p.Duration < time.Second:
+		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
+	case p.Duration > 0:
+		return now.Add(p.Duration), nil
+	case !p.End.After(now):
+		return time.Time{}, refuse(CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", p.End.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return p.End.UTC(), nil
+}
+
+// Validate reports, as an [*Error] whose target is a path below the request,
+// the first thing that makes it unusable whatever the policies say.
+func (r Request) Validate(now time.Time) error {
+	switch {
+	case len(r.VMs) == 0:
+		return refuse(CodeNoVMs, "virtualMachines", "name at least one virtual machine")
+	case len(r.VMs) > MaxVMs:
+		return refuse(CodeTooManyVMs, "virtualMachines", "%d virtual machines; one request takes at most %d", len(r.VMs), MaxVMs)
+	case utf8.RuneCountInString(r.Justification) > MaxJustification:
+		return refuse(CodeJustificationTooLong, "justification", "the justification is longer than %d characters", MaxJustification)
+	}
+	vms := map[string]bool{}
+	for i, vm := range r.VMs {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		if vms[vm.VM.Key()] {
+			return refuse(CodeDuplicateVM, at+".id", "%s stands twice", vm.VM.Name)
+		}
+		vms[vm.VM.Key()] = true
+		if len(vm.Ports) == 0 {
+			return refuse(CodeNoPorts, at+".ports", "name at least one port of %s", vm.VM.Name)
+		}
+		ports := map[uint16]bool{}
+		for j, port := range vm.Ports {
+			at := fmt.Sprintf("%s.ports[%d]", at, j)
+			if ports[port.Number] {
+				return refuse(CodeDuplicatePort, at+".number", "port %d of %s stands twice", port.Number, vm.VM.Name)
+			}
+			ports[port.Number] = true
+			if port.Sources.IsEmpty() {
+				return refuse(CodeNoSource, at+".allowedSourceAddressPrefix", "name the source address for port %d: the caller's own address is not known", port.Number)
+			}
+			if _, err := port.end(now); err != nil {
+				return err.At(at)
+			}
+		}
+	}
+	return nil
+}
+
+// Decide gives the grant that the policies allow for the request at now, under
+// the given id, or an [*Error] saying why there is none. It is all or nothing
+// over the request's machines and ports. policy answers with the policy of a
+// machine, or false.
+//
+// Refusals, in this order: what [Request.Validate] finds, so that a broken body
+// is told before anything is looked up; [CodePolicyNotFound]; [CodePortNotInPolicy];
+// [CodeDurationOverMaximum]; [CodeSourceNotAllowed].
+//
+// It does NOT ensure that the caller may ask, that the machine exists, or that
+// the rules have room.
+func Decide(policy func(ID) (Policy, bool), r Request, id string, now time.Time) (Grant, error) {
+	now = now.UTC().Truncate(time.Millisecond)
+	if err := r.Validate(now); err != nil {
+		return Grant{}, err
+	}
+	g := Grant{ID: id, Requestor: r.Requestor, Justification: strings.TrimSpace(r.Justification), Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
+	for i, vm := range r.VMs {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		p, ok := policy(vm.VM)
+		if !ok {
+			return Grant{}, refuse(CodePolicyNotFound, at+".id", "%s has no just-in-time policy; enable it first", vm.VM.Name)
+		}
+		granted := GrantVM{VM: p.VM}
+		for j, want := range vm.Ports {
+			w, err := decidePort(p, want, now)
+			if err != nil {
+				return Grant{}, err.At(fmt.Sprintf("%s.ports[%d]", at, j))
+			}
+			granted.Ports = append(granted.Ports, w)
+		}
+		g.VMs = append(g.VMs, granted)
+	}
+	return g, nil
+}
+
+func decidePort(p Policy, want RequestPort, now time.Time) (Window, *Error) {
+	rule, ok := p.Port(want.Number)
+	if !ok {
+		return Window{}, refuse(CodePortNotInPolicy, "number", "port %d is not in the policy of %s", want.Number, p.VM.Name)
+	}
+	end, err := want.end(now)
+	if err != nil {
+		return Window{}, err
+	}
+	if length := end.Sub(now); length > rule.Maximum {
+		at := "duration"
+		if want.Duration == 0 {
+			at = "endTimeUtc"
+		}
+		return Window{}, refuse(CodeDurationOverMaximum, at, "%s is longer than the %s that the policy of %s allows for port %d", length.Round(time.Second), rule.Maximum, p.VM.Name, want.Number)
+	}
+	if !rule.Sources.Contains(want.Sources) {
+		return Window{}, refuse(CodeSourceNotAllowed, "allowedSourceAddressPrefix", "%s is not inside %s, which the policy of %s allows for port %d", want.Sources, rule.Sources, p.VM.Name, want.Number)
+	}
+	return Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end.Truncate(time.Millisecond), Status: Initiating}, nil
+}

@@ -1,0 +1,144 @@
+package jit
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Access is what a rule does with a packet that it matches. The zero value is Deny.
+type Access uint8
+
+// The two kinds of access.
+const (
+	Deny Access = iota
+	Allow
+)
+
+// String gives ARM's spelling.
+func (a Access) String() string {
+	if a == Allow {
+		return "Allow"
+	}
+	return "Deny"
+}
+
+// Direction says which way a rule looks. The zero value is Inbound, the only
+// one that the product writes.
+type Direction uint8
+
+// The two directions. Priorities are unique within each.
+const (
+	Inbound Direction = iota
+	Outbound
+)
+
+// PortRange is the ports First to Last, both included.
+type PortRange struct{ First, Last uint16 }
+
+// AllPorts gives the range of every port, which ARM writes "*".
+func AllPorts() PortRange { return PortRange{0, 65535} }
+
+// OnePort gives the range of one port.
+func OnePort(n uint16) PortRange { return PortRange{n, n} }
+
+// Contains reports whether port n is in the range.
+func (r PortRange) Contains(n uint16) bool { return r.First <= n && n <= r.Last }
+
+// Peers is one side of a rule, source or destination: a packet's address is in
+// it when it is any, or some prefix, tag or group holds it.
+type Peers struct {
+	Any      bool
+	Prefixes []netip.Prefix
+	Tags     []string // service tags such as Internet, VirtualNetwork, Storage.WestEurope
+	Groups   []string // ARM ids of application security groups
+}
+
+// PeersOf gives the peers of the addresses, each as a prefix of its own.
+func PeersOf(addrs ...netip.Addr) Peers {
+	var p Peers
+	for _, a := range addrs {
+		p.Prefixes = append(p.Prefixes, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return p
+}
+
+// AnyPeer is every address.
+func AnyPeer() Peers { return Peers{Any: true} }
+
+// Rule is one security rule, ours or foreign, in the terms in which Azure
+// evaluates it, independent of the kind of firewall that holds it.
+type Rule struct {
+	Name             string // unique in its target, at most 80 characters
+	Priority         int    // 100 to 4096, the lower first; 65000 and up for default rules
+	Direction        Direction
+	Access           Access
+	Protocol         Protocol
+	Source           Peers
+	Destination      Peers
+	SourcePorts      []PortRange
+	DestinationPorts []PortRange
+	Description      string // at most 140 characters
+}
+
+// Canonical gives the rule with its lists sorted and free of duplicates and its
+// spellings made one, so that rules that do the same compare equal whatever the
+// order ARM answers in.
+func (r Rule) Canonical() Rule {
+	r.Protocol = Protocol(strings.ToUpper(string(r.Protocol)))
+	r.Source, r.Destination = r.Source.canonical(), r.Destination.canonical()
+	r.SourcePorts, r.DestinationPorts = canonicalPorts(r.SourcePorts), canonicalPorts(r.DestinationPorts)
+	return r
+}
+
+// Equal reports whether both rules, made canonical, are the same in every field.
+func (r Rule) Equal(o Rule) bool {
+	r, o = r.Canonical(), o.Canonical()
+	return r.Name == o.Name && r.Priority == o.Priority && r.Direction == o.Direction && r.Access == o.Access &&
+		r.Protocol == o.Protocol && r.Source.equal(o.Source) && r.Destination.equal(o.Destination) &&
+		slices.Equal(r.SourcePorts, o.SourcePorts) && slices.Equal(r.DestinationPorts, o.DestinationPorts) &&
+		r.Description == o.Description
+}
+
+// Clone gives a copy that shares no slices with r.
+func (r Rule) Clone() Rule {
+	for _, p := range []*Peers{&r.Source, &r.Destination} {
+		p.Prefixes, p.Tags, p.Groups = slices.Clone(p.Prefixes), slices.Clone(p.Tags), slices.Clone(p.Groups)
+	}
+	r.SourcePorts, r.DestinationPorts = slices.Clone(r.SourcePorts), slices.Clone(r.DestinationPorts)
+	return r
+}
+
+func (p Peers) canonical() Peers {
+	if p.Any {
+		return Peers{Any: true}
+	}
+	out := Peers{}
+	for _, q := range p.Prefixes {
+		out.Prefixes = append(out.Prefixes, q.Masked())
+	}
+	slices.SortFunc(out.Prefixes, ComparePrefix)
+	out.Prefixes = slices.Compact(out.Prefixes)
+	out.Tags, out.Groups = canonicalNames(p.Tags), canonicalNames(p.Groups)
+	return out
+}
+
+func canonicalNames(names []string) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, strings.ToLower(n))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (p Peers) equal(o Peers) bool {
+	return p.Any == o.Any && slices.Equal(p.Prefixes, o.Prefixes) && slices.Equal(p.Tags, o.Tags) && slices.Equal(p.Groups, o.Groups)
+}
+
+func canonicalPorts(in []PortRange) []PortRange {
+	out := slices.Clone(in)
+	slices.SortFunc(out, func(a, b PortRange) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
+	return slices.Compact(out)
+}

@@ -1,0 +1,103 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"portcullis/core/jit"
+)
+
+// Prefix begins the name of every rule of ours, and of no other: whoever makes a
+// rule with it gives the rule to us.
+const Prefix = "portcullis-"
+
+const (
+	allowPrefix = Prefix + "allow-"
+	denyPrefix  = Prefix + "deny-"
+	described   = "Portcullis v1: " // begins every description; the version of the format
+	until       = "allow until "
+	maxNote     = 140 // characters of a description that ARM takes
+)
+
+// Owned reports whether a rule of this name is ours. ARM does not tell cases apart.
+func Owned(name string) bool {
+	return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)
+}
+
+// GrantOf gives the grant id that the name of an allow rule holds, in the form
+// of a UUID, or false for any other name.
+func GrantOf(name string) (string, bool) {
+	rest, ok := strings.CutPrefix(strings.ToLower(name), allowPrefix)
+	if !ok || len(rest) != 32+1+8 || rest[32] != '-' || !isHex(rest[:32]) || !isHex(rest[33:]) {
+		return "", false
+	}
+	return rest[:8] + "-" + rest[8:12] + "-" + rest[12:16] + "-" + rest[16:20] + "-" + rest[20:32], true
+}
+
+func isHex(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') })
+}
+
+// allowName names the rule of a grant for one group of windows: 17+32+1+8 = 58
+// characters of the 80 that ARM takes.
+func allowName(grantID, group string) string {
+	return allowPrefix + strings.ToLower(strings.ReplaceAll(grantID, "-", "")) + "-" + digest(group, 8)
+}
+
+func denyName(group string) string { return denyPrefix + digest(group, 12) }
+
+func digest(s string, n int) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:n]
+}
+
+// EndOf reads the end from the description of an allow rule, or false where
+// there is none that we wrote: a rule can be closed with the table lost.
+func EndOf(description string) (time.Time, bool) {
+	rest, ok := strings.CutPrefix(description, described+until)
+	if !ok {
+		return time.Time{}, false
+	}
+	stamp, _, _ := strings.Cut(rest, " ")
+	end, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return end.UTC(), true
+}
+
+// allowNote describes an allow rule. The end is rounded up to the second, so that
+// who closes by the description alone never closes early.
+func allowNote(end time.Time, vms []jit.ID) string {
+	end = end.UTC()
+	if t := end.Truncate(time.Second); !t.Equal(end) {
+		end = t.Add(time.Second)
+	}
+	return note(described+until+end.Format(time.RFC3339)+" to ", vms)
+}
+
+func denyNote(vms []jit.ID) string { return note(described+"deny to ", vms) }
+
+// note appends as many machine names as fit into 140 characters and counts the rest.
+func note(s string, vms []jit.ID) string {
+	names := make([]string, 0, len(vms))
+	for _, vm := range vms {
+		names = append(names, vm.Name)
+	}
+	slices.Sort(names)
+	for n := len(names); n > 0; n-- {
+		out := s + strings.Join(names[:n], ", ")
+		if rest := len(names) - n; rest > 0 {
+			out += fmt.Sprintf(" and %d more", rest)
+		}
+		if utf8.RuneCountInString(out) <= maxNote {
+			return out
+		}
+	}
+	return s + fmt.Sprintf("%d machines", len(names))
+}
