@@ -1,0 +1,311 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// What a port may answer besides a value. Adapters translate the errors of their
+// SDK at the door; callers use errors.Is.
+var (
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: somebody else wrote first. Read again, compute again.
+	ErrConflict = errors.New("changed by somebody else")
+	// ErrLocked: a management lock forbids the write; it will not pass by itself.
+	ErrLocked = errors.New("locked against changes")
+	// ErrForbidden: the app's own identity lacks a permission.
+	ErrForbidden = errors.New("the app lacks a permission")
+)
+
+// Unavailable says that a dependency did not answer, or answered that it cannot
+// now. Nothing is known of what it did; the same call may pass later.
+type Unavailable struct {
+	Dependency string        // "Azure Resource Manager", "Table Storage" or "Service Bus"
+	RetryAfter time.Duration // what it asked for; 0 where it said nothing
+	Err        error
+}
+
+// Error names the dependency and the cause.
+func (u *Unavailable) Error() string { return u.Dependency + " is unavailable: " + u.Err.Error() }
+
+// Unwrap gives the cause.
+func (u *Unavailable) Unwrap() error { return u.Err }
+
+// Placement says which of a machine's private addresses stand behind a target.
+type Placement struct {
+	Target    jit.ID
+	Addresses []netip.Addr // sorted, without duplicates
+}
+
+// Machine is one virtual machine as the network knows it.
+type Machine struct {
+	VM         jit.ID
+	Location   string       // such as westeurope
+	Placements []Placement  // sorted by target; none where no security group guards it
+	Private    []netip.Addr // every private address, the primary first
+	Public     []netip.Addr // every public address, that of the primary configuration first
+	Unguarded  []string     // ARM ids of its network interfaces that no security group guards
+}
+
+// Network knows where machines stand. A machine is known when a network
+// interface names it.
+type Network interface {
+	// Machines gives every machine of a subscription, sorted by id. It is complete or
+	// an error: a partial answer would let the sweep take machines for deleted.
+	Machines(ctx context.Context, subscription string) ([]Machine, error)
+	// Locate gives the named machines by jit.ID.Key; those that do not exist are left out.
+	// The answer is read from Azure now, never from a cache.
+	Locate(ctx context.Context, vms []jit.ID) (map[string]Machine, error)
+}
+
+// Snapshot is the rules of one target as they stood at one moment.
+type Snapshot struct {
+	Target  jit.ID
+	Rules   []jit.Rule // all but the default rules, in both directions
+	Version string     // changes with every write by anybody
+	Body    []byte     // the adapter's own: what it needs to write back what is not ours, byte for byte
+}
+
+// Firewall is one kind of place where rules stand.
+type Firewall interface {
+	// Rules reads one target. ErrNotFound where it does not exist.
+	Rules(ctx context.Context, target jit.ID) (Snapshot, error)
+	// All reads every target of a subscription. It is complete or an error.
+	All(ctx context.Context, subscription string) ([]Snapshot, error)
+	// Apply makes the changes to what the snapshot shows, all or none, and gives the rules as
+	// confirmed by the firewall after it has finished. Rules that are not in changes, tags and every other
+	// property stay as they were. ErrConflict where the target has changed since the
+	// snapshot, also where it is not known whether the write took effect; ErrNotFound
+	// where the target is gone; ErrLocked, ErrForbidden, *Unavailable.
+	Apply(ctx context.Context, s Snapshot, c plan.Changes) (Snapshot, error)
+}
+
+// PolicyRecord is a stored policy.
+type PolicyRecord struct {
+	Policy     jit.Policy
+	Location   string
+	Placements []Placement // where the machine stood when last looked at
+	ChangedBy  string
+	ChangedAt  time.Time
+	Version    string // "" for a policy that must not exist yet
+}
+
+// Policies stores policies, one for a machine. Every write is conditional on the
+// record's Version: ErrConflict where it is stale, or where a new one exists already.
+type Policies interface {
+	// Policy gives the policy of a machine; ErrNotFound where it has none.
+	Policy(ctx context.Context, vm jit.ID) (PolicyRecord, error)
+	// AllPolicies gives every policy, sorted by machine.
+	AllPolicies(ctx context.Context) ([]PolicyRecord, error)
+	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those
+	// targets as known; parts at other targets go. It gives the record with its new Version.
+	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)
+	// DeletePolicy removes the policy and its parts. The targets stay known.
+	DeletePolicy(ctx context.Context, p PolicyRecord) error
+}
+
+// GrantPlacement is where a grant opens: one target, and for each of the
+// grant's machines behind it the addresses there.
+type GrantPlacement struct {
+	Target    jit.ID
+	Addresses map[string][]netip.Addr // by jit.ID.Key of the machine
+}
+
+// GrantRecord is a stored grant.
+type GrantRecord struct {
+	Grant      jit.Grant
+	Placements []GrantPlacement        // sorted by target
+	Connect    map[string][]netip.Addr // what to dial, by jit.ID.Key of the machine: public addresses, else private ones
+	Attempts   int                     // closings that failed so far
+	LastError  string                  // why the last one did
+	Version    string                  // "" for a grant that must not exist yet
+}
+
+// Key makes a request idempotent: one requestor's key names one grant until it expires.
+type Key struct {
+	Requestor string
+	Value     string    // the client's Idempotency-Key, or a digest of the request
+	Digest    string    // of the request's content: the same key with other content is an error
+	Grant     string    // the grant it made
+	Expires   time.Time // from then on the key names nothing
+}
+
+// Grants stores grants. A grant is open until every window is confirmed closed
+// (jit.Grant.Closed); then it is history. Writes are conditional as for [Policies].
+type Grants interface {
+	// InsertGrant stores a new grant, its part at each placement's target, and the keys,
+	// all or none. ErrConflict where one of the keys is in force at now for another grant.
+	InsertGrant(ctx context.Context, g GrantRecord, keys []Key, now time.Time) (GrantRecord, error)
+	// UpdateGrants replaces grants and their parts, all or none; those that are closed
+	// leave their targets and become history. It gives the records with their new Versions.
+	UpdateGrants(ctx context.Context, gs ...GrantRecord) ([]GrantRecord, error)
+	// Grant gives one grant, open or history; ErrNotFound.
+	Grant(ctx context.Context, id string) (GrantRecord, error)
+	// OpenGrants gives every grant that is not closed, oldest first.
+	OpenGrants(ctx context.Context) ([]GrantRecord, error)
+}
+
+// KeyStore looks up idempotency keys.
+type KeyStore interface {
+	// FindKey gives the key in force at now; ErrNotFound.
+	FindKey(ctx context.Context, requestor, value string, now time.Time) (Key, error)
+}
+
+// GrantFilter selects grants; zero fields select all.
+type GrantFilter struct {
+	VM        string // jit.ID.Key of a machine
+	Status    string // Initiating, Initiated or Revoked
+	Requestor string
+	From, To  time.Time // start in [From, To)
+}
+
+// History lists grants, open ones and history.
+type History interface {
+	// ListGrants gives at most limit grants, newest first, and the cursor for the next
+	// page, "" at the end. A cursor is opaque; one that it did not give is an *jit.Error.
+	ListGrants(ctx context.Context, f GrantFilter, cursor string, limit int) ([]jit.Grant, string, error)
+}
+
+// Targets stores which targets are ours and what bears on each.
+type Targets interface {
+	// State gives what is stored of one target; State.Known is false where nothing is.
+	State(ctx context.Context, target jit.ID) (plan.State, error)
+	// Known gives every target that is ours, sorted.
+	Known(ctx context.Context) ([]jit.ID, error)
+	// Forget makes a target not ours, if no policy and no grant has a part there; otherwise it does nothing.
+	Forget(ctx context.Context, target jit.ID) error
+}
+
+// Wake is a message to be delivered not before At: look whether something of
+// the grant has to close.
+type Wake struct {
+	Grant      string
+	Generation int
+	At         time.Time
+	Attempt    int // raised when the same wake-up has to be sent again
+}
+
+// Alarm delivers wake-ups. It is a hint: it may be early, late, twice or lost.
+type Alarm interface {
+	// Schedule stores the wake-ups durably before it returns.
+	Schedule(ctx context.Context, wakes ...Wake) error
+}
+
+// Entry is one line of the activity log.
+type Entry struct {
+	ID            string // names the event: appending it again does nothing
+	Time          time.Time
+	Operation     Operation
+	Result        Result
+	VM            jit.ID // zero where the event concerns no one machine
+	Target        jit.ID // zero where the event concerns no one target
+	Requestor     string // who asked, or "portcullis" for the app itself
+	Grant         string
+	Ports         []uint16
+	Sources       []string
+	End           time.Time
+	Justification string
+	Reason        string // why a window closed, a code, or what was repaired
+	Message       string
+	Correlation   string // the invocation's id
+}
+
+// Operation is what an entry tells of.
+type Operation string
+
+// The operations.
+const (
+	OpEnable  Operation = "Enable"
+	OpDisable Operation = "Disable"
+	OpRequest Operation = "Request"
+	OpOpen    Operation = "Open"
+	OpExtend  Operation = "Extend"
+	OpRevoke  Operation = "Revoke"
+	OpClose   Operation = "Close"
+	OpRepair  Operation = "Repair"
+	OpSweep   Operation = "Sweep"
+)
+
+// Result is how an operation ended.
+type Result string
+
+// The results.
+const (
+	Succeeded Result = "Succeeded"
+	Refused   Result = "Refused"
+	Failed    Result = "Failed"
+)
+
+// EntryFilter selects entries; zero fields select all.
+type EntryFilter struct {
+	Subscription string
+	VM           string // jit.ID.Key of a machine
+	Requestor    string
+	Operation    Operation
+	From, To     time.Time // time in [From, To)
+}
+
+// Activity is the append-only activity log.
+type Activity interface {
+	// Append adds entries, each once by its ID, in the order of their times.
+	Append(ctx context.Context, entries ...Entry) error
+	// Entries gives at most limit entries, newest first, and the cursor for the next page, "" at the end.
+	Entries(ctx context.Context, f EntryFilter, cursor string, limit int) ([]Entry, string, error)
+}
+
+// Finding is something that a sweep found and people should know.
+type Finding struct {
+	Kind    FindingKind
+	Target  jit.ID
+	VM      jit.ID
+	Grant   string
+	Rule    string
+	Message string // what it is and what to do
+	Since   time.Time
+}
+
+// FindingKind says what was found.
+type FindingKind string
+
+// The kinds of finding.
+const (
+	FindingExposed       FindingKind = "Exposed"       // a foreign rule opens a protected port
+	FindingUnguarded     FindingKind = "Unguarded"     // a protected machine has an interface without a security group
+	FindingOverdue       FindingKind = "Overdue"       // a window is past its end and not confirmed closed
+	FindingOpeningFailed FindingKind = "OpeningFailed" // an opening was never confirmed and has been undone
+	FindingRepaired      FindingKind = "Repaired"      // our rules were not as they should be, and are again
+	FindingRefused       FindingKind = "Refused"       // a rule of ours has no place
+	FindingVMGone        FindingKind = "VirtualMachineGone"
+	FindingLost          FindingKind = "StateLost" // rules of ours on a target of which nothing is stored
+	FindingBroken        FindingKind = "Broken"    // a target could not be read or written
+)
+
+// SweepRecord is what one sweep did. It is the heartbeat.
+type SweepRecord struct {
+	Started  time.Time
+	Ended    time.Time // zero while it runs
+	Targets  int       // looked at
+	Changed  int       // written
+	Closed   int       // grants settled
+	Findings []Finding
+	Error    string // what could not be done, "" for nothing
+}
+
+// Sweeps stores the last sweep.
+type Sweeps interface {
+	// PutSweep replaces the last sweep.
+	PutSweep(ctx context.Context, r SweepRecord) error
+	// LastSweep gives it; ErrNotFound before the first.
+	LastSweep(ctx context.Context) (SweepRecord, error)
+}
+
+// Pinger is what a dependency implements that can tell whether it answers.
+type Pinger interface {
+	// Ping gives nil, or why the dependency cannot be used now.
+	Ping(ctx context.Context) error
+}
