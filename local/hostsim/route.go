@@ -1,0 +1,123 @@
+package hostsim
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// route is an ASP.NET route template, as far as the stand-in knows them:
+// literals, parameters {id}, a last optional one {id?} and a last catch-all
+// {*rest}. Constraints, defaults and segments of mixed parts are refused.
+type route struct {
+	segments []segment
+}
+
+type segment struct {
+	kind segmentKind
+	text string // the literal, in lower case
+}
+
+// segmentKind is ordered as the host prefers segments: a literal before a
+// parameter before a catch-all.
+type segmentKind int
+
+const (
+	literal segmentKind = iota
+	parameter
+	optional
+	catchAll
+)
+
+func parseRoute(template string) (route, error) {
+	var r route
+	parts := strings.Split(template, "/")
+	for i, part := range parts {
+		seg, err := parseSegment(part)
+		if err != nil {
+			return route{}, fmt.Errorf("route %q: %w", template, err)
+		}
+		if seg.kind > parameter && i < len(parts)-1 {
+			return route{}, fmt.Errorf("route %q: %s is not the last segment", template, part)
+		}
+		r.segments = append(r.segments, seg)
+	}
+	return r, nil
+}
+
+func parseSegment(part string) (segment, error) {
+	if !strings.ContainsAny(part, "{}") {
+		if part == "" {
+			return segment{}, fmt.Errorf("empty segment")
+		}
+		return segment{literal, strings.ToLower(part)}, nil
+	}
+	name, ok := strings.CutPrefix(part, "{")
+	name, closed := strings.CutSuffix(name, "}")
+	kind := parameter
+	if rest, found := strings.CutPrefix(name, "*"); found {
+		kind, name = catchAll, strings.TrimPrefix(rest, "*")
+	} else if rest, found := strings.CutSuffix(name, "?"); found {
+		kind, name = optional, rest
+	}
+	if !ok || !closed || name == "" || strings.ContainsAny(name, "{}:=?*") {
+		return segment{}, fmt.Errorf("segment %s is not simulated", part)
+	}
+	return segment{kind: kind}, nil
+}
+
+// match reports whether the route matches path, a URL path as sent (escaped).
+// Case does not count, and neither does one slash at the end.
+func (r route) match(path string) bool {
+	path = strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/")
+	parts := strings.Split(path, "/")
+	for i, seg := range r.segments {
+		if seg.kind == catchAll {
+			return true
+		}
+		if i == len(parts) {
+			return seg.kind == optional
+		}
+		text, err := url.PathUnescape(parts[i])
+		if err != nil || text == "" || seg.kind == literal && strings.ToLower(text) != seg.text {
+			return false
+		}
+	}
+	return len(parts) == len(r.segments)
+}
+
+// before reports whether the host would prefer r to other where both match: at
+// the first segment where they differ in kind, the more definite one wins.
+func (r route) before(other route) bool {
+	for i := range min(len(r.segments), len(other.segments)) {
+		if a, b := r.segments[i].kind, other.segments[i].kind; a != b {
+			return a < b
+		}
+	}
+	return len(r.segments) < len(other.segments)
+}
+
+// shape is the template without parameter names: equal for routes that match
+// the same paths.
+func (r route) shape() string {
+	var b strings.Builder
+	for _, seg := range r.segments {
+		b.WriteString("/")
+		b.WriteString([]string{seg.text, "{}", "{?}", "{*}"}[seg.kind])
+	}
+	return b.String()
+}
+
+// lookup returns the HTTP function that answers method on path, or nil.
+func lookup(all []*function, method, path string) *function {
+	var best *function
+	for _, f := range all {
+		if f.trigger != "httpTrigger" || f.methods != nil && !f.methods[method] || !f.route.match(path) {
+			continue
+		}
+		if best == nil || f.route.before(best.route) {
+			best = f
+		}
+	}
+	return best
+}
