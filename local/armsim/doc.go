@@ -1,0 +1,46 @@
+// Package armsim is an Azure Resource Manager (ARM) for one machine: the part of Microsoft.Network that just-in-time
+// access needs, as a server that the unmodified armnetwork clients and their pollers talk to.
+//
+// # Faithful to
+//
+//   - ids in any case, kept as they were first spelled; {"error":{"code","message"}} with x-ms-error-code; the api-version
+//     and the bearer token that every call needs; request and correlation ids.
+//   - GET, PUT, DELETE and paged lists of networkSecurityGroups and securityRules, networkInterfaces, virtualNetworks,
+//     publicIPAddresses; GET and lists of subnets and azureFirewalls; management locks at any scope; resource groups;
+//     GET /subscriptions/{id}/resources with a resourceType filter.
+//   - An NSG's etag is that of all its rules. If-Match on the PUT of an NSG is honoured at once, with 412; an etag in the
+//     body is ignored. The etag changes when a write starts and again when it ends.
+//   - A PUT of an NSG replaces rules and tags. Properties that only the service writes are ignored when sent; unknown
+//     ones are kept. A refused write changes nothing.
+//   - Writes are long-running operations, followed by Azure-AsyncOperation or, for deletes, Location as well.
+//   - Validation of rules: names, priorities, enumerations, ports, prefixes, families, overlaps in a list, and the limits
+//     of 1000 rules and 4000 addresses.
+//   - CanNotDelete locks refuse the DELETE of a rule but not a PUT of its NSG without the rule; ReadOnly refuses both.
+//   - The token buckets of ARM and the limit of the network provider, with Retry-After.
+//
+// # Under the control of [Knobs]
+//
+// How long a write takes, whether its answer is Updating or Succeeded, what happens to a second write meanwhile, failures
+// before, after and during a write, throttling, missing permissions, and an ARM that is down. People reach them at
+// GET and PUT /local/knobs.
+//
+// Time is Config.Now: operations end when somebody looks after their end. No goroutine runs.
+//
+// # Leaves out
+//
+// Everything else of ARM. In particular: resource groups appear with their first resource and are never deleted;
+// subscriptions exist as soon as they are named; references between resources are not checked, except that an NSG in use
+// cannot be deleted; writes other than those of NSGs and rules end at once; PATCH, subnet writes, effective rules, policy,
+// tenant limits, If-None-Match, API version differences, application security groups as resources, and role assignments.
+//
+// # Unverified against the live service
+//
+// The order of checks in a PUT. Which way ARM takes a second write today. What GET shows of a failed write (here: the
+// wanted rules and Failed) and of a rule under deletion (here: it is gone at once). If-Match of a rule write (here:
+// ignored) and of an NSG that does not exist (here: 412). The shape of the network provider's window, the page size, the
+// code of a throttled call. Whether ports count towards the limit of 4000 (here: each of the four lists by itself).
+// Whether bits below a prefix's mask, and the spelling of enumerations in any case, are accepted (here: they are). The
+// codes SecurityRuleInvalidDescription, SecurityRuleInvalidDirection, SecurityRuleInvalidProtocol,
+// SecurityRuleParameterCannotHaveBothValues, SecurityRuleParameterValueMissing,
+// SecurityRuleInvalidApplicationSecurityGroups, DuplicateResourceName, and the code for mixed address families.
+package armsim

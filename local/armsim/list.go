@@ -1,0 +1,133 @@
+package armsim
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const defaultPage = 1000
+
+// list answers a page of what the path names, in the order of the ids. A page starts after the last id of the one before,
+// so that what is added or removed in between neither repeats nor hides other items.
+func (s *Server) list(c *call) (answer, *Error) {
+	if c.at.group != "" {
+		id := "/subscriptions/" + c.at.sub + "/resourceGroups/" + c.at.group
+		if s.resources[key(id)] == nil {
+			return answer{}, groupNotFound(c.at.group)
+		}
+	}
+	if c.at.kind == children {
+		return s.listChildren(c)
+	}
+	wanted, err := s.wanted(c)
+	if err != nil {
+		return answer{}, err
+	}
+	var found []string
+	for _, k := range slices.Sorted(maps.Keys(s.resources)) {
+		if wanted(k, s.resources[k]) {
+			found = append(found, k)
+		}
+	}
+	return s.page(c, found, func(k string) any {
+		r := s.resources[k]
+		if c.at.kind == genericList {
+			return generic(r)
+		}
+		return s.render(r, r.Doc)
+	})
+}
+
+// wanted returns the test for the resources that the list holds.
+func (s *Server) wanted(c *call) (func(k string, r *resource) bool, *Error) {
+	within := key("/subscriptions/"+c.at.sub) + "/"
+	if c.at.group != "" {
+		within += "resourcegroups/" + strings.ToLower(c.at.group) + "/"
+	}
+	switch c.at.kind {
+	case groups:
+		return func(k string, r *resource) bool { return r.Type == groupType && strings.HasPrefix(k, within) }, nil
+	case locks:
+		// Those at the scope and below it, as ARM lists them; the ones above it are not shown (unverified).
+		scope := key(c.at.scope) + "/"
+		return func(k string, r *resource) bool { return r.Type == lockType && strings.HasPrefix(k, scope) }, nil
+	case genericList:
+		typ, err := filterType(c.r.URL.Query().Get("$filter"))
+		return func(k string, r *resource) bool {
+			plain := r.Type != lockType && r.Type != groupType
+			return plain && strings.HasPrefix(k, within) && (typ == "" || strings.EqualFold(typ, r.Type))
+		}, err
+	}
+	return func(k string, r *resource) bool { return r.Type == c.at.typ.name && strings.HasPrefix(k, within) }, nil
+}
+
+var typeFilter = regexp.MustCompile(`(?i)^\s*resourceType\s+eq\s+'([^']+)'\s*$`)
+
+func filterType(filter string) (string, *Error) {
+	if filter == "" {
+		return "", nil
+	}
+	m := typeFilter.FindStringSubmatch(filter)
+	if m == nil {
+		return "", newError(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string. This stand-in knows only resourceType eq '...'.", filter)
+	}
+	return m[1], nil
+}
+
+// generic is the short form in which a subscription's resources are listed.
+func generic(r *resource) map[string]any {
+	out := map[string]any{"id": r.ID, "name": lastSegment(r.ID), "type": r.Type, "location": r.location()}
+	if tags, ok := r.Doc["tags"]; ok {
+		out["tags"] = cloneAny(tags)
+	}
+	return out
+}
+
+func (s *Server) listChildren(c *call) (answer, *Error) {
+	parent, err := s.find(c.at)
+	if err != nil {
+		return answer{}, err
+	}
+	byName := map[string]any{}
+	var names []string
+	for _, item := range items(s.render(parent, parent.Doc), c.at.typ.children) {
+		name, _ := item["name"].(string)
+		names = append(names, strings.ToLower(name))
+		byName[strings.ToLower(name)] = item
+	}
+	slices.Sort(names)
+	return s.page(c, names, func(name string) any { return byName[name] })
+}
+
+func (s *Server) page(c *call, keys []string, show func(string) any) (answer, *Error) {
+	query := c.r.URL.Query()
+	if token := query.Get("$skipToken"); token != "" {
+		after, err := base64.RawURLEncoding.DecodeString(token)
+		if err != nil {
+			return answer{}, newError(http.StatusBadRequest, "InvalidSkipToken", "The skip token '%s' is invalid.", token)
+		}
+		i, found := slices.BinarySearch(keys, string(after))
+		if found {
+			i++
+		}
+		keys = keys[i:]
+	}
+	size := s.knobs.PageSize
+	if size == 0 {
+		size = defaultPage
+	}
+	value := make([]any, 0, min(size, len(keys)))
+	for _, k := range keys[:min(size, len(keys))] {
+		value = append(value, show(k))
+	}
+	body := map[string]any{"value": value}
+	if len(keys) > size {
+		query.Set("$skipToken", base64.RawURLEncoding.EncodeToString([]byte(keys[size-1])))
+		body["nextLink"] = s.base(c.r) + c.r.URL.EscapedPath() + "?" + query.Encode()
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
