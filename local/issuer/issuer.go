@@ -1,0 +1,268 @@
+package issuer
+
+import (
+	"crypto/rsa"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Fixed identifiers of the local directory, so that role assignments and tests can name them.
+const (
+	// DefaultTenant is the directory (tid) when Config.Tenant is empty.
+	DefaultTenant = "00000000-0000-0000-0000-00000000d1d0"
+	// DefaultAudience is what persona tokens are for when Config.Audience is empty.
+	DefaultAudience = "api://portcullis-local"
+	// AppObjectID is the oid of the app's own managed identity.
+	AppObjectID = "00000000-0000-0000-0000-0000000000a0"
+	// AppClientID is the client id of the app's own managed identity.
+	AppClientID = "00000000-0000-0000-0000-0000000000c0"
+)
+
+// Audiences of the Azure services that the stand-ins take the place of. A token is accepted with or without a final slash.
+const (
+	ResourceManager = "https://management.azure.com"
+	Storage         = "https://storage.azure.com"
+	ServiceBus      = "https://servicebus.azure.net"
+)
+
+// Persona is someone a local token can be asked for.
+type Persona struct {
+	Name              string   // what ?as= takes
+	ObjectID          string   // oid, and sub
+	PreferredUsername string   // a UPN
+	DisplayName       string   // name
+	Groups            []string // object ids of groups; none leaves the claim out
+}
+
+// Personas returns the three people of the demo: reader may look, requester may also ask, admin may do everything. What
+// each may do is not said here but in the role assignments that name their object ids.
+func Personas() []Persona {
+	return []Persona{
+		{Name: "reader", ObjectID: "00000000-0000-0000-0000-0000000000e1", PreferredUsername: "reader@portcullis.example", DisplayName: "Rae Reader"},
+		{Name: "requester", ObjectID: "00000000-0000-0000-0000-0000000000e2", PreferredUsername: "requester@portcullis.example", DisplayName: "Quinn Requester"},
+		{Name: "admin", ObjectID: "00000000-0000-0000-0000-0000000000e3", PreferredUsername: "admin@portcullis.example", DisplayName: "Ada Admin"},
+	}
+}
+
+// Config says who issues, for whom, and where the key is kept.
+type Config struct {
+	URL            string        // base URL the handler is served at, such as http://127.0.0.1:7072; required
+	Dir            string        // folder that keeps the signing key; empty makes a new key at each start
+	Tenant         string        // empty: DefaultTenant
+	Audience       string        // audience of persona tokens; empty: DefaultAudience
+	IdentityHeader string        // secret of the managed identity endpoint; empty refuses every call to it
+	Personas       []Persona     // nil: Personas()
+	Lifetime       time.Duration // of a token; 0: one hour
+	Now            func() time.Time
+}
+
+// Issuer signs and verifies tokens. It is an http.Handler and is safe for concurrent use.
+type Issuer struct {
+	cfg    Config
+	key    *rsa.PrivateKey
+	kid    string
+	routes *http.ServeMux
+}
+
+// Open returns an issuer, making its key when Config.Dir holds none. A key file that cannot be read is an error: it is
+// never replaced, because tokens signed with it may still be in use.
+func Open(cfg Config) (*Issuer, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("open issuer: the URL %q is not an absolute http or https address", cfg.URL)
+	}
+	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
+	if cfg.Tenant == "" {
+		cfg.Tenant = DefaultTenant
+	}
+	if cfg.Audience == "" {
+		cfg.Audience = DefaultAudience
+	}
+	if cfg.Personas == nil {
+		cfg.Personas = Personas()
+	}
+	if cfg.Lifetime <= 0 {
+		cfg.Lifetime = time.Hour
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	key, err := loadKey(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open issuer: %w", err)
+	}
+	i := &Issuer{cfg: cfg, key: key, kid: keyID(&key.PublicKey), routes: http.NewServeMux()}
+	i.routes.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", i.discovery)
+	i.routes.HandleFunc("GET /{tenant}/discovery/v2.0/keys", i.keys)
+	i.routes.HandleFunc("POST /local/token", i.personaToken)
+	i.routes.HandleFunc("GET /msi/token", i.identityToken)
+	return i, nil
+}
+
+// IssuerURL returns the iss claim of all tokens, which is also the authority to discover.
+func (i *Issuer) IssuerURL() string { return i.cfg.URL + "/" + i.cfg.Tenant + "/v2.0" }
+
+// ServeHTTP answers the four routes of the package; anything else is 404.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !loopback(r.Host) {
+		fail(w, http.StatusMisdirectedRequest, "invalid_request", "this issuer answers on loopback names only")
+		return
+	}
+	i.routes.ServeHTTP(w, r)
+}
+
+func loopback(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (i *Issuer) tenantKnown(w http.ResponseWriter, r *http.Request) bool {
+	if strings.EqualFold(r.PathValue("tenant"), i.cfg.Tenant) {
+		return true
+	}
+	fail(w, http.StatusBadRequest, "invalid_tenant", "AADSTS90002: tenant "+r.PathValue("tenant")+" not found")
+	return false
+}
+
+func (i *Issuer) discovery(w http.ResponseWriter, r *http.Request) {
+	if !i.tenantKnown(w, r) {
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{
+		"issuer":                                i.IssuerURL(),
+		"jwks_uri":                              i.cfg.URL + "/" + i.cfg.Tenant + "/discovery/v2.0/keys",
+		"token_endpoint":                        i.cfg.URL + "/local/token",
+		"authorization_endpoint":                i.cfg.URL + "/local/token",
+		"id_token_signing_alg_values_supported": []string{"RS256"},
+		"subject_types_supported":               []string{"pairwise"},
+		"response_types_supported":              []string{"id_token"},
+		"claims_supported":                      []string{"iss", "aud", "tid", "oid", "sub", "preferred_username", "name", "ver", "iat", "nbf", "exp", "groups"},
+	})
+}
+
+func (i *Issuer) keys(w http.ResponseWriter, r *http.Request) {
+	if !i.tenantKnown(w, r) {
+		return
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	reply(w, http.StatusOK, map[string]any{"keys": []map[string]string{{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": i.kid,
+		"n": b64(i.key.N.Bytes()), "e": b64(big.NewInt(int64(i.key.E)).Bytes()), "issuer": i.IssuerURL(),
+	}}})
+}
+
+// personaToken answers POST /local/token?as=NAME[&resource=URI]. Without resource the token is for the app; with it, for
+// the named stand-in, so that a person can look at the simulated ARM with curl.
+func (i *Issuer) personaToken(w http.ResponseWriter, r *http.Request) {
+	audience := i.cfg.Audience
+	if resource := r.URL.Query().Get("resource"); resource != "" {
+		audience = resource
+	}
+	token, err := i.Token(r.URL.Query().Get("as"), audience)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "invalid_request", err.Error())
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(i.cfg.Lifetime / time.Second)})
+}
+
+// Token returns a signed token for the persona and the audience; an empty audience means Config.Audience. It is an error
+// to name a persona that does not exist.
+func (i *Issuer) Token(persona, audience string) (string, error) {
+	if audience == "" {
+		audience = i.cfg.Audience
+	}
+	names := make([]string, 0, len(i.cfg.Personas))
+	for _, p := range i.cfg.Personas {
+		if p.Name == persona {
+			return i.sign(Claims{
+				Audience: audience, ObjectID: p.ObjectID, Subject: p.ObjectID,
+				PreferredUsername: p.PreferredUsername, Name: p.DisplayName, Groups: p.Groups,
+			})
+		}
+		names = append(names, p.Name)
+	}
+	return "", fmt.Errorf("there is no persona %q; the query parameter as takes one of %s", persona, strings.Join(names, ", "))
+}
+
+// AppToken returns a signed token of the app's own managed identity for the resource.
+func (i *Issuer) AppToken(resource string) (string, error) {
+	if resource == "" {
+		return "", errors.New("a resource is required")
+	}
+	return i.sign(Claims{Audience: resource, ObjectID: AppObjectID, Subject: AppObjectID, ClientID: AppClientID, Type: "app"})
+}
+
+func (i *Issuer) identityToken(w http.ResponseWriter, r *http.Request) {
+	given := r.Header.Get("X-IDENTITY-HEADER")
+	if i.cfg.IdentityHeader == "" || subtle.ConstantTimeCompare([]byte(given), []byte(i.cfg.IdentityHeader)) != 1 {
+		fail(w, http.StatusForbidden, "invalid_request", "the header X-IDENTITY-HEADER is missing or wrong")
+		return
+	}
+	q := r.URL.Query()
+	if q.Get("api-version") != "2019-08-01" {
+		fail(w, http.StatusBadRequest, "unsupported_api_version", "api-version must be 2019-08-01")
+		return
+	}
+	for _, name := range []string{"mi_res_id", "object_id", "principal_id"} {
+		if q.Has(name) {
+			fail(w, http.StatusBadRequest, "invalid_request", "no managed identity is found by "+name)
+			return
+		}
+	}
+	if q.Has("client_id") && !strings.EqualFold(q.Get("client_id"), AppClientID) {
+		fail(w, http.StatusBadRequest, "invalid_request", "no managed identity has the client id "+q.Get("client_id"))
+		return
+	}
+	resource := q.Get("resource")
+	token, err := i.AppToken(resource)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "invalid_resource", err.Error())
+		return
+	}
+	reply(w, http.StatusOK, map[string]string{
+		"access_token": token, "token_type": "Bearer", "resource": resource, "client_id": AppClientID,
+		"expires_on": strconv.FormatInt(i.cfg.Now().Add(i.cfg.Lifetime).Unix(), 10),
+	})
+}
+
+func (i *Issuer) sign(c Claims) (string, error) {
+	now := i.cfg.Now().Truncate(time.Second)
+	c.Issuer, c.Tenant, c.Version = i.IssuerURL(), i.cfg.Tenant, "2.0"
+	c.IssuedAt, c.NotBefore, c.Expires = now.Unix(), now.Unix(), now.Add(i.cfg.Lifetime).Unix()
+	t := jwt.NewWithClaims(jwt.SigningMethodRS256, c)
+	t.Header["kid"] = i.kid
+	signed, err := t.SignedString(i.key)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return signed, nil
+}
+
+func fail(w http.ResponseWriter, status int, code, message string) {
+	reply(w, status, map[string]string{"error": code, "error_description": message})
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// The status is out: a write error means that the client has gone.
+	_ = json.NewEncoder(w).Encode(body)
+}

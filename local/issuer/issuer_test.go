@@ -1,0 +1,374 @@
+package issuer_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/local/issuer"
+)
+
+const secret = "local-development-only"
+
+// fresh makes the credential ask again: its cache belongs to the process, not to the credential, and holds the tokens of
+// issuers of earlier tests. Claims bypass it.
+const fresh = `{"access_token":{}}`
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// start serves an issuer on a free port. The clock starts at the real time, because azidentity looks at its own.
+func start(t *testing.T, change func(*issuer.Config)) (*issuer.Issuer, string, *clock) {
+	t.Helper()
+	c := &clock{now: time.Now().Truncate(time.Second)}
+	h := httptest.NewUnstartedServer(nil)
+	cfg := issuer.Config{URL: "http://" + h.Listener.Addr().String(), IdentityHeader: secret, Now: c.Now}
+	if change != nil {
+		change(&cfg)
+	}
+	i, err := issuer.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Config.Handler = i
+	h.Start()
+	t.Cleanup(h.Close)
+	return i, h.URL, c
+}
+
+func send(t *testing.T, method, url string, header ...string) (int, map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if json.Unmarshal(text, &doc) != nil {
+		doc = map[string]any{"text": string(text)}
+	}
+	return res.StatusCode, doc
+}
+
+func TestRefusals(t *testing.T) {
+	_, url, _ := start(t, nil)
+	const good = "/msi/token?api-version=2019-08-01&resource=https://management.azure.com"
+	for _, test := range []struct {
+		name, method, path string
+		header             []string
+		want               int
+	}{
+		{"no such persona", "POST", "/local/token?as=root", nil, 400},
+		{"no persona", "POST", "/local/token", nil, 400},
+		{"token by GET", "GET", "/local/token?as=admin", nil, 405},
+		{"rebinding", "POST", "/local/token?as=admin", []string{"Host", "evil.example"}, 421},
+		{"other tenant's discovery", "GET", "/11111111-1111-1111-1111-111111111111/v2.0/.well-known/openid-configuration", nil, 400},
+		{"other tenant's keys", "GET", "/common/discovery/v2.0/keys", nil, 400},
+		{"identity without header", "GET", good, nil, 403},
+		{"identity with another header", "GET", good, []string{"X-IDENTITY-HEADER", secret + "x"}, 403},
+		{"identity without resource", "GET", "/msi/token?api-version=2019-08-01", []string{"X-IDENTITY-HEADER", secret}, 400},
+		{"identity with another version", "GET", "/msi/token?api-version=2017-09-01&resource=x", []string{"X-IDENTITY-HEADER", secret}, 400},
+		{"unknown client id", "GET", good + "&client_id=11111111-1111-1111-1111-111111111111", []string{"X-IDENTITY-HEADER", secret}, 400},
+		{"unknown resource id", "GET", good + "&mi_res_id=/subscriptions/x", []string{"X-IDENTITY-HEADER", secret}, 400},
+		{"root", "GET", "/", nil, 404},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			status, doc := send(t, test.method, url+test.path, test.header...)
+			if status != test.want {
+				t.Errorf("status %d, want %d: %v", status, test.want, doc)
+			}
+			if doc["access_token"] != nil {
+				t.Error("a refusal carries a token")
+			}
+		})
+	}
+}
+
+func TestNoHeaderConfiguredRefusesIdentity(t *testing.T) {
+	_, url, _ := start(t, func(c *issuer.Config) { c.IdentityHeader = "" })
+	if status, _ := send(t, "GET", url+"/msi/token?api-version=2019-08-01&resource=r"); status != http.StatusForbidden {
+		t.Errorf("status %d, want 403", status)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	broken := t.TempDir()
+	if err := os.WriteFile(filepath.Join(broken, "issuer-key.pem"), []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]issuer.Config{
+		"no URL":       {},
+		"relative URL": {URL: "127.0.0.1:7072"},
+		"other scheme": {URL: "ftp://127.0.0.1"},
+		"broken key":   {URL: "http://127.0.0.1:7072", Dir: broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := issuer.Open(cfg); err == nil {
+				t.Error("opened")
+			}
+		})
+	}
+	if text, err := os.ReadFile(filepath.Join(broken, "issuer-key.pem")); err != nil || string(text) != "not a key" {
+		t.Errorf("the broken key was replaced: %q, %v", text, err)
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	i, _, c := start(t, nil)
+	other, _, _ := start(t, nil)
+	good, err := i.Token("admin", "api://a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := other.Token("admin", "api://a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(good, ".")
+	kid := header(t, good)["kid"]
+	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := jwt.NewWithClaims(jwt.SigningMethodRS256, claims(t, good))
+	forged.Header["kid"] = kid
+	signedByStranger, err := forged.SignedString(stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hmac := jwt.NewWithClaims(jwt.SigningMethodHS256, claims(t, good))
+	hmac.Header["kid"] = kid
+	signedByHMAC, err := hmac.SignedString([]byte(kid.(string)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	for _, test := range []struct {
+		name, token string
+		audiences   []string
+		after       time.Duration
+	}{
+		{"empty", "", []string{"api://a"}, 0},
+		{"garbage", "a.b.c", []string{"api://a"}, 0},
+		{"no audience asked for", good, nil, 0},
+		{"empty audience", good, []string{""}, 0},
+		{"another audience", good, []string{"api://b", issuer.ResourceManager}, 0},
+		{"another issuer", foreign, []string{"api://a"}, 0},
+		{"alg none", encode([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".", []string{"api://a"}, 0},
+		{"alg HS256", signedByHMAC, []string{"api://a"}, 0},
+		{"another key under our id", signedByStranger, []string{"api://a"}, 0},
+		{"changed claims", parts[0] + "." + encode([]byte(`{"aud":"api://a"}`)) + "." + parts[2], []string{"api://a"}, 0},
+		{"cut signature", good[:len(good)-4], []string{"api://a"}, 0},
+		{"not yet valid", good, []string{"api://a"}, -time.Second},
+		{"expired, to the second", good, []string{"api://a"}, time.Hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c.Advance(test.after)
+			defer c.Advance(-test.after)
+			got, err := i.Verify(test.token, test.audiences...)
+			if !errors.Is(err, issuer.ErrToken) {
+				t.Errorf("error %v, want ErrToken", err)
+			}
+			if diff := cmp.Diff(issuer.Claims{}, got); diff != "" {
+				t.Errorf("claims with a refusal:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPersonaToken(t *testing.T) {
+	i, url, c := start(t, func(cfg *issuer.Config) {
+		people := issuer.Personas()
+		people[2].Groups = []string{"g1", "g2"}
+		cfg.Personas = people
+	})
+	status, doc := send(t, "POST", url+"/local/token?as=admin")
+	if status != http.StatusOK || doc["token_type"] != "Bearer" || doc["expires_in"] != 3600.0 {
+		t.Fatalf("status %d: %v", status, doc)
+	}
+	c.Advance(time.Hour - time.Second)
+	got, err := i.Verify(doc["access_token"].(string), issuer.DefaultAudience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued := c.Now().Add(time.Second - time.Hour).Unix()
+	want := issuer.Claims{
+		Issuer: url + "/" + issuer.DefaultTenant + "/v2.0", Audience: issuer.DefaultAudience, Tenant: issuer.DefaultTenant,
+		ObjectID: "00000000-0000-0000-0000-0000000000e3", Subject: "00000000-0000-0000-0000-0000000000e3",
+		PreferredUsername: "admin@portcullis.example", Name: "Ada Admin", Groups: []string{"g1", "g2"}, Version: "2.0",
+		IssuedAt: issued, NotBefore: issued, Expires: issued + 3600,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, doc = send(t, "POST", url+"/local/token?as=reader&resource=https://management.azure.com/")
+	if _, err := i.Verify(doc["access_token"].(string), issuer.ResourceManager); err != nil {
+		t.Errorf("token for ARM: %v", err)
+	}
+}
+
+// A verifier that knows only the issuer's address finds the key by discovery and can check a token with it.
+func TestDiscovery(t *testing.T) {
+	i, url, _ := start(t, nil)
+	_, doc := send(t, "GET", url+"/"+issuer.DefaultTenant+"/v2.0/.well-known/openid-configuration")
+	if doc["issuer"] != i.IssuerURL() {
+		t.Fatalf("issuer %v, want %v", doc["issuer"], i.IssuerURL())
+	}
+	_, set := send(t, "GET", doc["jwks_uri"].(string))
+	jwk := set["keys"].([]any)[0].(map[string]any)
+	token, err := i.Token("reader", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = jwt.Parse(token, func(tok *jwt.Token) (any, error) {
+		if tok.Header["kid"] != jwk["kid"] {
+			t.Errorf("kid %v, want %v", tok.Header["kid"], jwk["kid"])
+		}
+		return &rsa.PublicKey{N: number(t, jwk["n"]), E: int(number(t, jwk["e"]).Int64())}, nil
+	}, jwt.WithValidMethods([]string{jwk["alg"].(string)}))
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeySurvivesRestart(t *testing.T) {
+	cfg := issuer.Config{URL: "http://127.0.0.1:7072", Dir: filepath.Join(t.TempDir(), "state")}
+	first, err := issuer.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := first.AppToken(issuer.Storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := issuer.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Verify(token, issuer.Storage+"/"); err != nil {
+		t.Error(err)
+	}
+	files, err := os.ReadDir(cfg.Dir)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v; want the key alone", files, err)
+	}
+	if info, err := files[0].Info(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+// The credential that the app uses in Azure gets its tokens here, by the two variables that App Service sets.
+func TestManagedIdentityCredential(t *testing.T) {
+	i, url, _ := start(t, nil)
+	t.Setenv("IDENTITY_ENDPOINT", url+"/msi/token")
+	t.Setenv("IDENTITY_HEADER", "wrong")
+	refused, err := azidentity.NewManagedIdentityCredential(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com//.default"}, Claims: fresh}
+	if token, err := refused.GetToken(t.Context(), scope); err == nil || token.Token != "" {
+		t.Fatalf("a wrong header got a token, or no error: %v", err)
+	}
+	t.Setenv("IDENTITY_HEADER", secret)
+	unknown, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID("11111111-1111-1111-1111-111111111111")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unknown.GetToken(t.Context(), scope); err == nil {
+		t.Fatal("an identity that the app does not have got a token")
+	}
+	for name, id := range map[string]azidentity.ManagedIDKind{"system": nil, "user": azidentity.ClientID(issuer.AppClientID)} {
+		for _, resource := range []string{issuer.ResourceManager, issuer.Storage, issuer.ServiceBus} {
+			t.Run(name+" "+resource, func(t *testing.T) {
+				cred, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: id})
+				if err != nil {
+					t.Fatal(err)
+				}
+				token, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}, Claims: fresh})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := i.Verify(token.Token, resource)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.ObjectID != issuer.AppObjectID || got.Type != "app" || got.Expires != token.ExpiresOn.Unix() {
+					t.Errorf("claims %+v, expires %v", got, token.ExpiresOn)
+				}
+			})
+		}
+	}
+}
+
+func number(t *testing.T, text any) *big.Int {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(text.(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return new(big.Int).SetBytes(b)
+}
+
+func header(t *testing.T, token string) map[string]any {
+	t.Helper()
+	tok, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok.Header
+}
+
+func claims(t *testing.T, token string) jwt.Claims {
+	t.Helper()
+	tok, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok.Claims
+}
