@@ -132,7 +132,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// tableCount makes table names unique within the test process.
+// uniqueTable spells the next number in letters, as a table name.
 func uniqueTable(count *atomic.Int64) string {
 	const letters = "abcdefghij"
 	n := count.Add(1)

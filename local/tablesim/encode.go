@@ -33,7 +33,7 @@ func parseMetadata(format, accept string) (metadata, error) {
 	case text == "", strings.Contains(text, "json"), strings.Contains(text, "*/*"):
 		return metadataMinimal, nil
 	}
-	return 0, &refusal{code: "AtomFormatNotSupported", detail: "Atom format is not supported."}
+	return 0, refuse(codeAtomNotSupported)
 }
 
 func (m metadata) contentType() string {

@@ -12,6 +12,7 @@ import (
 type code string
 
 const (
+	codeAtomNotSupported    code = "AtomFormatNotSupported"
 	codeDifferentPartitions code = "CommandsInBatchActOnDifferentPartitions"
 	codeDuplicateProperties code = "DuplicatePropertiesSpecified"
 	codeDuplicateRow        code = "InvalidDuplicateRow"
@@ -62,6 +63,8 @@ func (c code) status() int {
 		return http.StatusRequestEntityTooLarge
 	case codeInternal, codeTimedOut:
 		return http.StatusInternalServerError
+	case codeAtomNotSupported:
+		return http.StatusUnsupportedMediaType
 	case codeNotImplemented:
 		return http.StatusNotImplemented
 	case codeServerBusy:
@@ -72,6 +75,8 @@ func (c code) status() int {
 
 func (c code) message() string {
 	switch c {
+	case codeAtomNotSupported:
+		return "Atom format is not supported."
 	case codeDifferentPartitions:
 		return "All commands in a batch must operate on same entity group."
 	case codeDuplicateProperties:

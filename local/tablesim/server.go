@@ -89,16 +89,18 @@ func (r *reply) content(contentType string, body []byte) *reply {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newGUID()
 	exchange := Exchange{Method: r.Method, Path: r.URL.RequestURI()}
-	defer func() { s.record.add(exchange) }()
-
 	rep, err := s.handle(r, &exchange)
-	if errors.Is(err, errReplyLost) {
-		panic(http.ErrAbortHandler)
-	}
-	if err != nil {
+	lost := errors.Is(err, errReplyLost)
+	if err != nil && !lost {
 		rep = s.failure(err, id)
 	}
-	exchange.Status = rep.status
+	if !lost {
+		exchange.Status = rep.status
+	}
+	s.record.add(exchange) // before the answer, so that its receiver finds it
+	if lost {
+		panic(http.ErrAbortHandler)
+	}
 	h := w.Header()
 	for name, values := range rep.header {
 		h[name] = values

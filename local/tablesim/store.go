@@ -12,6 +12,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // store keeps tables in a bbolt file: bucket "names" holds lower-case table
@@ -82,15 +83,23 @@ func (t transaction) names() *bolt.Bucket { return t.tx.Bucket([]byte("names")) 
 func rowsBucket(table string) []byte { return []byte("t:" + strings.ToLower(table)) }
 
 func (t transaction) createTable(name string) error {
-	if _, err := t.tx.CreateBucket(rowsBucket(name)); err != nil {
+	_, err := t.tx.CreateBucket(rowsBucket(name))
+	if errors.Is(err, bolterrors.ErrBucketExists) {
 		return refuse(codeTableExists)
+	}
+	if err != nil {
+		return err
 	}
 	return t.names().Put([]byte(strings.ToLower(name)), []byte(name))
 }
 
 func (t transaction) deleteTable(name string) error {
-	if err := t.tx.DeleteBucket(rowsBucket(name)); err != nil {
+	err := t.tx.DeleteBucket(rowsBucket(name))
+	if errors.Is(err, bolterrors.ErrBucketNotFound) {
 		return refuse(codeResourceNotFound)
+	}
+	if err != nil {
+		return err
 	}
 	return t.names().Delete([]byte(strings.ToLower(name)))
 }

@@ -118,8 +118,14 @@ func parseText(k kind, s string) (value, error) {
 	switch k {
 	case kindString:
 		return value{kind: k, s: s}, nil
-	case kindInt32, kindInt64:
-		n, err := strconv.ParseInt(s, 10, map[kind]int{kindInt32: 32, kindInt64: 64}[k])
+	case kindInt32:
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			return value{}, bad
+		}
+		return value{kind: k, n: n}, nil
+	case kindInt64:
+		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			return value{}, bad
 		}
@@ -155,7 +161,8 @@ func parseDouble(s string) (value, error) {
 		return value{kind: kindDouble, f: math.Inf(-1)}, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+	// ParseFloat also takes hexadecimal and words; decimal digits only here.
+	if err != nil || strings.Trim(s, "0123456789+-.eE") != "" {
 		return value{}, refuse(codeInvalidInput)
 	}
 	return value{kind: kindDouble, f: f}, nil
