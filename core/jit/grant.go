@@ -42,13 +42,14 @@ func (s Status) String() string {
 type Reason string
 
 // The reasons. OpeningFailed is ours: the contract has no word for a grant that
-// was never confirmed.
+// was never confirmed, PolicyRemoved and MachineGone for what took its ground away.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
 	NewerRequestInitiated Reason = "NewerRequestInitiated"
 	OpeningFailed         Reason = "OpeningFailed"
 	PolicyRemoved         Reason = "PolicyRemoved"
+	MachineGone           Reason = "VirtualMachineGone"
 )
 
 // Window is one port of one machine open to some sources in [Grant.Start, End).

@@ -1,0 +1,150 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// Find gives one grant, open or history, or refuses with [CodeRequestNotFound].
+func (s *Service) Find(ctx context.Context, id string) (GrantRecord, error) {
+	rec, err := s.Grants.Grant(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return rec, &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
+	}
+	if err != nil {
+		return rec, fmt.Errorf("read the request: %w", err)
+	}
+	return rec, nil
+}
+
+// Revoke closes a grant's windows now. It ends when every target has confirmed
+// it; an error leaves the windows marked to close, which the sweep completes. A grant that
+// is closed already is given as it is.
+func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+	rec, err := s.Find(ctx, id)
+	if err != nil || rec.Grant.Closed() {
+		return rec, err
+	}
+	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.UserRequested), nil })
+	if err != nil {
+		return rec, err
+	}
+	if err := s.Activity.Append(ctx, grantEntries(who, OpRevoke, Succeeded, rec.Grant, s.now())...); err != nil {
+		return rec, fmt.Errorf("write the activity log: %w", err)
+	}
+	return s.settle(ctx, rec)
+}
+
+// Extend moves the ends of a grant's live windows to the given end, or to
+// duration from now, within the policies' maxima (see [jit.Grant.Extend]). The wake-ups for
+// the new ends are scheduled before the ends move, so that no crash leaves a window without one.
+func (s *Service) Extend(ctx context.Context, who Caller, id string, duration time.Duration, end time.Time) (GrantRecord, error) {
+	rec, err := s.Find(ctx, id)
+	if err != nil {
+		return rec, err
+	}
+	policies := map[string]jit.Policy{}
+	for _, vm := range rec.Grant.VMs {
+		p, err := s.Policies.Policy(ctx, vm.VM)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return rec, fmt.Errorf("read the policy of %s: %w", vm.VM.Name, err)
+		}
+		if err == nil {
+			policies[vm.VM.Key()] = p.Policy
+		}
+	}
+	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
+	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
+		next, err := g.Extend(policy, duration, end, s.now())
+		if err != nil {
+			return g, err
+		}
+		return next, s.schedule(ctx, next)
+	})
+	if refused := refusal(err); refused != nil {
+		entries := grantEntries(who, OpExtend, Refused, rec.Grant, s.now())
+		for i := range entries {
+			entries[i].Reason, entries[i].Message = string(refused.Code), refused.Message
+		}
+		return rec, errors.Join(err, s.Activity.Append(ctx, entries...))
+	}
+	if err != nil {
+		return rec, err
+	}
+	if err := s.Activity.Append(ctx, grantEntries(who, OpExtend, Succeeded, rec.Grant, s.now())...); err != nil {
+		return rec, fmt.Errorf("write the activity log: %w", err)
+	}
+	// The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
+	_, _ = s.reconcileAll(ctx, rec.targets())
+	return rec, nil
+}
+
+// Wake handles a wake-up: it closes what of the grant is past its end. A wake-up
+// for a grant that is unknown, closed, or has moved on since does nothing. One
+// that comes before its time is scheduled again, once more as late as it was
+// early: where the alarm's clock is ahead of ours, the very end would be past for it
+// already, and the wake-up would come back at once. An error means that something
+// is still open and the wake-up should come again.
+func (s *Service) Wake(ctx context.Context, grant string, generation int) error {
+	rec, err := s.Grants.Grant(ctx, grant)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read grant %s: %w", grant, err)
+	}
+	now := s.now()
+	switch {
+	case rec.Grant.Closed():
+		return nil
+	case rec.Grant.Overdue(now):
+		_, err := s.settle(ctx, rec)
+		return err
+	case generation != rec.Grant.Generation:
+		return nil
+	}
+	for _, end := range rec.Grant.Ends() {
+		if early := end.Sub(now); early > 0 {
+			// The attempt makes it a new message to duplicate detection.
+			return s.Alarm.Schedule(ctx, Wake{Grant: grant, Generation: generation, At: end.Add(early), Attempt: int(now.Unix())})
+		}
+	}
+	return nil
+}
+
+// settle closes what of a grant is past its end or marked to close, and marks it
+// closed when every target has confirmed that its rules are gone.
+func (s *Service) settle(ctx context.Context, rec GrantRecord) (GrantRecord, error) {
+	for range attempts {
+		// Taken before the round: what is over now is not in rules computed later.
+		at := s.now()
+		if !rec.Grant.Overdue(at) {
+			return rec, nil
+		}
+		if _, err := s.reconcileAll(ctx, rec.targets()); err != nil {
+			rec.Attempts, rec.LastError = rec.Attempts+1, publicly(err)
+			_, stored := s.Grants.UpdateGrants(ctx, rec)
+			return rec, errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, err), stored)
+		}
+		next := rec
+		next.Grant = rec.Grant.Settled(at)
+		if err := s.Activity.Append(ctx, newlyClosed(rec.Grant, next.Grant, s.now())...); err != nil {
+			return rec, fmt.Errorf("write the activity log: %w", err)
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			return updated[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store grant %s as closed: %w", rec.Grant.ID, err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read the grant again: %w", err)
+		}
+	}
+	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+}

@@ -1,0 +1,270 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// TargetChange is what a verb did, or would do, to the rules of one target.
+type TargetChange struct {
+	Target  jit.ID
+	Changes plan.Changes
+}
+
+// Enabled is what [Service.Enable] says of one machine.
+type Enabled struct {
+	Policy     jit.Policy
+	Location   string
+	Targets    []jit.ID
+	Overridden []plan.Foreign // foreign allows that our deny now outranks
+	Exposed    []plan.Foreign // foreign allows that still open a protected port
+	Unguarded  []string       // network interfaces that no security group guards
+}
+
+// Enable protects machines: it stores their policies and closes their ports. It
+// replaces the policies of machines that have one and leaves all others. With
+// dryRun it computes the same changes and writes nothing.
+//
+// An [*jit.Error] means that nothing was written: a policy that is not valid, an
+// unknown machine, one that nothing guards, or a target without room for the
+// deny. Any other error may leave policies stored whose rules are not there
+// yet; the same call, or the next sweep, completes them.
+func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+	records, machines, err := s.enabling(ctx, who, policies)
+	if err != nil {
+		return nil, nil, err
+	}
+	outs, err := s.previewPolicies(ctx, records)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, out := range outs {
+		for _, r := range out.plan.Refused {
+			if r.Grant == "" {
+				return nil, nil, r.Err.At(out.target.String())
+			}
+		}
+	}
+	if !dryRun {
+		if outs, err = s.enable(ctx, who, records); err != nil {
+			return nil, nil, err
+		}
+	}
+	return enabled(records, machines, outs), changesOf(outs), nil
+}
+
+// enabling checks what is to be enabled and builds the records to store.
+func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Policy) ([]PolicyRecord, map[string]Machine, error) {
+	if len(policies) == 0 || len(policies) > jit.MaxVMs {
+		return nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: fmt.Sprintf("name 1 to %d virtual machines", jit.MaxVMs)}
+	}
+	var vms []jit.ID
+	for i, p := range policies {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		if err := p.Validate(); err != nil {
+			return nil, nil, below(err, at)
+		}
+		if slices.ContainsFunc(vms, p.VM.Equal) {
+			return nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
+		}
+		if err := s.managed(p.VM, at+".id"); err != nil {
+			return nil, nil, err
+		}
+		vms = append(vms, p.VM)
+	}
+	known, machines, err := s.find(ctx, vms)
+	if err != nil {
+		return nil, nil, err
+	}
+	records := make([]PolicyRecord, len(policies))
+	for i, p := range policies {
+		m, err := exists(p.VM, machines, fmt.Sprintf("virtualMachines[%d].id", i))
+		if err != nil {
+			return nil, nil, err
+		}
+		rec := known[p.VM.Key()] // keeps the version and the placements left behind
+		rec.Policy, rec.Location, rec.ChangedBy, rec.ChangedAt = p, m.Location, who.Name, s.now()
+		rec.Policy.VM = m.VM
+		rec.Placements = m.Placements
+		records[i] = rec
+	}
+	return records, machines, nil
+}
+
+func below(err error, path string) error {
+	if refused, ok := errors.AsType[*jit.Error](err); ok {
+		return refused.At(path)
+	}
+	return err
+}
+
+func (s *Service) previewPolicies(ctx context.Context, records []PolicyRecord) ([]outcome, error) {
+	var all [][]Placement
+	for _, r := range records {
+		all = append(all, r.Placements)
+	}
+	return s.preview(ctx, targetsOf(all...), func(t jit.ID, state *plan.State) {
+		for _, rec := range records {
+			state.Policies = slices.DeleteFunc(state.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
+			for _, p := range rec.Placements {
+				if p.Target.Equal(t) {
+					state.Policies = append(state.Policies, plan.Protected{Policy: rec.Policy, Addresses: p.Addresses})
+				}
+			}
+		}
+	})
+}
+
+// enable stores the policies and reconciles every target where they stand or stood.
+func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord) ([]outcome, error) {
+	var placements [][]Placement
+	for _, rec := range records {
+		before, err := s.putPolicy(ctx, rec)
+		placements = append(placements, before, rec.Placements)
+		if err != nil {
+			return nil, err
+		}
+	}
+	outs, err := s.reconcileAll(ctx, targetsOf(placements...))
+	logged := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, records, err)...)
+	if err := errors.Join(err, logged); err != nil {
+		return nil, err
+	}
+	return outs, nil
+}
+
+// putPolicy stores a policy over whatever version is there now, and gives the
+// placements that the one before it had.
+func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) ([]Placement, error) {
+	for range attempts {
+		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		rec.Version = stored.Version
+		_, err = s.Policies.PutPolicy(ctx, rec)
+		if err == nil {
+			return stored.Placements, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+	}
+	return nil, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+}
+
+func enabled(records []PolicyRecord, machines map[string]Machine, outs []outcome) []Enabled {
+	var list []Enabled
+	for _, rec := range records {
+		e := Enabled{Policy: rec.Policy, Location: rec.Location, Targets: targetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
+		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
+		for _, out := range outs {
+			e.Overridden = append(e.Overridden, keep(out.plan.Overridden, of)...)
+			e.Exposed = append(e.Exposed, keep(out.plan.Exposed, of)...)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func keep[T any](list []T, f func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return !f(v) })
+}
+
+func changesOf(outs []outcome) []TargetChange {
+	var list []TargetChange
+	for _, out := range outs {
+		list = append(list, TargetChange{Target: out.target, Changes: out.plan.Changes})
+	}
+	return list
+}
+
+// Disable closes the windows of machines, removes their policies and, where
+// nothing else needs them, our rules. A machine without a policy is refused with
+// [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
+// be disabled too.
+func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
+	vms = distinct(slices.Clone(vms))
+	if len(vms) == 0 {
+		return &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: "name at least one virtual machine"}
+	}
+	records := make([]PolicyRecord, len(vms))
+	for i, vm := range vms {
+		rec, err := s.Policies.Policy(ctx, vm)
+		if errors.Is(err, ErrNotFound) {
+			return &jit.Error{Code: jit.CodePolicyNotFound, Target: vm.String(), Message: vm.Name + " has no just-in-time policy"}
+		}
+		if err != nil {
+			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
+		}
+		records[i] = rec
+	}
+	closing, err := s.revokeWindowsOf(ctx, vms)
+	if err != nil {
+		return err
+	}
+	var placements [][]Placement
+	for _, rec := range records {
+		placements = append(placements, rec.Placements)
+		if err := s.deletePolicy(ctx, rec); err != nil {
+			return err
+		}
+	}
+	targets := targetsOf(placements...)
+	_, err = s.reconcileAll(ctx, targets)
+	settled := each(closing, func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g); return err })
+	if err == nil {
+		err = each(targets, func(_ int, t jit.ID) error { return s.Targets.Forget(ctx, t) })
+	}
+	logged := s.Activity.Append(ctx, s.policyEntries(who, OpDisable, records, err)...)
+	return errors.Join(err, settled, logged)
+}
+
+func (s *Service) deletePolicy(ctx context.Context, rec PolicyRecord) error {
+	for range attempts {
+		err := s.Policies.DeletePolicy(ctx, rec)
+		if err == nil || errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("remove the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		if rec, err = s.Policies.Policy(ctx, rec.Policy.VM); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				return nil
+			}
+			return fmt.Errorf("read the policy again: %w", err)
+		}
+	}
+	return &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy is being changed by others; ask again"}
+}
+
+// revokeWindowsOf asks every open window of the machines to close.
+func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]GrantRecord, error) {
+	open, err := s.Grants.OpenGrants(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the open grants: %w", err)
+	}
+	var closing []GrantRecord
+	for _, rec := range open {
+		if !slices.ContainsFunc(rec.Grant.VMs, func(g jit.GrantVM) bool { return slices.ContainsFunc(vms, g.VM.Equal) }) {
+			continue
+		}
+		rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
+			for _, vm := range vms {
+				g = g.RevokeVM(vm, s.now(), jit.PolicyRemoved)
+			}
+			return g, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		closing = append(closing, rec)
+	}
+	return closing, nil
+}

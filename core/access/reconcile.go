@@ -1,0 +1,164 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// roundTimeout bounds one round on one target: far above the seconds that a
+// write takes, far below what a Functions host allows an invocation.
+const roundTimeout = 2 * time.Minute
+
+// outcome is what a round found and left on one target.
+type outcome struct {
+	target jit.ID
+	at     time.Time // the time for which the rules were computed
+	state  plan.State
+	plan   plan.Plan
+	gone   bool // the target does not exist (any more)
+}
+
+// rounds is group commit: while one round on a target is under way, all who ask
+// for another share the next one. Since a round works from what is stored, it does
+// the work of all who stored their change before it began; so n changes of
+// one target cost at most two rounds.
+type rounds struct {
+	mu      sync.Mutex
+	waiting map[string]*round // the round that has not begun, by target
+	running map[string]bool
+}
+
+type round struct {
+	done chan struct{}
+	out  outcome
+	err  error
+}
+
+// reconcile brings one target to what is stored, in a round that begins after
+// the call. It ends when the round does or when ctx does; the round goes on.
+func (s *Service) reconcile(ctx context.Context, target jit.ID) (outcome, error) {
+	key := target.Key()
+	s.rounds.mu.Lock()
+	if s.rounds.waiting == nil {
+		s.rounds.waiting, s.rounds.running = map[string]*round{}, map[string]bool{}
+	}
+	r := s.rounds.waiting[key]
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		s.rounds.waiting[key] = r
+	}
+	if !s.rounds.running[key] {
+		s.rounds.running[key] = true
+		go s.run(context.WithoutCancel(ctx), target)
+	}
+	s.rounds.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.out, r.err
+	case <-ctx.Done():
+		return outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
+	}
+}
+
+// run does rounds on one target until nobody waits for another.
+func (s *Service) run(ctx context.Context, target jit.ID) {
+	key := target.Key()
+	for {
+		s.rounds.mu.Lock()
+		r := s.rounds.waiting[key]
+		delete(s.rounds.waiting, key)
+		if r == nil {
+			delete(s.rounds.running, key)
+			s.rounds.mu.Unlock()
+			return
+		}
+		s.rounds.mu.Unlock()
+		bounded, cancel := context.WithTimeout(ctx, roundTimeout)
+		r.out, r.err = s.round(bounded, target)
+		cancel()
+		close(r.done)
+	}
+}
+
+// round reads, computes, writes, and starts again when somebody else wrote first.
+//
+// The rules are read before the state. A change that is stored after that read
+// has its own round, whose write makes this one's version stale: so rules that
+// were computed from an older state never replace those of a newer one.
+func (s *Service) round(ctx context.Context, target jit.ID) (outcome, error) {
+	var last error
+	for range attempts {
+		snap, err := s.Firewall.Rules(ctx, target)
+		if errors.Is(err, ErrNotFound) {
+			return outcome{target: target, at: s.now(), gone: true}, nil
+		}
+		if err != nil {
+			return outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
+		}
+		out, err := s.compute(ctx, snap)
+		if err != nil || out.plan.Changes.Empty() {
+			return out, err
+		}
+		_, err = s.Firewall.Apply(ctx, snap, out.plan.Changes)
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, err)
+		}
+		last = err
+	}
+	return outcome{}, &Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
+}
+
+func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
+	state, err := s.Targets.State(ctx, snap.Target)
+	if err != nil {
+		return outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
+	}
+	out := outcome{target: snap.Target, at: s.now(), state: state}
+	out.plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: out.at})
+	return out, nil
+}
+
+// reconcileAll reconciles targets side by side. It gives the outcomes of all,
+// or the joined errors.
+func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID) ([]outcome, error) {
+	outs := make([]outcome, len(targets))
+	err := each(targets, func(i int, t jit.ID) (err error) {
+		outs[i], err = s.reconcile(ctx, t)
+		return err
+	})
+	return outs, err
+}
+
+// preview computes what the targets would look like if their state were changed.
+// Nothing is written.
+func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
+	outs := make([]outcome, len(targets))
+	err := each(targets, func(i int, t jit.ID) error {
+		snap, err := s.Firewall.Rules(ctx, t)
+		if errors.Is(err, ErrNotFound) {
+			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the network security group " + t.Name + " was deleted a moment ago; ask again"}
+		}
+		if err != nil {
+			return fmt.Errorf("read the rules of %s: %w", t.Name, err)
+		}
+		state, err := s.Targets.State(ctx, t)
+		if err != nil {
+			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
+		}
+		change(t, &state)
+		state.Known = true
+		outs[i] = outcome{target: t, at: s.now(), state: state}
+		outs[i].plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: outs[i].at})
+		return nil
+	})
+	return outs, err
+}

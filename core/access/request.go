@@ -1,0 +1,372 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// How long a key names its grant: a client's own for a day, the digest of a
+// request only as long as a double click or a retried POST takes.
+const (
+	keyLife    = 24 * time.Hour
+	digestLife = 10 * time.Second
+)
+
+// abandonTimeout bounds the undoing of an opening that failed.
+const abandonTimeout = time.Minute
+
+// Request decides a request and stores the grant as an intent, with its
+// wake-ups scheduled. No port is open yet: that is [Service.Open]'s part. The flag
+// reports that the grant was there already, under the same key or from the same
+// request a moment ago; then Open has nothing more to do than to wait.
+//
+// An [*jit.Error] means that nothing was written: what [jit.Decide] refuses, an
+// unknown machine, a source of a family that the machine does not have, a target without room, a foreign
+// rule that would block. Any other error leaves nothing that can open.
+func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key string) (GrantRecord, bool, error) {
+	rec, bad := s.decide(ctx, r)
+	if bad != nil && refusal(bad) == nil {
+		return GrantRecord{}, false, bad
+	}
+	digest := digestOf(r)
+	if known, ok, err := s.repeated(ctx, r.Requestor, key, digest); err != nil || ok {
+		return known, ok, err
+	}
+	if bad != nil {
+		return GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
+	}
+	if _, err := s.previewGrant(ctx, rec); err != nil {
+		if refusal(err) != nil {
+			err = errors.Join(err, s.refused(ctx, who, r, err))
+		}
+		return GrantRecord{}, false, err
+	}
+	return s.intend(ctx, who, rec, key, digest)
+}
+
+// Preview is what [Service.Request] would grant and change; nothing is written.
+func (s *Service) Preview(ctx context.Context, r jit.Request) (GrantRecord, []TargetChange, error) {
+	rec, err := s.decide(ctx, r)
+	if err != nil {
+		return GrantRecord{}, nil, err
+	}
+	outs, err := s.previewGrant(ctx, rec)
+	return rec, changesOf(outs), err
+}
+
+// decide gives the grant as it would be stored.
+func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error) {
+	now := s.now()
+	if err := r.Validate(now); err != nil {
+		return GrantRecord{}, err
+	}
+	vms := make([]jit.ID, len(r.VMs))
+	for i, vm := range r.VMs {
+		if err := s.managed(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+			return GrantRecord{}, err
+		}
+		vms[i] = vm.VM
+	}
+	policies, machines, err := s.find(ctx, vms)
+	if err != nil {
+		return GrantRecord{}, err
+	}
+	for i, vm := range vms {
+		if _, err := exists(vm, machines, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+			return GrantRecord{}, err
+		}
+	}
+	policy := func(vm jit.ID) (jit.Policy, bool) {
+		rec, ok := policies[vm.Key()]
+		return rec.Policy, ok
+	}
+	g, err := jit.Decide(policy, r, s.NewID(), now)
+	if err != nil {
+		return GrantRecord{}, err
+	}
+	return place(g, machines), reachable(g, machines)
+}
+
+// reachable refuses a source of a family in which the machine has no guarded address:
+// no rule could let it in.
+func reachable(g jit.Grant, machines map[string]Machine) error {
+	for i, vm := range g.VMs {
+		var v4, v6 bool
+		for _, p := range machines[vm.VM.Key()].Placements {
+			for _, a := range p.Addresses {
+				v4, v6 = v4 || a.Is4(), v6 || a.Is6()
+			}
+		}
+		for j, w := range vm.Ports {
+			for _, p := range w.Sources.Prefixes() {
+				if p.Addr().Is4() && !v4 || p.Addr().Is6() && !v6 {
+					return &jit.Error{Code: CodeSourceFamily, Target: fmt.Sprintf("virtualMachines[%d].ports[%d].allowedSourceAddressPrefix", i, j),
+						Message: fmt.Sprintf("%s has no address of the family of %s", vm.VM.Name, jit.PrefixString(p))}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// previewGrant computes the targets as if the grant were stored, and refuses
+// where one of them has no room for it or a foreign rule would block it.
+func (s *Service) previewGrant(ctx context.Context, rec GrantRecord) ([]outcome, error) {
+	outs, err := s.preview(ctx, rec.targets(), func(t jit.ID, state *plan.State) {
+		for _, p := range rec.Placements {
+			if p.Target.Equal(t) {
+				state.Openings = append(state.Openings, rec.At(p))
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return outs, refusedBy(outs, rec.Grant.ID)
+}
+
+// At gives the grant as it bears on one of its placements: the machines behind
+// the target only.
+func (g GrantRecord) At(p GrantPlacement) plan.Opening {
+	part := g.Grant
+	part.VMs = slices.DeleteFunc(slices.Clone(part.VMs), func(vm jit.GrantVM) bool { return len(p.Addresses[vm.VM.Key()]) == 0 })
+	return plan.Opening{Grant: part, Addresses: p.Addresses}
+}
+
+// refusedBy gives why a target left the grant out, or nil.
+func refusedBy(outs []outcome, grant string) error {
+	for _, out := range outs {
+		for _, r := range out.plan.Refused {
+			if r.Grant == grant {
+				return r.Err.At(out.target.String())
+			}
+		}
+	}
+	return nil
+}
+
+// repeated finds the grant that the same key, or the same request a moment ago, has made.
+func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (GrantRecord, bool, error) {
+	for _, value := range []string{key, digest} {
+		if value == "" {
+			continue
+		}
+		k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return GrantRecord{}, false, fmt.Errorf("look up the idempotency key: %w", err)
+		}
+		if k.Digest != digest {
+			return GrantRecord{}, false, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
+		}
+		rec, err := s.Grants.Grant(ctx, k.Grant)
+		if err != nil {
+			return GrantRecord{}, false, fmt.Errorf("read grant %s: %w", k.Grant, err)
+		}
+		// A key that the client chose always names its grant. A digest does not outlive it:
+		// who closed a port may ask for it again at once.
+		if value == key || rec.Grant.AnyLive(s.now()) {
+			return rec, true, nil
+		}
+	}
+	return GrantRecord{}, false, nil
+}
+
+// digestOf names the content of a request: what two clicks on one button have in common.
+func digestOf(r jit.Request) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %q\n", r.Requestor, r.Justification)
+	for _, vm := range r.VMs {
+		fmt.Fprintf(&b, "%s\n", vm.VM.Key())
+		for _, p := range vm.Ports {
+			fmt.Fprintf(&b, " %d %s %s %s\n", p.Number, p.Duration, p.End.UTC().Format(time.RFC3339Nano), p.Sources)
+		}
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return "digest-" + hex.EncodeToString(sum[:])
+}
+
+// intend writes the close before the open: the grant with its ends, then the wake-ups.
+func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, digest string) (GrantRecord, bool, error) {
+	now := s.now()
+	keys := []Key{{Requestor: rec.Grant.Requestor, Value: digest, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
+	if key != "" {
+		keys = append(keys, Key{Requestor: rec.Grant.Requestor, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
+	}
+	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
+	if errors.Is(err, ErrConflict) {
+		// The same request came in twice at once, and the other one was first.
+		if known, ok, err := s.repeated(ctx, rec.Grant.Requestor, key, digest); err != nil || ok {
+			return known, ok, err
+		}
+		return GrantRecord{}, false, &jit.Error{Code: CodeConcurrent, Target: "virtualMachines", Message: "the same request is being handled already; ask again"}
+	}
+	if err != nil {
+		return GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)
+	}
+	err = s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, stored.Grant, now)...)
+	if err == nil {
+		err = s.schedule(ctx, stored.Grant)
+	}
+	if err != nil {
+		err = fmt.Errorf("schedule the end: %w", err)
+		s.abandon(ctx, who, stored, err)
+		return GrantRecord{}, false, err
+	}
+	return stored, false, nil
+}
+
+// schedule asks for a wake-up at every end of the grant's windows.
+func (s *Service) schedule(ctx context.Context, g jit.Grant) error {
+	var wakes []Wake
+	for _, end := range g.Ends() {
+		if end.After(s.now()) {
+			wakes = append(wakes, Wake{Grant: g.ID, Generation: g.Generation, At: end})
+		}
+	}
+	return s.Alarm.Schedule(ctx, wakes...)
+}
+
+// Open opens what a grant says and reports it open once every target has
+// confirmed it. Where that fails, what was opened is closed again and the error
+// says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
+func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
+	outs, err := s.reconcileAll(ctx, rec.targets())
+	if err == nil {
+		err = refusedBy(outs, rec.Grant.ID)
+	}
+	for _, out := range outs {
+		if err == nil && out.gone {
+			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the network security group " + out.target.Name + " was deleted while the port was being opened"}
+		}
+	}
+	if err == nil {
+		rec, err = s.confirm(ctx, who, rec, outs)
+	}
+	if err != nil {
+		s.abandon(ctx, who, rec, err)
+		return GrantRecord{}, err
+	}
+	return rec, nil
+}
+
+// confirm marks a grant open whose rules stand, and the windows that it
+// supersedes closed, in one step. Where the grant was changed meanwhile it is looked at again: a
+// grant that was revoked while it was being opened is closed.
+func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs []outcome) (GrantRecord, error) {
+	at := s.now()
+	for _, out := range outs {
+		if out.at.Before(at) {
+			at = out.at
+		}
+	}
+	for range attempts {
+		if !rec.Grant.AnyLive(s.now()) {
+			return s.settle(ctx, rec)
+		}
+		changed := rec
+		changed.Grant = rec.Grant.Opened(at)
+		entries := newlyOpen(who, rec.Grant, changed.Grant, at)
+		older, closed, err := s.supersede(ctx, changed.Grant, outs, at)
+		if err != nil {
+			return rec, err
+		}
+		// The log comes first: what cannot be logged is not reported open.
+		if err := s.Activity.Append(ctx, append(entries, closed...)...); err != nil {
+			return rec, fmt.Errorf("write the activity log: %w", err)
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, append(older, changed)...)
+		if err == nil {
+			return updated[len(updated)-1], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store the grant as open: %w", err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read the grant again: %w", err)
+		}
+	}
+	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+}
+
+// supersede gives the older grants on the same targets whose windows g takes the
+// place of, changed, and the entries that say so.
+func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]GrantRecord, []Entry, error) {
+	var older []GrantRecord
+	var entries []Entry
+	seen := map[string]bool{g.ID: true}
+	for _, out := range outs {
+		for _, o := range out.state.Openings {
+			if _, found := o.Grant.Superseded(g, at); !found || seen[o.Grant.ID] {
+				continue
+			}
+			seen[o.Grant.ID] = true
+			rec, err := s.Grants.Grant(ctx, o.Grant.ID)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read grant %s: %w", o.Grant.ID, err)
+			}
+			after, found := rec.Grant.Superseded(g, at)
+			if !found {
+				continue
+			}
+			entries = append(entries, newlyClosed(rec.Grant, after, at)...)
+			rec.Grant = after
+			older = append(older, rec)
+		}
+	}
+	return older, entries, nil
+}
+
+// abandon undoes an opening. It has its own time, since the caller's may be what
+// ran out. Its own failure is not reported: the grant then ends by
+// [jit.OpeningTimeout], and the sweep sees to it.
+func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.OpeningFailed), nil })
+	if err != nil {
+		return
+	}
+	entries := grantEntries(who, OpOpen, Failed, rec.Grant, s.now())
+	for i := range entries {
+		entries[i].Message = publicly(cause)
+	}
+	if s.Activity.Append(ctx, entries...) != nil {
+		return
+	}
+	_, _ = s.settle(ctx, rec)
+}
+
+// change applies f to a stored grant, starting again from what is stored when
+// somebody else wrote first.
+func (s *Service) change(ctx context.Context, rec GrantRecord, f func(jit.Grant) (jit.Grant, error)) (GrantRecord, error) {
+	for range attempts {
+		next := rec
+		var err error
+		if next.Grant, err = f(rec.Grant); err != nil {
+			return rec, err
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			return updated[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read grant %s again: %w", next.Grant.ID, err)
+		}
+	}
+	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Grant.ID, Message: "the request is being changed by others; ask again"}
+}
