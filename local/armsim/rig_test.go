@@ -110,6 +110,13 @@ func serve(t *testing.T, server *armsim.Server, c *clock) *rig {
 	return r
 }
 
+// on is the rig for a subtest, so that what fails there ends only that.
+func (r *rig) on(t *testing.T) *rig {
+	c := *r
+	c.t = t
+	return &c
+}
+
 // do sends one request and returns its answer with the body read.
 func (r *rig) do(method, path, body string, header ...string) (*http.Response, string) {
 	r.t.Helper()

@@ -72,10 +72,8 @@ func parseTarget(path string) (target, *Error) {
 		return target{}, newError(http.StatusNotFound, "InvalidResourceType", "The path '%s' names no resource.", path)
 	}
 	t := target{sub: segments[1]}
-	if n := len(segments); n >= 4 {
-		if at, ok := lockTarget(t, segments); ok {
-			return at, nil
-		}
+	if at, ok := lockTarget(t, segments); ok {
+		return at, nil
 	}
 	next := 2
 	if is(2, "resourceGroups") {
@@ -100,19 +98,15 @@ func parseTarget(path string) (target, *Error) {
 
 // lockTarget reads a path that ends in /providers/Microsoft.Authorization/locks[/name], whose scope is what precedes it.
 func lockTarget(t target, segments []string) (target, bool) {
-	for i := 2; i+2 < len(segments) && i+4 >= len(segments)-4; i++ {
-		if !strings.EqualFold(strings.Join(segments[i:i+3], "/"), "providers/"+lockType) {
+	for _, i := range []int{len(segments) - 3, len(segments) - 4} {
+		if i < 2 || !strings.EqualFold(strings.Join(segments[i:i+3], "/"), "providers/"+lockType) {
 			continue
 		}
-		t.scope = "/" + strings.Join(segments[:i], "/")
-		if len(segments) == i+3 {
-			t.kind = locks
-			return t, true
-		}
+		t.kind, t.scope = locks, "/"+strings.Join(segments[:i], "/")
 		if len(segments) == i+4 {
 			t.kind, t.name, t.id = lock, segments[i+3], "/"+strings.Join(segments, "/")
-			return t, true
 		}
+		return t, true
 	}
 	return target{}, false
 }
