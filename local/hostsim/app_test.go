@@ -126,7 +126,8 @@ func start(t *testing.T, app, mode string, edit func(*hostsim.Config)) *rig {
 	}))
 	cfg := hostsim.Config{
 		Root: unpack(t, app),
-		Env:  []string{"HANDLER=" + mode, "REPORT=" + server.URL, "MARK=" + filepath.Join(t.TempDir(), "mark")},
+		// The race detector would make each exit of a handler take a second.
+		Env: []string{"GORACE=atexit_sleep_ms=0", "HANDLER=" + mode, "REPORT=" + server.URL, "MARK=" + filepath.Join(t.TempDir(), "mark")},
 		Queues: func(connection, name string) (hostsim.Queue, error) {
 			if connection != "Bus" || name != "ends" {
 				t.Errorf("queue %q of %q", name, connection)
@@ -254,13 +255,40 @@ func count(m *hostsim.Message) string { return string(rune('0' + m.DeliveryCount
 
 // logBuffer is a log that goroutines write while a test reads.
 type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	changed chan struct{} // closed by the next write, if anybody waits for one
+}
+
+// waitFor waits until the log holds text.
+func (b *logBuffer) waitFor(t *testing.T, text string) {
+	t.Helper()
+	for ctx := within(t); ; {
+		b.mu.Lock()
+		found := strings.Contains(b.buf.String(), text)
+		if b.changed == nil {
+			b.changed = make(chan struct{})
+		}
+		changed := b.changed
+		b.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("the log never said %q", text)
+		}
+	}
 }
 
 func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
 	return b.buf.Write(p)
 }
 

@@ -42,14 +42,16 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
+	invocation := uuid.NewString()
+	h.log.Debug("forward", "function", f.name, "invocation", invocation)
 	var resp *http.Response
 	var answer []byte
 	err = h.within(h.ctx, p, func(ctx context.Context) (err error) {
-		resp, answer, err = h.forward(ctx, p, r, body)
+		resp, answer, err = h.forward(ctx, p, r, invocation, body)
 		return err
 	})
 	if err != nil {
-		h.log.Error("forward", "function", f.name, "error", err)
+		h.log.Error("request failed", "function", f.name, "invocation", invocation, "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
@@ -85,7 +87,7 @@ func (h *Host) awaitBounded() (*process, error) {
 	return h.await(ctx)
 }
 
-func (h *Host) forward(ctx context.Context, p *process, r *http.Request, body []byte) (*http.Response, []byte, error) {
+func (h *Host) forward(ctx context.Context, p *process, r *http.Request, invocation string, body []byte) (*http.Response, []byte, error) {
 	target := p.base + r.URL.EscapedPath()
 	if query := collapse(r.URL.RawQuery); query != "" {
 		target += "?" + query
@@ -100,7 +102,7 @@ func (h *Host) forward(ctx context.Context, p *process, r *http.Request, body []
 	// stays before it.
 	hops := append(r.Header.Values("X-Forwarded-For"), r.RemoteAddr)
 	req.Header.Set("X-Forwarded-For", strings.Join(hops, ", "))
-	addHostHeaders(req.Header, uuid.NewString())
+	addHostHeaders(req.Header, invocation)
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return nil, nil, err

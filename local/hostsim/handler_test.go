@@ -29,6 +29,8 @@ type seen struct {
 	Length                  int64
 	Coding                  []string
 	PID                     int
+	Args, Env               []string // Env: the host's own variables
+	Dir                     string
 }
 
 // handle is the handler process. The mode is a word, or a word and a number.
@@ -85,6 +87,13 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	s := seen{
 		Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header, Body: string(body),
 		Length: r.ContentLength, Coding: r.TransferEncoding, PID: os.Getpid(),
+	}
+	s.Args = os.Args[1:]
+	s.Dir, _ = os.Getwd()
+	for _, e := range os.Environ() {
+		if strings.HasPrefix(e, "FUNCTIONS_") {
+			s.Env = append(s.Env, e)
+		}
 	}
 	if r.URL.Path == "/" { // the probe
 		w.WriteHeader(http.StatusNotFound)

@@ -60,6 +60,9 @@ func (h *Host) within(ctx context.Context, p *process, do func(context.Context) 
 	if err != nil && context.Cause(limited) == errTimeout {
 		h.log.Error("function timeout: killing the handler", "pid", p.pid, "timeout", h.settings.functionTimeout)
 		p.wantRestart()
+		// Nobody is to be sent to the process that is about to be killed; an error
+		// means that the host is closing, and the handler with it.
+		_, _ = h.waitFor(h.ctx, func(s state) bool { return s.process != p || s.phase == stopped })
 		return errTimeout
 	}
 	return err

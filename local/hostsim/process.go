@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -112,13 +113,24 @@ func fileExists(path string) bool {
 	return err == nil && !stat.IsDir()
 }
 
+// The range of ports for handlers lies below the ones that the kernel hands out
+// by itself, on Linux from 32768 up: nobody who asks for any free port gets the
+// handler's between the look here and its own listening.
+const firstPort, ports = 20000, 12000
+
+// freePort returns a port of 127.0.0.1 that nobody listens on.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	var last error
+	for range 100 {
+		port := strconv.Itoa(firstPort + rand.IntN(ports))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			last = err
+			continue
+		}
+		return port, l.Close()
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return strconv.Itoa(port), l.Close()
+	return "", fmt.Errorf("find a free port: %w", last)
 }
 
 // kill ends the process group and waits for the process.

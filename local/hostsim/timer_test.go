@@ -1,0 +1,163 @@
+package hostsim_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"portcullis/local/hostsim"
+)
+
+func TestFireRefuses(t *testing.T) {
+	r := start(t, theApp, "echo", nil)
+	for _, name := range []string{"nothing", "item", "Revoke", "SWEEP"} {
+		if err := r.Fire(within(t), name); err == nil {
+			t.Errorf("fired %s", name)
+		}
+	}
+}
+
+// TestFire runs the timer twice: the first time nothing is known of an earlier
+// run. A failure is the caller's to see and does not keep it from running again.
+func TestFire(t *testing.T) {
+	golden, err := txtar.ParseFile("testdata/timer.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 640002300, time.UTC)
+	r := start(t, theApp, "echo", func(c *hostsim.Config) { c.Now = func() time.Time { return now } })
+	for i, want := range golden.Files {
+		fired := make(chan error, 1)
+		go func() { fired <- r.Fire(within(t), "sweep") }()
+		call := r.next()
+		if call.Method != "POST" || call.URI != "/sweep" {
+			t.Errorf("posted as %s %s", call.Method, call.URI)
+		}
+		if diff := cmp.Diff(string(want.Data), indent(t, call.Body)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", want.Name, diff)
+		}
+		a := ok
+		if i == 0 {
+			a.status = 500
+		}
+		call.answer <- a
+		if err := receive(t, fired, "the run"); (err != nil) != (i == 0) {
+			t.Errorf("%s: error %v", want.Name, err)
+		}
+	}
+}
+
+func TestFireOneAtATime(t *testing.T) {
+	r := start(t, theApp, "echo", nil)
+	first := make(chan error, 1)
+	go func() { first <- r.Fire(within(t), "sweep") }()
+	running := r.next()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	// "fire", not "invoke": it is its turn that the second waits for.
+	if err := r.Fire(ended, "sweep"); err == nil || !strings.HasPrefix(err.Error(), "fire sweep: ") {
+		t.Errorf("a second run during the first: %v", err)
+	}
+	running.answer <- ok
+	if err := receive(t, first, "the first run"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSchedule runs a timer of each second.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	r := start(t, strings.Replace(theApp, "0 0 0 1 1 *", "* * * * * *", 1), "echo", nil)
+	for range 2 {
+		call := r.next()
+		if call.URI != "/sweep" {
+			t.Fatalf("call of %s", call.URI)
+		}
+		call.answer <- ok
+	}
+}
+
+func TestRunOnStartup(t *testing.T) {
+	r := start(t, strings.Replace(theApp, `"schedule"`, `"runOnStartup":true,"schedule"`, 1), "echo", nil)
+	call := r.next()
+	if call.URI != "/sweep" {
+		t.Errorf("call of %s", call.URI)
+	}
+	call.answer <- ok
+}
+
+// TestStartRefuses holds that what cannot be simulated is said, not ignored.
+func TestStartRefuses(t *testing.T) {
+	tests := []struct{ name, old, new, want string }{
+		{"not JSON", `{"version"`, `{{"version"`, "host.json"},
+		{"an old version", `"2.0"`, `"1.0"`, `version "1.0"`},
+		{"no executable", "EXECUTABLE", "", "defaultExecutablePath"},
+		{"no forwarding", `"enableForwardingHttpRequest":true`, `"x":1`, "enableForwardingHttpRequest is off"},
+		{"proxying", `"enableForwardingHttpRequest"`, `"enableProxyingHttpRequest":true,"enableForwardingHttpRequest"`, "enableProxyingHttpRequest"},
+		{"a time that is none", `"00:01:00"`, `"60s"`, `functionTimeout: "60s"`},
+		{"a time out of range", `"00:01:00"`, `"00:61:00"`, "out of the range"},
+		{"a timeout of nothing", `"00:01:00"`, `"00:00:00"`, "functionTimeout is zero"},
+		{"no concurrency", `"maxConcurrentCalls":2`, `"maxConcurrentCalls":0`, "maxConcurrentCalls 0"},
+		{"no auto-complete", `"maxConcurrentCalls":2`, `"autoCompleteMessages":false`, "autoCompleteMessages"},
+		{"no bundle", `"extensionBundle"`, `"x"`, "Revoke/function.json: serviceBusTrigger needs extensionBundle"},
+		{"an illegal name", "-- sweep/", "-- 1sweep/", "legal function name"},
+		{"two names that differ by case", "-- sweep/", "-- revoke/", "have one name"},
+		{"two functions on one route", "items/special", "ITEMS/{name?}", "answer the same method and route"},
+		{"a key", `"authLevel":"anonymous","methods":["get"]`, `"authLevel":"function"`, `authLevel "function"`},
+		{"the default level, which is a key", `"authLevel":"anonymous","methods":["get"]`, `"x":1`, `authLevel ""`},
+		{"another output", `{"type":"http","direction":"out","name":"res"}`, `{"type":"queue","direction":"out","name":"q"}`, "exactly one httpTrigger in and one http out"},
+		{"a constraint", "Items/{id?}", "Items/{id:int}", "segment {id:int} is not simulated"},
+		{"an optional segment in the middle", "Items/{id?}", "Items/{id?}/x", "is not the last segment"},
+		{"another trigger", `"timerTrigger"`, `"blobTrigger"`, `"blobTrigger"`},
+		{"many messages", `"queueName"`, `"cardinality":"many","queueName"`, `cardinality "many"`},
+		{"bytes", `"queueName"`, `"dataType":"binary","queueName"`, `dataType "binary"`},
+		{"sessions", `"queueName"`, `"isSessionsEnabled":true,"queueName"`, "sessions"},
+		{"a topic", `"queueName":"ends"`, `"topicName":"t"`, "no queueName"},
+		{"a schedule of five fields", "0 0 0 1 1 *", "0 0 1 1 *", "has 5 fields"},
+		{"a schedule out of range", "0 0 0 1 1 *", "0 0 25 1 1 *", "schedule"},
+		{"a time zone", "0 0 0 1 1 *", "TZ=UTC 0 0 1 1 *", "is not NCRONTAB"},
+		{"days of month and week", "0 0 0 1 1 *", "0 0 0 1 1 1", "month and of the week"},
+		{"a retry policy", `{"bindings":[{"type":"timerTrigger"`, `{"retry":{},"bindings":[{"type":"timerTrigger"`, "retry"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			app := strings.Replace(theApp, tt.old, tt.new, 1)
+			if app == theApp {
+				t.Fatal("the row changes nothing")
+			}
+			refuse(t, hostsim.Config{
+				Root:   unpack(t, app),
+				Queues: func(string, string) (hostsim.Queue, error) { return newQueue(), nil },
+			}, tt.want)
+		})
+	}
+	t.Run("no folder", func(t *testing.T) { refuse(t, hostsim.Config{Root: "testdata/none"}, "host.json") })
+	t.Run("no queues", func(t *testing.T) { refuse(t, hostsim.Config{Root: unpack(t, theApp)}, "Config.Queues is nil") })
+	t.Run("a queue that does not open", func(t *testing.T) {
+		refuse(t, hostsim.Config{
+			Root:   unpack(t, theApp),
+			Queues: func(string, string) (hostsim.Queue, error) { return nil, os.ErrPermission },
+		}, "open the queue ends of Bus: permission denied")
+	})
+	t.Run("no functions", func(t *testing.T) {
+		app, _, _ := strings.Cut(theApp, "-- item")
+		refuse(t, hostsim.Config{Root: unpack(t, app)}, "no function.json")
+	})
+}
+
+func refuse(t *testing.T, cfg hostsim.Config, want string) {
+	t.Helper()
+	host, err := hostsim.Start(context.Background(), cfg)
+	if err == nil {
+		host.Close()
+		t.Fatal("started")
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("error %q does not say %q", err, want)
+	}
+}
