@@ -49,10 +49,12 @@ func (c *command) parseEntity(method, path string, header http.Header, body []by
 	if c.pk, c.rk, ok = parseKeys(rest); !ok {
 		return refuse(codeInvalidInput)
 	}
-	for _, key := range []string{c.pk, c.rk} {
-		if err := checkKey(key); err != nil {
-			return err
-		}
+	if strings.Contains(c.pk+c.rk, "/") {
+		// So it answers for keys in URLs: Azure/azure-cosmos-table-dotnet#64.
+		return invalid("Bad Request - Error in query syntax.")
+	}
+	if err := checkKeys(c.pk, c.rk); err != nil {
+		return err
 	}
 	c.ifMatch = header.Get("If-Match")
 	return c.parseKeyed(method, body)

@@ -22,7 +22,10 @@
 //   - entity group transactions: atomic, one partition, each entity once, at
 //     most 100 operations and 4 MiB. A refused transaction is answered 202
 //     with the status and the code of the failing operation inside, its index
-//     before the message ("3:The specified entity already exists.");
+//     before the message ("3:The specified entity already exists."). The 101st
+//     operation is "99:... exceeds the maximum 100 changes ..." InvalidInput
+//     (seen in petabridge/Akka.Persistence.Azure#251), a repeated row
+//     InvalidDuplicateRow (Azure/azure-sdk-for-python#33839);
 //   - limits: keys of 1024 UTF-16 units without / \ # ? and control
 //     characters, 252 own properties, property names, 64 KiB per string or
 //     binary value, 1 MiB per entity, 15 comparisons in a filter;
@@ -42,8 +45,11 @@
 //
 // Believed from memory or the documentation, not seen on a live account:
 //
-//   - a transaction of more than 100 operations is refused inside the 202
-//     answer with InvalidInput; one over 4 MiB outright with 413;
+//   - a transaction over 4 MiB is refused outright with 413;
+//   - the codes KeyValueTooLarge for long keys and OutOfRangeInput for dates
+//     before 1601;
+//   - bounds of 15 comparisons and 1024 units are the documentation's; the
+//     service is said to be more generous at times;
 //   - a number without annotation and outside of Int32 is refused;
 //   - numbers of different width are compared by value, other values of
 //     different types match nothing, and a missing property makes its

@@ -94,10 +94,8 @@ func (e *entity) size() int {
 
 // check refuses what the service would not store.
 func (e *entity) check() error {
-	for _, key := range []string{e.pk, e.rk} {
-		if err := checkKey(key); err != nil {
-			return err
-		}
+	if err := checkKeys(e.pk, e.rk); err != nil {
+		return err
 	}
 	if len(e.props) > maxProperties {
 		return refuse(codeTooManyProperties)
@@ -117,7 +115,14 @@ func (e *entity) check() error {
 	return nil
 }
 
-func checkKey(key string) error {
+func checkKeys(pk, rk string) error {
+	if err := checkKey("PartitionKey", pk); err != nil {
+		return err
+	}
+	return checkKey("RowKey", rk)
+}
+
+func checkKey(name, key string) error {
 	if !utf8.ValidString(key) {
 		return refuse(codeInvalidInput)
 	}
@@ -126,7 +131,7 @@ func checkKey(key string) error {
 	}
 	for _, r := range key {
 		if strings.ContainsRune(`/\#?`, r) || unicode.IsControl(r) {
-			return refuse(codeOutOfRange)
+			return &refusal{code: codeOutOfRange, detail: "The '" + name + "' parameter of value '" + key + "' is out of range."}
 		}
 	}
 	return nil

@@ -50,6 +50,7 @@ func (s *Server) SetDown(down bool) {
 
 // FailNext makes the next n operations fail as told; with only, the next n of
 // those kinds (a transaction is one Batch). Calls add up, earliest first.
+// Requests that are unauthorized or malformed do not count.
 func (s *Server) FailNext(n int, how Failure, only ...Operation) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -98,9 +98,16 @@ func (s *Server) queryEntities(c *command) (*reply, error) {
 	return r.content(c.level.contentType(), w.list(items)), nil
 }
 
+// tokenText is the base64 of the service's tokens, padded with dashes as in
+// 1!12!Q2FiUXVlcnk- (seen in microsoft/AzureStorageExplorer#5434; the last two
+// letters of the alphabet are a guess).
+func tokenText() *base64.Encoding {
+	return base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*_").WithPadding('-')
+}
+
 // continuationToken looks like the service's: version, length, opaque text.
 func continuationToken(key string) string {
-	text := base64.RawURLEncoding.EncodeToString([]byte(key))
+	text := tokenText().EncodeToString([]byte(key))
 	return "1!" + strconv.Itoa(len(text)) + "!" + text
 }
 
@@ -112,7 +119,7 @@ func continuation(c *command) ([]byte, error) {
 		if len(parts) != 3 || parts[0] != "1" {
 			return nil, invalid("The continuation token is not valid.")
 		}
-		key, err := base64.RawURLEncoding.DecodeString(parts[2])
+		key, err := tokenText().DecodeString(parts[2])
 		if err != nil {
 			return nil, invalid("The continuation token is not valid.")
 		}
