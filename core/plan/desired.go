@@ -83,13 +83,10 @@ func denies(policies []Protected) []wanted {
 // allows gives the allow rules that the live grants want at now: grants in the
 // order of their start, rules of one grant by name.
 func allows(openings []Opening, now time.Time) []wanted {
-	grants := make([]jit.Grant, 0, len(openings))
-	for _, o := range openings {
-		grants = append(grants, o.Grant)
-	}
+	rivals := rivalsOf(openings)
 	var out []wanted
 	for _, o := range openings {
-		out = append(out, allowsOf(o, grants, now)...)
+		out = append(out, allowsOf(o, rivals, now)...)
 	}
 	slices.SortFunc(out, func(a, b wanted) int {
 		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.grant, b.grant), byName(a, b))
@@ -97,7 +94,29 @@ func allows(openings []Opening, now time.Time) []wanted {
 	return out
 }
 
-func allowsOf(o Opening, all []jit.Grant, now time.Time) []wanted {
+// rival names what a newer window must agree in to supersede another.
+type rival struct {
+	requestor, vm string
+	port          uint16
+}
+
+// rivalsOf gives the grants that may supersede each other, so that each window is
+// held against those only.
+func rivalsOf(openings []Opening) map[rival][]jit.Grant {
+	out := map[rival][]jit.Grant{}
+	for _, o := range openings {
+		for _, vm := range o.Grant.VMs {
+			key := vm.VM.Key()
+			for _, w := range vm.Ports {
+				k := rival{o.Grant.Requestor, key, w.Number}
+				out[k] = append(out[k], o.Grant)
+			}
+		}
+	}
+	return out
+}
+
+func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 	// The windows of one machine that agree in all but the port share a rule ...
 	type shape struct {
 		protocol jit.Protocol
@@ -114,9 +133,10 @@ func allowsOf(o Opening, all []jit.Grant, now time.Time) []wanted {
 	numbers := map[string][]uint16{}
 	sources := map[string]jit.Sources{}
 	for _, vm := range o.Grant.VMs {
+		vmKey := vm.VM.Key()
 		ports := map[shape][]uint16{}
 		for _, w := range vm.Ports {
-			if !o.Grant.Desired(vm.VM, w, now, all) {
+			if !o.Grant.Desired(vm.VM, w, now, rivals[rival{o.Grant.Requestor, vmKey, w.Number}]) {
 				continue
 			}
 			for _, v6 := range []bool{false, true} {
@@ -128,7 +148,7 @@ func allowsOf(o Opening, all []jit.Grant, now time.Time) []wanted {
 			}
 		}
 		for k, list := range ports {
-			if addrs := family(o.Addresses[vm.VM.Key()], k.v6); len(addrs) > 0 {
+			if addrs := family(o.Addresses[vmKey], k.v6); len(addrs) > 0 {
 				name := portsKey(list)
 				numbers[name] = list
 				collect(groups, key{k, name}, vm.VM, addrs)
@@ -137,8 +157,8 @@ func allowsOf(o Opening, all []jit.Grant, now time.Time) []wanted {
 	}
 	var out []wanted
 	for k, g := range groups {
-		// The end is not part of the name, so that an extension keeps the rule, except
-		// that groups which differ in nothing but the end need two names.
+		// The end is not part of the name, so that an extension keeps the rule. Names
+		// still differ: one port of one machine stands in one group of each family only.
 		id := fmt.Sprintf("protocol=%s v6=%t sources=%s ports=%s vms=%s", k.protocol, k.v6, k.sources, k.ports, vmsKey(g.vms))
 		r := jit.Rule{Name: allowName(o.Grant.ID, id), Access: jit.Allow, Protocol: k.protocol, Description: allowNote(k.end, g.vms)}
 		if s := sources[k.sources]; s.IsAny() {

@@ -26,42 +26,90 @@ const (
 	CodeBlocked        jit.Code = "BlockedBySecurityRule" // a foreign deny outranks every free priority
 )
 
+// priorities is a set of them; those that Azure does not take are never in it.
+type priorities [MaxPriority + 1]bool
+
+func (p *priorities) set(n int, in bool) {
+	if n >= MinPriority && n <= MaxPriority {
+		p[n] = in
+	}
+}
+
+func (p *priorities) has(n int) bool { return n >= MinPriority && n <= MaxPriority && p[n] }
+
 // layout gives rules their priorities. A rule that stands keeps its priority
 // while that is still a right one, so that a plan moves nothing without need.
 type layout struct {
-	standing map[string]int // priority of our rules that stand and are still wanted, by lower-case name
-	reserved map[int]bool   // those priorities: given to another rule only where nothing else is free
-	foreign  []jit.Rule     // inbound, by priority
-	used     map[int]bool   // inbound priorities of foreign rules and of placed ones
-	rules    int            // rules on the target, of both directions
+	names    Names
+	standing map[string]jit.Rule // our inbound rules that stand and are still wanted, by lower-case name
+	reserved priorities          // theirs, until they are placed: given to others only where nothing else is free
+	used     priorities          // of foreign inbound rules and of placed ones
+	allowed  []jit.Rule          // foreign inbound allows, by priority
+	denied   []jit.Rule          // foreign inbound denies, by priority
+	rules    int                 // rules on the target, of both directions
 	sources  int
 	dests    int
+	owed     int // destinations that denies not yet placed already guard
 	placed   []jit.Rule
+	denies   []jit.Rule // those of placed that deny
 	refused  []Refusal
 }
 
-func newLayout(ours, foreign []jit.Rule, keep ...[]wanted) *layout {
-	l := &layout{standing: map[string]int{}, reserved: map[int]bool{}, used: map[int]bool{}, rules: len(foreign)}
+// lay places the denies, then the allows of each grant. Standing denies keep
+// their priorities, but where that leaves a grant no room they are laid anew: the
+// rule that forced one so high may be gone.
+func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
+	l := newLayout(n, ours, foreign, slices.Concat(closed, open))
+	l.all(closed, open)
+	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Grant != "" && r.Err.Code == CodeNoPriorityLeft }) {
+		return l
+	}
+	again := newLayout(n, ours, foreign, slices.Concat(closed, open))
+	for name, r := range again.standing {
+		if r.Access == jit.Deny {
+			again.reserved.set(r.Priority, false)
+			r.Priority = 0
+			again.standing[name] = r
+		}
+	}
+	again.all(closed, open)
+	if len(again.refused) < len(l.refused) {
+		return again
+	}
+	return l
+}
+
+func newLayout(n Names, ours, foreign []jit.Rule, keep []wanted) *layout {
+	l := &layout{names: n, standing: map[string]jit.Rule{}, rules: len(foreign)}
 	still := map[string]bool{}
-	for _, w := range slices.Concat(keep...) {
+	for _, w := range keep {
 		still[w.rule.Name] = true
 	}
 	for _, r := range foreign {
 		l.sources += peers(r.Source)
 		l.dests += peers(r.Destination)
-		if r.Direction == jit.Inbound {
-			l.used[r.Priority] = true
-			l.foreign = append(l.foreign, r)
+		if r.Direction != jit.Inbound {
+			continue
+		}
+		l.used.set(r.Priority, true)
+		if r.Access == jit.Allow {
+			l.allowed = append(l.allowed, r)
+		} else {
+			l.denied = append(l.denied, r)
 		}
 	}
-	slices.SortFunc(l.foreign, func(a, b jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortFunc(l.allowed, byPriority)
+	slices.SortFunc(l.denied, byPriority)
 	for _, r := range ours {
 		if name := strings.ToLower(r.Name); r.Direction == jit.Inbound && still[name] {
-			l.standing[name], l.reserved[r.Priority] = r.Priority, true
+			l.standing[name] = r
+			l.reserved.set(r.Priority, true)
 		}
 	}
 	return l
 }
+
+func byPriority(a, b jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
 
 func peers(p jit.Peers) int {
 	if p.Any {
@@ -70,11 +118,38 @@ func peers(p jit.Peers) int {
 	return len(p.Prefixes) + len(p.Tags) + len(p.Groups)
 }
 
+func (l *layout) all(closed, open []wanted) {
+	for _, w := range closed {
+		l.owed += len(l.guarded(w.rule))
+	}
+	for _, d := range l.byCeiling(closed) {
+		l.deny(d)
+	}
+	for _, rules := range l.byGrant(open) {
+		l.open(rules)
+	}
+}
+
+// guarded gives the destinations of a deny that stand already.
+func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
+	stands := map[netip.Prefix]bool{}
+	for _, p := range l.standing[deny.Name].Destination.Prefixes {
+		stands[p] = true
+	}
+	var out []netip.Prefix
+	for _, p := range deny.Destination.Prefixes {
+		if stands[p] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // denial is a deny with the priorities between which it must stand.
 type denial struct {
 	wanted
 	above, below int // floor and ceiling, both excluded
-	cause        string
+	cause        jit.Rule
 }
 
 // byCeiling finds where each deny must stand and orders them: those that stand
@@ -83,15 +158,15 @@ func (l *layout) byCeiling(rules []wanted) []denial {
 	out := make([]denial, 0, len(rules))
 	for _, w := range rules {
 		d := denial{wanted: w, above: MinPriority - 1, below: MaxPriority + 1}
-		for _, f := range l.foreign {
-			if !l.opensProtected(f, w.rule) {
+		for _, f := range l.allowed {
+			if !l.names.mayOpen(f, w.rule) {
 				continue
 			}
-			if w.respect {
-				d.above = max(d.above, f.Priority)
-			} else if f.Priority < d.below {
-				d.below, d.cause = f.Priority, f.Name
+			if !w.respect {
+				d.below, d.cause = f.Priority, f
+				break
 			}
+			d.above, d.cause = f.Priority, f
 		}
 		out = append(out, d)
 	}
@@ -105,98 +180,142 @@ func (l *layout) byCeiling(rules []wanted) []denial {
 	return out
 }
 
-func (l *layout) opensProtected(f, deny jit.Rule) bool {
-	if f.Access != jit.Allow {
-		return false
+// deny places one deny: where it stands if it may, else at the last free priority
+// below its ceiling, which an allow of ours has to leave if nothing else is free.
+//
+// Where there is none, a deny that overrides takes the first free priority that is
+// left, below some foreign rule that it ought to outrank: it still closes what that
+// rule does not open. One that respects is left out, since any place would override
+// what it has to respect. Both are named in refused.
+func (l *layout) deny(d denial) {
+	r, ok := l.trim(d.rule)
+	if !ok {
+		return
 	}
-	var addrs []netip.Addr
-	for _, p := range deny.Destination.Prefixes {
-		addrs = append(addrs, p.Addr())
+	free := func(n int) bool { return n > d.above && n < d.below && !l.used.has(n) }
+	stood := l.standing[r.Name].Priority
+	if stood >= MinPriority && free(stood) {
+		l.place(r, stood)
+		return
 	}
-	return slices.ContainsFunc(deny.DestinationPorts, func(p jit.PortRange) bool { return opens(f, addrs, p.First, deny.Protocol) })
+	for _, yield := range []bool{false, true} {
+		for n := min(d.below-1, MaxPriority); n > d.above; n-- {
+			if free(n) && (yield || !l.reserved.has(n)) {
+				l.place(r, n)
+				return
+			}
+		}
+	}
+	if d.respect {
+		l.refuse(d.rule, CodeNoPriorityLeft, "no priority is free below the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules override", d.cause.Name, d.above)
+		return
+	}
+	l.refuse(d.rule, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause.Name, d.below)
+	for n := d.below; n <= MaxPriority; n++ {
+		if !l.used.has(n) && (n == stood || !l.reserved.has(n)) {
+			l.place(r, n)
+			return
+		}
+	}
 }
 
-// deny places one deny: where it stands if it may, else at the last free priority
-// below its ceiling. Where there is none, it takes the first free one below every
-// foreign rule that it ought to outrank, and is named in refused: a deny that is too
-// low still closes what nobody opened.
-func (l *layout) deny(d denial) {
-	if !l.fits(d.rule) {
-		l.refuse(d.wanted, CodeTooManyRules, "the security group holds as many rules or addresses as Azure allows; remove some and enable again")
-		return
+// trim cuts a deny down to the destinations for which the target has room, those
+// that stand first, and refuses the rest by name: a machine that is one too many must
+// not unguard the others.
+func (l *layout) trim(r jit.Rule) (jit.Rule, bool) {
+	stand := l.guarded(r)
+	l.owed -= len(stand)
+	room := MaxPeers - l.dests - l.owed
+	switch {
+	case l.rules >= MaxRules:
+		l.refuse(r, CodeTooManyRules, "the security group holds %d rules, the most that Azure allows; remove some and enable again", MaxRules)
+		return r, false
+	case l.sources+peers(r.Source) > MaxPeers || room <= 0:
+		l.refuse(r, CodeTooManyPeers, "the rules of the security group hold %d addresses, the most that Azure allows; remove some and enable again", MaxPeers)
+		return r, false
+	case peers(r.Destination) <= room:
+		return r, true
 	}
-	ok := func(n int) bool { return n > d.above && n < d.below && !l.used[n] }
-	if n, stands := l.standing[d.rule.Name]; stands && ok(n) {
-		l.place(d.rule, n)
-		return
-	}
-	for n := min(d.below-1, MaxPriority); n > d.above; n-- {
-		if ok(n) && !l.reserved[n] {
-			l.place(d.rule, n)
-			return
+	l.refuse(r, CodeTooManyPeers, "the rules of the security group may hold %d addresses: %d that should be guarded are not; remove some and enable again", MaxPeers, peers(r.Destination)-room)
+	kept := stand[:min(room, len(stand))]
+	for _, p := range r.Destination.Prefixes {
+		if len(kept) < room && !slices.Contains(stand, p) {
+			kept = append(kept, p)
 		}
 	}
-	for n := min(d.below-1, MaxPriority); n > d.above; n-- { // an allow of ours may give way
-		if ok(n) {
-			l.place(d.rule, n)
-			return
+	r.Destination = jit.Peers{Prefixes: kept}
+	return r.Canonical(), true
+}
+
+// byGrant splits the rules by grant. Grants that stand come before new ones, so that
+// when room runs out it is the new one that is refused.
+func (l *layout) byGrant(rules []wanted) [][]wanted {
+	var standing, fresh [][]wanted
+	for len(rules) > 0 {
+		n, stands := 0, false
+		for n < len(rules) && rules[n].grant == rules[0].grant {
+			_, s := l.standing[rules[n].rule.Name]
+			stands = stands || s
+			n++
 		}
-	}
-	l.refuse(d.wanted, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause, d.below)
-	for n := max(d.below, MinPriority); n <= MaxPriority; n++ {
-		if !l.used[n] && !l.reserved[n] {
-			l.place(d.rule, n)
-			return
+		if stands {
+			standing = append(standing, rules[:n])
+		} else {
+			fresh = append(fresh, rules[:n])
 		}
+		rules = rules[n:]
 	}
+	return append(standing, fresh...)
 }
 
 // open places the rules of one grant, all or none: where they stand if they may,
 // else at the first free priority from 100, above every deny of ours and every foreign deny that
 // would block them.
 func (l *layout) open(rules []wanted) {
-	before := *l
-	placed, used := slices.Clone(l.placed), cloneSet(l.used)
+	n := len(l.placed)
 	for _, w := range rules {
 		if err := l.allow(w); err != nil {
-			l.placed, l.used, l.rules, l.sources, l.dests = placed, used, before.rules, before.sources, before.dests
+			for _, r := range l.placed[n:] {
+				l.lift(r)
+			}
+			l.placed = l.placed[:n]
 			l.refused = append(l.refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: err})
-			return
+			break
 		}
 	}
-}
-
-func cloneSet(m map[int]bool) map[int]bool {
-	out := make(map[int]bool, len(m))
-	for k, v := range m {
-		out[k] = v
+	for _, w := range rules { // placed or refused, none waits for its old priority any more
+		l.reserved.set(l.standing[w.rule.Name].Priority, false)
 	}
-	return out
 }
 
 func (l *layout) allow(w wanted) *jit.Error {
-	if l.rules+1 > MaxRules {
+	if l.rules >= MaxRules {
 		return &jit.Error{Code: CodeTooManyRules, Message: fmt.Sprintf("the security group holds %d rules, the most that Azure allows", MaxRules)}
 	}
-	if !l.fits(w.rule) {
+	if l.sources+peers(w.rule.Source) > MaxPeers || l.dests+peers(w.rule.Destination) > MaxPeers {
 		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
 	}
-	limit, cause := MaxPriority+1, ""
-	for _, r := range l.placed {
-		if r.Access == jit.Deny && r.Priority < limit && meets(r, w.rule) {
+	limit := MaxPriority + 1
+	for _, r := range l.denies {
+		if r.Priority < limit && l.names.mayMeet(r, w.rule) {
 			limit = r.Priority
 		}
 	}
-	blocked := limit
-	for _, f := range l.foreign {
-		if f.Access == jit.Deny && f.Priority < blocked && mayMatchSome(f, w.rule) {
-			blocked, cause = f.Priority, f.Name
-		}
-	}
-	if n, stands := l.standing[w.rule.Name]; stands && n >= MinPriority && n < limit && !l.used[n] {
-		// A rule that stands below a foreign deny is not moved: it may be that only part of it is blocked.
+	if n := l.standing[w.rule.Name].Priority; n >= MinPriority && n < limit && !l.used.has(n) {
+		// A rule that stands below a foreign deny is not moved above it: whoever placed the deny
+		// there meant it. Plan.Blocked tells.
 		l.place(w.rule, n)
 		return nil
+	}
+	blocked, cause := limit, ""
+	for _, f := range l.denied {
+		if f.Priority >= limit {
+			break
+		}
+		if l.names.mayMeet(f, w.rule) {
+			blocked, cause = f.Priority, f.Name
+			break
+		}
 	}
 	for n := MinPriority; n < blocked; n++ {
 		if !l.used[n] && !l.reserved[n] {
@@ -210,19 +329,27 @@ func (l *layout) allow(w wanted) *jit.Error {
 	return &jit.Error{Code: CodeNoPriorityLeft, Message: fmt.Sprintf("no priority is free between %d and %d, where the rule has to stand; free one and ask again", MinPriority, limit-1)}
 }
 
-func (l *layout) fits(r jit.Rule) bool {
-	return l.rules < MaxRules && l.sources+peers(r.Source) <= MaxPeers && l.dests+peers(r.Destination) <= MaxPeers
-}
-
 func (l *layout) place(r jit.Rule, priority int) {
+	l.reserved.set(l.standing[r.Name].Priority, false)
 	r.Priority = priority
-	l.used[priority] = true
+	l.used.set(priority, true)
 	l.placed = append(l.placed, r)
+	if r.Access == jit.Deny {
+		l.denies = append(l.denies, r)
+	}
 	l.rules++
 	l.sources += peers(r.Source)
 	l.dests += peers(r.Destination)
 }
 
-func (l *layout) refuse(w wanted, code jit.Code, format string, args ...any) {
-	l.refused = append(l.refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: &jit.Error{Code: code, Message: fmt.Sprintf(format, args...)}})
+// lift takes back the placing of an allow.
+func (l *layout) lift(r jit.Rule) {
+	l.used.set(r.Priority, false)
+	l.rules--
+	l.sources -= peers(r.Source)
+	l.dests -= peers(r.Destination)
+}
+
+func (l *layout) refuse(deny jit.Rule, code jit.Code, format string, args ...any) {
+	l.refused = append(l.refused, Refusal{Rule: deny.Name, Err: &jit.Error{Code: code, Message: fmt.Sprintf(format, args...)}})
 }

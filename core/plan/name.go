@@ -32,8 +32,11 @@ func Owned(name string) bool {
 // GrantOf gives the grant id that the name of an allow rule holds, in the form
 // of a UUID, or false for any other name.
 func GrantOf(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(strings.ToLower(name), allowPrefix)
-	if !ok || len(rest) != 32+1+8 || rest[32] != '-' || !isHex(rest[:32]) || !isHex(rest[33:]) {
+	if len(name) < len(allowPrefix) || !strings.EqualFold(name[:len(allowPrefix)], allowPrefix) {
+		return "", false // before anything is folded that is not ASCII: the name has to be one of ours
+	}
+	rest := strings.ToLower(name[len(allowPrefix):])
+	if len(rest) != 32+1+8 || rest[32] != '-' || !isHex(rest[:32]) || !isHex(rest[33:]) {
 		return "", false
 	}
 	return rest[:8] + "-" + rest[8:12] + "-" + rest[12:16] + "-" + rest[16:20] + "-" + rest[20:32], true
@@ -90,7 +93,7 @@ func note(s string, vms []jit.ID) string {
 		names = append(names, vm.Name)
 	}
 	slices.Sort(names)
-	for n := len(names); n > 0; n-- {
+	for n := min(len(names), maxNote); n > 0; n-- {
 		out := s + strings.Join(names[:n], ", ")
 		if rest := len(names) - n; rest > 0 {
 			out += fmt.Sprintf(" and %d more", rest)

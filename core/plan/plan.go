@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +23,7 @@ type Input struct {
 	State
 	Current []jit.Rule // every rule that stands on the target, ours and foreign, but not the default rules
 	Now     time.Time
+	Names   Names // what names in foreign rules stand for; what is not known counts as bearing on the machines
 }
 
 // Changes leads from the rules that stand to those that should. All of them
@@ -73,6 +73,15 @@ type Plan struct {
 	Refused    []Refusal
 	Overridden []Foreign // foreign allows of protected ports that a deny of ours outranks
 	Exposed    []Foreign // foreign allows of protected ports that outrank our deny
+	Blocked    []Blocked // allows of ours from which foreign denies take something
+}
+
+// Blocked is an allow of ours that foreign denies outrank. A new one never is: it
+// is placed above them, or refused.
+type Blocked struct {
+	Grant string // "" where the rule's name does not tell
+	Rule  string // our rule
+	Block
 }
 
 // Compute gives the rules that should stand on one target at in.Now and the
@@ -89,21 +98,39 @@ func Compute(in Input) Plan {
 	var p Plan
 	if in.Known {
 		closed, open := denies(in.Policies), allows(in.Openings, in.Now)
-		l := newLayout(ours, foreign, closed, open)
-		for _, d := range l.byCeiling(closed) {
-			l.deny(d)
-		}
-		for _, rules := range l.byGrant(open) {
-			l.open(rules)
-		}
+		l := lay(in.Names, ours, foreign, closed, open)
 		p = Plan{Rules: l.placed, Refused: l.refused}
 	} else {
 		p = Plan{Rules: keepUntilEnd(ours, in.Now)}
 	}
 	slices.SortFunc(p.Rules, func(a, b jit.Rule) int { return cmp.Compare(a.Name, b.Name) })
 	p.Changes = diff(ours, p.Rules)
-	p.Overridden, p.Exposed = bearing(in.Policies, foreign, p.Rules)
+	p.Overridden, p.Exposed = in.Names.bearing(in.Policies, foreign, p.Rules)
+	p.Blocked = in.Names.blocked(p.Rules, foreign)
 	return p
+}
+
+func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
+	var denies []jit.Rule
+	for _, r := range foreign {
+		if r.Access == jit.Deny && r.Direction == jit.Inbound {
+			denies = append(denies, r)
+		}
+	}
+	var out []Blocked
+	for _, r := range ours {
+		if r.Access != jit.Allow || r.Direction != jit.Inbound {
+			continue
+		}
+		if !slices.ContainsFunc(denies, func(d jit.Rule) bool { return d.Priority < r.Priority && n.mayMeet(d, r) }) {
+			continue
+		}
+		if b := n.Blocked(r, foreign); len(b.By) > 0 {
+			grant, _ := GrantOf(r.Name)
+			out = append(out, Blocked{Grant: grant, Rule: r.Name, Block: b})
+		}
+	}
+	return out
 }
 
 // keepUntilEnd is what becomes of our rules where the state is lost: a deny
@@ -117,27 +144,6 @@ func keepUntilEnd(ours []jit.Rule, now time.Time) []jit.Rule {
 		}
 	}
 	return kept
-}
-
-// byGrant splits the rules by grant. Grants that stand come before new ones, so that
-// when room runs out it is the new one that is refused.
-func (l *layout) byGrant(rules []wanted) [][]wanted {
-	var standing, fresh [][]wanted
-	for len(rules) > 0 {
-		n, stands := 0, false
-		for n < len(rules) && rules[n].grant == rules[0].grant {
-			_, s := l.standing[rules[n].rule.Name]
-			stands = stands || s
-			n++
-		}
-		if stands {
-			standing = append(standing, rules[:n])
-		} else {
-			fresh = append(fresh, rules[:n])
-		}
-		rules = rules[n:]
-	}
-	return append(standing, fresh...)
 }
 
 func byKey(rules []jit.Rule) map[string]jit.Rule {
@@ -166,44 +172,4 @@ func diff(current, desired []jit.Rule) Changes {
 	}
 	slices.SortFunc(c.Delete, func(a, b jit.Rule) int { return cmp.Compare(a.Name, b.Name) })
 	return c
-}
-
-// bearing finds the foreign allows of protected ports, and tells those that our
-// deny outranks from those that still expose the port.
-func bearing(policies []Protected, foreign, ours []jit.Rule) (overridden, exposed []Foreign) {
-	for _, p := range policies {
-		for _, port := range p.Policy.Ports {
-			lowest := 0 // the deny that guards this port, 0 for none
-			for _, r := range ours {
-				if r.Access == jit.Deny && r.Protocol == port.Protocol && holdsAll(r, p.Addresses, port.Number) {
-					lowest = r.Priority
-				}
-			}
-			for _, r := range foreign {
-				if !opens(r, p.Addresses, port.Number, port.Protocol) {
-					continue
-				}
-				f := Foreign{Rule: r, VM: p.Policy.VM, Port: port.Number}
-				if lowest != 0 && lowest < r.Priority {
-					overridden = append(overridden, f)
-				} else {
-					exposed = append(exposed, f)
-				}
-			}
-		}
-	}
-	for _, list := range [][]Foreign{overridden, exposed} {
-		slices.SortFunc(list, func(a, b Foreign) int {
-			return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Rule.Priority, b.Rule.Priority))
-		})
-	}
-	return overridden, exposed
-}
-
-// holdsAll reports whether a deny of ours names the port and some of the
-// addresses; its families stand in rules of their own.
-func holdsAll(r jit.Rule, addrs []netip.Addr, n uint16) bool {
-	return slices.Contains(r.DestinationPorts, jit.OnePort(n)) && slices.ContainsFunc(addrs, func(a netip.Addr) bool {
-		return slices.ContainsFunc(r.Destination.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
-	})
 }

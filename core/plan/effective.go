@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// Truth is an answer that may depend on something not known here. The zero value
+// is Maybe; nobody may take it for a yes, nor for a no.
+type Truth uint8
+
+// The three answers.
+const (
+	Maybe Truth = iota
+	No
+	Yes
+)
+
+// String gives yes, no or maybe.
+func (t Truth) String() string { return [...]string{"maybe", "no", "yes"}[min(t, Yes)] }
+
+func truth(b bool) Truth {
+	if b {
+		return Yes
+	}
+	return No
+}
+
+// Guard is one network security group in the way of a packet.
+type Guard struct {
+	Name  string     // what to call it in an answer, such as its ARM id
+	Rules []jit.Rule // its own rules, of both directions and in any order, without the default rules
+}
+
+// Packet is the packet that begins a connection to a machine: answers to it need
+// no rule, since security groups are stateful.
+type Packet struct {
+	Protocol        jit.Protocol // TCP, UDP, ICMP, ESP or AH
+	Source          netip.Addr
+	SourcePort      uint16 // only of TCP and UDP, as DestinationPort
+	Destination     netip.Addr
+	DestinationPort uint16
+}
+
+// Decision is what one guard does with a packet and the rule that makes it so.
+type Decision struct {
+	Guard   string
+	Rule    jit.Rule // the first rule that surely matches or, where that does not settle it, the first that may
+	Allowed Truth
+}
+
+// Verdict is what all guards together do with a packet.
+type Verdict struct {
+	Allowed Truth
+	By      []Decision // of each guard in order, to the first that denies; none where nothing guards
+}
+
+// DefaultRules gives the three inbound rules that every security group ends
+// with, as Azure documents them.
+func DefaultRules() []jit.Rule {
+	all := []jit.PortRange{jit.AllPorts()}
+	rule := func(name string, priority int, a jit.Access, src, dst jit.Peers) jit.Rule {
+		return jit.Rule{Name: name, Priority: priority, Access: a, Protocol: jit.AnyProtocol, Source: src, Destination: dst, SourcePorts: all, DestinationPorts: all}
+	}
+	vnet := jit.Peers{Tags: []string{tagVirtualNetwork}}
+	return []jit.Rule{
+		rule("AllowVnetInBound", 65000, jit.Allow, vnet, vnet),
+		rule("AllowAzureLoadBalancerInBound", 65001, jit.Allow, jit.Peers{Tags: []string{tagLoadBalancer}}, jit.AnyPeer()),
+		rule("DenyAllInBound", 65500, jit.Deny, jit.AnyPeer(), jit.AnyPeer()),
+	}
+}
+
+// Evaluate tells whether the packet comes through all guards: that of the
+// machine's subnet, then that of its network interface; either may be absent. In
+// each, the rule of the lowest priority that matches decides. The packet's
+// destination is a private address of a machine: Azure translates public
+// addresses before it looks at inbound rules.
+//
+// It is Maybe where the answer hangs on a name that n does not know. Every use
+// of an unknown name counts for itself: two rules of one unknown tag are not
+// taken to match the same addresses. Azure Virtual Network Manager's security
+// admin rules, which come before all of this, are not looked at.
+func (n Names) Evaluate(p Packet, guards ...Guard) Verdict {
+	v := Verdict{Allowed: Yes}
+	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
+	for _, g := range guards {
+		d := n.decide(p, g)
+		v.By = append(v.By, d)
+		switch d.Allowed {
+		case No:
+			v.Allowed = No
+			return v
+		case Maybe:
+			v.Allowed = Maybe
+		}
+	}
+	return v
+}
+
+func (n Names) decide(p Packet, g Guard) Decision {
+	var first *jit.Rule // that may match
+	agree := true       // whether all that may match so far do the same
+	rules := inbound(g.Rules)
+	for i, r := range rules {
+		m := n.matches(r, p)
+		if m == No {
+			continue
+		}
+		if first == nil {
+			first = &rules[i]
+		}
+		agree = agree && r.Access == first.Access
+		switch {
+		case m == Yes && agree:
+			return Decision{Guard: g.Name, Rule: r, Allowed: truth(r.Access == jit.Allow)}
+		case !agree:
+			return Decision{Guard: g.Name, Rule: *first, Allowed: Maybe}
+		}
+	}
+	// DenyAllInBound matches every packet, so only an invalid address gets here.
+	return Decision{Guard: g.Name, Allowed: No}
+}
+
+// inbound gives the inbound rules with the default ones, in the order of
+// evaluation.
+func inbound(rules []jit.Rule) []jit.Rule {
+	out := make([]jit.Rule, 0, len(rules)+3)
+	for _, r := range rules {
+		if r.Direction == jit.Inbound {
+			out = append(out, r)
+		}
+	}
+	out = append(out, DefaultRules()...)
+	slices.SortStableFunc(out, func(a, b jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	return out
+}
+
+func (n Names) matches(r jit.Rule, p Packet) Truth {
+	if r.Protocol != p.Protocol && r.Protocol != jit.AnyProtocol {
+		return No
+	}
+	ports := Yes
+	if p.Protocol == jit.TCP || p.Protocol == jit.UDP {
+		ports = truth(holdsPort(r.SourcePorts, p.SourcePort) && holdsPort(r.DestinationPorts, p.DestinationPort))
+	} else if !slices.Contains(r.SourcePorts, jit.AllPorts()) || !slices.Contains(r.DestinationPorts, jit.AllPorts()) {
+		ports = Maybe // whether a rule with ports matches a protocol without is not documented
+	}
+	sure, possible := n.set(r.Source)
+	source := No
+	switch {
+	case sure.has(p.Source):
+		source = Yes
+	case possible.has(p.Source):
+		source = Maybe
+	}
+	return all(ports, source, n.guards(r.Destination, p.Destination))
+}
+
+// all is Yes where every one is, No where one is, else Maybe.
+func all(ts ...Truth) Truth {
+	switch {
+	case slices.Contains(ts, No):
+		return No
+	case slices.Contains(ts, Maybe):
+		return Maybe
+	}
+	return Yes
+}
+
+func holdsPort(ranges []jit.PortRange, n uint16) bool {
+	for _, r := range ranges {
+		if r.Contains(n) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,294 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// cell is the packets to one port of one address, of one protocol with ports and
+// from one source port. What a rule matches of them is a set of source addresses.
+type cell struct {
+	protocol   jit.Protocol
+	dst        netip.Addr
+	port, from uint16
+}
+
+// line is a rule with the addresses that it names as sources.
+type line struct {
+	rule           jit.Rule
+	sure, possible addresses
+}
+
+func (n Names) line(r jit.Rule) line {
+	l := line{rule: r}
+	l.sure, l.possible = n.set(r.Source)
+	return l
+}
+
+// hits tells whether the rule matches packets of the cell from some source.
+func (n Names) hits(r jit.Rule, c cell) Truth {
+	if !r.Protocol.Overlaps(c.protocol) || !holdsPort(r.DestinationPorts, c.port) || !holdsPort(r.SourcePorts, c.from) {
+		return No
+	}
+	return n.guards(r.Destination, c.dst)
+}
+
+// share is what one rule decides: surely where no earlier rule may match,
+// possibly where none surely does.
+type share struct {
+	rule           jit.Rule
+	sure, possible addresses
+}
+
+// shares splits the packets of a cell from some sources among the rules that
+// decide them; lines are in the order of evaluation. What is left goes to no rule.
+func (n Names) shares(lines []line, c cell, from addresses) []share {
+	var out []share
+	leftSure, leftPossible := from, from
+	for _, l := range lines {
+		sure, possible := l.sure, l.possible
+		switch n.hits(l.rule, c) {
+		case No:
+			continue
+		case Maybe:
+			sure = nil
+		}
+		if mine := leftPossible.and(possible); len(mine) > 0 {
+			out = append(out, share{rule: l.rule, sure: leftSure.and(sure), possible: mine})
+		}
+		leftSure, leftPossible = leftSure.minus(possible), leftPossible.minus(sure)
+		if len(leftPossible) == 0 {
+			break
+		}
+	}
+	return out
+}
+
+// fromPorts gives one source port of every class that the rules tell apart.
+func fromPorts(ruleSets ...[]jit.Rule) []uint16 {
+	out := []uint16{0}
+	for _, rules := range ruleSets {
+		for _, r := range rules {
+			for _, p := range r.SourcePorts {
+				out = append(out, p.First)
+				if p.Last < 65535 {
+					out = append(out, p.Last+1)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Endpoint is one private address of a machine and what stands before it: the
+// security group of its subnet, then that of its network interface.
+type Endpoint struct {
+	VM      jit.ID
+	Address netip.Addr
+	Guards  []Guard
+}
+
+// Exposure is a port of a machine that can be reached.
+type Exposure struct {
+	VM       jit.ID
+	Address  netip.Addr
+	Port     uint16
+	Protocol jit.Protocol // TCP, UDP, or * for both
+	By       []Decision   // the rule that lets it in at each guard; none where nothing guards
+	Sources  jit.Sources  // that may come in by these rules: no earlier rule surely decides about them
+	Certain  jit.Sources  // those of them that surely do
+}
+
+// Ours reports whether a rule of ours is needed to come in so: the exposure is
+// then a window and nothing to worry about.
+func (e Exposure) Ours() bool {
+	return slices.ContainsFunc(e.By, func(d Decision) bool { return Owned(d.Rule.Name) })
+}
+
+// ManagementPorts gives the well-known ports by which machines are managed and
+// which scanners look for first: SSH, Telnet, RPC, SMB, RDP, VNC, WinRM.
+func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 5985, 5986} }
+
+// Exposures tells how the given TCP and UDP ports of the endpoint can be reached
+// from the given sources ([Names.Internet], [jit.AnySource] or a set of the
+// caller's), one for each port, protocol and rules that let it in. It is exact but
+// for names that n does not know, where it errs towards exposure. Default rules
+// count: with AnySource, whatever nobody closes shows as AllowVnetInBound. So do rules
+// of ours ([Exposure.Ours]).
+func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposure {
+	e.Address = e.Address.Unmap()
+	sources := fromSources(from).and(familyOf(e.Address))
+	var chains [][]line
+	var ruleSets [][]jit.Rule
+	for _, g := range e.Guards {
+		rules := inbound(g.Rules)
+		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return n.guards(r.Destination, e.Address) == No })
+		ruleSets = append(ruleSets, rules)
+		var lines []line
+		for _, r := range rules {
+			lines = append(lines, n.line(r))
+		}
+		chains = append(chains, lines)
+	}
+	classes := fromPorts(ruleSets...)
+	ports = slices.Clone(ports)
+	slices.Sort(ports)
+	var out []Exposure
+	for _, port := range slices.Compact(ports) {
+		tcp := n.through(e, chains, classes, cell{protocol: jit.TCP, dst: e.Address, port: port}, sources)
+		udp := n.through(e, chains, classes, cell{protocol: jit.UDP, dst: e.Address, port: port}, sources)
+		out = append(out, bothProtocols(tcp, udp)...)
+	}
+	return out
+}
+
+func familyOf(a netip.Addr) addresses {
+	return addressesOf(netip.PrefixFrom(a, 0))
+}
+
+// path is the sources that come through the guards so far by the same rules.
+type path struct {
+	by             []Decision
+	key            string
+	sure, possible addresses
+}
+
+func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, from addresses) []Exposure {
+	found := map[string]path{}
+	for _, c.from = range classes {
+		paths := []path{{sure: from, possible: from}}
+		for i, lines := range chains {
+			var next []path
+			for _, p := range paths {
+				for _, s := range n.shares(lines, c, p.possible) {
+					if s.rule.Access != jit.Allow {
+						continue
+					}
+					d := Decision{Guard: e.Guards[i].Name, Rule: s.rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
+					if d.Allowed != Yes {
+						d.Allowed = Maybe
+					}
+					next = append(next, path{by: append(slices.Clone(p.by), d), key: p.key + "/" + s.rule.Name, sure: p.sure.and(s.sure), possible: s.possible})
+				}
+			}
+			paths = next
+		}
+		for _, p := range paths {
+			if old, ok := found[p.key]; ok {
+				p.sure, p.possible = old.sure.or(p.sure), old.possible.or(p.possible)
+			}
+			found[p.key] = p
+		}
+	}
+	var out []Exposure
+	for _, p := range found {
+		if len(p.possible) > 0 {
+			out = append(out, Exposure{VM: e.VM, Address: e.Address, Port: c.port, Protocol: c.protocol, By: p.by, Sources: p.possible.sources(), Certain: p.sure.sources()})
+		}
+	}
+	slices.SortFunc(out, compareExposures)
+	return out
+}
+
+func compareExposures(a, b Exposure) int {
+	for i := range min(len(a.By), len(b.By)) {
+		if c := cmp.Or(cmp.Compare(a.By[i].Rule.Priority, b.By[i].Rule.Priority), cmp.Compare(a.By[i].Rule.Name, b.By[i].Rule.Name)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.Protocol, b.Protocol)
+}
+
+// bothProtocols joins what is the same for TCP and UDP into one.
+func bothProtocols(tcp, udp []Exposure) []Exposure {
+	var out []Exposure
+	for _, t := range tcp {
+		i := slices.IndexFunc(udp, func(u Exposure) bool {
+			t.Protocol = u.Protocol
+			return compareExposures(t, u) == 0 && t.Sources.Equal(u.Sources) && t.Certain.Equal(u.Certain)
+		})
+		t.Protocol = jit.TCP
+		if i >= 0 {
+			t.Protocol = jit.AnyProtocol
+			udp = slices.Delete(slices.Clone(udp), i, i+1)
+		}
+		out = append(out, t)
+	}
+	return append(out, udp...)
+}
+
+// Block is what denies of others take from an allow of ours.
+type Block struct {
+	By    []jit.Rule // the denies that take something, in the order of evaluation
+	Whole Truth      // Yes: nothing of it comes through. No: something does. Maybe: it hangs on unknown names
+}
+
+// Blocked tells what the rules that outrank allow, which stands or would stand
+// among rules at allow.Priority, take from it. By is empty where they take
+// nothing. A packet that an earlier allow lets in is not blocked.
+//
+// It serves before a grant, on the planned rules, and after, on those that stand.
+func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
+	earlier := slices.DeleteFunc(inbound(rules), func(r jit.Rule) bool { return r.Priority >= allow.Priority })
+	if !slices.ContainsFunc(earlier, func(r jit.Rule) bool { return r.Access == jit.Deny && n.mayMeet(r, allow) }) {
+		return Block{Whole: No}
+	}
+	b := Block{Whole: Yes}
+	by := map[string]jit.Rule{}
+	var lines []line
+	for _, r := range earlier {
+		if n.mayMeet(r, allow) {
+			lines = append(lines, n.line(r))
+		}
+	}
+	lines = append(lines, n.line(allow))
+	from, _ := n.set(allow.Source)
+	for _, c := range cells(allow, lines) {
+		for _, s := range n.shares(lines, c, from.and(familyOf(c.dst))) {
+			switch {
+			case s.rule.Access == jit.Deny:
+				by[s.rule.Name] = s.rule
+			case len(s.sure) > 0:
+				b.Whole = No
+			case b.Whole == Yes:
+				b.Whole = Maybe
+			}
+		}
+	}
+	for _, r := range by {
+		b.By = append(b.By, r)
+	}
+	slices.SortFunc(b.By, func(a, b jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	if len(b.By) == 0 {
+		b.Whole = No
+	}
+	return b
+}
+
+// cells gives the cells of a rule of ours, whose destinations are addresses and
+// whose ports are single.
+func cells(allow jit.Rule, lines []line) []cell {
+	var rules []jit.Rule
+	for _, l := range lines {
+		rules = append(rules, l.rule)
+	}
+	protocols := []jit.Protocol{allow.Protocol}
+	if allow.Protocol == jit.AnyProtocol {
+		protocols = []jit.Protocol{jit.TCP, jit.UDP}
+	}
+	var out []cell
+	for _, protocol := range protocols {
+		for _, dst := range allow.Destination.Prefixes {
+			for _, port := range allow.DestinationPorts {
+				for _, from := range fromPorts(rules) {
+					out = append(out, cell{protocol, dst.Addr().Unmap(), port.First, from})
+				}
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+)
+
+// Names is what the names in rules stand for, as far as the caller knows. The
+// zero value knows of no tag but AzureLoadBalancer, and every answer that hangs
+// on another is [Maybe].
+type Names struct {
+	// VirtualNetwork is all that the tag VirtualNetwork holds for the machines in
+	// question: the address spaces of their network, of its peers and of connected
+	// on-premises networks, and the prefixes of user-defined routes (0.0.0.0/0 where
+	// a route sends everything elsewhere). Empty: not known.
+	VirtualNetwork []netip.Prefix
+	Groups         map[string][]netip.Addr   // the members of application security groups, by ARM id in lower case
+	Tags           map[string][]netip.Prefix // other service tags, by name in lower case
+}
+
+const (
+	tagInternet       = "Internet"
+	tagVirtualNetwork = "VirtualNetwork"
+	tagLoadBalancer   = "AzureLoadBalancer"
+)
+
+// hosts are the virtual addresses of the Azure host, from which health probes
+// come: AzureLoadBalancer, and part of VirtualNetwork (Azure's service tags page;
+// the IPv6 one is that of load balancer probes).
+func hosts() addresses {
+	return addressesOf(netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("fe80::1234:5678:9abc/128"))
+}
+
+// public is the addresses that can be met on the public Internet (IANA's
+// registries). Documentation prefixes count as public.
+func public() addresses {
+	v4 := addressesOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0)).minus(addressesOf(
+		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3")))
+	return v4.or(addressesOf(netip.MustParsePrefix("2000::/3")))
+}
+
+// Internet gives the sources that may come from the public Internet: every
+// public address that is not known to be in the virtual network.
+func (n Names) Internet() jit.Sources {
+	sure, _ := n.virtualNetwork()
+	return public().minus(sure).sources()
+}
+
+// set gives the addresses that peers as a source hold: surely, and possibly,
+// which includes the sure ones.
+func (n Names) set(p jit.Peers) (sure, possible addresses) {
+	if p.Any {
+		every := everyAddress()
+		return every, every
+	}
+	sure = addressesOf(p.Prefixes...)
+	possible = sure
+	for _, t := range p.Tags {
+		s, m := n.tag(t)
+		sure, possible = sure.or(s), possible.or(m)
+	}
+	for _, g := range p.Groups {
+		members, known := n.Groups[strings.ToLower(g)]
+		if !known {
+			return sure, everyAddress()
+		}
+		held := addressesOf(jit.PeersOf(members...).Prefixes...)
+		sure, possible = sure.or(held), possible.or(held)
+	}
+	return sure, possible
+}
+
+func (n Names) tag(name string) (sure, possible addresses) {
+	switch {
+	case strings.EqualFold(name, tagLoadBalancer):
+		return hosts(), hosts()
+	case strings.EqualFold(name, tagVirtualNetwork):
+		return n.virtualNetwork()
+	case strings.EqualFold(name, tagInternet):
+		// What is not public and outside the virtual network may or may not count as Internet.
+		s, m := n.virtualNetwork()
+		return public().minus(m), everyAddress().minus(s)
+	}
+	if prefixes, known := n.Tags[strings.ToLower(name)]; known {
+		held := addressesOf(prefixes...)
+		return held, held
+	}
+	return nil, everyAddress()
+}
+
+func (n Names) virtualNetwork() (sure, possible addresses) {
+	if len(n.VirtualNetwork) == 0 {
+		return hosts(), everyAddress()
+	}
+	known := addressesOf(n.VirtualNetwork...).or(hosts())
+	return known, known
+}
+
+// guards tells whether peers as a destination hold a private address of a
+// machine. Such an address is in VirtualNetwork by definition, and so not in
+// Internet, whatever range it is from.
+func (n Names) guards(p jit.Peers, a netip.Addr) Truth {
+	if p.Any || slices.ContainsFunc(p.Prefixes, func(q netip.Prefix) bool { return unmapped(q).Contains(a) }) {
+		return Yes
+	}
+	found := No
+	for _, t := range p.Tags {
+		switch {
+		case strings.EqualFold(t, tagVirtualNetwork):
+			return Yes
+		case strings.EqualFold(t, tagInternet), strings.EqualFold(t, tagLoadBalancer):
+			continue
+		}
+		prefixes, known := n.Tags[strings.ToLower(t)]
+		if !known {
+			found = Maybe
+		} else if addressesOf(prefixes...).has(a) {
+			return Yes
+		}
+	}
+	for _, g := range p.Groups {
+		members, known := n.Groups[strings.ToLower(g)]
+		if !known {
+			found = Maybe
+		} else if slices.ContainsFunc(members, func(m netip.Addr) bool { return m.Unmap() == a }) {
+			return Yes
+		}
+	}
+	return found
+}

@@ -1,0 +1,167 @@
+package plan_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// This file is the oracle: a packet matcher written as naively as possible and
+// sharing nothing with the evaluator. What is unknown is decided in every possible
+// way, one after the other.
+
+// answer is what a rule does about one packet.
+type answer struct {
+	matches, depends bool
+	allow            bool
+}
+
+func naiveMatch(n plan.Names, r jit.Rule, p plan.Packet) answer {
+	a := answer{allow: r.Access == jit.Allow}
+	if r.Protocol != "*" && r.Protocol != p.Protocol {
+		return a
+	}
+	if !naivePorts(r.SourcePorts, p.SourcePort) || !naivePorts(r.DestinationPorts, p.DestinationPort) {
+		return a
+	}
+	src, srcDepends := naivePeers(n, r.Source, p.Source, false)
+	dst, dstDepends := naivePeers(n, r.Destination, p.Destination, true)
+	switch {
+	case !src && !srcDepends, !dst && !dstDepends:
+		return a
+	case src && dst:
+		a.matches = true
+	default:
+		a.depends = true
+	}
+	return a
+}
+
+func naivePorts(ranges []jit.PortRange, n uint16) bool {
+	for _, r := range ranges {
+		if int(r.First) <= int(n) && int(n) <= int(r.Last) {
+			return true
+		}
+	}
+	return false
+}
+
+func naivePeers(n plan.Names, p jit.Peers, a netip.Addr, destination bool) (holds, depends bool) {
+	if p.Any {
+		return true, false
+	}
+	for _, q := range p.Prefixes {
+		if q.Contains(a) {
+			return true, false
+		}
+	}
+	host := a == netip.MustParseAddr("168.63.129.16")
+	for _, t := range p.Tags {
+		known := len(n.VirtualNetwork) > 0
+		inNet := destination || host
+		for _, q := range n.VirtualNetwork {
+			inNet = inNet || q.Contains(a)
+		}
+		switch strings.ToLower(t) {
+		case "virtualnetwork":
+			holds = holds || inNet
+			depends = depends || !inNet && !known
+		case "internet":
+			private := a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback()
+			if !inNet {
+				if known && !private {
+					holds = true
+				} else {
+					depends = true
+				}
+			}
+		case "azureloadbalancer":
+			holds = holds || host && !destination
+		default:
+			list, ok := n.Tags[strings.ToLower(t)]
+			if !ok {
+				depends = true
+			}
+			for _, q := range list {
+				holds = holds || q.Contains(a)
+			}
+		}
+	}
+	for _, g := range p.Groups {
+		members, ok := n.Groups[strings.ToLower(g)]
+		if !ok {
+			depends = true
+		}
+		holds = holds || slices.Contains(members, a)
+	}
+	return holds, depends && !holds
+}
+
+// naiveGuard tells whether one security group can let the packet in, and whether it can keep it out.
+func naiveGuard(n plan.Names, rules []jit.Rule, p plan.Packet) (canAllow, canDeny bool) {
+	var in []jit.Rule
+	for _, r := range rules {
+		if r.Direction == jit.Inbound {
+			in = append(in, r)
+		}
+	}
+	all := []jit.PortRange{{First: 0, Last: 65535}}
+	in = append(in,
+		jit.Rule{Priority: 65000, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"VirtualNetwork"}}, Destination: jit.Peers{Tags: []string{"VirtualNetwork"}}, SourcePorts: all, DestinationPorts: all},
+		jit.Rule{Priority: 65001, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"AzureLoadBalancer"}}, Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all},
+		jit.Rule{Priority: 65500, Access: jit.Deny, Protocol: "*", Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all})
+	var matched []struct {
+		priority int
+		answer
+	}
+	for _, r := range in {
+		if a := naiveMatch(n, r, p); a.matches || a.depends {
+			matched = append(matched, struct {
+				priority int
+				answer
+			}{r.Priority, a})
+		}
+	}
+	open := 0
+	for _, m := range matched {
+		if m.depends {
+			open++
+		}
+	}
+	for world := 0; world < 1<<open; world++ {
+		best, allow, bit := 1<<30, false, 0
+		for _, m := range matched {
+			is := m.matches
+			if m.depends {
+				is = world>>bit&1 == 1
+				bit++
+			}
+			if is && m.priority < best {
+				best, allow = m.priority, m.allow
+			}
+		}
+		if allow {
+			canAllow = true
+		} else {
+			canDeny = true
+		}
+	}
+	return canAllow, canDeny
+}
+
+func naiveVerdict(n plan.Names, p plan.Packet, guards ...plan.Guard) plan.Truth {
+	v := plan.Yes
+	for _, g := range guards {
+		canAllow, canDeny := naiveGuard(n, g.Rules, p)
+		switch {
+		case !canAllow:
+			return plan.No
+		case canDeny:
+			v = plan.Maybe
+		}
+	}
+	return v
+}
