@@ -186,3 +186,38 @@ func all(t *testing.T) []functions.Function {
 	}
 	return all
 }
+
+// TestSettingsExample holds that the example says every setting that the app is
+// deployed with, and no secret: identities are what it signs in with.
+func TestSettingsExample(t *testing.T) {
+	text, err := os.ReadFile("../local.settings.json.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example struct {
+		IsEncrypted bool
+		Values      map[string]string
+	}
+	if err := json.Unmarshal(text, &example); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"FUNCTIONS_WORKER_RUNTIME":            "custom",
+		"AzureWebJobsStorage__accountName":    "portcullisexample",
+		"ServiceBus__fullyQualifiedNamespace": "portcullis-example.servicebus.windows.net",
+		"ServiceBus__credential":              "managedidentity",
+		"PORTCULLIS_SUBSCRIPTIONS":            "00000000-0000-0000-0000-000000000000",
+		"PORTCULLIS_CLOUD":                    "AzurePublic",
+		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
+	}
+	if diff := cmp.Diff(want, example.Values); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	for name, value := range example.Values {
+		for _, secret := range []string{"AccountKey=", "SharedAccessKey", "sig=", "password"} {
+			if strings.Contains(strings.ToLower(value), strings.ToLower(secret)) {
+				t.Errorf("%s holds a secret: %s", name, secret)
+			}
+		}
+	}
+}

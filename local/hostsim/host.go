@@ -50,7 +50,8 @@ type Config struct {
 	// 413. 0 means DefaultMaxBody.
 	MaxBody int64
 	// AlwaysRestart starts the handler again whatever it exits with and however
-	// often, waiting up to 5 s in between. The real host never does.
+	// often. From the third error on it waits in between: 100 ms, and up to 5 s
+	// for a handler that never answers. The real host never does.
 	AlwaysRestart bool
 }
 

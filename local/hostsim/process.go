@@ -115,7 +115,8 @@ func fileExists(path string) bool {
 
 // The range of ports for handlers lies below the ones that the kernel hands out
 // by itself, on Linux from 32768 up: nobody who asks for any free port gets the
-// handler's between the look here and its own listening.
+// handler's between the look here and its own listening, and no probe meanwhile
+// connects to itself.
 const firstPort, ports = 20000, 12000
 
 // freePort returns a port of 127.0.0.1 that nobody listens on.

@@ -39,8 +39,9 @@ func (c *errorCount) add(now time.Time) {
 func (h *Host) supervise() {
 	defer h.cancel()
 	var failed errorCount
+	unready := 0 // processes in a row that never answered
 	for {
-		err := h.runProcess()
+		served, err := h.runProcess()
 		if h.ctx.Err() != nil {
 			h.publish(state{phase: stopped, err: fmt.Errorf("%w: closed", ErrStopped)})
 			return
@@ -49,6 +50,10 @@ func (h *Host) supervise() {
 			continue
 		}
 		failed.add(h.cfg.Now())
+		unready++
+		if served {
+			unready = 0
+		}
 		h.log.Error("handler process failed", "error", err, "errors", failed.n)
 		if failed.n < maxErrors {
 			continue
@@ -58,16 +63,17 @@ func (h *Host) supervise() {
 			h.publish(state{phase: stopped, err: fmt.Errorf("%w: %d errors of the handler, the last: %w", ErrStopped, failed.n, err)})
 			return
 		}
-		sleep(h.ctx, backOff(failed.n-maxErrors))
+		sleep(h.ctx, backOff(unready))
 	}
 }
 
-// runProcess runs one handler process to its end. A nil error asks for the next
-// one; an error is one that counts against the handler.
-func (h *Host) runProcess() error {
+// runProcess runs one handler process to its end and reports whether it ever
+// answered. A nil error asks for the next one; an error is one that counts
+// against the handler.
+func (h *Host) runProcess() (served bool, err error) {
 	p, err := h.startProcess()
 	if err != nil {
-		return fmt.Errorf("start the handler: %w", err)
+		return false, fmt.Errorf("start the handler: %w", err)
 	}
 	defer p.kill()
 	// Published before the process is ended, so that nobody is sent to one that
@@ -77,19 +83,19 @@ func (h *Host) runProcess() error {
 	if err := h.probe(h.ctx, p, h.settings.initializationTimeout); err != nil {
 		select {
 		case <-p.exited:
-			return h.exit(p)
+			return false, h.exit(p)
 		default:
-			return fmt.Errorf("handler: %w", err)
+			return false, fmt.Errorf("handler: %w", err)
 		}
 	}
 	h.publish(state{phase: ready, process: p})
 	select {
 	case <-p.exited:
-		return h.exit(p)
+		return true, h.exit(p)
 	case <-p.restart:
-		return nil
+		return true, nil
 	case <-h.ctx.Done():
-		return nil
+		return true, nil
 	}
 }
 
@@ -116,7 +122,7 @@ func (h *Host) exit(p *process) error {
 	return fmt.Errorf("handler exited with %d", p.code)
 }
 
-// backOff is the wait after the n-th failure in a row, from 0: 100 ms, doubled
+// backOff is the wait after n+1 failures in a row: 100 ms, doubled
 // each time, up to maxBackOff.
 func backOff(n int) time.Duration {
 	return min(100*time.Millisecond<<min(n, 10), maxBackOff)
