@@ -20,20 +20,24 @@ type Resource struct {
 	Document json.RawMessage
 }
 
-// Seed puts the demo estate into a server that holds nothing, and leaves any other as it is.
+// Seed puts the demo estate into a server that holds nothing, and leaves any other as it is. It is saved whole or not at
+// all.
 func Seed(s *Server) error {
 	s.mu.Lock()
-	empty := len(s.resources) == 0
-	s.mu.Unlock()
-	if !empty {
+	defer s.mu.Unlock()
+	if len(s.resources) > 0 {
 		return nil
 	}
 	for _, r := range Demo() {
-		if err := s.Put(r.ID, r.Document); err != nil {
+		typ, err := typeOf(r.ID)
+		if err == nil {
+			err = s.place(r.ID, typ, r.Document)
+		}
+		if err != nil {
 			return fmt.Errorf("seed %s: %w", r.ID, err)
 		}
 	}
-	return nil
+	return s.save()
 }
 
 // Demo returns the demo estate: one VM for each way in which a VM can be guarded or not. VMs are known by the network

@@ -43,10 +43,14 @@ func (s *Server) Put(id string, doc json.RawMessage) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle(s.cfg.Now())
-	return s.putDirect(id, typ, doc)
+	if err := s.place(id, typ, doc); err != nil {
+		return err
+	}
+	return s.save()
 }
 
-func (s *Server) putDirect(id, typ string, text []byte) error {
+// place is Put under the lock, and leaves the saving to the caller.
+func (s *Server) place(id, typ string, text []byte) error {
 	doc, err := parseDoc(text)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func (s *Server) putDirect(id, typ string, text []byte) error {
 		}
 	}
 	s.store(s.resources[key(id)], id, typ, doc)
-	return s.save()
+	return nil
 }
 
 // Get returns the document as a GET would show it.
@@ -108,7 +112,10 @@ func (s *Server) Edit(id string, change func(doc map[string]any)) error {
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", id, err)
 	}
-	return s.putDirect(r.ID, r.Type, text)
+	if err := s.place(r.ID, r.Type, text); err != nil {
+		return err
+	}
+	return s.save()
 }
 
 // Delete removes a document at once. It reports whether there was one.

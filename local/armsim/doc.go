@@ -29,9 +29,10 @@
 // # Leaves out
 //
 // Everything else of ARM. In particular: resource groups appear with their first resource and are never deleted;
-// subscriptions exist as soon as they are named; references between resources are not checked, except that an NSG in use
-// cannot be deleted; writes other than those of NSGs and rules end at once; PATCH, subnet writes, effective rules, policy,
-// tenant limits, If-None-Match, API version differences, application security groups as resources, and role assignments.
+// subscriptions exist as soon as they are named; property names are matched with their case, which ARM does not mind;
+// references between resources are not checked, except that an NSG in use cannot be deleted; writes other than those of
+// NSGs and rules end at once; PATCH, subnet writes, effective rules, policy, tenant limits, If-None-Match, differences
+// between API versions, application security groups as resources, and role assignments.
 //
 // # Unverified against the live service
 //

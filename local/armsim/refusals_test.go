@@ -81,6 +81,8 @@ func TestRefusals(t *testing.T) {
 		{"put a list", "PUT", scope + "networkSecurityGroups", "{}", 405, "MethodNotAllowed"},
 		{"put a firewall", "PUT", scope + "azureFirewalls/f", `{"location":"westeurope"}`, 405, "MethodNotAllowed"},
 		{"put a subnet", "PUT", scope + "virtualNetworks/v/subnets/s", "{}", 405, "MethodNotAllowed"},
+		{"bad name", "PUT", scope + "networkSecurityGroups/a%20b", nsg(), 400, "InvalidResourceName"},
+		{"bad NIC name", "PUT", scope + "networkInterfaces/-a", nsg(), 400, "InvalidResourceName"},
 		{"no body", "PUT", nsgID, "", 400, "InvalidRequestContent"},
 		{"broken JSON", "PUT", nsgID, "{", 400, "InvalidRequestContent"},
 		{"two values", "PUT", nsgID, "{}{}", 400, "InvalidRequestContent"},

@@ -40,6 +40,9 @@ func (s *Server) serveOne(c *call) (answer, *Error) {
 	if err := s.injected(c); err != nil {
 		return answer{}, err
 	}
+	if c.r.Method == http.MethodPut && !resourceName.MatchString(c.at.name) {
+		return answer{}, badName(c.at.name)
+	}
 	var a answer
 	var err *Error
 	switch put := c.r.Method == http.MethodPut; {

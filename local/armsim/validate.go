@@ -79,11 +79,12 @@ type ruleCheck struct {
 	sums     map[string]int // addresses and ports of the NSG so far
 }
 
-var ruleName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
+// resourceName is the grammar of the names of rules, and of NSGs and most other network resources.
+var resourceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 
 func (v *ruleCheck) check(name string) *Error {
-	if !ruleName.MatchString(name) {
-		return invalid("InvalidResourceName", "Resource name %s is invalid. The name can be up to 80 characters long. It must begin with a word character, and it must end with a word character or with '_'. The name may contain word characters or '.', '-', '_'.", name)
+	if !resourceName.MatchString(name) {
+		return badName(name)
 	}
 	if v.p == nil {
 		return invalid("InvalidRequestFormat", "Security rule %s has no properties.", v.id)
@@ -112,6 +113,10 @@ func (v *ruleCheck) check(name string) *Error {
 		}
 	}
 	return v.checkAddresses()
+}
+
+func badName(name string) *Error {
+	return invalid("InvalidResourceName", "Resource name %s is invalid. The name can be up to 80 characters long. It must begin with a word character, and it must end with a word character or with '_'. The name may contain word characters or '.', '-', '_'.", name)
 }
 
 func oneOf(value string, values []string) bool {
