@@ -93,7 +93,7 @@ func everyPacket(f func(plan.Packet)) {
 			}
 			for _, proto := range []jit.Protocol{jit.TCP, jit.UDP} {
 				for _, port := range tinyPorts {
-					for _, from := range []uint16{7, 1023, 1024, 65535} {
+					for _, from := range []uint16{0, 7, 1023, 1024, 2500, 65535} {
 						f(plan.Packet{Protocol: proto, Source: s, SourcePort: from, Destination: d, DestinationPort: port})
 					}
 				}
