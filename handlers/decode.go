@@ -1,0 +1,168 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sosodev/duration"
+
+	"portcullis/core/jit"
+)
+
+// maxBody is the size in bytes over which a body is refused.
+const maxBody = 1 << 20
+
+// decode reads a JSON body strictly: one value, no unknown and no repeated
+// fields, at most 1 MiB. Every refusal names the field.
+func decode(r *http.Request, into any) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
+	}
+	if len(body) > maxBody {
+		return &jit.Error{Code: CodeBodyTooLarge, Message: "the body is larger than 1 MiB"}
+	}
+	if len(body) == 0 {
+		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed; send it with Content-Length, not chunked"}
+	}
+	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
+		return badJSON(err)
+	}
+	return nil
+}
+
+func badJSON(err error) error {
+	if refused, ok := errors.AsType[*jit.Error](err); ok {
+		return refused
+	}
+	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
+		at := path(bad.JSONPointer)
+		if errors.Is(err, json.ErrUnknownName) {
+			return &jit.Error{Code: CodeUnknownField, Target: at, Message: fmt.Sprintf("the field %s is not known here; check its spelling and case", at)}
+		}
+		return &jit.Error{Code: CodeInvalidContent, Target: at, Message: fmt.Sprintf("%s is of the wrong type or out of range", at)}
+	}
+	if bad, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at := path(bad.JSONPointer)
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return &jit.Error{Code: CodeDuplicateField, Target: at, Message: fmt.Sprintf("the field %s stands twice", at)}
+		}
+		return &jit.Error{Code: CodeInvalidContent, Target: at, Message: fmt.Sprintf("the body is not valid JSON near byte %d", bad.ByteOffset)}
+	}
+	return &jit.Error{Code: CodeInvalidContent, Message: "the body is not valid JSON"}
+}
+
+// path writes a JSON pointer the way errors name what was sent: a[0].b.
+func path(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		if _, err := strconv.Atoi(token); err == nil {
+			b.WriteString("[" + token + "]")
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(token)
+	}
+	return b.String()
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	// The status is sent: an error now means that the caller is gone.
+	_ = json.MarshalWrite(w, body, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true))
+}
+
+// parseDuration reads an ISO 8601 duration such as PT3H, or P1D. Years and months have
+// no fixed length and are refused.
+func parseDuration(s, target string) (time.Duration, error) {
+	d, err := duration.Parse(s)
+	if err != nil || d.Years != 0 || d.Months != 0 {
+		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%q is not an ISO 8601 duration such as PT3H or PT45M", s)}
+	}
+	// Over 10 days is over every maximum, and far over it the arithmetic would wrap.
+	if d.Weeks > 1 || d.Days > 10 || d.Hours > 240 || d.Minutes > 14400 || d.Seconds > 864000 {
+		return 10 * 24 * time.Hour, nil
+	}
+	out := d.ToTimeDuration()
+	if out <= 0 {
+		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%q is not a positive duration", s)}
+	}
+	return out, nil
+}
+
+func parseTime(s, target string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return t, &jit.Error{Code: jit.CodeInvalidInitiate, Target: target, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", s)}
+	}
+	return t.UTC(), nil
+}
+
+// queryTime reads an optional time from the query.
+func queryTime(q url.Values, name string) (time.Time, error) {
+	v := q.Get(name)
+	if v == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return t, &jit.Error{Code: CodeInvalidQuery, Target: name, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", v)}
+	}
+	return t.UTC(), nil
+}
+
+// queryVM reads an optional machine id from the query, as its key.
+func queryVM(q url.Values) (string, error) {
+	v := q.Get("vm")
+	if v == "" {
+		return "", nil
+	}
+	id, err := jit.ParseVM(v)
+	if err != nil {
+		return "", below(err, "vm")
+	}
+	return id.Key(), nil
+}
+
+// queryLimit reads the page size: 1 to 1,000, 100 where it is left out.
+func queryLimit(q url.Values) (int, error) {
+	v := q.Get("top")
+	if v == "" {
+		return 100, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > 1000 {
+		return 0, &jit.Error{Code: CodeInvalidQuery, Target: "top", Message: fmt.Sprintf("%q is not a page size from 1 to 1000", v)}
+	}
+	return n, nil
+}
+
+func queryBool(q url.Values, name string) (bool, error) {
+	switch v := q.Get(name); strings.ToLower(v) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, &jit.Error{Code: CodeInvalidQuery, Target: name, Message: fmt.Sprintf("%q is neither true nor false", v)}
+	}
+}
+
+// below puts the target of a refusal under a path.
+func below(err error, path string) error {
+	if refused, ok := errors.AsType[*jit.Error](err); ok {
+		return refused.At(path)
+	}
+	return err
+}

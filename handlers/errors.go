@@ -1,0 +1,103 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// The refusals of the door itself.
+const (
+	CodeUnauthenticated jit.Code = "Unauthenticated"       // no valid token
+	CodeInvalidContent  jit.Code = "InvalidRequestContent" // not JSON, or not of the expected shape
+	CodeUnknownField    jit.Code = "UnknownField"          // a field that the body may not have
+	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
+	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
+	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty: perhaps sent chunked, which the Functions host drops
+	CodeInvalidQuery    jit.Code = "InvalidQueryParameter"
+	CodeNotFound        jit.Code = "NotFound" // no such path, or not with this method
+
+	codeInternal  jit.Code = "InternalServerError"
+	codeLocked    jit.Code = "ScopeLocked"
+	codeForbidden jit.Code = "AppPermissionMissing"
+	codeTimeout   jit.Code = "Timeout"
+)
+
+// statuses maps refusals to HTTP statuses. What is not named here is 400.
+var statuses = map[jit.Code]int{
+	CodeUnauthenticated:        http.StatusUnauthorized,
+	CodeNotFound:               http.StatusNotFound,
+	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
+	jit.CodePolicyNotFound:     http.StatusNotFound,
+	access.CodeVMNotFound:      http.StatusNotFound,
+	access.CodeRequestNotFound: http.StatusNotFound,
+	access.CodeMissingNSG:      http.StatusConflict,
+	access.CodeConcurrent:      http.StatusConflict,
+	access.CodeTargetGone:      http.StatusConflict,
+	jit.CodeRequestEnded:       http.StatusConflict,
+	plan.CodeNoPriorityLeft:    http.StatusConflict,
+	plan.CodeTooManyRules:      http.StatusConflict,
+	plan.CodeTooManyPeers:      http.StatusConflict,
+	plan.CodeBlocked:           http.StatusConflict,
+	access.CodeKeyReused:       http.StatusUnprocessableEntity,
+}
+
+type errorBody struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Code    jit.Code `json:"code"`
+	Message string   `json:"message"`
+	Target  string   `json:"target,omitempty"`
+}
+
+// fail answers an error. It is the only place that turns errors into statuses.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, detail := answer(err)
+	if status >= 500 {
+		s.Log.Error("request failed", "invocation", invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
+	}
+	if down, ok := errors.AsType[*access.Unavailable](err); ok && status == http.StatusServiceUnavailable {
+		wait := max(down.RetryAfter.Round(time.Second), time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
+	}
+	w.Header().Set("x-ms-error-code", string(detail.Code))
+	write(w, status, errorBody{detail})
+}
+
+// answer gives the status and what may be said of the error: a refusal in full,
+// of anything else no more than what failed. The message of an internal error is fixed,
+// since its cause may hold what the caller must not see.
+func answer(err error) (int, errorDetail) {
+	if refused, ok := errors.AsType[*jit.Error](err); ok {
+		status := statuses[refused.Code]
+		if status == 0 {
+			status = http.StatusBadRequest
+		}
+		return status, errorDetail{Code: refused.Code, Message: refused.Message, Target: refused.Target}
+	}
+	if down, ok := errors.AsType[*access.Unavailable](err); ok {
+		code := jit.Code(strings.ReplaceAll(down.Dependency, " ", "") + "Unavailable")
+		return http.StatusServiceUnavailable, errorDetail{Code: code, Target: down.Dependency,
+			Message: down.Dependency + " cannot be reached or does not take the call now; nothing was left half open, send the same request again"}
+	}
+	switch {
+	case errors.Is(err, access.ErrLocked):
+		return http.StatusConflict, errorDetail{Code: codeLocked, Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
+	case errors.Is(err, access.ErrForbidden):
+		return http.StatusBadGateway, errorDetail{Code: codeForbidden, Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
+	case errors.Is(err, access.ErrConflict):
+		return http.StatusConflict, errorDetail{Code: access.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable, errorDetail{Code: codeTimeout, Message: "the call took too long; send the same request again"}
+	}
+	return http.StatusInternalServerError, errorDetail{Code: codeInternal, Message: "an internal error occurred; the log holds it under this request id"}
+}

@@ -1,0 +1,209 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// request opens ports: POST /api/request[?dryRun=true].
+//
+// It answers 200 once every port is confirmed open, or 202 with a Location to
+// look at where the caller prefers that (Prefer: respond-async) or it takes
+// longer than the wait. The opening goes on by itself; where it fails it is undone.
+func (s *server) request(w http.ResponseWriter, r call) error {
+	began := time.Now()
+	dryRun, err := queryBool(r.URL.Query(), "dryRun")
+	if err != nil {
+		return err
+	}
+	var body requestBody
+	if err := decode(r.Request, &body); err != nil {
+		return err
+	}
+	own, _ := ownAddress(r.Request)
+	asked, err := body.request(r.who, own)
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		rec, changes, err := s.svc.Preview(r.Context(), asked)
+		if err != nil {
+			return err
+		}
+		answer := toGrant(rec.Grant, rec.Connect)
+		answer.ID, answer.DryRun, answer.Changes = "", true, toChanges(changes)
+		write(w, http.StatusOK, answer)
+		return nil
+	}
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > 200 {
+		return &jit.Error{Code: CodeInvalidContent, Target: "Idempotency-Key", Message: "an Idempotency-Key has at most 200 characters"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
+	defer cancel()
+	rec, _, err := s.svc.Request(ctx, r.who, asked, key)
+	if err != nil {
+		return err
+	}
+	if rec.Grant.Status() != jit.Initiating { // sent before, and done by now
+		write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+		return nil
+	}
+	return s.opening(w, r, rec, s.Wait-time.Since(began))
+}
+
+type opened struct {
+	rec access.GrantRecord
+	err error
+}
+
+// opening opens a grant and waits for it, but not longer than wait.
+func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, wait time.Duration) error {
+	done := make(chan opened, 1)
+	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
+	go func() {
+		rec, err := s.svc.Open(ctx, r.who, rec)
+		if err != nil {
+			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
+		}
+		done <- opened{rec, err}
+	}()
+	if prefersAsync(r.Header) {
+		wait = 0
+	}
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		if o.err != nil {
+			return o.err
+		}
+		write(w, http.StatusOK, toGrant(o.rec.Grant, o.rec.Connect))
+	case <-timer.C:
+		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
+		w.Header().Set("Retry-After", "2")
+		write(w, http.StatusAccepted, toGrant(rec.Grant, rec.Connect))
+	}
+	return nil
+}
+
+func prefersAsync(h http.Header) bool {
+	for _, v := range h.Values("Prefer") {
+		for token := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "respond-async") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// requests lists requests, newest first: GET /api/requests.
+func (s *server) requests(w http.ResponseWriter, r call) error {
+	q := r.URL.Query()
+	f := access.GrantFilter{Status: q.Get("status"), Requestor: q.Get("requestor")}
+	var err error
+	if f.VM, err = queryVM(q); err != nil {
+		return err
+	}
+	if f.From, err = queryTime(q, "from"); err != nil {
+		return err
+	}
+	if f.To, err = queryTime(q, "to"); err != nil {
+		return err
+	}
+	switch f.Status {
+	case "", "Initiating", "Initiated", "Revoked":
+	default:
+		return &jit.Error{Code: CodeInvalidQuery, Target: "status", Message: "status is one of Initiating, Initiated, Revoked"}
+	}
+	limit, err := queryLimit(q)
+	if err != nil {
+		return err
+	}
+	grants, cursor, err := s.svc.History.ListGrants(r.Context(), f, q.Get("cursor"), limit)
+	if err != nil {
+		return err
+	}
+	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: nextLink(r.URL, cursor)}
+	for _, g := range grants {
+		page.Value = append(page.Value, toGrant(g, nil))
+	}
+	write(w, http.StatusOK, page)
+	return nil
+}
+
+// nextLink gives the path and query of the next page, "" where there is none.
+func nextLink(u *url.URL, cursor string) string {
+	if cursor == "" {
+		return ""
+	}
+	q := u.Query()
+	q.Set("cursor", cursor)
+	return u.Path + "?" + q.Encode()
+}
+
+// requestByID shows one request: GET /api/requests/{id}.
+func (s *server) requestByID(w http.ResponseWriter, r call) error {
+	id, err := grantID(r)
+	if err != nil {
+		return err
+	}
+	rec, err := s.svc.Find(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	return nil
+}
+
+// revoke closes a request's ports now: POST /api/requests/{id}/revoke.
+func (s *server) revoke(w http.ResponseWriter, r call) error {
+	id, err := grantID(r)
+	if err != nil {
+		return err
+	}
+	rec, err := s.svc.Revoke(r.Context(), r.who, id)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	return nil
+}
+
+// extend moves a request's end: POST /api/requests/{id}/extend.
+func (s *server) extend(w http.ResponseWriter, r call) error {
+	id, err := grantID(r)
+	if err != nil {
+		return err
+	}
+	var body extendBody
+	if err := decode(r.Request, &body); err != nil {
+		return err
+	}
+	length, end, err := ending(body.Duration, body.End, "")
+	if err != nil {
+		return err
+	}
+	rec, err := s.svc.Extend(r.Context(), r.who, id, length, end)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	return nil
+}
+
+// grantID reads the id from the path. What is not a UUID is no request of ours.
+func grantID(r call) (string, error) {
+	id := strings.ToLower(r.PathValue("id"))
+	if !jit.ValidGUID(id) {
+		return "", &jit.Error{Code: access.CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
+	}
+	return id, nil
+}

@@ -1,0 +1,98 @@
+package handlers
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// Options are what the doors need beside the verbs. Every field must be set.
+type Options struct {
+	// Caller identifies who calls; an error is answered with 401.
+	Caller func(*http.Request) (access.Caller, error)
+	// ParseWake reads a wake-up message: the grant's id and generation.
+	ParseWake func(body []byte) (grant string, generation int, err error)
+	// Dependencies are asked for their state by the health function, by name.
+	Dependencies map[string]access.Pinger
+	// Wait is how long a request waits for its ports to open before it is
+	// answered with 202. It stays well below the 230 s after which the platform
+	// gives up on an HTTP answer.
+	Wait    time.Duration
+	Version string
+	Log     *slog.Logger
+	NewID   func() string // a new UUID each time
+}
+
+type server struct {
+	Options
+	svc *access.Service
+}
+
+// route is one pattern of the mux and what stands behind it.
+type route struct {
+	pattern string
+	handler http.Handler
+}
+
+// routes is the whole surface.
+func (s *server) routes() []route {
+	return []route{
+		// People and scripts: HTTP functions, forwarded below the route prefix.
+		{"POST /api/enable", s.identified(s.enable)},
+		{"POST /api/disable", s.identified(s.disable)},
+		{"POST /api/request", s.identified(s.request)},
+		{"GET /api/requests", s.identified(s.requests)},
+		{"GET /api/requests/{id}", s.identified(s.requestByID)},
+		{"POST /api/requests/{id}/revoke", s.identified(s.revoke)},
+		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
+		{"GET /api/activity", s.identified(s.activity)},
+		{"GET /api/compliance", s.identified(s.compliance)},
+		{"POST /api/sweep", s.identified(s.sweepNow)},
+		{"GET /api/health", s.anybody(s.health)},
+
+		// The host itself: triggers, and its probe for readiness.
+		{"POST /revoke", s.trigger(s.revokeDue)},
+		{"POST /sweep", s.trigger(s.sweepDue)},
+		{"GET /{$}", http.HandlerFunc(probe)},
+	}
+}
+
+// Patterns gives the patterns of every route, so that a test can hold them and
+// the declarations in functions/ together.
+func Patterns() []string {
+	var out []string
+	for _, r := range new(server).routes() {
+		out = append(out, r.pattern)
+	}
+	return out
+}
+
+// New gives the handler of everything that the Functions host sends.
+func New(svc *access.Service, o Options) http.Handler {
+	s := &server{Options: o, svc: svc}
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, r.handler)
+	}
+	return s.logged(s.found(mux))
+}
+
+// probe answers the host's question whether anybody listens.
+func probe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("portcullis\n"))
+}
+
+// found answers in our own form what no route matches.
+func (s *server) found(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern == "" {
+			s.fail(w, r, &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}

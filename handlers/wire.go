@@ -1,0 +1,374 @@
+package handlers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sosodev/duration"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// What comes in. Absent and null are the same: a nil pointer or slice.
+
+type enableBody struct {
+	VirtualMachines []enableVM `json:"virtualMachines"`
+}
+
+type enableVM struct {
+	ID            string     `json:"id"`
+	Ports         []portRule `json:"ports"`
+	ExistingRules string     `json:"existingRules"`
+}
+
+// portRule is a port of a policy, in both directions.
+type portRule struct {
+	Number   uint16   `json:"number"`
+	Protocol string   `json:"protocol"`
+	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero"`
+	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
+	Maximum  string   `json:"maxRequestAccessDuration"`
+}
+
+type vmsBody struct {
+	VirtualMachines []struct {
+		ID string `json:"id"`
+	} `json:"virtualMachines"`
+}
+
+type requestBody struct {
+	VirtualMachines []requestVM `json:"virtualMachines"`
+	Justification   string      `json:"justification"`
+}
+
+type requestVM struct {
+	ID    string        `json:"id"`
+	Ports []requestPort `json:"ports"`
+}
+
+type requestPort struct {
+	Number   uint16   `json:"number"`
+	Duration *string  `json:"duration"`
+	End      *string  `json:"endTimeUtc"`
+	Prefix   *string  `json:"allowedSourceAddressPrefix"`
+	Prefixes []string `json:"allowedSourceAddressPrefixes"`
+}
+
+type extendBody struct {
+	Duration *string `json:"duration"`
+	End      *string `json:"endTimeUtc"`
+}
+
+// sources reads the singular or the plural field; both are refused. Neither gives the empty set.
+func sources(prefix *string, prefixes []string, at string) (jit.Sources, error) {
+	if prefix != nil && prefixes != nil {
+		return jit.Sources{}, &jit.Error{Code: jit.CodeInvalidSource, Target: at + ".allowedSourceAddressPrefix", Message: "allowedSourceAddressPrefix and allowedSourceAddressPrefixes exclude each other"}
+	}
+	if prefix != nil {
+		s, err := jit.ParseSources(*prefix)
+		return s, below(err, at+".allowedSourceAddressPrefix")
+	}
+	s, err := jit.ParseSources(prefixes...)
+	return s, below(err, at+".allowedSourceAddressPrefixes")
+}
+
+func (b enableBody) policies() ([]jit.Policy, error) {
+	var out []jit.Policy
+	for i, vm := range b.VirtualMachines {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		id, err := jit.ParseVM(vm.ID)
+		if err != nil {
+			return nil, below(err, at+".id")
+		}
+		p := jit.Policy{VM: id}
+		if p.ExistingRules, err = jit.ParseExistingRules(vm.ExistingRules); err != nil {
+			return nil, below(err, at)
+		}
+		if vm.Ports == nil {
+			p.Ports = jit.DefaultPorts()
+		}
+		for j, port := range vm.Ports {
+			rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
+			if err != nil {
+				return nil, err
+			}
+			p.Ports = append(p.Ports, rule)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// rule reads a port of a policy. Protocol, source and maximum left out are
+// Defender's: any, any, three hours.
+func (p portRule) rule(at string) (jit.PortRule, error) {
+	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour}
+	var err error
+	if p.Protocol != "" {
+		if rule.Protocol, err = jit.ParseProtocol(p.Protocol); err != nil {
+			return rule, below(err, at)
+		}
+	}
+	if p.Prefix != nil || p.Prefixes != nil {
+		if rule.Sources, err = sources(p.Prefix, p.Prefixes, at); err != nil {
+			return rule, err
+		}
+	}
+	if p.Maximum != "" {
+		if rule.Maximum, err = parseDuration(p.Maximum, at+".maxRequestAccessDuration"); err != nil {
+			return rule, err
+		}
+	}
+	return rule, nil
+}
+
+// request reads a request; own is the caller's address, the source of ports that name none.
+func (b requestBody) request(who access.Caller, own netip.Addr) (jit.Request, error) {
+	out := jit.Request{Requestor: who.Name, Justification: b.Justification}
+	for i, vm := range b.VirtualMachines {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		id, err := jit.ParseVM(vm.ID)
+		if err != nil {
+			return out, below(err, at+".id")
+		}
+		asked := jit.RequestVM{VM: id}
+		for j, port := range vm.Ports {
+			p, err := port.port(own, fmt.Sprintf("%s.ports[%d]", at, j))
+			if err != nil {
+				return out, err
+			}
+			asked.Ports = append(asked.Ports, p)
+		}
+		out.VMs = append(out.VMs, asked)
+	}
+	return out, nil
+}
+
+func (p requestPort) port(own netip.Addr, at string) (jit.RequestPort, error) {
+	out := jit.RequestPort{Number: p.Number}
+	var err error
+	if out.Duration, out.End, err = ending(p.Duration, p.End, at); err != nil {
+		return out, err
+	}
+	if p.Prefix == nil && p.Prefixes == nil && own.IsValid() {
+		out.Sources = jit.SourcesOf(netip.PrefixFrom(own, own.BitLen()))
+		return out, nil
+	}
+	out.Sources, err = sources(p.Prefix, p.Prefixes, at)
+	return out, err
+}
+
+// ending reads the two ways to say when something ends; that there is exactly
+// one is decided inside.
+func ending(length, end *string, at string) (d time.Duration, t time.Time, err error) {
+	if at != "" {
+		at += "."
+	}
+	if length != nil {
+		if d, err = parseDuration(*length, at+"duration"); err != nil {
+			return d, t, err
+		}
+	}
+	if end != nil {
+		t, err = parseTime(*end, at+"endTimeUtc")
+	}
+	return d, t, err
+}
+
+// What goes out.
+
+type enableAnswer struct {
+	DryRun          bool           `json:"dryRun,omitzero"`
+	VirtualMachines []enabledVM    `json:"virtualMachines"`
+	Changes         []targetChange `json:"changes"`
+}
+
+type enabledVM struct {
+	ID            string     `json:"id"`
+	Location      string     `json:"location"`
+	ExistingRules string     `json:"existingRules"`
+	Ports         []portRule `json:"ports"`
+	Targets       []string   `json:"targets"`
+	Overridden    []foreign  `json:"overriddenRules"`
+	Exposed       []foreign  `json:"exposingRules"`
+	Unguarded     []string   `json:"unguardedNetworkInterfaces"`
+}
+
+type foreign struct {
+	Rule     string `json:"rule"`
+	Priority int    `json:"priority"`
+	Port     uint16 `json:"port"`
+}
+
+type targetChange struct {
+	Target string `json:"target"`
+	Create []rule `json:"create"`
+	Update []rule `json:"update"`
+	Delete []rule `json:"delete"`
+}
+
+type rule struct {
+	Name         string   `json:"name"`
+	Priority     int      `json:"priority"`
+	Access       string   `json:"access"`
+	Protocol     string   `json:"protocol"`
+	Sources      []string `json:"sourceAddressPrefixes"`
+	Destinations []string `json:"destinationAddressPrefixes"`
+	Ports        []string `json:"destinationPortRanges"`
+	Description  string   `json:"description"`
+}
+
+type grantAnswer struct {
+	ID            string         `json:"id,omitempty"`
+	DryRun        bool           `json:"dryRun,omitzero"`
+	Status        string         `json:"status"`
+	StatusReason  string         `json:"statusReason"`
+	Requestor     string         `json:"requestor"`
+	Justification string         `json:"justification,omitempty"`
+	Start         string         `json:"startTimeUtc"`
+	End           string         `json:"endTimeUtc"`
+	VMs           []grantVM      `json:"virtualMachines"`
+	Changes       []targetChange `json:"changes,omitzero"`
+}
+
+type grantVM struct {
+	ID    string      `json:"id"`
+	Ports []grantPort `json:"ports"`
+}
+
+type grantPort struct {
+	Number   uint16    `json:"number"`
+	Protocol string    `json:"protocol"`
+	Prefix   string    `json:"allowedSourceAddressPrefix,omitempty"`
+	Prefixes []string  `json:"allowedSourceAddressPrefixes,omitempty"`
+	End      string    `json:"endTimeUtc"`
+	Status   string    `json:"status"`
+	Reason   string    `json:"statusReason"`
+	Connect  []connect `json:"connect,omitempty"`
+}
+
+type connect struct {
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+}
+
+type list[T any] struct {
+	Value    []T    `json:"value"`
+	NextLink string `json:"nextLink,omitempty"`
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func toPortRules(ports []jit.PortRule) []portRule {
+	var out []portRule
+	for _, p := range ports {
+		r := portRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum)}
+		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
+			r.Prefix = &prefixes[0]
+		} else {
+			r.Prefixes = prefixes
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func toEnabled(list []access.Enabled) []enabledVM {
+	var out []enabledVM
+	for _, e := range list {
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed)}
+		for _, t := range e.Targets {
+			vm.Targets = append(vm.Targets, t.String())
+		}
+		out = append(out, vm)
+	}
+	return out
+}
+
+func toForeign(list []plan.Foreign) []foreign {
+	var out []foreign
+	for _, f := range list {
+		out = append(out, foreign{Rule: f.Rule.Name, Priority: f.Rule.Priority, Port: f.Port})
+	}
+	return out
+}
+
+func toChanges(list []access.TargetChange) []targetChange {
+	var out []targetChange
+	for _, c := range list {
+		out = append(out, targetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete)})
+	}
+	return out
+}
+
+func toRules(list []jit.Rule) []rule {
+	var out []rule
+	for _, r := range list {
+		w := rule{Name: r.Name, Priority: r.Priority, Access: r.Access.String(), Protocol: string(r.Protocol), Description: r.Description,
+			Sources: toPeers(r.Source), Destinations: toPeers(r.Destination)}
+		for _, p := range r.DestinationPorts {
+			if p.First == p.Last {
+				w.Ports = append(w.Ports, fmt.Sprint(p.First))
+			} else {
+				w.Ports = append(w.Ports, fmt.Sprintf("%d-%d", p.First, p.Last))
+			}
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func toPeers(p jit.Peers) []string {
+	if p.Any {
+		return []string{"*"}
+	}
+	var out []string
+	for _, prefix := range p.Prefixes {
+		out = append(out, jit.PrefixString(prefix))
+	}
+	return slices.Concat(out, p.Tags, p.Groups)
+}
+
+// toGrant writes a grant. connect, by machine, may be nil: then nothing is said of where to dial.
+func toGrant(g jit.Grant, dial map[string][]netip.Addr) grantAnswer {
+	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
+		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}
+	for _, vm := range g.VMs {
+		w := grantVM{ID: vm.VM.String()}
+		for _, p := range vm.Ports {
+			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason)}
+			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
+				port.Prefix = prefixes[0]
+			} else {
+				port.Prefixes = prefixes
+			}
+			if p.Status == jit.Initiated || p.Status == jit.Initiating {
+				for _, a := range dial[vm.VM.Key()] {
+					port.Connect = append(port.Connect, connect{Host: a.String(), Port: p.Number})
+				}
+			}
+			w.Ports = append(w.Ports, port)
+		}
+		out.VMs = append(out.VMs, w)
+	}
+	return out
+}
+
+// reason writes a reason as the wire contract has it: what is open is open
+// because somebody asked.
+func reason(r jit.Reason) string {
+	if r == "" {
+		return string(jit.UserRequested)
+	}
+	return string(r)
+}
