@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,6 +40,8 @@ type seen struct {
 //	exit N    ends with exit code N as soon as it has started
 //	once N    as exit, but only the first process; then echo
 //	mute      never listens
+//	parent    as echo, but starts a child of mode orphan first
+//	orphan    connects to ORPHAN, a listener of the test, and stays
 //
 // Every trigger's envelope is posted to REPORT, a server of the test; what that
 // answers is the handler's answer. A report header "Die" ends the handler with
@@ -61,6 +64,19 @@ func handle(mode string) int {
 		return code
 	case "mute":
 		select {}
+	case "parent":
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), "HANDLER=orphan")
+		if err := child.Start(); err != nil {
+			return 96
+		}
+	case "orphan":
+		c, err := net.Dial("tcp", os.Getenv("ORPHAN"))
+		if err != nil {
+			return 95
+		}
+		io.Copy(io.Discard, c)
+		return 0
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"))
 	if err != nil {

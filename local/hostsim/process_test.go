@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -251,6 +252,35 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Errorf("the message in flight was settled: %s", <-r.queue.settled)
 	}
 	r.Kill() // nothing left to kill
+}
+
+// TestCloseEndsTheGroup holds that what the handler started ends with it: the
+// child's connection to the test breaks.
+func TestCloseEndsTheGroup(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := start(t, theApp, "parent", func(c *hostsim.Config) { c.Env = append(c.Env, "ORPHAN="+l.Addr().String()) })
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	var timeout net.Error
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Errorf("the handler's child lives on: %v", err)
+	}
 }
 
 func TestContextStops(t *testing.T) {
