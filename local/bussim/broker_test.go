@@ -342,6 +342,9 @@ func TestManyScheduled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, m := range all {
+		if i%size > 0 && m.EnqueuedSequenceNumber < all[i-1].EnqueuedSequenceNumber {
+			t.Fatalf("message %d came before one sent earlier for the same time", i)
+		}
 		if want := byte(batches - 1 - i/size); m.Body[0] != want || m.State != bussim.Active {
 			t.Fatalf("message %d is %s and of batch %d, want active and %d", i, m.State, m.Body[0], want)
 		}

@@ -177,7 +177,7 @@ type response struct {
 func (l *link) request(b []byte, do func(request)) error {
 	sections, err := amqp.Sections(b)
 	if err != nil {
-		return fail("amqp:decode-error", "%v", err)
+		return problem("amqp:decode-error", "%v", err)
 	}
 	var r request
 	for _, s := range sections {
@@ -193,7 +193,7 @@ func (l *link) request(b []byte, do func(request)) error {
 	}
 	r.operation, _ = amqp.Text(r.props.Lookup("operation"))
 	if l.replyLink(r) == nil {
-		return fail("amqp:precondition-failed", "no link takes replies to %q", r.replyTo)
+		return problem("amqp:precondition-failed", "no link takes replies to %q", r.replyTo)
 	}
 	do(r)
 	return nil

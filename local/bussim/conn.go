@@ -15,7 +15,7 @@ import (
 const (
 	maxFrame     = 65536
 	maxSessions  = 2048
-	maxOutbox    = 64 << 20               // bytes waiting for a peer that does not read
+	maxOutbox    = 64 << 20               // bytes waiting for a peer that does not read; then it is cut off
 	idleTimeout  = 120000                 // milliseconds, announced to the peer
 	readPatience = 4 * time.Minute        // silence after which a peer is given up
 	writeTimeout = 30 * time.Second       // for one batch of frames

@@ -13,10 +13,16 @@ type messageHeap struct {
 	index func(*message) *int
 }
 
-// newDueHeap orders messages by the instant at which time changes them.
+// newDueHeap orders messages by the instant at which time changes them, those
+// of the same instant by sequence number.
 func newDueHeap() *messageHeap {
 	return &messageHeap{
-		less:  func(a, b *message) bool { return a.dueAt().Before(b.dueAt()) },
+		less: func(a, b *message) bool {
+			if c := a.dueAt().Compare(b.dueAt()); c != 0 {
+				return c < 0
+			}
+			return a.seq < b.seq
+		},
 		index: func(m *message) *int { return &m.dueIndex },
 	}
 }

@@ -29,7 +29,7 @@ func (f *faults) take(n *int) bool {
 
 func (f *faults) refuseSend() error {
 	if f.take(&f.busy) {
-		return fail(serverBusy, "the request was terminated because the entity is being throttled")
+		return problem(serverBusy, "the request was terminated because the entity is being throttled")
 	}
 	return nil
 }
@@ -112,7 +112,8 @@ func (s State) String() string {
 type Counts struct{ Active, Locked, Scheduled, Deferred, DeadLettered int }
 
 // Message is what a test wants to know of a message. Times are zero when
-// they do not apply.
+// they do not apply. Values of application properties are of the types of
+// package amqp.
 type Message struct {
 	ID                     string
 	SequenceNumber         int64

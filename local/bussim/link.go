@@ -101,14 +101,14 @@ func (l *link) resolve(source, target any) error {
 		l.role, l.path = roleManagement, l.path[:n]
 	}
 	if !l.session.conn.authorized(l.path) {
-		return fail("amqp:unauthorized-access", "no valid claim for %q; put a token to $cbs first", l.path)
+		return problem("amqp:unauthorized-access", "no valid claim for %q; put a token to $cbs first", l.path)
 	}
 	l.entity = l.session.conn.broker.entity(l.path)
 	if l.entity == nil {
-		return fail("amqp:not-found", "the messaging entity %q could not be found", l.path)
+		return problem("amqp:not-found", "the messaging entity %q could not be found", l.path)
 	}
 	if !l.out && l.role == roleEntity && l.entity.dead == nil {
-		return fail("amqp:not-allowed", "dead-letter queues take no messages from senders")
+		return problem("amqp:not-allowed", "dead-letter queues take no messages from senders")
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (l *link) reply(payload []byte) {
 func (l *link) receive(f amqp.Fields, payload []byte) {
 	if !l.open {
 		if l.credit == 0 {
-			l.detach(fail("amqp:link:transfer-limit-exceeded", "delivery without credit"))
+			l.detach(problem("amqp:link:transfer-limit-exceeded", "delivery without credit"))
 			return
 		}
 		l.open, l.sentSettled, l.buf = true, false, nil
@@ -181,7 +181,7 @@ func (l *link) receive(f amqp.Fields, payload []byte) {
 	}
 	l.sentSettled = l.sentSettled || f.Bool(4)
 	if len(l.buf)+len(payload) > maxMessageBytes {
-		l.detach(fail("amqp:link:message-size-exceeded", "messages may have %d bytes", maxMessageBytes))
+		l.detach(problem("amqp:link:message-size-exceeded", "messages may have %d bytes", maxMessageBytes))
 		return
 	}
 	l.buf = append(l.buf, payload...)
@@ -203,7 +203,7 @@ func (l *link) receive(f amqp.Fields, payload []byte) {
 // accept acts on a whole delivery and settles it.
 func (l *link) accept(body []byte) {
 	if l.role != roleCBS && !l.session.conn.authorized(l.path) {
-		l.detach(fail("amqp:unauthorized-access", "the token for %q has expired", l.path))
+		l.detach(problem("amqp:unauthorized-access", "the token for %q has expired", l.path))
 		return
 	}
 	var err error
@@ -231,7 +231,7 @@ func (l *link) enqueue(body []byte) error {
 	}
 	contents, err := parseBatch(body, l.format)
 	if err != nil {
-		return fail("amqp:decode-error", "%v", err)
+		return problem("amqp:decode-error", "%v", err)
 	}
 	_, err = l.entity.enqueue(contents)
 	return err
@@ -242,7 +242,7 @@ type condition struct{ name, text string }
 
 func (c *condition) Error() string { return c.name + ": " + c.text }
 
-func fail(name, format string, args ...any) error {
+func problem(name, format string, args ...any) error {
 	return &condition{name, fmt.Sprintf(format, args...)}
 }
 

@@ -28,7 +28,7 @@ func (l *link) manage(r request) {
 	case "com.microsoft:update-disposition":
 		body, err = l.entity.settleAll(args)
 	default:
-		err = fail("amqp:not-implemented", "operation %q", r.operation)
+		err = problem("amqp:not-implemented", "operation %q", r.operation)
 	}
 	l.answer(r, status(body, err))
 	if err == nil {
@@ -63,7 +63,7 @@ func status(body amqp.Map, err error) response {
 }
 
 func badArgument(name string) error {
-	return fail("amqp:invalid-field", "%s is missing or has a wrong type", name)
+	return problem("amqp:invalid-field", "%s is missing or has a wrong type", name)
 }
 
 func (e *entity) scheduleAll(args amqp.Map) (amqp.Map, error) {
@@ -83,7 +83,7 @@ func (e *entity) scheduleAll(args amqp.Map) (amqp.Map, error) {
 		}
 		c, err := parse(raw)
 		if err != nil {
-			return nil, fail("amqp:decode-error", "%v", err)
+			return nil, problem("amqp:decode-error", "%v", err)
 		}
 		if _, ok := c.schedule(); !ok {
 			return nil, badArgument(keyScheduled)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"portcullis/local/bussim/amqp"
 )
@@ -23,7 +24,8 @@ const (
 	keyReason       = "DeadLetterReason"
 	keyDescription  = "DeadLetterErrorDescription"
 	batchFormat     = 0x80013700
-	maxMessageBytes = 1 << 20
+	maxMessageBytes = 1 << 20 // what a Premium namespace takes in a batch
+	maxIDLength     = 128     // characters
 )
 
 // content is what a sender sent. Properties, application properties, body and
@@ -92,6 +94,9 @@ func parse(b []byte) (content, error) {
 		c.properties = amqp.Append(nil, amqp.Described{Descriptor: amqp.CodeProperties, Value: props})
 	}
 	c.id = fmt.Sprint(props[0])
+	if utf8.RuneCountInString(c.id) > maxIDLength {
+		return content{}, fmt.Errorf("a message id may have %d characters", maxIDLength)
+	}
 	return c, nil
 }
 

@@ -22,7 +22,7 @@ func (e *entity) pump() {
 			return
 		}
 		if !l.session.conn.authorized(l.path) {
-			l.detach(fail("amqp:unauthorized-access", "the token for %q has expired", l.path))
+			l.detach(problem("amqp:unauthorized-access", "the token for %q has expired", l.path))
 			continue
 		}
 		if err := e.hand(m, l); err != nil {
@@ -108,7 +108,7 @@ func (e *entity) settle(token amqp.UUID, state any) (answer any, err error) {
 		// The answer has no error: clients would take it for a failure.
 		return amqp.New(amqp.CodeRejected), e.bury(m, withoutEmpty(details))
 	}
-	return nil, fail("amqp:not-implemented", "delivery state %#x", code)
+	return nil, problem("amqp:not-implemented", "delivery state %#x", code)
 }
 
 // held returns the message of a live lock. A lock ends at its instant even

@@ -182,14 +182,18 @@ func restore(b []byte) (*message, error) {
 	return m, nil
 }
 
-// nanos and instant keep the zero time apart from the epoch. A schedule beyond
-// the year 2262 does not fit and is stored as the last instant that does.
+// nanos and instant keep the zero time apart from the epoch. Senders may name
+// any time; one that does not fit is stored as the nearest that does.
 func nanos(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
-	if t.Year() > 2261 {
-		return int64(1<<63 - 1)
+	const limit, second = 1<<63 - 1, 1_000_000_000
+	switch {
+	case t.Unix() >= limit/second:
+		return int64(limit)
+	case t.Unix() <= -limit/second:
+		return int64(-limit)
 	}
 	return t.UnixNano()
 }

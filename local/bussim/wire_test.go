@@ -69,7 +69,17 @@ func TestClaimsBelongToOneConnectionAndEnd(t *testing.T) {
 	if a := first.attach("l", 5, false, plainQueue, "me"); a.f.At(6) == nil {
 		t.Fatal("attach with a claim is refused")
 	}
+	if a := first.attach("in", 8, true, plainQueue, "me"); a.f.At(5) == nil {
+		t.Fatal("attach with a claim is refused")
+	}
+	first.credit(8, 1)
 	s.advance(2 * time.Minute)
+	other := plain(t, s)
+	other.attach("out", 1, false, plainQueue, "me")
+	other.send(amqp.CodeTransfer, []byte{0, 0x53, 0x77, 0x40}, uint32(1), uint32(0), []byte("t"), uint32(0), false)
+	if got := first.wantDetach(); got != "amqp:unauthorized-access" {
+		t.Errorf("receive after the token expired: %s", got)
+	}
 	first.send(amqp.CodeTransfer, []byte{0, 0x53, 0x77, 0x40}, uint32(5), uint32(0), []byte("t"), uint32(0), false)
 	if got := first.wantDetach(); got != "amqp:unauthorized-access" {
 		t.Errorf("send after the token expired: %s", got)
@@ -282,13 +292,16 @@ func TestHostilePeers(t *testing.T) {
 			t.Errorf("detached with %s", got)
 		}
 	})
-	t.Run("a message that is none", func(t *testing.T) {
+	t.Run("messages that are none", func(t *testing.T) {
 		c := plain(t, s)
 		c.attach("l", 1, false, plainQueue, "me")
-		c.send(amqp.CodeTransfer, []byte{0x40}, uint32(1), uint32(0), []byte("t"), uint32(0), false)
-		code, _, _ := amqp.Apart(c.want(amqp.CodeDisposition).f.At(4))
-		if code != amqp.CodeRejected {
-			t.Errorf("settled as %#x, want rejected", code)
+		long := amqp.Append(nil, amqp.New(amqp.CodeProperties, strings.Repeat("x", 129)))
+		for i, payload := range [][]byte{{0x40}, {0, 0x53, 0x75}, long} {
+			c.send(amqp.CodeTransfer, payload, uint32(1), uint32(i), []byte("t"), uint32(0), false)
+			code, _, _ := amqp.Apart(c.want(amqp.CodeDisposition).f.At(4))
+			if code != amqp.CodeRejected {
+				t.Errorf("payload %x settled as %#x, want rejected", payload, code)
+			}
 		}
 	})
 }

@@ -12,9 +12,16 @@ const unique = Date.now().toString(36);
 
 let client;
 
-before(() => {
+before(async () => {
   assert.ok(process.env.SB_CONN, "SB_CONN is not set");
   client = connect(process.env.SB_CONN);
+  for (const queue of [plainQueue, dupQueue]) {
+    for (const subQueueType of [undefined, "deadLetter"]) { // what earlier runs left in a real namespace
+      const receiver = client.createReceiver(queue, { receiveMode: "receiveAndDelete", subQueueType });
+      while ((await receiver.receiveMessages(100, { maxWaitTimeInMs: 100 })).length > 0);
+      await receiver.close();
+    }
+  }
 });
 after(() => client.close());
 
