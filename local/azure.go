@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+
+	"portcullis/local/armsim"
+	"portcullis/local/bussim"
+	"portcullis/local/hostsim"
+	"portcullis/local/hostsim/busqueue"
+	"portcullis/local/issuer"
+	"portcullis/local/tablesim"
+)
+
+const (
+	account   = "devaccount"
+	namespace = "portcullis-local.servicebus.windows.net" // a name for tokens; nothing resolves it
+)
+
+// queue is the revoke queue as the deployment makes it.
+var queue = bussim.Queue{Name: "portcullis-revoke", LockDuration: time.Minute, MaxDeliveryCount: 10, DuplicateWindow: 10 * time.Minute}
+
+// azure is the running stand-ins.
+type azure struct {
+	host    *hostsim.Host
+	arm     *armsim.Server
+	bus     *bussim.Broker
+	failed  chan error // a listener that broke
+	closers []func() error
+
+	// tap, if set before start, sees every call to Resource Manager and Table
+	// Storage before it takes effect and once more before its answer goes out.
+	tap func(service string, r *http.Request, answered bool)
+}
+
+// start opens the stand-ins, listens, and starts the app. On an error nothing
+// is left running.
+func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.Logger) (err error) {
+	a.failed = make(chan error, 4)
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the state folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, marker), nil, 0o600); err != nil {
+		return fmt.Errorf("mark the state folder: %w", err)
+	}
+	secret := rand.Text()
+	tokens, err := issuer.Open(issuer.Config{URL: url(p.ARM), Dir: filepath.Join(dir, "issuer"), IdentityHeader: secret})
+	if err != nil {
+		return fmt.Errorf("open the token issuer: %w", err)
+	}
+	if err := a.serveARM(p, filepath.Join(dir, "arm"), tokens); err != nil {
+		return fmt.Errorf("start Resource Manager: %w", err)
+	}
+	if err := a.serveTable(p, filepath.Join(dir, "table"), tokens); err != nil {
+		return fmt.Errorf("start Table Storage: %w", err)
+	}
+	if err := a.serveBus(p, filepath.Join(dir, "bus"), tokens, log); err != nil {
+		return fmt.Errorf("start Service Bus: %w", err)
+	}
+	if err := a.serveHost(ctx, p, app, secret, tokens, log); err != nil {
+		return fmt.Errorf("start the Functions host: %w", err)
+	}
+	return nil
+}
+
+func url(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
+
+// listen serves h on the port until close.
+func (a *azure) listen(port int, h http.Handler) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return fmt.Errorf("%w (PORTCULLIS_LOCAL_PORT_BASE moves the ports)", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	}()
+	a.closers = append(a.closers, server.Close)
+	return nil
+}
+
+// tapped shows the calls of a service to the tap.
+func (a *azure) tapped(service string, h http.Handler) http.Handler {
+	if a.tap == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.tap(service, r, false)
+		h.ServeHTTP(&lastMoment{ResponseWriter: w, before: func() { a.tap(service, r, true) }}, r)
+	})
+}
+
+// lastMoment calls before when an answer is about to go out.
+type lastMoment struct {
+	http.ResponseWriter
+	before func()
+	done   bool
+}
+
+func (w *lastMoment) WriteHeader(status int) {
+	if !w.done {
+		w.done = true
+		w.before()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *lastMoment) Write(b []byte) (int, error) {
+	if !w.done {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// serveARM serves Resource Manager and, on the same port, the token issuer.
+func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
+	var err error
+	a.arm, err = armsim.Open(armsim.Config{
+		Dir: dir, URL: url(p.ARM), Seed: uint64(time.Now().UnixNano()),
+		Knobs: armsim.Knobs{Writes: armsim.Writes{LatencyMax: armsim.Duration(2 * time.Second), RetryAfter: armsim.Duration(time.Second)}},
+		Verify: func(token string) (string, error) {
+			claims, err := tokens.Verify(token, issuer.ResourceManager)
+			return claims.ObjectID, err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.arm.Close)
+	if err := armsim.Seed(a.arm); err != nil {
+		return fmt.Errorf("seed the demo estate: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/subscriptions/", a.tapped("arm", forPeople(a.arm, tokens)))
+	mux.Handle("/local/knobs", a.arm)
+	mux.Handle("/", tokens)
+	return a.listen(p.ARM, mux)
+}
+
+// forPeople lets somebody who looks with curl or a browser do so without a
+// token: a GET without one is taken as the app's own. Resource Manager itself never does.
+func forPeople(arm http.Handler, tokens *issuer.Issuer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get("Authorization") == "" {
+			if token, err := tokens.AppToken(issuer.ResourceManager); err == nil {
+				r = r.Clone(r.Context())
+				r.Header.Set("Authorization", "Bearer "+token)
+				if q := r.URL.Query(); q.Get("api-version") == "" {
+					q.Set("api-version", "2025-05-01")
+					r.URL.RawQuery = q.Encode()
+				}
+			}
+		}
+		arm.ServeHTTP(w, r)
+	})
+}
+
+func (a *azure) serveTable(p ports, dir string, tokens *issuer.Issuer) error {
+	table, err := tablesim.Open(tablesim.Config{
+		Dir: dir, Account: account, AccountInPath: true,
+		Verify: func(token string) error { _, err := tokens.Verify(token, issuer.Storage); return err },
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, table.Close)
+	return a.listen(p.Table, a.tapped("table", table))
+}
+
+func (a *azure) serveBus(p ports, dir string, tokens *issuer.Issuer, log *slog.Logger) error {
+	var err error
+	a.bus, err = bussim.Open(bussim.Config{
+		Dir: dir, Queues: []bussim.Queue{queue}, Log: log,
+		VerifyToken: func(_ context.Context, token, _ string) error {
+			_, err := tokens.Verify(token, issuer.ServiceBus)
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.bus.Close)
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p.Bus))
+	if err != nil {
+		return fmt.Errorf("%w (PORTCULLIS_LOCAL_PORT_BASE moves the ports)", err)
+	}
+	go func() {
+		if err := a.bus.Serve(l); err != nil {
+			a.failed <- err
+		}
+	}()
+	return nil
+}
+
+// serveHost starts the Functions host with the app in it.
+func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, tokens *issuer.Issuer, log *slog.Logger) error {
+	client, err := azservicebus.NewClient(namespace, hostCredential{tokens}, &azservicebus.ClientOptions{
+		NewWebSocketConn: func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", p.Bus))
+		},
+		RetryOptions: azservicebus.RetryOptions{MaxRetries: 1, RetryDelay: 200 * time.Millisecond},
+	})
+	if err != nil {
+		return fmt.Errorf("open the queue: %w", err)
+	}
+	a.host, err = hostsim.Start(ctx, hostsim.Config{
+		Root: app, Log: log, AlwaysRestart: true,
+		Env: []string{
+			"PORTCULLIS_AUTH=local",
+			"PORTCULLIS_SUBSCRIPTIONS=" + armsim.DemoSubscription,
+			"PORTCULLIS_TABLE_ENDPOINT=" + url(p.Table) + "/" + account,
+			"PORTCULLIS_ARM_ENDPOINT=" + url(p.ARM),
+			"PORTCULLIS_SERVICEBUS_ADDRESS=" + fmt.Sprintf("127.0.0.1:%d", p.Bus),
+			"ServiceBus__fullyQualifiedNamespace=" + namespace,
+			"IDENTITY_ENDPOINT=" + url(p.ARM) + "/msi/token",
+			"IDENTITY_HEADER=" + secret,
+		},
+		Queues: func(_, name string) (hostsim.Queue, error) { return busqueue.Open(client, name) },
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.host.Close)
+	return a.listen(p.Host, a.host)
+}
+
+// hostCredential is the host's own identity towards Service Bus: the app's.
+type hostCredential struct{ tokens *issuer.Issuer }
+
+// GetToken implements azcore.TokenCredential.
+func (c hostCredential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	token, err := c.tokens.AppToken(issuer.ServiceBus)
+	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(time.Hour)}, err
+}
+
+// close stops everything, the last started first.
+func (a *azure) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		_ = a.closers[i]() // going away: nothing is left to be done about it
+	}
+	a.closers = nil
+}

@@ -1,0 +1,122 @@
+// Command local runs a whole Azure for one machine, and Portcullis in it: what
+// `make run` starts.
+//
+// One process holds the four stand-ins, each a package with a doc that says what
+// it is faithful to and what it leaves out:
+//
+//   - hostsim: the Functions host, which runs the real handler binary
+//   - armsim and issuer: Azure Resource Manager and the token issuer, on one port
+//   - tablesim: Table Storage
+//   - bussim: Service Bus
+//
+// They speak the real wire protocols, so the unmodified Azure SDK clients of the
+// app talk to them with its ordinary credential. Everything listens on 127.0.0.1
+// only. The state lives in one folder and survives a restart, also one by kill -9.
+//
+// It is no place for real secrets or real machines: whoever reaches the
+// loopback address may ask the issuer for any token.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "local:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("local", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	app := flags.String("app", "dist", "folder of the packaged app")
+	dir := flags.String("state", ".local", "folder that keeps the state")
+	fresh := flags.Bool("fresh", false, "start over: remove the state first")
+	length := flags.Duration("for", 0, "stop by itself after this long; 0 is never")
+	verbose := flags.Bool("verbose", false, "show what the app and the stand-ins log")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ports, err := portsFrom(getenv("PORTCULLIS_LOCAL_PORT_BASE"))
+	if err != nil {
+		return err
+	}
+	if *fresh {
+		if err := clear(*dir); err != nil {
+			return err
+		}
+	}
+	if *length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *length)
+		defer cancel()
+	}
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+
+	began := time.Now()
+	azure := &azure{}
+	if err := azure.start(ctx, ports, *dir, *app, log); err != nil {
+		return err
+	}
+	defer azure.close()
+	ready, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := azure.host.Ready(ready); err != nil {
+		return fmt.Errorf("wait for the app: %w", err)
+	}
+	guide(stdout, ports, time.Since(began))
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(stdout, "stopped; the state is kept in", *dir)
+		return nil
+	case err := <-azure.failed:
+		return err
+	}
+}
+
+// ports are where the stand-ins listen, as the product's documentation has them.
+type ports struct{ Host, ARM, Table, Bus int }
+
+// portsFrom moves all ports to base, base+1 and so on; "" leaves the usual ones.
+func portsFrom(base string) (ports, error) {
+	if base == "" {
+		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672}, nil
+	}
+	n, err := strconv.Atoi(base)
+	if err != nil || n < 1 || n > 65532 {
+		return ports{}, fmt.Errorf("PORTCULLIS_LOCAL_PORT_BASE %q is not a port from 1 to 65532", base)
+	}
+	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3}, nil
+}
+
+// marker names a folder as one of ours, so that starting over removes no other.
+const marker = "portcullis-local-state"
+
+// clear removes the state, if dir is a folder that an earlier run made.
+func clear(dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Stat(dir + "/" + marker); err != nil {
+		return fmt.Errorf("%s was not made by an earlier run, so it is not removed", dir)
+	}
+	return os.RemoveAll(dir)
+}
