@@ -37,11 +37,11 @@ func ParseID(s string) (ID, error) {
 	if len(part) != 9 || part[0] != "" {
 		return bad("the id does not have eight segments")
 	}
-	if !strings.EqualFold(part[1], "subscriptions") || !strings.EqualFold(part[3], "resourceGroups") || !strings.EqualFold(part[5], "providers") {
+	if !same(part[1], "subscriptions") || !same(part[3], "resourceGroups") || !same(part[5], "providers") {
 		return bad("the id is not below a resource group")
 	}
 	id := ID{Subscription: part[2], ResourceGroup: part[4], Type: part[6] + "/" + part[7], Name: part[8]}
-	if !ValidSubscription(id.Subscription) {
+	if !ValidGUID(id.Subscription) {
 		return bad("the subscription is not a GUID")
 	}
 	if !nameOf(id.ResourceGroup, 90) || !nameOf(id.Name, 80) || !nameOf(part[6], 80) || !nameOf(part[7], 80) {
@@ -59,10 +59,10 @@ func ParseVM(s string) (ID, error) {
 		return ID{}, err
 	}
 	switch {
-	case strings.EqualFold(id.Type, TypeVM):
+	case same(id.Type, TypeVM):
 		id.Type = TypeVM
 		return id, nil
-	case strings.EqualFold(id.Type, TypeClassicVM):
+	case same(id.Type, TypeClassicVM):
 		return ID{}, refuse(CodeClassicVM, "", "%s is a classic virtual machine, which network security groups do not guard; move it to Azure Resource Manager first", id.Name)
 	}
 	return ID{}, refuse(CodeInvalidID, "", "%s is not the id of a virtual machine (%s)", s, TypeVM)
@@ -73,8 +73,20 @@ func (id ID) String() string {
 	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.ResourceGroup + "/providers/" + id.Type + "/" + id.Name
 }
 
-// Key gives the id in lower case: equal for ids that ARM takes as equal.
-func (id ID) Key() string { return strings.ToLower(id.String()) }
+// Key gives the id in lower case: equal for ids that ARM takes as equal. Letters
+// that merely look or fold alike stay apart (a Kelvin sign is no k, a dotted I no
+// i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
+// that are each other's upper and lower case.
+func (id ID) Key() string { return strings.Map(lower, id.String()) }
+
+func lower(c rune) rune {
+	if l := unicode.ToLower(c); unicode.ToUpper(l) == c {
+		return l
+	}
+	return c
+}
+
+func same(a, b string) bool { return strings.Map(lower, a) == strings.Map(lower, b) }
 
 // Equal reports whether ARM takes both ids as the same resource.
 func (id ID) Equal(other ID) bool { return id.Key() == other.Key() }
@@ -82,8 +94,8 @@ func (id ID) Equal(other ID) bool { return id.Key() == other.Key() }
 // IsZero reports whether the id is unset.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// ValidSubscription reports whether s is a GUID in ARM's form, in any case.
-func ValidSubscription(s string) bool {
+// ValidGUID reports whether s is a GUID in ARM's form, in any case.
+func ValidGUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
