@@ -82,7 +82,8 @@ func parsePrefix(v string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// SourcesOf gives the union of prefixes, masked.
+// SourcesOf gives the union of prefixes, masked; those of IPv4 in IPv6 form are
+// IPv4's.
 func SourcesOf(prefixes ...netip.Prefix) Sources {
 	return Sources{prefixes: slices.Clone(prefixes)}.canonical()
 }
@@ -93,6 +94,9 @@ func (s Sources) canonical() Sources {
 	}
 	all := make([]netip.Prefix, 0, len(s.prefixes))
 	for _, p := range s.prefixes {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		if p.IsValid() {
 			all = append(all, p.Masked())
 		}
