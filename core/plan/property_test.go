@@ -1,0 +1,424 @@
+package plan_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func vmID(name string) jit.ID {
+	return jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e0", ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
+}
+
+// The machines of the property tests: one address of each family, two, one.
+var tinyVMs = map[string][]netip.Addr{
+	"a": {netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("fd00::4")},
+	"b": {netip.MustParseAddr("10.0.0.5")},
+	"c": {netip.MustParseAddr("10.0.0.6"), netip.MustParseAddr("10.0.0.7")},
+}
+
+func pickAny[T any](t *rapid.T, label string, list ...T) T {
+	return rapid.SampledFrom(list).Draw(t, label)
+}
+
+func genSources(t *rapid.T) jit.Sources {
+	if rapid.IntRange(0, 4).Draw(t, "any source") == 0 {
+		return jit.AnySource()
+	}
+	var ps []netip.Prefix
+	for range rapid.IntRange(1, 3).Draw(t, "sources") {
+		a := netip.MustParseAddr(pickAny(t, "source", tinySources...))
+		ps = append(ps, netip.PrefixFrom(a, a.BitLen()-pickAny(t, "width", 0, 1, 3)))
+	}
+	return jit.SourcesOf(ps...)
+}
+
+func genPolicies(t *rapid.T) []plan.Protected {
+	var out []plan.Protected
+	for _, name := range []string{"a", "b", "c"} {
+		if !rapid.Bool().Draw(t, "protected "+name) {
+			continue
+		}
+		p := plan.Protected{Policy: jit.Policy{VM: vmID(name)}, Addresses: tinyVMs[name]}
+		p.Policy.ExistingRules = pickAny(t, "existing rules", jit.Override, jit.Override, jit.Respect)
+		for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(tinyPorts), 1, 3, rapid.ID).Draw(t, "ports") {
+			p.Policy.Ports = append(p.Policy.Ports, jit.PortRule{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: jit.AnySource(), Maximum: time.Hour})
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func genOpenings(t *rapid.T) []plan.Opening {
+	var out []plan.Opening
+	for i := range rapid.IntRange(0, 4).Draw(t, "grants") {
+		g := jit.Grant{ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", i), Requestor: pickAny(t, "requestor", "ann", "bob")}
+		g.Start = noon.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "age")) * time.Minute)
+		g.OpenBy = noon.Add(pickAny(t, "open by", -time.Second, 0, time.Minute))
+		o := plan.Opening{Addresses: map[string][]netip.Addr{}}
+		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID).Draw(t, "machines") {
+			vm := jit.GrantVM{VM: vmID(name)}
+			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(tinyPorts), 1, 3, rapid.ID).Draw(t, "ports") {
+				vm.Ports = append(vm.Ports, jit.Window{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: genSources(t),
+					End: noon.Add(pickAny(t, "end", -time.Minute, 0, time.Millisecond, time.Minute, time.Hour)), Status: pickAny(t, "status", jit.Initiating, jit.Initiated, jit.Initiated, jit.Revoking, jit.Revoked)})
+			}
+			g.VMs = append(g.VMs, vm)
+			o.Addresses[vm.VM.Key()] = tinyVMs[name]
+		}
+		o.Grant = g
+		out = append(out, o)
+	}
+	return out
+}
+
+// genForeign gives foreign rules, at times with so many around them that little room is left.
+func genForeign(t *rapid.T) []jit.Rule {
+	rules := genRules(t, "foreign")
+	used := map[int]bool{}
+	for i := range rules {
+		rules[i].Name = "foreign-" + rules[i].Name
+		used[rules[i].Priority] = true
+	}
+	crowd := rapid.SampledFrom([]int{100, 100, 100, 105, 131, 4094, 4097}).Draw(t, "taken below")
+	for n := 100; n < crowd && len(rules) < plan.MaxRules; n += max(1, crowd/1000) {
+		if !used[n] {
+			rules = append(rules, jit.Rule{Name: fmt.Sprintf("crowd-%d", n), Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(443)}})
+		}
+	}
+	return rules
+}
+
+// genInput gives a target with a past: rules of ours from another time, some edited by hand.
+func genInput(t *rapid.T) plan.Input {
+	in := plan.Input{Names: genNames(t), Now: noon, Current: genForeign(t)}
+	in.State = plan.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
+	if rapid.Bool().Draw(t, "a past") {
+		past := in
+		past.Now = noon.Add(-time.Duration(rapid.IntRange(0, 2).Draw(t, "ago")) * time.Minute)
+		past.State = plan.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
+		if rapid.Bool().Draw(t, "policies as before") {
+			past.Policies = in.Policies
+		}
+		in.Current = plan.Compute(past).Changes.Apply(in.Current)
+		if n := rapid.IntRange(0, 5).Draw(t, "edit by hand"); n > 0 {
+			in.Current = edited(in.Current, n)
+		}
+		if rapid.Bool().Draw(t, "foreign rules changed") {
+			in.Current = slices.DeleteFunc(in.Current, func(r jit.Rule) bool { return strings.HasPrefix(r.Name, "foreign-r") && r.Priority%2 == 0 })
+		}
+	}
+	return in
+}
+
+func edited(rules []jit.Rule, n int) []jit.Rule {
+	i := slices.IndexFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	if i < 0 {
+		return rules
+	}
+	r := &rules[i]
+	switch n {
+	case 1:
+		return slices.Delete(rules, i, i+1)
+	case 2:
+		r.Destination = jit.AnyPeer()
+	case 3:
+		r.Description, r.DestinationPorts = "", []jit.PortRange{jit.AllPorts()}
+	case 4:
+		r.Direction = jit.Outbound
+	case 5:
+		if p := 4000; !slices.ContainsFunc(rules, func(o jit.Rule) bool { return o.Priority == p }) {
+			r.Priority = p
+		}
+	}
+	return rules
+}
+
+func property(t *testing.T, f func(*rapid.T, plan.Input, plan.Plan)) {
+	t.Helper()
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInput(t)
+		f(t, in, plan.Compute(in))
+	})
+}
+
+func TestComputeAgainIsEmpty(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		in.Current = p.Changes.Apply(in.Current)
+		if again := plan.Compute(in); !again.Changes.Empty() {
+			t.Fatalf("refused before %v, then %+v", p.Refused, again.Changes)
+		}
+	})
+}
+
+func TestOrderDoesNotMatter(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		in.Current = rapid.Permutation(in.Current).Draw(t, "current")
+		in.Policies = rapid.Permutation(in.Policies).Draw(t, "policies")
+		in.Openings = rapid.Permutation(in.Openings).Draw(t, "openings")
+		for i, pol := range in.Policies {
+			in.Policies[i].Policy.Ports = rapid.Permutation(pol.Policy.Ports).Draw(t, "ports")
+			in.Policies[i].Addresses = rapid.Permutation(pol.Addresses).Draw(t, "addresses")
+		}
+		for i, o := range in.Openings {
+			in.Openings[i].Grant.VMs = rapid.Permutation(o.Grant.VMs).Draw(t, "machines")
+			for j, vm := range in.Openings[i].Grant.VMs {
+				in.Openings[i].Grant.VMs[j].Ports = rapid.Permutation(vm.Ports).Draw(t, "windows")
+			}
+		}
+		if d := gocmp.Diff(p, plan.Compute(in), gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+func foreignOf(rules []jit.Rule) []jit.Rule {
+	out := slices.DeleteFunc(slices.Clone(rules), func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	slices.SortFunc(out, func(a, b jit.Rule) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func TestForeignRulesStay(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		for _, r := range slices.Concat(p.Changes.Create, p.Changes.Update, p.Changes.Delete) {
+			if !plan.Owned(r.Name) {
+				t.Fatalf("changes %s, which is not ours", r.Name)
+			}
+		}
+		if d := gocmp.Diff(foreignOf(in.Current), foreignOf(p.Changes.Apply(in.Current)), gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+func TestRulesAreWhatAzureTakes(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		at, names := map[string]string{}, map[string]bool{}
+		after := p.Changes.Apply(in.Current)
+		for _, r := range after {
+			k := fmt.Sprint(r.Direction, r.Priority)
+			if at[k] != "" {
+				t.Fatalf("%s and %s share priority %d", at[k], r.Name, r.Priority)
+			}
+			at[k] = r.Name
+			if lower := strings.ToLower(r.Name); names[lower] {
+				t.Fatalf("%s stands twice", r.Name)
+			} else {
+				names[lower] = true
+			}
+		}
+		for _, r := range p.Rules {
+			if r.Priority < plan.MinPriority || r.Priority > plan.MaxPriority || len(r.Name) > 80 || len(r.Description) > 140 || r.Direction != jit.Inbound {
+				t.Fatalf("%+v", r)
+			}
+			if r.Destination.Any || len(r.Destination.Prefixes) == 0 || !r.Source.Any && len(r.Source.Prefixes) == 0 {
+				t.Fatalf("a side is empty, or the destination is any: %+v", r)
+			}
+			for _, q := range slices.Concat(r.Source.Prefixes, r.Destination.Prefixes) {
+				if q.Addr().Is4() != r.Destination.Prefixes[0].Addr().Is4() {
+					t.Fatalf("mixes families: %+v", r)
+				}
+			}
+		}
+		if len(after) > max(plan.MaxRules, len(foreignOf(in.Current))) {
+			t.Fatalf("%d rules", len(after))
+		}
+	})
+}
+
+// window reports whether some live window of the input wants the packet in; only the
+// grants that keep says.
+func window(in plan.Input, p plan.Packet, desired bool, keep func(grant string) bool) bool {
+	var all []jit.Grant
+	for _, o := range in.Openings {
+		all = append(all, o.Grant)
+	}
+	for _, o := range in.Openings {
+		for _, vm := range o.Grant.VMs {
+			for _, w := range vm.Ports {
+				if keep(o.Grant.ID) && o.Grant.Live(w, in.Now) && (!desired || o.Grant.Desired(vm.VM, w, in.Now, all)) && w.Number == p.DestinationPort &&
+					(w.Protocol == "*" || w.Protocol == p.Protocol) && holds(w.Sources, p.Source) && slices.Contains(o.Addresses[vm.VM.Key()], p.Destination) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func machinePackets(f func(plan.Packet)) {
+	everyPacket(func(p plan.Packet) {
+		switch {
+		case p.SourcePort != 1024:
+		case p.Destination.Is6():
+			f(p)
+		case p.Destination == netip.MustParseAddr("10.0.0.4"):
+			for _, dst := range []string{"10.0.0.4", "10.0.0.5", "10.0.0.7"} {
+				p.Destination = netip.MustParseAddr(dst)
+				f(p)
+			}
+		}
+	})
+}
+
+func TestOurRulesAllowOnlyLiveWindows(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		refused := map[string]bool{}
+		for _, r := range p.Refused {
+			refused[r.Grant] = true
+		}
+		for _, r := range p.Rules {
+			if id, ok := plan.GrantOf(r.Name); (r.Access == jit.Allow) != ok || ok && refused[id] {
+				t.Fatalf("%s allows, but its grant was refused or is not named", r.Name)
+			}
+		}
+		machinePackets(func(q plan.Packet) {
+			for _, r := range p.Changes.Apply(in.Current) {
+				if plan.Owned(r.Name) && r.Access == jit.Allow && naiveMatch(in.Names, r, q).matches && !window(in, q, false, func(id string) bool { return !refused[id] }) {
+					t.Fatalf("%+v comes in by %+v", q, r)
+				}
+			}
+		})
+	})
+}
+
+func TestLiveWindowsAreOpen(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		refused := map[string]bool{}
+		for _, r := range p.Refused {
+			refused[r.Grant] = true
+		}
+		after := p.Changes.Apply(in.Current)
+		blocked := map[string]bool{}
+		for _, b := range p.Blocked {
+			blocked[b.Grant] = true
+		}
+		machinePackets(func(q plan.Packet) {
+			if !window(in, q, true, func(id string) bool { return !refused[id] && !blocked[id] }) {
+				return
+			}
+			if _, canDeny := naiveGuard(in.Names, after, q); canDeny {
+				t.Fatalf("%+v does not come in, and no refusal or block says so: %+v", q, p.Rules)
+			}
+		})
+	})
+}
+
+func TestProtectedPortsAreClosed(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		if slices.ContainsFunc(p.Refused, func(r plan.Refusal) bool { return r.Grant == "" }) {
+			return
+		}
+		after := p.Changes.Apply(in.Current)
+		machinePackets(func(q plan.Packet) {
+			for _, pol := range in.Policies {
+				port, ok := pol.Policy.Port(q.DestinationPort)
+				if !ok || !port.Protocol.Overlaps(q.Protocol) || !slices.Contains(pol.Addresses, q.Destination) {
+					continue
+				}
+				canAllow, _ := naiveGuard(in.Names, after, q)
+				if !canAllow || window(in, q, true, func(string) bool { return true }) {
+					continue
+				}
+				if pol.Policy.ExistingRules == jit.Override {
+					t.Fatalf("%+v comes in: %+v", q, p.Rules)
+				}
+				if !slices.ContainsFunc(p.Exposed, func(f plan.Foreign) bool { return f.VM.Equal(pol.Policy.VM) && f.Port == q.DestinationPort }) {
+					t.Fatalf("%+v comes in and is not in Exposed: %+v", q, p)
+				}
+			}
+		})
+	})
+}
+
+// What is told as exposed, or overridden, is so by the oracle.
+func TestExposedIsReal(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		if len(p.Overridden)+len(p.Exposed) == 0 || len(in.Openings) > 0 {
+			return
+		}
+		exposed := map[string]bool{}
+		for _, f := range p.Exposed {
+			exposed[fmt.Sprint(f.VM.Name, f.Port)] = true
+		}
+		after := p.Changes.Apply(in.Current)
+		machinePackets(func(q plan.Packet) {
+			v := in.Names.Evaluate(q, plan.Guard{Rules: after})
+			d := v.By[0]
+			if d.Allowed != plan.Yes || d.Rule.Priority > plan.MaxPriority {
+				return
+			}
+			for _, pol := range in.Policies {
+				port, ok := pol.Policy.Port(q.DestinationPort)
+				if ok && port.Protocol.Overlaps(q.Protocol) && slices.Contains(pol.Addresses, q.Destination) && !exposed[fmt.Sprint(pol.Policy.VM.Name, q.DestinationPort)] {
+					t.Fatalf("%+v comes in by %s, which is not in Exposed", q, d.Rule.Name)
+				}
+			}
+		})
+	})
+}
+
+func TestNothingMovesWithoutNeed(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		if len(in.Openings) == 0 {
+			return
+		}
+		in.Current = p.Changes.Apply(in.Current)
+		in.Openings = in.Openings[1:]
+		after := plan.Compute(in)
+		if len(p.Refused)+len(after.Refused) > 0 {
+			return
+		}
+		at := map[string]int{}
+		for _, r := range p.Rules {
+			at[r.Name] = r.Priority
+		}
+		for _, r := range after.Rules {
+			if n, ok := at[r.Name]; ok && n != r.Priority {
+				t.Fatalf("%s moved from %d to %d when a grant ended", r.Name, n, r.Priority)
+			}
+		}
+	})
+}
+
+// Whatever is full, everything that should close does.
+func TestLimitsNeverKeepAClose(t *testing.T) {
+	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
+		in.Current = p.Changes.Apply(in.Current)
+		in.Now = noon.Add(24 * time.Hour)
+		for n := 100; n <= 4096 && len(in.Current) < plan.MaxRules; n++ {
+			if !slices.ContainsFunc(in.Current, func(r jit.Rule) bool { return r.Priority == n }) {
+				in.Current = append(in.Current, jit.Rule{Name: fmt.Sprintf("late-%d", n), Priority: n, Access: jit.Deny})
+			}
+		}
+		later := plan.Compute(in)
+		after := later.Changes.Apply(in.Current)
+		for _, r := range after {
+			if plan.Owned(r.Name) && r.Access == jit.Allow {
+				t.Fatalf("%s still stands", r.Name)
+			}
+		}
+		denies := func(rules []jit.Rule) (out []string) {
+			for _, r := range rules {
+				if r.Access == jit.Deny {
+					out = append(out, fmt.Sprint(r.Name, r.Destination))
+				}
+			}
+			return out
+		}
+		if d := gocmp.Diff(denies(p.Rules), denies(later.Rules)); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
