@@ -1,0 +1,166 @@
+package nsg
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// This file is the only place that knows what ARM's errors mean to the verbs.
+
+// CodeRefused is ARM finding fault with what was sent, such as a limit of the NSG or
+// a priority that is taken. The message holds ARM's own code and words.
+const CodeRefused jit.Code = "RefusedByAzure"
+
+const dependency = "Azure Resource Manager"
+
+// maxReason bounds how much of ARM's words is passed on, in bytes.
+const maxReason = 1000
+
+// refusal gives the answer that an error of the SDK stands for, or nil where ARM did
+// not answer.
+func refusal(err error) *azcore.ResponseError {
+	var r *azcore.ResponseError
+	if errors.As(err, &r) {
+		return r
+	}
+	return nil
+}
+
+// translate gives an error of the SDK in the words of the ports. what is the id of the
+// resource, for the person who reads a refusal.
+func translate(ctx context.Context, doing, what string, err error) error {
+	r := refusal(err)
+	if r == nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, Err: err})
+	}
+	reason := reasonOf(r)
+	switch r.StatusCode {
+	case http.StatusNotFound:
+		return fmt.Errorf("%s: %w: %s", doing, access.ErrNotFound, reason)
+	case http.StatusPreconditionFailed:
+		return fmt.Errorf("%s: %w: %s", doing, access.ErrConflict, reason)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%s: %w: %s", doing, access.ErrForbidden, reason)
+	}
+	switch {
+	case strings.EqualFold(r.ErrorCode, "ScopeLocked"), strings.EqualFold(r.ErrorCode, "ReadOnlyDisabledSubscription"):
+		return fmt.Errorf("%s: %w: %s", doing, access.ErrLocked, reason)
+	case passing(r):
+		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
+	}
+	return fmt.Errorf("%s: %w", doing, &jit.Error{Code: CodeRefused, Target: what, Message: "Azure refused it: " + reason.Error()})
+}
+
+// unknown is the error of a write that was sent and of which it is not known whether it
+// took effect: whoever gets it reads again.
+func unknown(doing string, err error) error {
+	if r := refusal(err); r != nil {
+		return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, reasonOf(r))
+	}
+	return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, err)
+}
+
+// passing reports whether the same call may succeed later without anybody's doing:
+// throttling, a fault of ARM, or another operation on the resource, which the network
+// provider answers with 429 or, for some resources, 409.
+func passing(r *azcore.ResponseError) bool {
+	switch {
+	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
+		return true
+	case r.StatusCode == http.StatusConflict:
+		return r.ErrorCode == "AnotherOperationInProgress" || strings.HasPrefix(r.ErrorCode, "RetryableError")
+	}
+	return false
+}
+
+// reason is what ARM said, in one line. It keeps the SDK's error, whose own text runs over many.
+type reason struct {
+	text string
+	err  *azcore.ResponseError
+}
+
+// Error gives ARM's code and message.
+func (r reason) Error() string { return r.text }
+
+// Unwrap gives the SDK's error.
+func (r reason) Unwrap() error { return r.err }
+
+// reasonOf reads the code and message of an answer, and those of its details, where
+// ARM often hides the telling ones.
+func reasonOf(r *azcore.ResponseError) reason {
+	text := fmt.Sprintf("%d %s", r.StatusCode, r.ErrorCode)
+	if r.RawResponse != nil {
+		if body, err := runtime.Payload(r.RawResponse); err == nil {
+			text = strings.Join(append([]string{text}, wordsOf(body)...), ": ")
+		}
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
+	}
+	return reason{text, r}
+}
+
+func wordsOf(body []byte) []string {
+	type part struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	var answer struct {
+		Error struct {
+			part
+			Details []part `json:"details"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return nil
+	}
+	var out []string
+	if answer.Error.Message != "" {
+		out = append(out, answer.Error.Message)
+	}
+	for _, d := range answer.Error.Details {
+		if d.Code != "" || d.Message != "" {
+			out = append(out, d.Code+" "+d.Message)
+		}
+	}
+	return out
+}
+
+// retryAfter reads how long ARM asks to wait, in any of the forms that the SDK
+// understands; 0 where it does not say. A date is compared with the answer's own.
+func retryAfter(resp *http.Response) time.Duration {
+	if resp == nil {
+		return 0
+	}
+	for _, h := range []string{"retry-after-ms", "x-ms-retry-after-ms"} {
+		if n, err := strconv.Atoi(resp.Header.Get(h)); err == nil && n > 0 {
+			return time.Duration(n) * time.Millisecond
+		}
+	}
+	v := resp.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil {
+		return max(0, time.Duration(n)*time.Second)
+	}
+	at, err1 := http.ParseTime(v)
+	now, err2 := http.ParseTime(resp.Header.Get("Date"))
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return max(0, at.Sub(now))
+}

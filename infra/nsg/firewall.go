@@ -1,0 +1,239 @@
+package nsg
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// Rules reads one NSG with one GET. Default rules are not among its rules.
+// [access.ErrNotFound], [access.ErrForbidden], *[access.Unavailable].
+func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+	doing := "read rules of " + target.Name
+	s, err := c.target(target)
+	if err != nil {
+		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	var resp *http.Response
+	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
+	_, err = s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
+	if err != nil && !answered(resp) {
+		return access.Snapshot{}, translate(ctx, doing, target.String(), err)
+	}
+	text, err := runtime.Payload(resp)
+	if err != nil {
+		return access.Snapshot{}, translate(ctx, doing, target.String(), err)
+	}
+	snap, err := read(target, text)
+	if err != nil {
+		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	return snap, nil
+}
+
+// target gives the clients for an NSG's subscription.
+func (c *Client) target(id jit.ID) (*clients, error) {
+	if !strings.EqualFold(id.Type, jit.TypeNSG) {
+		return nil, fmt.Errorf("%s is not a network security group", id)
+	}
+	return c.subscription(id.Subscription)
+}
+
+func answered(resp *http.Response) bool { return resp != nil && resp.StatusCode == http.StatusOK }
+
+func read(target jit.ID, text []byte) (access.Snapshot, error) {
+	d, err := parseDocument(bytes.Clone(text))
+	if err != nil {
+		return access.Snapshot{}, err
+	}
+	return d.snapshot(target)
+}
+
+// All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
+// that cannot be read makes it an error.
+func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+	doing := "list security groups of subscription " + subscription
+	s, err := c.subscription(subscription)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	var out []access.Snapshot
+	for pager := s.groups.NewListAllPager(nil); pager.More(); {
+		var resp *http.Response
+		if _, err := pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); err != nil {
+			return nil, translate(ctx, doing, subscription, err)
+		}
+		text, err := runtime.Payload(resp)
+		if err != nil {
+			return nil, translate(ctx, doing, subscription, err)
+		}
+		page, err := readPage(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+		out = append(out, page...)
+	}
+	slices.SortFunc(out, func(a, b access.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	return out, nil
+}
+
+func readPage(text []byte) ([]access.Snapshot, error) {
+	var page struct {
+		Value []json.RawMessage `json:"value"`
+	}
+	if err := json.Unmarshal(text, &page); err != nil {
+		return nil, err
+	}
+	var out []access.Snapshot
+	for _, raw := range page.Value {
+		target, err := parseNSG(decodeText(decodeObject(raw)["id"]))
+		if err != nil {
+			return nil, err
+		}
+		snap, err := read(target, raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", target.Name, err)
+		}
+		out = append(out, snap)
+	}
+	return out, nil
+}
+
+func parseNSG(s string) (jit.ID, error) {
+	id, err := jit.ParseID(s)
+	if err != nil {
+		return jit.ID{}, err
+	}
+	if !strings.EqualFold(id.Type, jit.TypeNSG) {
+		return jit.ID{}, fmt.Errorf("%s is not a network security group", s)
+	}
+	id.Type = jit.TypeNSG
+	return id, nil
+}
+
+// Apply makes the changes with one conditional PUT of the whole NSG. No changes are no call.
+//
+// [access.ErrConflict] also where the request was sent and its fate is not known: a lost
+// reply, an operation that failed, was canceled or superseded, the context's
+// end, an answer that does not show the changes. [CodeRefused], as a *[jit.Error],
+// where ARM finds fault with the rules. Changes that would touch a rule of others, and
+// a snapshot from which no safe body can be made, are refused before anything is sent.
+func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
+	if changes.Empty() {
+		return s, nil
+	}
+	doing := "apply rules to " + s.Target.Name
+	clients, err := c.target(s.Target)
+	if err != nil {
+		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	body, err := edit(s, changes)
+	if err != nil {
+		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	text, err := c.put(ctx, clients.groups, s, body, doing)
+	if err != nil {
+		return access.Snapshot{}, err
+	}
+	done, err := read(s.Target, text)
+	if err != nil {
+		return access.Snapshot{}, unknown(doing, err)
+	}
+	if err := confirm(done.Rules, changes); err != nil {
+		return access.Snapshot{}, unknown(doing, err)
+	}
+	return done, nil
+}
+
+// put sends the body and gives ARM's answer once the write has succeeded: that of
+// the PUT itself where it says so, else that of the GET after the operation's end.
+func (c *Client) put(ctx context.Context, groups *armnetwork.SecurityGroupsClient, s access.Snapshot, body []byte, doing string) ([]byte, error) {
+	var fate fate
+	var resp *http.Response
+	begin := httptrace.WithClientTrace(ctx, fate.trace())
+	begin = policy.WithHTTPHeader(begin, http.Header{"If-Match": {s.Version}})
+	begin = policy.WithCaptureResponse(context.WithValue(begin, bodyKey{}, body), &resp)
+	poller, err := groups.BeginCreateOrUpdate(begin, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
+	switch {
+	case err == nil:
+	case fate.open(err):
+		return nil, unknown(doing, err)
+	default:
+		return nil, translate(ctx, doing, s.Target.String(), err)
+	}
+	text, err := runtime.Payload(resp)
+	if err != nil {
+		return nil, unknown(doing, err)
+	}
+	if poller.Done() { // the PUT's own answer tells the end, and no look is needed
+		d, err := parseDocument(text)
+		if err == nil && !strings.EqualFold(d.state, "Succeeded") {
+			err = fmt.Errorf("the write ended as %q", d.state)
+		}
+		if err != nil {
+			return nil, unknown(doing, err)
+		}
+		return text, nil
+	}
+	_, err = poller.PollUntilDone(policy.WithCaptureResponse(ctx, &resp), &runtime.PollUntilDoneOptions{Frequency: c.cfg.PollEvery})
+	if err != nil {
+		return nil, unknown(doing, err)
+	}
+	if text, err = runtime.Payload(resp); err != nil {
+		return nil, unknown(doing, err)
+	}
+	return text, nil
+}
+
+// fate follows the tries of one request, which the SDK repeats by itself.
+type fate struct{ sent, answered atomic.Int32 }
+
+func (f *fate) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		WroteHeaders:         func() { f.sent.Add(1) },
+		GotFirstResponseByte: func() { f.answered.Add(1) },
+	}
+}
+
+// open reports whether the write may have taken effect although it ended with err: ARM
+// did not answer what was sent, or refused a try after one that it did not answer.
+// Where ARM says that it cannot now, nobody takes that for knowledge anyway.
+func (f *fate) open(err error) bool {
+	if r := refusal(err); r != nil {
+		return f.sent.Load() > f.answered.Load() && !passing(r)
+	}
+	return f.sent.Load() > 0
+}
+
+// bodyKey finds the bytes that rawBody sends in a context.
+type bodyKey struct{}
+
+// rawBody is a pipeline policy that sends the bytes in the request's context in
+// place of what the SDK's model made. It stands before the retry policy, which rewinds them.
+type rawBody struct{}
+
+// Do replaces the body, if there is one to replace it with.
+func (rawBody) Do(req *policy.Request) (*http.Response, error) {
+	if body, ok := req.Raw().Context().Value(bodyKey{}).([]byte); ok {
+		if err := req.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json"); err != nil {
+			return nil, err
+		}
+	}
+	return req.Next()
+}

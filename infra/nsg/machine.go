@@ -1,0 +1,125 @@
+package nsg
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// machine collects one machine from its interfaces, the primary one first.
+type machine struct {
+	access.Machine
+	behind map[string]*access.Placement // by jit.ID.Key of the target
+}
+
+func newMachine(vm jit.ID, location string) *machine {
+	return &machine{
+		Machine: access.Machine{VM: vm, Location: strings.ToLower(strings.ReplaceAll(location, " ", ""))},
+		behind:  map[string]*access.Placement{},
+	}
+}
+
+// attach adds an interface: its addresses, and what guards each of them.
+func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
+	nicGuard := ""
+	if g := nic.Properties.NetworkSecurityGroup; g != nil {
+		nicGuard = text(g.ID)
+	}
+	unguarded := false
+	for _, config := range configurations(nic) {
+		subnetGuard, err := guardOf(nic, config, inv)
+		if err != nil {
+			return err
+		}
+		unguarded = unguarded || nicGuard == "" && subnetGuard == ""
+		private, err := netip.ParseAddr(text(config.PrivateIPAddress))
+		if err != nil {
+			continue // no address yet: nothing to reach
+		}
+		m.Private = append(m.Private, private)
+		for _, guard := range []string{nicGuard, subnetGuard} {
+			if err := m.place(guard, private); err != nil {
+				return err
+			}
+		}
+		if ref := config.PublicIPAddress; ref != nil {
+			if a, ok := inv.public[lower(ref.ID)]; ok {
+				m.Public = append(m.Public, a)
+			}
+		}
+	}
+	if unguarded {
+		m.Unguarded = append(m.Unguarded, text(nic.ID))
+	}
+	return nil
+}
+
+// guardOf gives the id of the NSG of a configuration's subnet, "" for none.
+func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurationPropertiesFormat, inv inventory) (string, error) {
+	if config.Subnet == nil {
+		return "", nil
+	}
+	guard, ok := inv.guards[lower(config.Subnet.ID)]
+	if !ok {
+		return "", fmt.Errorf("%w: the interface %s is in the subnet %s, which is not listed; Microsoft.Network/virtualNetworks/read may be missing",
+			access.ErrForbidden, text(nic.Name), text(config.Subnet.ID))
+	}
+	return guard, nil
+}
+
+// place puts an address behind an NSG.
+func (m *machine) place(guard string, a netip.Addr) error {
+	if guard == "" {
+		return nil
+	}
+	target, err := parseNSG(guard)
+	if err != nil {
+		return err
+	}
+	if m.behind[target.Key()] == nil {
+		m.behind[target.Key()] = &access.Placement{Target: target}
+	}
+	p := m.behind[target.Key()]
+	p.Addresses = append(p.Addresses, a)
+	return nil
+}
+
+// located gives the machine with its placements sorted.
+func (m *machine) located() access.Machine {
+	for _, p := range m.behind {
+		slices.SortFunc(p.Addresses, netip.Addr.Compare)
+		p.Addresses = slices.Compact(p.Addresses)
+		m.Placements = append(m.Placements, *p)
+	}
+	slices.SortFunc(m.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.Sort(m.Unguarded)
+	return m.Machine
+}
+
+// configurations gives an interface's IP configurations, the primary one first, then by name.
+func configurations(nic *armnetwork.Interface) []*armnetwork.InterfaceIPConfigurationPropertiesFormat {
+	list := slices.DeleteFunc(slices.Clone(nic.Properties.IPConfigurations), func(c *armnetwork.InterfaceIPConfiguration) bool {
+		return c == nil || c.Properties == nil
+	})
+	slices.SortStableFunc(list, func(a, b *armnetwork.InterfaceIPConfiguration) int {
+		switch first, second := is(a.Properties.Primary), is(b.Properties.Primary); {
+		case first && !second:
+			return -1
+		case second && !first:
+			return 1
+		}
+		return strings.Compare(lower(a.Name), lower(b.Name))
+	})
+	out := make([]*armnetwork.InterfaceIPConfigurationPropertiesFormat, 0, len(list))
+	for _, c := range list {
+		out = append(out, c.Properties)
+	}
+	return out
+}

@@ -1,0 +1,199 @@
+package nsg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+	"golang.org/x/sync/errgroup"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// Machines gives every machine of a subscription that a network interface names. It
+// lists interfaces, virtual networks and public addresses, once each. Instances of
+// uniform scale sets are not among them: ARM does not list their interfaces here.
+//
+// An interface of a machine in a subnet that ARM does not list is an error
+// ([access.ErrForbidden], most likely): its guard would not be known.
+func (c *Client) Machines(ctx context.Context, subscription string) ([]access.Machine, error) {
+	found, err := c.machines(ctx, subscription, func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	out := make([]access.Machine, 0, len(found))
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, found[key])
+	}
+	return out, nil
+}
+
+// Locate gives the named machines, by [jit.ID.Key]. It costs as much as [Client.Machines]
+// for each of their subscriptions, however few they are: an interface is found by its
+// machine only in the list.
+func (c *Client) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Machine, error) {
+	wanted := map[string]bool{}
+	subscriptions := map[string]bool{}
+	for _, vm := range vms {
+		wanted[vm.Key()] = true
+		subscriptions[strings.ToLower(vm.Subscription)] = true
+	}
+	out := map[string]access.Machine{}
+	for _, sub := range slices.Sorted(maps.Keys(subscriptions)) {
+		found, err := c.machines(ctx, sub, func(key string) bool { return wanted[key] })
+		if errors.Is(err, access.ErrNotFound) {
+			continue // a subscription that is not there holds no machine
+		}
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(out, found)
+	}
+	return out, nil
+}
+
+// inventory is what the lists of one subscription say, by lower-case id.
+type inventory struct {
+	interfaces []*armnetwork.Interface
+	guards     map[string]string // NSG id of a subnet, "" for none
+	public     map[string]netip.Addr
+}
+
+func (c *Client) machines(ctx context.Context, subscription string, wanted func(key string) bool) (map[string]access.Machine, error) {
+	doing := "locate machines of subscription " + subscription
+	s, err := c.subscription(subscription)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	inv, err := s.inventory(ctx, doing, subscription)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*machine{}
+	for _, nic := range inv.interfaces {
+		vm, ok := machineOf(nic)
+		if !ok || !wanted(vm.Key()) {
+			continue
+		}
+		if found[vm.Key()] == nil {
+			found[vm.Key()] = newMachine(vm, text(nic.Location))
+		}
+		if err := found[vm.Key()].attach(nic, inv); err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	out := make(map[string]access.Machine, len(found))
+	for key, m := range found {
+		out[key] = m.located()
+	}
+	return out, nil
+}
+
+// inventory makes the three listings at the same time. The first failure ends the others.
+func (s *clients) inventory(ctx context.Context, doing, subscription string) (inventory, error) {
+	inv := inventory{guards: map[string]string{}, public: map[string]netip.Addr{}}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return pages(gctx, s.interfaces.NewListAllPager(nil), func(p armnetwork.InterfacesClientListAllResponse) {
+			inv.interfaces = append(inv.interfaces, p.Value...)
+		})
+	})
+	g.Go(func() error {
+		return pages(gctx, s.networks.NewListAllPager(nil), func(p armnetwork.VirtualNetworksClientListAllResponse) {
+			for _, vnet := range p.Value {
+				inv.addSubnets(vnet)
+			}
+		})
+	})
+	g.Go(func() error {
+		return pages(gctx, s.addresses.NewListAllPager(nil), func(p armnetwork.PublicIPAddressesClientListAllResponse) {
+			for _, ip := range p.Value {
+				inv.addPublic(ip)
+			}
+		})
+	})
+	if err := g.Wait(); err != nil {
+		return inventory{}, translate(ctx, doing, subscription, err)
+	}
+	slices.SortFunc(inv.interfaces, byPrimary)
+	return inv, nil
+}
+
+func pages[T any](ctx context.Context, pager *runtime.Pager[T], add func(T)) error {
+	for pager.More() {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		add(page)
+	}
+	return nil
+}
+
+// byPrimary orders interfaces: a machine's primary one first, then by id.
+func byPrimary(a, b *armnetwork.Interface) int {
+	first := func(n *armnetwork.Interface) bool { return n != nil && n.Properties != nil && is(n.Properties.Primary) }
+	switch {
+	case first(a) && !first(b):
+		return -1
+	case first(b) && !first(a):
+		return 1
+	case a == nil || b == nil:
+		return 0
+	}
+	return strings.Compare(lower(a.ID), lower(b.ID))
+}
+
+func (inv *inventory) addSubnets(vnet *armnetwork.VirtualNetwork) {
+	if vnet == nil || vnet.Properties == nil {
+		return
+	}
+	for _, subnet := range vnet.Properties.Subnets {
+		if subnet == nil {
+			continue
+		}
+		guard := ""
+		if p := subnet.Properties; p != nil && p.NetworkSecurityGroup != nil {
+			guard = text(p.NetworkSecurityGroup.ID)
+		}
+		inv.guards[lower(subnet.ID)] = guard
+	}
+}
+
+func (inv *inventory) addPublic(ip *armnetwork.PublicIPAddress) {
+	if ip == nil || ip.Properties == nil {
+		return
+	}
+	// One that has no address yet is left out.
+	if a, err := netip.ParseAddr(text(ip.Properties.IPAddress)); err == nil {
+		inv.public[lower(ip.ID)] = a
+	}
+}
+
+// machineOf gives the machine that an interface belongs to; none for those that are free
+// or belong to something else, such as a private endpoint.
+func machineOf(nic *armnetwork.Interface) (jit.ID, bool) {
+	if nic == nil || nic.Properties == nil || nic.Properties.VirtualMachine == nil {
+		return jit.ID{}, false
+	}
+	vm, err := jit.ParseVM(text(nic.Properties.VirtualMachine.ID))
+	return vm, err == nil
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func lower(s *string) string { return strings.ToLower(text(s)) }
+
+func is(b *bool) bool { return b != nil && *b }

@@ -1,0 +1,342 @@
+package nsg_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/infra/nsg"
+)
+
+// script is a server that answers requests one after the other and remembers them.
+type script struct {
+	server *httptest.Server
+
+	mu      sync.Mutex
+	answers []http.HandlerFunc
+	calls   []string // method and last segment of the path
+	bodies  []string
+	headers []http.Header
+}
+
+func play(t *testing.T, answers ...http.HandlerFunc) *script {
+	t.Helper()
+	s := &script{answers: answers}
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.calls = append(s.calls, r.Method+" "+r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+		s.bodies, s.headers = append(s.bodies, string(body)), append(s.headers, r.Header.Clone())
+		var next http.HandlerFunc
+		if len(s.answers) > 0 {
+			next, s.answers = s.answers[0], s.answers[1:]
+		}
+		s.mu.Unlock()
+		if next == nil {
+			http.Error(w, "a call too many", http.StatusTeapot)
+			return
+		}
+		next(w, r)
+	}))
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// seen gives the calls so far and checks that every answer was asked for.
+func (s *script) seen(t *testing.T) []string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.answers) > 0 {
+		t.Errorf("%d answers were not asked for", len(s.answers))
+	}
+	return slices.Clone(s.calls)
+}
+
+func answer(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], strings.ReplaceAll(header[i+1], "{host}", "http://"+r.Host))
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func refusal(status int, code, message string, header ...string) http.HandlerFunc {
+	return answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":%q,"details":[]}}`, code, message), header...)
+}
+
+// cut ends the connection without an answer.
+func cut(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// shown is the NSG shop as ARM would show it, with version and state.
+func shown(version, state string, rules ...string) string {
+	s := string(shop(rules...).Body)
+	s = strings.Replace(s, `W/\"7\"`, version, 1)
+	return strings.Replace(s, `"provisioningState":"Succeeded"`, `"provisioningState":"`+state+`"`, 1)
+}
+
+func create(rules ...jit.Rule) plan.Changes { return plan.Changes{Create: rules} }
+
+const operation = "{host}/subscriptions/" + sub + "/providers/Microsoft.Network/locations/westeurope/operations/op?api-version=2025-05-01"
+
+func TestRulesIsOneCall(t *testing.T) {
+	want := shown("v1", "Succeeded", foreign()...)
+	s := play(t, answer(200, want))
+	got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"GET shop"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if string(got.Body) != want || got.Version != "v1" || len(got.Rules) != 3 || !got.Target.Equal(nsgID("shop")) {
+		t.Errorf("snapshot %+v", got)
+	}
+}
+
+func TestRulesNeedsNotTheModel(t *testing.T) {
+	s := play(t, answer(200, shown("v1", "Succeeded", `{"name":"odd","properties":{"priority":"high"}}`)))
+	got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Rules) != 1 || got.Rules[0].Name != "odd" || got.Rules[0].Priority != 0 {
+		t.Errorf("rules %+v", got.Rules)
+	}
+}
+
+func TestRulesRefusesWhatIsNoAnswer(t *testing.T) {
+	for _, tc := range []struct{ name, body string }{
+		{"nothing", ""},
+		{"no object", `[]`},
+		{"no rules", `{"id":"x","etag":"v1","properties":{}}`},
+		{"no etag", `{"id":"x","properties":{"securityRules":[]}}`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := play(t, answer(200, tc.body))
+			if got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop")); err == nil {
+				t.Errorf("no error, and %+v", got)
+			}
+		})
+	}
+}
+
+func TestApplySendsOneConditionalPut(t *testing.T) {
+	a := mine("a", 100)
+	s := play(t, answer(200, shown("v8", "Succeeded", append(foreign(), encoded(t, a))...), "Azure-AsyncOperation", operation))
+	got, err := client(t, s.server, nil).Apply(t.Context(), shop(foreign()...), create(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"PUT shop"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	want := head + "[" + strings.Join(append(foreign(), encoded(t, a)), ",") + "]" + tail
+	if diff := cmp.Diff(want, s.bodies[0]); diff != "" {
+		t.Errorf("body on the wire (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{"If-Match": `W/"7"`, "Content-Type": "application/json", "Authorization": "Bearer app"} {
+		if got := s.headers[0].Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if ua := s.headers[0].Get("User-Agent"); !strings.HasPrefix(ua, "portcullis ") {
+		t.Errorf("User-Agent: %q", ua)
+	}
+	if got.Version != "v8" || len(got.Rules) != 4 {
+		t.Errorf("snapshot %+v", got)
+	}
+}
+
+func TestApplyPollsAnUnfinishedWrite(t *testing.T) {
+	a := mine("a", 100)
+	updating := shown("v8", "Updating", encoded(t, a))
+	s := play(t,
+		answer(200, updating, "Azure-AsyncOperation", operation, "retry-after-ms", "1"),
+		answer(200, `{"status":"InProgress"}`),
+		refusal(503, "ServiceUnavailable", "a moment"),
+		answer(200, `{"status":"Succeeded"}`),
+		answer(200, shown("v9", "Succeeded", encoded(t, a))),
+	)
+	got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"PUT shop", "GET op", "GET op", "GET op", "GET shop"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if got.Version != "v9" {
+		t.Errorf("version %q, want that of the last answer", got.Version)
+	}
+	for i, h := range s.headers[1:] {
+		if h.Get("If-Match") != "" || s.bodies[i+1] != "" {
+			t.Errorf("call %d has If-Match %q and the body %q", i+1, h.Get("If-Match"), s.bodies[i+1])
+		}
+	}
+}
+
+func TestApplyRepeatsTheSameBody(t *testing.T) {
+	a := mine("a", 100)
+	s := play(t, refusal(500, "InternalServerError", "oh"), refusal(429, "RetryableErrorDueToAnotherOperation", "busy"),
+		answer(200, shown("v8", "Succeeded", encoded(t, a))))
+	if _, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a)); err != nil {
+		t.Fatal(err)
+	}
+	s.seen(t)
+	if len(s.bodies) != 3 || s.bodies[0] != s.bodies[1] || s.bodies[1] != s.bodies[2] || s.headers[2].Get("If-Match") != `W/"7"` {
+		t.Errorf("bodies %q", s.bodies)
+	}
+}
+
+// TestApplyOfUnknownFate holds that a write which may have taken effect is a conflict, so
+// that the caller reads again, and keeps its cause.
+func TestApplyOfUnknownFate(t *testing.T) {
+	a := mine("a", 100)
+	updating := answer(200, shown("v8", "Updating", encoded(t, a)), "Azure-AsyncOperation", operation)
+	wider := a
+	wider.Source, wider.Destination = jit.AnyPeer(), jit.AnyPeer()
+	for _, tc := range []struct {
+		name  string
+		play  []http.HandlerFunc
+		cause string
+	}{
+		{"reply lost every time", []http.HandlerFunc{cut, cut, cut}, "EOF"},
+		{"reply lost, then the version has changed", []http.HandlerFunc{cut, refusal(412, "PreconditionFailed", "etag")}, "PreconditionFailed"},
+		{"reply lost, then locked", []http.HandlerFunc{cut, refusal(409, "ScopeLocked", "frozen")}, "ScopeLocked"},
+		{"failed at once", []http.HandlerFunc{answer(200, shown("v8", "Failed", encoded(t, a)), "Azure-AsyncOperation", operation)}, `ended as "Failed"`},
+		{"superseded", []http.HandlerFunc{updating, answer(200, `{"status":"Canceled","error":{"code":"CanceledAndSupersededDueToAnotherOperation","message":"superseded"}}`)}, "CanceledAndSuperseded"},
+		{"failed", []http.HandlerFunc{updating, answer(200, `{"status":"Failed","error":{"code":"InternalServerError","message":"broken"}}`)}, "broken"},
+		{"poll throttled", []http.HandlerFunc{updating, refusal(429, "Throttled", "later", "Retry-After", "120")}, "Throttled"},
+		{"gone at the end", []http.HandlerFunc{updating, answer(200, `{"status":"Succeeded"}`), refusal(404, "ResourceNotFound", "gone")}, "ResourceNotFound"},
+		{"another answer than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded"))}, "does not show"},
+		{"a wider rule than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded", encoded(t, wider)))}, "does not show"},
+		{"an answer without rules", []http.HandlerFunc{answer(200, `{"properties":{"provisioningState":"Succeeded"}}`)}, "securityRules"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := play(t, tc.play...)
+			got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a))
+			if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply rules to shop") {
+				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
+			}
+			s.seen(t)
+		})
+	}
+	t.Run("still there after a delete", func(t *testing.T) {
+		s := play(t, answer(200, shown("v8", "Succeeded", encoded(t, a))))
+		_, err := client(t, s.server, nil).Apply(t.Context(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
+		if !errors.Is(err, access.ErrConflict) {
+			t.Errorf("error %v, want a conflict", err)
+		}
+	})
+}
+
+func TestApplyCutShortByItsCaller(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := play(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	_, err := client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	if !errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want a conflict because of the cancellation", err)
+	}
+	s.seen(t)
+	_, err = client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	if errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+		t.Errorf("before it was sent: error %v, want the cancellation alone", err)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	s := play(t)
+	c := client(t, s.server, nil)
+	s.server.Close()
+	_, rules := c.Rules(t.Context(), nsgID("shop"))
+	_, all := c.All(t.Context(), sub)
+	_, apply := c.Apply(t.Context(), shop(), create(mine("a", 100)))
+	_, machines := c.Machines(t.Context(), sub)
+	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply, "Machines": machines, "Ping": c.Ping(t.Context())} {
+		if u, ok := isUnavailable(err); !ok || u.Dependency != "Azure Resource Manager" || errors.Is(err, access.ErrConflict) {
+			t.Errorf("%s: error %v, want *access.Unavailable", name, err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	unavailable := func(after time.Duration) func(error) bool {
+		return func(err error) bool {
+			u, ok := isUnavailable(err)
+			return ok && u.RetryAfter == after && u.Dependency == "Azure Resource Manager"
+		}
+	}
+	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
+	refused := func(err error) bool {
+		var e *jit.Error
+		return errors.As(err, &e) && e.Code == nsg.CodeRefused && e.Target == nsgID("shop").String()
+	}
+	// Long past, so that the SDK tries again at once whatever the clock.
+	date := []string{"Date", "Sat, 01 Jan 2000 12:00:00 GMT", "Retry-After", "Sat, 01 Jan 2000 12:02:00 GMT"}
+	for _, tc := range []struct {
+		name  string
+		calls int
+		play  http.HandlerFunc
+		want  func(error) bool
+		says  string
+	}{
+		{"the version has changed", 1, answer(412, `{"error":{"code":"PreconditionFailed","message":"Precondition failed.","details":[{"code":"PreconditionFailedEtagMismatch","message":"Etag does not match."}]}}`), is(access.ErrConflict), "PreconditionFailedEtagMismatch"},
+		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(access.ErrNotFound), "not there"},
+		{"the group is gone", 1, refusal(404, "ResourceGroupNotFound", "not there"), is(access.ErrNotFound), "ResourceGroupNotFound"},
+		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(access.ErrLocked), "remove the lock"},
+		{"subscription disabled", 1, refusal(409, "ReadOnlyDisabledSubscription", "disabled"), is(access.ErrLocked), "disabled"},
+		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(access.ErrForbidden), "no write"},
+		{"against a policy", 1, refusal(403, "RequestDisallowedByPolicy", "policy says no"), is(access.ErrForbidden), "policy says no"},
+		{"token refused", 1, refusal(401, "InvalidAuthenticationToken", "expired"), is(access.ErrForbidden), "expired"},
+		{"too many rules", 1, refusal(400, "SecurityRuleCountLimitReached", "1000 rules"), refused, "SecurityRuleCountLimitReached: 1000 rules"},
+		{"priority taken", 1, refusal(400, "SecurityRuleConflict", "same priority"), refused, "same priority"},
+		{"other conflict", 1, refusal(409, "InvalidResourceLocation", "elsewhere"), refused, "elsewhere"},
+		{"another operation, as a conflict", 1, refusal(409, "AnotherOperationInProgress", "busy"), unavailable(0), "busy"},
+		{"another operation", 3, refusal(429, "RetryableErrorDueToAnotherOperation", "busy"), unavailable(0), "busy"},
+		{"throttled for longer than the SDK waits", 1, refusal(429, "SubscriptionRequestsThrottled", "later", "Retry-After", "120"), unavailable(2 * time.Minute), "later"},
+		{"throttled until a date", 3, refusal(429, "SubscriptionRequestsThrottled", "later", date...), unavailable(2 * time.Minute), "later"},
+		{"throttled for milliseconds", 3, refusal(429, "SubscriptionRequestsThrottled", "later", "x-ms-retry-after-ms", "2"), unavailable(2 * time.Millisecond), "later"},
+		{"down", 3, refusal(503, "ServiceUnavailable", "down"), unavailable(0), "down"},
+		{"down, from something that is not ARM", 3, answer(502, "<html>bad gateway</html>"), unavailable(0), "502"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for name, call := range map[string]func(*nsg.Client) error{
+				"read": func(c *nsg.Client) error { _, err := c.Rules(t.Context(), nsgID("shop")); return err },
+				"apply": func(c *nsg.Client) error {
+					_, err := c.Apply(t.Context(), shop(), create(mine("a", 100)))
+					return err
+				},
+			} {
+				s := play(t, slices.Repeat([]http.HandlerFunc{tc.play}, tc.calls)...)
+				err := call(client(t, s.server, nil))
+				if !tc.want(err) || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), name+" rules") {
+					t.Errorf("%s: error %v", name, err)
+				}
+				if err != nil && strings.Contains(err.Error(), "\n") {
+					t.Errorf("%s: the error runs over several lines: %v", name, err)
+				}
+				if calls := s.seen(t); len(calls) != tc.calls {
+					t.Errorf("%s: %d calls, want %d", name, len(calls), tc.calls)
+				}
+			}
+		})
+	}
+}
