@@ -45,7 +45,7 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
 	case p.Duration > 0:
 		return now.Add(p.Duration), nil
-	case !p.End.After(now):
+	case !p.End.Truncate(time.Millisecond).After(now): // ends are stored in milliseconds: this one would be over as it begins
 		return time.Time{}, refuse(CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", p.End.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
 	return p.End.UTC(), nil
