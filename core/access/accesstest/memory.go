@@ -1,0 +1,409 @@
+package accesstest
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// Store is every storage port. The suites of this file's neighbours take one.
+type Store interface {
+	access.Policies
+	access.Grants
+	access.KeyStore
+	access.History
+	access.Targets
+	access.Activity
+	access.Sweeps
+	access.Pinger
+}
+
+// Memory is the reference of the storage ports: what they promise, in the
+// fewest words, with nothing behind it. It is safe for concurrent use, every call is one
+// step, and what it takes and gives shares no memory with the caller.
+type Memory struct {
+	mu       sync.Mutex
+	writes   int
+	policies map[string]access.PolicyRecord // by key of the machine
+	open     map[string]access.GrantRecord
+	closed   map[string]access.GrantRecord
+	keys     map[[2]string]access.Key
+	targets  map[string]jit.ID
+	entries  map[string]access.Entry
+	sweep    *access.SweepRecord
+}
+
+// NewMemory gives an empty store.
+func NewMemory() *Memory {
+	return &Memory{policies: map[string]access.PolicyRecord{}, open: map[string]access.GrantRecord{}, closed: map[string]access.GrantRecord{},
+		keys: map[[2]string]access.Key{}, targets: map[string]jit.ID{}, entries: map[string]access.Entry{}}
+}
+
+// Ping always answers.
+func (m *Memory) Ping(context.Context) error { return nil }
+
+func (m *Memory) version() string {
+	m.writes++
+	return strconv.Itoa(m.writes)
+}
+
+// Policy implements access.Policies.
+func (m *Memory) Policy(_ context.Context, vm jit.ID) (access.PolicyRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, ok := m.policies[vm.Key()]
+	if !ok {
+		return access.PolicyRecord{}, access.ErrNotFound
+	}
+	return clonePolicy(p), nil
+}
+
+// AllPolicies implements access.Policies.
+func (m *Memory) AllPolicies(context.Context) ([]access.PolicyRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []access.PolicyRecord
+	for _, p := range m.policies {
+		out = append(out, clonePolicy(p))
+	}
+	slices.SortFunc(out, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	return out, nil
+}
+
+// PutPolicy implements access.Policies.
+func (m *Memory) PutPolicy(_ context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.policies[p.Policy.VM.Key()].Version != p.Version {
+		return p, access.ErrConflict
+	}
+	p = clonePolicy(p)
+	p.Version = m.version()
+	m.policies[p.Policy.VM.Key()] = p
+	for _, at := range p.Placements {
+		m.targets[at.Target.Key()] = at.Target
+	}
+	return clonePolicy(p), nil
+}
+
+// DeletePolicy implements access.Policies.
+func (m *Memory) DeletePolicy(_ context.Context, p access.PolicyRecord) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.Version == "" || m.policies[p.Policy.VM.Key()].Version != p.Version {
+		return access.ErrConflict
+	}
+	delete(m.policies, p.Policy.VM.Key())
+	return nil
+}
+
+// InsertGrant implements access.Grants.
+func (m *Memory) InsertGrant(_ context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.open[g.Grant.ID]; ok || g.Version != "" {
+		return g, access.ErrConflict
+	}
+	if g.Grant.Closed() {
+		return g, errors.New("a new grant must have a window that is not closed")
+	}
+	for _, k := range keys {
+		if old, ok := m.keys[[2]string{k.Requestor, k.Value}]; ok && now.Before(old.Expires) && old.Grant != k.Grant {
+			return g, access.ErrConflict
+		}
+	}
+	for _, k := range keys {
+		m.keys[[2]string{k.Requestor, k.Value}] = k
+	}
+	return m.keep(g), nil
+}
+
+// keep stores an open grant with a new version.
+func (m *Memory) keep(g access.GrantRecord) access.GrantRecord {
+	g = cloneGrant(g)
+	g.Version = m.version()
+	m.open[g.Grant.ID] = g
+	for _, p := range g.Placements {
+		m.targets[p.Target.Key()] = p.Target
+	}
+	return cloneGrant(g)
+}
+
+// UpdateGrants implements access.Grants.
+func (m *Memory) UpdateGrants(_ context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[string]bool{}
+	for _, g := range gs {
+		if seen[g.Grant.ID] {
+			return nil, fmt.Errorf("grant %s stands twice", g.Grant.ID)
+		}
+		seen[g.Grant.ID] = true
+		if old, ok := m.open[g.Grant.ID]; !ok || old.Version != g.Version {
+			return nil, access.ErrConflict
+		}
+	}
+	var out []access.GrantRecord
+	for _, g := range gs {
+		kept := m.keep(g)
+		if g.Grant.Closed() {
+			delete(m.open, g.Grant.ID)
+			kept.Version = "closed"
+			m.closed[g.Grant.ID] = cloneGrant(kept)
+		}
+		out = append(out, kept)
+	}
+	return out, nil
+}
+
+// Grant implements access.Grants.
+func (m *Memory) Grant(_ context.Context, id string) (access.GrantRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g, ok := m.open[id]
+	if !ok {
+		g, ok = m.closed[id]
+	}
+	if !ok {
+		return g, access.ErrNotFound
+	}
+	return cloneGrant(g), nil
+}
+
+// OpenGrants implements access.Grants.
+func (m *Memory) OpenGrants(context.Context) ([]access.GrantRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []access.GrantRecord
+	for _, g := range m.open {
+		out = append(out, cloneGrant(g))
+	}
+	slices.SortFunc(out, func(a, b access.GrantRecord) int {
+		return cmp.Or(a.Grant.Start.Compare(b.Grant.Start), cmp.Compare(a.Grant.ID, b.Grant.ID))
+	})
+	return out, nil
+}
+
+// FindKey implements access.KeyStore.
+func (m *Memory) FindKey(_ context.Context, requestor, value string, now time.Time) (access.Key, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, ok := m.keys[[2]string{requestor, value}]
+	if !ok || !now.Before(k.Expires) {
+		return access.Key{}, access.ErrNotFound
+	}
+	return k, nil
+}
+
+// ListGrants implements access.History.
+func (m *Memory) ListGrants(_ context.Context, f access.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []placed[jit.Grant]
+	for _, grants := range []map[string]access.GrantRecord{m.open, m.closed} {
+		for _, g := range grants {
+			if g := cloneGrant(g).Grant; matchesGrant(f, g) {
+				found = append(found, placed[jit.Grant]{g.Start, g.ID, g})
+			}
+		}
+	}
+	return pageOf(found, cursor, limit)
+}
+
+func matchesGrant(f access.GrantFilter, g jit.Grant) bool {
+	behind := f.VM == "" || slices.ContainsFunc(g.VMs, func(vm jit.GrantVM) bool { return vm.VM.Key() == strings.ToLower(f.VM) })
+	return behind && (f.Status == "" || f.Status == g.Status().String()) && (f.Requestor == "" || f.Requestor == g.Requestor) &&
+		within(g.Start, f.From, f.To)
+}
+
+func within(t, from, to time.Time) bool {
+	return (from.IsZero() || !t.Before(from)) && (to.IsZero() || t.Before(to))
+}
+
+// State implements access.Targets: what the policies and the open grants say of the target.
+func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var policies []access.PolicyRecord
+	for _, p := range m.policies {
+		policies = append(policies, clonePolicy(p))
+	}
+	var grants []access.GrantRecord
+	for _, g := range m.open {
+		grants = append(grants, cloneGrant(g))
+	}
+	_, known := m.targets[target.Key()]
+	return StateOf(target, known, policies, grants), nil
+}
+
+// StateOf gives what policies and open grants say of a target: what
+// [access.Targets] must answer when they are all that is stored.
+func StateOf(target jit.ID, known bool, policies []access.PolicyRecord, grants []access.GrantRecord) plan.State {
+	s := plan.State{Known: known}
+	for _, p := range policies {
+		for _, at := range p.Placements {
+			if at.Target.Equal(target) {
+				s.Policies = append(s.Policies, plan.Protected{Policy: p.Policy, Addresses: at.Addresses})
+			}
+		}
+	}
+	for _, g := range grants {
+		for _, at := range g.Placements {
+			if at.Target.Equal(target) {
+				part := g.Grant
+				part.VMs = slices.DeleteFunc(slices.Clone(part.VMs), func(vm jit.GrantVM) bool {
+					_, behind := at.Addresses[vm.VM.Key()]
+					return !behind
+				})
+				s.Openings = append(s.Openings, plan.Opening{Grant: part, Addresses: at.Addresses})
+			}
+		}
+	}
+	slices.SortFunc(s.Policies, func(a, b plan.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	slices.SortFunc(s.Openings, func(a, b plan.Opening) int {
+		return cmp.Or(a.Grant.Start.Compare(b.Grant.Start), cmp.Compare(a.Grant.ID, b.Grant.ID))
+	})
+	return s
+}
+
+// Known implements access.Targets.
+func (m *Memory) Known(context.Context) ([]jit.ID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []jit.ID
+	for _, t := range m.targets {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b jit.ID) int { return cmp.Compare(a.Key(), b.Key()) })
+	return out, nil
+}
+
+// Forget implements access.Targets.
+func (m *Memory) Forget(_ context.Context, target jit.ID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.policies {
+		if slices.ContainsFunc(p.Placements, func(at access.Placement) bool { return at.Target.Equal(target) }) {
+			return nil
+		}
+	}
+	for _, g := range m.open {
+		if slices.ContainsFunc(g.Placements, func(at access.GrantPlacement) bool { return at.Target.Equal(target) }) {
+			return nil
+		}
+	}
+	delete(m.targets, target.Key())
+	return nil
+}
+
+// Append implements access.Activity.
+func (m *Memory) Append(_ context.Context, entries ...access.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range entries {
+		if _, told := m.entries[e.ID]; !told {
+			m.entries[e.ID] = cloneEntry(e)
+		}
+	}
+	return nil
+}
+
+// Entries implements access.Activity.
+func (m *Memory) Entries(_ context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []placed[access.Entry]
+	for _, e := range m.entries {
+		if matchesEntry(f, e) {
+			found = append(found, placed[access.Entry]{e.Time, e.ID, cloneEntry(e)})
+		}
+	}
+	return pageOf(found, cursor, limit)
+}
+
+func matchesEntry(f access.EntryFilter, e access.Entry) bool {
+	subscription := cmp.Or(e.VM.Subscription, e.Target.Subscription)
+	return (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
+		(f.VM == "" || !e.VM.IsZero() && strings.ToLower(f.VM) == e.VM.Key()) &&
+		(f.Requestor == "" || f.Requestor == e.Requestor) && (f.Operation == "" || f.Operation == e.Operation) && within(e.Time, f.From, f.To)
+}
+
+// PutSweep implements access.Sweeps.
+func (m *Memory) PutSweep(_ context.Context, r access.SweepRecord) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r.Findings = slices.Clone(r.Findings)
+	m.sweep = &r
+	return nil
+}
+
+// LastSweep implements access.Sweeps.
+func (m *Memory) LastSweep(context.Context) (access.SweepRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sweep == nil {
+		return access.SweepRecord{}, access.ErrNotFound
+	}
+	r := *m.sweep
+	r.Findings = slices.Clone(r.Findings)
+	return r, nil
+}
+
+// placed is an item with its place in a list: newest first, then by name.
+type placed[T any] struct {
+	time time.Time
+	name string
+	item T
+}
+
+func (p placed[T]) compare(o placed[T]) int {
+	return cmp.Or(o.time.Compare(p.time), cmp.Compare(p.name, o.name))
+}
+
+// pageOf gives the items after the cursor, at most limit of them (1 to 1,000).
+func pageOf[T any](found []placed[T], cursor string, limit int) ([]T, string, error) {
+	slices.SortFunc(found, placed[T].compare)
+	if cursor != "" {
+		after, err := parseCursor[T](cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		found = slices.DeleteFunc(found, func(p placed[T]) bool { return p.compare(after) <= 0 })
+	}
+	next := ""
+	if limit = max(1, min(limit, 1000)); len(found) > limit {
+		found = found[:limit]
+		last := found[limit-1]
+		next = base64.RawURLEncoding.EncodeToString([]byte(last.time.UTC().Format(time.RFC3339Nano) + " " + last.name))
+	}
+	var out []T
+	for _, p := range found {
+		out = append(out, p.item)
+	}
+	return out, next, nil
+}
+
+func parseCursor[T any](cursor string) (placed[T], error) {
+	bad := &jit.Error{Code: "InvalidSkipToken", Target: "$skipToken", Message: "this is not a continuation that the list has given; start again without it"}
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return placed[T]{}, bad
+	}
+	stamp, name, ok := strings.Cut(string(text), " ")
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil || !ok || name == "" {
+		return placed[T]{}, bad
+	}
+	return placed[T]{time: at, name: name}, nil
+}
