@@ -1,0 +1,53 @@
+// Package table stores policies, grants, keys, history, the activity log and
+// the last sweep in Azure Table Storage, over the aztables client. [Store]
+// implements every storage port of package access.
+//
+// # Layout
+//
+// Three tables; docs/decisions/001-one-partition-for-live-state.md says why.
+//
+//	State     one partition, "live":
+//	          policy|<machine>                   a policy, the authority on it
+//	          grant|<id>                         an open grant, the authority on it
+//	          target|<target>                    marks a target as ours
+//	          part|<target>|policy|<machine>     a policy as it bears on one target
+//	          part|<target>|grant|<id>           an open grant as it bears on one target
+//	          key|<requestor and value>          an idempotency key
+//	          sweep                              the last sweep
+//	History   closed grants, a partition for each day of their start
+//	Activity  the activity log, a partition for each day
+//
+// Machines, targets and keys stand in row keys as SHA-256, since ARM ids hold
+// slashes, which keys may not. Partitions of History and Activity are named by
+// the inverted day, and their rows begin with the inverted time, so that the order
+// of the table is newest first and a page is one range query whatever the number of
+// days it spans.
+//
+// Every entity holds one JSON document, cut over the properties Doc, Doc1 ... where
+// it is longer than a property may be, with a format version. A document of an unknown
+// version is an error. The other properties serve filters only.
+//
+// # What it promises
+//
+// A write and all that depends on it is one entity group transaction while it
+// concerns at most 100 entities and 4 MiB, and every row that has an owner (policy, grant, key,
+// target, history) is written on the condition of its ETag. Parts are written without
+// one, always in a transaction that holds their owner's.
+//
+// A grant at more targets than fit is written in several transactions, each of which
+// holds the grant's own row on the condition of the one before. So the first transaction decides
+// who wins, and a crash in between leaves the new grant with some parts as they were:
+// parts missing after an insert (those targets stay closed), parts with the old
+// windows after an update. The grant's row is the authority: [Store.OpenGrants] gives it
+// with its placements, and [Store.UpdateGrants] with the same record writes every part again,
+// also missing ones. A grant that closes keeps its row until its last part is gone.
+//
+// Errors are those of package access: ErrNotFound, ErrConflict, ErrForbidden and
+// *Unavailable. Anything else is a value that cannot be stored, or a stored
+// one that cannot be read.
+//
+// # What it does not do
+//
+// It makes no decision about access, reads no clock, caches nothing and deletes no
+// history. It does not create the storage account, and does not work on Cosmos DB.
+package table

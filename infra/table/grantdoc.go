@@ -1,0 +1,191 @@
+package table
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// grantDoc is a grant as it is stored, open or history.
+type grantDoc struct {
+	V         int
+	Grant     grantFields
+	At        []grantPlacementDoc
+	Connect   map[string][]string
+	Attempts  int
+	LastError string
+}
+
+// grantPartDoc is a grant as it bears on one target: the machines behind it.
+type grantPartDoc struct {
+	V      int
+	Target string
+	Grant  grantFields
+	A      map[string][]string
+}
+
+type grantFields struct {
+	ID            string
+	Requestor     string
+	Justification string
+	Start         stamp
+	OpenBy        stamp
+	Generation    int
+	VMs           []grantVMDoc
+}
+
+type grantVMDoc struct {
+	VM    string
+	Ports []windowDoc
+}
+
+type windowDoc struct {
+	N  uint16
+	P  string
+	S  []string
+	E  stamp
+	St string
+	R  string `json:",omitempty"`
+}
+
+type grantPlacementDoc struct {
+	T string
+	A map[string][]string
+}
+
+func newGrantFields(g jit.Grant) (grantFields, error) {
+	f := grantFields{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Start: stamp(g.Start), OpenBy: stamp(g.OpenBy), Generation: g.Generation}
+	for _, vm := range g.VMs {
+		id, err := idText(vm.VM)
+		if err != nil {
+			return f, err
+		}
+		d := grantVMDoc{VM: id}
+		for _, w := range vm.Ports {
+			status, err := statusName(w.Status)
+			if err != nil {
+				return f, err
+			}
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: stamp(w.End), St: status, R: string(w.Reason)})
+		}
+		f.VMs = append(f.VMs, d)
+	}
+	return f, nil
+}
+
+func (f grantFields) grant() (jit.Grant, error) {
+	g := jit.Grant{ID: f.ID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation}
+	for _, d := range f.VMs {
+		id, err := idOf(d.VM)
+		if err != nil {
+			return g, err
+		}
+		vm := jit.GrantVM{VM: id}
+		for _, w := range d.Ports {
+			sources, err := sourcesOf(w.S)
+			if err != nil {
+				return g, err
+			}
+			status, err := statusOf(w.St)
+			if err != nil {
+				return g, err
+			}
+			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R)})
+		}
+		g.VMs = append(g.VMs, vm)
+	}
+	return g, nil
+}
+
+func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
+	fields, err := newGrantFields(r.Grant)
+	if err != nil {
+		return grantDoc{}, err
+	}
+	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), Attempts: r.Attempts, LastError: r.LastError}
+	for _, p := range r.Placements {
+		target, err := idText(p.Target)
+		if err != nil {
+			return d, err
+		}
+		d.At = append(d.At, grantPlacementDoc{T: target, A: addressMapTexts(p.Addresses)})
+	}
+	return d, nil
+}
+
+func (r stored) grant() (access.GrantRecord, error) {
+	var d grantDoc
+	if err := r.read(&d); err != nil {
+		return access.GrantRecord{}, err
+	}
+	rec, err := d.record()
+	if err != nil {
+		return rec, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	return rec, nil
+}
+
+func (d grantDoc) record() (access.GrantRecord, error) {
+	g, err := d.Grant.grant()
+	if err != nil {
+		return access.GrantRecord{}, err
+	}
+	connect, err := addressMapOf(d.Connect)
+	if err != nil {
+		return access.GrantRecord{}, err
+	}
+	r := access.GrantRecord{Grant: g, Connect: connect, Attempts: d.Attempts, LastError: d.LastError}
+	for _, at := range d.At {
+		target, err := idOf(at.T)
+		if err != nil {
+			return r, err
+		}
+		addrs, err := addressMapOf(at.A)
+		if err != nil {
+			return r, err
+		}
+		r.Placements = append(r.Placements, access.GrantPlacement{Target: target, Addresses: addrs})
+	}
+	return r, nil
+}
+
+func newGrantPartDoc(g jit.Grant, p access.GrantPlacement) (grantPartDoc, error) {
+	target, err := idText(p.Target)
+	if err != nil {
+		return grantPartDoc{}, err
+	}
+	fields, err := newGrantFields(behind(g, p.Addresses))
+	return grantPartDoc{V: version, Target: target, Grant: fields, A: addressMapTexts(p.Addresses)}, err
+}
+
+// behind keeps the machines of a grant that stand behind a target.
+func behind(g jit.Grant, addresses map[string][]netip.Addr) jit.Grant {
+	var vms []jit.GrantVM
+	for _, vm := range g.VMs {
+		if _, ok := addresses[vm.VM.Key()]; ok {
+			vms = append(vms, vm)
+		}
+	}
+	g.VMs = vms
+	return g
+}
+
+func (r stored) grantPart() (plan.Opening, error) {
+	var d grantPartDoc
+	if err := r.read(&d); err != nil {
+		return plan.Opening{}, err
+	}
+	g, err := d.Grant.grant()
+	if err != nil {
+		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	addrs, err := addressMapOf(d.A)
+	if err != nil {
+		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	return plan.Opening{Grant: g, Addresses: addrs}, nil
+}

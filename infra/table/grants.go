@@ -1,0 +1,250 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// closedVersion is the version of every grant that is history: no write has it for its condition.
+const closedVersion = "closed"
+
+// InsertGrant is one transaction. It reads keys only where that meets a row that exists.
+func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+	wrap := func(err error) error { return fmt.Errorf("store grant %s: %w", g.Grant.ID, err) }
+	if g.Version != "" {
+		return g, wrap(access.ErrConflict)
+	}
+	if err := storable(g); err != nil {
+		return g, wrap(err)
+	}
+	if g.Grant.Closed() {
+		return g, wrap(errors.New("a new grant must have a window that is not closed"))
+	}
+	o := owned{head: op{kind: add, max: insertBytes}}
+	var err error
+	if o.head.row, err = grantHead(g); err != nil {
+		return g, wrap(err)
+	}
+	parts, err := grantParts(g)
+	if err != nil {
+		return g, wrap(err)
+	}
+	claims, err := newClaims(keys)
+	if err != nil {
+		return g, wrap(err)
+	}
+	for range 3 {
+		// The keys come first: where the grant does not fit in one transaction, they are in the one that decides.
+		o.rest = append(slices.Clone(claims), parts...)
+		etags, err := s.commit(ctx, o)
+		if err == nil {
+			g.Version = versionOf(etags[0], targetsOfGrant(g))
+			return g, nil
+		}
+		if !errors.Is(err, access.ErrConflict) {
+			return g, wrap(err)
+		}
+		next, changed, failed := s.reclaim(ctx, claims, keys, now)
+		if failed != nil {
+			return g, wrap(failed)
+		}
+		if !changed {
+			return g, wrap(err)
+		}
+		claims = next
+	}
+	return g, wrap(access.ErrConflict)
+}
+
+// storable refuses a record that the layout could not hold.
+func storable(g access.GrantRecord) error {
+	if g.Grant.ID == "" {
+		return errors.New("it has no id")
+	}
+	if t, bad := twice(targetsOfGrant(g)); bad {
+		return fmt.Errorf("target %s stands twice", t)
+	}
+	return validTime(g.Grant.Start)
+}
+
+func grantHead(g access.GrantRecord) (row, error) {
+	doc, err := newGrantDoc(g)
+	if err != nil {
+		return row{}, err
+	}
+	return row{partition: live, key: grantRow(g.Grant.ID), columns: grantColumns(g.Grant), doc: doc}.sign(), nil
+}
+
+// grantColumns are what a GrantFilter looks at.
+func grantColumns(g jit.Grant) map[string]any {
+	columns := map[string]any{"Start": column(g.Start), "Status": g.Status().String(), "Requestor": columnText(g.Requestor)}
+	for _, vm := range g.VMs {
+		columns[vmColumn(vm.VM.Key())] = true
+	}
+	return columns
+}
+
+// vmColumn names the flag that a grant's row has for each of its machines: a
+// filter cannot look into a list. jit.MaxVMs of them leave room for the document.
+func vmColumn(key string) string { return "Vm" + digest(key)[:16] }
+
+// grantParts are the grant as it bears on each target, with the targets' marks.
+func grantParts(g access.GrantRecord) ([]op, error) {
+	var ops []op
+	for _, p := range g.Placements {
+		doc, err := newGrantPartDoc(g.Grant, p)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, op{kind: put, row: row{partition: live, key: grantPartRow(p.Target, g.Grant.ID), doc: doc}}, markTarget(p.Target))
+	}
+	return ops, nil
+}
+
+// UpdateGrants is one transaction, after one that inserts the closed ones into
+// history, and after one read for each grant whose targets have changed. It is all or none
+// while it concerns at most 100 rows (for each open grant one and two for each
+// target, for a closed one one and one for each target); a longer one writes the grants in their
+// order, each by itself all or none, so that an error may leave the first ones written.
+func (s *Store) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+	var all []owned
+	var closed []closing
+	seen := map[string]bool{}
+	for _, g := range gs {
+		wrap := func(err error) error { return fmt.Errorf("store grant %s: %w", g.Grant.ID, err) }
+		if seen[g.Grant.ID] {
+			return nil, wrap(errors.New("it stands twice"))
+		}
+		seen[g.Grant.ID] = true
+		o, err := s.grantUpdate(ctx, g)
+		if err != nil {
+			return nil, wrap(err)
+		}
+		all = append(all, o)
+		if g.Grant.Closed() {
+			c, err := newClosing(g, o.head.etag)
+			if err != nil {
+				return nil, wrap(err)
+			}
+			closed = append(closed, c)
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	if err := s.record(ctx, closed); err != nil {
+		return nil, fmt.Errorf("move grants to history: %w", err)
+	}
+	etags, err := s.commit(ctx, all...)
+	if err != nil {
+		return nil, fmt.Errorf("store grants: %w", err)
+	}
+	out := slices.Clone(gs)
+	for i := range out {
+		out[i].Version = versionOf(etags[i], targetsOfGrant(out[i]))
+		if out[i].Grant.Closed() {
+			out[i].Version = closedVersion
+		}
+	}
+	return out, nil
+}
+
+// grantUpdate gives what an update of one grant writes to the State table.
+func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, error) {
+	if err := storable(g); err != nil {
+		return owned{}, err
+	}
+	etag, gone, err := s.grantBefore(ctx, g)
+	if err != nil {
+		return owned{}, err
+	}
+	o := owned{head: op{kind: replace, etag: etag}, rest: gone}
+	if o.head.row, err = grantHead(g); err != nil {
+		return owned{}, err
+	}
+	if g.Grant.Closed() {
+		o.head.kind = remove
+		for _, t := range targetsOfGrant(g) {
+			o.rest = append(o.rest, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
+		}
+		return o, nil
+	}
+	parts, err := grantParts(g)
+	o.rest = append(o.rest, parts...)
+	return o, err
+}
+
+// grantBefore gives the ETag by which a stored grant is written, and drops for its
+// parts at targets that the record does not name.
+func (s *Store) grantBefore(ctx context.Context, g access.GrantRecord) (azcore.ETag, []op, error) {
+	etag, same, ok := etagOf(g.Version, targetsOfGrant(g))
+	if !ok {
+		return "", nil, access.ErrConflict
+	}
+	if same {
+		return etag, nil, nil
+	}
+	r, current, err := s.get(ctx, s.state, live, grantRow(g.Grant.ID))
+	if errors.Is(err, access.ErrNotFound) || err == nil && current != etag {
+		return "", nil, access.ErrConflict
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	old, err := r.grant()
+	if err != nil {
+		return "", nil, err
+	}
+	var gone []op
+	for _, t := range without(targetsOfGrant(old), targetsOfGrant(g)) {
+		gone = append(gone, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
+	}
+	return etag, gone, nil
+}
+
+// Grant reads the open grant, and where there is none its row in history: two
+// reads, or four where the id does not tell the grant's start. A grant is in history before it leaves
+// the open ones, so that it is never in neither.
+func (s *Store) Grant(ctx context.Context, id string) (access.GrantRecord, error) {
+	r, etag, err := s.get(ctx, s.state, live, grantRow(id))
+	if errors.Is(err, access.ErrNotFound) {
+		return s.closedGrant(ctx, id)
+	}
+	if err != nil {
+		return access.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
+	}
+	g, err := r.grant()
+	g.Version = versionOf(etag, targetsOfGrant(g))
+	return g, err
+}
+
+// OpenGrants reads the grants' range, 1,000 rows a page.
+func (s *Store) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
+	return s.openGrants(ctx, in(live).under(grantRows))
+}
+
+func (s *Store) openGrants(ctx context.Context, w where) ([]access.GrantRecord, error) {
+	rows, _, err := s.query(ctx, s.state, w, 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("list open grants: %w", err)
+	}
+	var out []access.GrantRecord
+	for _, r := range rows {
+		g, err := r.grant()
+		if err != nil {
+			return nil, err
+		}
+		g.Version = versionOf(r.etag, targetsOfGrant(g))
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b access.GrantRecord) int { return byStart(a.Grant, b.Grant) })
+	return out, nil
+}

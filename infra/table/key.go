@@ -1,0 +1,94 @@
+package table
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// The rows of the State table; see the package comment.
+const (
+	live       = "live"
+	policyRows = "policy|"
+	grantRows  = "grant|"
+	targetRows = "target|"
+	rowSweep   = "sweep"
+)
+
+func policyRow(vm jit.ID) string     { return policyRows + digest(vm.Key()) }
+func grantRow(id string) string      { return grantRows + safe(id) }
+func targetRow(target jit.ID) string { return targetRows + digest(target.Key()) }
+func partRows(target jit.ID) string  { return "part|" + digest(target.Key()) + "|" }
+
+func policyPartRow(target, vm jit.ID) string { return partRows(target) + policyRow(vm) }
+
+func grantPartRow(target jit.ID, id string) string { return partRows(target) + grantRow(id) }
+
+func keyRow(requestor, value string) string {
+	return "key|" + digest(digest(requestor)+digest(value))
+}
+
+// versionOf makes the version of a record: its ETag, and a digest of the targets
+// where it has parts. While a write keeps the targets, nothing needs to be read to know
+// which parts have to go.
+func versionOf(etag azcore.ETag, targets []jit.ID) string {
+	return targetsDigest(targets) + ";" + string(etag)
+}
+
+// etagOf takes a version apart. It reports false for one that names no row.
+func etagOf(version string, targets []jit.ID) (etag azcore.ETag, same, ok bool) {
+	sum, tag, ok := strings.Cut(version, ";")
+	return azcore.ETag(tag), sum == targetsDigest(targets), ok && tag != ""
+}
+
+func targetsDigest(targets []jit.ID) string {
+	keys := make([]string, 0, len(targets))
+	for _, t := range targets {
+		keys = append(keys, t.Key())
+	}
+	slices.Sort(keys)
+	return digest(strings.Join(keys, " "))[:16]
+}
+
+func targetsOfPolicy(r access.PolicyRecord) []jit.ID {
+	out := make([]jit.ID, 0, len(r.Placements))
+	for _, p := range r.Placements {
+		out = append(out, p.Target)
+	}
+	return out
+}
+
+func targetsOfGrant(r access.GrantRecord) []jit.ID {
+	out := make([]jit.ID, 0, len(r.Placements))
+	for _, p := range r.Placements {
+		out = append(out, p.Target)
+	}
+	return out
+}
+
+// without gives the targets of old that are not in now.
+func without(old, now []jit.ID) []jit.ID {
+	var out []jit.ID
+	for _, o := range old {
+		if !slices.ContainsFunc(now, o.Equal) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// twice gives a target that stands twice.
+func twice(targets []jit.ID) (jit.ID, bool) {
+	seen := map[string]bool{}
+	for _, t := range targets {
+		if seen[t.Key()] {
+			return t, true
+		}
+		seen[t.Key()] = true
+	}
+	return jit.ID{}, false
+}

@@ -1,0 +1,127 @@
+package table
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// Policy reads one row.
+func (s *Store) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, error) {
+	r, _, err := s.get(ctx, s.state, live, policyRow(vm))
+	if err != nil {
+		return access.PolicyRecord{}, fmt.Errorf("policy of %s: %w", vm, err)
+	}
+	return r.policy()
+}
+
+// AllPolicies reads the policies' range, 1,000 rows a page.
+func (s *Store) AllPolicies(ctx context.Context) ([]access.PolicyRecord, error) {
+	rows, _, err := s.query(ctx, s.state, in(live).under(policyRows), 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("list policies: %w", err)
+	}
+	var out []access.PolicyRecord
+	for _, r := range rows {
+		p, err := r.policy()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	return out, nil
+}
+
+// PutPolicy is one transaction, after one read where the targets have changed.
+func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+	targets := targetsOfPolicy(p)
+	if t, bad := twice(targets); bad {
+		return p, fmt.Errorf("store the policy of %s: target %s stands twice", p.Policy.VM, t)
+	}
+	o := owned{head: op{kind: add, max: insertBytes}}
+	if p.Version != "" {
+		etag, gone, err := s.policyBefore(ctx, p)
+		if err != nil {
+			return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
+		}
+		o.head = op{kind: replace, etag: etag}
+		o.rest = gone
+	}
+	doc, err := newPolicyDoc(p)
+	if err != nil {
+		return p, err
+	}
+	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
+	for i, at := range p.Placements {
+		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, A: doc.At[i].A}
+		o.rest = append(o.rest,
+			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
+			markTarget(at.Target))
+	}
+	etags, err := s.commit(ctx, o)
+	if err != nil {
+		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
+	}
+	p.Version = versionOf(etags[0], targets)
+	return p, nil
+}
+
+// DeletePolicy is one transaction, after one read where the record has other targets than are stored.
+func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
+	wrap := func(err error) error { return fmt.Errorf("remove the policy of %s: %w", p.Policy.VM, err) }
+	if p.Version == "" {
+		return wrap(access.ErrConflict)
+	}
+	etag, rest, err := s.policyBefore(ctx, p)
+	if err != nil {
+		return wrap(err)
+	}
+	doc, err := newPolicyDoc(p)
+	if err != nil {
+		return wrap(err)
+	}
+	for _, t := range targetsOfPolicy(p) {
+		rest = append(rest, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
+	}
+	head := op{kind: remove, etag: etag, row: row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()}
+	if _, err := s.commit(ctx, owned{head, rest}); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
+
+// policyBefore gives the ETag by which a stored policy is written, and drops for
+// its parts at targets that the record does not name.
+func (s *Store) policyBefore(ctx context.Context, p access.PolicyRecord) (azcore.ETag, []op, error) {
+	etag, same, ok := etagOf(p.Version, targetsOfPolicy(p))
+	if !ok {
+		return "", nil, access.ErrConflict
+	}
+	if same {
+		return etag, nil, nil
+	}
+	r, current, err := s.get(ctx, s.state, live, policyRow(p.Policy.VM))
+	if errors.Is(err, access.ErrNotFound) || err == nil && current != etag {
+		return "", nil, access.ErrConflict
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	old, err := r.policy()
+	if err != nil {
+		return "", nil, err
+	}
+	var gone []op
+	for _, t := range without(targetsOfPolicy(old), targetsOfPolicy(p)) {
+		gone = append(gone, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
+	}
+	return etag, gone, nil
+}

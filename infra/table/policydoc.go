@@ -1,0 +1,143 @@
+package table
+
+import (
+	"fmt"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// policyDoc is a policy as it is stored. Field names are short: a property is
+// counted in UTF-16.
+type policyDoc struct {
+	V         int
+	VM        string
+	Ports     []portDoc
+	Existing  string
+	Location  string
+	At        []placementDoc
+	ChangedBy string
+	ChangedAt stamp
+}
+
+type portDoc struct {
+	N   uint16
+	P   string
+	S   []string
+	Max string
+}
+
+type placementDoc struct {
+	T string
+	A []string
+}
+
+// policyPartDoc is a policy as it bears on one target.
+type policyPartDoc struct {
+	V        int
+	Target   string
+	VM       string
+	Ports    []portDoc
+	Existing string
+	A        []string
+}
+
+func portDocs(ports []jit.PortRule) []portDoc {
+	var out []portDoc
+	for _, p := range ports {
+		out = append(out, portDoc{N: p.Number, P: string(p.Protocol), S: p.Sources.Strings(), Max: p.Maximum.String()})
+	}
+	return out
+}
+
+func policyOf(vm, existing string, ports []portDoc) (jit.Policy, error) {
+	id, err := idOf(vm)
+	if err != nil {
+		return jit.Policy{}, err
+	}
+	e, err := jit.ParseExistingRules(existing)
+	if err != nil {
+		return jit.Policy{}, err
+	}
+	p := jit.Policy{VM: id, ExistingRules: e}
+	for _, d := range ports {
+		sources, err := sourcesOf(d.S)
+		if err != nil {
+			return jit.Policy{}, err
+		}
+		max, err := time.ParseDuration(d.Max)
+		if err != nil {
+			return jit.Policy{}, err
+		}
+		p.Ports = append(p.Ports, jit.PortRule{Number: d.N, Protocol: jit.Protocol(d.P), Sources: sources, Maximum: max})
+	}
+	return p, nil
+}
+
+func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
+	vm, err := idText(r.Policy.VM)
+	if err != nil {
+		return policyDoc{}, err
+	}
+	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(),
+		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
+	for _, p := range r.Placements {
+		target, err := idText(p.Target)
+		if err != nil {
+			return policyDoc{}, err
+		}
+		d.At = append(d.At, placementDoc{T: target, A: addressTexts(p.Addresses)})
+	}
+	return d, nil
+}
+
+func (r stored) policy() (access.PolicyRecord, error) {
+	var d policyDoc
+	if err := r.read(&d); err != nil {
+		return access.PolicyRecord{}, err
+	}
+	rec, err := d.record()
+	if err != nil {
+		return access.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	rec.Version = versionOf(r.etag, targetsOfPolicy(rec))
+	return rec, nil
+}
+
+func (d policyDoc) record() (access.PolicyRecord, error) {
+	p, err := policyOf(d.VM, d.Existing, d.Ports)
+	if err != nil {
+		return access.PolicyRecord{}, err
+	}
+	r := access.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	for _, at := range d.At {
+		target, err := idOf(at.T)
+		if err != nil {
+			return r, err
+		}
+		addrs, err := addressesOf(at.A)
+		if err != nil {
+			return r, err
+		}
+		r.Placements = append(r.Placements, access.Placement{Target: target, Addresses: addrs})
+	}
+	return r, nil
+}
+
+func (r stored) policyPart() (plan.Protected, error) {
+	var d policyPartDoc
+	if err := r.read(&d); err != nil {
+		return plan.Protected{}, err
+	}
+	p, err := policyOf(d.VM, d.Existing, d.Ports)
+	if err != nil {
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	addrs, err := addressesOf(d.A)
+	if err != nil {
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	return plan.Protected{Policy: p, Addresses: addrs}, nil
+}

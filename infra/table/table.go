@@ -1,0 +1,171 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+
+	"portcullis/core/access"
+)
+
+// The ports that a Store implements.
+var (
+	_ access.Policies = (*Store)(nil)
+	_ access.Grants   = (*Store)(nil)
+	_ access.KeyStore = (*Store)(nil)
+	_ access.History  = (*Store)(nil)
+	_ access.Targets  = (*Store)(nil)
+	_ access.Activity = (*Store)(nil)
+	_ access.Sweeps   = (*Store)(nil)
+	_ access.Pinger   = (*Store)(nil)
+)
+
+const dependency = "Table Storage"
+
+// Options is what a Store may be told besides its endpoint. The zero value is
+// for production.
+type Options struct {
+	// ClientOptions are those of the SDK. A zero Retry is replaced by three
+	// tries within 10 seconds each, so that a storm is over for the caller before the
+	// SDK's own minute.
+	azcore.ClientOptions
+	// Prefix begins the names of the tables, "Portcullis" where empty: 1 to 50 letters
+	// and digits, a letter first. Two installations in one account need two.
+	Prefix string
+}
+
+// Store is the storage ports over three tables of one account. It is safe for
+// concurrent use and keeps no state of its own.
+type Store struct {
+	service  *aztables.ServiceClient
+	state    *aztables.Client
+	history  *aztables.Client
+	activity *aztables.Client
+	names    [3]string
+}
+
+// New gives the store at the table endpoint of a storage account, such as
+// https://<account>.table.core.windows.net. It makes no call: see [Store.Setup].
+//
+// An http endpoint is refused unless it names this machine's loopback, where the local
+// stand-ins listen.
+func New(endpoint string, cred azcore.TokenCredential, options Options) (*Store, error) {
+	if cred == nil {
+		return nil, errors.New("open table storage: a credential is needed")
+	}
+	return open(endpoint, options, func(url string, o *aztables.ClientOptions) (*aztables.ServiceClient, error) {
+		return aztables.NewServiceClient(url, cred, o)
+	})
+}
+
+var prefixForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,49}$`)
+
+func open(endpoint string, options Options, dial func(string, *aztables.ClientOptions) (*aztables.ServiceClient, error)) (*Store, error) {
+	if options.Prefix == "" {
+		options.Prefix = "Portcullis"
+	}
+	if !prefixForm.MatchString(options.Prefix) {
+		return nil, fmt.Errorf("open table storage: %q cannot begin the name of a table", options.Prefix)
+	}
+	o := &aztables.ClientOptions{ClientOptions: options.ClientOptions}
+	if retry := o.Retry; retry.MaxRetries == 0 && retry.TryTimeout == 0 && retry.RetryDelay == 0 {
+		o.Retry = policy.RetryOptions{MaxRetries: 2, TryTimeout: 10 * time.Second, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+	}
+	u, err := endpointURL(endpoint, o)
+	if err != nil {
+		return nil, fmt.Errorf("open table storage: %w", err)
+	}
+	service, err := dial(u, o)
+	if err != nil {
+		return nil, fmt.Errorf("open table storage: %w", err)
+	}
+	s := &Store{service: service, names: [3]string{options.Prefix + "State", options.Prefix + "History", options.Prefix + "Activity"}}
+	s.state, s.history, s.activity = service.NewClient(s.names[0]), service.NewClient(s.names[1]), service.NewClient(s.names[2])
+	return s, nil
+}
+
+// endpointURL checks the endpoint and gives the URL for the client. The bearer
+// token policy of aztables sends no token over plain http, and takes no option to do so; the
+// stand-ins on loopback have no certificate. So the client is told https, and a transport
+// that sends http is put below its policies, for loopback alone.
+func endpointURL(endpoint string, o *aztables.ClientOptions) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", fmt.Errorf("endpoint: %w", err)
+	}
+	if u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("endpoint %q is not of the form https://<account>.table.core.windows.net", u.Redacted())
+	}
+	switch u.Scheme {
+	case "https":
+	case "http":
+		if !loopback(u.Hostname()) {
+			return "", fmt.Errorf("endpoint %s is plain http, which is for the loopback address alone", u)
+		}
+		next := o.Transport
+		if next == nil {
+			next = http.DefaultClient
+		}
+		o.Transport = plain{next: next, host: u.Host}
+		u.Scheme = "https"
+	default:
+		return "", fmt.Errorf("endpoint %s is neither https nor http", u)
+	}
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// plain sends the client's https requests to one loopback host over http.
+type plain struct {
+	next policy.Transporter
+	host string
+}
+
+// Do sends the request. It refuses any host but its own, so that no redirect
+// carries a token elsewhere in clear.
+func (p plain) Do(r *http.Request) (*http.Response, error) {
+	if r.URL.Host != p.host {
+		return nil, fmt.Errorf("%s is not %s", r.URL.Host, p.host)
+	}
+	r = r.Clone(r.Context())
+	r.URL.Scheme = "http"
+	return p.next.Do(r)
+}
+
+// Setup creates the tables that are missing. It may be called at every start.
+func (s *Store) Setup(ctx context.Context) error {
+	for _, name := range s.names {
+		_, err := s.service.CreateTable(ctx, name, nil)
+		if err != nil && codeOf(err) != string(aztables.TableAlreadyExists) {
+			return fmt.Errorf("create table %s: %w", name, translate(err))
+		}
+	}
+	return nil
+}
+
+// Ping reads one row that need not exist: nil where the service answers, lets
+// the app in and has the table.
+func (s *Store) Ping(ctx context.Context) error {
+	_, _, err := s.get(ctx, s.state, live, rowSweep)
+	if errors.Is(err, access.ErrNotFound) {
+		return nil
+	}
+	return err
+}
