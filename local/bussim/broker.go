@@ -70,7 +70,8 @@ type Broker struct {
 	closed    bool
 }
 
-// Open starts a broker, reading what an earlier one left in config.Dir.
+// Open starts a broker, reading what an earlier one left in config.Dir. Two
+// brokers cannot share a folder: the second gives up after five seconds.
 // Messages that were locked then are active again, their count unchanged.
 func Open(config Config) (*Broker, error) {
 	if config.Now == nil {
@@ -85,6 +86,11 @@ func Open(config Config) (*Broker, error) {
 		due:       newDueHeap(),
 		listeners: make(map[net.Listener]bool),
 		conns:     make(map[*conn]bool),
+	}
+	for name, key := range config.Keys {
+		if name == "" || key == "" {
+			return nil, errors.New("a shared access key or its name is empty")
+		}
 	}
 	for _, q := range config.Queues {
 		if err := b.add(q); err != nil {

@@ -90,14 +90,17 @@ func TestOpenRefuses(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		queues []bussim.Queue
+		keys   map[string]string
 	}{
-		{"no name", []bussim.Queue{{}}},
-		{"a name twice", []bussim.Queue{{Name: "q"}, {Name: "Q"}}},
-		{"a reserved name", []bussim.Queue{{Name: "q/$management"}}},
-		{"a negative duration", []bussim.Queue{{Name: "q", LockDuration: -1}}},
+		{"no name", []bussim.Queue{{}}, nil},
+		{"a name twice", []bussim.Queue{{Name: "q"}, {Name: "Q"}}, nil},
+		{"a reserved name", []bussim.Queue{{Name: "q/$management"}}, nil},
+		{"a negative duration", []bussim.Queue{{Name: "q", LockDuration: -1}}, nil},
+		{"an empty key", nil, map[string]string{"name": ""}},
+		{"a key without a name", nil, map[string]string{"": "key"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if b, err := bussim.Open(bussim.Config{Queues: row.queues}); err == nil {
+			if b, err := bussim.Open(bussim.Config{Queues: row.queues, Keys: row.keys}); err == nil {
 				b.Close()
 				t.Error("opened")
 			}

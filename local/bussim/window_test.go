@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"portcullis/local/bussim/amqp"
 )
 
@@ -78,5 +80,23 @@ func TestCreditBounds(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestReceiversTakeTurns: credit on several links is used in turn.
+func TestReceiversTakeTurns(t *testing.T) {
+	c := plain(t, serve(t))
+	c.attach("out", 1, false, plainQueue, "me")
+	c.attach("a", 2, true, plainQueue, "me")
+	c.attach("b", 3, true, plainQueue, "me")
+	c.credit(2, 10)
+	c.credit(3, 10)
+	var got []uint32
+	for i := range uint32(4) {
+		c.send(amqp.CodeTransfer, []byte{0, 0x53, 0x77, 0x40}, uint32(1), i, []byte("t"), uint32(0), true)
+		got = append(got, c.want(amqp.CodeTransfer).f.Uint32(0, 0))
+	}
+	if d := cmp.Diff([]uint32{2, 3, 2, 3}, got); d != "" {
+		t.Errorf("handles (-want +got):\n%s", d)
 	}
 }
