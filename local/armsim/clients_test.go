@@ -34,7 +34,7 @@ func TestPollers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
+			res, err := poller.PollUntilDone(patience(t), &runtime.PollUntilDoneOptions{Frequency: time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}

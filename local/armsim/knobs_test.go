@@ -136,7 +136,7 @@ func TestFailedOperation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := poller.PollUntilDone(t.Context(), nil); code(err) != "200 InternalServerError" {
+	if _, err := poller.PollUntilDone(patience(t), nil); code(err) != "200 InternalServerError" {
 		t.Errorf("the poller ends with %s", code(err))
 	}
 	doc := r.get(nsgID)
@@ -191,7 +191,8 @@ func TestConcurrentQueue(t *testing.T) {
 	}{
 		{0, "InProgress", "InProgress", ""},
 		{3 * time.Second, "Updating two", "InProgress", "one"}, // GET shows the newest write, still under way
-		{4 * time.Second, "Updating two", "Succeeded two", "two"},
+		{3 * time.Second, "Updating two", "InProgress", "one"},
+		{1 * time.Second, "Updating two", "Succeeded two", "two"},
 	}
 	for _, step := range steps {
 		r.clock.Advance(step.after)
@@ -335,6 +336,9 @@ func TestForeignEditDuringWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.want(412, "PreconditionFailed", "PUT", nsgID, nsg(), "If-Match", stale)
+	if got := at(r.get(nsgID), "properties", "provisioningState"); got != "Updating" {
+		t.Errorf("the edit ended the write: state %v", got)
+	}
 	r.clock.Advance(4 * time.Second)
 	if got := poll(); got != "Succeeded theirs" {
 		t.Errorf("the end shows %s", got)

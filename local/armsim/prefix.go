@@ -108,16 +108,11 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
-// overlap returns two prefixes of which one holds the other. All are of one family. Sorted by address and then by length,
-// a prefix that lies within another follows it with nothing but prefixes of that one in between.
+// overlap returns two prefixes of which one holds the other. All are masked and of one family. Sorted by address, what
+// comes between a prefix and one that lies within it lies within it too, so that comparing neighbours is enough.
 func overlap(prefixes []netip.Prefix) (a, b netip.Prefix, found bool) {
 	sorted := slices.Clone(prefixes)
-	slices.SortFunc(sorted, func(x, y netip.Prefix) int {
-		if c := x.Addr().Compare(y.Addr()); c != 0 {
-			return c
-		}
-		return x.Bits() - y.Bits()
-	})
+	slices.SortFunc(sorted, func(x, y netip.Prefix) int { return x.Addr().Compare(y.Addr()) })
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i-1].Overlaps(sorted[i]) {
 			return sorted[i-1], sorted[i], true

@@ -276,6 +276,13 @@ func modelRule(name string, priority int) *armnetwork.SecurityRule {
 	}}
 }
 
+// patience bounds a poller, whose loop would otherwise go on for as long as the server says InProgress.
+func patience(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // code is the error code that the SDK saw, or the error's text.
 func code(err error) string {
 	var re *azcore.ResponseError

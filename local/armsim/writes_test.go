@@ -155,7 +155,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := put.PollUntilDone(ctx, options)
+	res, err := put.PollUntilDone(patience(t), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := del.PollUntilDone(ctx, options); err != nil {
+	if _, err := del.PollUntilDone(patience(t), options); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(r.get(nsgID)); got != "b" {
@@ -176,7 +176,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatalf("delete of what is gone: %v", err)
 	}
-	if _, err := again.PollUntilDone(ctx, options); err != nil {
+	if _, err := again.PollUntilDone(patience(t), options); err != nil {
 		t.Fatal(err)
 	}
 	r.want(204, "", "DELETE", nsgID+"2/securityRules/a", "")
