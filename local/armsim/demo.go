@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // DemoSubscription is the subscription of the demo estate.
@@ -38,6 +39,14 @@ func Seed(s *Server) error {
 		}
 	}
 	return s.save()
+}
+
+// DemoKnobs returns how the demo behaves: writes take up to two seconds, and ARM's limits hold.
+func DemoKnobs() Knobs {
+	return Knobs{
+		Writes:   Writes{LatencyMax: Duration(2 * time.Second), RetryAfter: Duration(time.Second)},
+		Throttle: true, ThrottleNetwork: true,
+	}
 }
 
 // Demo returns the demo estate: one VM for each way in which a VM can be guarded or not. VMs are known by the network

@@ -26,7 +26,7 @@ func TestSeedOnlyOnce(t *testing.T) {
 
 // The estate holds each VM with the NSGs that guard it, on its interfaces and on their subnets.
 func TestDemo(t *testing.T) {
-	r := newRig(t, armsim.Knobs{})
+	r := newRig(t, armsim.DemoKnobs())
 	if err := armsim.Seed(r.arm); err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (s *Server) place(id, typ string, text []byte) error {
 		if err := checkLocation(s.resources[key(id)], doc); err != nil {
 			return err
 		}
-		if err := Validate(id, doc); err != nil {
+		if err := validate(id, doc); err != nil {
 			return err
 		}
 	case lockType:

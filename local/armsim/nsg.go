@@ -21,7 +21,7 @@ func (s *Server) putNSG(c *call) (answer, *Error) {
 	if err := checkMatch(c, old); err != nil {
 		return answer{}, err
 	}
-	if err := Validate(c.at.id, doc); err != nil {
+	if err := validate(c.at.id, doc); err != nil {
 		return answer{}, err
 	}
 	o, err := s.begin(c, doc, false)
@@ -118,7 +118,7 @@ func (s *Server) putRule(c *call) (answer, *Error) {
 		rules = append(rules, rule)
 	}
 	setProperty(doc, "securityRules", rules)
-	if err := Validate(r.ID, doc); err != nil {
+	if err := validate(r.ID, doc); err != nil {
 		return answer{}, err
 	}
 	o, err := s.begin(c, doc, false)

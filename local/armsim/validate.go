@@ -18,11 +18,23 @@ const (
 	maxGroupsInRule = 10
 )
 
-// Validate checks the rules of an NSG document as ARM does when it is written, and returns the refusal. It stops at the
-// first fault. Codes known from public reports are ARM's own; those marked unverified in the package comment are guesses.
+// Validate checks the rules of an NSG document as ARM does when it is written, and returns the refusal, an *[Error]. It
+// stops at the first fault. Codes known from public reports are ARM's own; those marked unverified in the package comment
+// are guesses.
 //
 // It does not check that referenced resources exist, nor that application security groups are in one virtual network.
-func Validate(id string, doc map[string]any) *Error {
+func Validate(id string, document json.RawMessage) error {
+	doc, err := parseDoc(document)
+	if err == nil {
+		err = validate(id, doc)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+func validate(id string, doc map[string]any) *Error {
 	p, _ := doc["properties"].(map[string]any)
 	raw, ok := p["securityRules"]
 	if !ok || raw == nil {

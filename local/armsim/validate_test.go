@@ -112,6 +112,12 @@ func TestValidationRefuses(t *testing.T) {
 	r.want(400, "SecurityRuleInvalidPriority", "PUT", nsgID+"/securityRules/x", rule("x", 1))
 	r.want(400, "SecurityRuleConflict", "PUT", nsgID+"/securityRules/x", rule("x", 4096))
 	r.want(400, name, "PUT", nsgID+"/securityRules/_x", rule("_x", 100))
+	if err := armsim.Validate(nsgID, json.RawMessage(nsg(rule("x", 1)))); err == nil {
+		t.Error("Validate finds nothing wrong")
+	}
+	if err := armsim.Validate(nsgID, json.RawMessage(nsg(rule("x", 100)))); err != nil {
+		t.Errorf("Validate refuses a good rule: %v", err)
+	}
 	if err := r.arm.Put(nsgID, json.RawMessage(nsg(rule("x", 1)))); err == nil {
 		t.Error("the direct writer may put what ARM refuses")
 	}
