@@ -59,9 +59,13 @@ func (s *session) attach(f amqp.Fields) error {
 		s.conn.broker.config.Log.Info("attach refused", "link", l.name, "err", refusal)
 		source, target = nil, nil
 	}
-	sndMode, _ := f.At(3).(uint8)
+	const settled, mixed = uint8(1), uint8(2)
+	sndMode, stated := f.At(3).(uint8)
+	if !stated {
+		sndMode = mixed
+	}
 	rcvMode, _ := f.At(4).(uint8)
-	l.settled = sndMode == 1
+	l.settled = sndMode == settled
 	reply := []any{l.name, l.handle, !l.out, sndMode, rcvMode, source, target, nil, nil, nil, uint64(maxMessageBytes)}
 	if l.out {
 		reply[9] = uint32(0) // initial-delivery-count
