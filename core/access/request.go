@@ -38,8 +38,9 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		return GrantRecord{}, false, bad
 	}
 	digest := digestOf(r)
-	if known, ok, err := s.repeated(ctx, r.Requestor, key, digest); err != nil || ok {
-		return known, ok, err
+	known, free, err := s.repeated(ctx, r.Requestor, key, digest)
+	if err != nil || known.Version != "" {
+		return known, err == nil, err
 	}
 	if bad != nil {
 		return GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
@@ -50,7 +51,7 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		}
 		return GrantRecord{}, false, err
 	}
-	return s.intend(ctx, who, rec, key, digest)
+	return s.intend(ctx, who, rec, key, free, digest)
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
@@ -154,33 +155,49 @@ func refusedBy(outs []outcome, grant string) error {
 	return nil
 }
 
-// repeated finds the grant that the same key, or the same request a moment ago, has made.
-func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (GrantRecord, bool, error) {
-	for _, value := range []string{key, digest} {
-		if value == "" {
-			continue
-		}
-		k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return GrantRecord{}, false, fmt.Errorf("look up the idempotency key: %w", err)
-		}
-		if k.Digest != digest {
-			return GrantRecord{}, false, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
-		}
-		rec, err := s.Grants.Grant(ctx, k.Grant)
-		if err != nil {
-			return GrantRecord{}, false, fmt.Errorf("read grant %s: %w", k.Grant, err)
-		}
-		// A key that the client chose always names its grant. A digest does not outlive it:
-		// who closed a port may ask for it again at once.
-		if value == key || rec.Grant.AnyLive(s.now()) {
-			return rec, true, nil
+// repeated finds the grant that the same key, or the same request a moment ago, has
+// made, and the value under which the request's digest is free.
+//
+// A key that the client chose always names its grant. A digest does not outlive
+// it: who closed a port may ask for it again at once. Since the digest itself is taken
+// until it expires, the next grant goes under the digest and the ended grant's id.
+func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (rec GrantRecord, free string, err error) {
+	if key != "" {
+		if rec, err = s.keyed(ctx, requestor, key, digest); err != nil || rec.Version != "" {
+			return rec, "", err
 		}
 	}
-	return GrantRecord{}, false, nil
+	free = digest
+	for range attempts {
+		if rec, err = s.keyed(ctx, requestor, free, digest); err != nil || rec.Version == "" || rec.Grant.AnyLive(s.now()) {
+			return rec, free, err
+		}
+		free = digest + "/" + rec.Grant.ID
+	}
+	return GrantRecord{}, "", busyRequest()
+}
+
+// keyed gives the grant under a key; one without a version where there is none.
+func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (GrantRecord, error) {
+	k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
+	if errors.Is(err, ErrNotFound) {
+		return GrantRecord{}, nil
+	}
+	if err != nil {
+		return GrantRecord{}, fmt.Errorf("look up the idempotency key: %w", err)
+	}
+	if k.Digest != digest {
+		return GrantRecord{}, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
+	}
+	rec, err := s.Grants.Grant(ctx, k.Grant)
+	if err != nil {
+		return GrantRecord{}, fmt.Errorf("read grant %s: %w", k.Grant, err)
+	}
+	return rec, nil
+}
+
+func busyRequest() error {
+	return &jit.Error{Code: CodeConcurrent, Target: "virtualMachines", Message: "the same request is being handled already; ask again"}
 }
 
 // digestOf names the content of a request: what two clicks on one button have in common.
@@ -198,19 +215,19 @@ func digestOf(r jit.Request) string {
 }
 
 // intend writes the close before the open: the grant with its ends, then the wake-ups.
-func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, digest string) (GrantRecord, bool, error) {
+func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, free, digest string) (GrantRecord, bool, error) {
 	now := s.now()
-	keys := []Key{{Requestor: rec.Grant.Requestor, Value: digest, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
+	keys := []Key{{Requestor: rec.Grant.Requestor, Value: free, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
 	if key != "" {
 		keys = append(keys, Key{Requestor: rec.Grant.Requestor, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
 	}
 	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
 	if errors.Is(err, ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
-		if known, ok, err := s.repeated(ctx, rec.Grant.Requestor, key, digest); err != nil || ok {
-			return known, ok, err
+		if known, _, err := s.repeated(ctx, rec.Grant.Requestor, key, digest); err != nil || known.Version != "" {
+			return known, err == nil, err
 		}
-		return GrantRecord{}, false, &jit.Error{Code: CodeConcurrent, Target: "virtualMachines", Message: "the same request is being handled already; ask again"}
+		return GrantRecord{}, false, busyRequest()
 	}
 	if err != nil {
 		return GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)

@@ -1,0 +1,751 @@
+package access_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// closedWeb is web-nsg with web enabled and nothing open.
+var closedWeb = []string{"0200 allow AllowWeb * -> * :443", "0299 deny ours * -> 10.0.0.4 :22,3389", "0300 allow AllowSshAny * -> * :22"}
+
+func TestEnableRefuses(t *testing.T) {
+	full := foreignRules()
+	full[1].Priority = 100
+	for _, tc := range []struct {
+		name     string
+		policies []jit.Policy
+		arrange  func(*world)
+		want     jit.Code
+	}{
+		{"nothing", nil, nil, jit.CodeNoVMs},
+		{"a policy without ports", []jit.Policy{policyOf("web")}, nil, jit.CodeNoPorts},
+		{"a machine twice", []jit.Policy{policyOf("web", 22), policyOf("WEB", 22)}, nil, jit.CodeDuplicateVM},
+		{"an unknown machine", []jit.Policy{policyOf("web", 22), policyOf("nobody", 22)}, nil, access.CodeVMNotFound},
+		{"a machine that nothing guards", []jit.Policy{policyOf("bare", 22)}, func(w *world) {
+			w.cloud.Place(access.Machine{VM: vmID("bare"), Private: []netip.Addr{netip.MustParseAddr("10.0.9.9")}})
+		}, access.CodeMissingNSG},
+		{"a subscription that no sweep looks at", []jit.Policy{{VM: jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e1", ResourceGroup: "demo", Type: jit.TypeVM, Name: "web"}, Ports: jit.DefaultPorts()}}, nil, access.CodeNotManaged},
+		{"no priority above a foreign allow", []jit.Policy{policyOf("web", 22)}, func(w *world) { w.cloud.SetRules(nsgID("web-nsg"), full...) }, plan.CodeNoPriorityLeft},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			if tc.arrange != nil {
+				tc.arrange(w)
+			}
+			writes := w.cloud.Writes()
+			_, _, err := w.Enable(t.Context(), who("admin"), tc.policies, false)
+			if code(err) != tc.want {
+				t.Errorf("error %v, want %s", err, tc.want)
+			}
+			if all, _ := w.mem.AllPolicies(t.Context()); len(all) != 0 || w.cloud.Writes() != writes {
+				t.Errorf("a refusal stored %d policies and made %d writes", len(all), w.cloud.Writes()-writes)
+			}
+		})
+	}
+}
+
+func TestEnable(t *testing.T) {
+	w := newWorld(t)
+	_, dry, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22, 3389)}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stands("web-nsg", "0200 allow AllowWeb * -> * :443", "0300 allow AllowSshAny * -> * :22")
+	enabled, wet, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22, 3389)}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(dry, wet, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("what was done (+) is not what dryRun said (-):\n%s", diff)
+	}
+	w.stands("web-nsg", closedWeb...)
+	if len(enabled) != 1 || len(enabled[0].Overridden) != 1 || enabled[0].Overridden[0].Rule.Name != "AllowSshAny" {
+		t.Errorf("enable does not name the rule that it overrides: %+v", enabled)
+	}
+	// One machine's policy is changed without the other's.
+	w.enable("app1", "app2")
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4,10.0.1.5 :22,3389")
+	if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("app2", 22)}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.stands("apps-nsg", "4095 deny ours * -> 10.0.1.5 :22", "4096 deny ours * -> 10.0.1.4 :22,3389")
+}
+
+func TestDisableLeavesWhatWas(t *testing.T) {
+	w := newWorld(t)
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); code(err) != jit.CodePolicyNotFound {
+		t.Errorf("error %v, want %s", err, jit.CodePolicyNotFound)
+	}
+	w.enable("web", "app1", "app2")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("WEB")}); err != nil {
+		t.Fatal(err)
+	}
+	w.stands("web-nsg", "0200 allow AllowWeb * -> * :443", "0300 allow AllowSshAny * -> * :22")
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4,10.0.1.5 :22,3389")
+	if g := w.grant(id); !g.Closed() || g.Reason() != jit.PolicyRemoved {
+		t.Errorf("the grant is %s %s, want Revoked %s", g.Status(), g.Reason(), jit.PolicyRemoved)
+	}
+	if known, _ := w.mem.Known(t.Context()); len(known) != 1 {
+		t.Errorf("known targets %v, want apps-nsg only", known)
+	}
+}
+
+func TestRequestRefuses(t *testing.T) {
+	blocked := append(foreignRules(), jit.Rule{Name: "DenyAll", Priority: 100, Access: jit.Deny, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}})
+	past := want("alice", 22, 0, "203.0.113.7", "web")
+	past.VMs[0].Ports[0].End = noon.Add(-time.Second)
+	for _, tc := range []struct {
+		name    string
+		request jit.Request
+		arrange func(*world)
+		want    jit.Code
+	}{
+		{"no machine", jit.Request{Requestor: "alice"}, nil, jit.CodeNoVMs},
+		{"an unknown machine", want("alice", 22, time.Hour, "203.0.113.7", "web", "nobody"), nil, access.CodeVMNotFound},
+		{"a machine without policy", want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"), nil, jit.CodePolicyNotFound},
+		{"a port not in the policy", want("alice", 23, time.Hour, "203.0.113.7", "web"), nil, jit.CodePortNotInPolicy},
+		{"longer than the maximum", want("alice", 22, 3*time.Hour+time.Millisecond, "203.0.113.7", "web"), nil, jit.CodeDurationOverMaximum},
+		{"an end in the past", past, nil, jit.CodeEndInPast},
+		{"a family that the machine does not have", want("alice", 22, time.Hour, "2001:db8::1", "web"), nil, access.CodeSourceFamily},
+		{"a foreign deny above", want("alice", 22, time.Hour, "203.0.113.7", "web"), func(w *world) {
+			w.cloud.SetRules(nsgID("web-nsg"), blocked...)
+		}, plan.CodeBlocked},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web")
+			if tc.arrange != nil {
+				tc.arrange(w)
+			}
+			writes := w.cloud.Writes()
+			_, err := w.ask(tc.request)
+			if code(err) != tc.want {
+				t.Errorf("error %v, want %s", err, tc.want)
+			}
+			open, _ := w.mem.OpenGrants(t.Context())
+			all, _, _ := w.mem.ListGrants(t.Context(), access.GrantFilter{}, "", 10)
+			if len(open)+len(all)+len(w.bell.Set()) != 0 || w.cloud.Writes() != writes {
+				t.Errorf("a refusal left %d grants and %d wake-ups and made %d writes", len(all), len(w.bell.Set()), w.cloud.Writes()-writes)
+			}
+			for i, vm := range tc.request.VMs {
+				line := "Request Refused " + vm.VM.Name + " " + string(tc.want)
+				if got := w.log(); !slices.Contains(got, line) {
+					t.Errorf("machine %d: the log does not say %q: %q", i, line, got)
+				}
+			}
+		})
+	}
+}
+
+func TestWindow(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.leap(time.Millisecond)
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	if g := w.grant(id); g.Status() != jit.Initiated {
+		t.Errorf("status %s", g.Status())
+	}
+	w.stands("web-nsg", append([]string{"0100 allow ours 203.0.113.7 -> 10.0.0.4 :22"}, closedWeb...)...)
+	w.pass(time.Hour - time.Millisecond)
+	if w.allows("web-nsg") != 1 {
+		t.Error("the port is closed before its end")
+	}
+	w.pass(time.Millisecond)
+	w.stands("web-nsg", closedWeb...)
+	if g := w.grant(id); !g.Closed() || g.Reason() != jit.Expired {
+		t.Errorf("the grant is %s %s, want Revoked Expired", g.Status(), g.Reason())
+	}
+	wantLog := []string{"Enable Succeeded web", "Request Succeeded web", "Open Succeeded web", "Close Succeeded web Expired"}
+	if diff := cmp.Diff(wantLog, w.log()); diff != "" {
+		t.Errorf("activity (-want +got):\n%s", diff)
+	}
+}
+
+// TestCloseIsWrittenBeforeTheOpen holds the order of a request: intent, wake-up, rule.
+func TestCloseIsWrittenBeforeTheOpen(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	var order []string
+	note := func(_ context.Context, s accesstest.Step) error {
+		if s.After && slices.Contains([]string{"InsertGrant", "Schedule", "Apply", "UpdateGrants"}, s.Op) {
+			order = append(order, s.Op)
+		}
+		return nil
+	}
+	w.cloud.Fault, w.store.Fault, w.bell.Fault = note, note, note
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	if diff := cmp.Diff([]string{"InsertGrant", "Schedule", "Apply", "UpdateGrants"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// TestOverlap: one grant's end does not close another's (TEAM issue 279).
+func TestOverlap(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	short := w.mustAsk(want("alice", 22, 10*time.Minute, "203.0.113.7", "web"))
+	long := w.mustAsk(want("bob", 22, time.Hour, "203.0.113.7", "web"))
+	w.pass(10 * time.Minute)
+	if !w.grant(short).Closed() || w.grant(long).Status() != jit.Initiated || w.allows("web-nsg") != 1 {
+		t.Errorf("after the short window: short %s, long %s, %d allows", w.grant(short).Status(), w.grant(long).Status(), w.allows("web-nsg"))
+	}
+	if _, err := w.Revoke(t.Context(), who("bob"), long); err != nil {
+		t.Fatal(err)
+	}
+	w.stands("web-nsg", closedWeb...)
+}
+
+func TestNewerRequestTakesThePlace(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	old := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.pass(time.Minute)
+	other := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.8", "web")) // another source: both stay
+	w.pass(time.Minute)
+	writes := w.cloud.Writes()
+	newer := w.mustAsk(want("alice", 22, 5*time.Minute, "203.0.113.7", "web"))
+	if n := w.cloud.Writes() - writes; n != 1 {
+		t.Errorf("one rule for another took %d writes, want 1", n)
+	}
+	if g := w.grant(old); !g.Closed() || g.Reason() != jit.NewerRequestInitiated {
+		t.Errorf("the older grant is %s %s", g.Status(), g.Reason())
+	}
+	if w.grant(other).Status() != jit.Initiated || w.grant(newer).Status() != jit.Initiated || w.allows("web-nsg") != 2 {
+		t.Errorf("other %s, newer %s, %d allows", w.grant(other).Status(), w.grant(newer).Status(), w.allows("web-nsg"))
+	}
+	w.pass(5 * time.Minute) // the shorter, newer one ends: the older does not come back
+	if w.allows("web-nsg") != 1 {
+		t.Errorf("%d allows after the newer window, want the other source's only: %q", w.allows("web-nsg"), w.lines("web-nsg"))
+	}
+}
+
+func TestRepeatedRequests(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	r := want("alice", 22, time.Hour, "203.0.113.7", "web")
+	first := w.mustAsk(r)
+	w.leap(2 * time.Second)
+	if again := w.mustAsk(r); again != first {
+		t.Error("a double click made a second grant")
+	}
+	w.leap(10 * time.Second)
+	later := w.mustAsk(r)
+	if later == first {
+		t.Error("a request ten seconds later is no double click")
+	}
+	r.Justification = "with a key"
+	keyed := w.mustAsk(r, "key-1")
+	w.leap(time.Hour)
+	if again := w.mustAsk(r, "key-1"); again != keyed {
+		t.Error("the same key made a second grant")
+	}
+	if _, err := w.ask(want("alice", 3389, time.Hour, "203.0.113.7", "web"), "key-1"); code(err) != access.CodeKeyReused {
+		t.Errorf("error %v, want %s", err, access.CodeKeyReused)
+	}
+	bobs := want("bob", 22, time.Hour, "203.0.113.7", "web")
+	if id := w.mustAsk(bobs, "key-1"); id == keyed {
+		t.Error("one requestor's key named another's grant")
+	}
+}
+
+func TestRevokeTwice(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	if _, err := w.Revoke(t.Context(), who("alice"), "00000000-0000-7000-8000-000000000000"); code(err) != access.CodeRequestNotFound {
+		t.Errorf("error %v, want %s", err, access.CodeRequestNotFound)
+	}
+	r := want("alice", 22, time.Hour, "203.0.113.7", "web")
+	id := w.mustAsk(r)
+	for range 2 {
+		rec, err := w.Revoke(t.Context(), who("alice"), id)
+		if err != nil || !rec.Grant.Closed() || rec.Grant.Reason() != jit.UserRequested {
+			t.Fatalf("revoke: %s %s, %v", rec.Grant.Status(), rec.Grant.Reason(), err)
+		}
+	}
+	w.stands("web-nsg", closedWeb...)
+	if again := w.mustAsk(r); again == id {
+		t.Error("asking again right after closing gave the closed grant")
+	}
+}
+
+func TestExtend(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	name := func() string {
+		for _, r := range w.cloud.Standing(nsgID("web-nsg")) {
+			if r.Access == jit.Allow && plan.Owned(r.Name) {
+				return fmt.Sprint(r.Name, r.Priority)
+			}
+		}
+		return ""
+	}
+	rule := name()
+	w.pass(30 * time.Minute)
+	for _, tc := range []struct {
+		name   string
+		length time.Duration
+		end    time.Time
+		want   jit.Code
+	}{
+		{"neither", 0, time.Time{}, jit.CodeInvalidInitiate},
+		{"both", time.Hour, noon.Add(2 * time.Hour), jit.CodeInvalidInitiate},
+		{"in the past", 0, noon, jit.CodeEndInPast},
+		{"not later", 0, noon.Add(time.Hour), jit.CodeEndNotLater},
+		{"over the maximum, counted from the start", 2*time.Hour + 31*time.Minute, time.Time{}, jit.CodeDurationOverMaximum},
+	} {
+		if _, err := w.Extend(t.Context(), who("alice"), id, tc.length, tc.end); code(err) != tc.want {
+			t.Errorf("%s: error %v, want %s", tc.name, err, tc.want)
+		}
+	}
+	if _, err := w.Extend(t.Context(), who("alice"), id, 2*time.Hour, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := name(); got != rule {
+		t.Errorf("the extension moved the rule from %s to %s", rule, got)
+	}
+	w.pass(30 * time.Minute) // the message for the old end comes and does nothing
+	if w.allows("web-nsg") != 1 {
+		t.Fatal("the old end closed the extended window")
+	}
+	w.pass(90 * time.Minute)
+	w.stands("web-nsg", closedWeb...)
+	if _, err := w.Extend(t.Context(), who("alice"), id, time.Hour, time.Time{}); code(err) != jit.CodeRequestEnded {
+		t.Errorf("error %v, want %s", err, jit.CodeRequestEnded)
+	}
+}
+
+// TestWakeEarly: a broker whose clock is ahead wakes too early; the wake-up is
+// sent again for later, and not for a time that the broker already takes as past.
+func TestWakeEarly(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.leap(58 * time.Minute)
+	before := len(w.bell.Set())
+	if err := w.Wake(t.Context(), id, 1); err != nil {
+		t.Fatal(err)
+	}
+	set := w.bell.Set()
+	if len(set) != before+1 || !set[len(set)-1].At.Equal(noon.Add(62*time.Minute)) {
+		t.Errorf("wake-ups %+v, want one more two minutes after the end", set)
+	}
+	if w.allows("web-nsg") != 1 {
+		t.Error("an early wake-up closed a live window")
+	}
+	for _, generation := range []int{0, 2, 99} {
+		if err := w.Wake(t.Context(), id, generation); err != nil || len(w.bell.Set()) != len(set) {
+			t.Errorf("a wake-up of generation %d did something (error %v)", generation, err)
+		}
+	}
+	if err := w.Wake(t.Context(), "00000000-0000-7000-8000-000000000000", 1); err != nil {
+		t.Errorf("a wake-up for an unknown grant: %v", err)
+	}
+}
+
+func TestSweepClosesWhatWasMissed(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.leap(time.Hour + time.Second) // and no message comes
+	if age, err := w.Overdue(t.Context()); err != nil || age != time.Second {
+		t.Errorf("overdue %v, %v, want 1s", age, err)
+	}
+	rec := w.sweep()
+	w.stands("web-nsg", closedWeb...)
+	if rec.Closed != 1 || !w.grant(id).Closed() {
+		t.Errorf("the sweep closed %d grants; the grant is %s", rec.Closed, w.grant(id).Status())
+	}
+	if again := w.sweep(); again.Changed != 0 || again.Closed != 0 {
+		t.Errorf("a second sweep changed %d targets and closed %d grants", again.Changed, again.Closed)
+	}
+}
+
+func TestSweepRepairs(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	good := w.cloud.Standing(nsgID("web-nsg"))
+	orphan := jit.Rule{Name: plan.Prefix + "allow-00000000000070008000000000000000-00000000", Priority: 110, Access: jit.Allow, Protocol: jit.TCP,
+		Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
+	for _, tc := range []struct {
+		name string
+		edit func([]jit.Rule) []jit.Rule
+	}{
+		{"our rules deleted", func(rules []jit.Rule) []jit.Rule {
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+		}},
+		{"our allow widened", func(rules []jit.Rule) []jit.Rule {
+			for i := range rules {
+				if plan.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
+					rules[i].Source = jit.AnyPeer()
+				}
+			}
+			return rules
+		}},
+		{"our deny turned into an allow", func(rules []jit.Rule) []jit.Rule {
+			for i := range rules {
+				rules[i].Access = jit.Allow
+			}
+			return rules
+		}},
+		{"a rule of our name that no grant has", func(rules []jit.Rule) []jit.Rule { return append(rules, orphan) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w.cloud.SetRules(nsgID("web-nsg"), tc.edit(w.cloud.Standing(nsgID("web-nsg")))...)
+			rec := w.sweep()
+			if diff := cmp.Diff(sorted(good), sorted(w.cloud.Standing(nsgID("web-nsg"))), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("after the sweep (-want +got):\n%s", diff)
+			}
+			if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingRepaired }) {
+				t.Errorf("no finding tells of the repair: %+v", rec.Findings)
+			}
+		})
+	}
+}
+
+func sorted(rules []jit.Rule) []jit.Rule {
+	var out []jit.Rule
+	for _, r := range rules {
+		out = append(out, r.Canonical())
+	}
+	slices.SortFunc(out, func(a, b jit.Rule) int { return a.Priority - b.Priority })
+	return out
+}
+
+func TestSweepFollowsMachines(t *testing.T) {
+	w := newWorld(t)
+	w.enable("app1", "app2")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
+	w.place("app1", "apps-nsg", "10.0.1.9") // app1 has moved, and
+	w.place("app2", "apps-nsg", "10.0.1.4") // its old address is app2's now
+	w.sweep()
+	w.stands("apps-nsg", "0100 allow ours 203.0.113.7 -> 10.0.1.9 :22", "4096 deny ours * -> 10.0.1.4,10.0.1.9 :22,3389")
+
+	w.cloud.SetRules(nsgID("other-nsg"))
+	w.place("app1", "other-nsg", "10.0.2.4")
+	w.sweep()
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4 :22,3389")
+	w.stands("other-nsg", "0100 allow ours 203.0.113.7 -> 10.0.2.4 :22", "4096 deny ours * -> 10.0.2.4 :22,3389")
+}
+
+// TestMachineDeleted: a window does not outlive its machine, whose address or
+// name may become another's (azure-docs issue 11987).
+func TestMachineDeleted(t *testing.T) {
+	w := newWorld(t)
+	w.enable("app1", "app2")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
+	w.cloud.RemoveMachine(vmID("app1"))
+	rec := w.sweep()
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.5 :22,3389")
+	if g := w.grant(id); !g.Closed() || g.Reason() != jit.MachineGone {
+		t.Errorf("the grant is %s %s", g.Status(), g.Reason())
+	}
+	if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingVMGone }) {
+		t.Errorf("no finding tells that the machine is gone: %+v", rec.Findings)
+	}
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
+		t.Errorf("disable a machine that is gone: %v", err)
+	}
+}
+
+// TestTableLost: from the rules alone the sweep closes what is past its end, and
+// keeps what is closed closed.
+func TestTableLost(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.mem = accesstest.NewMemory()
+	w.store = &accesstest.Faulty{Store: w.mem}
+	w.start()
+	w.leap(59 * time.Minute)
+	rec := w.sweep()
+	if w.allows("web-nsg") != 1 {
+		t.Error("a live window was closed with the table lost")
+	}
+	if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingLost }) {
+		t.Errorf("no finding tells that the state is lost: %+v", rec.Findings)
+	}
+	w.leap(time.Minute)
+	w.sweep()
+	w.stands("web-nsg", closedWeb...)
+}
+
+func TestOneBrokenTargetDoesNotStopTheOthers(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web", "app1")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	other := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
+	w.leap(2 * time.Hour)
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && s.Of == nsgID("web-nsg").Key() {
+			return access.ErrLocked
+		}
+		return nil
+	}
+	rec, err := w.Sweep(t.Context(), who("portcullis"))
+	if err == nil {
+		t.Error("the sweep does not say that something failed")
+	}
+	if w.allows("apps-nsg") != 0 || !w.grant(other).Closed() {
+		t.Error("a broken target kept another one open")
+	}
+	kinds := map[access.FindingKind]int{}
+	for _, f := range rec.Findings {
+		kinds[f.Kind]++
+	}
+	if kinds[access.FindingBroken] != 1 || kinds[access.FindingOverdue] != 1 {
+		t.Errorf("findings %v, want one Broken and one Overdue", kinds)
+	}
+	w.cloud.Fault = nil
+	w.sweep()
+	w.stands("web-nsg", closedWeb...)
+}
+
+// TestUnconfirmedOpening: what nobody confirmed is undone, whatever its end.
+func TestUnconfirmedOpening(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	r := want("alice", 22, time.Hour, "203.0.113.7", "web")
+	rec, _, err := w.Request(t.Context(), who("alice"), r, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.leap(jit.OpeningTimeout - time.Millisecond)
+	w.sweep() // within the time the sweep finishes what the process began
+	if w.allows("web-nsg") != 1 {
+		t.Error("within its time the opening was not finished by the sweep")
+	}
+	w.leap(time.Millisecond)
+	w.sweep()
+	w.stands("web-nsg", closedWeb...)
+	if g := w.grant(rec.Grant.ID); !g.Closed() || g.Reason() != jit.OpeningFailed {
+		t.Errorf("the grant is %s %s, want Revoked OpeningFailed", g.Status(), g.Reason())
+	}
+}
+
+func TestRevokedWhileOpening(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := false
+	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && s.After && !revoked {
+			revoked = true
+			g, err := w.mem.Grant(ctx, rec.Grant.ID)
+			if err != nil {
+				return err
+			}
+			g.Grant = g.Grant.Revoke(w.now(), jit.UserRequested) // as another instance does
+			_, err = w.mem.UpdateGrants(ctx, g)
+			return err
+		}
+		return nil
+	}
+	got, err := w.Open(t.Context(), who("alice"), rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Grant.Closed() {
+		t.Errorf("the grant reads %s", got.Grant.Status())
+	}
+	w.stands("web-nsg", closedWeb...)
+}
+
+func TestFailedOpeningIsUndone(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	old := w.mustAsk(want("alice", 22, 2*time.Hour, "203.0.113.7", "web"))
+	w.leap(time.Minute)
+	for _, tc := range []struct{ op string }{{"Apply"}, {"Append"}, {"UpdateGrants"}} {
+		t.Run(tc.op, func(t *testing.T) {
+			rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), tc.op)
+			if err != nil {
+				t.Fatal(err)
+			}
+			once := true
+			fault := func(_ context.Context, s accesstest.Step) error {
+				if s.Op == tc.op && !s.After && once {
+					once = false
+					return &access.Unavailable{Dependency: "something", Err: errFault}
+				}
+				return nil
+			}
+			w.cloud.Fault, w.store.Fault = fault, fault
+			if _, err := w.Open(t.Context(), who("alice"), rec); err == nil {
+				t.Fatal("no error")
+			}
+			w.cloud.Fault, w.store.Fault = nil, nil
+			if g := w.grant(rec.Grant.ID); !g.Closed() || g.Reason() != jit.OpeningFailed {
+				t.Errorf("the new grant is %s %s", g.Status(), g.Reason())
+			}
+			if w.grant(old).Status() != jit.Initiated || w.allows("web-nsg") != 1 {
+				t.Errorf("the older grant, whose place it failed to take, is %s with %d allows", w.grant(old).Status(), w.allows("web-nsg"))
+			}
+		})
+	}
+}
+
+// TestGroupCommit: callers that come while a write is under way share the next one.
+func TestGroupCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.enable("web")
+		var recs []access.GrantRecord
+		for i := range 32 {
+			rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, fmt.Sprintf("203.0.113.%d", i), "web"), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			recs = append(recs, rec)
+		}
+		w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			if s.Op == "Apply" && !s.After {
+				time.Sleep(5 * time.Second) // as long as ARM takes, in the bubble's time
+			}
+			return nil
+		}
+		writes, began := w.cloud.Writes(), time.Now()
+		errs := make(chan error, len(recs))
+		for _, rec := range recs {
+			go func() {
+				_, err := w.Open(t.Context(), who("alice"), rec)
+				errs <- err
+			}()
+		}
+		for range recs {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := w.cloud.Writes() - writes; n > 2 {
+			t.Errorf("32 openings of one target took %d writes, want at most 2", n)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("32 openings of one target took %v, want at most two writes' time", took)
+		}
+		if w.allows("web-nsg") != 32 {
+			t.Errorf("%d allows, want 32", w.allows("web-nsg"))
+		}
+	})
+}
+
+// TestCrashAnywhere crashes every verb at every step, starts anew, lets every
+// window end and sweeps once: then nothing is open, nothing foreign has changed and
+// every grant is closed.
+func TestCrashAnywhere(t *testing.T) {
+	verbs := []struct {
+		name string
+		do   func(*world, string) error
+	}{
+		{"enable", func(w *world, _ string) error {
+			_, _, err := w.Enable(w.t.Context(), who("admin"), []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
+			return err
+		}},
+		{"request", func(w *world, _ string) error {
+			_, err := w.ask(want("bob", 22, time.Hour, "203.0.113.9", "web", "app1"))
+			return err
+		}},
+		{"supersede", func(w *world, _ string) error {
+			_, err := w.ask(want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"))
+			return err
+		}},
+		{"extend", func(w *world, id string) error {
+			_, err := w.Extend(w.t.Context(), who("alice"), id, 2*time.Hour, time.Time{})
+			return err
+		}},
+		{"revoke", func(w *world, id string) error { _, err := w.Revoke(w.t.Context(), who("alice"), id); return err }},
+		{"wake", func(w *world, id string) error { w.leap(time.Hour); return w.Wake(w.t.Context(), id, 1) }},
+		{"sweep", func(w *world, _ string) error {
+			w.leap(time.Hour)
+			_, err := w.Sweep(w.t.Context(), who("portcullis"))
+			return err
+		}},
+		{"disable", func(w *world, _ string) error {
+			return w.Disable(w.t.Context(), who("admin"), []jit.ID{vmID("web")})
+		}},
+	}
+	for _, verb := range verbs {
+		t.Run(verb.name, func(t *testing.T) {
+			steps := 0
+			for n := 1; ; n++ {
+				w := newWorld(t)
+				w.enable("web", "app1")
+				id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+				w.leap(time.Minute)
+				seen := w.crashAt(n)
+				err := verb.do(w, id)
+				reached := *seen >= n
+				if !reached && err != nil {
+					t.Fatalf("without a crash: %v", err)
+				}
+				w.restart()
+				w.leap(4 * time.Hour)
+				w.sweep()
+				settled(t, w, fmt.Sprintf("%s crashed at step %d", verb.name, n))
+				if !reached {
+					break
+				}
+				steps++
+			}
+			if steps < 4 {
+				t.Errorf("only %d steps were tried", steps)
+			}
+			t.Logf("crashed at each of %d steps", steps)
+		})
+	}
+}
+
+// settled checks what holds when every window has ended and a sweep has run.
+func settled(t *testing.T, w *world, when string) {
+	t.Helper()
+	for _, nsg := range []string{"web-nsg", "apps-nsg"} {
+		if n := w.allows(nsg); n != 0 {
+			t.Errorf("%s: %d rules of ours still open something on %s: %q", when, n, nsg, w.lines(nsg))
+		}
+		var foreign []jit.Rule
+		for _, r := range w.cloud.Standing(nsgID(nsg)) {
+			if !plan.Owned(r.Name) {
+				foreign = append(foreign, r)
+			}
+		}
+		want := foreignRules()
+		if nsg != "web-nsg" {
+			want = nil
+		}
+		if diff := cmp.Diff(want, foreign, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Errorf("%s: foreign rules of %s changed:\n%s", when, nsg, diff)
+		}
+	}
+	open, err := w.mem.OpenGrants(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range open {
+		t.Errorf("%s: grant of %s is left %s", when, g.Grant.Requestor, g.Grant.Status())
+	}
+	policies, _ := w.mem.AllPolicies(t.Context())
+	for _, p := range policies {
+		nsg := p.Placements[0].Target.Name
+		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny }) {
+			t.Errorf("%s: %s has a policy and no deny", when, p.Policy.VM.Name)
+		}
+	}
+}

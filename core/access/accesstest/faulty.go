@@ -1,0 +1,117 @@
+package accesstest
+
+import (
+	"context"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// Faulty is a store whose every call can fail before it takes effect or after,
+// as Fault says. Nil is no faults.
+type Faulty struct {
+	Store
+	Fault func(context.Context, Step) error
+}
+
+// step runs one call between its two moments.
+func step[T any](ctx context.Context, f *Faulty, op, of string, call func() (T, error)) (T, error) {
+	var zero T
+	if f.Fault == nil {
+		return call()
+	}
+	if err := f.Fault(ctx, Step{Op: op, Of: of}); err != nil {
+		return zero, err
+	}
+	out, err := call()
+	if err != nil {
+		return out, err
+	}
+	if err := f.Fault(ctx, Step{Op: op, Of: of, After: true}); err != nil {
+		return zero, err
+	}
+	return out, nil
+}
+
+// done makes a call without an answer one with an empty answer.
+func done(err error) (struct{}, error) { return struct{}{}, err }
+
+// Policy implements [access.Policies].
+func (f *Faulty) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, error) {
+	return step(ctx, f, "Policy", vm.Key(), func() (access.PolicyRecord, error) { return f.Store.Policy(ctx, vm) })
+}
+
+// AllPolicies implements [access.Policies].
+func (f *Faulty) AllPolicies(ctx context.Context) ([]access.PolicyRecord, error) {
+	return step(ctx, f, "AllPolicies", "", func() ([]access.PolicyRecord, error) { return f.Store.AllPolicies(ctx) })
+}
+
+// PutPolicy implements [access.Policies].
+func (f *Faulty) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+	return step(ctx, f, "PutPolicy", p.Policy.VM.Key(), func() (access.PolicyRecord, error) { return f.Store.PutPolicy(ctx, p) })
+}
+
+// DeletePolicy implements [access.Policies].
+func (f *Faulty) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
+	_, err := step(ctx, f, "DeletePolicy", p.Policy.VM.Key(), func() (struct{}, error) { return done(f.Store.DeletePolicy(ctx, p)) })
+	return err
+}
+
+// InsertGrant implements [access.Grants].
+func (f *Faulty) InsertGrant(ctx context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+	return step(ctx, f, "InsertGrant", g.Grant.ID, func() (access.GrantRecord, error) { return f.Store.InsertGrant(ctx, g, keys, now) })
+}
+
+// UpdateGrants implements [access.Grants].
+func (f *Faulty) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+	of := ""
+	if len(gs) > 0 {
+		of = gs[len(gs)-1].Grant.ID
+	}
+	return step(ctx, f, "UpdateGrants", of, func() ([]access.GrantRecord, error) { return f.Store.UpdateGrants(ctx, gs...) })
+}
+
+// Grant implements [access.Grants].
+func (f *Faulty) Grant(ctx context.Context, id string) (access.GrantRecord, error) {
+	return step(ctx, f, "Grant", id, func() (access.GrantRecord, error) { return f.Store.Grant(ctx, id) })
+}
+
+// OpenGrants implements [access.Grants].
+func (f *Faulty) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
+	return step(ctx, f, "OpenGrants", "", func() ([]access.GrantRecord, error) { return f.Store.OpenGrants(ctx) })
+}
+
+// FindKey implements [access.KeyStore].
+func (f *Faulty) FindKey(ctx context.Context, requestor, value string, now time.Time) (access.Key, error) {
+	return step(ctx, f, "FindKey", value, func() (access.Key, error) { return f.Store.FindKey(ctx, requestor, value, now) })
+}
+
+// State implements [access.Targets].
+func (f *Faulty) State(ctx context.Context, target jit.ID) (plan.State, error) {
+	return step(ctx, f, "State", target.Key(), func() (plan.State, error) { return f.Store.State(ctx, target) })
+}
+
+// Known implements [access.Targets].
+func (f *Faulty) Known(ctx context.Context) ([]jit.ID, error) {
+	return step(ctx, f, "Known", "", func() ([]jit.ID, error) { return f.Store.Known(ctx) })
+}
+
+// Forget implements [access.Targets].
+func (f *Faulty) Forget(ctx context.Context, target jit.ID) error {
+	_, err := step(ctx, f, "Forget", target.Key(), func() (struct{}, error) { return done(f.Store.Forget(ctx, target)) })
+	return err
+}
+
+// Append implements [access.Activity].
+func (f *Faulty) Append(ctx context.Context, entries ...access.Entry) error {
+	_, err := step(ctx, f, "Append", "", func() (struct{}, error) { return done(f.Store.Append(ctx, entries...)) })
+	return err
+}
+
+// PutSweep implements [access.Sweeps].
+func (f *Faulty) PutSweep(ctx context.Context, r access.SweepRecord) error {
+	_, err := step(ctx, f, "PutSweep", "", func() (struct{}, error) { return done(f.Store.PutSweep(ctx, r)) })
+	return err
+}
