@@ -56,12 +56,12 @@ type layout struct {
 }
 
 // lay places the denies, then the allows of each grant. Standing denies keep
-// their priorities, but where that leaves a grant no room they are laid anew: the
-// rule that forced one so high may be gone.
+// their priorities, but where that leaves another rule no room they are laid anew:
+// the rule that forced one so high may be gone.
 func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
 	l := newLayout(n, ours, foreign, slices.Concat(closed, open))
 	l.all(closed, open)
-	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Grant != "" && r.Err.Code == CodeNoPriorityLeft }) {
+	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
 		return l
 	}
 	again := newLayout(n, ours, foreign, slices.Concat(closed, open))
@@ -152,8 +152,9 @@ type denial struct {
 	cause        jit.Rule
 }
 
-// byCeiling finds where each deny must stand and orders them: those that stand
-// first, so that a limit never pushes one out, then those with the least room.
+// byCeiling finds where each deny must stand and orders them: those that may stay
+// where they stand first, so that none takes another's place, then those that
+// stand, so that a limit never pushes one out, then those with the least room.
 func (l *layout) byCeiling(rules []wanted) []denial {
 	out := make([]denial, 0, len(rules))
 	for _, w := range rules {
@@ -170,13 +171,16 @@ func (l *layout) byCeiling(rules []wanted) []denial {
 		}
 		out = append(out, d)
 	}
-	fresh := func(d denial) int {
-		if _, stands := l.standing[d.rule.Name]; stands {
+	turn := func(d denial) int {
+		switch r, stands := l.standing[d.rule.Name]; {
+		case stands && r.Priority > d.above && r.Priority < d.below:
 			return 0
+		case stands:
+			return 1
 		}
-		return 1
+		return 2
 	}
-	slices.SortStableFunc(out, func(a, b denial) int { return cmp.Or(fresh(a)-fresh(b), cmp.Compare(a.below, b.below)) })
+	slices.SortStableFunc(out, func(a, b denial) int { return cmp.Or(turn(a)-turn(b), cmp.Compare(a.below, b.below)) })
 	return out
 }
 
