@@ -1,0 +1,41 @@
+package accesstest_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+)
+
+// bell is the reference alarm behind the suite's fixture.
+type bell struct {
+	accesstest.Bell
+	failing atomic.Bool
+}
+
+func (b *bell) Delivered(now time.Time) ([]accesstest.Hint, error) {
+	var out []accesstest.Hint
+	for _, w := range b.Due(now) {
+		out = append(out, accesstest.Hint{Grant: w.Grant, Generation: w.Generation})
+	}
+	return out, nil
+}
+
+func (b *bell) Fail(on bool) { b.failing.Store(on) }
+
+func TestBell(t *testing.T) {
+	accesstest.TestAlarm(t, func(*testing.T) (access.Alarm, accesstest.AlarmFixture) {
+		b := &bell{}
+		b.Fault = func(context.Context, accesstest.Step) error {
+			if b.failing.Load() {
+				return &access.Unavailable{Dependency: "Service Bus", Err: errors.New("failing")}
+			}
+			return nil
+		}
+		return b, b
+	})
+}
