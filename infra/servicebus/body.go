@@ -1,0 +1,86 @@
+package servicebus
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// version is the format of the body.
+const version = 1
+
+// maxBody bounds what Parse looks at, in bytes; what we send has under 100.
+const maxBody = 1 << 10
+
+// maxGrant bounds a grant's id in characters; a UUID has 36. A message id holds at most 128.
+const maxGrant = 64
+
+// Body is what a message says: look whether something of the grant has to
+// close. Generation is the grant's when the message was sent.
+type Body struct {
+	Grant      string
+	Generation int
+}
+
+// wire is Body as it is sent. The Functions host copies these names over the
+// message's metadata, where none of them may mean something else.
+type wire struct {
+	V          int    `json:"v"`
+	Grant      string `json:"grant"`
+	Generation int    `json:"generation"`
+}
+
+// Parse reads the body of a message. It refuses what [Alarm.Schedule] would not
+// have sent: another version, names it does not know, a missing or odd id, a generation
+// below 1, anything after the object, more than 1 KiB. It does NOT ensure that the grant
+// exists.
+func Parse(body []byte) (Body, error) {
+	if len(body) > maxBody {
+		return Body{}, fmt.Errorf("read a message: %d bytes, more than %d", len(body), maxBody)
+	}
+	var v struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
+		return Body{}, fmt.Errorf("read a message: %w", err)
+	}
+	if v.V != version {
+		return Body{}, fmt.Errorf("read a message: its format is version %d, this app reads version %d", v.V, version)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	var w wire
+	if err := d.Decode(&w); err != nil {
+		return Body{}, fmt.Errorf("read a message: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Body{}, errors.New("read a message: something follows the object")
+	}
+	b := Body{Grant: w.Grant, Generation: w.Generation}
+	if err := b.validate(); err != nil {
+		return Body{}, fmt.Errorf("read a message: %w", err)
+	}
+	return b, nil
+}
+
+func (b Body) validate() error {
+	if b.Grant == "" || len(b.Grant) > maxGrant || strings.ContainsFunc(b.Grant, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
+	}) {
+		return fmt.Errorf("%.80q is not the id of a grant", b.Grant)
+	}
+	if b.Generation < 1 {
+		return fmt.Errorf("generation %d is below 1", b.Generation)
+	}
+	return nil
+}
+
+func (b Body) encode() ([]byte, error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(wire{V: version, Grant: b.Grant, Generation: b.Generation})
+}
