@@ -198,6 +198,9 @@ func (a *Alarm) call(ctx context.Context, what string, f func(context.Context, *
 	defer cancel()
 	l, err := a.connect()
 	if err == nil {
+		err = bounded.Err()
+	}
+	if err == nil {
 		err = f(bounded, l)
 	}
 	if err == nil {
@@ -205,6 +208,10 @@ func (a *Alarm) call(ctx context.Context, what string, f func(context.Context, *
 	}
 	if l != nil && ctx.Err() == nil {
 		a.giveUp(l)
+	}
+	// The SDK tells of a context that has ended as a lack of credit or a lost connection.
+	if cause := bounded.Err(); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return fmt.Errorf("%s: %w", what, translate(err))
 }
