@@ -3,6 +3,7 @@ package jit
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The ARM types that the product speaks of.
@@ -77,7 +78,16 @@ func (id ID) String() string {
 // that merely look or fold alike stay apart (a Kelvin sign is no k, a dotted I no
 // i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
 // that are each other's upper and lower case.
-func (id ID) Key() string { return strings.Map(lower, id.String()) }
+func (id ID) Key() string { return fold(id.String()) }
+
+func fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Map(lower, s)
+		}
+	}
+	return strings.ToLower(s)
+}
 
 func lower(c rune) rune {
 	if l := unicode.ToLower(c); unicode.ToUpper(l) == c {
@@ -86,7 +96,7 @@ func lower(c rune) rune {
 	return c
 }
 
-func same(a, b string) bool { return strings.Map(lower, a) == strings.Map(lower, b) }
+func same(a, b string) bool { return fold(a) == fold(b) }
 
 // Equal reports whether ARM takes both ids as the same resource.
 func (id ID) Equal(other ID) bool { return id.Key() == other.Key() }

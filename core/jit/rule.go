@@ -94,7 +94,10 @@ func (r Rule) Canonical() Rule {
 
 // Equal reports whether both rules, made canonical, are the same in every field.
 func (r Rule) Equal(o Rule) bool {
-	r, o = r.Canonical(), o.Canonical()
+	return r.same(o) || r.Canonical().same(o.Canonical())
+}
+
+func (r Rule) same(o Rule) bool {
 	return r.Name == o.Name && r.Priority == o.Priority && r.Direction == o.Direction && r.Access == o.Access &&
 		r.Protocol == o.Protocol && r.Source.equal(o.Source) && r.Destination.equal(o.Destination) &&
 		slices.Equal(r.SourcePorts, o.SourcePorts) && slices.Equal(r.DestinationPorts, o.DestinationPorts) &&
