@@ -21,7 +21,7 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 			}
 		}
 	}
-	var theirs []jit.Rule
+	theirs := make([]jit.Rule, 0, len(foreign))
 	for _, r := range foreign {
 		if r.Direction == jit.Inbound {
 			theirs = append(theirs, r)
@@ -38,9 +38,9 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 		for _, a := range p.Addresses {
 			a = a.Unmap()
 			var near []jit.Rule
-			for _, r := range theirs {
-				if n.guards(r.Destination, a) != No {
-					near = append(near, r)
+			for i := range theirs {
+				if n.guards(theirs[i].Destination, a) != No {
+					near = append(near, theirs[i])
 				}
 			}
 			for _, port := range p.Policy.Ports {

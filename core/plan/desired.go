@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,11 +37,12 @@ type wanted struct {
 // product of sources, addresses and ports, so all of them must want all of it.
 type group struct {
 	vms       []jit.ID
+	keys      []string // theirs, where the name of the rule needs them
 	addresses []netip.Addr
 }
 
-func (g *group) add(vm jit.ID, addrs []netip.Addr) {
-	g.vms = append(g.vms, vm)
+func (g *group) add(vm jit.ID, key string, addrs []netip.Addr) {
+	g.vms, g.keys = append(g.vms, vm), append(g.keys, key)
 	g.addresses = append(g.addresses, addrs...)
 }
 
@@ -65,7 +67,11 @@ func denies(policies []Protected) []wanted {
 			numbers[name] = ports
 			for _, v6 := range []bool{false, true} {
 				if addrs := family(p.Addresses, v6); len(addrs) > 0 {
-					collect(groups, key{respect, protocol, v6, name}, p.Policy.VM, addrs)
+					k := key{respect, protocol, v6, name}
+					if groups[k] == nil {
+						groups[k] = &group{}
+					}
+					groups[k].add(p.Policy.VM, "", addrs)
 				}
 			}
 		}
@@ -84,7 +90,7 @@ func denies(policies []Protected) []wanted {
 // order of their start, rules of one grant by name.
 func allows(openings []Opening, now time.Time) []wanted {
 	rivals := rivalsOf(openings)
-	var out []wanted
+	out := make([]wanted, 0, len(openings))
 	for _, o := range openings {
 		out = append(out, allowsOf(o, rivals, now)...)
 	}
@@ -94,10 +100,11 @@ func allows(openings []Opening, now time.Time) []wanted {
 	return out
 }
 
-// rival names what a newer window must agree in to supersede another.
+// rival names what a newer window must agree in to supersede another, and more may.
 type rival struct {
-	requestor, vm string
-	port          uint16
+	requestor string
+	name      string // of the machine, in lower case
+	port      uint16
 }
 
 // rivalsOf gives the grants that may supersede each other, so that each window is
@@ -106,9 +113,8 @@ func rivalsOf(openings []Opening) map[rival][]jit.Grant {
 	out := map[rival][]jit.Grant{}
 	for _, o := range openings {
 		for _, vm := range o.Grant.VMs {
-			key := vm.VM.Key()
 			for _, w := range vm.Ports {
-				k := rival{o.Grant.Requestor, key, w.Number}
+				k := rival{o.Grant.Requestor, strings.ToLower(vm.VM.Name), w.Number}
 				out[k] = append(out[k], o.Grant)
 			}
 		}
@@ -116,66 +122,79 @@ func rivalsOf(openings []Opening) map[rival][]jit.Grant {
 	return out
 }
 
+// shape is what the windows of one machine must agree in to share a rule.
+type shape struct {
+	protocol jit.Protocol
+	v6       bool
+	sources  string
+	end      time.Time
+}
+
+// part is the ports that have one shape, and the machines that want the same ones in it.
+type part struct {
+	shape
+	from  jit.Sources
+	ports []uint16
+	group
+}
+
 func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
-	// The windows of one machine that agree in all but the port share a rule ...
-	type shape struct {
-		protocol jit.Protocol
-		v6       bool
-		sources  string
-		end      time.Time
-	}
-	// ... and so do the machines that then want the same ports.
-	type key struct {
-		shape
-		ports string
-	}
-	groups := map[key]*group{}
-	numbers := map[string][]uint16{}
-	sources := map[string]jit.Sources{}
+	var parts []part
 	for _, vm := range o.Grant.VMs {
-		vmKey := vm.VM.Key()
-		ports := map[shape][]uint16{}
+		key, name := vm.VM.Key(), strings.ToLower(vm.VM.Name)
+		var own []part
 		for _, w := range vm.Ports {
-			if !o.Grant.Desired(vm.VM, w, now, rivals[rival{o.Grant.Requestor, vmKey, w.Number}]) {
+			if !o.Grant.Desired(vm.VM, w, now, rivals[rival{o.Grant.Requestor, name, w.Number}]) {
 				continue
 			}
 			for _, v6 := range []bool{false, true} {
 				if s := sourcesOf(w.Sources, v6); !s.IsEmpty() {
-					sources[s.String()] = s
-					k := shape{w.Protocol, v6, s.String(), w.End.UTC()}
-					ports[k] = append(ports[k], w.Number)
+					own = addPort(own, part{shape: shape{w.Protocol, v6, s.String(), w.End.UTC()}, from: s, ports: []uint16{w.Number}})
 				}
 			}
 		}
-		for k, list := range ports {
-			if addrs := family(o.Addresses[vmKey], k.v6); len(addrs) > 0 {
-				name := portsKey(list)
-				numbers[name] = list
-				collect(groups, key{k, name}, vm.VM, addrs)
+		for _, p := range own {
+			if addrs := family(o.Addresses[key], p.v6); len(addrs) > 0 {
+				slices.Sort(p.ports)
+				parts = addMachine(parts, p, vm.VM, key, addrs)
 			}
 		}
 	}
-	var out []wanted
-	for k, g := range groups {
+	out := make([]wanted, 0, len(parts))
+	for _, p := range parts {
 		// The end is not part of the name, so that an extension keeps the rule. Names
-		// still differ: one port of one machine stands in one group of each family only.
-		id := fmt.Sprintf("protocol=%s v6=%t sources=%s ports=%s vms=%s", k.protocol, k.v6, k.sources, k.ports, vmsKey(g.vms))
-		r := jit.Rule{Name: allowName(o.Grant.ID, id), Access: jit.Allow, Protocol: k.protocol, Description: allowNote(k.end, g.vms)}
-		if s := sources[k.sources]; s.IsAny() {
+		// still differ: one port of one machine stands in one part of each family only.
+		id := "protocol=" + string(p.protocol) + " v6=" + strconv.FormatBool(p.v6) + " sources=" + p.sources + " ports=" + portsKey(p.ports) + " vms=" + vmsKey(p.keys)
+		r := jit.Rule{Name: allowName(o.Grant.ID, id), Access: jit.Allow, Protocol: p.protocol, Description: allowNote(p.end, p.vms)}
+		if p.from.IsAny() {
 			r.Source = jit.AnyPeer()
 		} else {
-			r.Source = jit.Peers{Prefixes: s.Prefixes()}
+			r.Source = jit.Peers{Prefixes: p.from.Prefixes()}
 		}
-		out = append(out, wanted{rule: finish(r, g.addresses, numbers[k.ports]), grant: o.Grant.ID, start: o.Grant.Start})
+		out = append(out, wanted{rule: finish(r, p.addresses, p.ports), grant: o.Grant.ID, start: o.Grant.Start})
 	}
 	return out
 }
 
-func collect[K comparable](groups map[K]*group, k K, vm jit.ID, addrs []netip.Addr) {
-	if groups[k] == nil {
-		groups[k] = &group{}
+func addPort(parts []part, p part) []part {
+	for i := range parts {
+		if parts[i].shape == p.shape {
+			parts[i].ports = append(parts[i].ports, p.ports...)
+			return parts
+		}
 	}
-	groups[k].add(vm, addrs)
+	return append(parts, p)
+}
+
+func addMachine(parts []part, p part, vm jit.ID, key string, addrs []netip.Addr) []part {
+	for i := range parts {
+		if parts[i].shape == p.shape && slices.Equal(parts[i].ports, p.ports) {
+			parts[i].add(vm, key, addrs)
+			return parts
+		}
+	}
+	p.add(vm, key, addrs)
+	return append(parts, p)
 }
 
 func finish(r jit.Rule, addrs []netip.Addr, ports []uint16) jit.Rule {
@@ -191,14 +210,14 @@ func byName(a, b wanted) int { return cmp.Compare(a.rule.Name, b.rule.Name) }
 
 func portsKey(ports []uint16) string {
 	slices.Sort(ports)
-	return strings.Trim(fmt.Sprint(ports), "[]")
+	out := make([]string, 0, len(ports))
+	for _, n := range ports {
+		out = append(out, strconv.Itoa(int(n)))
+	}
+	return strings.Join(out, " ")
 }
 
-func vmsKey(vms []jit.ID) string {
-	keys := make([]string, 0, len(vms))
-	for _, vm := range vms {
-		keys = append(keys, vm.Key())
-	}
+func vmsKey(keys []string) string {
 	slices.Sort(keys)
 	return strings.Join(keys, " ")
 }

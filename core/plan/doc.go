@@ -24,6 +24,19 @@
 // Allows take the first free priority from 100 upward, and always stand above
 // the denies that would block them; denies take the last free priority below their ceiling.
 //
+// A deny that finds no place above a foreign allow stands below it and is named; one
+// that has to respect and finds no place below is left out and named. Denies laid
+// too high for a new allow are laid anew.
+//
+// # What traffic comes through
+//
+// [Names.Evaluate] tells what happens to one packet at the subnet's and the
+// interface's security groups, [Names.Exposures] who can reach which port by which rule,
+// [Names.Blocked] what other rules take from an allow of ours. They evaluate rules
+// as Azure documents it: the lowest priority that matches decides, default rules come
+// last, every group has to allow. Where a service tag or a group is not known the
+// answer is [Maybe]; a deny is then placed higher, and an exposure told.
+//
 // # What it promises
 //
 // The order of the input does not matter, the output is sorted, computing again
@@ -33,5 +46,6 @@
 // # What it does not do
 //
 // It knows nothing of ARM, ETags or retries, and does not look up where a
-// machine stands: addresses are an input.
+// machine stands: addresses are an input. It does not look at security admin rules of
+// Azure Virtual Network Manager, which come before any security group.
 package plan

@@ -80,8 +80,9 @@ func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
 }
 
 func newLayout(n Names, ours, foreign []jit.Rule, keep []wanted) *layout {
-	l := &layout{names: n, standing: map[string]jit.Rule{}, rules: len(foreign)}
-	still := map[string]bool{}
+	l := &layout{names: n, standing: make(map[string]jit.Rule, len(keep)), rules: len(foreign), placed: make([]jit.Rule, 0, len(keep)),
+		allowed: make([]jit.Rule, 0, len(foreign)), denied: make([]jit.Rule, 0, len(foreign))}
+	still := make(map[string]bool, len(keep))
 	for _, w := range keep {
 		still[w.rule.Name] = true
 	}

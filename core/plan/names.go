@@ -105,8 +105,13 @@ func (n Names) virtualNetwork() (sure, possible addresses) {
 // machine. Such an address is in VirtualNetwork by definition, and so not in
 // Internet, whatever range it is from.
 func (n Names) guards(p jit.Peers, a netip.Addr) Truth {
-	if p.Any || slices.ContainsFunc(p.Prefixes, func(q netip.Prefix) bool { return unmapped(q).Contains(a) }) {
+	if p.Any {
 		return Yes
+	}
+	for _, q := range p.Prefixes {
+		if q.Contains(a) || q.Addr().Is4In6() && unmapped(q).Contains(a) {
+			return Yes
+		}
 	}
 	found := No
 	for _, t := range p.Tags {

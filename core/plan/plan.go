@@ -87,7 +87,7 @@ type Blocked struct {
 // Compute gives the rules that should stand on one target at in.Now and the
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
-	var ours, foreign []jit.Rule
+	ours, foreign := make([]jit.Rule, 0, len(in.Current)), make([]jit.Rule, 0, len(in.Current))
 	for _, r := range in.Current {
 		if Owned(r.Name) {
 			ours = append(ours, r)
@@ -111,18 +111,19 @@ func Compute(in Input) Plan {
 }
 
 func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
-	var denies []jit.Rule
+	denies := make([]jit.Rule, 0, len(foreign))
 	for _, r := range foreign {
 		if r.Access == jit.Deny && r.Direction == jit.Inbound {
 			denies = append(denies, r)
 		}
 	}
+	slices.SortFunc(denies, byPriority)
 	var out []Blocked
 	for _, r := range ours {
 		if r.Access != jit.Allow || r.Direction != jit.Inbound {
 			continue
 		}
-		if !slices.ContainsFunc(denies, func(d jit.Rule) bool { return d.Priority < r.Priority && n.mayMeet(d, r) }) {
+		if len(denies) == 0 || denies[0].Priority > r.Priority {
 			continue
 		}
 		if b := n.Blocked(r, foreign); len(b.By) > 0 {
@@ -146,10 +147,11 @@ func keepUntilEnd(ours []jit.Rule, now time.Time) []jit.Rule {
 	return kept
 }
 
-func byKey(rules []jit.Rule) map[string]jit.Rule {
-	m := make(map[string]jit.Rule, len(rules))
-	for _, r := range rules {
-		m[strings.ToLower(r.Name)] = r
+// byKey finds rules by name, which ARM takes in any case.
+func byKey(rules []jit.Rule) map[string]*jit.Rule {
+	m := make(map[string]*jit.Rule, len(rules))
+	for i := range rules {
+		m[strings.ToLower(rules[i].Name)] = &rules[i]
 	}
 	return m
 }
