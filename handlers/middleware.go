@@ -125,7 +125,10 @@ func ownAddress(r *http.Request) (netip.Addr, bool) {
 	return plain(a)
 }
 
+// plain gives an address that can be a source, in its own family, or none.
 func plain(a netip.Addr) (netip.Addr, bool) {
-	a = a.Unmap()
-	return a, a.Zone() == "" && !a.IsUnspecified()
+	if a = a.Unmap(); a.Zone() != "" || a.IsUnspecified() {
+		return netip.Addr{}, false
+	}
+	return a, true
 }

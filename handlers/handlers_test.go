@@ -1,0 +1,544 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+	"portcullis/handlers"
+)
+
+const (
+	sub = "00000000-0000-0000-0000-00000000d3e0"
+	web = "/subscriptions/" + sub + "/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// app is the doors before an installation in memory.
+type app struct {
+	http.Handler
+	t     *testing.T
+	cloud *accesstest.Cloud
+	store *accesstest.Faulty
+	bell  *accesstest.Bell
+	svc   *access.Service
+	clock time.Time
+	log   *bytes.Buffer
+}
+
+type ping func() error
+
+func (p ping) Ping(context.Context) error { return p() }
+
+func newApp(t *testing.T) *app {
+	a := &app{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, bell: &accesstest.Bell{}, clock: noon, log: &bytes.Buffer{}}
+	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
+	vm, err := jit.ParseVM(web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}
+	a.cloud.SetRules(nsg)
+	a.cloud.Place(access.Machine{VM: vm, Location: "westeurope", Private: addrs, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")},
+		Placements: []access.Placement{{Target: nsg, Addresses: addrs}}})
+	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
+	a.svc = &access.Service{Network: a.cloud, Firewall: a.cloud, Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
+		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: func() time.Time { return a.clock }, NewID: newID}
+	a.Handler = handlers.New(a.svc, handlers.Options{
+		Caller: func(r *http.Request) (access.Caller, error) {
+			if r.Header.Get("Authorization") == "" {
+				return access.Caller{}, errors.New("no token")
+			}
+			return access.Caller{Name: "alice@example.com"}, nil
+		},
+		ParseWake: func(b []byte) (string, int, error) {
+			var body struct {
+				Grant      string
+				Generation int
+			}
+			err := json.Unmarshal(b, &body)
+			return body.Grant, body.Generation, err
+		},
+		Dependencies: map[string]access.Pinger{"resourceManager": ping(func() error { return nil })},
+		Wait:         10 * time.Second, Version: "test", NewID: newID, Log: slog.New(slog.NewTextHandler(a.log, nil)),
+	})
+	return a
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	text   string
+	body   map[string]any
+}
+
+func (a *app) do(r *http.Request) answer {
+	a.t.Helper()
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	out := answer{status: w.Code, header: w.Header(), text: w.Body.String()}
+	if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+		if err := json.Unmarshal(w.Body.Bytes(), &out.body); err != nil {
+			a.t.Fatalf("the answer is not JSON: %v: %s", err, out.text)
+		}
+	}
+	return out
+}
+
+func (a *app) call(method, path, body string, headers ...string) answer {
+	a.t.Helper()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, path, in)
+	r.Header.Set("Authorization", "Bearer test")
+	r.Header.Set("X-Forwarded-For", "192.0.2.1, 203.0.113.7:51234")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return a.do(r)
+}
+
+// code gives the error's code and target.
+func (r answer) code() (string, string) {
+	e, _ := r.body["error"].(map[string]any)
+	code, _ := e["code"].(string)
+	target, _ := e["target"].(string)
+	return code, target
+}
+
+func (a *app) enable() {
+	a.t.Helper()
+	body := `{"virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.0/24","maxRequestAccessDuration":"PT3H"},{"number":3389}]}]}`
+	if r := a.call("POST", "/api/enable", body); r.status != 200 {
+		a.t.Fatalf("enable: %d %s", r.status, r.text)
+	}
+}
+
+func ports(p string) string {
+	return `{"virtualMachines":[{"id":"` + web + `","ports":[` + p + `]}]}`
+}
+
+// TestRefusals: every refusal has its own stable code, a status in the 400s and a
+// named target, and changes nothing.
+func TestRefusals(t *testing.T) {
+	deep := strings.Repeat("[", 20000)
+	for _, tc := range []struct {
+		name, method, path, body string
+		status                   int
+		code, target             string
+	}{
+		{"no JSON", "POST", "/api/enable", `{`, 400, "InvalidRequestContent", ""},
+		{"empty", "POST", "/api/enable", ``, 400, "RequestBodyMissing", ""},
+		{"two values", "POST", "/api/enable", `{} {}`, 400, "InvalidRequestContent", ""},
+		{"an array", "POST", "/api/enable", `[]`, 400, "InvalidRequestContent", ""},
+		{"nested without end", "POST", "/api/enable", deep, 400, "InvalidRequestContent", ""},
+		{"too large", "POST", "/api/enable", `{"x":"` + strings.Repeat("a", 1<<20) + `"}`, 413, "RequestBodyTooLarge", ""},
+		{"an unknown field", "POST", "/api/enable", `{"virtualMachines":[{"id":"x","port":[]}]}`, 400, "UnknownField", "virtualMachines[0].port"},
+		{"another case", "POST", "/api/enable", `{"VirtualMachines":[]}`, 400, "UnknownField", "VirtualMachines"},
+		{"a field twice", "POST", "/api/request", `{"justification":"a","justification":"b"}`, 400, "DuplicateField", "justification"},
+		{"a port that is a text", "POST", "/api/enable", ports(`{"number":"ssh"}`), 400, "InvalidRequestContent", "virtualMachines[0].ports[0].number"},
+		{"a port out of range", "POST", "/api/enable", ports(`{"number":65536}`), 400, "InvalidRequestContent", "virtualMachines[0].ports[0].number"},
+		{"no machine", "POST", "/api/enable", `{}`, 400, "VirtualMachinesMissing", "virtualMachines"},
+		{"no id", "POST", "/api/enable", `{"virtualMachines":[{"id":"web"}]}`, 400, "InvalidResourceId", "virtualMachines[0].id"},
+		{"a classic machine", "POST", "/api/enable", `{"virtualMachines":[{"id":"` + strings.Replace(web, "Compute", "ClassicCompute", 1) + `"}]}`, 400, "ClassicVirtualMachine", "virtualMachines[0].id"},
+		{"an unknown machine", "POST", "/api/enable", `{"virtualMachines":[{"id":"` + web + `2"}]}`, 404, "VirtualMachineNotFound", "virtualMachines[0].id"},
+		{"a protocol", "POST", "/api/enable", ports(`{"number":22,"protocol":"SCTP"}`), 400, "InvalidProtocol", "virtualMachines[0].ports[0].protocol"},
+		{"a maximum too short", "POST", "/api/enable", ports(`{"number":22,"maxRequestAccessDuration":"PT4M59S"}`), 400, "InvalidMaximumDuration", "virtualMachines[0].ports[0].maxRequestAccessDuration"},
+		{"a maximum too long", "POST", "/api/enable", ports(`{"number":22,"maxRequestAccessDuration":"P2D"}`), 400, "InvalidMaximumDuration", "virtualMachines[0].ports[0].maxRequestAccessDuration"},
+		{"a maximum that would wrap", "POST", "/api/enable", ports(`{"number":22,"maxRequestAccessDuration":"PT99999999999H"}`), 400, "InvalidMaximumDuration", "virtualMachines[0].ports[0].maxRequestAccessDuration"},
+		{"a maximum that is no duration", "POST", "/api/enable", ports(`{"number":22,"maxRequestAccessDuration":"3 hours"}`), 400, "InvalidDuration", "virtualMachines[0].ports[0].maxRequestAccessDuration"},
+		{"both sources", "POST", "/api/enable", ports(`{"number":22,"allowedSourceAddressPrefix":"*","allowedSourceAddressPrefixes":["*"]}`), 400, "InvalidSourceAddressPrefix", "virtualMachines[0].ports[0].allowedSourceAddressPrefix"},
+		{"several in one string", "POST", "/api/enable", ports(`{"number":22,"allowedSourceAddressPrefix":"10.0.0.1 10.0.0.2"}`), 400, "InvalidSourceAddressPrefix", "virtualMachines[0].ports[0].allowedSourceAddressPrefix"},
+		{"existing rules", "POST", "/api/enable", `{"virtualMachines":[{"id":"` + web + `","existingRules":"ignore"}]}`, 400, "InvalidExistingRules", "virtualMachines[0].existingRules"},
+		{"dryRun", "POST", "/api/enable?dryRun=yes", `{}`, 400, "InvalidQueryParameter", "dryRun"},
+
+		{"a port not in the policy", "POST", "/api/request", ports(`{"number":23,"duration":"PT1H"}`), 400, "PortNotInPolicy", "virtualMachines[0].ports[0].number"},
+		{"both ends", "POST", "/api/request", ports(`{"number":22,"duration":"PT1H","endTimeUtc":"2026-11-23T13:00:00Z"}`), 400, "InvalidInitiateInput", "virtualMachines[0].ports[0]"},
+		{"neither end", "POST", "/api/request", ports(`{"number":22}`), 400, "InvalidInitiateInput", "virtualMachines[0].ports[0]"},
+		{"an end in the past", "POST", "/api/request", ports(`{"number":22,"endTimeUtc":"2026-11-23T12:00:00Z"}`), 400, "EndTimeInPast", "virtualMachines[0].ports[0].endTimeUtc"},
+		{"an end that is no time", "POST", "/api/request", ports(`{"number":22,"endTimeUtc":"tomorrow"}`), 400, "InvalidInitiateInput", "virtualMachines[0].ports[0].endTimeUtc"},
+		{"over the maximum", "POST", "/api/request", ports(`{"number":22,"duration":"PT3H1S"}`), 400, "DurationOverMaximum", "virtualMachines[0].ports[0].duration"},
+		{"an end over the maximum", "POST", "/api/request", ports(`{"number":22,"endTimeUtc":"2026-11-23T15:00:01Z"}`), 400, "DurationOverMaximum", "virtualMachines[0].ports[0].endTimeUtc"},
+		{"no length at all", "POST", "/api/request", ports(`{"number":22,"duration":"PT0S"}`), 400, "InvalidDuration", "virtualMachines[0].ports[0].duration"},
+		{"a negative duration", "POST", "/api/request", ports(`{"number":22,"duration":"-PT1H"}`), 400, "InvalidDuration", "virtualMachines[0].ports[0].duration"},
+		{"months", "POST", "/api/request", ports(`{"number":22,"duration":"P1M"}`), 400, "InvalidDuration", "virtualMachines[0].ports[0].duration"},
+		{"a source outside", "POST", "/api/request", ports(`{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.112.0/23"}`), 400, "SourceAddressPrefixNotAllowed", "virtualMachines[0].ports[0].allowedSourceAddressPrefix"},
+		{"any source where some are allowed", "POST", "/api/request", ports(`{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"*"}`), 400, "SourceAddressPrefixNotAllowed", "virtualMachines[0].ports[0].allowedSourceAddressPrefix"},
+		{"a justification that is too long", "POST", "/api/request", `{"justification":"` + strings.Repeat("a", 1001) + `","virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"duration":"PT1H"}]}]}`, 400, "JustificationTooLong", "justification"},
+
+		{"disable nothing", "POST", "/api/disable", `{}`, 400, "VirtualMachinesMissing", "virtualMachines"},
+		{"disable what has no policy", "POST", "/api/disable", `{"virtualMachines":[{"id":"` + web + `2"}]}`, 404, "PolicyNotFound", web + "2"},
+		{"an unknown request", "GET", "/api/requests/00000000-0000-7000-8000-000000000000", ``, 404, "RequestNotFound", "id"},
+		{"an id that is none", "GET", "/api/requests/x'%20or%20'1'%20eq%20'1", ``, 404, "RequestNotFound", "id"},
+		{"revoke an unknown request", "POST", "/api/requests/00000000-0000-7000-8000-000000000000/revoke", ``, 404, "RequestNotFound", "id"},
+		{"extend an unknown request", "POST", "/api/requests/00000000-0000-7000-8000-000000000000/extend", `{"duration":"PT1H"}`, 404, "RequestNotFound", "id"},
+		{"a status", "GET", "/api/requests?status=open", ``, 400, "InvalidQueryParameter", "status"},
+		{"a page size", "GET", "/api/requests?top=1001", ``, 400, "InvalidQueryParameter", "top"},
+		{"a time", "GET", "/api/activity?from=today", ``, 400, "InvalidQueryParameter", "from"},
+		{"a machine", "GET", "/api/activity?vm=web", ``, 400, "InvalidResourceId", "vm"},
+		{"no such path", "GET", "/api/nothing", ``, 404, "NotFound", "GET /api/nothing"},
+		{"no such method", "DELETE", "/api/enable", ``, 404, "NotFound", "DELETE /api/enable"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newApp(t)
+			a.enable()
+			writes := a.cloud.Writes()
+			r := a.call(tc.method, tc.path, tc.body)
+			code, target := r.code()
+			if r.status != tc.status || code != tc.code || target != tc.target {
+				t.Errorf("got %d %s at %q, want %d %s at %q\n%s", r.status, code, target, tc.status, tc.code, tc.target, r.text)
+			}
+			if r.header.Get("x-ms-error-code") != tc.code || r.header.Get("x-ms-request-id") == "" {
+				t.Errorf("headers %v", r.header)
+			}
+			if open, _ := a.store.OpenGrants(t.Context()); len(open)+len(a.bell.Set()) != 0 || a.cloud.Writes() != writes {
+				t.Error("a refusal changed something")
+			}
+		})
+	}
+}
+
+func TestUnidentified(t *testing.T) {
+	a := newApp(t)
+	for _, p := range handlers.Patterns() {
+		method, path, _ := strings.Cut(p, " ")
+		if !strings.HasPrefix(path, "/api/") || path == "/api/health" {
+			continue
+		}
+		r := httptest.NewRequest(method, strings.Replace(path, "{id}", "00000000-0000-7000-8000-000000000000", 1), strings.NewReader("{}"))
+		r.Header.Set("X-MS-CLIENT-PRINCIPAL-NAME", "admin@example.com") // unsigned: proves nothing
+		got := a.do(r)
+		if code, _ := got.code(); got.status != 401 || code != "Unauthenticated" || got.header.Get("WWW-Authenticate") == "" {
+			t.Errorf("%s: %d %s, want 401 Unauthenticated", p, got.status, got.text)
+		}
+	}
+}
+
+// TestDependencyDown: 503 that says which one, with nothing left half open, and
+// the same request passes once it is back.
+func TestDependencyDown(t *testing.T) {
+	for _, tc := range []struct {
+		ops  []string
+		name string
+		code string
+	}{
+		{[]string{"Rules", "Locate", "Apply"}, "Azure Resource Manager", "AzureResourceManagerUnavailable"},
+		{[]string{"Apply"}, "Azure Resource Manager", "AzureResourceManagerUnavailable"},
+		{[]string{"Policy", "FindKey", "InsertGrant"}, "Table Storage", "TableStorageUnavailable"},
+		{[]string{"InsertGrant"}, "Table Storage", "TableStorageUnavailable"},
+		{[]string{"Schedule"}, "Service Bus", "ServiceBusUnavailable"},
+	} {
+		t.Run(fmt.Sprint(tc.ops), func(t *testing.T) {
+			a := newApp(t)
+			a.enable()
+			fault := func(_ context.Context, s accesstest.Step) error {
+				for _, op := range tc.ops {
+					if s.Op == op && !s.After {
+						return &access.Unavailable{Dependency: tc.name, RetryAfter: 7 * time.Second, Err: errors.New("SECRET DETAIL")}
+					}
+				}
+				return nil
+			}
+			a.cloud.Fault, a.store.Fault, a.bell.Fault = fault, fault, fault
+			body := ports(`{"number":22,"duration":"PT1H"}`)
+			r := a.call("POST", "/api/request", body)
+			if code, _ := r.code(); r.status != 503 || code != tc.code || r.header.Get("Retry-After") != "7" {
+				t.Errorf("got %d %s, want 503 %s", r.status, r.text, tc.code)
+			}
+			if strings.Contains(r.text, "SECRET") {
+				t.Errorf("the answer shows the cause: %s", r.text)
+			}
+			a.cloud.Fault, a.store.Fault, a.bell.Fault = nil, nil, nil
+			if r := a.call("POST", "/api/request", body); r.status != 200 || r.body["status"] != "Initiated" {
+				t.Errorf("sent again: %d %s", r.status, r.text)
+			}
+			open, _ := a.store.OpenGrants(t.Context())
+			live := 0
+			for _, g := range open {
+				if g.Grant.AnyLive(a.clock) {
+					live++
+				}
+			}
+			if live != 1 {
+				t.Errorf("%d live grants, want 1", live)
+			}
+		})
+	}
+}
+
+func TestInternalErrorShowsNothing(t *testing.T) {
+	a := newApp(t)
+	a.store.Fault = func(context.Context, accesstest.Step) error { return errors.New("SECRET DETAIL") }
+	r := a.call("GET", "/api/requests/00000000-0000-7000-8000-000000000000", "")
+	if code, _ := r.code(); r.status != 500 || code != "InternalServerError" || strings.Contains(r.text, "SECRET") {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+	if !strings.Contains(a.log.String(), "SECRET DETAIL") || !strings.Contains(a.log.String(), r.header.Get("x-ms-request-id")) {
+		t.Errorf("the log does not hold the cause under the request id:\n%s", a.log)
+	}
+	if strings.Contains(a.log.String(), "Bearer") {
+		t.Error("the log holds the token")
+	}
+}
+
+func TestRequest(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	dry := a.call("POST", "/api/request?dryRun=true", ports(`{"number":22,"duration":"PT1H"}`))
+	if dry.status != 200 || dry.body["dryRun"] != true || dry.body["id"] != nil {
+		t.Errorf("dry run: %d %s", dry.status, dry.text)
+	}
+	if open, _ := a.store.OpenGrants(t.Context()); len(open) != 0 {
+		t.Error("a dry run stored a grant")
+	}
+	r := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"},{"number":3389,"endTimeUtc":"2026-11-23T12:30:00.1234567Z","allowedSourceAddressPrefixes":["198.51.100.7","192.0.2.0/24"]}`))
+	if r.status != 200 {
+		t.Fatalf("%d %s", r.status, r.text)
+	}
+	for _, want := range []string{
+		`"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.7","endTimeUtc":"2026-11-23T13:00:00.000Z","status":"Initiated","statusReason":"UserRequested","connect":[{"host":"198.51.100.4","port":22}]`,
+		`"number":3389,"protocol":"*","allowedSourceAddressPrefixes":["192.0.2.0/24","198.51.100.7"],"endTimeUtc":"2026-11-23T12:30:00.123Z"`,
+		`"requestor":"alice@example.com"`,
+	} {
+		if !strings.Contains(r.text, want) {
+			t.Errorf("the answer lacks %s:\n%s", want, r.text)
+		}
+	}
+	id := r.body["id"].(string)
+	if got := a.call("GET", "/api/requests/"+strings.ToUpper(id), ""); got.status != 200 || got.body["id"] != id {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := a.call("POST", "/api/requests/"+id+"/extend", `{"duration":"PT2H"}`); got.status != 200 || got.body["endTimeUtc"] != "2026-11-23T14:00:00.000Z" {
+		t.Errorf("extend: %d %s", got.status, got.text)
+	}
+	if got := a.call("POST", "/api/requests/"+id+"/revoke", ""); got.status != 200 || got.body["status"] != "Revoked" {
+		t.Errorf("revoke: %d %s", got.status, got.text)
+	}
+	if got := a.call("GET", "/api/requests?status=Revoked&requestor=alice@example.com&vm="+web, ""); len(got.body["value"].([]any)) != 1 {
+		t.Errorf("list: %s", got.text)
+	}
+	if got := a.call("GET", "/api/activity?operation=Revoke", ""); len(got.body["value"].([]any)) != 1 {
+		t.Errorf("activity: %s", got.text)
+	}
+}
+
+func TestRespondAsync(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	hold := make(chan struct{})
+	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && !s.After {
+			<-hold
+		}
+		return nil
+	}
+	r := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`), "Prefer", "wait=1, respond-async")
+	if r.status != 202 || r.body["status"] != "Initiating" || r.header.Get("Location") != "/api/requests/"+r.body["id"].(string) || r.header.Get("Retry-After") == "" {
+		t.Errorf("%d %v %s", r.status, r.header, r.text)
+	}
+	close(hold)
+	deadline := time.After(10 * time.Second)
+	for {
+		if got := a.call("GET", r.header.Get("Location"), ""); got.body["status"] == "Initiated" {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the opening did not go on by itself")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func TestPaging(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	for i := range 5 {
+		a.clock = a.clock.Add(time.Minute)
+		if r := a.call("POST", "/api/request", ports(fmt.Sprintf(`{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.%d"}`, i))); r.status != 200 {
+			t.Fatal(r.text)
+		}
+	}
+	var starts []string
+	next := "/api/requests?top=2"
+	for pages := 0; next != ""; pages++ {
+		if pages > 3 {
+			t.Fatal("the pages do not end")
+		}
+		r := a.call("GET", next, "")
+		if r.status != 200 {
+			t.Fatal(r.text)
+		}
+		for _, v := range r.body["value"].([]any) {
+			starts = append(starts, v.(map[string]any)["startTimeUtc"].(string))
+		}
+		next, _ = r.body["nextLink"].(string)
+	}
+	if len(starts) != 5 || starts[0] != "2026-11-23T12:05:00.000Z" || starts[4] != "2026-11-23T12:01:00.000Z" {
+		t.Errorf("starts %q", starts)
+	}
+	if r := a.call("GET", "/api/requests?cursor=forged", ""); r.status != 400 {
+		t.Errorf("a forged cursor: %d %s", r.status, r.text)
+	}
+}
+
+// TestOwnAddress: only the hop that the platform appended counts.
+func TestOwnAddress(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		values []string
+		want   string // "" for refused
+	}{
+		{"missing", nil, ""},
+		{"empty", []string{""}, ""},
+		{"not an address", []string{"203.0.113.7, unknown"}, ""},
+		{"unspecified", []string{"0.0.0.0"}, ""},
+		{"alone", []string{"203.0.113.7"}, "203.0.113.7"},
+		{"with a port", []string{"203.0.113.7:443"}, "203.0.113.7"},
+		{"after a forged hop", []string{"203.0.113.9, 203.0.113.7:443"}, "203.0.113.7"},
+		{"after a forged header", []string{"203.0.113.9", "203.0.113.7:443"}, "203.0.113.7"},
+		{"IPv4 in IPv6 form", []string{"[::ffff:203.0.113.7]:443"}, "203.0.113.7"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newApp(t)
+			a.enable()
+			r := httptest.NewRequest("POST", "/api/request", strings.NewReader(ports(`{"number":22,"duration":"PT1H"}`)))
+			r.Header.Set("Authorization", "Bearer test")
+			r.Header["X-Forwarded-For"] = tc.values
+			got := a.do(r)
+			if tc.want == "" {
+				if code, _ := got.code(); got.status != 400 || code != "SourceAddressPrefixMissing" {
+					t.Errorf("%d %s", got.status, got.text)
+				}
+				return
+			}
+			if !strings.Contains(got.text, `"allowedSourceAddressPrefix":"`+tc.want+`"`) {
+				t.Errorf("%d %s, want the source %s", got.status, got.text, tc.want)
+			}
+		})
+	}
+}
+
+func TestTriggers(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	r := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`))
+	id := r.body["id"].(string)
+	message := fmt.Sprintf(`{"v":1,"grant":"%s","generation":1}`, id)
+	once, _ := json.Marshal(message)
+	twice, _ := json.Marshal(string(once))
+	for _, tc := range []struct {
+		name, data string
+		status     int
+	}{
+		{"no envelope", ``, 500},
+		{"no message", `{"Data":{},"Metadata":{}}`, 500},
+		{"not an object", `{"Data":{"message":"\"hello\""}}`, 500},
+		{"a null", `{"Data":{"message":null}}`, 500},
+		{"encoded for ever", `{"Data":{"message":` + encoded(message, 6) + `}}`, 500},
+		{"a bare object", `{"Data":{"message":` + message + `}}`, 200},
+		{"encoded once", `{"Data":{"message":` + string(once) + `}}`, 200},
+		{"encoded twice", `{"Data":{"message":` + string(twice) + `},"Metadata":{"MessageId":"\"forged\"","sys":{}}}`, 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := a.call("POST", "/revoke", tc.data)
+			if got.status != tc.status || got.text == "" {
+				t.Errorf("%d %q, want %d and a body", got.status, got.text, tc.status)
+			}
+			if tc.status == 200 && strings.TrimSpace(got.text) != `{"Outputs":{},"Logs":[],"ReturnValue":null}` {
+				t.Errorf("the host does not understand %q", got.text)
+			}
+		})
+	}
+	// A failed closing is not 2xx, so that the message comes again.
+	a.clock = a.clock.Add(2 * time.Hour)
+	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" {
+			return access.ErrLocked
+		}
+		return nil
+	}
+	body := `{"Data":{"message":` + string(twice) + `}}`
+	if got := a.call("POST", "/revoke", body); got.status < 300 {
+		t.Errorf("a closing that failed is answered %d", got.status)
+	}
+	if got := a.call("POST", "/sweep", `{"Data":{"timer":{}},"Metadata":{}}`); got.status < 300 {
+		t.Errorf("a sweep that failed is answered %d", got.status)
+	}
+	a.cloud.Fault = nil
+	if got := a.call("POST", "/revoke", body); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := a.call("GET", "/api/requests/"+id, ""); got.body["status"] != "Revoked" || got.body["statusReason"] != "Expired" {
+		t.Errorf("%s", got.text)
+	}
+	if got := a.call("POST", "/sweep", `{"Data":{"timer":{}},"Metadata":{}}`); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+}
+
+func encoded(s string, times int) string {
+	for range times {
+		b, _ := json.Marshal(s)
+		s = string(b)
+	}
+	return s
+}
+
+func TestHealth(t *testing.T) {
+	a := newApp(t)
+	got := a.call("GET", "/api/health", "")
+	if got.status != 200 || got.body["lastSweepAgeSeconds"] != -1.0 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	a.call("POST", "/api/sweep", "{}")
+	a.clock = a.clock.Add(90 * time.Second)
+	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
+		t.Errorf("%s", got.text)
+	}
+	h := handlers.New(a.svc, handlers.Options{Dependencies: map[string]access.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
+		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
+	if w.Code != 503 || !strings.Contains(w.Body.String(), `"tableStorage":"unavailable"`) || strings.Contains(w.Body.String(), "SECRET") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// FuzzTrigger: whatever the host or a forger sends to a trigger gets an answer
+// with a body, and no panic.
+func FuzzTrigger(f *testing.F) {
+	for _, seed := range []string{``, `{}`, `{"Data":{"message":"{}"}}`, `{"Data":{"message":"\"{\\\"grant\\\":\\\"x\\\"}\""}}`, `{"Data":{"message":{"grant":1}}}`, `{"Data":[]}`, `null`} {
+		f.Add([]byte(seed))
+	}
+	a := newApp(&testing.T{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, path := range []string{"/revoke", "/sweep"} {
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, httptest.NewRequest("POST", path, bytes.NewReader(body)))
+			if w.Body.Len() == 0 || w.Code == http.StatusInternalServerError && strings.Contains(a.log.String(), "panic") {
+				t.Fatalf("%s: %d with %d bytes", path, w.Code, w.Body.Len())
+			}
+			a.log.Reset()
+		}
+	})
+}
