@@ -1,0 +1,46 @@
+# The newcomer's two commands are `make run` and `make test`; both set up what they need.
+#
+#   make run             a whole Azure for this machine, with Portcullis in it (FOR=60s, FRESH=1, VERBOSE=1)
+#   make test            every test, with the race detector
+#   make build           the app as the Functions host expects it, in dist/
+#   make lint            gofmt, go vet and go.mod as they should be
+#   make fuzz            every fuzz target for FUZZTIME (60s)
+#   make clean           remove what make built; the state of `make run` stays
+
+SHELL := /bin/bash
+GO ?= go
+FUZZTIME ?= 60s
+
+.PHONY: help run test build lint fuzz clean
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# The binary is built into dist/ under the name that host.json gives it; the
+# folder handlers/ holds sources, so the name must not be used beside it.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o dist/handlers .
+	$(GO) run ./local/pack -out dist
+
+run: build
+	$(GO) build -o dist/.local-azure ./local
+	exec dist/.local-azure -app dist $(if $(FOR),-for $(FOR)) $(if $(FRESH),-fresh) $(if $(VERBOSE),-verbose)
+
+# The race detector needs a C compiler.
+test:
+	@local/need-cc
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on -timeout 20m ./...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+clean:
+	rm -rf dist

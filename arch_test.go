@@ -1,0 +1,188 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/functions"
+	"portcullis/handlers"
+)
+
+// source is one package: its imports and whether it has a doc comment.
+type source struct {
+	imports map[string]bool // of files that are not tests
+	tests   map[string]bool // of tests
+	doc     bool
+	real    bool // has files that are not tests
+}
+
+// sources parses every package of the module.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	out := map[string]*source{}
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); p != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "testdata" || name == "dist") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(filepath.ToSlash(p))
+		s := out[dir]
+		if s == nil {
+			s = &source{imports: map[string]bool{}, tests: map[string]bool{}}
+			out[dir] = s
+		}
+		into := s.imports
+		if strings.HasSuffix(p, "_test.go") {
+			into = s.tests
+		} else {
+			s.real = true
+			s.doc = s.doc || f.Doc != nil
+		}
+		for _, imp := range f.Imports {
+			name, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				return err
+			}
+			into[name] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestImports holds the direction of imports: main -> handlers, infra, local ->
+// core/access -> core/plan -> core/jit -> the standard library.
+func TestImports(t *testing.T) {
+	type bad map[string]string // package prefix => why
+	noEdge := bad{
+		"context": "pure code waits for nothing", "net/http": "the wire belongs to handlers and infra", "log": "core does not log",
+		"os": "core reads no files and no environment", "math/rand": "the same input gives the same plan", "crypto/rand": "the same input gives the same plan",
+		"github.com/": "the core stands on the standard library alone", "golang.org/": "the core stands on the standard library alone",
+		"portcullis/handlers": "imports point inward", "portcullis/infra": "imports point inward", "portcullis/local": "imports point inward", "portcullis/functions": "imports point inward",
+	}
+	with := func(b bad, more bad) bad {
+		out := bad{}
+		for _, m := range []bad{b, more} {
+			for k, v := range m {
+				out[k] = v
+			}
+		}
+		return out
+	}
+	access := with(noEdge, nil)
+	delete(access, "context")
+	rules := map[string]bad{
+		"core/jit":    with(noEdge, bad{"portcullis/core": "the nouns know nobody"}),
+		"core/plan":   with(noEdge, bad{"portcullis/core/access": "imports point inward"}),
+		"core/access": access,
+		"handlers": {"portcullis/infra": "a door knows no technology", "portcullis/local": "stand-ins are not the product's", "github.com/Azure": "a door knows no SDK",
+			"portcullis/functions": "declarations are read by the host and by tests"},
+		"functions": {"portcullis/": "declarations know nobody"},
+	}
+	all := sources(t)
+	for dir := range all {
+		switch {
+		case strings.HasPrefix(dir, "infra/"):
+			rules[dir] = bad{"portcullis/infra": "adapters do not know each other", "portcullis/handlers": "imports point inward", "portcullis/local": "stand-ins are not the product's", "portcullis/functions": "imports point inward"}
+		case strings.HasPrefix(dir, "local"):
+			rules[dir] = bad{"portcullis/core": "a stand-in that shared code with the product would share its errors", "portcullis/infra": "a stand-in that shared code with the product would share its errors", "portcullis/handlers": "the stand-ins run the real binary"}
+		}
+	}
+	for dir, forbidden := range rules {
+		s, ok := all[dir]
+		if !ok {
+			t.Errorf("there is no package %s; the rule for it holds nothing", dir)
+			continue
+		}
+		for imp := range s.imports {
+			for prefix, why := range forbidden {
+				if imp == prefix || strings.HasPrefix(imp, strings.TrimSuffix(prefix, "/")+"/") {
+					t.Errorf("%s imports %s: %s", dir, imp, why)
+				}
+			}
+		}
+	}
+}
+
+// TestPackageDocs holds that every package says what it is.
+func TestPackageDocs(t *testing.T) {
+	for dir, s := range sources(t) {
+		if s.real && !s.doc {
+			t.Errorf("package %s has no doc comment", dir)
+		}
+	}
+}
+
+// TestRooms holds that there is no room without a purpose.
+func TestRooms(t *testing.T) {
+	for dir := range sources(t) {
+		for _, name := range strings.Split(dir, "/") {
+			if slices.Contains([]string{"utils", "util", "common", "models", "internal", "pkg", "helpers", "misc"}, name) {
+				t.Errorf("%s: a name that says nothing of what is in it", dir)
+			}
+		}
+	}
+}
+
+// TestFunctionsAndRoutes holds declarations and routes together: every declared
+// function has its route, every route its function, and nothing catches all.
+func TestFunctionsAndRoutes(t *testing.T) {
+	declared, err := functions.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, f := range declared {
+		if f.Kind != functions.HTTP {
+			want = append(want, "POST /"+f.Name)
+			continue
+		}
+		for _, method := range f.Methods {
+			route := "/api/" + f.Route
+			if bare, ok := strings.CutSuffix(route, "/{id?}"); ok { // the host's optional parameter is two patterns here
+				want = append(want, strings.ToUpper(method)+" "+bare)
+				route = bare + "/{id}"
+			}
+			want = append(want, strings.ToUpper(method)+" "+route)
+		}
+	}
+	var got []string
+	for _, p := range handlers.Patterns() {
+		if p == "GET /{$}" { // the host's probe, which is no function
+			continue
+		}
+		got = append(got, p)
+		if _, route, _ := strings.Cut(p, " "); strings.HasSuffix(route, "/") || strings.Contains(route, "...") {
+			t.Errorf("the pattern %q catches more than it names", p)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("functions/ (-) and handlers (+) differ:\n%s", diff)
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+//go:embed local.settings.json.example
+var example string
+
+// good is an environment that the app starts with.
+var good = map[string]string{
+	"FUNCTIONS_CUSTOMHANDLER_PORT":        "8080",
+	"PORTCULLIS_AUTH":                     "local",
+	"PORTCULLIS_SUBSCRIPTIONS":            "00000000-0000-0000-0000-00000000D3E0",
+	"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.windows.net/",
+	"ServiceBus__fullyQualifiedNamespace": "example.servicebus.windows.net",
+	"PATH":                                "/bin",
+}
+
+func environ(changes map[string]string) []string {
+	var out []string
+	for name, value := range good {
+		if _, changed := changes[name]; !changed {
+			out = append(out, name+"="+value)
+		}
+	}
+	for name, value := range changes {
+		if value != "unset" {
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
+}
+
+func TestReadConfigRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		changes map[string]string
+		want    []string // parts of the error
+	}{
+		{"no port", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "unset"}, []string{"FUNCTIONS_CUSTOMHANDLER_PORT", "Functions host"}},
+		{"a port out of range", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "65536"}, []string{"65536"}},
+		{"no identification", map[string]string{"PORTCULLIS_AUTH": "unset"}, []string{"PORTCULLIS_AUTH"}},
+		{"identification unknown", map[string]string{"PORTCULLIS_AUTH": "Local"}, []string{"PORTCULLIS_AUTH"}},
+		{"a misspelt setting", map[string]string{"PORTCULLIS_SUBSCRIPTION": "x"}, []string{"PORTCULLIS_SUBSCRIPTION is not a setting"}},
+		{"no subscription", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "unset"}, []string{"PORTCULLIS_SUBSCRIPTIONS", "GUID"}},
+		{"a subscription that is no GUID", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "00000000-0000-0000-0000-00000000d3e0,prod"}, []string{`"prod"`}},
+		{"an unknown cloud", map[string]string{"PORTCULLIS_CLOUD": "AzureGermany"}, []string{"PORTCULLIS_CLOUD", "AzureChina"}},
+		{"no table", map[string]string{"PORTCULLIS_TABLE_ENDPOINT": "unset"}, []string{"PORTCULLIS_TABLE_ENDPOINT"}},
+		{"a table in the clear", map[string]string{"PORTCULLIS_TABLE_ENDPOINT": "http://example.table.core.windows.net"}, []string{"neither https nor http on a loopback address"}},
+		{"a table in the clear by a name that resolves to loopback today", map[string]string{"PORTCULLIS_TABLE_ENDPOINT": "http://localhost:10002"}, []string{"neither https"}},
+		{"a table with a key in the URL", map[string]string{"PORTCULLIS_TABLE_ENDPOINT": "https://example.table.core.windows.net/?sig=abc"}, []string{"not the URL"}},
+		{"a table with a password in the URL", map[string]string{"PORTCULLIS_TABLE_ENDPOINT": "https://a:b@example.table.core.windows.net"}, []string{"not the URL"}},
+		{"no namespace", map[string]string{"ServiceBus__fullyQualifiedNamespace": "unset"}, []string{"ServiceBus__fullyQualifiedNamespace"}},
+		{"a namespace with a scheme", map[string]string{"ServiceBus__fullyQualifiedNamespace": "sb://example.servicebus.windows.net"}, []string{"not a host name"}},
+		{"a Resource Manager that is not here", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "http://203.0.113.7:7072"}, []string{"PORTCULLIS_ARM_ENDPOINT"}},
+		{"a Resource Manager elsewhere over https", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "https://management.example.com"}, []string{"only a loopback address"}},
+		{"a bus that is not here", map[string]string{"PORTCULLIS_SERVICEBUS_ADDRESS": "203.0.113.7:5672"}, []string{"PORTCULLIS_SERVICEBUS_ADDRESS"}},
+		{"everything wrong at once", map[string]string{"PORTCULLIS_AUTH": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_AUTH", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := readConfig(environ(tc.changes))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestReadConfig(t *testing.T) {
+	got, err := readConfig(environ(map[string]string{
+		"PORTCULLIS_SUBSCRIPTIONS":   "00000000-0000-0000-0000-00000000D3E1, 00000000-0000-0000-0000-00000000d3e0,00000000-0000-0000-0000-00000000d3e1",
+		"PORTCULLIS_CLOUD":           "AzureChina",
+		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config{
+		Port: 8080, Cloud: "AzureChina",
+		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
+		TableEndpoint: "https://example.table.core.windows.net",
+		BusNamespace:  "example.servicebus.windows.net",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+// TestSettingsAreDocumented holds the list of settings against what the app reads.
+func TestSettingsAreDocumented(t *testing.T) {
+	var names []string
+	for name, what := range settings {
+		if what == "" {
+			t.Errorf("%s says nothing of itself", name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.HasSuffix(name, "_AUTH") || strings.Contains(settings[name], "one machine only") {
+			continue // the host's, or not for a deployment
+		}
+		if !strings.Contains(example, name) && name != "PORTCULLIS_IDENTITY_CLIENT_ID" {
+			t.Errorf("local.settings.json.example does not show %s", name)
+		}
+	}
+}

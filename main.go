@@ -1,0 +1,145 @@
+// Command portcullis is the custom handler that the Azure Functions host runs:
+// just-in-time access to the management ports of Azure virtual machines.
+//
+// This package is wiring only. It reads the settings once, builds the adapters,
+// and serves on the loopback port that the host names. It does not stop
+// gracefully on purpose: the host ends a handler by SIGKILL, so every step of
+// every verb is safe against being the last.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/google/uuid"
+
+	"portcullis/core/access"
+	"portcullis/handlers"
+	"portcullis/infra/nsg"
+	"portcullis/infra/servicebus"
+	"portcullis/infra/table"
+)
+
+// wait is how long a request waits for its ports before it is answered with 202.
+const wait = 25 * time.Second
+
+func main() {
+	if err := run(context.Background(), os.Environ(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "portcullis:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, environ []string, stdout io.Writer) error {
+	cfg, err := readConfig(environ)
+	if err != nil {
+		return fmt.Errorf("read the settings:\n%w", err)
+	}
+	log := slog.New(slog.NewJSONHandler(stdout, nil))
+	app, err := build(cfg, log)
+	if err != nil {
+		return err
+	}
+	go app.setUp(ctx, log)
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", cfg.Port))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{Handler: app.handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	log.Info("serving", "address", l.Addr().String(), "version", version())
+	return server.Serve(l)
+}
+
+// application is the built app.
+type application struct {
+	handler http.Handler
+	store   *table.Store
+}
+
+func build(cfg config, log *slog.Logger) (*application, error) {
+	cred, err := credential(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("build the credential: %w", err)
+	}
+	network, err := nsg.New(cred, armOf(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
+	}
+	store, err := table.New(cfg.TableEndpoint, cred, table.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("build the Table Storage client: %w", err)
+	}
+	alarm, err := servicebus.New(cfg.BusNamespace, cred, servicebus.Options{Loopback: cfg.BusAddress})
+	if err != nil {
+		return nil, fmt.Errorf("build the Service Bus client: %w", err)
+	}
+	svc := &access.Service{
+		Network: network, Firewall: network,
+		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: store, Sweeps: store,
+		Alarm: alarm, Subscriptions: cfg.Subscriptions, Now: time.Now, NewID: newID,
+	}
+	h := handlers.New(svc, handlers.Options{
+		Caller:       localCaller,
+		ParseWake:    parseWake,
+		Dependencies: map[string]access.Pinger{"resourceManager": network, "tableStorage": store, "serviceBus": alarm},
+		Wait:         wait, Version: version(), Log: log, NewID: newID,
+	})
+	return &application{handler: h, store: store}, nil
+}
+
+// credential is the app's own identity: the managed identity that the platform
+// gives through IDENTITY_ENDPOINT, here as in Azure.
+func credential(cfg config) (azcore.TokenCredential, error) {
+	o := &azidentity.ManagedIdentityCredentialOptions{}
+	if cfg.ClientID != "" {
+		o.ID = azidentity.ClientID(cfg.ClientID)
+	}
+	return azidentity.NewManagedIdentityCredential(o)
+}
+
+// setUp creates the tables, trying again while Table Storage does not answer:
+// the app serves meanwhile and says through health what is missing.
+func (a *application) setUp(ctx context.Context, log *slog.Logger) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := a.store.Setup(bounded)
+		cancel()
+		if err == nil {
+			return
+		}
+		log.Error("create the tables", "error", err.Error(), "again", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// localCaller is everybody, on one machine.
+func localCaller(*http.Request) (access.Caller, error) {
+	return access.Caller{Name: "somebody@this-machine"}, nil
+}
+
+func parseWake(body []byte) (string, int, error) {
+	b, err := servicebus.Parse(body)
+	return b.Grant, b.Generation, err
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
