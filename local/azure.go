@@ -26,6 +26,7 @@ import (
 
 const (
 	account   = "devaccount"
+	olderARM  = "https://management.core.windows.net"     // Resource Manager's older audience, which the SDK asks for
 	namespace = "portcullis-local.servicebus.windows.net" // a name for tokens; nothing resolves it
 )
 
@@ -136,9 +137,9 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	var err error
 	a.arm, err = armsim.Open(armsim.Config{
 		Dir: dir, URL: url(p.ARM), Seed: uint64(time.Now().UnixNano()),
-		Knobs: armsim.Knobs{Writes: armsim.Writes{LatencyMax: armsim.Duration(2 * time.Second), RetryAfter: armsim.Duration(time.Second)}},
+		Knobs: armsim.DemoKnobs(),
 		Verify: func(token string) (string, error) {
-			claims, err := tokens.Verify(token, issuer.ResourceManager)
+			claims, err := tokens.Verify(token, issuer.ResourceManager, olderARM)
 			return claims.ObjectID, err
 		},
 	})

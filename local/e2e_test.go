@@ -1,0 +1,422 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/local/armsim"
+)
+
+// The end-to-end tests start what `make run` starts, the binary that ships
+// included, and drive it over HTTP. Real seconds pass in them, as few as they can.
+
+const (
+	sub  = "/subscriptions/00000000-0000-0000-0000-00000000d3e0"
+	demo = sub + "/resourceGroups/demo/providers"
+	web  = demo + "/Microsoft.Compute/virtualMachines/web"
+	nsgs = demo + "/Microsoft.Network/networkSecurityGroups/"
+)
+
+var packaged struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if packaged.dir != "" {
+		os.RemoveAll(packaged.dir)
+	}
+	os.Exit(code)
+}
+
+// app builds and packages the app once, as `make build` does.
+func app(t *testing.T) string {
+	t.Helper()
+	packaged.once.Do(func() {
+		if packaged.dir, packaged.err = os.MkdirTemp("", "portcullis-app"); packaged.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(packaged.dir, "handlers"), "portcullis")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		for _, cmd := range []*exec.Cmd{build, exec.Command("go", "run", "portcullis/local/pack", "-src", "..", "-out", packaged.dir)} {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				packaged.err = fmt.Errorf("%s: %w\n%s", cmd, err, out)
+				return
+			}
+		}
+	})
+	if packaged.err != nil {
+		t.Fatal(packaged.err)
+	}
+	return packaged.dir
+}
+
+// rig is a running machine and a client.
+type rig struct {
+	*azure
+	t     *testing.T
+	ports ports
+	log   *bytes.Buffer
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+type syncWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *syncWriter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
+}
+
+func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *rig {
+	t.Helper()
+	r := &rig{azure: &azure{tap: tap}, t: t, log: &bytes.Buffer{}, ports: ports{freePort(t), freePort(t), freePort(t), freePort(t)}}
+	out := &syncWriter{w: r.log}
+	if err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.close()
+		if t.Failed() {
+			t.Logf("log:\n%s", tail(r.log.String(), 6000))
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := r.host.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}
+
+// call sends a request and gives the status and the JSON of the answer.
+func (r *rig) call(method, path string, body any) (int, map[string]any) {
+	r.t.Helper()
+	var b []byte
+	if body != nil {
+		b, _ = json.Marshal(body)
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, url(r.ports.Host)+path, bytes.NewReader(b))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, map[string]any{"error": err.Error()}
+	}
+	defer res.Body.Close()
+	answer := map[string]any{}
+	text, _ := io.ReadAll(res.Body)
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			answer["text"] = string(text)
+		}
+	}
+	return res.StatusCode, answer
+}
+
+func (r *rig) must(status int, method, path string, body any) map[string]any {
+	r.t.Helper()
+	got, answer := r.call(method, path, body)
+	if got != status {
+		r.t.Fatalf("%s %s: status %d, want %d: %v", method, path, got, status, answer)
+	}
+	return answer
+}
+
+// eventually waits until f reports true.
+func (r *rig) eventually(what string, within time.Duration, f func() bool) {
+	r.t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-deadline.C:
+			r.t.Fatalf("not within %s: %s", within, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// nsg gives an NSG as ARM shows it, without what ARM itself changes with every write.
+func (r *rig) nsg(name string) map[string]any {
+	r.t.Helper()
+	res, err := http.Get(url(r.ports.ARM) + nsgs + name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var doc map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
+		r.t.Fatal(err)
+	}
+	return stripped(doc).(map[string]any)
+}
+
+func stripped(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "etag")
+		delete(v, "provisioningState")
+		for k := range v {
+			v[k] = stripped(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = stripped(v[i])
+		}
+	}
+	return v
+}
+
+// rules gives the names and priorities of an NSG's rules, by priority.
+func (r *rig) rules(name string) []string {
+	r.t.Helper()
+	props := r.nsg(name)["properties"].(map[string]any)
+	var out []string
+	for _, v := range props["securityRules"].([]any) {
+		rule := v.(map[string]any)
+		p := rule["properties"].(map[string]any)
+		out = append(out, fmt.Sprintf("%04.0f %s %s", p["priority"], p["access"], rule["name"]))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *rig) open(nsg string) bool {
+	return slices.ContainsFunc(r.rules(nsg), func(s string) bool { return strings.Contains(s, "Allow portcullis-") })
+}
+
+// foreign gives the NSG without the rules of ours.
+func (r *rig) foreign(name string) map[string]any {
+	doc := r.nsg(name)
+	props := doc["properties"].(map[string]any)
+	props["securityRules"] = slices.DeleteFunc(props["securityRules"].([]any), func(v any) bool {
+		return strings.HasPrefix(v.(map[string]any)["name"].(string), "portcullis-")
+	})
+	return doc
+}
+
+func vms(ids ...string) map[string]any {
+	var list []any
+	for _, id := range ids {
+		list = append(list, map[string]any{"id": id})
+	}
+	return map[string]any{"virtualMachines": list}
+}
+
+// ask is a request for port 22 of web.
+func ask(length, why string) map[string]any {
+	return map[string]any{"justification": why, "virtualMachines": []any{map[string]any{"id": web,
+		"ports": []any{map[string]any{"number": 22, "duration": length, "allowedSourceAddressPrefix": "203.0.113.7"}}}}}
+}
+
+func TestMainJob(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	before := r.nsg("web-nsg")
+
+	enabled := r.must(200, "POST", "/api/enable", vms(web))
+	got := r.rules("web-nsg")
+	if len(got) != 3 || !strings.HasPrefix(got[1], "0299 Deny portcullis-deny-") || got[2] != "0300 Allow AllowSshAny" {
+		t.Fatalf("after enable the deny does not stand above AllowSshAny: %q", got)
+	}
+	if text := fmt.Sprint(enabled); !strings.Contains(text, "AllowSshAny") {
+		t.Errorf("enable does not name the rule that it overrides: %v", enabled)
+	}
+
+	began := time.Now()
+	grant := r.must(200, "POST", "/api/request", ask("PT4S", "the main job"))
+	if grant["status"] != "Initiated" {
+		t.Errorf("the request is answered 200 with status %v", grant["status"])
+	}
+	if !r.open("web-nsg") {
+		t.Fatalf("no allow stands: %q", r.rules("web-nsg"))
+	}
+	if got := r.rules("web-nsg")[0]; !strings.HasPrefix(got, "0100 Allow portcullis-allow-") {
+		t.Errorf("the first rule is %q, want our allow at 100", got)
+	}
+	t.Logf("open after %v", time.Since(began).Round(time.Millisecond))
+	end, err := time.Parse(time.RFC3339, grant["endTimeUtc"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the port is closed within 5 s of its end", time.Until(end)+5*time.Second, func() bool { return !r.open("web-nsg") })
+	t.Logf("closed %v after its end", time.Since(end).Round(time.Millisecond))
+
+	path := "/api/requests/" + grant["id"].(string)
+	r.eventually("the request reads Revoked", 5*time.Second, func() bool { return r.must(200, "GET", path, nil)["status"] == "Revoked" })
+	var ops []string
+	for _, v := range r.must(200, "GET", "/api/activity", nil)["value"].([]any) {
+		e := v.(map[string]any)
+		ops = append(ops, fmt.Sprint(e["operation"], " ", e["result"]))
+	}
+	slices.Reverse(ops)
+	if diff := cmp.Diff([]string{"Enable Succeeded", "Request Succeeded", "Open Succeeded", "Close Succeeded"}, ops); diff != "" {
+		t.Errorf("activity (-want +got):\n%s", diff)
+	}
+
+	r.must(200, "POST", "/api/disable", vms(web))
+	if diff := cmp.Diff(before, r.nsg("web-nsg")); diff != "" {
+		t.Errorf("after disable the NSG is not what it was:\n%s", diff)
+	}
+}
+
+func TestWithoutServiceBus(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	r.must(200, "POST", "/api/enable", vms(web))
+	grant := r.must(200, "POST", "/api/request", ask("PT3S", "the bus stops"))
+	r.bus.Refuse(true)
+	r.bus.DropConnections()
+	end, _ := time.Parse(time.RFC3339, grant["endTimeUtc"].(string))
+	r.eventually("the window has ended", 10*time.Second, func() bool { return time.Now().After(end) })
+	if !r.open("web-nsg") {
+		t.Fatal("something closed the port without the bus and without a sweep")
+	}
+	swept := r.must(200, "POST", "/api/sweep", nil)
+	if r.open("web-nsg") {
+		t.Errorf("after the sweep the port is open: %v", swept)
+	}
+	if swept["requestsClosed"] != 1.0 {
+		t.Errorf("the sweep closed %v requests, want 1", swept["requestsClosed"])
+	}
+	// And nothing is opened whose end cannot be scheduled.
+	status, answer := r.call("POST", "/api/request", ask("PT3S", "the bus is still down"))
+	if status != 503 || !strings.Contains(fmt.Sprint(answer), "ServiceBusUnavailable") {
+		t.Errorf("status %d %v, want 503 ServiceBusUnavailable", status, answer)
+	}
+	if r.open("web-nsg") {
+		t.Error("a port was opened whose end is not scheduled")
+	}
+}
+
+// TestKilledAnywhere kills the handler at every call that a request makes to
+// Resource Manager and Table Storage, before it takes effect and before its answer is
+// heard. Whatever it left, nothing may be open past its end and one sweep.
+func TestKilledAnywhere(t *testing.T) {
+	var mu sync.Mutex
+	var seen, at int // calls seen since armed, and at which one to kill; 0 for never
+	var host func()
+	killed := make(chan struct{}, 1)
+	tap := func(service string, q *http.Request, answered bool) {
+		mu.Lock()
+		if at == 0 || strings.Contains(q.URL.Path, "/operations/") {
+			mu.Unlock()
+			return
+		}
+		seen++
+		kill := seen == at
+		if kill {
+			at = 0
+		}
+		mu.Unlock()
+		if kill {
+			host()
+			killed <- struct{}{}
+		}
+	}
+	r := newRig(t, t.TempDir(), tap)
+	host = r.host.Kill
+	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Writes = armsim.Writes{Answer: armsim.AnswerSucceeded} }); err != nil {
+		t.Fatal(err)
+	}
+	r.must(200, "POST", "/api/enable", vms(web))
+	foreign, closed := r.foreign("web-nsg"), r.nsg("web-nsg")
+
+	const tooFar = 200 // more calls than a request makes
+	steps := 0
+	for n := 1; n <= tooFar; n++ {
+		mu.Lock()
+		seen, at = 0, n
+		mu.Unlock()
+		status, _ := r.call("POST", "/api/request", ask("PT2S", fmt.Sprint("killed at step ", n)))
+		mu.Lock()
+		reached := at == 0
+		at = 0
+		mu.Unlock()
+		if !reached { // the whole request made fewer calls than n: every one has been tried
+			if status != 200 {
+				t.Fatalf("a request that nothing kills is answered %d", status)
+			}
+			steps = n - 1
+			break
+		}
+		<-killed // from here on a handler that is ready is a new one
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := r.host.Ready(ctx); err != nil {
+			t.Fatalf("after a kill at step %d: %v", n, err)
+		}
+		cancel()
+	}
+	if steps < 10 {
+		t.Fatalf("only %d steps were tried", steps)
+	}
+	t.Logf("killed at each of %d steps", steps)
+	last := time.Now().Add(2 * time.Second)
+	r.eventually("the last window has ended", 5*time.Second, func() bool { return time.Now().After(last) })
+	r.must(200, "POST", "/api/sweep", nil)
+	if diff := cmp.Diff(closed, r.nsg("web-nsg")); diff != "" {
+		t.Errorf("after the ends and one sweep the NSG is not closed as before:\n%s", diff)
+	}
+	if diff := cmp.Diff(foreign, r.foreign("web-nsg")); diff != "" {
+		t.Errorf("something foreign changed:\n%s", diff)
+	}
+	for _, v := range r.must(200, "GET", "/api/requests?top=1000", nil)["value"].([]any) {
+		if g := v.(map[string]any); g["status"] != "Revoked" {
+			t.Errorf("%v is left %v", g["justification"], g["status"])
+		}
+	}
+}
+
+func TestStateSurvivesRestart(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, dir, nil)
+	r.must(200, "POST", "/api/enable", vms(web))
+	grant := r.must(200, "POST", "/api/request", ask("PT4S", "over a restart"))
+	r.close()
+
+	r = newRig(t, dir, nil)
+	if !r.open("web-nsg") {
+		t.Fatal("the open window is gone after a restart")
+	}
+	end, _ := time.Parse(time.RFC3339, grant["endTimeUtc"].(string))
+	r.eventually("the scheduled message closes the port", time.Until(end)+10*time.Second, func() bool { return !r.open("web-nsg") })
+}
