@@ -136,6 +136,33 @@ func TestEditKeepsEveryByteOfOthers(t *testing.T) {
 	}
 }
 
+// TestSameButOurs holds the last check before a write by bodies that an error elsewhere might make.
+func TestSameButOurs(t *testing.T) {
+	f := foreign()
+	a, b := encoded(t, mine("a", 100)), encoded(t, mine("b", 101))
+	before := string(shop(f[0], a, f[1], f[2]).Body)
+	for _, tc := range []struct{ name, after string }{
+		{"a rule less", string(shop(f[0], a, f[1]).Body)},
+		{"no rules", string(shop().Body)},
+		{"a rule more", string(shop(f[0], a, f[1], f[2], `{"name":"new"}`).Body)},
+		{"another order", string(shop(f[1], a, f[0], f[2]).Body)},
+		{"a byte of a rule", strings.Replace(before, "443", "444", 1)},
+		{"a rule that is ours by a new name", strings.Replace(before, "AllowSsh", "portcullis-AllowSsh", 1)},
+		{"a tag", strings.Replace(before, `"z":"1"`, `"z":"2"`, 1)},
+		{"a property behind the rules", strings.Replace(before, `"resourceGuid":"g"`, `"resourceGuid":"h"`, 1)},
+		{"no JSON", before[:len(before)-3]},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := nsg.SameButOurs([]byte(before), []byte(tc.after)); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+	if err := nsg.SameButOurs([]byte(before), shop(f[0], f[1], b, f[2]).Body); err != nil {
+		t.Errorf("a change of ours: %v", err)
+	}
+}
+
 // TestEditProperty draws rules of both owners in any order and any changes of ours.
 func TestEditProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

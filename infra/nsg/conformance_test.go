@@ -3,6 +3,7 @@ package nsg_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,6 +88,7 @@ func (r *rig) Machine(t *testing.T, name string, interfaces ...accesstest.Interf
 		for j, c := range in.Configs {
 			configs = append(configs, object{"name": fmt.Sprintf("config%d", j), "properties": r.config(t, c)})
 		}
+		slices.Reverse(configs) // their order is by name, not as ARM happens to list them
 		properties["ipConfigurations"] = configs
 		id := fmt.Sprintf("%snetworkInterfaces/%s-%d", scope, name, i)
 		r.put(t, id, object{"location": "West Europe", "properties": properties})

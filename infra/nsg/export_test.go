@@ -6,3 +6,12 @@ var (
 	EncodeRule = encodeRule
 	Edit       = edit
 )
+
+// SameButOurs compares two bodies as Apply does before it sends the second.
+func SameButOurs(before, after []byte) error {
+	d, err := parseDocument(before)
+	if err != nil {
+		return err
+	}
+	return sameButOurs(d, after)
+}

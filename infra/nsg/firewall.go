@@ -66,7 +66,8 @@ func read(target jit.ID, text []byte) (access.Snapshot, error) {
 }
 
 // All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
-// that cannot be read makes it an error.
+// that cannot be read makes it an error; unlike in [Client.Rules] the SDK's model has
+// to understand it too, since the pager finds the next page by it.
 func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
 	doing := "list security groups of subscription " + subscription
 	s, err := c.subscription(subscription)

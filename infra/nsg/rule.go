@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"portcullis/core/jit"
 )
@@ -59,11 +60,16 @@ func decodeText(raw json.RawMessage) string {
 	case len(raw) == 0:
 		return ""
 	case json.Unmarshal(raw, &s) != nil:
-		return string(raw)
+		return asWritten(raw)
 	case s == nil:
 		return ""
 	}
 	return strings.TrimSpace(*s)
+}
+
+// asWritten gives what is no string as its text, in which bytes that are no UTF-8 are replaced.
+func asWritten(raw json.RawMessage) string {
+	return strings.ToValidUTF8(string(raw), string(utf8.RuneError))
 }
 
 // decodeValues gives the values of a property that ARM has as a singular and as a list.
@@ -74,7 +80,7 @@ func decodeValues(p map[string]json.RawMessage, singular, plural string) []strin
 	}
 	var list []json.RawMessage
 	if raw := p[plural]; len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
-		return append(out, string(raw))
+		return append(out, asWritten(raw))
 	}
 	for _, v := range list {
 		out = append(out, decodeText(v))
@@ -113,7 +119,7 @@ func decodePeers(p map[string]json.RawMessage, side string) jit.Peers {
 	for _, g := range groups {
 		id := decodeText(decodeObject(g)["id"])
 		if id == "" {
-			id = string(g)
+			id = asWritten(g)
 		}
 		out.Groups = append(out.Groups, id)
 	}

@@ -238,6 +238,7 @@ func FuzzDecodeRule(f *testing.F) {
 	for _, seed := range []string{
 		`null`, `{}`, `[`, `{"name":"r","properties":{"priority":1e9,"sourceAddressPrefix":"10.0.0.0/33"}}`,
 		`{"name":"r","properties":{"protocol":"Tcp","sourceAddressPrefixes":["::/0",null,7],"destinationPortRanges":["1-2"," 3 "]}}`,
+		"{\"name\":[\"\xbe\"],\"properties\":{\"sourceAddressPrefixes\":\"\xbe\",\"sourceApplicationSecurityGroups\":[\"\xbe\"]}}",
 		`{"properties":{"sourceAddressPrefix":"Internet","sourceApplicationSecurityGroups":[{"id":"/g"}]}}`,
 	} {
 		f.Add([]byte(seed))

@@ -136,6 +136,22 @@ func TestRulesRefusesWhatIsNoAnswer(t *testing.T) {
 	}
 }
 
+func TestAllSortsAndKeepsBytes(t *testing.T) {
+	// The SDK's pager reads the model as well, so that numbers must be of the kind it knows.
+	last := strings.Replace(shown("v1", "Succeeded", foreign()...), "3e2", "300", 1)
+	first := strings.Replace(last, "/SHOP", "/alpha", 1)
+	s := play(t, answer(200, `{"value":[ `+last+" ,\n"+first+` ]}`))
+	list, err := client(t, s.server, nil).All(t.Context(), strings.ToUpper(sub))
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d groups and %v, want two", len(list), err)
+	}
+	for i, want := range []string{first, last} {
+		if diff := cmp.Diff(strings.TrimSpace(want), string(list[i].Body)); diff != "" {
+			t.Errorf("body %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
 func TestApplySendsOneConditionalPut(t *testing.T) {
 	a := mine("a", 100)
 	s := play(t, answer(200, shown("v8", "Succeeded", append(foreign(), encoded(t, a))...), "Azure-AsyncOperation", operation))

@@ -1,0 +1,177 @@
+package nsg_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/infra/nsg"
+	"portcullis/local/armsim"
+)
+
+func TestNewRefuses(t *testing.T) {
+	plainHTTP := arm.ClientOptions{ClientOptions: policy.ClientOptions{InsecureAllowCredentialWithHTTP: true}}
+	for _, tc := range []struct {
+		name string
+		cfg  nsg.Config
+	}{
+		{"endpoint alone", nsg.Config{Endpoint: "https://management.azure.com"}},
+		{"audience alone", nsg.Config{Audience: "https://management.azure.com"}},
+		{"plain HTTP to the public cloud", nsg.Config{Options: plainHTTP}},
+		{"plain HTTP to another machine", nsg.Config{Endpoint: "http://192.0.2.1:8080", Audience: "a", Options: plainHTTP}},
+		{"plain HTTP to a name that looks like this machine", nsg.Config{Endpoint: "http://localhost.example.com", Audience: "a", Options: plainHTTP}},
+		{"plain HTTP to no URL", nsg.Config{Endpoint: "http://[::1", Audience: "a", Options: plainHTTP}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if _, err := nsg.New(credential("app"), tc.cfg); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+	if _, err := nsg.New(nil, nsg.Config{}); err == nil {
+		t.Error("no credential: no error")
+	}
+	for _, endpoint := range []string{"http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"} {
+		if _, err := nsg.New(credential("app"), nsg.Config{Endpoint: endpoint, Audience: "a", Options: plainHTTP}); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+// TestRefusesIDs holds that nothing is asked of ARM for an id that can name nothing.
+func TestRefusesIDs(t *testing.T) {
+	s := play(t)
+	c := client(t, s.server, func(cfg *nsg.Config) { cfg.Subscription = "" })
+	vm := jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeVM, Name: "vm"}
+	odd := nsgID("shop")
+	odd.Subscription = "mine"
+	for _, id := range []jit.ID{{}, vm, odd} {
+		if _, err := c.Rules(t.Context(), id); err == nil {
+			t.Errorf("Rules of %s: no error", id)
+		}
+		snap := shop()
+		snap.Target = id
+		if _, err := c.Apply(t.Context(), snap, plan.Changes{Create: []jit.Rule{mine("a", 100)}}); err == nil {
+			t.Errorf("Apply to %s: no error", id)
+		}
+	}
+	for _, id := range []string{"", "mine", sub + "/.."} {
+		if _, err := c.All(t.Context(), id); err == nil {
+			t.Errorf("All of %q: no error", id)
+		}
+		if _, err := c.Machines(t.Context(), id); err == nil {
+			t.Errorf("Machines of %q: no error", id)
+		}
+	}
+	if err := c.Ping(t.Context()); err == nil {
+		t.Error("Ping without a subscription: no error")
+	}
+	if calls := s.seen(t); len(calls) != 0 {
+		t.Errorf("calls %v, want none", calls)
+	}
+}
+
+func TestPing(t *testing.T) {
+	r := newRig(t, armsim.Knobs{Down: true})
+	if _, ok := isUnavailable(r.Ping(t.Context())); !ok {
+		t.Error("down: want *access.Unavailable")
+	}
+	r.tune(t, func(k *armsim.Knobs) {
+		k.Down, k.Denied = false, []armsim.Denied{{Action: "Microsoft.Network/networkSecurityGroups/read"}}
+	})
+	if err := r.Ping(t.Context()); !errors.Is(err, access.ErrForbidden) {
+		t.Errorf("without permission: error %v, want %v", err, access.ErrForbidden)
+	}
+	r.tune(t, func(k *armsim.Knobs) { k.Denied = nil })
+	r.arm.Reset()
+	if err := r.Ping(t.Context()); err != nil {
+		t.Errorf("error %v", err)
+	}
+	if n := r.arm.Counts(); n.Reads != 1 {
+		t.Errorf("%d reads, want 1", n.Reads)
+	}
+}
+
+// TestCalls counts what each method costs at ARM.
+func TestCalls(t *testing.T) {
+	a := mine("a", 100)
+	for _, tc := range []struct {
+		name  string
+		knobs armsim.Knobs
+		want  armsim.Counts
+		call  func(r *rig, s access.Snapshot) error
+	}{
+		{"Rules", armsim.Knobs{}, armsim.Counts{Reads: 1}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Rules(t.Context(), s.Target)
+			return err
+		}},
+		{"Apply that is done at once", armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}, armsim.Counts{Writes: 1}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Apply(t.Context(), s, create(a))
+			return err
+		}},
+		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Polls: 1, Reads: 1}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Apply(t.Context(), s, create(a))
+			return err
+		}},
+		{"Apply of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Apply(t.Context(), s, plan.Changes{})
+			return err
+		}},
+		{"Apply of what is refused here", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+			if _, err := r.Apply(t.Context(), s, create(jit.Rule{Name: "portcullis-b"})); err == nil {
+				return errors.New("no error")
+			}
+			return nil
+		}},
+		{"Apply of what ARM refuses", armsim.Knobs{}, armsim.Counts{Writes: 1, Rejected: 1}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Apply(t.Context(), s, create(mine("b", 99)))
+			if e := (*jit.Error)(nil); !errors.As(err, &e) || e.Code != nsg.CodeRefused {
+				return errors.Join(errors.New("want a refusal by Azure"), err)
+			}
+			return nil
+		}},
+		{"All", armsim.Knobs{PageSize: 2}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+			list, err := r.All(t.Context(), sub)
+			if len(list) != 5 {
+				err = errors.Join(err, errors.New("want five"))
+			}
+			return err
+		}},
+		{"Locate", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Locate(t.Context(), []jit.ID{vmID("a"), vmID("b"), vmID("c")})
+			return err
+		}},
+		{"Locate of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Locate(t.Context(), nil)
+			return err
+		}},
+		{"Machines", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+			_, err := r.Machines(t.Context(), sub)
+			return err
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, tc.knobs)
+			target := r.Target(t)
+			for range 4 {
+				r.Target(t)
+			}
+			s, err := r.Rules(t.Context(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.arm.Reset()
+			if err := tc.call(r, s); err != nil {
+				t.Errorf("error %v", err)
+			}
+			if got := r.arm.Counts(); got != tc.want {
+				t.Errorf("calls %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
