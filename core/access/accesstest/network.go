@@ -2,6 +2,7 @@ package accesstest
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -188,12 +189,16 @@ func (n network) unguarded(t *testing.T) {
 	bare, ids := n.fix.Machine(t, "bare", nic(jit.ID{}, open, "10.0.0.4"))
 	n.one(t, bare, seen{Private: []string{"10.0.0.4"}, Unguarded: []string{strings.ToLower(ids[0])}})
 
-	half, ids := n.fix.Machine(t, "half", Interface{Primary: true, Configs: []Config{
-		{Primary: true, Subnet: closed, Private: ip("10.0.1.4")}, {Subnet: open, Private: ip("10.0.0.5")},
-	}})
-	n.one(t, half, seen{
-		Placements: []string{behind(guard, ip("10.0.1.4"))}, Private: []string{"10.0.1.4", "10.0.0.5"}, Unguarded: []string{strings.ToLower(ids[0])},
-	})
+	for _, primaryIsOpen := range []bool{true, false} {
+		half, ids := n.fix.Machine(t, fmt.Sprintf("half-%t", primaryIsOpen), Interface{Primary: true, Configs: []Config{
+			{Primary: primaryIsOpen, Subnet: open, Private: ip("10.0.0.5")}, {Primary: !primaryIsOpen, Subnet: closed, Private: ip("10.0.1.4")},
+		}})
+		want := seen{Placements: []string{behind(guard, ip("10.0.1.4"))}, Private: []string{"10.0.0.5", "10.0.1.4"}, Unguarded: []string{strings.ToLower(ids[0])}}
+		if !primaryIsOpen {
+			slices.Reverse(want.Private)
+		}
+		n.one(t, half, want)
+	}
 }
 
 func (n network) bothGuards(t *testing.T) {
