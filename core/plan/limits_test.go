@@ -144,6 +144,24 @@ func TestDeniesDoNotSwap(t *testing.T) {
 	}
 }
 
+// A newer request that is refused closed the older window that it would have
+// superseded.
+func TestRefusedGrantSupersedesNothing(t *testing.T) {
+	in := plan.Input{State: plan.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{rl(t, "Taken", "allow 101 tcp * -> * :443"), rl(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
+	in.Current = plan.Compute(in).Changes.Apply(in.Current)
+	newer := grants(2)[1]
+	newer.Grant.Requestor, newer.Grant.Start = in.Openings[0].Grant.Requestor, noon
+	newer.Grant.OpenBy = noon.Add(time.Minute)
+	older := in.Openings[0].Grant.VMs[0]
+	newer.Grant.VMs = append(newer.Grant.VMs, older)
+	newer.Addresses[older.VM.Key()] = []netip.Addr{host(0)}
+	in.Openings = append(in.Openings, newer)
+	p := plan.Compute(in)
+	if !p.Changes.Empty() || len(p.Refused) != 1 || p.Refused[0].Grant != newer.Grant.ID || p.Refused[0].Err.Code != plan.CodeBlocked {
+		t.Errorf("changes %+v, refused %v", p.Changes, p.Refused)
+	}
+}
+
 // Exposure is told for each address family by itself.
 func TestExposedByFamily(t *testing.T) {
 	port := jit.PortRule{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}

@@ -97,9 +97,7 @@ func Compute(in Input) Plan {
 	}
 	var p Plan
 	if in.Known {
-		closed, open := denies(in.Policies), allows(in.Openings, in.Now)
-		l := lay(in.Names, ours, foreign, closed, open)
-		p = Plan{Rules: l.placed, Refused: l.refused}
+		p.Rules, p.Refused = in.arrange(ours, foreign)
 	} else {
 		p = Plan{Rules: keepUntilEnd(ours, in.Now)}
 	}
@@ -132,6 +130,34 @@ func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
 		}
 	}
 	return out
+}
+
+// arrange gives our rules with their priorities, and what found none. A grant that
+// is refused supersedes nothing: whoever asked keeps the older window.
+func (in Input) arrange(ours, foreign []jit.Rule) ([]jit.Rule, []Refusal) {
+	closed, openings := denies(in.Policies), in.Openings
+	var refused []Refusal // of grants left out for good
+	for {
+		open := allows(openings, in.Now)
+		l := lay(in.Names, ours, foreign, closed, open)
+		out := map[string]bool{}
+		var grants []Refusal
+		for _, r := range l.refused {
+			if r.Grant != "" {
+				out[r.Grant] = true
+				grants = append(grants, r)
+			}
+		}
+		if len(out) == 0 {
+			return l.placed, append(l.refused, refused...)
+		}
+		kept := slices.DeleteFunc(slices.Clone(openings), func(o Opening) bool { return out[o.Grant.ID] })
+		open = slices.DeleteFunc(open, func(w wanted) bool { return out[w.grant] })
+		if slices.EqualFunc(open, allows(kept, in.Now), func(a, b wanted) bool { return a.rule.Name == b.rule.Name }) {
+			return l.placed, append(l.refused, refused...)
+		}
+		refused, openings = append(refused, grants...), kept
+	}
 }
 
 // keepUntilEnd is what becomes of our rules where the state is lost: a deny
