@@ -102,9 +102,13 @@ func allows(openings []Opening, now time.Time) []wanted {
 
 // rival names what a newer window must agree in to supersede another, and more may.
 type rival struct {
-	requestor string
-	name      string // of the machine, in lower case
-	port      uint16
+	name    string // of the machine, in lower case
+	port    uint16
+	sources string
+}
+
+func rivalOf(vm jit.ID, w jit.Window) rival {
+	return rival{strings.ToLower(vm.Name), w.Number, w.Sources.String()}
 }
 
 // rivalsOf gives the grants that may supersede each other, so that each window is
@@ -114,7 +118,7 @@ func rivalsOf(openings []Opening) map[rival][]jit.Grant {
 	for _, o := range openings {
 		for _, vm := range o.Grant.VMs {
 			for _, w := range vm.Ports {
-				k := rival{o.Grant.Requestor, strings.ToLower(vm.VM.Name), w.Number}
+				k := rivalOf(vm.VM, w)
 				out[k] = append(out[k], o.Grant)
 			}
 		}
@@ -141,10 +145,10 @@ type part struct {
 func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 	var parts []part
 	for _, vm := range o.Grant.VMs {
-		key, name := vm.VM.Key(), strings.ToLower(vm.VM.Name)
+		key := vm.VM.Key()
 		var own []part
 		for _, w := range vm.Ports {
-			if !o.Grant.Desired(vm.VM, w, now, rivals[rival{o.Grant.Requestor, name, w.Number}]) {
+			if !o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
 				continue
 			}
 			for _, v6 := range []bool{false, true} {
