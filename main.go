@@ -127,7 +127,7 @@ func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 
 // localCaller is everybody, on one machine.
 func localCaller(*http.Request) (access.Caller, error) {
-	return access.Caller{Name: "somebody@this-machine"}, nil
+	return access.Caller{ID: "somebody", Name: "somebody@this-machine"}, nil
 }
 
 func parseWake(body []byte) (string, int, error) {

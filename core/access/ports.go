@@ -128,7 +128,7 @@ type GrantRecord struct {
 
 // Key makes a request idempotent: one requestor's key names one grant until it expires.
 type Key struct {
-	Requestor string
+	Requestor string    // the requestor's id
 	Value     string    // the client's Idempotency-Key, or a digest of the request
 	Digest    string    // of the request's content: the same key with other content is an error
 	Grant     string    // the grant it made

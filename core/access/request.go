@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,7 +39,7 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		return GrantRecord{}, false, bad
 	}
 	digest := digestOf(r)
-	known, free, err := s.repeated(ctx, r.Requestor, key, digest)
+	known, free, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
 	if err != nil || known.Version != "" {
 		return known, err == nil, err
 	}
@@ -203,7 +204,7 @@ func busyRequest() error {
 // digestOf names the content of a request: what two clicks on one button have in common.
 func digestOf(r jit.Request) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q %q\n", r.Requestor, r.Justification)
+	fmt.Fprintf(&b, "%q %q %q\n", r.RequestorID, r.Requestor, r.Justification)
 	for _, vm := range r.VMs {
 		fmt.Fprintf(&b, "%s\n", vm.VM.Key())
 		for _, p := range vm.Ports {
@@ -216,15 +217,15 @@ func digestOf(r jit.Request) string {
 
 // intend writes the close before the open: the grant with its ends, then the wake-ups.
 func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, free, digest string) (GrantRecord, bool, error) {
-	now := s.now()
-	keys := []Key{{Requestor: rec.Grant.Requestor, Value: free, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
+	now, by := s.now(), cmp.Or(rec.Grant.RequestorID, rec.Grant.Requestor)
+	keys := []Key{{Requestor: by, Value: free, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
 	if key != "" {
-		keys = append(keys, Key{Requestor: rec.Grant.Requestor, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
+		keys = append(keys, Key{Requestor: by, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
 	}
 	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
 	if errors.Is(err, ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
-		if known, _, err := s.repeated(ctx, rec.Grant.Requestor, key, digest); err != nil || known.Version != "" {
+		if known, _, err := s.repeated(ctx, by, key, digest); err != nil || known.Version != "" {
 			return known, err == nil, err
 		}
 		return GrantRecord{}, false, busyRequest()

@@ -28,7 +28,8 @@ const (
 
 // Caller is who calls a verb.
 type Caller struct {
-	Name        string // goes into grants and the activity log
+	ID          string // directory and object id, "tid/oid": what owns a grant
+	Name        string // for people to read: goes into grants and the activity log
 	Correlation string // the invocation's id
 }
 

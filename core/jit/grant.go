@@ -72,7 +72,8 @@ type GrantVM struct {
 // changes the receiver.
 type Grant struct {
 	ID            string // a UUID, 36 characters
-	Requestor     string
+	RequestorID   string // directory and object id of who asked; names change hands, this does not
+	Requestor     string // the name of who asked, for people to read
 	Justification string
 	Start         time.Time
 	OpenBy        time.Time // an opening not confirmed before it is undone
@@ -252,7 +253,7 @@ func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
 // supersedes reports whether a live window of g takes the place of window w of
 // the older grant: same requestor, machine, port and sources.
 func (g Grant) supersedes(older Grant, vm ID, w Window, now time.Time) bool {
-	if g.ID == older.ID || g.Requestor != older.Requestor || !older.Live(w, now) || !g.newerThan(older) {
+	if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) || !older.Live(w, now) || !g.newerThan(older) {
 		return false
 	}
 	return slices.ContainsFunc(g.VMs, func(v GrantVM) bool {
@@ -260,6 +261,12 @@ func (g Grant) supersedes(older Grant, vm ID, w Window, now time.Time) bool {
 			return n.Number == w.Number && n.Sources.Equal(w.Sources) && g.Live(n, now)
 		})
 	})
+}
+
+// SameRequestor reports whether the grant was asked for by the one with this id,
+// or, where neither has an id, with this name.
+func (g Grant) SameRequestor(id, name string) bool {
+	return g.RequestorID == id && (id != "" || g.Requestor == name)
 }
 
 func (g Grant) newerThan(o Grant) bool {

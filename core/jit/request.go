@@ -15,7 +15,8 @@ const (
 
 // Request asks for ports of machines, as somebody who is already identified.
 type Request struct {
-	Requestor     string // who asks: a user principal name or an application's id
+	RequestorID   string // who asks, for ever: what [Grant.SameRequestor] compares
+	Requestor     string // who asks, for people to read: a user principal name or an application's id
 	Justification string
 	VMs           []RequestVM
 }
@@ -106,7 +107,7 @@ func Decide(policy func(ID) (Policy, bool), r Request, id string, now time.Time)
 	if err := r.Validate(now); err != nil {
 		return Grant{}, err
 	}
-	g := Grant{ID: id, Requestor: r.Requestor, Justification: strings.TrimSpace(r.Justification), Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
+	g := Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: strings.TrimSpace(r.Justification), Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		p, ok := policy(vm.VM)

@@ -30,6 +30,7 @@ type grantPartDoc struct {
 
 type grantFields struct {
 	ID            string
+	RequestorID   string `json:",omitempty"`
 	Requestor     string
 	Justification string
 	Start         stamp
@@ -58,7 +59,7 @@ type grantPlacementDoc struct {
 }
 
 func newGrantFields(g jit.Grant) (grantFields, error) {
-	f := grantFields{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Start: stamp(g.Start), OpenBy: stamp(g.OpenBy), Generation: g.Generation}
+	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: stamp(g.Start), OpenBy: stamp(g.OpenBy), Generation: g.Generation}
 	for _, vm := range g.VMs {
 		id, err := idText(vm.VM)
 		if err != nil {
@@ -78,7 +79,7 @@ func newGrantFields(g jit.Grant) (grantFields, error) {
 }
 
 func (f grantFields) grant() (jit.Grant, error) {
-	g := jit.Grant{ID: f.ID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation}
+	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation}
 	for _, d := range f.VMs {
 		id, err := idOf(d.VM)
 		if err != nil {

@@ -75,7 +75,7 @@ func policyOf(n int, guards ...int) access.PolicyRecord {
 // Its id is a UUID of version 7 with the time of its start.
 func grantOf(start time.Time, n int, guards ...int) access.GrantRecord {
 	g := access.GrantRecord{
-		Grant: jit.Grant{ID: idAt(start, n), Requestor: "o'neil@example.com", Justification: "règle №1 – \"quoted\" <b>", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
+		Grant: jit.Grant{ID: idAt(start, n), RequestorID: "tid/oid", Requestor: "o'neil@example.com", Justification: "règle №1 – \"quoted\" <b>", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 			VMs: []jit.GrantVM{{VM: machine(n), Ports: []jit.Window{
 				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Status: jit.Initiating},
 				{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), End: start.Add(2 * time.Hour), Status: jit.Initiating},
