@@ -33,6 +33,7 @@ const (
 // statuses maps refusals to HTTP statuses. What is not named here is 400.
 var statuses = map[jit.Code]int{
 	CodeUnauthenticated:        http.StatusUnauthorized,
+	access.CodeForbidden:       http.StatusForbidden,
 	CodeNotFound:               http.StatusNotFound,
 	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
 	jit.CodePolicyNotFound:     http.StatusNotFound,

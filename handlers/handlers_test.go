@@ -42,6 +42,13 @@ type app struct {
 	log   *bytes.Buffer
 }
 
+// anything lets everybody do anything.
+type anything struct{}
+
+func (anything) Missing(context.Context, access.Caller, string, ...string) (string, error) {
+	return "", nil
+}
+
 type ping func() error
 
 func (p ping) Ping(context.Context) error { return p() }
@@ -60,12 +67,12 @@ func newApp(t *testing.T) *app {
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	a.svc = &access.Service{Network: a.cloud, Firewall: a.cloud, Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
 		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: func() time.Time { return a.clock }, NewID: newID}
-	a.Handler = handlers.New(a.svc, handlers.Options{
+	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
 		Caller: func(r *http.Request) (access.Caller, error) {
 			if r.Header.Get("Authorization") == "" {
 				return access.Caller{}, errors.New("no token")
 			}
-			return access.Caller{Name: "alice@example.com"}, nil
+			return access.Caller{ID: "tid/alice", Name: "alice@example.com"}, nil
 		},
 		ParseWake: func(b []byte) (string, int, error) {
 			var body struct {
@@ -515,7 +522,7 @@ func TestHealth(t *testing.T) {
 	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
 		t.Errorf("%s", got.text)
 	}
-	h := handlers.New(a.svc, handlers.Options{Dependencies: map[string]access.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
+	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Dependencies: map[string]access.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
 		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") }})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))

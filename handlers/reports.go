@@ -67,7 +67,7 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	entries, cursor, err := s.svc.Activity.Entries(r.Context(), f, q.Get("cursor"), limit)
+	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func toSweep(r access.SweepRecord) sweepAnswer {
 
 // compliance shows the last sweep's findings: GET /api/compliance.
 func (s *server) compliance(w http.ResponseWriter, r call) error {
-	rec, err := s.svc.Sweeps.LastSweep(r.Context())
+	rec, err := s.guard.LastSweep(r.Context(), r.who)
 	if err != nil && !errors.Is(err, access.ErrNotFound) {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *server) compliance(w http.ResponseWriter, r call) error {
 
 // sweepNow runs a sweep: POST /api/sweep.
 func (s *server) sweepNow(w http.ResponseWriter, r call) error {
-	rec, err := s.svc.Sweep(r.Context(), r.who)
+	rec, err := s.guard.Sweep(r.Context(), r.who)
 	if err != nil {
 		return err
 	}
@@ -173,10 +173,10 @@ func (s *server) health(w http.ResponseWriter, r call) error {
 			out.Status, status = "unavailable", http.StatusServiceUnavailable
 		}
 	}
-	if rec, err := s.svc.Sweeps.LastSweep(ctx); err == nil && !rec.Ended.IsZero() {
-		out.LastSweep, out.SweepAge = stamp(rec.Ended), int(s.svc.Now().Sub(rec.Ended).Seconds())
+	if rec, err := s.guard.Service.Sweeps.LastSweep(ctx); err == nil && !rec.Ended.IsZero() {
+		out.LastSweep, out.SweepAge = stamp(rec.Ended), int(s.guard.Service.Now().Sub(rec.Ended).Seconds())
 	}
-	if age, err := s.svc.Overdue(ctx); err == nil {
+	if age, err := s.guard.Service.Overdue(ctx); err == nil {
 		out.Overdue = int(age.Seconds())
 	}
 	write(w, status, out)

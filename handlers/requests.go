@@ -27,12 +27,12 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return err
 	}
 	own, _ := ownAddress(r.Request)
-	asked, err := body.request(r.who, own)
+	asked, err := body.request(own)
 	if err != nil {
 		return err
 	}
 	if dryRun {
-		rec, changes, err := s.svc.Preview(r.Context(), asked)
+		rec, changes, err := s.guard.Preview(r.Context(), r.who, asked)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	rec, _, err := s.svc.Request(ctx, r.who, asked, key)
+	rec, _, err := s.guard.Request(ctx, r.who, asked, key)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, 
 	done := make(chan opened, 1)
 	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
 	go func() {
-		rec, err := s.svc.Open(ctx, r.who, rec)
+		rec, err := s.guard.Open(ctx, r.who, rec)
 		if err != nil {
 			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 		}
@@ -127,7 +127,7 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	grants, cursor, err := s.svc.History.ListGrants(r.Context(), f, q.Get("cursor"), limit)
+	grants, cursor, err := s.guard.ListGrants(r.Context(), r.who, f, q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.svc.Find(r.Context(), id)
+	rec, err := s.guard.Find(r.Context(), r.who, id)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.svc.Revoke(r.Context(), r.who, id)
+	rec, err := s.guard.Revoke(r.Context(), r.who, id)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.svc.Extend(r.Context(), r.who, id, length, end)
+	rec, err := s.guard.Extend(r.Context(), r.who, id, length, end)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type Options struct {
 
 type server struct {
 	Options
-	svc *access.Service
+	guard *access.Guard
 }
 
 // route is one pattern of the mux and what stands behind it.
@@ -71,8 +71,8 @@ func Patterns() []string {
 }
 
 // New gives the handler of everything that the Functions host sends.
-func New(svc *access.Service, o Options) http.Handler {
-	s := &server{Options: o, svc: svc}
+func New(guard *access.Guard, o Options) http.Handler {
+	s := &server{Options: o, guard: guard}
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)

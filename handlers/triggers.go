@@ -61,7 +61,7 @@ func (s *server) revokeDue(ctx context.Context, e envelope) error {
 	if err != nil {
 		return fmt.Errorf("read the message: %w", err)
 	}
-	return s.svc.Wake(ctx, grant, generation)
+	return s.guard.Service.Wake(ctx, grant, generation)
 }
 
 // message peels the layers of a binding's value: the host writes a message as
@@ -90,6 +90,6 @@ func message(v jsontext.Value) ([]byte, error) {
 
 // sweepDue handles the timer.
 func (s *server) sweepDue(ctx context.Context, _ envelope) error {
-	_, err := s.svc.Sweep(ctx, access.Caller{Name: "portcullis", Correlation: invocation(ctx)})
+	_, err := s.guard.Service.Sweep(ctx, access.Caller{Name: "portcullis", Correlation: invocation(ctx)})
 	return err
 }

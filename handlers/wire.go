@@ -127,8 +127,8 @@ func (p portRule) rule(at string) (jit.PortRule, error) {
 }
 
 // request reads a request; own is the caller's address, the source of ports that name none.
-func (b requestBody) request(who access.Caller, own netip.Addr) (jit.Request, error) {
-	out := jit.Request{RequestorID: who.ID, Requestor: who.Name, Justification: b.Justification}
+func (b requestBody) request(own netip.Addr) (jit.Request, error) {
+	out := jit.Request{Justification: b.Justification}
 	for i, vm := range b.VirtualMachines {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		id, err := jit.ParseVM(vm.ID)

@@ -13,12 +13,16 @@ import (
 func (s *Service) Find(ctx context.Context, id string) (GrantRecord, error) {
 	rec, err := s.Grants.Grant(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return rec, &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
+		return rec, notFound()
 	}
 	if err != nil {
 		return rec, fmt.Errorf("read the request: %w", err)
 	}
 	return rec, nil
+}
+
+func notFound() error {
+	return &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
 }
 
 // Revoke closes a grant's windows now. It ends when every target has confirmed

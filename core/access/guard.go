@@ -1,0 +1,374 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// CodeForbidden heads a refusal for want of a permission; its message names the
+// action and the scope.
+const CodeForbidden jit.Code = "AuthorizationFailed"
+
+// The actions of Azure RBAC that verbs ask for: those that Defender for Cloud asks for.
+const (
+	ActionRead     = "Microsoft.Security/locations/jitNetworkAccessPolicies/read"
+	ActionWrite    = "Microsoft.Security/locations/jitNetworkAccessPolicies/write"
+	ActionDelete   = "Microsoft.Security/locations/jitNetworkAccessPolicies/delete"
+	ActionInitiate = "Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action"
+	ActionReadVM   = "Microsoft.Compute/virtualMachines/read"
+	ActionWriteVM  = "Microsoft.Compute/virtualMachines/write"
+)
+
+// Verb is something that a caller wants to do, as far as permissions go.
+type Verb string
+
+// The verbs.
+const (
+	VerbRead        Verb = "read"
+	VerbRequest     Verb = "request"
+	VerbExtend      Verb = "extend"
+	VerbRevokeOwn   Verb = "revoke own"
+	VerbRevokeOther Verb = "revoke another's"
+	VerbEnable      Verb = "enable"
+	VerbDisable     Verb = "disable"
+	VerbSweep       Verb = "sweep"
+)
+
+// needs is who may: the actions that the caller's role assignments must hold,
+// all of them, on every machine concerned (for a sweep: on every subscription managed).
+// Viewing never implies requesting.
+var needs = map[Verb][]string{
+	VerbRead:        {ActionRead},
+	VerbRequest:     {ActionInitiate, ActionReadVM},
+	VerbExtend:      {ActionInitiate, ActionReadVM},
+	VerbRevokeOwn:   {ActionInitiate},
+	VerbRevokeOther: {ActionWrite},
+	VerbEnable:      {ActionWrite, ActionWriteVM},
+	VerbDisable:     {ActionDelete},
+	VerbSweep:       {ActionWrite},
+}
+
+// Needs gives the actions that a verb asks for; none for an unknown verb, which
+// nobody may do.
+func Needs(v Verb) []string { return slices.Clone(needs[v]) }
+
+// Authority knows what callers may do.
+type Authority interface {
+	// Missing gives the first of the actions that the caller may not do at the scope,
+	// an ARM id of a machine, a resource group or a subscription; "" where the caller may do them
+	// all. On doubt an action is missing. An error means that it could not be found
+	// out, and that the caller may do nothing.
+	Missing(ctx context.Context, who Caller, scope string, actions ...string) (string, error)
+}
+
+// Guard is the verbs behind the permissions: the only form in which a door for
+// people and scripts may have them. It checks every call before it looks anything else up
+// that the caller might learn from, and shows of lists what the caller may read.
+type Guard struct {
+	Service   *Service
+	Authority Authority
+}
+
+// may refuses with [CodeForbidden] unless the caller may do the verb at every scope.
+func (g *Guard) may(ctx context.Context, who Caller, v Verb, scopes ...string) error {
+	actions := needs[v]
+	if len(actions) == 0 || len(scopes) == 0 || who.ID == "" {
+		return forbidden(who, string(v), "/")
+	}
+	return each(scopes, func(_ int, scope string) error {
+		missing, err := g.Authority.Missing(ctx, who, scope, actions...)
+		if err != nil {
+			return fmt.Errorf("find out what the caller may do: %w", err)
+		}
+		if missing != "" {
+			return forbidden(who, missing, scope)
+		}
+		return nil
+	})
+}
+
+func forbidden(who Caller, action, scope string) error {
+	return &jit.Error{Code: CodeForbidden, Target: scope, Message: fmt.Sprintf("%s does not have the permission %s at %s; ask for a role that holds it", who.Name, action, scope)}
+}
+
+func scopesOf(vms []jit.ID) []string {
+	var out []string
+	for _, vm := range vms {
+		out = append(out, vm.String())
+	}
+	return out
+}
+
+func requested(r jit.Request) []jit.ID {
+	var out []jit.ID
+	for _, vm := range r.VMs {
+		out = append(out, vm.VM)
+	}
+	return out
+}
+
+func granted(g jit.Grant) []jit.ID {
+	var out []jit.ID
+	for _, vm := range g.VMs {
+		out = append(out, vm.VM)
+	}
+	return out
+}
+
+// Enable is [Service.Enable] for those who may write policies and machines.
+func (g *Guard) Enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+	var vms []jit.ID
+	for _, p := range policies {
+		vms = append(vms, p.VM)
+	}
+	if len(vms) > 0 {
+		if err := g.may(ctx, who, VerbEnable, scopesOf(vms)...); err != nil {
+			return nil, nil, err
+		}
+	}
+	return g.Service.Enable(ctx, who, policies, dryRun)
+}
+
+// Disable is [Service.Disable] for those who may delete policies.
+func (g *Guard) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
+	if len(vms) > 0 {
+		if err := g.may(ctx, who, VerbDisable, scopesOf(vms)...); err != nil {
+			return err
+		}
+	}
+	return g.Service.Disable(ctx, who, vms)
+}
+
+// Request is [Service.Request] for those who may initiate. The grant is the
+// caller's, whatever r says. A refusal for want of a permission is logged as any other is.
+func (g *Guard) Request(ctx context.Context, who Caller, r jit.Request, key string) (GrantRecord, bool, error) {
+	r.RequestorID, r.Requestor = who.ID, who.Name
+	if err := g.mayRequest(ctx, who, r); err != nil {
+		return GrantRecord{}, false, err
+	}
+	return g.Service.Request(ctx, who, r, key)
+}
+
+// Open is [Service.Open]: its grant was permitted when it was requested.
+func (g *Guard) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
+	return g.Service.Open(ctx, who, rec)
+}
+
+// Preview is [Service.Preview] for those who may initiate.
+func (g *Guard) Preview(ctx context.Context, who Caller, r jit.Request) (GrantRecord, []TargetChange, error) {
+	r.RequestorID, r.Requestor = who.ID, who.Name
+	if err := g.mayRequest(ctx, who, r); err != nil {
+		return GrantRecord{}, nil, err
+	}
+	return g.Service.Preview(ctx, r)
+}
+
+// mayRequest checks the body first, as the contract has it: a broken one is a
+// 400 to everybody.
+func (g *Guard) mayRequest(ctx context.Context, who Caller, r jit.Request) error {
+	if err := r.Validate(g.Service.now()); err != nil {
+		return errors.Join(err, g.Service.refused(ctx, who, r, err))
+	}
+	if err := g.may(ctx, who, VerbRequest, scopesOf(requested(r))...); err != nil {
+		if refusal(err) != nil {
+			return errors.Join(err, g.Service.refused(ctx, who, r, err))
+		}
+		return err
+	}
+	return nil
+}
+
+// Find is [Service.Find] of what the caller may read. Nobody learns of a request
+// that he may not read a machine of.
+func (g *Guard) Find(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+	rec, err := g.Service.Find(ctx, id)
+	if err != nil {
+		return rec, err
+	}
+	shown, err := g.visible(ctx, who, rec.Grant)
+	if err != nil {
+		return GrantRecord{}, err
+	}
+	if len(shown.VMs) == 0 {
+		return GrantRecord{}, notFound()
+	}
+	rec.Grant = shown
+	return rec, nil
+}
+
+// visible gives the grant with the machines that the caller may read.
+func (g *Guard) visible(ctx context.Context, who Caller, grant jit.Grant) (jit.Grant, error) {
+	var err error
+	grant.VMs = slices.DeleteFunc(slices.Clone(grant.VMs), func(vm jit.GrantVM) bool {
+		ok, failed := g.reads(ctx, who, vm.VM.String())
+		if failed != nil {
+			err = failed
+		}
+		return !ok
+	})
+	return grant, err
+}
+
+// reads reports whether the caller may read at the scope.
+func (g *Guard) reads(ctx context.Context, who Caller, scope string) (bool, error) {
+	err := g.may(ctx, who, VerbRead, scope)
+	if refusal(err) != nil {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// whole gives a grant of which the caller may read some machine, with all of its
+// machines: what is to be changed, not shown.
+func (g *Guard) whole(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+	if _, err := g.Find(ctx, who, id); err != nil {
+		return GrantRecord{}, err
+	}
+	return g.Service.Find(ctx, id)
+}
+
+// Revoke is [Service.Revoke] of one's own grant for those who may initiate, and of
+// another's for those who may write policies.
+func (g *Guard) Revoke(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+	rec, err := g.whole(ctx, who, id)
+	if err != nil {
+		return rec, err
+	}
+	verb := VerbRevokeOther
+	if rec.Grant.SameRequestor(who.ID, who.Name) {
+		verb = VerbRevokeOwn
+	}
+	if err := g.may(ctx, who, verb, scopesOf(granted(rec.Grant))...); err != nil {
+		return GrantRecord{}, err
+	}
+	return g.Service.Revoke(ctx, who, id)
+}
+
+// Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody
+// extends another's: the window would go on in the other's name.
+func (g *Guard) Extend(ctx context.Context, who Caller, id string, duration time.Duration, end time.Time) (GrantRecord, error) {
+	rec, err := g.whole(ctx, who, id)
+	if err != nil {
+		return rec, err
+	}
+	if !rec.Grant.SameRequestor(who.ID, who.Name) {
+		return GrantRecord{}, &jit.Error{Code: CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
+	}
+	if err := g.may(ctx, who, VerbExtend, scopesOf(granted(rec.Grant))...); err != nil {
+		return GrantRecord{}, err
+	}
+	return g.Service.Extend(ctx, who, id, duration, end)
+}
+
+// ListGrants is [History.ListGrants] of what the caller may read. A page may be
+// shorter than asked for, and is not the last one while there is a cursor.
+func (g *Guard) ListGrants(ctx context.Context, who Caller, f GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+	grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []jit.Grant
+	for _, grant := range grants {
+		shown, err := g.visible(ctx, who, grant)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(shown.VMs) > 0 {
+			out = append(out, shown)
+		}
+	}
+	return out, next, nil
+}
+
+// Entries is [Activity.Entries] of what the caller may read: entries of a machine
+// or a target by its id, others for those who may read every subscription managed.
+func (g *Guard) Entries(ctx context.Context, who Caller, f EntryFilter, cursor string, limit int) ([]Entry, string, error) {
+	entries, next, err := g.Service.Activity.Entries(ctx, f, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []Entry
+	for _, e := range entries {
+		ok, err := g.readsAbout(ctx, who, e.VM, e.Target)
+		if err != nil {
+			return nil, "", err
+		}
+		if ok {
+			out = append(out, e)
+		}
+	}
+	return out, next, nil
+}
+
+// readsAbout reports whether the caller may read about a machine, else about a
+// target, else about everything.
+func (g *Guard) readsAbout(ctx context.Context, who Caller, vm, target jit.ID) (bool, error) {
+	switch {
+	case !vm.IsZero():
+		return g.reads(ctx, who, vm.String())
+	case !target.IsZero():
+		return g.reads(ctx, who, target.String())
+	}
+	for _, sub := range g.Service.Subscriptions {
+		if ok, err := g.reads(ctx, who, "/subscriptions/"+sub); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// LastSweep is [Sweeps.LastSweep] with the findings that the caller may read.
+func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) {
+	rec, err := g.Service.Sweeps.LastSweep(ctx)
+	if err != nil {
+		return rec, err
+	}
+	var shown []Finding
+	for _, f := range rec.Findings {
+		ok, err := g.readsAbout(ctx, who, f.VM, f.Target)
+		if err != nil {
+			return SweepRecord{}, err
+		}
+		if ok {
+			shown = append(shown, f)
+		}
+	}
+	rec.Findings = shown
+	return rec, nil
+}
+
+// Sweep is [Service.Sweep] for those who may write policies in every subscription managed.
+func (g *Guard) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
+	var scopes []string
+	for _, sub := range g.Service.Subscriptions {
+		scopes = append(scopes, "/subscriptions/"+sub)
+	}
+	if err := g.may(ctx, who, VerbSweep, scopes...); err != nil {
+		return SweepRecord{}, err
+	}
+	return g.Service.Sweep(ctx, who)
+}
+
+// Policies gives the policies of machines that the caller may read, sorted by machine.
+func (g *Guard) Policies(ctx context.Context, who Caller) ([]PolicyRecord, error) {
+	all, err := g.Service.Policies.AllPolicies(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the policies: %w", err)
+	}
+	var out []PolicyRecord
+	for _, rec := range all {
+		ok, err := g.reads(ctx, who, rec.Policy.VM.String())
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
