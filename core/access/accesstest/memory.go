@@ -129,11 +129,14 @@ func (m *Memory) InsertGrant(_ context.Context, g access.GrantRecord, keys []acc
 	return m.keep(g), nil
 }
 
-// keep stores an open grant with a new version.
+// keep stores a grant with a new version. One that is closed bears on no target any more.
 func (m *Memory) keep(g access.GrantRecord) access.GrantRecord {
 	g = cloneGrant(g)
 	g.Version = m.version()
 	m.open[g.Grant.ID] = g
+	if g.Grant.Closed() {
+		return cloneGrant(g)
+	}
 	for _, p := range g.Placements {
 		m.targets[p.Target.Key()] = p.Target
 	}
