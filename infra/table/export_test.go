@@ -1,6 +1,14 @@
 package table
 
-import "github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+)
 
 // OpenWithKey is New with the account's key, which Azurite wants. The product
 // knows no keys.
@@ -13,3 +21,70 @@ func OpenWithKey(endpoint, account, key string, options Options) (*Store, error)
 		return aztables.NewServiceClientWithSharedKey(url, cred, o)
 	})
 }
+
+// Op, and the functions that make one, are the operations of a transaction.
+type Op = op
+
+func Add(partition, key, text string) Op {
+	return op{kind: add, row: row{partition: partition, key: key, doc: text}}
+}
+
+func Drop(partition, key string) Op {
+	return op{kind: drop, row: row{partition: partition, key: key}}
+}
+
+func Replace(partition, key, etag string) Op {
+	return op{kind: replace, etag: azcore.ETag(etag), row: row{partition: partition, key: key}}
+}
+
+func Remove(partition, key, etag string) Op {
+	return op{kind: remove, etag: azcore.ETag(etag), row: row{partition: partition, key: key}}
+}
+
+// Flags adds an entity with n columns beside its document.
+func Flags(partition, key string, n int) Op {
+	o := Add(partition, key, "x")
+	o.row.columns = map[string]any{}
+	for i := range n {
+		o.row.columns[fmt.Sprint("F", i)] = true
+	}
+	return o
+}
+
+// Submit runs one transaction on the State table.
+func (s *Store) Submit(ctx context.Context, ops []Op) error {
+	_, err := s.submit(ctx, s.state, ops)
+	return err
+}
+
+// AgeState rewrites every live row as though an app of another format had written it.
+func (s *Store) AgeState(ctx context.Context, v int) error {
+	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		text := strings.Replace(r.text, `"V":1`, fmt.Sprintf(`"V":%d`, v), 1)
+		if _, err := s.submit(ctx, s.state, []op{{kind: replace, etag: r.etag, row: row{partition: live, key: r.key, doc: json.RawMessage(text)}}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Equals gives the filter for a column that has a text.
+func Equals(name, value string) string { return where(nil).text(name, value).String() }
+
+// What keys and documents are made with.
+var (
+	Safe     = safe
+	ValidKey = validKey
+	Cut      = cut
+	Units    = units
+	Inverted = inverted
+	Day      = day
+	Column   = column
+)
+
+// Stamp is a time as documents hold it.
+type Stamp = stamp

@@ -172,6 +172,7 @@ func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, e
 	}
 	if g.Grant.Closed() {
 		o.head.kind = remove
+		o.before = func(ctx context.Context) (row, error) { return s.openHead(ctx, g.Grant.ID) }
 		for _, t := range targetsOfGrant(g) {
 			o.rest = append(o.rest, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
 		}
@@ -180,6 +181,22 @@ func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, e
 	parts, err := grantParts(g)
 	o.rest = append(o.rest, parts...)
 	return o, err
+}
+
+// openHead gives the row of an open grant as it stands.
+func (s *Store) openHead(ctx context.Context, id string) (row, error) {
+	r, _, err := s.get(ctx, s.state, live, grantRow(id))
+	if errors.Is(err, access.ErrNotFound) {
+		err = access.ErrConflict
+	}
+	if err != nil {
+		return row{}, err
+	}
+	g, err := r.grant()
+	if err != nil {
+		return row{}, err
+	}
+	return grantHead(g)
 }
 
 // grantBefore gives the ETag by which a stored grant is written, and drops for its

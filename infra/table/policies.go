@@ -92,7 +92,8 @@ func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 		rest = append(rest, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
 	}
 	head := op{kind: remove, etag: etag, row: row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()}
-	if _, err := s.commit(ctx, owned{head, rest}); err != nil {
+	before := func(context.Context) (row, error) { return head.row, nil }
+	if _, err := s.commit(ctx, owned{head, rest, before}); err != nil {
 		return wrap(err)
 	}
 	return nil

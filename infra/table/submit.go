@@ -165,6 +165,9 @@ func (r row) sign() row {
 type owned struct {
 	head op
 	rest []op
+	// before gives, where the head is to be removed, its row as it stands: so it stays until
+	// the last of the rest is gone.
+	before func(context.Context) (row, error)
 }
 
 // commit writes rows, each with what it owns, and gives their ETags. All of it
@@ -260,6 +263,9 @@ func (s *Store) commitLong(ctx context.Context, o owned) ([]azcore.ETag, error) 
 		step := head
 		if n < len(rest) && head.kind == remove {
 			step.kind = replace
+			if step.row, err = o.before(ctx); err != nil {
+				return nil, err
+			}
 		}
 		ops := append([]op{step}, rest[:n]...)
 		etags, err := s.submit(ctx, s.state, ops)
@@ -277,7 +283,7 @@ func (s *Store) commitLong(ctx context.Context, o owned) ([]azcore.ETag, error) 
 		if head.kind == add {
 			head.kind = replace
 		}
-		head.row, head.etag = head.row.sign(), etags[0]
+		head.row, head.etag = head.row.sign(), etags[0] // a lost answer must not be taken for this one
 	}
 }
 
