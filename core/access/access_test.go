@@ -569,6 +569,56 @@ func TestRevokedWhileOpening(t *testing.T) {
 	w.stands("web-nsg", closedWeb...)
 }
 
+// TestRevokeThatFindsNothingToWrite: another instance revokes the grant, and
+// finds no rule to remove, right before the write that opens it.
+func TestRevokeThatFindsNothingToWrite(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, once := w.instance(), true
+	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && !s.After && once {
+			once = false
+			got, err := other.Revoke(ctx, who("alice"), rec.Grant.ID)
+			if err == nil && !got.Grant.Closed() {
+				t.Errorf("the revoke reads %s", got.Grant.Status())
+			}
+			return err
+		}
+		return nil
+	}
+	if got, err := w.Open(t.Context(), who("alice"), rec); err != nil || !got.Grant.Closed() {
+		t.Errorf("the opening ends as %s, %v", got.Grant.Status(), err)
+	}
+	w.stands("web-nsg", closedWeb...)
+}
+
+// TestRepairByAVerb: a round that a request asked for puts right what others
+// changed, and the log says so.
+func TestRepairByAVerb(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	rules := w.cloud.Standing(nsgID("web-nsg"))
+	for i := range rules {
+		if plan.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
+			rules[i].Source = jit.AnyPeer() // widened by hand
+		}
+	}
+	w.cloud.SetRules(nsgID("web-nsg"), rules...)
+	w.leap(time.Minute)
+	w.mustAsk(want("bob", 22, time.Hour, "203.0.113.8", "web"))
+	if got := w.log(); !slices.Contains(got, "Repair Succeeded") {
+		t.Errorf("the log does not tell of the repair: %q", got)
+	}
+	if w.allows("web-nsg") != 2 {
+		t.Errorf("%q", w.lines("web-nsg"))
+	}
+}
+
 func TestFailedOpeningIsUndone(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")

@@ -28,6 +28,8 @@ func publicly(err error) string {
 		return down.Dependency + " is unavailable"
 	}
 	switch {
+	case errors.Is(err, ErrConflict):
+		return "changed by somebody else"
 	case errors.Is(err, ErrLocked):
 		return "a management lock forbids the write"
 	case errors.Is(err, ErrForbidden):

@@ -179,7 +179,7 @@ func keep[T any](list []T, f func(T) bool) []T {
 func changesOf(outs []outcome) []TargetChange {
 	var list []TargetChange
 	for _, out := range outs {
-		list = append(list, TargetChange{Target: out.target, Changes: out.plan.Changes})
+		list = append(list, TargetChange{Target: out.target, Changes: out.written})
 	}
 	return list
 }

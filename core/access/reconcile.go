@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,11 +18,15 @@ const roundTimeout = 2 * time.Minute
 
 // outcome is what a round found and left on one target.
 type outcome struct {
-	target jit.ID
-	at     time.Time // the time for which the rules were computed
-	state  plan.State
-	plan   plan.Plan
-	gone   bool // the target does not exist (any more)
+	target  jit.ID
+	at      time.Time // the time for which the rules were computed
+	state   plan.State
+	current []jit.Rule // the rules from which they were computed
+	plan    plan.Plan
+	gone    bool // the target does not exist (any more)
+
+	written  plan.Changes // what the round wrote, all writes together
+	repaired []string     // what of that put right what others had changed, in words
 }
 
 // rounds is group commit: while one round on a target is under way, all who ask
@@ -35,14 +40,15 @@ type rounds struct {
 }
 
 type round struct {
-	done chan struct{}
-	out  outcome
-	err  error
+	sweeping bool // for a sweep: what nobody asked for is a repair
+	done     chan struct{}
+	out      outcome
+	err      error
 }
 
 // reconcile brings one target to what is stored, in a round that begins after
 // the call. It ends when the round does or when ctx does; the round goes on.
-func (s *Service) reconcile(ctx context.Context, target jit.ID) (outcome, error) {
+func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
 	key := target.Key()
 	s.rounds.mu.Lock()
 	if s.rounds.waiting == nil {
@@ -53,6 +59,7 @@ func (s *Service) reconcile(ctx context.Context, target jit.ID) (outcome, error)
 		r = &round{done: make(chan struct{})}
 		s.rounds.waiting[key] = r
 	}
+	r.sweeping = r.sweeping || sweeping
 	if !s.rounds.running[key] {
 		s.rounds.running[key] = true
 		go s.run(context.WithoutCancel(ctx), target)
@@ -80,21 +87,26 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 		}
 		s.rounds.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, roundTimeout)
-		r.out, r.err = s.round(bounded, target)
+		r.out, r.err = s.round(bounded, target, r.sweeping)
 		cancel()
 		close(r.done)
 	}
 }
 
-// round reads, computes, writes, and starts again when somebody else wrote first.
+// round reads, computes and writes until there is nothing left to write.
 //
-// The rules are read before the state. A change that is stored after that read
-// has its own round, whose write makes this one's version stale: so rules that
-// were computed from an older state never replace those of a newer one.
-func (s *Service) round(ctx context.Context, target jit.ID) (outcome, error) {
+// The rules are read before the state, and the state is read again after every
+// write. So a change that is stored while a round is under way is seen either
+// by that round's last look at the state, or by its own round, which reads the
+// rules later than it was stored and so finds what the other one wrote. Without
+// the second look a revoke that finds nothing to write yet could be passed by
+// the write of an opening that was computed before it.
+func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
+	var written plan.Changes
+	var repaired []string
 	var last error
+	snap, err := s.Firewall.Rules(ctx, target)
 	for range attempts {
-		snap, err := s.Firewall.Rules(ctx, target)
 		if errors.Is(err, ErrNotFound) {
 			return outcome{target: target, at: s.now(), gone: true}, nil
 		}
@@ -102,19 +114,34 @@ func (s *Service) round(ctx context.Context, target jit.ID) (outcome, error) {
 			return outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
 		}
 		out, err := s.compute(ctx, snap)
-		if err != nil || out.plan.Changes.Empty() {
-			return out, err
+		if err != nil {
+			return outcome{}, err
 		}
-		_, err = s.Firewall.Apply(ctx, snap, out.plan.Changes)
-		if err == nil {
+		if out.plan.Changes.Empty() {
+			out.written, out.repaired = written, repaired
 			return out, nil
 		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
-			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, err)
+		what := repairs(out, sweeping)
+		if err := s.logRepair(ctx, out, snap.Version, what); err != nil {
+			return outcome{}, err
 		}
-		last = err
+		next, applied := s.Firewall.Apply(ctx, snap, out.plan.Changes)
+		switch {
+		case applied == nil:
+			written, repaired = merge(written, out.plan.Changes), append(repaired, what...)
+			snap = next
+			continue
+		case !errors.Is(applied, ErrConflict) && !errors.Is(applied, ErrNotFound):
+			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
+		}
+		last = applied
+		snap, err = s.Firewall.Rules(ctx, target)
 	}
 	return outcome{}, &Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
+}
+
+func merge(a, b plan.Changes) plan.Changes {
+	return plan.Changes{Create: slices.Concat(a.Create, b.Create), Update: slices.Concat(a.Update, b.Update), Delete: slices.Concat(a.Delete, b.Delete)}
 }
 
 func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
@@ -122,7 +149,7 @@ func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
 	if err != nil {
 		return outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
 	}
-	out := outcome{target: snap.Target, at: s.now(), state: state}
+	out := outcome{target: snap.Target, at: s.now(), state: state, current: snap.Rules}
 	out.plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: out.at})
 	return out, nil
 }
@@ -132,7 +159,7 @@ func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
 func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
 	err := each(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.reconcile(ctx, t)
+		outs[i], err = s.reconcile(ctx, t, false)
 		return err
 	})
 	return outs, err
@@ -158,6 +185,7 @@ func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit
 		state.Known = true
 		outs[i] = outcome{target: t, at: s.now(), state: state}
 		outs[i].plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: outs[i].at})
+		outs[i].written = outs[i].plan.Changes // what would be
 		return nil
 	})
 	return outs, err

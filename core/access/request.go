@@ -222,7 +222,18 @@ func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, 
 	if key != "" {
 		keys = append(keys, Key{Requestor: by, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
 	}
+	// The log comes first: from the moment a grant is stored another round on its target may open it.
+	if err := s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...); err != nil {
+		return GrantRecord{}, false, fmt.Errorf("write the activity log: %w", err)
+	}
 	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
+	if err != nil {
+		failed := grantEntries(who, OpRequest, Failed, rec.Grant, now)
+		for i := range failed {
+			failed[i].Message = "not stored: " + publicly(err)
+		}
+		_ = s.Activity.Append(ctx, failed...) // the entry before it stands; this one says that nothing came of it
+	}
 	if errors.Is(err, ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
 		if known, _, err := s.repeated(ctx, by, key, digest); err != nil || known.Version != "" {
@@ -233,11 +244,7 @@ func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, 
 	if err != nil {
 		return GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)
 	}
-	err = s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, stored.Grant, now)...)
-	if err == nil {
-		err = s.schedule(ctx, stored.Grant)
-	}
-	if err != nil {
+	if err = s.schedule(ctx, stored.Grant); err != nil {
 		err = fmt.Errorf("schedule the end: %w", err)
 		s.abandon(ctx, who, stored, err)
 		return GrantRecord{}, false, err

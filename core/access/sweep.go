@@ -220,7 +220,9 @@ func (w *sweep) repair(ctx context.Context) {
 		}
 		if wrote[i] {
 			w.rec.Changed++
-			w.repaired(ctx, out)
+		}
+		if len(out.repaired) > 0 {
+			w.found(Finding{Kind: FindingRepaired, Target: out.target, Message: out.target.Name + ": " + strings.Join(out.repaired, ", ")})
 		}
 		w.report(out)
 	}
@@ -239,7 +241,7 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	if err != nil || out.plan.Changes.Empty() {
 		return out, false, err
 	}
-	out, err = w.reconcile(ctx, t)
+	out, err = w.reconcile(ctx, t, true)
 	return out, true, err
 }
 
@@ -258,34 +260,6 @@ func (w *sweep) report(out outcome) {
 	for _, r := range out.plan.Refused {
 		w.found(Finding{Kind: FindingRefused, Target: out.target, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
 	}
-}
-
-// repaired logs what a reconcile changed beyond the closing of windows, which has its own entries.
-func (w *sweep) repaired(ctx context.Context, out outcome) {
-	var what []string
-	for _, r := range out.plan.Changes.Create {
-		what = append(what, "restored "+r.Name)
-	}
-	for _, r := range out.plan.Changes.Update {
-		what = append(what, "corrected "+r.Name)
-	}
-	for _, r := range out.plan.Changes.Delete {
-		if !w.ending(r.Name) {
-			what = append(what, "removed "+r.Name)
-		}
-	}
-	if len(what) == 0 {
-		return
-	}
-	message := out.target.Name + ": " + strings.Join(what, ", ")
-	w.found(Finding{Kind: FindingRepaired, Target: out.target, Message: message})
-	w.failed(w.Activity.Append(ctx, Entry{ID: w.NewID(), Time: out.at, Operation: OpRepair, Result: Succeeded, Target: out.target, Requestor: self().Name, Message: message}))
-}
-
-// ending reports whether the rule belongs to a grant that is still to be settled.
-func (w *sweep) ending(rule string) bool {
-	id, ok := plan.GrantOf(rule)
-	return ok && slices.ContainsFunc(w.grants, func(g GrantRecord) bool { return g.Grant.ID == id })
 }
 
 // settle closes what is past its end. It comes after the repair: the rules

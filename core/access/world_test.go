@@ -68,9 +68,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start makes a service as a new process would: nothing but the stores is kept.
-func (w *world) start() {
-	w.Service = &access.Service{
+// start makes the service as a new process would: nothing but the stores is kept.
+func (w *world) start() { w.Service = w.instance() }
+
+// instance makes one more service over the same stores.
+func (w *world) instance() *access.Service {
+	return &access.Service{
 		Network: w.cloud, Firewall: w.cloud, Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
 		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
 	}

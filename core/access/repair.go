@@ -1,0 +1,78 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// repairs tells, in words, which of the changes put right what others have done
+// to rules of ours. A rule that appears, changes or goes because somebody asked for it,
+// or because its time has come, is none; where a verb and a repair cannot be told
+// apart (a deny that is made), only a sweep, in which nobody asks for anything, calls it one.
+func repairs(out outcome, sweeping bool) []string {
+	var what []string
+	for _, r := range out.plan.Changes.Create {
+		if confirmed(out.state, r.Name) || sweeping && r.Access == jit.Deny {
+			what = append(what, "restored "+r.Name)
+		}
+	}
+	before := map[string]jit.Rule{}
+	for _, r := range out.current {
+		before[strings.ToLower(r.Name)] = r
+	}
+	for _, r := range out.plan.Changes.Update {
+		if b := before[strings.ToLower(r.Name)]; sweeping || tampered(b, r) {
+			what = append(what, "corrected "+r.Name)
+		}
+	}
+	for _, r := range out.plan.Changes.Delete {
+		if !stored(out.state, r.Name) && (sweeping || r.Access == jit.Allow) {
+			what = append(what, "removed "+r.Name)
+		}
+	}
+	return what
+}
+
+// confirmed reports whether the rule is of a grant with windows that are confirmed open.
+func confirmed(state plan.State, rule string) bool {
+	return ofGrant(state, rule, func(w jit.Window) bool { return w.Status == jit.Initiated })
+}
+
+// stored reports whether the rule is of a grant that is not closed yet: then its
+// going is a closing, which has an entry of its own.
+func stored(state plan.State, rule string) bool {
+	return ofGrant(state, rule, func(jit.Window) bool { return true })
+}
+
+func ofGrant(state plan.State, rule string, is func(jit.Window) bool) bool {
+	id, ok := plan.GrantOf(rule)
+	return ok && slices.ContainsFunc(state.Openings, func(o plan.Opening) bool {
+		return o.Grant.ID == id && slices.ContainsFunc(o.Grant.VMs, func(vm jit.GrantVM) bool { return slices.ContainsFunc(vm.Ports, is) })
+	})
+}
+
+// tampered reports whether a rule of ours was changed in what no verb changes in a
+// rule that keeps its name: all but the priority, the destination and the description.
+func tampered(was, want jit.Rule) bool {
+	want.Priority, want.Destination, want.Description = was.Priority, was.Destination, was.Description
+	return !was.Equal(want)
+}
+
+// logRepair writes the entry of a repair before it is made, under a name by which
+// trying again writes no second one.
+func (s *Service) logRepair(ctx context.Context, out outcome, version string, what []string) error {
+	if len(what) == 0 {
+		return nil
+	}
+	e := Entry{ID: fmt.Sprintf("repair/%s/%s", out.target.Key(), version), Time: out.at, Operation: OpRepair, Result: Succeeded, Target: out.target,
+		Requestor: self().Name, Message: out.target.Name + ": " + strings.Join(what, ", ")}
+	if err := s.Activity.Append(ctx, e); err != nil {
+		return fmt.Errorf("write the activity log: %w", err)
+	}
+	return nil
+}
