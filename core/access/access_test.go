@@ -799,3 +799,71 @@ func settled(t *testing.T, w *world, when string) {
 		}
 	}
 }
+
+// TestAnotherMachineUnderTheName: a machine that is deleted and made anew between
+// two sweeps is not the one that the window was granted for.
+func TestAnotherMachineUnderTheName(t *testing.T) {
+	w := newWorld(t)
+	set := func(nics ...string) {
+		addrs := []netip.Addr{netip.MustParseAddr("10.0.1.4")}
+		w.cloud.Place(access.Machine{VM: vmID("app1"), Interfaces: nics, Private: addrs, Placements: []access.Placement{{Target: nsgID("apps-nsg"), Addresses: addrs}}})
+	}
+	set("nic-a", "nic-b")
+	w.enable("app1")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
+	set("nic-b", "nic-c") // one interface changed: the same machine
+	w.sweep()
+	if w.grant(id).Status() != jit.Initiated {
+		t.Fatalf("after a change of one interface the grant is %s", w.grant(id).Status())
+	}
+	set("nic-d")
+	w.sweep()
+	if g := w.grant(id); !g.Closed() || g.Reason() != jit.MachineGone {
+		t.Errorf("the grant is %s %s", g.Status(), g.Reason())
+	}
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4 :22,3389")
+}
+
+// TestUnconfirmedTarget: what a target shows after a write that failed is written
+// again before anybody is told that it holds.
+func TestUnconfirmedTarget(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.Firewall = doubtful{w.cloud, new(bool)}
+	writes := w.cloud.Writes()
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	if n := w.cloud.Writes() - writes; n != 1 || w.grant(id).Status() != jit.Initiated {
+		t.Errorf("%d writes, status %s", n, w.grant(id).Status())
+	}
+	*w.Firewall.(doubtful).on = true
+	writes = w.cloud.Writes()
+	w.sweep()
+	if n := w.cloud.Writes() - writes; n != 1 {
+		t.Errorf("the sweep wrote a target in doubt %d times, want once", n)
+	}
+}
+
+// doubtful is a cloud whose targets read unconfirmed until they are written.
+type doubtful struct {
+	*accesstest.Cloud
+	on *bool
+}
+
+func (d doubtful) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+	s, err := d.Cloud.Rules(ctx, target)
+	s.Unconfirmed = *d.on
+	return s, err
+}
+
+func (d doubtful) All(ctx context.Context, sub string) ([]access.Snapshot, error) {
+	all, err := d.Cloud.All(ctx, sub)
+	for i := range all {
+		all[i].Unconfirmed = *d.on && all[i].Target.Name == "web-nsg"
+	}
+	return all, err
+}
+
+func (d doubtful) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+	*d.on = false
+	return d.Cloud.Apply(ctx, s, c)
+}

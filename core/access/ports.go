@@ -45,6 +45,7 @@ type Placement struct {
 // Machine is one virtual machine as the network knows it.
 type Machine struct {
 	VM         jit.ID
+	Interfaces []string     // what names its network interfaces for ever, sorted: a new one under an old name differs
 	Location   string       // such as westeurope
 	Placements []Placement  // sorted by target; none where no security group guards it
 	Private    []netip.Addr // every private address, the primary first
@@ -69,18 +70,24 @@ type Snapshot struct {
 	Rules   []jit.Rule // all but the default rules, in both directions
 	Version string     // changes with every write by anybody
 	Body    []byte     // the adapter's own: what it needs to write back what is not ours, byte for byte
+	// Unconfirmed says that the last write, whosever it was, is under way or has
+	// failed: what the target shows may not be what it does.
+	Unconfirmed bool
 }
 
 // Firewall is one kind of place where rules stand.
 type Firewall interface {
-	// Rules reads one target. ErrNotFound where it does not exist.
+	// Rules reads one target, once no write to it is under way any more. ErrNotFound
+	// where it does not exist.
 	Rules(ctx context.Context, target jit.ID) (Snapshot, error)
-	// All reads every target of a subscription. It is complete or an error.
+	// All reads every target of a subscription as they are shown at the moment,
+	// without waiting for writes under way. It is complete or an error.
 	All(ctx context.Context, subscription string) ([]Snapshot, error)
 	// Apply makes the changes to what the snapshot shows, all or none, and gives the rules as
 	// confirmed by the firewall after it has finished. Rules that are not in changes, tags and every other
 	// property stay as they were. ErrConflict where the target has changed since the
-	// snapshot, also where it is not known whether the write took effect; ErrNotFound
+	// snapshot, also where it is not known whether the write took effect. No changes are no
+	// write, but for an Unconfirmed snapshot: what it shows is then written again. ErrNotFound
 	// where the target is gone; ErrLocked, ErrForbidden, *Unavailable.
 	Apply(ctx context.Context, s Snapshot, c plan.Changes) (Snapshot, error)
 }
@@ -121,6 +128,7 @@ type GrantRecord struct {
 	Grant      jit.Grant
 	Placements []GrantPlacement        // sorted by target
 	Connect    map[string][]netip.Addr // what to dial, by jit.ID.Key of the machine: public addresses, else private ones
+	Interfaces map[string][]string     // Machine.Interfaces when it was granted, by jit.ID.Key of the machine
 	Attempts   int                     // closings that failed so far
 	LastError  string                  // why the last one did
 	Version    string                  // "" for a grant that must not exist yet

@@ -117,7 +117,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 		if err != nil {
 			return outcome{}, err
 		}
-		if out.plan.Changes.Empty() {
+		if out.plan.Changes.Empty() && !snap.Unconfirmed {
 			out.written, out.repaired = written, repaired
 			return out, nil
 		}

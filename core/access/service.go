@@ -109,14 +109,14 @@ func distinct(ids []jit.ID) []jit.ID {
 // place says where a grant's machines stand: what it opens on which target, and
 // what people dial.
 func place(g jit.Grant, machines map[string]Machine) GrantRecord {
-	rec := GrantRecord{Grant: g, Connect: map[string][]netip.Addr{}}
+	rec := GrantRecord{Grant: g, Connect: map[string][]netip.Addr{}, Interfaces: map[string][]string{}}
 	at := map[string]int{}
 	for _, vm := range g.VMs {
 		m, ok := machines[vm.VM.Key()]
 		if !ok {
 			continue
 		}
-		rec.Connect[vm.VM.Key()] = m.dial()
+		rec.Connect[vm.VM.Key()], rec.Interfaces[vm.VM.Key()] = m.dial(), m.Interfaces
 		for _, p := range m.Placements {
 			i, ok := at[p.Target.Key()]
 			if !ok {

@@ -142,8 +142,8 @@ func (w *sweep) follow(ctx context.Context) {
 }
 
 // moved gives the grant where its machines stand now. Windows of machines that
-// are gone are to be closed: one that comes back under the same name may be
-// another. Where it stood stays a placement as long as the grant is open, with no
+// are gone are to be closed, and so are those of a machine none of whose network
+// interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
 // address, so that what is left there is still cleaned up.
 func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
 	now, changed := w.now(), false
@@ -152,7 +152,8 @@ func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
 		if !w.listed[strings.ToLower(vm.VM.Subscription)] {
 			return rec, false
 		}
-		if _, exists := w.machines[vm.VM.Key()]; !exists && slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
+		m, exists := w.machines[vm.VM.Key()]
+		if (!exists || another(rec.Interfaces[vm.VM.Key()], m.Interfaces)) && slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
 			next.Grant = next.Grant.RevokeVM(vm.VM, now, jit.MachineGone)
 			changed = true
 		}
@@ -172,6 +173,12 @@ func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
 		next.Connect = placed.Connect
 	}
 	return next, true
+}
+
+// another reports whether a machine shares no network interface with what it was.
+// One of which nothing is known is taken as the same.
+func another(was, is []string) bool {
+	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
 }
 
 func samePlacement(a, b Placement) bool {
@@ -238,11 +245,11 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 		return outcome{target: t}, false, nil // its subscription could not be listed, which is reported already
 	}
 	out, err := w.compute(ctx, snap)
-	if err != nil || out.plan.Changes.Empty() {
+	if err != nil || out.plan.Changes.Empty() && !snap.Unconfirmed {
 		return out, false, err
 	}
 	out, err = w.reconcile(ctx, t, true)
-	return out, true, err
+	return out, !out.written.Empty(), err
 }
 
 // report turns what a plan says of a target into findings.

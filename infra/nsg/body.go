@@ -96,11 +96,17 @@ func members(object []byte, base int, names ...string) (map[string]span, error) 
 }
 
 // snapshot gives the document as the port has it.
+// The provisioning states that matter. After Failed, what is shown may not be in force.
+const (
+	succeeded = "Succeeded"
+	updating  = "Updating"
+)
+
 func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 	if d.etag == "" {
 		return access.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text}
+	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, succeeded)}
 	for _, raw := range d.rules {
 		s.Rules = append(s.Rules, decodeRule(raw))
 	}

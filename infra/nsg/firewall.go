@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
@@ -22,29 +23,56 @@ import (
 	"portcullis/core/plan"
 )
 
-// Rules reads one NSG with one GET. Default rules are not among its rules.
+// waits bounds how often Rules looks at an NSG that is being written: two minutes
+// of the usual time between looks, far longer than a write takes.
+const waits = 120
+
+// Rules reads one NSG with one GET, and with one more after each PollEvery while a
+// write to it is under way. Default rules are not among its rules.
 // [access.ErrNotFound], [access.ErrForbidden], *[access.Unavailable].
 func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+	for range waits {
+		snap, state, err := c.look(ctx, target)
+		if err != nil || !strings.EqualFold(state, updating) {
+			return snap, err
+		}
+		timer := time.NewTimer(c.cfg.PollEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return access.Snapshot{}, translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+		}
+	}
+	return access.Snapshot{}, &access.Unavailable{Dependency: dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
+}
+
+// look reads one NSG with one GET, and gives its provisioning state too.
+func (c *Client) look(ctx context.Context, target jit.ID) (access.Snapshot, string, error) {
 	doing := "read rules of " + target.Name
 	s, err := c.target(target)
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
 	var resp *http.Response
 	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
 	_, err = s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
 	if err != nil && !answered(resp) {
-		return access.Snapshot{}, translate(ctx, doing, target.String(), err)
+		return access.Snapshot{}, "", translate(ctx, doing, target.String(), err)
 	}
 	text, err := runtime.Payload(resp)
 	if err != nil {
-		return access.Snapshot{}, translate(ctx, doing, target.String(), err)
+		return access.Snapshot{}, "", translate(ctx, doing, target.String(), err)
 	}
-	snap, err := read(target, text)
+	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
-	return snap, nil
+	snap, err := d.snapshot(target)
+	if err != nil {
+		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
+	}
+	return snap, d.state, nil
 }
 
 // target gives the clients for an NSG's subscription.
@@ -128,7 +156,8 @@ func parseNSG(s string) (jit.ID, error) {
 	return id, nil
 }
 
-// Apply makes the changes with one conditional PUT of the whole NSG. No changes are no call.
+// Apply makes the changes with one conditional PUT of the whole NSG. No changes are
+// no call, but for a snapshot that is unconfirmed.
 //
 // [access.ErrConflict] also where the request was sent and its fate is not known: a lost
 // reply, an operation that failed, was canceled or superseded, the context's
@@ -136,7 +165,7 @@ func parseNSG(s string) (jit.ID, error) {
 // where ARM finds fault with the rules. Changes that would touch a rule of others, and
 // a snapshot from which no safe body can be made, are refused before anything is sent.
 func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
-	if changes.Empty() {
+	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	doing := "apply rules to " + s.Target.Name
@@ -184,7 +213,7 @@ func (c *Client) put(ctx context.Context, groups *armnetwork.SecurityGroupsClien
 	}
 	if poller.Done() { // the PUT's own answer tells the end, and no look is needed
 		d, err := parseDocument(text)
-		if err == nil && !strings.EqualFold(d.state, "Succeeded") {
+		if err == nil && !strings.EqualFold(d.state, succeeded) {
 			err = fmt.Errorf("the write ended as %q", d.state)
 		}
 		if err != nil {

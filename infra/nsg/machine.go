@@ -32,6 +32,7 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 	if g := nic.Properties.NetworkSecurityGroup; g != nil {
 		nicGuard = text(g.ID)
 	}
+	m.Interfaces = append(m.Interfaces, identity(nic))
 	unguarded := false
 	for _, config := range configurations(nic) {
 		subnetGuard, err := guardOf(nic, config, inv)
@@ -59,6 +60,15 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 		m.Unguarded = append(m.Unguarded, text(nic.ID))
 	}
 	return nil
+}
+
+// identity names an interface for ever: by the GUID that Azure gives each, or by
+// its ARM id where there is none. An interface made anew under an old name has another GUID.
+func identity(nic *armnetwork.Interface) string {
+	if guid := lower(nic.Properties.ResourceGUID); guid != "" {
+		return guid
+	}
+	return lower(nic.ID)
 }
 
 // guardOf gives the id of the NSG of a configuration's subnet, "" for none.
@@ -100,6 +110,7 @@ func (m *machine) located() access.Machine {
 	}
 	slices.SortFunc(m.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	slices.Sort(m.Unguarded)
+	slices.Sort(m.Interfaces)
 	return m.Machine
 }
 

@@ -356,3 +356,20 @@ func TestErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestRulesWaitsForTheWriteUnderWay: what an unfinished write shows is not taken for
+// confirmed, and the state after a failed one is told.
+func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
+	s := play(t, answer(200, shown("1", "Updating")), answer(200, shown("1", "Updating")), answer(200, shown("2", "Succeeded")))
+	snap, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	if err != nil || snap.Unconfirmed || !strings.Contains(snap.Version, "2") {
+		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
+	}
+	if got := s.seen(t); len(got) != 3 {
+		t.Errorf("%d calls, want 3: %q", len(got), got)
+	}
+	s = play(t, answer(200, shown("3", "Failed")))
+	if snap, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop")); err != nil || !snap.Unconfirmed {
+		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
+	}
+}

@@ -16,6 +16,7 @@ type grantDoc struct {
 	Grant     grantFields
 	At        []grantPlacementDoc
 	Connect   map[string][]string
+	NICs      map[string][]string `json:",omitempty"`
 	Attempts  int
 	LastError string
 }
@@ -107,7 +108,7 @@ func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
 	if err != nil {
 		return grantDoc{}, err
 	}
-	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), Attempts: r.Attempts, LastError: r.LastError}
+	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), NICs: r.Interfaces, Attempts: r.Attempts, LastError: r.LastError}
 	for _, p := range r.Placements {
 		target, err := idText(p.Target)
 		if err != nil {
@@ -139,7 +140,7 @@ func (d grantDoc) record() (access.GrantRecord, error) {
 	if err != nil {
 		return access.GrantRecord{}, err
 	}
-	r := access.GrantRecord{Grant: g, Connect: connect, Attempts: d.Attempts, LastError: d.LastError}
+	r := access.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Attempts: d.Attempts, LastError: d.LastError}
 	for _, at := range d.At {
 		target, err := idOf(at.T)
 		if err != nil {

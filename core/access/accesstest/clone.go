@@ -36,6 +36,10 @@ func cloneGrant(g access.GrantRecord) access.GrantRecord {
 		g.Placements[i].Addresses = cloneAddresses(g.Placements[i].Addresses)
 	}
 	g.Connect = cloneAddresses(g.Connect)
+	g.Interfaces = maps.Clone(g.Interfaces)
+	for k, v := range g.Interfaces {
+		g.Interfaces[k] = slices.Clone(v)
+	}
 	return g
 }
 

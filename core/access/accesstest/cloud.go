@@ -157,7 +157,7 @@ func (c *Cloud) All(ctx context.Context, subscription string) ([]access.Snapshot
 
 // Apply implements [access.Firewall].
 func (c *Cloud) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
-	if changes.Empty() {
+	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	for _, r := range slices.Concat(changes.Create, changes.Update, changes.Delete) {

@@ -66,6 +66,7 @@ func TestFirewall(t *testing.T, newFirewall func(t *testing.T) (access.Firewall,
 		{"tells the truth after a lost reply", firewall.replyLost},
 		{"tells the truth after a superseded write", firewall.superseded},
 		{"tells the truth after a write that broke", firewall.broken},
+		{"says so until a broken write is settled", firewall.settles},
 		{"lets one of several writers win", firewall.race},
 		{"reads rules of every kind", firewall.kinds},
 		{"writes nothing for no changes", firewall.nothing},
@@ -294,6 +295,28 @@ func (f firewall) replyLost(t *testing.T) { f.truthful(t, ReplyLost) }
 func (f firewall) superseded(t *testing.T) {
 	if err := f.truthful(t, Superseded); err == nil {
 		t.Error("Apply gave no error")
+	}
+}
+
+// settles checks that a target whose last write broke says so, and that writing what
+// it shows once more puts it in force.
+func (f firewall) settles(t *testing.T) {
+	target := f.fix.Target(t, theirs("web", 200))
+	s := f.read(t, target)
+	if s.Unconfirmed {
+		t.Error("a target at rest is unconfirmed")
+	}
+	f.fix.Fail(t, target, Broken)
+	if _, err := f.Apply(t.Context(), s, create(ours("a", 100, jit.Allow, 22))); !errors.Is(err, access.ErrConflict) {
+		t.Fatalf("Apply: error %v, want %v", err, access.ErrConflict)
+	}
+	s = f.read(t, target)
+	if !s.Unconfirmed {
+		t.Fatal("after a write that broke the target is not unconfirmed")
+	}
+	done, err := f.Apply(t.Context(), s, plan.Changes{})
+	if err != nil || done.Unconfirmed || f.read(t, target).Unconfirmed {
+		t.Errorf("after writing what it shows again: unconfirmed %t, error %v", done.Unconfirmed, err)
 	}
 }
 

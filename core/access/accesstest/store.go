@@ -80,7 +80,8 @@ func grantOf(start time.Time, n int, guards ...int) access.GrantRecord {
 				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Status: jit.Initiating},
 				{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), End: start.Add(2 * time.Hour), Status: jit.Initiating},
 			}}}},
-		Connect: map[string][]netip.Addr{machine(n).Key(): {netip.MustParseAddr("198.51.100.9")}},
+		Connect:    map[string][]netip.Addr{machine(n).Key(): {netip.MustParseAddr("198.51.100.9")}},
+		Interfaces: map[string][]string{machine(n).Key(): {"nic-1", "nic-2"}},
 	}
 	for _, guard := range guards {
 		g.Placements = append(g.Placements, access.GrantPlacement{Target: nsg(guard), Addresses: map[string][]netip.Addr{machine(n).Key(): {at(n)}}})
