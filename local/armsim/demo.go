@@ -21,15 +21,24 @@ type Resource struct {
 	Document json.RawMessage
 }
 
-// Seed puts the demo estate into a server that holds nothing, and leaves any other as it is. It is saved whole or not at
-// all.
+// Seed puts the demo estate into a server that holds nothing, and the demo's roles and role assignments into one that
+// knows no roles, such as one that an earlier version made. It leaves any other as it is. What it puts is saved whole or not
+// at all.
 func Seed(s *Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.resources) > 0 {
-		return nil
+	var seeds []Resource
+	if len(s.resources) == 0 {
+		seeds = Demo()
 	}
-	for _, r := range Demo() {
+	roles := false
+	for _, r := range s.resources {
+		roles = roles || r.Type == definitionType
+	}
+	if !roles {
+		seeds = append(seeds, DemoAccess()...)
+	}
+	for _, r := range seeds {
 		typ, err := typeOf(r.ID)
 		if err == nil {
 			err = s.place(r.ID, typ, r.Document)

@@ -16,7 +16,7 @@ func (s *Server) store(old *resource, id, typ string, doc map[string]any) *resou
 	if old != nil {
 		*r = *old
 	}
-	if strings.HasPrefix(typ, "Microsoft.Classic") || typ == lockType || typ == groupType {
+	if strings.HasPrefix(typ, "Microsoft.Classic") || strings.HasPrefix(typ, "Microsoft.Authorization/") || typ == groupType {
 		r.GUID = ""
 	}
 	r.Doc, r.ETag, r.State = doc, newETag(), succeeded
@@ -136,6 +136,9 @@ func typeOf(id string) (string, error) {
 	s := strings.Split(strings.Trim(id, "/"), "/")
 	if len(s) == 4 && strings.EqualFold(s[2], "resourceGroups") {
 		return groupType, nil
+	}
+	if at, ok := rbacTarget(s); ok && at.kind == grant && strings.HasPrefix(id, "/") {
+		return at.rbac, nil
 	}
 	n := len(s)
 	if n < 4 || !strings.HasPrefix(id, "/") || !strings.EqualFold(s[0], "subscriptions") || !strings.EqualFold(s[n-4], "providers") {

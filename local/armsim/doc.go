@@ -16,6 +16,9 @@
 //   - Validation of rules: names, priorities, enumerations, ports, prefixes, families, overlaps in a list, and the limits
 //     of 1000 rules and 4000 addresses.
 //   - CanNotDelete locks refuse the DELETE of a rule but not a PUT of its NSG without the rule; ReadOnly refuses both.
+//   - Microsoft.Authorization roleAssignments, roleDefinitions and denyAssignments at any scope, with the filters that ARM
+//     documents: without atScope() a list holds what is at, above and below the scope; assignedTo() finds what is assigned
+//     to groups, through other groups too.
 //   - The token buckets of ARM and the limit of the network provider, with Retry-After.
 //
 // # Under the control of [Knobs]
@@ -32,7 +35,8 @@
 // subscriptions exist as soon as they are named; property names are matched with their case, which ARM does not mind;
 // references between resources are not checked, except that an NSG in use cannot be deleted; writes other than those of
 // NSGs and rules end at once; PATCH, subnet writes, effective rules, policy, tenant limits, If-None-Match, differences
-// between API versions, application security groups as resources, and role assignments.
+// between API versions, and application security groups as resources. Role and deny assignments are kept and listed, and
+// nobody is held to them: what a caller may do is all but what Knobs denies. Every subscription is in every management group.
 //
 // # Unverified against the live service
 //
@@ -40,6 +44,8 @@
 // wanted rules and Failed) and of a rule under deletion (here: it is gone at once). If-Match of a rule write (here:
 // ignored) and of an NSG that does not exist (here: 412). The shape of the network provider's window, the page size, the
 // code of a throttled call. Whether ports count towards the limit of 4000 (here: each of the four lists by itself).
+// Whether assignedTo() shows a deny assignment to everybody (here: it does not) or one that excludes whom it asks for (here:
+// it does), and the codes and statuses of refused role assignments and definitions but RoleAssignmentExists.
 // Whether bits below a prefix's mask, and the spelling of enumerations in any case, are accepted (here: they are). The
 // codes SecurityRuleInvalidDescription, SecurityRuleInvalidDirection, SecurityRuleInvalidProtocol,
 // SecurityRuleParameterCannotHaveBothValues, SecurityRuleParameterValueMissing,

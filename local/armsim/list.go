@@ -58,7 +58,7 @@ func (s *Server) wanted(c *call) (func(k string, r *resource) bool, *Error) {
 	case genericList:
 		typ, err := filterType(c.r.URL.Query().Get("$filter"))
 		return func(k string, r *resource) bool {
-			plain := r.Type != lockType && r.Type != groupType
+			plain := r.Type != groupType && !strings.HasPrefix(r.Type, "Microsoft.Authorization/")
 			return plain && strings.HasPrefix(k, within) && (typ == "" || strings.EqualFold(typ, r.Type))
 		}, err
 	}

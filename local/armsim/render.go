@@ -65,7 +65,10 @@ func (s *Server) render(r *resource, stored map[string]any) map[string]any {
 	if strings.HasPrefix(r.Type, "Microsoft.Network/") {
 		doc["etag"] = r.ETag
 	}
-	if r.Type == lockType || strings.HasPrefix(r.Type, "Microsoft.Classic") {
+	if slices.Contains(rbacTypes(), r.Type) {
+		renderRBAC(r, doc)
+	}
+	if strings.HasPrefix(r.Type, "Microsoft.Authorization/") || strings.HasPrefix(r.Type, "Microsoft.Classic") {
 		return doc
 	}
 	setProperty(doc, "provisioningState", r.State)

@@ -13,6 +13,10 @@ func (s *Server) serve(c *call) (answer, *Error) {
 		return s.pollOperation(c)
 	case lock:
 		return s.serveLock(c)
+	case grant:
+		return s.serveGrant(c)
+	case grants:
+		return s.listGrants(c)
 	case group:
 		return s.serveGroup(c)
 	case list, children, locks, genericList, groups:

@@ -29,6 +29,9 @@ type Config struct {
 	URL string
 	// Verify returns the principal (an object id) that a bearer token stands for, or an error. Required.
 	Verify func(token string) (principal string, err error)
+	// Groups is who is in which groups: object ids of groups by the object id of the member, which may be a group. It is
+	// not part of the state. SetGroups replaces it.
+	Groups map[string][]string
 	// Now is the clock by which operations end and buckets refill; nil means time.Now.
 	Now func() time.Time
 	// Seed makes the drawn latencies repeatable.
@@ -48,6 +51,7 @@ type Server struct {
 	pending   []*operation          // those of ops that have not ended, in order of arrival
 	sequence  int                   // of the newest operation
 	knobs     Knobs
+	groups    map[string][]string   // in lower case
 	refs      map[string]references // NSG key to who points at it; nil when stale
 	buckets   map[string]*bucket
 	dirty     map[string]bool // keys of resources to save
@@ -70,7 +74,7 @@ func Open(cfg Config) (*Server, error) {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		cfg: cfg, knobs: cfg.Knobs.clone(),
+		cfg: cfg, knobs: cfg.Knobs.clone(), groups: lowerGroups(cfg.Groups),
 		resources: map[string]*resource{}, ops: map[string]*operation{},
 		buckets: map[string]*bucket{}, dirty: map[string]bool{}, dirtyOps: map[string]bool{},
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), perTarget: map[string]Counts{},

@@ -22,6 +22,8 @@ const (
 	genericList // GET /subscriptions/{id}/resources
 	group
 	groups
+	grant  // an assignment or a definition of Azure RBAC
+	grants // a list of them
 )
 
 // target is a parsed path. Matching is case-insensitive throughout; the spelling that was asked for is kept.
@@ -32,7 +34,8 @@ type target struct {
 	name       string // of the resource
 	childName  string
 	id         string // of the resource, without a child
-	scope      string // of locks
+	scope      string // of locks and of Azure RBAC
+	rbac       string // type of an assignment or a definition
 	location   string // of an operation
 	operation  string
 }
@@ -68,6 +71,9 @@ func key(id string) string { return strings.ToLower(strings.TrimSuffix(id, "/"))
 func parseTarget(path string) (target, *Error) {
 	segments := strings.Split(strings.Trim(path, "/"), "/")
 	is := func(i int, word string) bool { return i < len(segments) && strings.EqualFold(segments[i], word) }
+	if at, ok := rbacTarget(segments); ok {
+		return at, nil
+	}
 	if !is(0, "subscriptions") || len(segments) < 2 || segments[1] == "" {
 		return target{}, newError(http.StatusNotFound, "InvalidResourceType", "The path '%s' names no resource.", path)
 	}
@@ -181,6 +187,8 @@ func (t target) action(method string) string {
 		return t.typ.name + "/" + t.typ.children + "/" + verb
 	case lock, locks:
 		return lockType + "/" + verb
+	case grant, grants:
+		return t.rbac + "/" + verb
 	case group, groups:
 		return "Microsoft.Resources/subscriptions/resourceGroups/" + verb
 	case operationPath:
@@ -196,7 +204,7 @@ func (t target) path() string {
 	switch {
 	case t.kind == child:
 		return t.id + "/" + t.typ.children + "/" + t.childName
-	case t.kind == locks:
+	case t.kind == locks, t.kind == grants:
 		return t.scope
 	case t.id != "":
 		return t.id
