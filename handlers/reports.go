@@ -173,8 +173,8 @@ func (s *server) health(w http.ResponseWriter, r call) error {
 			out.Status, status = "unavailable", http.StatusServiceUnavailable
 		}
 	}
-	if rec, err := s.guard.Service.Sweeps.LastSweep(ctx); err == nil && !rec.Ended.IsZero() {
-		out.LastSweep, out.SweepAge = stamp(rec.Ended), int(s.guard.Service.Now().Sub(rec.Ended).Seconds())
+	if rec, err := s.guard.Service.Sweeps.LastSweep(ctx); err == nil && !rec.Completed.IsZero() {
+		out.LastSweep, out.SweepAge = stamp(rec.Completed), int(s.guard.Service.Now().Sub(rec.Completed).Seconds())
 	}
 	if age, err := s.guard.Service.Overdue(ctx); err == nil {
 		out.Overdue = int(age.Seconds())

@@ -800,6 +800,136 @@ func settled(t *testing.T, w *world, when string) {
 	}
 }
 
+// TestClosingsNeverGiveUp: a closing that fails is tried again by whoever delivers
+// the wake-up, then by wake-ups of its own, further and further apart, and the
+// grant remembers how often and why.
+func TestClosingsNeverGiveUp(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	cause := error(access.ErrLocked)
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" {
+			return cause
+		}
+		return nil
+	}
+	w.leap(time.Hour)
+	w.bell.Due(w.now())
+	for try := 1; try < 3; try++ {
+		if err := w.Wake(t.Context(), id, 1); err == nil || len(w.bell.Set()) != 0 {
+			t.Fatalf("try %d: error %v with %d wake-ups of its own, want an error and none", try, err, len(w.bell.Set()))
+		}
+	}
+	var waits []time.Duration
+	for range 8 {
+		if err := w.Wake(t.Context(), id, 1); err != nil {
+			t.Fatalf("the try is not handed on: %v", err)
+		}
+		set := w.bell.Set()
+		if len(set) != 1 {
+			t.Fatalf("%d wake-ups, want 1", len(set))
+		}
+		wait := set[0].At.Sub(w.now())
+		waits = append(waits, wait)
+		w.leap(wait)
+		w.bell.Due(w.now())
+	}
+	want := []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute, 5 * time.Minute}
+	if diff := cmp.Diff(want, waits); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
+	}
+	rec, _ := w.mem.Grant(t.Context(), id)
+	if rec.Attempts != 10 || rec.LastError != "a management lock forbids the write" {
+		t.Errorf("attempts %d, last error %q", rec.Attempts, rec.LastError)
+	}
+	cause = &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: 17 * time.Minute, Err: errFault}
+	if err := w.Wake(t.Context(), id, 1); err != nil {
+		t.Fatal(err)
+	}
+	if set := w.bell.Set(); len(set) != 1 || set[0].At.Sub(w.now()) != 17*time.Minute {
+		t.Errorf("wake-ups %+v, want one when Azure asked for it", set)
+	}
+	w.cloud.Fault = nil
+	w.pass(17 * time.Minute)
+	w.stands("web-nsg", closedWeb...)
+	if !w.grant(id).Closed() || !slices.Contains(w.log(), "Close Failed web") {
+		t.Errorf("the grant is %s; log %q", w.grant(id).Status(), w.log())
+	}
+}
+
+// TestSweepGoesOn: a sweep that is cut off is taken up where it was.
+func TestSweepGoesOn(t *testing.T) {
+	w := newWorld(t)
+	const n = 450
+	for i := range n {
+		vm, nsg := fmt.Sprintf("vm%04d", i), fmt.Sprintf("nsg%04d", i)
+		w.cloud.SetRules(nsgID(nsg))
+		w.place(vm, nsg, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1))
+		w.enable(vm)
+	}
+	for i := range n {
+		w.cloud.SetRules(nsgID(fmt.Sprintf("nsg%04d", i))) // somebody removes every rule of ours
+	}
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && s.Of == nsgID("nsg0150").Key() && !s.After {
+			w.leap(5 * time.Minute) // ARM is slow: the time runs out in the first stretch
+		}
+		return nil
+	}
+	first, err := w.Sweep(t.Context(), who("portcullis"))
+	if err == nil || first.Next == "" || !first.Completed.IsZero() || first.Changed != 200 {
+		t.Fatalf("the sweep says next %q, completed %v, changed %d, error %v; want it cut off after 200", first.Next, first.Completed, first.Changed, err)
+	}
+	w.cloud.Fault = nil
+	second := w.sweep()
+	if second.Next != "" || second.Changed != n-200 || second.Completed.IsZero() {
+		t.Errorf("the next sweep changed %d and leaves %q", second.Changed, second.Next)
+	}
+	// And one that is killed has noted how far it came.
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error { return nil }
+	puts := 0
+	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "PutSweep" && s.After {
+			puts++
+		}
+		if puts >= 2 { // killed in the second stretch
+			return errFault
+		}
+		return nil
+	}
+	if _, err := w.Sweep(t.Context(), who("portcullis")); err == nil {
+		t.Fatal("the killed sweep reports no error")
+	}
+	w.restart()
+	if last, err := w.mem.LastSweep(t.Context()); err != nil || last.Next != nsgID("nsg0200").Key() || !last.Completed.Equal(second.Completed) {
+		t.Errorf("the record of the killed sweep goes on from %q, completed %v, error %v", last.Next, last.Completed, err)
+	}
+}
+
+func TestSweepFindsWhatCanBeReached(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.mustAsk(want("alice", 22, time.Hour, "*", "web")) // a window is no finding
+	rules := append(w.cloud.Standing(nsgID("web-nsg")),
+		jit.Rule{Name: "AllowVnc", Priority: 310, Access: jit.Allow, Protocol: jit.TCP, Source: jit.Peers{Tags: []string{"Internet"}}, Destination: jit.AnyPeer(),
+			SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{{First: 5000, Last: 6000}}},
+		jit.Rule{Name: "IncidentDeny", Priority: 99 + 1000, Access: jit.Deny, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+			SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}})
+	w.cloud.SetRules(nsgID("web-nsg"), rules...)
+	var got []string
+	for _, f := range w.sweep().Findings {
+		got = append(got, fmt.Sprint(f.Kind, " ", f.Rule, " ", f.VM.Name, ": ", f.Message))
+	}
+	want := []string{}
+	for _, port := range []int{5900, 5985, 5986} {
+		want = append(want, fmt.Sprintf("Reachable AllowVnc web: port %d of web (10.0.0.4), which its policy does not name, can be reached from the Internet through the rule AllowVnc", port))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
 // TestAnotherMachineUnderTheName: a machine that is deleted and made anew between
 // two sweeps is not the one that the window was granted for.
 func TestAnotherMachineUnderTheName(t *testing.T) {

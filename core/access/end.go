@@ -106,8 +106,7 @@ func (s *Service) Wake(ctx context.Context, grant string, generation int) error 
 	case rec.Grant.Closed():
 		return nil
 	case rec.Grant.Overdue(now):
-		_, err := s.settle(ctx, rec)
-		return err
+		return s.closeOrRetry(ctx, rec)
 	case generation != rec.Grant.Generation:
 		return nil
 	}
@@ -116,6 +115,35 @@ func (s *Service) Wake(ctx context.Context, grant string, generation int) error 
 			// The attempt makes it a new message to duplicate detection.
 			return s.Alarm.Schedule(ctx, Wake{Grant: grant, Generation: generation, At: end.Add(early), Attempt: int(now.Unix())})
 		}
+	}
+	return nil
+}
+
+// Closings never give up. The first tries that fail are repeated by whoever
+// delivers the wake-ups, at once; from then on each schedules the next one, further and further
+// apart, so that no wake-up ends as undeliverable. The sweep tries beside them.
+const (
+	patience   = 3
+	firstRetry = 10 * time.Second
+	lastRetry  = 5 * time.Minute // the longest wait between two tries
+)
+
+// closeOrRetry settles a grant. An error means that the wake-up should come again.
+func (s *Service) closeOrRetry(ctx context.Context, rec GrantRecord) error {
+	rec, err := s.settle(ctx, rec)
+	if err == nil || rec.Attempts < patience {
+		return err
+	}
+	wait := lastRetry
+	if n := rec.Attempts - patience; n < 5 {
+		wait = firstRetry << n
+	}
+	if down, ok := errors.AsType[*Unavailable](err); ok {
+		wait = max(wait, down.RetryAfter)
+	}
+	at := s.now().Add(wait)
+	if later := s.Alarm.Schedule(ctx, Wake{Grant: rec.Grant.ID, Generation: rec.Grant.Generation, At: at, Attempt: int(at.Unix())}); later != nil {
+		return errors.Join(err, fmt.Errorf("schedule the next try: %w", later))
 	}
 	return nil
 }
@@ -130,9 +158,7 @@ func (s *Service) settle(ctx context.Context, rec GrantRecord) (GrantRecord, err
 			return rec, nil
 		}
 		if _, err := s.reconcileAll(ctx, rec.targets()); err != nil {
-			rec.Attempts, rec.LastError = rec.Attempts+1, publicly(err)
-			_, stored := s.Grants.UpdateGrants(ctx, rec)
-			return rec, errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, err), stored)
+			return s.failedClosing(ctx, rec, err)
 		}
 		next := rec
 		next.Grant = rec.Grant.Settled(at)
@@ -151,4 +177,20 @@ func (s *Service) settle(ctx context.Context, rec GrantRecord) (GrantRecord, err
 		}
 	}
 	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+}
+
+// failedClosing notes that a closing failed, in the grant and in the log.
+func (s *Service) failedClosing(ctx context.Context, rec GrantRecord, cause error) (GrantRecord, error) {
+	rec.Attempts, rec.LastError = rec.Attempts+1, publicly(cause)
+	entries := grantEntries(self(), OpClose, Failed, rec.Grant, s.now())
+	for i := range entries {
+		entries[i].ID += fmt.Sprint("/", rec.Attempts)
+		entries[i].Reason, entries[i].Message = "", fmt.Sprintf("try %d: %s", rec.Attempts, rec.LastError)
+	}
+	err := errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, cause), s.Activity.Append(ctx, entries...))
+	updated, stored := s.Grants.UpdateGrants(ctx, rec)
+	if stored != nil {
+		return rec, errors.Join(err, stored)
+	}
+	return updated[0], err
 }

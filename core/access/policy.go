@@ -146,7 +146,7 @@ func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) ([]Placement,
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
-		rec.Version = stored.Version
+		rec.Version, rec.Listed = stored.Version, stored.Listed
 		_, err = s.Policies.PutPolicy(ctx, rec)
 		if err == nil {
 			return stored.Placements, nil

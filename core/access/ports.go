@@ -96,10 +96,20 @@ type Firewall interface {
 type PolicyRecord struct {
 	Policy     jit.Policy
 	Location   string
+	Listed     Listed      // which named policy lists it
 	Placements []Placement // where the machine stood when last looked at
 	ChangedBy  string
 	ChangedAt  time.Time
 	Version    string // "" for a policy that must not exist yet
+}
+
+// Listed says under which name Defender for Cloud's clients find a machine's
+// policy (see [PolicyRecord.Listing]). What is empty is the machine's own resource group,
+// its own location, and [DefaultName].
+type Listed struct {
+	ResourceGroup string
+	Location      string
+	Name          string
 }
 
 // Policies stores policies, one for a machine. Every write is conditional on the
@@ -151,6 +161,8 @@ type Grants interface {
 	InsertGrant(ctx context.Context, g GrantRecord, keys []Key, now time.Time) (GrantRecord, error)
 	// UpdateGrants replaces grants and their parts, all or none; those that are closed
 	// leave their targets and become history. It gives the records with their new Versions.
+	// Grants of more than 48 targets together may be written one after the other and each in
+	// several steps, the grant itself first; writing such a grant again completes it.
 	UpdateGrants(ctx context.Context, gs ...GrantRecord) ([]GrantRecord, error)
 	// Grant gives one grant, open or history; ErrNotFound.
 	Grant(ctx context.Context, id string) (GrantRecord, error)
@@ -288,6 +300,8 @@ const (
 	FindingOpeningFailed FindingKind = "OpeningFailed" // an opening was never confirmed and has been undone
 	FindingRepaired      FindingKind = "Repaired"      // our rules were not as they should be, and are again
 	FindingRefused       FindingKind = "Refused"       // a rule of ours has no place
+	FindingBlocked       FindingKind = "Blocked"       // a foreign deny stands above an open window
+	FindingReachable     FindingKind = "Reachable"     // a management port that no policy names is open to the Internet
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost" // rules of ours on a target of which nothing is stored
 	FindingBroken        FindingKind = "Broken"    // a target could not be read or written
@@ -295,13 +309,15 @@ const (
 
 // SweepRecord is what one sweep did. It is the heartbeat.
 type SweepRecord struct {
-	Started  time.Time
-	Ended    time.Time // zero while it runs
-	Targets  int       // looked at
-	Changed  int       // written
-	Closed   int       // grants settled
-	Findings []Finding
-	Error    string // what could not be done, "" for nothing
+	Started   time.Time
+	Ended     time.Time // zero while it runs
+	Completed time.Time // when the last one that came to every target ended
+	Next      string    // key of the target to go on from; "" where it came to all
+	Targets   int       // of ours
+	Changed   int       // put right, beyond closings
+	Closed    int       // grants settled
+	Findings  []Finding
+	Error     string // what could not be done, "" for nothing
 }
 
 // Sweeps stores the last sweep.

@@ -95,12 +95,12 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error
 	if err != nil {
 		return GrantRecord{}, err
 	}
-	return place(g, machines), reachable(g, machines)
+	return place(g, machines), sameFamily(g, machines)
 }
 
-// reachable refuses a source of a family in which the machine has no guarded address:
+// sameFamily refuses a source of a family in which the machine has no guarded address:
 // no rule could let it in.
-func reachable(g jit.Grant, machines map[string]Machine) error {
+func sameFamily(g jit.Grant, machines map[string]Machine) error {
 	for i, vm := range g.VMs {
 		var v4, v6 bool
 		for _, p := range machines[vm.VM.Key()].Placements {

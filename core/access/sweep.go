@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -30,21 +29,31 @@ type sweep struct {
 //
 //   - lists machines, targets, policies and open grants;
 //   - moves policies and grants to where their machines stand now;
+//   - settles every grant with something past its end, and undoes openings that were never
+//     confirmed: closings come before all else;
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known;
-//   - settles every grant with something past its end, and undoes openings that were never confirmed;
+//   - looks what else can be reached;
 //   - stores what it found. That record is the heartbeat.
 //
 // What cannot be done for one subscription, target or grant does not stop the
 // rest: the record and the error name it. Running it twice, or beside any other verb, is safe.
+//
+// A sweep that is killed, or that runs out of its time, is taken up where it was
+// by the next one: the record, which is stored while it runs, holds the target to go on from.
 func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}}
 	w.rec.Started = s.now()
+	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
-	w.repair(ctx)
 	w.settle(ctx)
+	w.repair(ctx)
+	w.reachable()
 	w.rec.Ended = s.now()
+	if w.rec.Next == "" {
+		w.rec.Completed = w.rec.Ended
+	}
 	err := errors.Join(w.errs...)
 	if err != nil {
 		w.rec.Error = publicly(err)
@@ -58,6 +67,15 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 		entry.Result, entry.Reason = Failed, w.rec.Error
 	}
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
+}
+
+// resume takes from the last record where to go on, and when the last whole sweep ended.
+func (w *sweep) resume(ctx context.Context) {
+	last, err := w.Sweeps.LastSweep(ctx)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		w.failed(fmt.Errorf("read the last sweep: %w", err)) // and start over: nothing is lost by it
+	}
+	w.rec.Next, w.rec.Completed = last.Next, last.Completed
 }
 
 func (w *sweep) failed(err error) {
@@ -104,114 +122,51 @@ func (w *sweep) list(ctx context.Context) {
 	}
 }
 
-// follow moves policies and open grants to where their machines stand now, so
-// that no rule of ours names an address that has become another's.
-func (w *sweep) follow(ctx context.Context) {
-	for i, rec := range w.policies {
-		vm := rec.Policy.VM
-		if !w.listed[strings.ToLower(vm.Subscription)] {
-			continue
-		}
-		m, exists := w.machines[vm.Key()]
-		if !exists {
-			w.found(Finding{Kind: FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"})
-		}
-		for _, nic := range m.Unguarded {
-			w.found(Finding{Kind: FindingUnguarded, VM: vm, Message: "the network interface " + nic + " of " + vm.Name + " has no security group: its ports cannot be closed"})
-		}
-		if !slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
-			rec.Placements = m.Placements
-			var err error
-			if w.policies[i], err = w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
-				w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
-			}
-		}
-	}
-	for i, rec := range w.grants {
-		next, moved := w.moved(rec)
-		if !moved {
-			continue
-		}
-		updated, err := w.Grants.UpdateGrants(ctx, next)
-		if err == nil {
-			w.grants[i] = updated[0]
-		} else if !errors.Is(err, ErrConflict) {
-			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
-		}
-	}
-}
-
-// moved gives the grant where its machines stand now. Windows of machines that
-// are gone are to be closed, and so are those of a machine none of whose network
-// interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
-// address, so that what is left there is still cleaned up.
-func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
-	now, changed := w.now(), false
-	next := rec
-	for _, vm := range rec.Grant.VMs {
-		if !w.listed[strings.ToLower(vm.VM.Subscription)] {
-			return rec, false
-		}
-		m, exists := w.machines[vm.VM.Key()]
-		if (!exists || another(rec.Interfaces[vm.VM.Key()], m.Interfaces)) && slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
-			next.Grant = next.Grant.RevokeVM(vm.VM, now, jit.MachineGone)
-			changed = true
-		}
-	}
-	placed := place(next.Grant, w.machines)
-	for _, old := range rec.Placements {
-		if !slices.ContainsFunc(placed.Placements, func(p GrantPlacement) bool { return p.Target.Equal(old.Target) }) {
-			placed.Placements = append(placed.Placements, GrantPlacement{Target: old.Target, Addresses: map[string][]netip.Addr{}})
-		}
-	}
-	slices.SortFunc(placed.Placements, func(a, b GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
-	if !changed && slices.EqualFunc(rec.Placements, placed.Placements, sameGrantPlacement) {
-		return rec, false
-	}
-	next.Placements = placed.Placements
-	if len(placed.Connect) > 0 {
-		next.Connect = placed.Connect
-	}
-	return next, true
-}
-
-// another reports whether a machine shares no network interface with what it was.
-// One of which nothing is known is taken as the same.
-func another(was, is []string) bool {
-	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
-}
-
-func samePlacement(a, b Placement) bool {
-	return a.Target.Equal(b.Target) && slices.Equal(a.Addresses, b.Addresses)
-}
-
-func sameGrantPlacement(a, b GrantPlacement) bool {
-	if !a.Target.Equal(b.Target) || len(a.Addresses) != len(b.Addresses) {
-		return false
-	}
-	for vm, addrs := range a.Addresses {
-		if !slices.Equal(addrs, b.Addresses[vm]) {
-			return false
-		}
-	}
-	return true
-}
+// The time after which a sweep leaves the rest to the next one, below what a
+// Functions host allows an invocation, and how many targets it looks at between two
+// notes of how far it is.
+const (
+	sweepBudget = 4 * time.Minute
+	sweepStride = 200
+)
 
 // repair reconciles the targets whose rules, as listed, are not what they
 // should be. Only those cost a read and a write of their own.
 func (w *sweep) repair(ctx context.Context) {
-	known, err := w.Targets.Known(ctx)
+	targets := w.targets(ctx)
+	w.rec.Targets = len(targets)
+	from := max(0, slices.IndexFunc(targets, func(t jit.ID) bool { return t.Key() >= w.rec.Next }))
+	targets = slices.Concat(targets[from:], targets[:from]) // what the last sweep did not come to is first
+	for stretch := range slices.Chunk(targets, sweepStride) {
+		w.rec.Next = stretch[0].Key()
+		if w.now().Sub(w.rec.Started) > sweepBudget {
+			w.failed(&Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("the sweep ran out of its time and goes on from %s next", stretch[0].Name)})
+			return
+		}
+		if len(targets) > sweepStride {
+			w.failed(w.Sweeps.PutSweep(ctx, w.rec))
+		}
+		w.stretch(ctx, stretch)
+	}
+	w.rec.Next = ""
+}
+
+// targets gives every target that is known or holds rules of ours, sorted.
+func (w *sweep) targets(ctx context.Context) []jit.ID {
+	targets, err := w.Targets.Known(ctx)
 	if err != nil {
 		w.failed(fmt.Errorf("read the known targets: %w", err))
 	}
-	targets := slices.Clone(known)
 	for _, snap := range w.snaps {
 		if slices.ContainsFunc(snap.Rules, func(r jit.Rule) bool { return plan.Owned(r.Name) }) {
 			targets = append(targets, snap.Target)
 		}
 	}
-	targets = distinct(targets)
-	w.rec.Targets = len(targets)
+	return distinct(targets)
+}
+
+// stretch repairs some targets side by side.
+func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 	outs := make([]outcome, len(targets))
 	wrote := make([]bool, len(targets))
 	errs := make([]error, len(targets))
@@ -227,9 +182,6 @@ func (w *sweep) repair(ctx context.Context) {
 		}
 		if wrote[i] {
 			w.rec.Changed++
-		}
-		if len(out.repaired) > 0 {
-			w.found(Finding{Kind: FindingRepaired, Target: out.target, Message: out.target.Name + ": " + strings.Join(out.repaired, ", ")})
 		}
 		w.report(out)
 	}
@@ -252,25 +204,7 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	return out, !out.written.Empty(), err
 }
 
-// report turns what a plan says of a target into findings.
-func (w *sweep) report(out outcome) {
-	if out.gone || out.target.IsZero() {
-		return
-	}
-	if !out.state.Known && len(out.plan.Rules) > 0 {
-		w.found(Finding{Kind: FindingLost, Target: out.target, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.target.Name, len(out.plan.Rules))})
-	}
-	for _, f := range out.plan.Exposed {
-		w.found(Finding{Kind: FindingExposed, Target: out.target, VM: f.VM, Rule: f.Rule.Name,
-			Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, out.target.Name, f.Port, f.VM.Name)})
-	}
-	for _, r := range out.plan.Refused {
-		w.found(Finding{Kind: FindingRefused, Target: out.target, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
-	}
-}
-
-// settle closes what is past its end. It comes after the repair: the rules
-// are gone by then, where they could be.
+// settle closes what is past its end.
 func (w *sweep) settle(ctx context.Context) {
 	now := w.now()
 	due := keep(w.grants, func(g GrantRecord) bool { return g.Grant.Overdue(now) })
@@ -293,28 +227,4 @@ func (w *sweep) settle(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// Overdue gives the age at now of the oldest window that should be closed and is
-// not confirmed to be; 0 where there is none.
-func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
-	open, err := s.Grants.OpenGrants(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read the open grants: %w", err)
-	}
-	now, oldest := s.now(), time.Duration(0)
-	for _, g := range open {
-		for _, vm := range g.Grant.VMs {
-			for _, p := range vm.Ports {
-				if p.Status != jit.Revoked && !g.Grant.Live(p, now) {
-					end := p.End
-					if g.Grant.OpenBy.Before(end) && p.Status == jit.Initiating {
-						end = g.Grant.OpenBy
-					}
-					oldest = max(oldest, now.Sub(end))
-				}
-			}
-		}
-	}
-	return oldest, nil
 }

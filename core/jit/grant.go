@@ -203,13 +203,11 @@ func (g Grant) RevokeVM(vm ID, now time.Time, why Reason) Grant {
 }
 
 func (w Window) revoke(now time.Time, why Reason) Window {
-	if w.Status == Revoked || w.Status == Revoking {
-		return w
+	now = now.UTC().Truncate(time.Millisecond)
+	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
+		return w // over already: it keeps the reason for which it ends
 	}
-	w.Status, w.Reason = Revoking, why
-	if now = now.UTC().Truncate(time.Millisecond); now.Before(w.End) {
-		w.End = now
-	}
+	w.Status, w.Reason, w.End = Revoking, why, now
 	return w
 }
 

@@ -153,8 +153,8 @@ func TestRevoke(t *testing.T) {
 	if got.Generation != 2 || w[0].Status != jit.Revoking || !w[0].End.Equal(now.Add(10*time.Minute)) || w[0].Reason != jit.UserRequested {
 		t.Errorf("got %+v", got)
 	}
-	if !w[1].End.Equal(now.Add(time.Minute)) || w[1].Status != jit.Revoking {
-		t.Errorf("an end that has passed moved: %+v", w[1])
+	if !w[1].End.Equal(now.Add(time.Minute)) || w[1].Reason != "" || got.Settled(at).VMs[0].Ports[1].Reason != jit.Expired {
+		t.Errorf("a window that was over already is not Expired: %+v", w[1])
 	}
 	if w[2].Reason != jit.Expired || w[2].Status != jit.Revoked {
 		t.Errorf("a closed window changed: %+v", w[2])

@@ -14,6 +14,8 @@ type sweepDoc struct {
 	V        int
 	Started  stamp
 	Ended    stamp
+	Done     stamp
+	Next     string `json:",omitempty"`
 	Targets  int
 	Changed  int
 	Closed   int
@@ -35,7 +37,7 @@ type findingDoc struct {
 // fit in it are left out, which the record's Error then says: the heartbeat must not
 // fail because there is much to tell.
 func (s *Store) PutSweep(ctx context.Context, r access.SweepRecord) error {
-	d := sweepDoc{V: version, Started: stamp(r.Started), Ended: stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error}
+	d := sweepDoc{V: version, Started: stamp(r.Started), Ended: stamp(r.Ended), Done: stamp(r.Completed), Next: r.Next, Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error}
 	for _, f := range r.Findings {
 		target, err := idText(f.Target)
 		if err != nil {
@@ -69,7 +71,7 @@ func (s *Store) LastSweep(ctx context.Context) (access.SweepRecord, error) {
 	if err := row.read(&d); err != nil {
 		return access.SweepRecord{}, err
 	}
-	r := access.SweepRecord{Started: time.Time(d.Started), Ended: time.Time(d.Ended), Targets: d.Targets, Changed: d.Changed, Closed: d.Closed, Error: d.Error}
+	r := access.SweepRecord{Started: time.Time(d.Started), Ended: time.Time(d.Ended), Completed: time.Time(d.Done), Next: d.Next, Targets: d.Targets, Changed: d.Changed, Closed: d.Closed, Error: d.Error}
 	for _, f := range d.Findings {
 		target, err := idOf(f.Target)
 		if err != nil {

@@ -183,6 +183,7 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 	t.Run("round trip", func(t *testing.T) {
 		s := open(t)
 		want := []access.PolicyRecord{policyOf(1, 1, 2), policyOf(2, 2), policyOf(3)}
+		want[1].Listed = access.Listed{ResourceGroup: "Other-Group", Location: "northeurope", Name: "night's shift"}
 		for _, n := range []int{1, 0, 2} {
 			got := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), want[n]))
 			wantSame(t, "what a write gives", got, want[n])
@@ -250,7 +251,7 @@ func TestSweeps(t *testing.T, open func(*testing.T) Store) {
 	t.Run("replaces", func(t *testing.T) {
 		s := open(t)
 		first := access.SweepRecord{Started: morning, Targets: 3, Error: "it's \"broken\""}
-		second := access.SweepRecord{Started: morning.Add(time.Minute), Ended: morning.Add(2 * time.Minute), Targets: 4, Changed: 2, Closed: 1, Findings: []access.Finding{
+		second := access.SweepRecord{Started: morning.Add(time.Minute), Ended: morning.Add(2 * time.Minute), Completed: morning.Add(-time.Hour), Next: "it's/a key", Targets: 4, Changed: 2, Closed: 1, Findings: []access.Finding{
 			{Kind: access.FindingExposed, Target: nsg(1), VM: machine(1), Rule: "allow-all", Message: "close it", Since: morning},
 			{Kind: access.FindingOverdue, Grant: idAt(morning, 1), Message: "é 'x'", Since: morning.Add(time.Millisecond)},
 		}}

@@ -1,0 +1,432 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// The refusals of named policies.
+const (
+	CodeOtherPolicy       jit.Code = "VirtualMachineInOtherPolicy"       // a machine is in one policy only
+	CodeNotInPolicy       jit.Code = "VirtualMachineNotInPolicy"         // the policy exists, without this machine
+	CodeOtherSubscription jit.Code = "VirtualMachineInOtherSubscription" // a policy holds machines of its own subscription
+	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy is not what If-Match or If-None-Match says
+)
+
+// DefaultName is the name of the policy that lists a machine unless somebody
+// said otherwise: the one that Defender for Cloud's own page uses.
+const DefaultName = "default"
+
+// PolicyName names a policy as Defender for Cloud's clients do. Case does not
+// count; compare two by [PolicyName.Key].
+type PolicyName struct {
+	Subscription  string
+	ResourceGroup string
+	Location      string
+	Name          string
+}
+
+func (n PolicyName) id() jit.ID {
+	return jit.ID{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Type: "Microsoft.Security/locations/" + n.Location + "/jitNetworkAccessPolicies", Name: n.Name}
+}
+
+// String gives the ARM id.
+func (n PolicyName) String() string { return n.id().String() }
+
+// Key gives the ARM id in lower case.
+func (n PolicyName) Key() string { return n.id().Key() }
+
+// Scope gives the ARM id of the resource group, where permissions for the policy
+// as such are looked for.
+func (n PolicyName) Scope() string {
+	return "/subscriptions/" + n.Subscription + "/resourceGroups/" + n.ResourceGroup
+}
+
+// Listing gives the named policy that lists the record's machine.
+func (r PolicyRecord) Listing() PolicyName {
+	return PolicyName{
+		Subscription:  r.Policy.VM.Subscription,
+		ResourceGroup: cmp.Or(r.Listed.ResourceGroup, r.Policy.VM.ResourceGroup),
+		Location:      cmp.Or(r.Listed.Location, r.Location),
+		Name:          cmp.Or(r.Listed.Name, DefaultName),
+	}
+}
+
+// NamedPolicy is a policy as Defender for Cloud's clients see it: a list of
+// machines under one name. It is not stored: it is the stored policies of machines
+// that say they are in it, and exists while there is one.
+type NamedPolicy struct {
+	Name     PolicyName
+	Machines []PolicyRecord // sorted by machine
+	ETag     string         // changes with everything that a replacement could change, and with nothing else
+	Requests []jit.Grant    // of the last days, newest first, with these machines only
+}
+
+// named gathers records into policies, sorted by key.
+func named(records []PolicyRecord) []NamedPolicy {
+	at := map[string]int{}
+	var out []NamedPolicy
+	for _, r := range records {
+		name := r.Listing()
+		i, ok := at[name.Key()]
+		if !ok {
+			i = len(out)
+			at[name.Key()] = i
+			out = append(out, NamedPolicy{Name: name})
+		}
+		out[i].Machines = append(out[i].Machines, r)
+	}
+	for i := range out {
+		out[i] = out[i].sealed()
+	}
+	slices.SortFunc(out, func(a, b NamedPolicy) int { return strings.Compare(a.Name.Key(), b.Name.Key()) })
+	return out
+}
+
+// sealed sorts the machines and computes the ETag. It is made from the content,
+// not from the records' versions: a sweep that notes where a machine stands now
+// must not fail somebody's edit.
+func (p NamedPolicy) sealed() NamedPolicy {
+	slices.SortFunc(p.Machines, func(a, b PolicyRecord) int { return strings.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	var b strings.Builder
+	for _, m := range p.Machines {
+		fmt.Fprintf(&b, "%s %s\n", m.Policy.VM, m.Policy.ExistingRules)
+		for _, port := range m.Policy.Ports {
+			fmt.Fprintf(&b, " %d %s %s %s\n", port.Number, port.Protocol, port.Maximum, port.Sources)
+		}
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	p.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`
+	return p
+}
+
+func (p NamedPolicy) vms() []jit.ID {
+	var out []jit.ID
+	for _, m := range p.Machines {
+		out = append(out, m.Policy.VM)
+	}
+	return out
+}
+
+// Precondition is what a caller says a named policy must be for it to be changed.
+// The zero value says nothing.
+type Precondition struct {
+	Match     []string // ETags, one of which the policy must have; "*" is any, if it exists
+	NoneMatch []string // ETags, none of which it may have; "*" is any
+}
+
+// check refuses where the policy is not so.
+func (c Precondition) check(p NamedPolicy) error {
+	exists := len(p.Machines) > 0
+	has := func(tags []string) bool { return exists && (slices.Contains(tags, "*") || slices.Contains(tags, p.ETag)) }
+	if c.Match != nil && !has(c.Match) || has(c.NoneMatch) {
+		return &jit.Error{Code: CodePrecondition, Target: p.Name.String(), Message: "the policy was changed by somebody else; read it again, and send your change with the ETag of what you read"}
+	}
+	return nil
+}
+
+// policyNamed reads one named policy, without machines where it does not exist,
+// and all records by machine.
+func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy, map[string]PolicyRecord, error) {
+	all, err := s.Policies.AllPolicies(ctx)
+	if err != nil {
+		return NamedPolicy{}, nil, fmt.Errorf("read the policies: %w", err)
+	}
+	p, byVM := NamedPolicy{Name: name}, map[string]PolicyRecord{}
+	for _, rec := range all {
+		byVM[rec.Policy.VM.Key()] = rec
+		if rec.Listing().Key() == name.Key() {
+			p.Machines = append(p.Machines, rec)
+		}
+	}
+	if len(p.Machines) > 0 {
+		p.Name = p.Machines[0].Listing() // in the casing with which it was made
+	}
+	return p.sealed(), byVM, nil
+}
+
+// replacement is what has to be done to a named policy.
+type replacement struct {
+	before  NamedPolicy
+	changed []PolicyRecord // new machines, and machines with another policy than before
+	kept    []PolicyRecord // machines that stay as they are
+	dropped []PolicyRecord
+}
+
+// replacePolicy makes a named policy list these machines and no others. Machines that
+// are not named any more are disabled. What this face cannot say, ExistingRules, stays as it was.
+//
+// Refusals come before the first write. Of two callers with the same
+// precondition one is refused: both write the first machine's record as
+// they read it before they write anything else. Where a policy does not exist
+// yet there is no such record: of two callers who create it at once with
+// different machines, both succeed, and no machine is lost.
+//
+// A repetition of what has been done succeeds whatever the precondition says
+// (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
+func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
+	if err := s.checkNamed(name, policies); err != nil {
+		return NamedPolicy{}, err
+	}
+	for range attempts {
+		r, err := s.replacing(ctx, who, name, policies)
+		if err != nil {
+			return NamedPolicy{}, err
+		}
+		if len(r.changed)+len(r.dropped) == 0 {
+			_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept))
+			return r.before, err
+		}
+		if err := c.check(r.before); err != nil {
+			return NamedPolicy{}, err
+		}
+		if err := mayDrop(idsOf(r.dropped)); err != nil {
+			return NamedPolicy{}, err
+		}
+		if err := s.previewReplacement(ctx, r); err != nil {
+			return NamedPolicy{}, err
+		}
+		p, err := s.carryOut(ctx, who, name, r)
+		if !errors.Is(err, errClaimed) {
+			return p, err
+		}
+	}
+	return NamedPolicy{}, &jit.Error{Code: CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+}
+
+// errClaimed says that somebody else changed the policy first, and that nothing was written.
+var errClaimed = errors.New("the policy was changed by somebody else")
+
+// checkNamed refuses what is wrong whatever is stored.
+func (s *Service) checkNamed(name PolicyName, policies []jit.Policy) error {
+	seen := map[string]bool{}
+	for i, p := range policies {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		if err := p.Validate(); err != nil {
+			return below(err, at)
+		}
+		if seen[p.VM.Key()] {
+			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
+		}
+		seen[p.VM.Key()] = true
+		if !strings.EqualFold(p.VM.Subscription, name.Subscription) {
+			return &jit.Error{Code: CodeOtherSubscription, Target: at + ".id", Message: p.VM.Name + " is in subscription " + p.VM.Subscription + ", the policy in " + name.Subscription}
+		}
+		if err := s.managed(p.VM, at+".id"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacing compares a named policy with what is stored.
+func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) (replacement, error) {
+	before, byVM, err := s.policyNamed(ctx, name)
+	if err != nil {
+		return replacement{}, err
+	}
+	r := replacement{before: before}
+	stays := map[string]bool{}
+	var at []int
+	for i, p := range policies {
+		stays[p.VM.Key()] = true
+		old, known := byVM[p.VM.Key()]
+		if known && old.Listing().Key() != name.Key() {
+			return r, inOther(old, fmt.Sprintf("virtualMachines[%d].id", i))
+		}
+		p.ExistingRules = old.Policy.ExistingRules
+		if known && samePolicy(old.Policy, p) {
+			r.kept = append(r.kept, old)
+			continue
+		}
+		old.Policy, old.Listed, old.ChangedBy, old.ChangedAt = p, Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}, who.Name, s.now()
+		r.changed, at = append(r.changed, old), append(at, i)
+	}
+	if len(r.changed) > jit.MaxVMs {
+		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("%d virtual machines are new or changed; one call takes at most %d", len(r.changed), jit.MaxVMs)}
+	}
+	for _, m := range before.Machines {
+		if !stays[m.Policy.VM.Key()] {
+			r.dropped = append(r.dropped, m)
+		}
+	}
+	machines, err := s.Network.Locate(ctx, idsOf(r.changed))
+	if err != nil {
+		return r, fmt.Errorf("locate the virtual machines: %w", err)
+	}
+	for i, rec := range r.changed {
+		m, err := exists(rec.Policy.VM, machines, fmt.Sprintf("virtualMachines[%d].id", at[i]))
+		if err != nil {
+			return r, err
+		}
+		r.changed[i].Location, r.changed[i].Placements = m.Location, m.Placements
+	}
+	return r, nil
+}
+
+func inOther(rec PolicyRecord, at string) error {
+	return &jit.Error{Code: CodeOtherPolicy, Target: at, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
+}
+
+func samePolicy(a, b jit.Policy) bool {
+	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
+		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources)
+	})
+}
+
+func idsOf(records []PolicyRecord) []jit.ID {
+	var out []jit.ID
+	for _, r := range records {
+		out = append(out, r.Policy.VM)
+	}
+	return out
+}
+
+func targetsOfRecords(records []PolicyRecord) []jit.ID {
+	var placements [][]Placement
+	for _, r := range records {
+		placements = append(placements, r.Placements)
+	}
+	return targetsOf(placements...)
+}
+
+// previewReplacement refuses where a target would have no room for a deny.
+func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
+	goes := func(p plan.Protected) bool {
+		same := func(rec PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
+		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
+	}
+	outs, err := s.preview(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
+		state.Policies = slices.DeleteFunc(state.Policies, goes)
+		for _, rec := range r.changed {
+			for _, p := range rec.Placements {
+				if p.Target.Equal(t) {
+					state.Policies = append(state.Policies, plan.Protected{Policy: rec.Policy, Addresses: p.Addresses})
+				}
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, out := range outs {
+		for _, refused := range out.plan.Refused {
+			if refused.Grant == "" {
+				return refused.Err.At(out.target.String())
+			}
+		}
+	}
+	return nil
+}
+
+// carryOut stores the new policies, disables the machines that go, and reconciles
+// every target. An error after the first write leaves some of it done; the same
+// call completes it.
+func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r replacement) (NamedPolicy, error) {
+	if err := s.claim(ctx, who, &r); err != nil {
+		return NamedPolicy{}, err
+	}
+	targets := targetsOfRecords(slices.Concat(r.before.Machines, r.changed))
+	for i, rec := range r.changed {
+		stored, err := s.putListed(ctx, name, rec)
+		if err != nil {
+			return NamedPolicy{}, err
+		}
+		r.changed[i] = stored
+	}
+	err := each(r.dropped, func(_ int, rec PolicyRecord) error {
+		err := s.Disable(ctx, who, []jit.ID{rec.Policy.VM})
+		if refused := refusal(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
+			return nil // somebody else has disabled it meanwhile
+		}
+		return err
+	})
+	if err == nil {
+		_, err = s.reconcileAll(ctx, targets)
+	}
+	if len(r.changed) > 0 {
+		err = errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpEnable, r.changed, err)...))
+	}
+	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
+	if len(r.kept) > 0 {
+		p.Name = r.before.Name
+	}
+	return p.sealed(), err
+}
+
+// claim writes the first machine's record as it was read, with nothing changed but
+// who did it: of all who read the same policy only one can.
+func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
+	if len(r.before.Machines) == 0 {
+		return nil
+	}
+	first := r.before.Machines[0]
+	first.ChangedBy, first.ChangedAt = who.Name, s.now()
+	stored, err := s.Policies.PutPolicy(ctx, first)
+	if errors.Is(err, ErrConflict) {
+		return errClaimed
+	}
+	if err != nil {
+		return fmt.Errorf("store the policy of %s: %w", first.Policy.VM.Name, err)
+	}
+	for i, rec := range r.changed {
+		if rec.Policy.VM.Equal(first.Policy.VM) {
+			r.changed[i].Version = stored.Version
+		}
+	}
+	return nil
+}
+
+// putListed stores a machine's policy as a part of a named one, over whatever is
+// there now unless another named policy has it.
+func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyRecord) (PolicyRecord, error) {
+	for range attempts {
+		stored, err := s.Policies.PutPolicy(ctx, rec)
+		if err == nil {
+			return stored, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		now, err := s.Policies.Policy(ctx, rec.Policy.VM)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		if err == nil && now.Listing().Key() != name.Key() {
+			return rec, inOther(now, rec.Policy.VM.String())
+		}
+		rec.Version = now.Version
+	}
+	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+}
+
+// inPolicy refuses unless the named policy lists every one of the machines.
+func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) error {
+	p, _, err := s.policyNamed(ctx, name)
+	if err != nil {
+		return err
+	}
+	if len(p.Machines) == 0 {
+		return noPolicy(name)
+	}
+	lists := p.vms()
+	for i, vm := range vms {
+		if !slices.ContainsFunc(lists, vm.Equal) {
+			return &jit.Error{Code: CodeNotInPolicy, Target: fmt.Sprintf("virtualMachines[%d].id", i), Message: vm.Name + " is not in the policy " + p.Name.Name}
+		}
+	}
+	return nil
+}
+
+func noPolicy(name PolicyName) error {
+	return &jit.Error{Code: jit.CodePolicyNotFound, Target: name.String(), Message: "there is no just-in-time policy " + name.Name + " in resource group " + name.ResourceGroup + " at " + name.Location}
+}

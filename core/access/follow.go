@@ -1,0 +1,111 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+)
+
+// wide is how many targets a grant has at most that a store writes in one step (100
+// rows in one transaction, and a grant is one row and up to two for each target). A wider one may have
+// been left half written by a crash, so each sweep writes it again.
+const wide = 48
+
+// follow moves policies and open grants to where their machines stand now, so
+// that no rule of ours names an address that has become another's.
+func (w *sweep) follow(ctx context.Context) {
+	for i, rec := range w.policies {
+		vm := rec.Policy.VM
+		if !w.listed[strings.ToLower(vm.Subscription)] {
+			continue
+		}
+		m, exists := w.machines[vm.Key()]
+		if !exists {
+			w.found(Finding{Kind: FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"})
+		}
+		for _, nic := range m.Unguarded {
+			w.found(Finding{Kind: FindingUnguarded, VM: vm, Message: "the network interface " + nic + " of " + vm.Name + " has no security group: its ports cannot be closed"})
+		}
+		if !slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
+			rec.Placements = m.Placements
+			var err error
+			if w.policies[i], err = w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
+				w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
+			}
+		}
+	}
+	for i, rec := range w.grants {
+		next, moved := w.moved(rec)
+		if !moved && len(rec.Placements) <= wide {
+			continue
+		}
+		updated, err := w.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			w.grants[i] = updated[0]
+		} else if !errors.Is(err, ErrConflict) {
+			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
+		}
+	}
+}
+
+// moved gives the grant where its machines stand now. Windows of machines that
+// are gone are to be closed, and so are those of a machine none of whose network
+// interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
+// address, so that what is left there is still cleaned up.
+func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
+	now, changed := w.now(), false
+	next := rec
+	for _, vm := range rec.Grant.VMs {
+		if !w.listed[strings.ToLower(vm.VM.Subscription)] {
+			return rec, false
+		}
+		m, exists := w.machines[vm.VM.Key()]
+		if (!exists || another(rec.Interfaces[vm.VM.Key()], m.Interfaces)) && slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
+			next.Grant = next.Grant.RevokeVM(vm.VM, now, jit.MachineGone)
+			changed = true
+		}
+	}
+	placed := place(next.Grant, w.machines)
+	for _, old := range rec.Placements {
+		if !slices.ContainsFunc(placed.Placements, func(p GrantPlacement) bool { return p.Target.Equal(old.Target) }) {
+			placed.Placements = append(placed.Placements, GrantPlacement{Target: old.Target, Addresses: map[string][]netip.Addr{}})
+		}
+	}
+	slices.SortFunc(placed.Placements, func(a, b GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	if !changed && slices.EqualFunc(rec.Placements, placed.Placements, sameGrantPlacement) {
+		return rec, false
+	}
+	next.Placements = placed.Placements
+	if len(placed.Connect) > 0 {
+		next.Connect = placed.Connect
+	}
+	return next, true
+}
+
+// another reports whether a machine shares no network interface with what it was.
+// One of which nothing is known is taken as the same.
+func another(was, is []string) bool {
+	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
+}
+
+func samePlacement(a, b Placement) bool {
+	return a.Target.Equal(b.Target) && slices.Equal(a.Addresses, b.Addresses)
+}
+
+func sameGrantPlacement(a, b GrantPlacement) bool {
+	if !a.Target.Equal(b.Target) || len(a.Addresses) != len(b.Addresses) {
+		return false
+	}
+	for vm, addrs := range a.Addresses {
+		if !slices.Equal(addrs, b.Addresses[vm]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,33 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// Overdue gives the age at now of the oldest window that should be closed and is
+// not confirmed to be; 0 where there is none.
+func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
+	open, err := s.Grants.OpenGrants(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the open grants: %w", err)
+	}
+	now, oldest := s.now(), time.Duration(0)
+	for _, g := range open {
+		for _, vm := range g.Grant.VMs {
+			for _, p := range vm.Ports {
+				if p.Status != jit.Revoked && !g.Grant.Live(p, now) {
+					end := p.End
+					if g.Grant.OpenBy.Before(end) && p.Status == jit.Initiating {
+						end = g.Grant.OpenBy
+					}
+					oldest = max(oldest, now.Sub(end))
+				}
+			}
+		}
+	}
+	return oldest, nil
+}
