@@ -1,0 +1,236 @@
+package identity
+
+import (
+	"context"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+
+	"portcullis/core/access"
+)
+
+const (
+	fresh   = 12 * time.Hour   // after which keys are asked for again, behind the callers
+	stale   = 24 * time.Hour   // after which keys that could not be asked for are trusted no more
+	refresh = time.Minute      // between two questions because of an unknown key
+	retry   = 5 * time.Second  // between two questions to an issuer that does not answer
+	patient = 10 * time.Second // for the discovery document and the keys together
+	largest = 1 << 20          // bytes of either document; Entra ID's are a few KiB
+)
+
+// fetcher gives a client that follows no redirect: where keys come from is not for an answer to change.
+func fetcher(given *http.Client) *http.Client {
+	c := http.Client{}
+	if given != nil {
+		c = *given
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+// keySet is the published keys of one issuer.
+type keySet struct {
+	issuer     string
+	discovery  string // the address of its discovery document
+	keyIssuers []issuer
+	tenant     string
+	authority  authority
+	client     *http.Client
+	now        func() time.Time
+
+	mu      sync.Mutex
+	keys    map[string]*rsa.PublicKey // by kid; never changed, only replaced
+	fetched time.Time                 // when keys were asked for
+	asked   time.Time                 // when somebody asked last, with whatever outcome
+	err     error                     // of that question; nil when it was answered
+	flight  chan struct{}             // closed at the end of the question under way; nil when there is none
+}
+
+// key gives the key of that id. It waits for a question to the issuer only when the key is not at hand.
+func (s *keySet) key(ctx context.Context, kid string) (*rsa.PublicKey, error) {
+	k, known, err := s.look(ctx, func(keys map[string]*rsa.PublicKey) bool { return keys[kid] != nil }, kid)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, refuse("signed with a key that the issuer does not publish")
+	}
+	return k, nil
+}
+
+// ready gives nil when keys are at hand, whichever.
+func (s *keySet) ready(ctx context.Context) error {
+	_, _, err := s.look(ctx, func(keys map[string]*rsa.PublicKey) bool { return len(keys) > 0 }, "")
+	return err
+}
+
+// look finds the key of that id. Where has is false of the keys at hand, it asks the issuer first, or waits for the one
+// who asks already; but not again so soon after the last time.
+func (s *keySet) look(ctx context.Context, has func(map[string]*rsa.PublicKey) bool, kid string) (*rsa.PublicKey, bool, error) {
+	s.mu.Lock()
+	now := s.now()
+	usable := s.trusted(now) && has(s.keys)
+	if !usable || now.Sub(s.fetched) >= fresh {
+		s.ask(ctx, now)
+	}
+	k, flight, err := s.keys[kid], s.flight, s.err
+	s.mu.Unlock()
+	if usable {
+		return k, true, nil
+	}
+	if flight != nil {
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return nil, false, s.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
+		}
+		s.mu.Lock()
+		usable, k, err = s.trusted(s.now()) && has(s.keys), s.keys[kid], s.err
+		s.mu.Unlock()
+	}
+	if usable {
+		return k, true, nil
+	}
+	if err != nil {
+		return nil, false, s.unavailable(err)
+	}
+	return nil, false, nil
+}
+
+func (s *keySet) trusted(now time.Time) bool {
+	return s.keys != nil && now.Sub(s.fetched) < stale
+}
+
+func (s *keySet) unavailable(err error) error {
+	return &access.Unavailable{Dependency: "Entra ID", RetryAfter: retry, Err: err}
+}
+
+// ask starts a question to the issuer unless one is under way or was just asked. It holds for all callers, so the one
+// whose call started it can go without ending it. The caller holds mu.
+func (s *keySet) ask(ctx context.Context, now time.Time) {
+	pause := refresh
+	if s.err != nil {
+		pause = retry
+	}
+	if s.flight != nil || !s.asked.IsZero() && now.Sub(s.asked) < pause {
+		return
+	}
+	flight := make(chan struct{})
+	s.asked, s.flight = now, flight
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patient)
+	go func() {
+		defer cancel()
+		keys, err := s.fetch(bounded)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err = err; err == nil {
+			s.keys, s.fetched = keys, now
+		}
+		s.flight = nil
+		close(flight)
+	}()
+}
+
+// fetch asks the issuer for its discovery document and then for its keys.
+func (s *keySet) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
+	var about struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := s.get(ctx, s.discovery, &about); err != nil {
+		return nil, fmt.Errorf("discover %s: %w", s.issuer, err)
+	}
+	if about.Issuer != s.issuer {
+		return nil, fmt.Errorf("discover %s: the document is of %.100q", s.issuer, about.Issuer)
+	}
+	if !s.authority.trusts(about.Keys) {
+		return nil, fmt.Errorf("discover %s: keys at %.200q are not fetched", s.issuer, about.Keys)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := s.get(ctx, about.Keys, &set); err != nil {
+		return nil, fmt.Errorf("fetch keys of %s: %w", s.issuer, err)
+	}
+	keys := map[string]*rsa.PublicKey{}
+	for _, raw := range set.Keys {
+		kid, key, ok := s.parse(raw)
+		if ok && keys[kid] == nil {
+			keys[kid] = key
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("fetch keys of %s: none of %d can be used", s.issuer, len(set.Keys))
+	}
+	return keys, nil
+}
+
+// parse gives a published key that may sign this issuer's tokens. Others are passed over, as RFC 7517 section 5 has it.
+func (s *keySet) parse(raw json.RawMessage) (kid string, key *rsa.PublicKey, ok bool) {
+	var of struct {
+		Issuer string `json:"issuer"`
+	}
+	if json.Unmarshal(raw, &of) != nil || !s.signs(of.Issuer) {
+		return "", nil, false
+	}
+	k, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	if err != nil {
+		return "", nil, false
+	}
+	m := k.Marshal()
+	key, ok = k.Key().(*rsa.PublicKey)
+	if !ok || m.KID == "" || m.USE != jwkset.UseSig || m.ALG != "" && m.ALG != jwkset.AlgRS256 || key.N.BitLen() < 2048 {
+		return "", nil, false
+	}
+	return m.KID, key, true
+}
+
+// signs reports whether a key of that issuer may sign tokens of this one. Documents of version 1 name no issuer; those of
+// version 2 name a tenant's, or that of any with {tenantid} in its place.
+func (s *keySet) signs(issuer string) bool {
+	if issuer == "" {
+		return true
+	}
+	issuer = strings.ReplaceAll(issuer, "{tenantid}", s.tenant)
+	for _, i := range s.keyIssuers {
+		if i.iss == issuer {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *keySet) get(ctx context.Context, address string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/json")
+	res, err := s.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %d", res.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, largest+1))
+	if err != nil {
+		return err
+	}
+	if len(body) > largest {
+		return errors.New("the answer is too long")
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return errors.New("the answer is not the JSON expected")
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// MaxToken is the longest token that is looked at, in bytes. Entra ID's stay well below it, since a person in more
+// than 200 groups gets a reference instead of the list.
+const MaxToken = 16 << 10
+
+// IDTokenHeader is where App Service authentication forwards a signed-in person's ID token ("Work with user identities
+// in Azure App Service authentication"). It counts only by the signature of what it holds.
+const IDTokenHeader = "X-MS-TOKEN-AAD-ID-TOKEN"
+
+// refusal is an [ErrToken] with its reason.
+type refusal struct{ reason string }
+
+func (r *refusal) Error() string { return ErrToken.Error() + ": " + r.reason }
+func (r *refusal) Unwrap() error { return ErrToken }
+
+func refuse(format string, args ...any) error {
+	return &refusal{fmt.Sprintf(format, args...)}
+}
+
+// bearer gives the one token of a request.
+func bearer(h http.Header) (string, error) {
+	token := ""
+	if values, ok := h["Authorization"]; ok {
+		if len(values) != 1 {
+			return "", refuse("%d Authorization headers", len(values))
+		}
+		scheme, rest, _ := strings.Cut(values[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return "", refuse("the Authorization header is not of the scheme Bearer")
+		}
+		token = rest
+	} else {
+		values := h.Values(IDTokenHeader)
+		if len(values) == 0 {
+			return "", refuse("neither Authorization nor an ID token was sent")
+		}
+		if len(values) != 1 {
+			return "", refuse("%d headers with an ID token", len(values))
+		}
+		token = values[0]
+	}
+	if len(token) > MaxToken {
+		return "", refuse("longer than %d bytes", MaxToken)
+	}
+	if !compact(token) {
+		return "", refuse("not three parts of base64url")
+	}
+	return token, nil
+}
+
+// compact reports whether s has the shape of a signed token. It says nothing of what the parts hold.
+func compact(s string) bool {
+	dots, run := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			run++
+		case c == '.' && run > 0:
+			dots, run = dots+1, 0
+		default:
+			return false
+		}
+	}
+	return dots == 2 && run > 0
+}
+
+// claims are those of a token that this package reads.
+type claims struct {
+	ObjectID, Tenant string
+	Name             []string // a person's names, the best first
+	Client           string   // the application that got the token, for itself or for a person
+	Scope, Type      string
+}
+
+// verify gives the claims of a token that passes every check of the package. They are read from a map rather than into
+// a struct, because Go matches a struct's names in any case: "OID" is not "oid".
+func (v *Verifier) verify(ctx context.Context, token string) (*claims, error) {
+	all := jwt.MapClaims{}
+	_, err := v.parser.ParseWithClaims(token, all, func(t *jwt.Token) (any, error) { return v.key(ctx, t, all) })
+	if err != nil {
+		return nil, reason(err)
+	}
+	// A token for several audiences would be nobody's in particular; Entra ID sends one.
+	if aud := text(all, "aud"); !v.audiences[aud] {
+		return nil, refuse("made for the audience %.100q", aud)
+	}
+	if all["iat"] == nil {
+		return nil, refuse("no iat")
+	}
+	if !jit.ValidGUID(text(all, "oid")) {
+		return nil, refuse("no object id")
+	}
+	c := &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Scope: text(all, "scp"), Type: text(all, "idtyp")}
+	for _, name := range []string{"preferred_username", "upn", "unique_name"} {
+		if n := text(all, name); n != "" {
+			c.Name = append(c.Name, n)
+		}
+	}
+	if c.Client = text(all, "azp"); c.Client == "" { // version 1 calls it appid
+		c.Client = text(all, "appid")
+	}
+	return c, nil
+}
+
+// text gives a claim that is a string, and nothing for one that is not.
+func text(all jwt.MapClaims, name string) string {
+	s, _ := all[name].(string)
+	return s
+}
+
+// key gives the key that must have signed the token. Its claims are unproven still: they choose among issuers that are
+// configured and name nothing beyond them.
+func (v *Verifier) key(ctx context.Context, t *jwt.Token, all jwt.MapClaims) (any, error) {
+	set, ok := v.sets[text(all, "iss")]
+	if !ok {
+		return nil, refuse("the issuer %.100q is not that of an accepted tenant", text(all, "iss"))
+	}
+	if text(all, "tid") != set.tenant {
+		return nil, refuse("the tenant is not that of the issuer")
+	}
+	if _, ok := t.Header["crit"]; ok {
+		return nil, refuse("critical header extensions")
+	}
+	kid, ok := t.Header["kid"].(string)
+	if !ok || kid == "" {
+		return nil, refuse("no key id")
+	}
+	return set.key(ctx, kid)
+}
+
+// reason turns an error of the jwt package into ours. Its texts are left out, because they can quote the token.
+func reason(err error) error {
+	if down, ok := errors.AsType[*access.Unavailable](err); ok {
+		return down
+	}
+	for _, r := range []struct {
+		is   error
+		text string
+	}{
+		{jwt.ErrTokenMalformed, "malformed"},
+		{jwt.ErrInvalidType, "a claim is not of its type"},
+		{jwt.ErrTokenSignatureInvalid, "the signature is wrong or not RS256"},
+		{jwt.ErrTokenRequiredClaimMissing, "no exp or no nbf"},
+		{jwt.ErrTokenExpired, "expired"},
+		{jwt.ErrTokenNotValidYet, "not valid yet"},
+		{jwt.ErrTokenUsedBeforeIssued, "issued in the future"},
+	} {
+		if errors.Is(err, r.is) {
+			return refuse("%s", r.text)
+		}
+	}
+	if ours, ok := errors.AsType[*refusal](err); ok {
+		return ours
+	}
+	return refuse("unverifiable")
+}
+
+// application reports whether the token is an application's own: it says so, or it is an access token without scopes
+// and without a person's name. An ID token has no scopes either, but is a person's and names the person.
+func (c *claims) application() bool {
+	if c.Type != "" {
+		return c.Type == "app"
+	}
+	return c.Scope == "" && c.Client != "" && len(c.Name) == 0
+}
+
+// name is what people read in the activity log. A directory's people choose theirs, within limits; one that cannot be
+// printed, or that could be taken for an application or for the app itself, gives way to the object id.
+func (c *claims) name() string {
+	if c.application() {
+		if jit.ValidGUID(c.Client) {
+			return "app:" + strings.ToLower(c.Client)
+		}
+		return "app:" + c.ObjectID
+	}
+	for _, name := range c.Name {
+		if printable(name) {
+			return name
+		}
+	}
+	return c.ObjectID
+}
+
+func printable(name string) bool {
+	if name == "" || len(name) > 256 || !utf8.ValidString(name) || strings.EqualFold(name, "portcullis") || strings.HasPrefix(strings.ToLower(name), "app:") {
+		return false
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return strings.TrimSpace(name) == name
+}
