@@ -127,7 +127,9 @@ type Precondition struct {
 // check refuses where the policy is not so.
 func (c Precondition) check(p NamedPolicy) error {
 	exists := len(p.Machines) > 0
-	has := func(tags []string) bool { return exists && (slices.Contains(tags, "*") || slices.Contains(tags, p.ETag)) }
+	has := func(tags []string) bool {
+		return exists && (slices.Contains(tags, "*") || slices.Contains(tags, p.ETag))
+	}
 	if c.Match != nil && !has(c.Match) || has(c.NoneMatch) {
 		return &jit.Error{Code: CodePrecondition, Target: p.Name.String(), Message: "the policy was changed by somebody else; read it again, and send your change with the ETag of what you read"}
 	}

@@ -17,6 +17,7 @@ type policyDoc struct {
 	Ports     []portDoc
 	Existing  string
 	Location  string
+	Listed    *listedDoc `json:",omitempty"` // in documents of before there were names, and of machines with the default one: nothing
 	At        []placementDoc
 	ChangedBy string
 	ChangedAt stamp
@@ -27,6 +28,12 @@ type portDoc struct {
 	P   string
 	S   []string
 	Max string
+}
+
+type listedDoc struct {
+	Group    string
+	Location string
+	Name     string
 }
 
 type placementDoc struct {
@@ -83,6 +90,9 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	}
 	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
+	if l := r.Listed; l != (access.Listed{}) {
+		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
+	}
 	for _, p := range r.Placements {
 		target, err := idText(p.Target)
 		if err != nil {
@@ -112,6 +122,9 @@ func (d policyDoc) record() (access.PolicyRecord, error) {
 		return access.PolicyRecord{}, err
 	}
 	r := access.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	if d.Listed != nil {
+		r.Listed = access.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
+	}
 	for _, at := range d.At {
 		target, err := idOf(at.T)
 		if err != nil {
