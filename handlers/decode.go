@@ -23,6 +23,17 @@ const maxBody = 1 << 20
 // decode reads a JSON body strictly: one value, no unknown and no repeated
 // fields, at most 1 MiB. Every refusal names the field.
 func decode(r *http.Request, into any) error {
+	return decodeWith(r, into, json.RejectUnknownMembers(true))
+}
+
+// decodeLoosely reads a JSON body as Azure Resource Manager does: fields that
+// are not known are passed over, and the case of names does not count. What could be
+// read in two ways is refused all the same: a field that stands twice, in whatever case.
+func decodeLoosely(r *http.Request, into any) error {
+	return decodeWith(r, into, json.MatchCaseInsensitiveNames(true))
+}
+
+func decodeWith(r *http.Request, into any, how json.Options) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
@@ -33,7 +44,7 @@ func decode(r *http.Request, into any) error {
 	if len(body) == 0 {
 		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed; send it with Content-Length, not chunked"}
 	}
-	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(body, into, how); err != nil {
 		return badJSON(err)
 	}
 	return nil

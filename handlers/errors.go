@@ -22,7 +22,13 @@ const (
 	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
 	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty: perhaps sent chunked, which the Functions host drops
 	CodeInvalidQuery    jit.Code = "InvalidQueryParameter"
-	CodeNotFound        jit.Code = "NotFound" // no such path, or not with this method
+	CodeInvalidPath     jit.Code = "InvalidRequestPath" // a path that could be read in two ways
+	CodeNotFound        jit.Code = "NotFound"           // no such path, or not with this method
+
+	// Resource Manager's own words.
+	CodeMissingVersion      jit.Code = "MissingApiVersionParameter"
+	CodeInvalidVersion      jit.Code = "InvalidApiVersionParameter"
+	CodeInvalidSubscription jit.Code = "InvalidSubscriptionId"
 
 	codeInternal  jit.Code = "InternalServerError"
 	codeLocked    jit.Code = "ScopeLocked"
@@ -40,6 +46,8 @@ var statuses = map[jit.Code]int{
 	access.CodeVMNotFound:      http.StatusNotFound,
 	access.CodeRequestNotFound: http.StatusNotFound,
 	access.CodeMissingNSG:      http.StatusConflict,
+	access.CodeOtherPolicy:     http.StatusConflict,
+	access.CodePrecondition:    http.StatusPreconditionFailed,
 	access.CodeConcurrent:      http.StatusConflict,
 	access.CodeTargetGone:      http.StatusConflict,
 	jit.CodeRequestEnded:       http.StatusConflict,

@@ -58,39 +58,49 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	return s.opening(w, r, rec, s.Wait-time.Since(began))
 }
 
-type opened struct {
-	rec access.GrantRecord
-	err error
-}
-
 // opening opens a grant and waits for it, but not longer than wait.
 func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, wait time.Duration) error {
-	done := make(chan opened, 1)
-	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
-	go func() {
-		rec, err := s.guard.Open(ctx, r.who, rec)
-		if err != nil {
-			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
-		}
-		done <- opened{rec, err}
-	}()
 	if prefersAsync(r.Header) {
 		wait = 0
 	}
-	timer := time.NewTimer(max(wait, 0))
-	defer timer.Stop()
-	select {
-	case o := <-done:
-		if o.err != nil {
-			return o.err
-		}
-		write(w, http.StatusOK, toGrant(o.rec.Grant, o.rec.Connect))
-	case <-timer.C:
+	rec, confirmed, err := s.open(r, rec, wait)
+	switch {
+	case err != nil:
+		return err
+	case confirmed:
+		write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	default:
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
 		w.Header().Set("Retry-After", "2")
 		write(w, http.StatusAccepted, toGrant(rec.Grant, rec.Connect))
 	}
 	return nil
+}
+
+// open opens a grant and gives it as it then is, or as it was if that takes
+// longer than wait; the opening goes on by itself. The flag reports which.
+func (s *server) open(r call, rec access.GrantRecord, wait time.Duration) (access.GrantRecord, bool, error) {
+	type opened struct {
+		rec access.GrantRecord
+		err error
+	}
+	done := make(chan opened, 1)
+	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
+	go func() {
+		after, err := s.guard.Open(ctx, r.who, rec)
+		if err != nil {
+			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
+		}
+		done <- opened{after, err}
+	}()
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		return o.rec, o.err == nil, o.err
+	case <-timer.C:
+		return rec, false, nil
+	}
 }
 
 func prefersAsync(h http.Header) bool {

@@ -53,6 +53,13 @@ func (s *server) routes() []route {
 		{"POST /api/sweep", s.identified(s.sweepNow)},
 		{"GET /api/health", s.anybody(s.health)},
 
+		// Existing Azure clients, whose paths are Resource Manager's (see compat.go).
+		{"GET " + compatPattern, s.identified(s.compat)},
+		{"PUT " + compatPattern, s.identified(s.compat)},
+		{"DELETE " + compatPattern, s.identified(s.compat)},
+		{"POST " + compatPattern, s.identified(s.compat)},
+		{"POST /api/import", s.identified(s.importPolicies)},
+
 		// The host itself: triggers, and its probe for readiness.
 		{"POST /revoke", s.trigger(s.revokeDue)},
 		{"POST /sweep", s.trigger(s.sweepDue)},
@@ -89,6 +96,11 @@ func probe(w http.ResponseWriter, _ *http.Request) {
 // found answers in our own form what no route matches.
 func (s *server) found(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tricky(r.URL) {
+			s.fail(w, r, &jit.Error{Code: CodeInvalidPath, Message: "the path has an empty segment, a dot segment or an encoded slash"})
+			return
+		}
+		r = canonical(r)
 		if _, pattern := mux.Handler(r); pattern == "" {
 			s.fail(w, r, &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
 			return

@@ -1,0 +1,250 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// The compatible face speaks Microsoft.Security/locations/jitNetworkAccessPolicies
+// as Azure Resource Manager does, for clients that are used as they are
+// (https://github.com/Azure/azure-rest-api-specs, specification/security,
+// stable/2020-01-01/jitNetworkAccessPolicies.json).
+//
+// Resource Manager does not tell cases apart in a path, and Go's mux does. So
+// one pattern takes every path below subscriptions, and compatOperations are
+// matched here.
+const (
+	compatPattern = "/api/subscriptions/{path...}"
+	compatRoot    = "/api/subscriptions"
+)
+
+// compatVersions are the api-versions that clients send: the stable one, and
+// the preview of Microsoft's older scripts, whose shapes are the same.
+var compatVersions = []string{"2020-01-01", "2015-06-01-preview"}
+
+// The parameters of a path, by the names that the published definition gives them.
+const (
+	paramSubscription = "subscriptionId"
+	paramGroup        = "resourceGroupName"
+	paramLocation     = "ascLocation"
+	paramName         = "jitNetworkAccessPolicyName"
+
+	typeList   = "/providers/Microsoft.Security/jitNetworkAccessPolicies"
+	typeRegion = "/providers/Microsoft.Security/locations/{ascLocation}/jitNetworkAccessPolicies"
+	typePolicy = "/resourceGroups/{resourceGroupName}" + typeRegion + "/{jitNetworkAccessPolicyName}"
+)
+
+// compatOperation is one operation of the published definition.
+type compatOperation struct {
+	id       string // as the definition calls it
+	method   string
+	template string
+	handle   func(*server, http.ResponseWriter, call, params) error
+}
+
+// compatOperations is all eight.
+func compatOperations() []compatOperation {
+	below := compatRoot + "/{subscriptionId}"
+	return []compatOperation{
+		{"JitNetworkAccessPolicies_List", http.MethodGet, below + typeList, (*server).compatList},
+		{"JitNetworkAccessPolicies_ListByRegion", http.MethodGet, below + typeRegion, (*server).compatList},
+		{"JitNetworkAccessPolicies_ListByResourceGroup", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeList, (*server).compatList},
+		{"JitNetworkAccessPolicies_ListByResourceGroupAndRegion", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeRegion, (*server).compatList},
+		{"JitNetworkAccessPolicies_Get", http.MethodGet, below + typePolicy, (*server).compatGet},
+		{"JitNetworkAccessPolicies_CreateOrUpdate", http.MethodPut, below + typePolicy, (*server).compatPut},
+		{"JitNetworkAccessPolicies_Delete", http.MethodDelete, below + typePolicy, (*server).compatDelete},
+		{"JitNetworkAccessPolicies_Initiate", http.MethodPost, below + typePolicy + "/initiate", (*server).compatInitiate},
+	}
+}
+
+// params are the parameters of a path, by name.
+type params map[string]string
+
+func (p params) filter() access.PolicyFilter {
+	return access.PolicyFilter{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation]}
+}
+
+func (p params) policy() access.PolicyName {
+	return access.PolicyName{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation], Name: p[paramName]}
+}
+
+// compat answers every call of the compatible face.
+func (s *server) compat(w http.ResponseWriter, r call) error {
+	for _, op := range compatOperations() {
+		p, ok := matchPath(op.template, r.URL)
+		if !ok || r.Method != op.method {
+			continue
+		}
+		if err := checkVersion(r.URL.Query()); err != nil {
+			return err
+		}
+		if err := p.check(); err != nil {
+			return err
+		}
+		return op.handle(s, w, r, p)
+	}
+	return &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
+}
+
+// matchPath gives the parameters of a path that is like the template: literal
+// segments in any case, and at most one slash at the end.
+func matchPath(template string, u *url.URL) (params, bool) {
+	want, got := strings.Split(template, "/"), strings.Split(strings.TrimSuffix(u.EscapedPath(), "/"), "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	p := params{}
+	for i, segment := range want {
+		text, err := url.PathUnescape(got[i])
+		if err != nil {
+			return nil, false
+		}
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			p[strings.TrimSuffix(name, "}")] = text
+		} else if !strings.EqualFold(segment, text) {
+			return nil, false
+		}
+	}
+	return p, true
+}
+
+// check refuses parameters that cannot be what they are called. What passes can
+// stand in an id, in a header and in a storage key.
+func (p params) check() error {
+	if !jit.ValidGUID(p[paramSubscription]) {
+		return &jit.Error{Code: CodeInvalidSubscription, Target: paramSubscription, Message: "the subscription id is not a GUID"}
+	}
+	for _, name := range []string{paramGroup, paramLocation, paramName} {
+		value, given := p[name]
+		if !given {
+			continue
+		}
+		group, resource := "any", value
+		if name == paramGroup {
+			group, resource = value, "any"
+		}
+		if _, err := jit.ParseID("/subscriptions/" + p[paramSubscription] + "/resourceGroups/" + group + "/providers/any/any/" + resource); err != nil {
+			return &jit.Error{Code: jit.CodeInvalidID, Target: name, Message: fmt.Sprintf("%s is empty, too long or holds a character that Azure Resource Manager does not allow", name)}
+		}
+	}
+	return nil
+}
+
+// checkVersion refuses all but the api-versions that are spoken here. The codes
+// are Resource Manager's; that it answers so for this type is not verified.
+func checkVersion(q url.Values) error {
+	v, ok := queryFold(q, "api-version")
+	if !ok {
+		return &jit.Error{Code: CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + compatVersions[0]}
+	}
+	if !slices.ContainsFunc(compatVersions, func(known string) bool { return strings.EqualFold(known, v) }) {
+		return &jit.Error{Code: CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(compatVersions, ", "))}
+	}
+	return nil
+}
+
+// queryFold gives a query parameter whose name's case does not count.
+func queryFold(q url.Values, name string) (string, bool) {
+	for key, values := range q {
+		if strings.EqualFold(key, name) && len(values) == 1 && values[0] != "" {
+			return values[0], true
+		}
+	}
+	return "", false
+}
+
+// tricky reports whether a path could be read in two ways: by the platform's
+// front end, the Functions host and us.
+func tricky(u *url.URL) bool {
+	path := u.EscapedPath()
+	lower := strings.ToLower(path)
+	if strings.Contains(path, "//") || strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(path, `\`) {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(u.Path, "/"), func(segment string) bool { return segment == "." || segment == ".." })
+}
+
+// canonical writes the beginning of a path to the compatible face as the mux has it.
+func canonical(r *http.Request) *http.Request {
+	n := len(compatRoot) + 1
+	if len(r.URL.Path) < n || !strings.EqualFold(r.URL.Path[:n], compatRoot+"/") || strings.HasPrefix(r.URL.Path, compatRoot+"/") {
+		return r
+	}
+	if len(r.URL.RawPath) >= n && !strings.EqualFold(r.URL.RawPath[:n], compatRoot+"/") {
+		return r // letters in percent signs: nobody writes that
+	}
+	u := *r.URL
+	u.Path = compatRoot + u.Path[n-1:]
+	if u.RawPath != "" {
+		u.RawPath = compatRoot + u.RawPath[n-1:]
+	}
+	r = r.Clone(r.Context())
+	r.URL = &u
+	return r
+}
+
+// compatPage is how many policies one page of a list holds.
+const compatPage = 50
+
+// skipToken is the query parameter that says where a page begins.
+const skipToken = "$skipToken"
+
+// nextPage gives the absolute link to the next page, which clients follow as it
+// is, with their token.
+//
+// The host is the request's own Host header, by which the platform's front end has
+// found this app, and the scheme is X-Forwarded-Proto, which it sets. X-Forwarded-Host
+// is not read: the front end passes it on as the client sent it. A client that
+// forges Host or X-Forwarded-Proto misleads nobody but itself, because answers are
+// never cached (Cache-Control: no-store).
+func nextPage(r *http.Request, after string) string {
+	if after == "" {
+		return ""
+	}
+	q := url.Values{}
+	for key, values := range r.URL.Query() {
+		if !strings.EqualFold(key, skipToken) {
+			q[key] = values
+		}
+	}
+	q.Set(skipToken, base64.RawURLEncoding.EncodeToString([]byte(after)))
+	next := url.URL{Scheme: scheme(r), Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: q.Encode()}
+	return next.String()
+}
+
+// scheme gives what the client used: https, unless the call never left this machine.
+func scheme(r *http.Request) string {
+	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		return "https"
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() || strings.EqualFold(host, "localhost") {
+		return "http"
+	}
+	return "https"
+}
+
+// pageStart reads where a page begins.
+func pageStart(q url.Values) (string, error) {
+	token, ok := queryFold(q, skipToken)
+	if !ok {
+		return "", nil
+	}
+	after, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(after) == 0 || len(after) > 1000 {
+		return "", &jit.Error{Code: CodeInvalidQuery, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
+	}
+	return string(after), nil
+}

@@ -1,0 +1,133 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// compatList is the four lists.
+func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
+	after, err := pageStart(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	policies, next, err := s.guard.NamedPolicies(r.Context(), r.who, p.filter(), after, compatPage)
+	if err != nil {
+		return err
+	}
+	page := list[compatPolicy]{Value: []compatPolicy{}, NextLink: nextPage(r.Request, next)}
+	for _, policy := range policies {
+		page.Value = append(page.Value, toCompat(policy))
+	}
+	write(w, http.StatusOK, page)
+	return nil
+}
+
+// compatGet shows one policy.
+func (s *server) compatGet(w http.ResponseWriter, r call, p params) error {
+	policy, err := s.guard.NamedPolicy(r.Context(), r.who, p.policy())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", policy.ETag)
+	write(w, http.StatusOK, toCompat(policy))
+	return nil
+}
+
+// compatPut replaces one policy: machines that the body does not name are
+// disabled. It answers 200 for a new policy too, since clients take 201 for an error.
+func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
+	var body compatPutBody
+	if err := decodeLoosely(r.Request, &body); err != nil {
+		return err
+	}
+	machines, err := body.policies()
+	if err != nil {
+		return err
+	}
+	policy, err := s.guard.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
+	if err != nil {
+		return inBody(err)
+	}
+	w.Header().Set("ETag", policy.ETag)
+	write(w, http.StatusOK, toCompat(policy))
+	return nil
+}
+
+// inBody puts the target of a refusal where the machines stand in the body of a policy.
+func inBody(err error) error {
+	if refused, ok := errors.AsType[*jit.Error](err); ok && strings.HasPrefix(refused.Target, "virtualMachines") {
+		return refused.At("properties")
+	}
+	return err
+}
+
+// compatDelete disables every machine of a policy.
+func (s *server) compatDelete(w http.ResponseWriter, r call, p params) error {
+	found, err := s.guard.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
+	switch {
+	case err != nil:
+		return err
+	case found:
+		w.WriteHeader(http.StatusOK)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return nil
+}
+
+// confirmation is how long an initiate waits for its ports to open before it is
+// answered. Clients of this face have no request to look at again: what fails at
+// once (a lock, a rule that blocks, no room) is better told than found out later, and who
+// connects as soon as the answer is there finds the port open. Most openings
+// are confirmed within it. The answer is 202 in either case.
+const confirmation = 5 * time.Second
+
+// compatInitiate opens ports. The same body sent again, as clients do after a
+// 5xx, is answered with the same grant.
+func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
+	began := time.Now()
+	var body compatInitiateBody
+	if err := decodeLoosely(r.Request, &body); err != nil {
+		return err
+	}
+	own, _ := ownAddress(r.Request)
+	asked, err := body.request(own)
+	if err != nil {
+		return err
+	}
+	rec, _, err := s.guard.Initiate(r.Context(), r.who, p.policy(), asked)
+	if err != nil {
+		return err
+	}
+	if rec.Grant.Status() == jit.Initiating {
+		if rec, _, err = s.open(r, rec, min(confirmation, s.Wait)-time.Since(began)); err != nil {
+			return err
+		}
+	}
+	write(w, http.StatusAccepted, toCompatRequest(rec.Grant))
+	return nil
+}
+
+// precondition reads If-Match and If-None-Match. A weak ETag is never ours.
+func precondition(h http.Header) access.Precondition {
+	return access.Precondition{Match: etags(h, "If-Match"), NoneMatch: etags(h, "If-None-Match")}
+}
+
+func etags(h http.Header, name string) []string {
+	if len(h.Values(name)) == 0 {
+		return nil
+	}
+	tags := []string{}
+	for _, v := range h.Values(name) {
+		for tag := range strings.SplitSeq(v, ",") { // ours hold no comma
+			tags = append(tags, strings.TrimSpace(tag))
+		}
+	}
+	return tags
+}

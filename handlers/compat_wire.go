@@ -1,0 +1,265 @@
+package handlers
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// typeJIT is the type of every policy.
+const typeJIT = "Microsoft.Security/locations/jitNetworkAccessPolicies"
+
+// What comes in. Only what counts is declared: id, name, type, location, kind
+// and requests, which clients send back as they got them, are passed over. A
+// request comes into being by initiate alone.
+
+type compatPutBody struct {
+	Properties *compatProperties `json:"properties"`
+}
+
+type compatProperties struct {
+	VirtualMachines []compatVM `json:"virtualMachines"`
+}
+
+type compatVM struct {
+	ID    string           `json:"id"`
+	Ports []compatPortRule `json:"ports"`
+}
+
+type compatPortRule struct {
+	Number   jsontext.Value `json:"number"` // 22 or "22": azapi sends texts
+	Protocol string         `json:"protocol"`
+	Prefix   *string        `json:"allowedSourceAddressPrefix"`
+	Prefixes []string       `json:"allowedSourceAddressPrefixes"`
+	Maximum  string         `json:"maxRequestAccessDuration"`
+}
+
+type compatInitiateBody struct {
+	VirtualMachines []compatInitiateVM `json:"virtualMachines"`
+	Justification   string             `json:"justification"`
+}
+
+type compatInitiateVM struct {
+	ID    string               `json:"id"`
+	Ports []compatInitiatePort `json:"ports"`
+}
+
+type compatInitiatePort struct {
+	Number   jsontext.Value `json:"number"`
+	Duration *string        `json:"duration"`
+	End      *string        `json:"endTimeUtc"`
+	Prefix   *string        `json:"allowedSourceAddressPrefix"`
+	Prefixes []string       `json:"allowedSourceAddressPrefixes"`
+}
+
+// portNumber reads a port that is written as a number or as a text of digits.
+func portNumber(v jsontext.Value, at string) (uint16, error) {
+	text := string(v)
+	if v.Kind() == '"' {
+		unquoted, err := jsontext.AppendUnquote(nil, v)
+		if err != nil {
+			return 0, &jit.Error{Code: jit.CodeInvalidPort, Target: at, Message: "the port is not a number from 0 to 65535"}
+		}
+		text = string(unquoted)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || text[0] == '+' {
+		return 0, &jit.Error{Code: jit.CodeInvalidPort, Target: at, Message: fmt.Sprintf("the port %.20q is not a number from 0 to 65535", text)}
+	}
+	return uint16(n), nil
+}
+
+// oneForm drops an empty list beside a single prefix: clients that write every
+// field write both.
+func oneForm(prefix *string, prefixes []string) []string {
+	if prefix != nil && len(prefixes) == 0 {
+		return nil
+	}
+	return prefixes
+}
+
+// policies reads the machines of a policy.
+func (b compatPutBody) policies() ([]jit.Policy, error) {
+	if b.Properties == nil || b.Properties.VirtualMachines == nil {
+		return nil, &jit.Error{Code: CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
+	}
+	out := []jit.Policy{}
+	for i, vm := range b.Properties.VirtualMachines {
+		p, err := vm.policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (vm compatVM) policy(at string) (jit.Policy, error) {
+	id, err := jit.ParseVM(vm.ID)
+	if err != nil {
+		return jit.Policy{}, below(err, at+".id")
+	}
+	p := jit.Policy{VM: id}
+	for j, port := range vm.Ports {
+		rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
+		if err != nil {
+			return p, err
+		}
+		p.Ports = append(p.Ports, rule)
+	}
+	return p, below(p.Validate(), at)
+}
+
+// rule reads a port of a policy. The contract requires number, protocol and
+// maximum; a source that is left out is any.
+func (port compatPortRule) rule(at string) (jit.PortRule, error) {
+	var rule jit.PortRule
+	var err error
+	if rule.Number, err = portNumber(port.Number, at+".number"); err != nil {
+		return rule, err
+	}
+	if rule.Protocol, err = jit.ParseProtocol(port.Protocol); err != nil {
+		return rule, below(err, at)
+	}
+	if rule.Maximum, err = parseDuration(port.Maximum, at+".maxRequestAccessDuration"); err != nil {
+		return rule, err
+	}
+	rule.Sources = jit.AnySource()
+	if prefixes := oneForm(port.Prefix, port.Prefixes); port.Prefix != nil || prefixes != nil {
+		rule.Sources, err = sources(port.Prefix, prefixes, at)
+	}
+	return rule, err
+}
+
+// request reads an initiate; own is the caller's address, the source of ports that name none.
+func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
+	out := jit.Request{Justification: b.Justification}
+	for i, vm := range b.VirtualMachines {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		id, err := jit.ParseVM(vm.ID)
+		if err != nil {
+			return out, below(err, at+".id")
+		}
+		asked := jit.RequestVM{VM: id}
+		for j, port := range vm.Ports {
+			at := fmt.Sprintf("%s.ports[%d]", at, j)
+			n, err := portNumber(port.Number, at+".number")
+			if err != nil {
+				return out, err
+			}
+			plain := requestPort{Number: n, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
+			if len(plain.Prefixes) == 0 {
+				plain.Prefixes = nil
+			}
+			p, err := plain.port(own, at)
+			if err != nil {
+				return out, err
+			}
+			asked.Ports = append(asked.Ports, p)
+		}
+		out.VMs = append(out.VMs, asked)
+	}
+	return out, nil
+}
+
+// What goes out.
+
+type compatPolicy struct {
+	Kind       string       `json:"kind"`
+	Properties compatAnswer `json:"properties"`
+	ID         string       `json:"id"`
+	Name       string       `json:"name"`
+	Type       string       `json:"type"`
+	Location   string       `json:"location"`
+}
+
+type compatAnswer struct {
+	VirtualMachines   []compatVMAnswer `json:"virtualMachines"`
+	Requests          []compatRequest  `json:"requests"`
+	ProvisioningState string           `json:"provisioningState"`
+}
+
+type compatVMAnswer struct {
+	ID    string     `json:"id"`
+	Ports []portRule `json:"ports"`
+}
+
+type compatRequest struct {
+	VirtualMachines []compatRequestVM `json:"virtualMachines"`
+	Start           string            `json:"startTimeUtc"`
+	Requestor       string            `json:"requestor"`
+	Justification   string            `json:"justification,omitempty"`
+}
+
+type compatRequestVM struct {
+	ID    string              `json:"id"`
+	Ports []compatRequestPort `json:"ports"`
+}
+
+type compatRequestPort struct {
+	Number   uint16   `json:"number"`
+	Prefix   string   `json:"allowedSourceAddressPrefix,omitempty"`
+	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
+	End      string   `json:"endTimeUtc"`
+	Status   string   `json:"status"`
+	Reason   string   `json:"statusReason"`
+}
+
+func toCompat(p access.NamedPolicy) compatPolicy {
+	out := compatPolicy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
+		Properties: compatAnswer{VirtualMachines: []compatVMAnswer{}, Requests: []compatRequest{}, ProvisioningState: "Succeeded"}}
+	for _, m := range p.Machines {
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: toPortRules(m.Policy.Ports)})
+	}
+	for _, g := range p.Requests {
+		out.Properties.Requests = append(out.Properties.Requests, toCompatRequest(g))
+	}
+	return out
+}
+
+func toCompatRequest(g jit.Grant) compatRequest {
+	out := compatRequest{Start: ticks(g.Start), Requestor: g.Requestor, Justification: g.Justification}
+	for _, vm := range g.VMs {
+		w := compatRequestVM{ID: vm.VM.String()}
+		for _, p := range vm.Ports {
+			port := compatRequestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: compatReason(p)}
+			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
+				port.Prefix = prefixes[0]
+			} else {
+				port.Prefixes = prefixes
+			}
+			w.Ports = append(w.Ports, port)
+		}
+		out.VirtualMachines = append(out.VirtualMachines, w)
+	}
+	return out
+}
+
+// compatReason says why a port is as it is in the three words of the contract.
+// What is open or opening is so because somebody asked. Of our own reasons, a
+// policy's removal was somebody's wish; an opening that failed and a machine that is gone
+// ended by themselves.
+func compatReason(w jit.Window) string {
+	if w.Status != jit.Revoked {
+		return string(jit.UserRequested)
+	}
+	switch w.Reason {
+	case jit.UserRequested, jit.Expired, jit.NewerRequestInitiated:
+		return string(w.Reason)
+	case jit.PolicyRemoved:
+		return string(jit.UserRequested)
+	}
+	return string(jit.Expired)
+}
+
+// ticks writes a time as .NET services do: seven fractional digits.
+func ticks(t time.Time) string {
+	return strings.Replace(stamp(t), "Z", "0000Z", 1)
+}
