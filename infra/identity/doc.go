@@ -50,7 +50,8 @@
 // authority of Azure Government and login.partner.microsoftonline.cn that of Azure in China. The hosts of v1 issuers,
 // sts.windows.net for both the public cloud and Azure Government and sts.chinacloudapi.cn for China, are observed in
 // Microsoft's own libraries rather than documented; a wrong one would make discovery fail, since the document must
-// name the expected issuer.
+// name the expected issuer. Unverified: that the keys documents of the sovereign clouds name their issuers as the public
+// one does, which is under the authority that was asked. If not, their tokens are refused.
 //
 // # What it leaves out
 //

@@ -1,0 +1,155 @@
+package identity_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/infra/identity"
+)
+
+func TestTokensAccepted(t *testing.T) {
+	drop := func(names ...string) map[string]any {
+		out := map[string]any{}
+		for _, n := range names {
+			out[n] = nil
+		}
+		return out
+	}
+	change := func(maps ...map[string]any) map[string]any {
+		out := map[string]any{}
+		for _, m := range maps {
+			for k, v := range m {
+				out[k] = v
+			}
+		}
+		return out
+	}
+	v1 := func(sts string) map[string]any {
+		return change(drop("azp", "preferred_username"), map[string]any{"iss": sts + "/" + tenantA + "/", "ver": "1.0", "aud": appURI, "appid": client, "upn": "alice@example.com", "unique_name": "old@example.com"})
+	}
+	app := drop("scp", "preferred_username", "name")
+	e := newEntra()
+	now := e.Now()
+	const person, service = "alice@example.com", "app:" + client
+	for _, test := range []struct {
+		name, authority string
+		claims          map[string]any
+		want            string // name
+	}{
+		{"person, version 2", public, nil, person},
+		{"person, version 1", public, v1("https://sts.windows.net"), person},
+		{"person, version 1, without a upn as guests are", public, change(v1("https://sts.windows.net"), drop("upn")), "old@example.com"},
+		{"Azure Government, version 2", government, map[string]any{"iss": government + "/" + tenantA + "/v2.0"}, person},
+		{"Azure Government, version 1", government, v1("https://sts.windows.net"), person},
+		{"China, version 2", china, map[string]any{"iss": china + "/" + tenantA + "/v2.0"}, person},
+		{"China, version 1", china, v1("https://sts.chinacloudapi.cn"), person},
+		{"a cloud to come, version 2", "https://login.sovereign.example", map[string]any{"iss": "https://login.sovereign.example/" + tenantA + "/v2.0"}, person},
+		{"ID token", public, change(drop("scp", "azp"), map[string]any{"nonce": "n"}), person},
+		{"oid in upper case", public, map[string]any{"oid": strings.ToUpper(alice)}, person},
+		{"app that says so", public, map[string]any{"idtyp": "app"}, service},
+		{"app, version 2, by its roles", public, change(app, map[string]any{"roles": []string{"Access"}}), service},
+		{"app, version 2, managed identity without roles", public, app, service},
+		{"app, version 1", public, change(v1("https://sts.windows.net"), drop("scp", "upn", "unique_name", "name")), service},
+		{"app without a client id", public, change(app, drop("azp"), map[string]any{"idtyp": "app"}), "app:" + alice},
+		{"app with a client id that is no GUID", public, change(app, map[string]any{"azp": "x,y\n"}), "app:" + alice},
+		{"person without scopes who says so", public, change(app, map[string]any{"idtyp": "user"}), alice},
+		{"ID token without a name", public, change(app, drop("azp")), alice},
+		{"person without a name", public, drop("preferred_username"), alice},
+		{"name that poses as an app", public, map[string]any{"preferred_username": "App:" + client}, alice},
+		{"name that poses as the app itself", public, map[string]any{"preferred_username": "Portcullis"}, alice},
+		{"name with a line break", public, map[string]any{"preferred_username": "a\nb"}, alice},
+		{"name written from right to left", public, map[string]any{"preferred_username": "a\u202eb"}, alice},
+		{"name that is too long", public, map[string]any{"preferred_username": strings.Repeat("x", 257)}, alice},
+		{"name with letters of all the world", public, map[string]any{"preferred_username": "žofie@пример.example"}, "žofie@пример.example"},
+		{"expired within the skew", public, map[string]any{"exp": now.Add(time.Second - identity.Skew).Unix()}, person},
+		{"valid from the skew from now", public, map[string]any{"nbf": now.Add(identity.Skew).Unix(), "iat": now.Add(identity.Skew).Unix()}, person},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := e.draft()
+			d.set(test.claims)
+			token := d.sign(t)
+			want := access.Caller{ID: tenantA + "/" + alice, Name: test.want}
+			for name, r := range map[string]*http.Request{
+				"Authorization": with(t, token),
+				"other case":    request(t, "authorization", "bEARER "+token),
+				"ID token":      request(t, identity.IDTokenHeader, token),
+				"both":          request(t, "Authorization", "Bearer "+token, identity.IDTokenHeader, "ignored"),
+			} {
+				got, err := e.verifier(t, test.authority).Caller(r)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s: %s", name, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestTwoTenants holds that one object id in two tenants is two callers.
+func TestTwoTenants(t *testing.T) {
+	e := newEntra()
+	v := e.verifier(t, public)
+	for _, tenant := range []string{tenantA, tenantB} {
+		d := e.draft()
+		d.set(map[string]any{"iss": v2(tenant), "tid": tenant})
+		got, err := v.Caller(with(t, d.sign(t)))
+		if want := tenant + "/" + alice; err != nil || got.ID != want {
+			t.Errorf("got %q, %v, want %q", got.ID, err, want)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := func() identity.Config {
+		return identity.Config{Authority: public, Tenants: []string{tenantA}, Audiences: []string{appID}}
+	}
+	authority := func(s string) func(*identity.Config) { return func(c *identity.Config) { c.Authority = s } }
+	tenants := func(s ...string) func(*identity.Config) { return func(c *identity.Config) { c.Tenants = s } }
+	audiences := func(s ...string) func(*identity.Config) { return func(c *identity.Config) { c.Audiences = s } }
+	for name, change := range map[string]func(*identity.Config){
+		"nothing at all":                 func(c *identity.Config) { *c = identity.Config{} },
+		"no authority":                   authority(""),
+		"no scheme":                      authority("login.microsoftonline.com"),
+		"plain http":                     authority("http://login.microsoftonline.com"),
+		"plain http by name":             authority("http://localhost:7072"),
+		"plain http, a name like it":     authority("http://127.0.0.1.example"),
+		"plain http, not loopback":       authority("http://10.0.0.1:7072"),
+		"other scheme":                   authority("ftp://127.0.0.1"),
+		"with a tenant":                  authority(public + "/" + tenantA),
+		"with a user":                    authority("https://user@login.microsoftonline.com"),
+		"with a query":                   authority(public + "?x=y"),
+		"in upper case":                  authority("https://LOGIN.microsoftonline.com"),
+		"no tenant":                      tenants(),
+		"tenant by name":                 tenants("contoso.onmicrosoft.com"),
+		"any tenant":                     tenants("common"),
+		"any organization":               tenants("organizations"),
+		"personal accounts":              tenants(personal),
+		"personal accounts, upper case":  tenants(strings.ToUpper(personal)),
+		"one of two tenants is empty":    tenants(tenantA, ""),
+		"no audience":                    audiences(),
+		"one of two audiences is empty":  audiences(appID, ""),
+		"audience with a space about it": audiences(" " + appID),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := good()
+			change(&c)
+			if v, err := identity.New(c); err == nil || v != nil {
+				t.Errorf("got %v, %v", v, err)
+			}
+		})
+	}
+	for _, a := range []string{public, public + "/", government, china, "http://127.0.0.1:7072", "http://[::1]:7072"} {
+		c := good()
+		c.Authority = a
+		if _, err := identity.New(c); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+}
