@@ -1,12 +1,13 @@
-// Package identity says who calls: it verifies the Microsoft Entra ID token of an HTTP request and gives the caller that
-// the token proves. Nothing else in a request names anybody: App Service's unsigned X-MS-CLIENT-PRINCIPAL headers, a
-// user name in the URL or a function key have no effect.
+// Package identity says who calls: it verifies the Microsoft Entra ID token of an HTTP request and gives the
+// caller that the token proves. Nothing else in a request names anybody: App Service's unsigned
+// X-MS-CLIENT-PRINCIPAL headers, a user name in the URL or a function key have no effect.
 //
 // # What is checked
 //
-// A token comes from "Authorization: Bearer", or, where that header is absent, from X-MS-TOKEN-AAD-ID-TOKEN, in which App
-// Service authentication forwards the ID token of a signed-in person. Authorization wins, and a bad Authorization is a
-// refusal, never a reason to look at the other header. Both kinds of token pass the same checks:
+// A token comes from "Authorization: Bearer", or, where that header is absent, from X-MS-TOKEN-AAD-ID-TOKEN,
+// in which App Service authentication forwards the ID token of a signed-in person. Authorization wins, and a
+// bad Authorization is a refusal, never a reason to look at the other header. Both kinds of token pass the
+// same checks:
 //
 //   - at most [MaxToken] bytes, three parts of base64url, no critical header extensions;
 //   - signed with RS256 by a key that the token's own issuer publishes under the token's kid;
@@ -15,48 +16,54 @@
 //   - exp, nbf and iat are present and hold within [Skew];
 //   - oid is a GUID.
 //
-// The token's jku, jwk, x5u and x5c headers are not read: the only addresses ever fetched follow from [Config].
+// The token's jku, jwk, x5u and x5c headers are not read: the only addresses ever fetched follow from
+// [Config].
 //
 // # What is taken from where
 //
-// Signatures, encoding and times are checked by golang-jwt/jwt, which this module needs already for its tests, and
-// published keys are read by MicahParks/jwkset, the key parser under MicahParks/keyfunc. This package adds when to ask
-// for keys, and what Entra's claims must say. Two obvious alternatives were left aside. The key set of coreos/go-oidc asks
-// the issuer again for every bad signature, without a limit, so that anybody could make the app call Entra as often as
-// he likes; and its verifier is made for ID tokens with one client id. The refreshing client of keyfunc makes callers with an
-// unknown key wait in line for the rate limiter, up to a minute each, runs a goroutine that needs an end, and does not
-// tell an unknown key from an issuer that is down. Here the latter is [access.Unavailable] (answer 503) and everything
-// else is [ErrToken] (answer 401).
+// Signatures, encoding and times are checked by golang-jwt/jwt, which this module needs already for its
+// tests, and published keys are read by MicahParks/jwkset, the key parser under MicahParks/keyfunc. This
+// package adds when to ask for keys, and what Entra's claims must say. Two obvious alternatives were left
+// aside. The key set of coreos/go-oidc asks the issuer again for every bad signature, without a limit, so
+// that anybody could make the app call Entra as often as they like; and its verifier is made for ID tokens
+// with one client id. The refreshing client of keyfunc makes callers with an unknown key wait in line for the
+// rate limiter, up to a minute each, runs a goroutine that needs an end, and does not tell an unknown key
+// from an issuer that is down. Here the latter is [access.Unavailable] (answer 503) and everything else is
+// [ErrToken] (answer 401).
 //
 // # Keys
 //
-// Discovery documents and keys are fetched at the first token of an issuer and kept. Keys are asked for again in the
-// background after 12 hours, are no longer trusted after 24 hours without an answer, and are asked for at once when a
-// token names an unknown key: one question at a time however many callers wait for it, at most once a minute and
-// issuer, and every five seconds while the issuer does not answer. Verified tokens are not cached: the check costs a few
-// tens of microseconds (BenchmarkCaller), against the risk of a cache that outlives a key.
+// Discovery documents and keys are fetched at the first token of an issuer and kept. Keys are asked for again
+// in the background after 12 hours, are no longer trusted after 24 hours without an answer, and are asked for
+// at once when a token names an unknown key: one question at a time however many callers wait for it, at most
+// once a minute and issuer, and every five seconds while the issuer does not answer. Verified tokens are not
+// cached: the check costs a few tens of microseconds (BenchmarkCaller), against the risk of a cache that
+// outlives a key.
 //
 // # Facts about Entra ID
 //
-// From "Access tokens in the Microsoft identity platform" and "Access token claims reference" (learn.microsoft.com,
-// entra/identity-platform): which version a token has depends on the API's registration (accessTokenAcceptedVersion),
-// not on the endpoint; a v1.0 token is verified with the metadata of {authority}/{tenant}/.well-known/openid-configuration,
-// a v2.0 token with that of {authority}/{tenant}/v2.0/.well-known/openid-configuration; keys are chosen by kid; a key that
-// names an issuer (in which {tenantid} stands for any tenant) counts for that issuer only; keys roll without notice and 24
-// hours are a reasonable interval to ask; oid with tid is the stable identity, while preferred_username, upn and
-// unique_name can change and are for reading only; scp is present in delegated access tokens only; idtyp is an optional claim that
-// says "app" for app-only tokens. Entra's guidance gives no number for clock skew; five minutes is the default of
-// Microsoft's own validators (Microsoft.IdentityModel). From "National clouds": login.microsoftonline.us is the
-// authority of Azure Government and login.partner.microsoftonline.cn that of Azure in China. The hosts of v1 issuers,
-// sts.windows.net for both the public cloud and Azure Government and sts.chinacloudapi.cn for China, are observed in
-// Microsoft's own libraries rather than documented; a wrong one would make discovery fail, since the document must
-// name the expected issuer. Unverified: that the keys documents of the sovereign clouds name their issuers as the public
-// one does, which is under the authority that was asked. If not, their tokens are refused.
+// From "Access tokens in the Microsoft identity platform" and "Access token claims reference"
+// (learn.microsoft.com, entra/identity-platform): which version a token has depends on the API's registration
+// (accessTokenAcceptedVersion), not on the endpoint; a v1.0 token is verified with the metadata of
+// {authority}/{tenant}/.well-known/openid-configuration, a v2.0 token with that of
+// {authority}/{tenant}/v2.0/.well-known/openid-configuration; keys are chosen by kid; a key that names an
+// issuer (in which {tenantid} stands for any tenant) counts for that issuer only; keys roll without notice
+// and 24 hours are a reasonable interval to ask; oid with tid is the stable identity, while
+// preferred_username, upn and unique_name can change and are for reading only; scp is present in delegated
+// access tokens only; idtyp is an optional claim that says "app" for app-only tokens. Entra's guidance gives
+// no number for clock skew; five minutes is the default of Microsoft's own validators
+// (Microsoft.IdentityModel). From "National clouds": login.microsoftonline.us is the authority of Azure
+// Government and login.partner.microsoftonline.cn that of Azure in China. The hosts of v1 issuers,
+// sts.windows.net for both the public cloud and Azure Government and sts.chinacloudapi.cn for China, are
+// observed in Microsoft's own libraries rather than documented; a wrong one would make discovery fail, since
+// the document must name the expected issuer. Unverified: that the keys documents of the sovereign clouds
+// name their issuers as the public one does, which is under the authority that was asked. If not, their
+// tokens are refused.
 //
 // # What it leaves out
 //
-// Who may do what: that is Azure RBAC, asked elsewhere with [access.Caller]'s ID. The scp and roles claims are not
-// consulted, for the same reason. Signing keys of one application (claims mapping), encrypted tokens, continuous access
-// evaluation and revocation before exp: a token stays good until it expires, usually 60 to 90 minutes. Personal Microsoft accounts: their
-// tenant is refused by [New].
+// Who may do what: that is Azure RBAC, asked elsewhere with [access.Caller]'s ID. The scp and roles claims
+// are not consulted, for the same reason. Signing keys of one application (claims mapping), encrypted tokens,
+// continuous access evaluation and revocation before exp: a token stays good until it expires, usually 60 to
+// 90 minutes. Personal Microsoft accounts: their tenant is refused by [New].
 package identity

@@ -95,7 +95,7 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
-// TestUnknownKeysAskAtMostOnceAMinute holds that nobody can make the app ask Entra ID as often as he likes.
+// TestUnknownKeysAskAtMostOnceAMinute holds that nobody can make the app ask Entra ID as often as they like.
 func TestUnknownKeysAskAtMostOnceAMinute(t *testing.T) {
 	e := newEntra()
 	v := e.verifier(t, public)
