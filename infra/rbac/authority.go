@@ -1,0 +1,203 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+var _ access.Authority = (*Authority)(nil)
+
+// Life is how long an answer of ARM is remembered, and so how long a change of a role
+// may take to be seen here.
+const Life = time.Minute
+
+// timeout bounds one read from ARM, all of its pages and the SDK's retries included.
+const timeout = 30 * time.Second
+
+// What may be remembered: answers, and the bytes that they take in all.
+const (
+	maxCallers, maxCallerBytes = 4096, 8 << 20
+	maxRoles, maxRoleBytes     = 1024, 4 << 20
+	maxDenials, maxDenialBytes = 256, 8 << 20
+)
+
+// Config says which Resource Manager to speak to and how.
+type Config struct {
+	// Endpoint and Audience name the cloud, such as https://management.azure.com for
+	// both. Both empty is the public cloud; one alone is an error.
+	Endpoint string
+	Audience string
+	// Options are passed to the SDK, such as Transport and Retry. Cloud,
+	// DisableRPRegistration and Telemetry are set by New.
+	// InsecureAllowCredentialWithHTTP is refused but for an Endpoint on a loopback address.
+	Options arm.ClientOptions
+	// Now is the clock by which answers grow old; nil is time.Now.
+	Now func() time.Time
+}
+
+// Authority is the adapter. It is safe for concurrent use.
+type Authority struct {
+	cred    azcore.TokenCredential
+	options arm.ClientOptions
+
+	callers *cache[held]         // by caller and subscription
+	roles   *cache[[]permission] // by subscription and name
+	denials *cache[[]denial]     // by subscription
+
+	mu   sync.Mutex
+	subs map[string]*clients // by subscription, in lower case
+}
+
+// New gives an authority that asks ARM as cred. It asks nothing yet.
+func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
+	if cred == nil {
+		return nil, errors.New("new rbac authority: no credential")
+	}
+	if (cfg.Endpoint == "") != (cfg.Audience == "") {
+		return nil, errors.New("new rbac authority: give both Endpoint and Audience, or neither")
+	}
+	if cfg.Options.InsecureAllowCredentialWithHTTP && !loopback(cfg.Endpoint) {
+		return nil, fmt.Errorf("new rbac authority: a credential must not go over plain HTTP to %q", cfg.Endpoint)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	o := cfg.Options
+	o.Cloud = cloud.AzurePublic
+	if cfg.Endpoint != "" {
+		o.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+			cloud.ResourceManager: {Endpoint: strings.TrimSuffix(cfg.Endpoint, "/"), Audience: cfg.Audience},
+		}}
+	}
+	o.DisableRPRegistration = true // registering a provider is not ours to do
+	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
+	return &Authority{
+		cred: cred, options: o, subs: map[string]*clients{},
+		callers: newCache[held](maxCallers, maxCallerBytes, cfg.Now),
+		roles:   newCache[[]permission](maxRoles, maxRoleBytes, cfg.Now),
+		denials: newCache[[]denial](maxDenials, maxDenialBytes, cfg.Now),
+	}, nil
+}
+
+// loopback reports whether the URL's host can be no other machine.
+func loopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && a.IsLoopback()
+}
+
+// Missing implements [access.Authority]. A caller whose id is not "tid/oid" with two GUIDs
+// and a scope outside of subscriptions have no permissions. The error is
+// [access.ErrForbidden] where the app's own identity may not read role assignments, and
+// *[access.Unavailable] where ARM does not answer.
+func (a *Authority) Missing(ctx context.Context, who access.Caller, id string, actions ...string) (string, error) {
+	if len(actions) == 0 || slices.Contains(actions, "") {
+		return "", errors.New("no action to look for")
+	}
+	at, ok := parseScope(id)
+	caller := lower(who.ID)
+	oid, identified := objectID(caller)
+	if !ok || !identified || at.subscription() == "" {
+		return actions[0], nil
+	}
+	r, err := a.rights(ctx, caller, oid, at)
+	if err != nil {
+		return "", err
+	}
+	return r.missing(at, actions), nil
+}
+
+// objectID gives the object id of a caller's id, which is in lower case.
+func objectID(caller string) (string, bool) {
+	tid, oid, _ := strings.Cut(caller, "/")
+	return oid, jit.ValidGUID(tid) && jit.ValidGUID(oid)
+}
+
+// rights gives what bears on the caller at the scope.
+func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (rights, error) {
+	sub := at.subscription()
+	c, err := a.subscription(sub)
+	if err != nil {
+		return rights{}, err
+	}
+	var has held
+	var denials []denial
+	err = together(
+		func() (err error) {
+			has, err = a.callers.get(ctx, caller+" "+sub, func(ctx context.Context) (held, int, error) { return c.held(ctx, oid) })
+			return err
+		},
+		func() (err error) {
+			denials, err = a.denials.get(ctx, sub, c.denials)
+			return err
+		})
+	if err != nil {
+		return rights{}, err
+	}
+	r := rights{roles: map[string][]permission{}}
+	for _, g := range has.assignments {
+		if g.scope.covers(at) {
+			r.assignments = append(r.assignments, g)
+			r.roles[g.role] = nil
+		}
+	}
+	for _, d := range denials {
+		if d.covers(at) && d.applies(oid, has.denied) {
+			r.denials = append(r.denials, d)
+		}
+	}
+	return r, a.define(ctx, c, sub, r.roles)
+}
+
+// define reads the definitions of the roles.
+func (a *Authority) define(ctx context.Context, c *clients, sub string, roles map[string][]permission) error {
+	var mu sync.Mutex
+	var reads []func() error
+	for name := range roles {
+		reads = append(reads, func() error {
+			permissions, err := a.roles.get(ctx, sub+" "+name, func(ctx context.Context) ([]permission, int, error) { return c.role(ctx, name) })
+			mu.Lock()
+			defer mu.Unlock()
+			roles[name] = permissions
+			return err
+		})
+	}
+	return together(reads...)
+}
+
+// width is how many reads one question waits for at a time.
+const width = 8
+
+// together does all at the same time, as far as width goes, and joins the errors.
+func together(all ...func() error) error {
+	errs := make([]error, len(all))
+	slots := make(chan struct{}, width)
+	var wg sync.WaitGroup
+	for i, f := range all {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = f()
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

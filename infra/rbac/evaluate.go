@@ -1,0 +1,84 @@
+package rbac
+
+// assignment is a role assignment that can grant something: without a condition, at a
+// scope of a known form.
+type assignment struct {
+	scope scope
+	role  string // name of the definition, a GUID in lower case
+}
+
+// denial is a deny assignment.
+type denial struct {
+	id         string // in lower case
+	scope      scope
+	everywhere bool // the scope could not be read
+	exact      bool // not at child scopes
+	everybody  bool
+	principals []string // object ids in lower case
+	excluded   []string
+	denied     []permission
+}
+
+// rights are what bears on one caller in one subscription.
+type rights struct {
+	assignments []assignment
+	roles       map[string][]permission // by name; a role that is not here grants nothing
+	denials     []denial                // those that apply to the caller
+}
+
+// missing gives the first of the actions that is not permitted at the scope.
+func (r rights) missing(at scope, actions []string) string {
+	for _, action := range actions {
+		if a := lower(action); r.denies(at, a) || !r.grants(at, a) {
+			return action
+		}
+	}
+	return ""
+}
+
+func (r rights) grants(at scope, action string) bool {
+	for _, a := range r.assignments {
+		if a.scope.covers(at) && anyCovers(r.roles[a.role], action) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r rights) denies(at scope, action string) bool {
+	for _, d := range r.denials {
+		if d.covers(at) && anyCovers(d.denied, action) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d denial) covers(at scope) bool {
+	switch {
+	case d.everywhere:
+		return true
+	case d.exact:
+		return d.scope.equal(at)
+	}
+	return d.scope.covers(at)
+}
+
+// applies reports whether the denial is for the caller. assigned are the ids of those
+// that ARM says are, which holds for groups.
+func (d denial) applies(oid string, assigned map[string]bool) bool {
+	for _, id := range d.excluded {
+		if id == oid {
+			return false
+		}
+	}
+	if d.everybody || assigned[d.id] {
+		return true
+	}
+	for _, id := range d.principals {
+		if id == oid {
+			return true
+		}
+	}
+	return false
+}

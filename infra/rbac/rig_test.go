@@ -1,0 +1,231 @@
+package rbac_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"portcullis/core/access"
+	"portcullis/infra/rbac"
+	"portcullis/local/armsim"
+)
+
+const (
+	tenant = "00000000-0000-0000-0000-00000000d1d0"
+	ann    = "00000000-0000-0000-0000-00000000aaaa"
+	bob    = "00000000-0000-0000-0000-00000000bbbb"
+	team   = "00000000-0000-0000-0000-00000000cccc"
+	unit   = "00000000-0000-0000-0000-00000000dddd"
+	sub    = "11111111-1111-1111-1111-11111111abcd"
+	other  = "22222222-2222-2222-2222-22222222abcd"
+
+	root  = "/"
+	corp  = "/providers/Microsoft.Management/managementGroups/corp"
+	inSub = "/subscriptions/" + sub
+	demo  = inSub + "/resourceGroups/demo"
+	web   = demo + "/providers/Microsoft.Compute/virtualMachines/web"
+
+	read     = access.ActionRead
+	write    = access.ActionWrite
+	initiate = access.ActionInitiate
+	readVM   = access.ActionReadVM
+)
+
+func caller(oid string) access.Caller {
+	return access.Caller{ID: tenant + "/" + oid, Name: "ann@example.com"}
+}
+
+type credential struct{}
+
+func (credential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: "app", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+// clock stands until it is told to go on.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// authority gives the adapter for a server on loopback, without retries.
+func authority(t *testing.T, server *httptest.Server, c *clock) *rbac.Authority {
+	t.Helper()
+	a, err := rbac.New(credential{}, rbac.Config{
+		Endpoint: server.URL, Audience: "https://management.azure.com", Now: c.Now,
+		Options: arm.ClientOptions{ClientOptions: policy.ClientOptions{
+			InsecureAllowCredentialWithHTTP: true, Transport: server.Client(), Retry: policy.RetryOptions{MaxRetries: -1},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// rig is the adapter in front of a stand-in for Azure Resource Manager.
+type rig struct {
+	*rbac.Authority
+	t     *testing.T
+	arm   *armsim.Server
+	clock *clock
+	made  int
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	c := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	server, err := armsim.Open(armsim.Config{
+		Verify: func(token string) (string, error) { return token, nil }, Now: c.Now,
+		Groups: map[string][]string{ann: {team}, team: {unit}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(server)
+	t.Cleanup(func() {
+		h.Close()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &rig{Authority: authority(t, h, c), t: t, arm: server, clock: c}
+}
+
+type object = map[string]any
+
+func (r *rig) put(scope, kind, name string, properties object) string {
+	r.t.Helper()
+	text, err := json.Marshal(object{"properties": properties})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	id := strings.TrimSuffix(scope, "/") + "/providers/Microsoft.Authorization/" + kind + "/" + name
+	if err := r.arm.Put(id, text); err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+func (r *rig) next() string {
+	r.made++
+	return fmt.Sprintf("33333333-3333-3333-3333-%012d", r.made)
+}
+
+// grant is a role assignment with a role of its own.
+type grant struct {
+	at      string // "" for the subscription
+	to      string // "" for ann
+	actions []string
+	not     []string
+	more    []object // further permissions of the role
+	cond    any      // condition
+	role    string   // id of the definition, where it is not the role's own
+}
+
+// role puts a definition that can be assigned everywhere, and gives its id.
+func (r *rig) role(permissions ...object) string {
+	name := r.next()
+	r.put(root, "roleDefinitions", name, object{"roleName": name, "type": "CustomRole", "assignableScopes": []string{"/"}, "permissions": permissions})
+	return inSub + "/providers/Microsoft.Authorization/roleDefinitions/" + name
+}
+
+func (r *rig) grant(g grant) (assignment, definition string) {
+	r.t.Helper()
+	id := g.role
+	if id == "" {
+		id = r.role(append([]object{{"actions": g.actions, "notActions": g.not}}, g.more...)...)
+	}
+	return r.put(or(g.at, inSub), "roleAssignments", r.next(), object{"principalId": or(g.to, ann), "roleDefinitionId": id, "condition": g.cond}), id
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// deny is a deny assignment.
+type deny struct {
+	at      string // "" for the subscription
+	to      []object
+	except  []object
+	actions []string
+	not     []string
+	cond    any
+	exact   bool
+}
+
+func who(oid string) object { return object{"id": oid, "type": "User"} }
+
+// all is the principal that stands for everybody.
+func all() object {
+	return object{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined", "displayName": "All Principals"}
+}
+
+func (r *rig) deny(d deny) {
+	r.t.Helper()
+	r.put(or(d.at, inSub), "denyAssignments", r.next(), object{
+		"denyAssignmentName": "d", "principals": d.to, "excludePrincipals": d.except, "doNotApplyToChildScopes": d.exact,
+		"permissions": []object{{"actions": d.actions, "notActions": d.not, "condition": d.cond}},
+	})
+}
+
+// missing asks, and fails the test on an error.
+func (r *rig) missing(oid, at string, actions ...string) string {
+	r.t.Helper()
+	got, err := r.Missing(r.t.Context(), caller(oid), at, actions...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got
+}
+
+// calls gives the calls that ARM saw since the last time, by what they read, sorted.
+func (r *rig) calls() []string {
+	var out []string
+	for _, c := range r.arm.Requests() {
+		_, kind, _ := strings.Cut(c.Path, "/providers/Microsoft.Authorization/")
+		kind, _, _ = strings.Cut(kind, "/")
+		out = append(out, kind)
+	}
+	r.arm.Reset()
+	slices.Sort(out)
+	return out
+}
+
+func (r *rig) on(t *testing.T) *rig {
+	c := *r
+	c.t = t
+	return &c
+}
+
+// answering is an ARM that answers every call by f.
+func answering(t *testing.T, c *clock, f http.HandlerFunc) *rbac.Authority {
+	h := httptest.NewServer(f)
+	t.Cleanup(h.Close)
+	return authority(t, h, c)
+}
