@@ -1,0 +1,334 @@
+package sim_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// azure is what Azure Resource Manager and the data plane know. A write of a security
+// group is not over when it is accepted: the model and the etag change at once, the
+// data plane and the etag again when it ends.
+type azure struct {
+	mu     sync.Mutex
+	etags  int
+	groups map[string]*group
+	vms    map[string]*machine
+}
+
+// group is one network security group.
+type group struct {
+	id      jit.ID
+	model   []jit.Rule // what a GET shows
+	packets []jit.Rule // what the data plane does
+	etag    string
+	tags    string
+	write   *write // under way
+	failed  bool   // the last write did: the model may not be what the data plane does
+
+	// What the run knows and no adapter sees.
+	foreign []jit.Rule // what foreign writers left, in their order
+	labels  string
+	locked  bool
+	barred  bool
+	dirty   time.Time // when a foreign hand last touched it or its machines; zero for clean
+	sweeps  int       // clean sweeps that began since
+
+	handmade map[string]bool     // rules under our prefix that a foreign hand wrote
+	harmed   map[string]jit.Rule // as they were, the rules under our prefix that a foreign hand removed, changed or made
+}
+
+// write is one accepted PUT.
+type write struct {
+	done   chan struct{}
+	err    error
+	answer access.Snapshot
+}
+
+// machine is one virtual machine and its interfaces.
+type machine struct {
+	id     jit.ID
+	nics   []nic
+	gone   bool
+	lives  int       // how often it was made anew under its name
+	reborn time.Time // grants from before are another machine's
+}
+
+type nic struct {
+	addrs  []netip.Addr
+	groups []string // of the interface and of the subnet
+}
+
+func (z *azure) next() string {
+	z.etags++
+	return fmt.Sprint("etag-", z.etags)
+}
+
+func (z *azure) add(name string, rules ...jit.Rule) *group {
+	g := &group{id: nsgID(name), model: clone(rules), packets: clone(rules), foreign: clone(rules), tags: "team=" + name, labels: "team=" + name, etag: z.next(), handmade: map[string]bool{}, harmed: map[string]jit.Rule{}}
+	z.groups[g.id.Name] = g
+	return g
+}
+
+func clone(rules []jit.Rule) []jit.Rule {
+	out := make([]jit.Rule, 0, len(rules))
+	for _, r := range rules {
+		out = append(out, r.Clone())
+	}
+	return out
+}
+
+func (g *group) shown() access.Snapshot {
+	return access.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Unconfirmed: g.write != nil || g.failed}
+}
+
+// sorted gives the groups in the order of their names.
+func (z *azure) sorted() []*group {
+	var out []*group
+	for _, g := range z.groups {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b *group) int { return cmp.Compare(a.id.Name, b.id.Name) })
+	return out
+}
+
+func (z *azure) machines() []*machine {
+	var out []*machine
+	for _, m := range z.vms {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b *machine) int { return cmp.Compare(a.id.Name, b.id.Name) })
+	return out
+}
+
+// settled waits until no write is under way on the group.
+func (z *azure) settled(ctx context.Context, a *app, key string) error {
+	for {
+		z.mu.Lock()
+		g := z.groups[key]
+		if g == nil || g.write == nil {
+			z.mu.Unlock()
+			return nil
+		}
+		done := g.write.done
+		z.mu.Unlock()
+		if err := a.await(ctx, done); err != nil {
+			return err
+		}
+	}
+}
+
+func (z *azure) read(target jit.ID) (access.Snapshot, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	g := z.groups[target.Name]
+	if g == nil {
+		return access.Snapshot{}, fmt.Errorf("read %s: %w", target.Name, access.ErrNotFound)
+	}
+	return g.shown(), nil
+}
+
+func (z *azure) list(subscription string) []access.Snapshot {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	var out []access.Snapshot
+	for _, g := range z.sorted() {
+		if strings.EqualFold(g.id.Subscription, subscription) {
+			out = append(out, g.shown())
+		}
+	}
+	return out
+}
+
+// errInvalid is ARM's refusal of a body that breaks its rules, which no caller may send.
+var errInvalid = errors.New("ARM refuses the body")
+
+// accept begins a PUT of the whole group: whatever stands in the snapshot's body, with the
+// changes made, replaces what is there.
+func (z *azure) accept(s access.Snapshot, c plan.Changes, supersede bool) (*write, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	g := z.groups[s.Target.Name]
+	switch {
+	case g == nil:
+		return nil, fmt.Errorf("PUT %s: %w", s.Target.Name, access.ErrNotFound)
+	case g.locked:
+		return nil, fmt.Errorf("PUT %s: ScopeLocked: %w", s.Target.Name, access.ErrLocked)
+	case g.barred:
+		return nil, fmt.Errorf("PUT %s: AuthorizationFailed: %w", s.Target.Name, access.ErrForbidden)
+	case g.etag != s.Version:
+		return nil, fmt.Errorf("PUT %s: PreconditionFailed: %w", s.Target.Name, access.ErrConflict)
+	case g.write != nil && !supersede:
+		return nil, &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Second, Err: errors.New("AnotherOperationInProgress")}
+	}
+	rules := changed(s.Rules, c)
+	if err := valid(rules); err != nil {
+		return nil, err
+	}
+	if g.write != nil {
+		g.end(fmt.Errorf("operation superseded: %w", access.ErrConflict))
+	}
+	g.model, g.tags, g.etag = rules, string(s.Body), z.next()
+	g.write = &write{done: make(chan struct{})}
+	return g.write, nil
+}
+
+// end ends the write under way.
+func (g *group) end(err error) {
+	w := g.write
+	g.write = nil
+	w.err = err
+	w.answer = g.shown()
+	close(w.done)
+}
+
+// finish ends the write under way: it takes effect or, where failed is set, its
+// answer tells of a failure; half of these take effect all the same.
+func (z *azure) finish(g *group, failed, effect bool) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	g.etag = z.next()
+	g.failed = failed
+	if !failed || effect {
+		g.packets = clone(g.model)
+	}
+	if failed {
+		g.end(fmt.Errorf("operation failed: %w", access.ErrConflict))
+		return
+	}
+	g.end(nil)
+}
+
+// changed makes the changes the naive way.
+func changed(rules []jit.Rule, c plan.Changes) []jit.Rule {
+	drop := map[string]bool{}
+	for _, r := range slices.Concat(c.Update, c.Delete) {
+		drop[strings.ToLower(r.Name)] = true
+	}
+	var out []jit.Rule
+	for _, r := range rules {
+		if !drop[strings.ToLower(r.Name)] {
+			out = append(out, r.Clone())
+		}
+	}
+	return append(out, clone(slices.Concat(c.Update, c.Create))...)
+}
+
+// valid is what ARM checks of a body.
+func valid(rules []jit.Rule) error {
+	names, places := map[string]bool{}, map[string]string{}
+	for _, r := range rules {
+		name := strings.ToLower(r.Name)
+		place := fmt.Sprint(r.Direction, r.Priority)
+		switch {
+		case names[name]:
+			return fmt.Errorf("%w: two rules named %s", errInvalid, r.Name)
+		case places[place] != "":
+			return fmt.Errorf("%w: SecurityRuleConflict: %s and %s at priority %d", errInvalid, places[place], r.Name, r.Priority)
+		case r.Priority < 100 || r.Priority > 4096, len(r.Name) > 80, len(r.Description) > 140:
+			return fmt.Errorf("%w: rule %s at %d", errInvalid, r.Name, r.Priority)
+		}
+		names[name], places[place] = true, r.Name
+	}
+	return nil
+}
+
+// hand is a write by somebody else. It replaces model and data plane at once, where
+// nothing is under way; rules of ours are what edit makes of them.
+func (z *azure) hand(g *group, at time.Time, edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if g.write != nil || g.locked {
+		return false // busy, or locked for everybody
+	}
+	var ours []jit.Rule
+	for _, r := range g.model {
+		if own(r) {
+			ours = append(ours, r.Clone())
+		}
+	}
+	before := clone(ours)
+	ours, foreign := edit(ours, clone(g.foreign))
+	rules := slices.Concat(foreign, ours)
+	if valid(rules) != nil {
+		return false
+	}
+	g.model, g.packets, g.foreign, g.etag, g.failed = clone(rules), clone(rules), clone(foreign), z.next(), false
+	for _, x := range slices.Concat(before, ours) {
+		if !holdsRule(before, x) || !holdsRule(ours, x) {
+			if _, known := g.harmed[strings.ToLower(x.Name)]; !known {
+				g.harmed[strings.ToLower(x.Name)] = x
+			}
+		}
+	}
+	g.touch(at)
+	return true
+}
+
+func holdsRule(rules []jit.Rule, x jit.Rule) bool { return slices.ContainsFunc(rules, x.Equal) }
+
+func (g *group) touch(at time.Time) { g.dirty, g.sweeps = at, 0 }
+
+// own tells our rules from others', without asking package plan.
+func own(r jit.Rule) bool { return strings.HasPrefix(strings.ToLower(r.Name), "portcullis-") }
+
+// known gives the machine as the network adapter would.
+func (m *machine) known(z *azure) access.Machine {
+	out := access.Machine{VM: m.id, Location: "westeurope", Interfaces: []string{fmt.Sprint(m.id.Name, "-", m.lives)}}
+	at := map[string][]netip.Addr{}
+	for _, n := range m.nics {
+		out.Private = append(out.Private, n.addrs...)
+		guarded := false
+		for _, name := range n.groups {
+			if g := z.groups[name]; g != nil {
+				guarded = true
+				at[name] = append(at[name], n.addrs...)
+			}
+		}
+		if !guarded {
+			out.Unguarded = append(out.Unguarded, m.id.String()+"-nic")
+		}
+	}
+	for name, addrs := range at {
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		out.Placements = append(out.Placements, access.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs)})
+	}
+	slices.SortFunc(out.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
+	return out
+}
+
+// places gives the addresses of the machine by the group that guards them.
+func (z *azure) places(m *machine) map[*group][]netip.Addr {
+	out := map[*group][]netip.Addr{}
+	if m == nil || m.gone {
+		return out
+	}
+	for _, n := range m.nics {
+		for _, name := range n.groups {
+			if g := z.groups[name]; g != nil {
+				out[g] = append(out[g], n.addrs...)
+			}
+		}
+	}
+	return out
+}
+
+const sub = "00000000-0000-0000-0000-00000000d3e0"
+
+func vmID(name string) jit.ID {
+	return jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
+}
+
+func nsgID(name string) jit.ID {
+	return jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: name}
+}

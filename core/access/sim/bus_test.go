@@ -1,0 +1,61 @@
+package sim_test
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"portcullis/core/access"
+)
+
+// bus delivers wake-ups late, early, twice, out of order or never.
+type bus struct {
+	run   *run
+	mu    sync.Mutex
+	known map[access.Wake]bool // duplicate detection
+	queue []access.Wake
+}
+
+func (b *bus) add(wakes []access.Wake) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range wakes {
+		if !b.known[w] {
+			b.known[w] = true
+			b.queue = append(b.queue, w)
+		}
+	}
+	slices.SortStableFunc(b.queue, func(x, y access.Wake) int {
+		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Grant, y.Grant), cmp.Compare(x.Generation, y.Generation), cmp.Compare(x.Attempt, y.Attempt))
+	})
+}
+
+// due takes the first wake-up whose time has come by the broker's clock.
+func (b *bus) due(now time.Time) (access.Wake, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 || b.queue[0].At.After(now) {
+		return access.Wake{}, false
+	}
+	w := b.queue[0]
+	b.queue = b.queue[1:]
+	return w, true
+}
+
+// again puts a wake-up back, as a lock that ran out does.
+func (b *bus) again(w access.Wake) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queue = append(b.queue, w)
+}
+
+// next gives when the first wake-up is due.
+func (b *bus) next() (time.Time, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		return time.Time{}, false
+	}
+	return b.queue[0].At, true
+}

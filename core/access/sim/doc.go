@@ -1,0 +1,44 @@
+// Package sim proves the invariants of the whole service by deterministic
+// simulation. It holds no code of the product: everything but this comment is tests.
+//
+// A run is made from one seed. Several instances of [portcullis/core/access.Service]
+// share one simulated Azure (security groups, network, locks, foreign writers), one
+// table and one bus. Every call of a port stops before it takes effect, and writes
+// once more after it; a scheduler that draws from the seed decides whose call goes on
+// next, what fails, when an instance dies, what others do to the security groups, how
+// far the clock moves, and which messages arrive how often. After every such step a
+// packet oracle, written as naively as possible and sharing nothing with package
+// plan, checks the invariants. At the end faults stop, time passes, and everything has
+// to settle.
+//
+// # The invariants, as they are checked
+//
+//   - I1 no rule of ours allows traffic later than its grant's end plus one period of
+//     the sweep plus the time of a write, counted from the last fault;
+//   - I2 the foreign rules and tags of every security group are what foreign writers made them;
+//   - I3 while the table says that a window is open and its end has not come, its
+//     traffic comes through, unless a foreign writer touched the security group and no
+//     sweep has come since;
+//   - I4 what our rules allow is a part of what some live grant says, and a port that a
+//     policy closes is open to nobody else;
+//   - I5 openings, closings, refusals and repairs are in the activity log;
+//   - I6 in the end the security groups hold no allows of ours, and after disable nothing of ours;
+//   - I7 a second sweep changes nothing;
+//   - I8 a window is stored or told as open only where the data plane lets it
+//     through at that moment, and as closed only where nothing of it is left.
+//
+// # What is guaranteed of a replay
+//
+// The scheduler runs one goroutine chain at a time and waits until every goroutine
+// of the bubble is blocked, so one seed gives the same sequence of port calls,
+// faults and answers in every run of the same code. TestReplay holds it. What Go itself leaves
+// open between two port calls of one verb (the order in which goroutines of one verb reach their
+// calls) is sorted away by the calls' names.
+//
+// # What it does not do
+//
+// The wire is not simulated: If-Match as a header, polling and JSON are infra/nsg's,
+// held by its own tests against stand-ins. Application security groups and
+// security admin rules do not occur. Limits (1,000 rules, 4,000 addresses) are package
+// plan's own tests'.
+package sim

@@ -1,0 +1,380 @@
+package sim_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+)
+
+// The bounds of I1, and how the world is paced.
+const (
+	period    = 5 * time.Minute // of the sweep
+	writeTime = 2 * time.Minute // a round's own bound; the simulated writes are far quicker
+	skewMax   = 60 * time.Second
+)
+
+// config is what a run is made of; the same config gives the same run.
+type config struct {
+	seed  uint64
+	steps int
+	tape  []byte // choices to be taken before those of the seed, for shrinking
+}
+
+// run is one simulated history.
+type run struct {
+	config
+	rng   *rand.Rand
+	azure *azure
+	bus   *bus
+	table *table
+	apps  []*app
+	start time.Time
+
+	// What this run's world does.
+	faults, foreign, churn, skewed, lossy, supersede, crashes bool
+
+	mu        sync.Mutex
+	ids       int
+	ops       int
+	calls     []*call
+	flying    map[string]*op
+	finished  []*op
+	trace     []line
+	taken     int // steps so far
+	violation string
+	seen      counts
+
+	disturbed time.Time               // the last fault
+	clean     int                     // clean sweeps that began since
+	sweepAt   time.Time               // when the next sweep is due
+	asked     []asked                 // requests to send again
+	guarded   map[string]string       // the version of each policy that is known to have its denies
+	was       map[string][]netip.Addr // every address that a machine ever had
+	lose      bool                    // the table is lost once
+	bereft    bool                    // it was
+}
+
+// op is one verb under way.
+type op struct {
+	name  string
+	app   *app
+	began time.Time
+	dirt  time.Time // when the last foreign hand had touched anything as a sweep began
+	err   error
+	after func(*op)
+}
+
+type line struct {
+	at     time.Duration
+	format string
+	args   []any
+}
+
+// counts tells how eventful runs were: a simulation in which nothing happens proves nothing.
+type counts struct{ Opened, Closed, Refused, Repaired, Conflicts, Faults, Crashes, Sweeps, Wakes int }
+
+func (c *counts) add(o counts) {
+	c.Opened += o.Opened
+	c.Closed += o.Closed
+	c.Refused += o.Refused
+	c.Repaired += o.Repaired
+	c.Conflicts += o.Conflicts
+	c.Faults += o.Faults
+	c.Crashes += o.Crashes
+	c.Sweeps += o.Sweeps
+	c.Wakes += o.Wakes
+}
+
+type lazy func() string
+
+func (l lazy) String() string { return l() }
+
+// note adds a line to the trace; it is written out only when somebody reads it.
+func (r *run) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trace = append(r.trace, line{time.Since(r.start), format, args})
+}
+
+func (r *run) text(last int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, l := range r.trace[max(0, len(r.trace)-last):] {
+		fmt.Fprintf(&b, "%10s  %s\n", l.at.Round(time.Millisecond), fmt.Sprintf(l.format, l.args...))
+	}
+	return b.String()
+}
+
+// violate records the first violation; the run ends there.
+func (r *run) violate(invariant, format string, args ...any) {
+	text := invariant + ": " + fmt.Sprintf(format, args...)
+	r.note("VIOLATION %s", text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.violation == "" {
+		r.violation = text
+	}
+}
+
+func (r *run) broken() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.violation != ""
+}
+
+// pick draws from the tape, then from the seed.
+func (r *run) pick(n int) int {
+	if len(r.tape) > 0 {
+		v := int(r.tape[0])
+		r.tape = r.tape[1:]
+		return v % n
+	}
+	return r.rng.IntN(n)
+}
+
+// chance is true p times in a hundred.
+func (r *run) chance(p int) bool { return r.pick(100) < p }
+
+func (r *run) park(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, c)
+}
+
+func (r *run) leave(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = slices.DeleteFunc(r.calls, func(o *call) bool { return o == c })
+}
+
+// waiting gives the calls that wait, in an order that does not depend on that of
+// their arrival.
+func (r *run) waiting() []*call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slices.SortStableFunc(r.calls, func(a, b *call) int { return cmp.Compare(a.key(), b.key()) })
+	return slices.Clone(r.calls)
+}
+
+// begin starts a verb on an instance.
+func (r *run) begin(a *app, name string, do func(ctx context.Context) error) *op {
+	r.ops++
+	o := &op{name: fmt.Sprintf("%s#%d", name, r.ops), app: a, began: time.Now()}
+	r.note("%s begins %s", a.name, o.name)
+	r.flying[o.name] = o
+	ctx := context.WithValue(context.Background(), opKey{}, o.name)
+	go func() {
+		o.err = do(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.finished = append(r.finished, o)
+	}()
+	return o
+}
+
+// settle waits until every goroutine is blocked, takes what has ended, and checks
+// the invariants.
+func (r *run) check() {
+	synctest.Wait()
+	r.mu.Lock()
+	ended := r.finished
+	r.finished = nil
+	r.mu.Unlock()
+	slices.SortFunc(ended, func(a, b *op) int { return cmp.Compare(a.name, b.name) })
+	for _, o := range ended {
+		delete(r.flying, o.name)
+		if o.app.dead() {
+			continue // nobody hears the answer of a dead process
+		}
+		r.note("%s ends %s: %v", o.app.name, o.name, o.err)
+		if o.after != nil {
+			o.after(o)
+		}
+	}
+	r.taken++
+	r.oracle()
+}
+
+// release lets one waiting call go on, with the fault that the world's mood gives it.
+func (r *run) release(c *call) {
+	r.leave(c)
+	var fault error
+	if r.faults && r.chance(3) {
+		fault = r.fault(c)
+	}
+	if fault != nil {
+		r.note("%v: %v", c, fault)
+	} else {
+		r.note("%v", c)
+	}
+	if errors.Is(fault, errCrashed) {
+		r.crash(c.app)
+		return
+	}
+	c.resume <- fault
+}
+
+func (r *run) fault(c *call) error {
+	r.seen.Faults++
+	r.disturb()
+	if r.crashes && r.chance(25) {
+		return errCrashed
+	}
+	dependency := "Table Storage"
+	switch c.step.Op {
+	case "Rules", "All", "Apply", "Machines", "Locate":
+		dependency = "Azure Resource Manager"
+	case "Schedule":
+		dependency = "Service Bus"
+	}
+	if c.step.Op == "Apply" && r.chance(30) {
+		return access.ErrConflict
+	}
+	return &access.Unavailable{Dependency: dependency, Err: errInjected}
+}
+
+// disturb notes that the bounds count from now.
+func (r *run) disturb() { r.disturbed, r.clean = time.Now(), 0 }
+
+func (r *run) crash(a *app) {
+	r.note("%s dies", a.name)
+	r.seen.Crashes++
+	r.disturb()
+	close(a.died)
+	for i := range r.apps {
+		if r.apps[i] == a {
+			r.apps[i] = r.newApp(fmt.Sprintf("app%d.%d", i, r.ops))
+		}
+	}
+}
+
+// drain lets everything under way end, without new faults where quiet is set.
+func (r *run) drain(quiet bool) {
+	old := r.faults
+	r.faults = r.faults && !quiet
+	r.check()
+	for range 3000 {
+		if r.broken() || !r.advance() {
+			break
+		}
+	}
+	if len(r.flying) > 0 && !r.broken() {
+		r.violate("I1", "%d verbs do not end", len(r.flying))
+	}
+	r.faults = old
+}
+
+// advance lets one call or one write go on; false where none waits.
+func (r *run) advance() bool {
+	calls, busy := r.waiting(), r.busy()
+	n := len(calls) + len(busy)
+	if n == 0 {
+		return false
+	}
+	if i := r.pick(n); i < len(calls) {
+		r.release(calls[i])
+	} else {
+		r.end(busy[i-len(calls)])
+	}
+	r.check()
+	return true
+}
+
+// busy gives the groups with a write under way.
+func (r *run) busy() []*group {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	return slices.DeleteFunc(r.azure.sorted(), func(g *group) bool { return g.write == nil })
+}
+
+func (r *run) end(g *group) {
+	failed := r.faults && r.chance(5)
+	effect := failed && r.chance(50)
+	if failed {
+		r.disturb()
+	}
+	r.note("  ARM ends the write of %s, failed %v", g.id.Name, failed)
+	r.azure.finish(g, failed, effect)
+}
+
+// sleep moves the clock.
+func (r *run) sleep(d time.Duration) {
+	time.Sleep(d)
+	r.check()
+}
+
+// simulate makes a run and gives what it violated, "" for nothing.
+func simulate(t *testing.T, c config) (violation string, r *run) {
+	// One thread at a time: what the calls' names do not order, Go's scheduler then does
+	// in the same way each time, but for the race detector, which shuffles it.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(*testing.T) {
+		r = newRun(c)
+		r.history()
+		if !r.broken() {
+			r.finale()
+		}
+		for _, a := range r.apps { // whatever still runs ends now
+			close(a.died)
+		}
+		synctest.Wait()
+		violation = r.violation
+	})
+	return violation, r
+}
+
+func newRun(c config) *run {
+	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}}
+	r.start = time.Now()
+	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
+	r.bus = &bus{run: r, known: map[access.Wake]bool{}}
+	r.table = &table{Memory: accesstest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]access.Entry{},
+		policies: map[string]access.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}
+	r.mood()
+	r.build()
+	for i := range 1 + r.pick(3) {
+		r.apps = append(r.apps, r.newApp(fmt.Sprintf("app%d", i)))
+	}
+	r.sweepAt = time.Now().Add(period)
+	r.disturb()
+	return r
+}
+
+// mood decides what this run's world does.
+func (r *run) mood() {
+	switch r.pick(9) {
+	case 0: // calm: the bounds are held to the second
+	case 1:
+		r.foreign = true
+	case 2:
+		r.faults, r.lossy = true, true
+	case 3:
+		r.churn = true
+	case 4:
+		r.faults, r.crashes = true, true
+	case 5:
+		r.skewed, r.lossy = true, true
+	case 6:
+		r.supersede, r.faults, r.foreign = true, true, true
+	case 7:
+		r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.crashes = true, true, true, true, true, true
+		r.supersede = r.chance(50)
+	case 8:
+		r.lose, r.foreign = true, r.chance(50)
+	}
+	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes)
+}

@@ -1,0 +1,365 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// asked is a request that somebody may send again.
+type asked struct {
+	request jit.Request
+	key     string
+}
+
+func (r *run) any() *app { return r.apps[r.pick(len(r.apps))] }
+
+func caller(name string) access.Caller { return access.Caller{Name: name, Correlation: "sim"} }
+
+var (
+	sourcePool = [][]string{{"203.0.113.7"}, {"203.0.113.8"}, {"203.0.113.0/24"}, {"198.51.100.5"}, {"203.0.113.7", "2001:db8::7"}, {"2001:db8::/64"}, {"*"}, {"203.0.113.7"}}
+	users      = []string{"ann", "bob"}
+)
+
+func sources(list ...string) jit.Sources {
+	s, err := jit.ParseSources(list...)
+	if err != nil {
+		panic("the caller has introduced a bug: " + err.Error())
+	}
+	return s
+}
+
+// someVMs gives one to three protected machines.
+func (r *run) someVMs() []jit.ID {
+	var out []jit.ID
+	for range 1 + r.pick(3) {
+		id := vmID(protected[r.pick(len(protected))])
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// verb starts some verb on some instance.
+func (r *run) verb() {
+	switch n := r.pick(100); {
+	case n < 40:
+		r.request(r.any(), r.newRequest())
+	case n < 48 && len(r.asked) > 0:
+		r.request(r.any(), r.asked[r.pick(len(r.asked))]) // a retried POST
+	case n < 53:
+		q := r.newRequest() // a double click
+		r.request(r.any(), q)
+		r.request(r.any(), q)
+	case n < 65:
+		r.revoke(r.any())
+	case n < 75:
+		r.extend(r.any())
+	case n < 83:
+		r.enable(r.any(), r.someVMs(), r.chance(20))
+	case n < 87:
+		r.disable(r.any(), r.someVMs())
+	case n < 94:
+		r.stale(r.any())
+	default:
+		r.sweep(r.any())
+	}
+}
+
+func (r *run) newRequest() asked {
+	who := users[r.pick(len(users))]
+	q := jit.Request{RequestorID: who + "-id", Requestor: who, Justification: "work"}
+	from := sources(sourcePool[r.pick(len(sourcePool))]...)
+	length := time.Duration(1+r.pick(40)) * time.Minute
+	for _, vm := range r.someVMs() {
+		ports := []jit.RequestPort{{Number: 22, Duration: length, Sources: from}}
+		if r.chance(30) {
+			ports = append(ports, jit.RequestPort{Number: 3389, Duration: time.Duration(1+r.pick(40)) * time.Minute, Sources: sources(sourcePool[r.pick(len(sourcePool))]...)})
+		}
+		q.VMs = append(q.VMs, jit.RequestVM{VM: vm, Ports: ports})
+	}
+	a := asked{request: q}
+	if r.chance(40) {
+		a.key = fmt.Sprint("key-", len(r.asked))
+	}
+	r.asked = append(r.asked, a)
+	return a
+}
+
+func (r *run) request(a *app, q asked) {
+	var got access.GrantRecord
+	o := r.begin(a, "request", func(ctx context.Context) (err error) {
+		var known bool
+		got, known, err = a.Request(ctx, caller(q.request.Requestor), q.request, q.key)
+		if err == nil && !known {
+			got, err = a.Open(ctx, caller(q.request.Requestor), got)
+		}
+		return err
+	})
+	r.note("  %s asks %s with key %q", q.request.Requestor, lazy(func() string { return requestText(q.request) }), q.key)
+	o.after = func(o *op) {
+		if o.err != nil {
+			r.refused(o, access.OpRequest, q.request.Requestor)
+			return
+		}
+		l := r.table.grants[got.Grant.ID]
+		if got.Grant.Status() == jit.Initiated && (l == nil || !l.opened) {
+			r.violate("I8", "%s was told that grant %s is open, and it never was", o.name, got.Grant.ID)
+		}
+	}
+}
+
+func requestText(q jit.Request) string {
+	var out []string
+	for _, vm := range q.VMs {
+		for _, p := range vm.Ports {
+			out = append(out, fmt.Sprintf("%s:%d from %s for %s", vm.VM.Name, p.Number, p.Sources, p.Duration))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// refused is I5 for refusals: those of a request or an extension are in the log. A
+// key that was used for something else, and a request that is being handled already, concern
+// a grant that has its lines.
+func (r *run) refused(o *op, operation access.Operation, who string) {
+	bad, ok := errors.AsType[*jit.Error](o.err)
+	if ok {
+		r.seen.Refused++
+	}
+	if !ok || errors.Is(o.err, errInjected) || bad.Code == access.CodeKeyReused || bad.Code == access.CodeConcurrent {
+		return
+	}
+	for _, e := range r.table.told {
+		if e.Operation == operation && e.Result != access.Succeeded && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
+			return
+		}
+		if e.Operation == access.OpOpen && e.Result == access.Failed && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
+			return // it was stored first, and refused by the firewall
+		}
+	}
+	if _, down := errors.AsType[*access.Unavailable](o.err); down {
+		return
+	}
+	r.violate("I5", "the log does not tell that %s was refused: %v", o.name, o.err)
+}
+
+// someGrant gives a grant that is or was, a newer one more likely.
+func (r *run) someGrant() (string, *ledger) {
+	ids := slices.Sorted(maps.Keys(r.table.grants))
+	if len(ids) == 0 {
+		return "", nil
+	}
+	i := len(ids) - 1 - min(r.pick(len(ids)), r.pick(len(ids)))
+	return ids[i], r.table.grants[ids[i]]
+}
+
+func (r *run) revoke(a *app) {
+	id, l := r.someGrant()
+	if l == nil {
+		return
+	}
+	var got access.GrantRecord
+	o := r.begin(a, "revoke", func(ctx context.Context) (err error) {
+		got, err = a.Revoke(ctx, caller("ann"), id)
+		return err
+	})
+	r.note("  of %s", id)
+	o.after = func(o *op) {
+		if o.err == nil && !got.Grant.Closed() {
+			r.violate("I8", "%s ended well, and grant %s is not closed: %s", o.name, id, grantText(got.Grant))
+		}
+		if o.err == nil && !l.lost && !l.rec.Grant.Closed() {
+			r.violate("I8", "%s was told that grant %s is closed, and it is not: %s", o.name, id, grantText(l.rec.Grant))
+		}
+	}
+}
+
+func (r *run) extend(a *app) {
+	id, l := r.someGrant()
+	if l == nil {
+		return
+	}
+	length := time.Duration(1+r.pick(60)) * time.Minute
+	o := r.begin(a, "extend", func(ctx context.Context) error {
+		_, err := a.Extend(ctx, caller("bob"), id, length, time.Time{})
+		return err
+	})
+	r.note("  %s to %s", id, length)
+	o.after = func(o *op) {
+		if bad, ok := errors.AsType[*jit.Error](o.err); ok && bad.Code != access.CodeRequestNotFound {
+			r.refused(o, access.OpExtend, "bob")
+		}
+	}
+}
+
+func (r *run) enable(a *app, vms []jit.ID, dry bool) {
+	var ps []jit.Policy
+	for _, vm := range vms {
+		p := jit.Policy{VM: vm}
+		protocol := jit.TCP
+		if r.chance(25) {
+			protocol = jit.AnyProtocol
+		}
+		p.Ports = append(p.Ports, jit.PortRule{Number: 22, Protocol: protocol, Sources: jit.AnySource(), Maximum: time.Hour})
+		if r.chance(60) {
+			from := jit.AnySource()
+			if r.chance(20) {
+				from = sources("203.0.113.0/24", "2001:db8::/32")
+			}
+			p.Ports = append(p.Ports, jit.PortRule{Number: 3389, Protocol: jit.TCP, Sources: from, Maximum: 30 * time.Minute})
+		}
+		if r.chance(15) {
+			p.ExistingRules = jit.Respect
+		}
+		ps = append(ps, p)
+	}
+	o := r.begin(a, "enable", func(ctx context.Context) error {
+		_, _, err := a.Enable(ctx, caller("admin"), ps, dry)
+		return err
+	})
+	o.after = func(o *op) {
+		for _, vm := range vms {
+			if rec, ok := r.table.policies[vm.Name]; ok && o.err == nil && !dry && r.table.putBy[vm.Name] == o.name {
+				r.guarded[vm.Name] = rec.Version
+			}
+		}
+	}
+}
+
+func (r *run) disable(a *app, vms []jit.ID) {
+	r.begin(a, "disable", func(ctx context.Context) error { return a.Disable(ctx, caller("admin"), vms) })
+	r.note("  %v", lazy(func() string { return fmt.Sprint(vms) }))
+}
+
+// stale delivers a wake-up that nobody scheduled: a replay, or of another generation.
+func (r *run) stale(a *app) {
+	id, l := r.someGrant()
+	if l == nil {
+		return
+	}
+	generation := max(1, l.rec.Grant.Generation-r.pick(2))
+	r.begin(a, "stale", func(ctx context.Context) error { return a.Wake(ctx, id, generation) })
+	r.note("  %s generation %d", id, generation)
+}
+
+// wake delivers what is due, as the bus has it.
+func (r *run) wake() bool {
+	now := time.Now()
+	if r.skewed {
+		now = now.Add(time.Duration(r.pick(121)-60) * time.Second)
+	}
+	w, ok := r.bus.due(now)
+	if !ok {
+		return false
+	}
+	if r.lossy && r.chance(30) {
+		r.note("BUS loses %v", w)
+		return true
+	}
+	r.seen.Wakes++
+	for range 1 + min(1, r.pick(5)/4) {
+		a := r.any()
+		o := r.begin(a, "wake", func(ctx context.Context) error { return a.Wake(ctx, w.Grant, w.Generation) })
+		r.note("  %s generation %d", w.Grant, w.Generation)
+		o.after = func(o *op) {
+			if o.err != nil && r.chance(80) {
+				r.bus.again(w)
+			}
+		}
+	}
+	return true
+}
+
+// sweep starts one. If it is clean, it has seen everything from before its beginning.
+func (r *run) sweep(a *app) *op {
+	disturbed := r.disturbed
+	versions := map[string]string{}
+	for key, rec := range r.table.policies {
+		versions[key] = rec.Version
+	}
+	o := r.begin(a, "sweep", func(ctx context.Context) error {
+		_, err := a.Sweep(ctx, caller("portcullis"))
+		return err
+	})
+	o.after = func(o *op) {
+		if o.err == nil {
+			r.swept(o, disturbed, versions)
+		}
+	}
+	return o
+}
+
+func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
+	r.seen.Sweeps++
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	if r.disturbed.Equal(disturbed) {
+		r.clean++
+	}
+	for _, g := range r.azure.sorted() {
+		if !g.dirty.IsZero() && g.dirty.Before(o.began) && !g.locked && !g.barred {
+			if g.sweeps++; g.sweeps > 1 {
+				g.dirty, g.sweeps = time.Time{}, 0
+				if !r.bereft { // an allow that the table knows nothing of is kept as it is until its end
+					clear(g.handmade)
+				}
+			}
+		}
+	}
+	for key, version := range versions {
+		if rec, ok := r.table.policies[key]; ok && rec.Version == version {
+			r.guarded[key] = version
+		}
+	}
+}
+
+// deniesTold says that a sweep tells of every deny that it makes again.
+const deniesTold = false
+
+// mended is I5 for repairs: before a rule of ours that others have harmed is put
+// right, the log tells.
+//
+// A deny that somebody's verb makes is not told from one that is made again, so that
+// only a sweep that began after the harm has to tell of it.
+func (r *run) mended(name string, target jit.ID, c plan.Changes) {
+	r.mu.Lock()
+	o, g := r.flying[name], r.azure.groups[target.Name]
+	sweeping := deniesTold && o != nil && strings.HasPrefix(name, "sweep") && o.began.After(g.dirty)
+	var untold []string
+	for _, x := range slices.Concat(c.Create, c.Update, c.Delete) {
+		key := strings.ToLower(x.Name)
+		was, harmed := g.harmed[key]
+		if !harmed {
+			continue
+		}
+		delete(g.harmed, key)
+		// What comes back otherwise than it was is not a repair but what somebody asked for meanwhile.
+		restored := x.Source.Any == was.Source.Any && slices.Equal(x.Destination.Prefixes, was.Destination.Prefixes) && !slices.ContainsFunc(c.Delete, x.Equal)
+		if (restored && (sweeping || grantIn(key) != "") || key == handName) && !r.repairTold(x.Name, g.dirty) {
+			untold = append(untold, x.Name)
+		}
+	}
+	r.mu.Unlock()
+	if len(untold) > 0 {
+		r.violate("I5", "the log does not tell that %v of %s were put right", untold, g.id.Name)
+	}
+}
+
+func (r *run) repairTold(rule string, since time.Time) bool {
+	for _, e := range r.table.told {
+		if e.Operation == access.OpRepair && strings.Contains(e.Message, rule) && !e.Time.Before(since.Truncate(time.Millisecond).Add(-skewMax)) {
+			return true
+		}
+	}
+	return false
+}

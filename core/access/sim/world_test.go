@@ -1,0 +1,207 @@
+package sim_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// build makes the machines and security groups: one with its own group, three that
+// share a subnet's group (one of them, nb, is never protected), one behind both kinds,
+// one with two interfaces, one with both families.
+func (r *run) build() {
+	foreign := func(name string, priority int, access jit.Access, source string, ports ...uint16) jit.Rule {
+		x := jit.Rule{Name: name, Priority: priority, Access: access, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}}
+		if source != "*" {
+			x.Source = jit.Peers{Prefixes: []netip.Prefix{netip.MustParsePrefix(source)}}
+		}
+		for _, n := range ports {
+			x.DestinationPorts = append(x.DestinationPorts, jit.OnePort(n))
+		}
+		return x
+	}
+	z := r.azure
+	z.add("web-nsg", foreign("AllowWeb", 200, jit.Allow, "*", 443), foreign("AllowSshAny", 300, jit.Allow, "*", 22))
+	z.add("apps-nsg", foreign("AllowOps", 250, jit.Allow, "198.51.100.0/24", 22, 3389), foreign("DenyBad", 180, jit.Deny, "203.0.113.8/32", 22))
+	z.add("db-nic-nsg", foreign("SecurityCenter-JITRule-1", 400, jit.Deny, "*", 22, 3389))
+	z.add("db-subnet-nsg")
+	z.add("spare-nsg", foreign("AllowRdpAny", 1000, jit.Allow, "*", 3389))
+	r.place("web", nic{addrs("10.0.0.4"), []string{"web-nsg"}})
+	r.place("app1", nic{addrs("10.0.1.4", "2001:db8:1::4"), []string{"apps-nsg"}})
+	r.place("app2", nic{addrs("10.0.1.5"), []string{"apps-nsg"}})
+	r.place("nb", nic{addrs("10.0.1.6", "2001:db8:1::6"), []string{"apps-nsg"}})
+	r.place("db", nic{addrs("10.0.2.4"), []string{"db-nic-nsg", "db-subnet-nsg"}})
+	r.place("two", nic{addrs("10.0.0.8"), []string{"web-nsg"}}, nic{addrs("10.0.2.8"), []string{"db-subnet-nsg"}})
+}
+
+var protected = []string{"web", "app1", "app2", "db", "two"}
+
+func (r *run) place(name string, nics ...nic) {
+	m := &machine{id: vmID(name), nics: nics}
+	r.azure.vms[m.id.Name] = m
+	r.remember(m)
+}
+
+func (r *run) remember(m *machine) {
+	for _, n := range m.nics {
+		for _, a := range n.addrs {
+			if !slices.Contains(r.was[m.id.Name], a) {
+				r.was[m.id.Name] = append(r.was[m.id.Name], a)
+			}
+		}
+	}
+}
+
+// addresses gives every address that a rule may be about, and one that is nobody's.
+func (r *run) addresses() []netip.Addr {
+	out := addrs("10.0.1.99", "2001:db8:1::99")
+	for _, list := range r.was {
+		out = append(out, list...)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
+// touchAt notes that a machine's groups are not what a sweep has seen.
+func (r *run) touchAt(m *machine) {
+	for g := range r.azure.places(m) {
+		g.touch(time.Now())
+	}
+}
+
+// hands is one thing that others do to a security group.
+func (r *run) hands() {
+	groups := r.azure.sorted()
+	g := groups[r.pick(len(groups))]
+	now := time.Now()
+	what, edit := r.edit(g)
+	if r.azure.hand(g, now, edit) {
+		r.note("FOREIGN %s on %s", what, g.id.Name)
+	}
+}
+
+const handName = "portcullis-allow-by-hand"
+
+type edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)
+
+func (r *run) edit(g *group) (string, edit) {
+	n := 150 + r.pick(800)
+	switch r.pick(8) {
+	case 0:
+		return "Terraform puts the group without our rules", func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return nil, foreign }
+	case 1:
+		return "a hand deletes one of our rules", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			if len(ours) > 0 {
+				ours = slices.Delete(ours, n%len(ours), n%len(ours)+1)
+			}
+			return ours, foreign
+		}
+	case 2:
+		return "a hand widens one of our allows", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			for i, x := range ours {
+				if x.Access == jit.Allow {
+					ours[i].Source = jit.AnyPeer()
+					g.handmade[strings.ToLower(x.Name)] = true
+					break
+				}
+			}
+			return ours, foreign
+		}
+	case 3:
+		return "a hand adds a rule with our prefix", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			x := jit.Rule{Name: handName, Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
+			g.handmade[x.Name] = true
+			return append(ours, x), foreign
+		}
+	case 4:
+		return "somebody allows a protected port", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			return ours, append(foreign, jit.Rule{Name: "Temp" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{{First: 20, Last: 4000}}})
+		}
+	case 5:
+		return "somebody denies a protected port", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			return ours, append(foreign, jit.Rule{Name: "Block" + time.Now().Format("150405.000"), Priority: n, Access: jit.Deny, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
+		}
+	case 6:
+		return "somebody takes the first priorities and drops our rules", func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			for i := range 3 {
+				foreign = append(foreign, jit.Rule{Name: "First" + time.Now().Format("150405.000") + string(rune('a'+i)), Priority: 100 + i + n%4, Access: jit.Deny, Protocol: jit.UDP, Source: jit.AnyPeer(),
+					Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(161)}})
+			}
+			return nil, foreign
+		}
+	}
+	return "somebody removes a foreign rule and puts a tag", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		g.tags, g.labels = g.tags+"+", g.labels+"+"
+		if len(foreign) > 0 {
+			foreign = slices.Delete(foreign, n%len(foreign), n%len(foreign)+1)
+		}
+		return ours, foreign
+	}
+}
+
+// moves is one thing that happens to machines.
+func (r *run) moves() {
+	z := r.azure
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	m := z.vms[vmID(protected[r.pick(len(protected))]).Name]
+	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
+	r.touchAt(m)
+	r.touchAt(o)
+	switch r.pick(5) {
+	case 0:
+		if m != o && !m.gone && !o.gone && m.nics[0].addrs[0].Is4() {
+			m.nics[0].addrs[0], o.nics[0].addrs[0] = o.nics[0].addrs[0], m.nics[0].addrs[0]
+			r.note("MOVE %s and %s swap addresses", m.id.Name, o.id.Name)
+		}
+	case 1:
+		m.nics[0].addrs[0] = netip.AddrFrom4([4]byte{10, 0, 3, byte(10 + r.pick(200))})
+		r.note("MOVE %s gets %s", m.id.Name, m.nics[0].addrs[0])
+	case 2:
+		to := z.sorted()[r.pick(len(z.groups))].id.Name
+		if !slices.Contains(m.nics[0].groups, to) {
+			m.nics[0].groups = append(slices.Clone(m.nics[0].groups[min(1, len(m.nics[0].groups)):]), to)
+			r.note("MOVE %s to %s", m.id.Name, to)
+		}
+	case 3:
+		if !m.gone {
+			m.gone = true
+			r.note("MOVE %s is deleted", m.id.Name)
+		} else {
+			m.gone, m.reborn = false, time.Now()
+			m.lives++
+			r.note("MOVE %s is made anew", m.id.Name)
+		}
+	case 4:
+		if n := &m.nics[len(m.nics)-1]; len(n.groups) > 0 && r.chance(30) {
+			n.groups = n.groups[1:]
+			r.note("MOVE an interface of %s loses a security group", m.id.Name)
+		}
+	}
+	r.remember(m)
+	r.remember(o)
+	r.touchAt(m)
+	r.touchAt(o)
+}
+
+// locks puts or takes a ReadOnly lock or the app's permission.
+func (r *run) locks() {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	groups := r.azure.sorted()
+	g := groups[r.pick(len(groups))]
+	if r.chance(50) {
+		g.locked = !g.locked
+	} else {
+		g.barred = !g.barred
+	}
+	g.touch(time.Now())
+	r.disturb()
+	r.note("LOCK %s locked=%v barred=%v", g.id.Name, g.locked, g.barred)
+}
