@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/plan"
 )
 
 // The compatible face's world: three machines of one group, one of another
@@ -89,4 +90,15 @@ func (r answer) wants(t *testing.T, status int, code string) {
 // initiate is the body of an initiate of one machine.
 func initiate(vm, port string) string {
 	return `{"virtualMachines":[{"id":"` + vm + `","ports":[` + port + `]}]}`
+}
+
+// allows counts our rules on a security group that let somebody in.
+func (a *app) allows(nsg string) int {
+	n := 0
+	for _, r := range a.cloud.Standing(jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: nsg}) {
+		if plan.Owned(r.Name) && r.Access == jit.Allow {
+			n++
+		}
+	}
+	return n
 }

@@ -1,0 +1,440 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+)
+
+// The rows of the wire contract, each by its number (W01, W06 and W07 stand with
+// Microsoft's client, W08 with the golden files).
+
+func TestW02(t *testing.T) {
+	a := newCompat(t)
+	a.call("GET", policy+version, "").wants(t, 404, "PolicyNotFound")
+	a.put(web)
+	r := a.call("GET", policy+version, "")
+	r.wants(t, 200, "")
+	if r.lists() != "web" || r.body["kind"] != "Basic" || r.body["name"] != "default" || r.body["location"] != "westeurope" ||
+		r.body["type"] != "Microsoft.Security/locations/jitNetworkAccessPolicies" || r.body["id"] != strings.TrimPrefix(policy, "/api") || r.header.Get("ETag") == "" {
+		t.Errorf("%v %s", r.header, r.text)
+	}
+}
+
+func TestW03(t *testing.T) {
+	a := newCompat(t)
+	for _, vms := range [][]string{{web}, {web, app1}, {web, app1}} {
+		r := a.call("PUT", policy+version, putBody(vms...))
+		r.wants(t, 200, "")
+		if properties, _ := r.body["properties"].(map[string]any); properties["provisioningState"] != "Succeeded" {
+			t.Errorf("%s", r.text)
+		}
+	}
+}
+
+func TestW04(t *testing.T) {
+	a := newCompat(t)
+	a.put(web, app1)
+	for _, want := range []int{200, 204, 204} {
+		if r := a.call("DELETE", policy+version, ""); r.status != want || r.text != "" {
+			t.Errorf("%d %q, want %d without a body", r.status, r.text, want)
+		}
+	}
+	if all, err := a.store.AllPolicies(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%d policies are left, %v", len(all), err)
+	}
+}
+
+// TestW05: 202 whether the ports are confirmed open by then or not.
+func TestW05(t *testing.T) {
+	a := newCompat(t)
+	a.put(web)
+	r := a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT1H"}`))
+	r.wants(t, 202, "")
+	if !strings.Contains(r.text, `"status":"Initiated","statusReason":"UserRequested"`) || r.header.Get("Location") != "" {
+		t.Errorf("%v %s", r.header, r.text)
+	}
+	// What fails at once is told at once, and is not left half open.
+	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" {
+			return access.ErrLocked
+		}
+		return nil
+	}
+	a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT2H"}`)).wants(t, 409, "ScopeLocked")
+}
+
+func TestW09(t *testing.T) {
+	a := newCompat(t)
+	forged := `"requests":[{"virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"allowedSourceAddressPrefix":"*","endTimeUtc":"2026-11-24T00:00:00Z","status":"Initiated","statusReason":"UserRequested"}]}],"startTimeUtc":"2026-11-23T00:00:00Z","requestor":"barbara@contoso.com"}]`
+	r := a.call("PUT", policy+version, strings.Replace(putBody(web), `"properties":{`, `"properties":{`+forged+`,`, 1))
+	r.wants(t, 200, "")
+	open, err := a.store.OpenGrants(t.Context())
+	if err != nil || len(open) != 0 || a.allows("web-nsg") != 0 || !strings.Contains(r.text, `"requests":[]`) {
+		t.Errorf("a request in the body of a policy came to be: %s", r.text)
+	}
+	a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT1H"}`)).wants(t, 202, "")
+	r = a.call("PUT", policy+version, strings.Replace(putBody(web, app1), `"properties":{`, `"properties":{"requests":[],`, 1))
+	if !strings.Contains(r.text, `"requestor":"alice@example.com"`) || a.allows("web-nsg") != 1 {
+		t.Errorf("an empty list in the body of a policy took the history away: %s", r.text)
+	}
+}
+
+// TestW10: case does not count, and stays as it was written.
+func TestW10(t *testing.T) {
+	a := newCompat(t)
+	shouting := strings.ToUpper(web)
+	odd := "/API/Subscriptions/" + strings.ToUpper(sub) + "/RESOURCEGROUPS/Demo/PROVIDERS/microsoft.security/LOCATIONS/WestEurope/JITnetworkaccesspolicies/Default"
+	r := a.call("PUT", odd+"?API-Version=2020-01-01", putBody(shouting))
+	r.wants(t, 200, "")
+	wantID := "/subscriptions/" + strings.ToUpper(sub) + "/resourceGroups/Demo/providers/Microsoft.Security/locations/WestEurope/jitNetworkAccessPolicies/Default"
+	wantVM := "/subscriptions/" + strings.ToUpper(sub) + "/resourceGroups/DEMO/providers/Microsoft.Compute/virtualMachines/WEB"
+	for _, path := range []string{policy, odd, policy + "/"} {
+		r := a.call("GET", path+version, "")
+		if r.status != 200 || !strings.Contains(r.text, `"id":"`+wantVM+`"`) || !strings.EqualFold(r.body["id"].(string), wantID) {
+			t.Errorf("%s: %d %s", path, r.status, r.text)
+		}
+	}
+	a.call("POST", odd+"/Initiate"+version, initiate(web, `{"Number":22,"DURATION":"PT1H"}`)).wants(t, 202, "")
+	a.call("PUT", policy+version, putBody(web)).wants(t, 200, "") // the same machine in another casing
+	if all, _ := a.store.AllPolicies(t.Context()); len(all) != 1 {
+		t.Errorf("%d policies, want 1", len(all))
+	}
+	if r := a.call("DELETE", odd+version, ""); r.status != 200 {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+}
+
+func TestW11(t *testing.T) {
+	a := newCompat(t)
+	a.put(web)
+	for query, code := range map[string]string{
+		"": "MissingApiVersionParameter", "?api-version=": "MissingApiVersionParameter", "?x=y": "MissingApiVersionParameter",
+		"?api-version=2019-01-01": "InvalidApiVersionParameter", "?api-version=2020-01-01,2020-01-01": "InvalidApiVersionParameter",
+		"?api-version=%22%0d%0aX:y": "InvalidApiVersionParameter",
+	} {
+		a.call("GET", policy+query, "").wants(t, 400, code)
+	}
+	for _, query := range []string{"?api-version=2020-01-01", "?api-version=2015-06-01-preview", "?Api-Version=2015-06-01-PREVIEW"} {
+		a.call("GET", policy+query, "").wants(t, 200, "")
+	}
+}
+
+// TestRefusedPolicies: what a PUT refuses, in the rows of the contract. Nothing is written.
+func TestRefusedPolicies(t *testing.T) {
+	port := func(field, value string) string {
+		fields := map[string]string{"number": `22`, "protocol": `"*"`, "maxRequestAccessDuration": `"PT3H"`}
+		fields[field] = value
+		var list []string
+		for _, name := range []string{"number", "protocol", "maxRequestAccessDuration", "allowedSourceAddressPrefix", "allowedSourceAddressPrefixes"} {
+			if v := fields[name]; v != "" {
+				list = append(list, `"`+name+`":`+v)
+			}
+		}
+		return `{"properties":{"virtualMachines":[{"id":"` + web + `","ports":[{` + strings.Join(list, ",") + `}]}]}}`
+	}
+	const at = "properties.virtualMachines[0].ports[0]."
+	for _, tc := range []struct{ name, body, code, target string }{
+		{"W12 port too large", port("number", `65536`), "InvalidPort", at + "number"},
+		{"W12 port too large, a text", port("number", `"65536"`), "InvalidPort", at + "number"},
+		{"W12 negative port", port("number", `-1`), "InvalidPort", at + "number"},
+		{"W12 signed text", port("number", `"+22"`), "InvalidPort", at + "number"},
+		{"W12 fraction", port("number", `22.5`), "InvalidPort", at + "number"},
+		{"W12 not a number", port("number", `"ssh"`), "InvalidPort", at + "number"},
+		{"W12 empty text", port("number", `""`), "InvalidPort", at + "number"},
+		{"W12 null", port("number", `null`), "InvalidPort", at + "number"},
+		{"W12 missing", port("number", ``), "InvalidPort", at + "number"},
+		{"W12 an object", port("number", `{}`), "InvalidPort", at + "number"},
+		{"W13 empty protocol", port("protocol", `""`), "InvalidProtocol", at + "protocol"},
+		{"W13 missing protocol", port("protocol", ``), "InvalidProtocol", at + "protocol"},
+		{"W13 null protocol", port("protocol", `null`), "InvalidProtocol", at + "protocol"},
+		{"W13 unknown protocol", port("protocol", `"SCTP"`), "InvalidProtocol", at + "protocol"},
+		{"W14 under five minutes", port("maxRequestAccessDuration", `"PT4M59S"`), "InvalidMaximumDuration", at + "maxRequestAccessDuration"},
+		{"W14 over a day", port("maxRequestAccessDuration", `"P1DT1S"`), "InvalidMaximumDuration", at + "maxRequestAccessDuration"},
+		{"W14 missing", port("maxRequestAccessDuration", ``), "InvalidDuration", at + "maxRequestAccessDuration"},
+		{"W14 not ISO 8601", port("maxRequestAccessDuration", `"3h"`), "InvalidDuration", at + "maxRequestAccessDuration"},
+		{"W15 both sources", port("allowedSourceAddressPrefix", `"*","allowedSourceAddressPrefixes":["10.0.0.1"]`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
+		{"W15 no source at all", port("allowedSourceAddressPrefixes", `[]`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
+		{"W19 joined by a space", port("allowedSourceAddressPrefix", `"10.0.0.1 10.0.0.2"`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
+		{"no properties", `{"kind":"Basic"}`, "InvalidRequestContent", "properties.virtualMachines"},
+		{"null machines", `{"properties":{"virtualMachines":null}}`, "InvalidRequestContent", "properties.virtualMachines"},
+		{"machines of a wrong type", `{"properties":{"virtualMachines":{}}}`, "InvalidRequestContent", "properties.virtualMachines"},
+		{"a field twice", `{"properties":{"virtualMachines":[]},"properties":{"virtualMachines":[]}}`, "DuplicateField", "properties"},
+		{"a field twice, in two casings", `{"properties":{"virtualMachines":[]},"Properties":{"virtualMachines":[]}}`, "DuplicateField", "Properties"},
+		{"an unknown field twice", `{"x":1,"x":2,"properties":{"virtualMachines":[]}}`, "DuplicateField", "x"},
+		{"nested without end", strings.Repeat(`{"x":`, 20000), "InvalidRequestContent", ""},
+		{"a machine twice", putBody(web, strings.ToUpper(web)), "DuplicateVirtualMachine", "properties.virtualMachines[1].id"},
+		{"a machine without ports", `{"properties":{"virtualMachines":[{"id":"` + web + `"}]}}`, "PortsMissing", "properties.virtualMachines[0].ports"},
+		{"not a machine", putBody("web"), "InvalidResourceId", "properties.virtualMachines[0].id"},
+		{"a classic machine", putBody(strings.Replace(web, "Compute", "ClassicCompute", 1)), "ClassicVirtualMachine", "properties.virtualMachines[0].id"},
+		{"another subscription's machine", putBody(strings.Replace(web, sub, "11111111-1111-1111-1111-111111111111", 1)), "VirtualMachineInOtherSubscription", "properties.virtualMachines[0].id"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newCompat(t)
+			writes := a.cloud.Writes()
+			r := a.call("PUT", policy+version, tc.body)
+			r.wants(t, 400, tc.code)
+			if _, target := r.code(); tc.target != "" && target != tc.target {
+				t.Errorf("target %q, want %q", target, tc.target)
+			}
+			if all, _ := a.store.AllPolicies(t.Context()); len(all) != 0 || a.cloud.Writes() != writes {
+				t.Error("a refusal changed something")
+			}
+		})
+	}
+	a := newCompat(t)
+	a.call("PUT", policy+version, putBody(web, web+"2")).wants(t, 404, "VirtualMachineNotFound")
+	if all, _ := a.store.AllPolicies(t.Context()); len(all) != 0 {
+		t.Error("half of a refused policy was stored")
+	}
+	a.call("PUT", policy+version, `{"x":"`+strings.Repeat("a", 1<<20)+`"}`).wants(t, 413, "RequestBodyTooLarge")
+}
+
+// Rows W12 to W15 as they are accepted.
+func TestAcceptedPolicies(t *testing.T) {
+	for _, tc := range []struct{ name, port, want string }{
+		{"W12 a text", `"number":"22","protocol":"TCP","maxRequestAccessDuration":"PT3H"`, `"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"*"`},
+		{"W12 the first port", `"number":0,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"number":0,`},
+		{"W12 the last port", `"number":65535,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"number":65535,`},
+		{"W13 in lower case", `"number":22,"protocol":"tcp","maxRequestAccessDuration":"PT3H"`, `"protocol":"TCP"`},
+		{"W14 the shortest", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT5M"`, `"maxRequestAccessDuration":"PT5M"`},
+		{"W14 a day in hours", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT24H"`, `"maxRequestAccessDuration":"P1D"`},
+		{"W14 a day", `"number":22,"protocol":"*","maxRequestAccessDuration":"P1D"`, `"maxRequestAccessDuration":"P1D"`},
+		{"W15 null plural", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":null`, `"allowedSourceAddressPrefix":"10.0.0.0/8","max`},
+		{"W15 empty plural", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":[]`, `"allowedSourceAddressPrefix":"10.0.0.0/8","max`},
+		{"W15 null singular", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":null,"allowedSourceAddressPrefixes":["10.0.0.0/8","192.0.2.1"]`, `"allowedSourceAddressPrefixes":["10.0.0.0/8","192.0.2.1"]`},
+		{"W15 neither", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"allowedSourceAddressPrefix":"*"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newCompat(t)
+			r := a.call("PUT", policy+version, `{"properties":{"virtualMachines":[{"id":"`+web+`","ports":[{`+tc.port+`}]}]}}`)
+			if r.status != 200 || !strings.Contains(r.text, tc.want) {
+				t.Errorf("%d %s, want %s", r.status, r.text, tc.want)
+			}
+		})
+	}
+}
+
+// TestInitiate is rows W12 and W16 to W20: what an initiate refuses and grants.
+func TestInitiate(t *testing.T) {
+	const at = "virtualMachines[0].ports[0]"
+	for _, tc := range []struct {
+		name, port   string
+		status       int
+		code, target string // of a refusal
+		want         string // of a grant
+	}{
+		{"W16 both ends", `"number":22,"duration":"PT1H","endTimeUtc":"2026-11-23T13:00:00Z"`, 400, "InvalidInitiateInput", at, ""},
+		{"W16 neither end", `"number":22`, 400, "InvalidInitiateInput", at, ""},
+		{"W16 null ends", `"number":22,"duration":null,"endTimeUtc":null`, 400, "InvalidInitiateInput", at, ""},
+		{"W16 not a time", `"number":22,"endTimeUtc":"soon"`, 400, "InvalidInitiateInput", at + ".endTimeUtc", ""},
+		{"W16 duration", `"number":22,"duration":"PT1H"`, 202, "", "", `"endTimeUtc":"2026-11-23T13:00:00.0000000Z"`},
+		{"W12 a text", `"number":"22","duration":"PT1H"`, 202, "", "", `"number":22,`},
+		{"W12 not a port", `"number":"22a","duration":"PT1H"`, 400, "InvalidPort", at + ".number", ""},
+		{"W17 several sources", `"number":22,"duration":"PT10M","allowedSourceAddressPrefixes":["192.0.2.1","198.51.100.0/24"]`, 202, "", "", `"allowedSourceAddressPrefixes":["192.0.2.1","198.51.100.0/24"]`},
+		{"W17 both forms", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1","allowedSourceAddressPrefixes":["192.0.2.2"]`, 400, "InvalidSourceAddressPrefix", at + ".allowedSourceAddressPrefix", ""},
+		{"W17 null plural", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1","allowedSourceAddressPrefixes":null`, 202, "", "", `"allowedSourceAddressPrefix":"192.0.2.1"`},
+		{"W18 no source", `"number":22,"duration":"PT10M"`, 202, "", "", `"allowedSourceAddressPrefix":"203.0.113.7"`},
+		{"W18 null source", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":null`, 202, "", "", `"allowedSourceAddressPrefix":"203.0.113.7"`},
+		{"W18 empty plural", `"number":22,"duration":"PT10M","allowedSourceAddressPrefixes":[]`, 202, "", "", `"allowedSourceAddressPrefix":"203.0.113.7"`},
+		{"W19 joined by a space", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1/32 192.0.2.2/32"`, 400, "InvalidSourceAddressPrefix", at + ".allowedSourceAddressPrefix", "allowedSourceAddressPrefixes"},
+		{"W19 joined by a comma", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1,192.0.2.2"`, 400, "InvalidSourceAddressPrefix", at + ".allowedSourceAddressPrefix", "allowedSourceAddressPrefixes"},
+		{"W24 seven digits", `"number":22,"endTimeUtc":"2026-11-23T12:30:00.1239999Z"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.1230000Z"`},
+		{"W24 no digits", `"number":22,"endTimeUtc":"2026-11-23T12:30:00Z"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.0000000Z"`},
+		{"W24 an offset", `"number":22,"endTimeUtc":"2026-11-23T13:30:00+01:00"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.0000000Z"`},
+		{"an end in the past", `"number":22,"endTimeUtc":"2026-11-23T11:59:59Z"`, 400, "EndTimeInPast", at + ".endTimeUtc", ""},
+		{"over the maximum", `"number":22,"duration":"PT3H1S"`, 400, "DurationOverMaximum", at + ".duration", ""},
+		{"a port that the policy does not name", `"number":23,"duration":"PT1H"`, 400, "PortNotInPolicy", at + ".number", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newCompat(t)
+			a.put(web)
+			r := a.call("POST", policy+"/initiate"+version, initiate(web, "{"+tc.port+"}"))
+			r.wants(t, tc.status, tc.code)
+			if _, target := r.code(); target != tc.target || !strings.Contains(r.text, tc.want) {
+				t.Errorf("target %q, want %q and %q in\n%s", target, tc.target, tc.want, r.text)
+			}
+			want := 0
+			if tc.status == 202 {
+				want = 1
+			}
+			if open, _ := a.store.OpenGrants(t.Context()); len(open) != want || a.allows("web-nsg") != want {
+				t.Errorf("%d grants and %d rules, want %d", len(open), a.allows("web-nsg"), want)
+			}
+		})
+	}
+}
+
+// TestW18: without the platform's hop the caller's address is not known, and nothing else is believed.
+func TestW18(t *testing.T) {
+	a := newCompat(t)
+	a.put(web)
+	r := httptest.NewRequest("POST", policy+"/initiate"+version, strings.NewReader(initiate(web, `{"number":22,"duration":"PT1H"}`)))
+	r.Header.Set("Authorization", "Bearer test")
+	r.Header.Set("X-Real-IP", "198.51.100.66")
+	r.Header.Set("X-Client-IP", "198.51.100.66")
+	a.do(r).wants(t, 400, "SourceAddressPrefixMissing")
+}
+
+// TestW20: a broken body is told before the policy is looked up.
+func TestW20(t *testing.T) {
+	a := newCompat(t)
+	path := strings.Replace(policy, "/default", "/nosuch", 1) + "/initiate" + version
+	a.call("POST", path, initiate(web, `{"number":22}`)).wants(t, 400, "InvalidInitiateInput")
+	a.call("POST", path, initiate(web, `{"number":"x","duration":"PT1H"}`)).wants(t, 400, "InvalidPort")
+	a.call("POST", path, `{}`).wants(t, 400, "VirtualMachinesMissing")
+	a.call("POST", path, initiate(web, `{"number":22,"duration":"PT1H"}`)).wants(t, 404, "PolicyNotFound")
+	a.put(web)
+	a.call("POST", policy+"/initiate"+version, initiate(app1, `{"number":22,"duration":"PT1H"}`)).wants(t, 400, "VirtualMachineNotInPolicy")
+}
+
+func TestW21(t *testing.T) {
+	a := newCompat(t)
+	a.put(web)
+	body := `{"justification":"patch \"day\" <b>","requestor":"mallory@example.com",` + initiate(web, `{"number":22,"duration":"PT1H"}`)[1:]
+	for _, r := range []answer{a.call("POST", policy+"/initiate"+version, body), a.call("GET", policy+version, "")} {
+		if !strings.Contains(r.text, `"requestor":"alice@example.com","justification":"patch \"day\" \u003cb\u003e"`) || strings.Contains(r.text, "mallory") {
+			t.Errorf("%s", r.text)
+		}
+	}
+}
+
+// TestW22: every status and reason that a client can see is one of the contract's.
+func TestW22(t *testing.T) {
+	port := `{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"192.0.2.1"}`
+	for _, tc := range []struct {
+		name, want string
+		do         func(*testing.T, *app)
+	}{
+		{"open", `"status":"Initiated","statusReason":"UserRequested"`, func(*testing.T, *app) {}},
+		{"expired", `"status":"Revoked","statusReason":"Expired"`, func(t *testing.T, a *app) {
+			a.clock = a.clock.Add(time.Hour)
+			a.call("POST", "/sweep", `{"Data":{}}`).wants(t, 200, "")
+		}},
+		{"superseded", `"status":"Revoked","statusReason":"NewerRequestInitiated"`, func(t *testing.T, a *app) {
+			a.clock = a.clock.Add(time.Minute)
+			a.call("POST", policy+"/initiate"+version, initiate(web, port)).wants(t, 202, "")
+		}},
+		{"revoked", `"status":"Revoked","statusReason":"UserRequested"`, func(t *testing.T, a *app) {
+			open, _ := a.store.OpenGrants(t.Context())
+			a.call("POST", "/api/requests/"+open[0].Grant.ID+"/revoke", "").wants(t, 200, "")
+		}},
+		{"the policy went and came again", `"status":"Revoked","statusReason":"UserRequested"`, func(t *testing.T, a *app) {
+			a.put()
+			a.put(web)
+		}},
+		{"never opened", `"status":"Revoked","statusReason":"Expired"`, func(t *testing.T, a *app) {
+			a.call("POST", "/api/requests/"+a.openGrant()+"/revoke", "").wants(t, 200, "")
+			a.clock = a.clock.Add(time.Minute)
+			failed := false
+			a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+				if s.Op == "Apply" && !failed {
+					failed = true
+					return errors.New("broken")
+				}
+				return nil
+			}
+			a.call("POST", policy+"/initiate"+version, initiate(web, port)).wants(t, 500, "InternalServerError")
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newCompat(t)
+			a.put(web)
+			a.call("POST", policy+"/initiate"+version, initiate(web, port)).wants(t, 202, "")
+			tc.do(t, a)
+			r := a.call("GET", policy+version, "")
+			if !strings.Contains(r.text, tc.want) {
+				t.Errorf("%s\nlacks %s", r.text, tc.want)
+			}
+		})
+	}
+}
+
+func (a *app) openGrant() string {
+	a.t.Helper()
+	open, err := a.store.OpenGrants(a.t.Context())
+	if err != nil || len(open) != 1 {
+		a.t.Fatalf("%d open grants, %v", len(open), err)
+	}
+	return open[0].Grant.ID
+}
+
+// TestW23: every error is a CloudError, with its code in the header too.
+func TestW23(t *testing.T) {
+	a := newCompat(t)
+	anybody := httptest.NewRequest("GET", policy+version, nil)
+	for name, r := range map[string]answer{
+		"not found": a.call("GET", policy+version, ""), "bad body": a.call("PUT", policy+version, "{"), "no body": a.call("PUT", policy+version, ""),
+		"not here": a.call("GET", "/api/subscriptions/"+sub+"/resourceGroups/demo"+version, ""), "no method": a.call("PUT", policy+"/initiate"+version, "{}"),
+		"no token": a.do(anybody), "no verb": a.call("PATCH", policy+version, "{}"), "no version": a.call("GET", policy, ""),
+	} {
+		e, _ := r.body["error"].(map[string]any)
+		code, _ := e["code"].(string)
+		message, _ := e["message"].(string)
+		if r.status < 400 || r.status > 404 || code == "" || message == "" || r.header.Get("x-ms-error-code") != code {
+			t.Errorf("%s: %d %v %s", name, r.status, r.header, r.text)
+		}
+	}
+}
+
+// TestPathTricks: a path that could be read in two ways, or parameters that are
+// not what they are called, lead nowhere.
+func TestPathTricks(t *testing.T) {
+	a := newCompat(t)
+	a.put(web)
+	for _, tc := range []struct {
+		path   string
+		status int
+		code   string
+	}{
+		{strings.Replace(policy, "/default", "/x%2F..%2Fdefault", 1), 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/default", "/x%5cdefault", 1), 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/default", "/../jitNetworkAccessPolicies/default", 1), 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/default", "/%2e%2E/default", 1), 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/demo/", "//demo/", 1), 400, "InvalidRequestPath"},
+		{"/api/subscriptions/../sweep", 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/default", "/default%00", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, "/default", "/x'%20or%20'1'%20eq%20'1", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, "/default", "/d%0d%0aX:y", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, "/demo/", "/"+strings.Repeat("g", 91)+"/", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, "/westeurope/", "/west%25europe/", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, sub, "not-a-subscription", 1), 400, "InvalidSubscriptionId"},
+		{strings.Replace(policy, "Microsoft.Security", "Microsoft.Network", 1), 404, "NotFound"},
+		{policy + "/initiate/again", 404, "NotFound"},
+		{"/subscriptions/" + sub, 404, "NotFound"},
+	} {
+		r := a.call("GET", tc.path+version, "")
+		r.wants(t, tc.status, tc.code)
+	}
+	if r := a.call("POST", "/api/Subscriptions/..%2fsweep", `{"Data":{}}`); r.status != 400 {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+}
+
+// FuzzCompat: whatever is sent, there is an answer and no panic, and no grant
+// without an initiate.
+func FuzzCompat(f *testing.F) {
+	for _, seed := range []string{putBody(web), putBody(), initiate(web, `{"number":"22","duration":"PT1H"}`), `{"properties":{"virtualMachines":[{"ports":[{"number":{}}]}]}}`, `{"value":[{"id":"x","properties":{}}]}`, `null`} {
+		f.Add("PUT", "/default", []byte(seed))
+		f.Add("POST", "/default/initiate", []byte(seed))
+	}
+	a := newCompat(&testing.T{})
+	f.Fuzz(func(t *testing.T, method, rest string, body []byte) {
+		r := httptest.NewRequest("GET", policy+version, strings.NewReader(string(body)))
+		r.Method, r.URL.Path, r.URL.RawPath = method, strings.TrimSuffix(policy, "/default")+rest, ""
+		r.Header.Set("Authorization", "Bearer test")
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Code != 204 && w.Code != 200 && w.Body.Len() == 0 {
+			t.Fatal(fmt.Sprint(method, " ", rest, ": ", w.Code, " ", w.Body), a.log.String())
+		}
+		a.log.Reset()
+	})
+}
