@@ -65,6 +65,7 @@ func TestAll(t *testing.T) {
 		http("enable", "POST", "enable"),
 		http("health", "GET", "health"),
 		http("import", "POST", "import"),
+		http("machines", "GET", "machines"),
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),
 		http("requests-extend", "POST", "requests/{id}/extend"),

@@ -102,14 +102,18 @@ type finding struct {
 func toSweep(r access.SweepRecord) sweepAnswer {
 	out := sweepAnswer{Started: stamp(r.Started), Ended: stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error, Findings: []finding{}}
 	for _, f := range r.Findings {
-		w := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: stamp(f.Since)}
-		if !f.Target.IsZero() {
-			w.Target = f.Target.String()
-		}
-		if !f.VM.IsZero() {
-			w.VM = f.VM.String()
-		}
-		out.Findings = append(out.Findings, w)
+		out.Findings = append(out.Findings, toFinding(f))
+	}
+	return out
+}
+
+func toFinding(f access.Finding) finding {
+	out := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: stamp(f.Since)}
+	if !f.Target.IsZero() {
+		out.Target = f.Target.String()
+	}
+	if !f.VM.IsZero() {
+		out.VM = f.VM.String()
 	}
 	return out
 }

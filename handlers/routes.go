@@ -11,7 +11,8 @@ import (
 
 // Options are what the doors need beside the verbs. Every field must be set.
 type Options struct {
-	// Caller identifies who calls; an error is answered with 401.
+	// Caller identifies who calls; an error is answered with 401, an
+	// *[access.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
 	Caller func(*http.Request) (access.Caller, error)
 	// ParseWake reads a wake-up message: the grant's id and generation.
 	ParseWake func(body []byte) (grant string, generation int, err error)
@@ -48,6 +49,7 @@ func (s *server) routes() []route {
 		{"GET /api/requests/{id}", s.identified(s.requestByID)},
 		{"POST /api/requests/{id}/revoke", s.identified(s.revoke)},
 		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
+		{"GET /api/machines", s.identified(s.machines)},
 		{"GET /api/activity", s.identified(s.activity)},
 		{"GET /api/compliance", s.identified(s.compliance)},
 		{"POST /api/sweep", s.identified(s.sweepNow)},

@@ -51,11 +51,23 @@ func (w *sweep) reachable() {
 			continue
 		}
 		for _, e := range reachable(m, rec.Policy, rules) {
-			by := e.By[len(e.By)-1].Rule
-			w.found(Finding{Kind: FindingReachable, VM: m.VM, Rule: by.Name,
-				Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached from the Internet through the rule %s", e.Port, m.VM.Name, e.Address, by.Name)})
+			w.found(reached(m, e))
 		}
 	}
+}
+
+func reached(m Machine, e plan.Exposure) Finding {
+	by := e.By[len(e.By)-1].Rule
+	return Finding{Kind: FindingReachable, VM: m.VM, Rule: by.Name,
+		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached from the Internet through the rule %s", e.Port, m.VM.Name, e.Address, by.Name)}
+}
+
+func unguarded(vm jit.ID, nic string) Finding {
+	return Finding{Kind: FindingUnguarded, VM: vm, Message: "the network interface " + nic + " of " + vm.Name + " has no security group: its ports cannot be closed"}
+}
+
+func gone(vm jit.ID) Finding {
+	return Finding{Kind: FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"}
 }
 
 // usual is what the tag VirtualNetwork is taken for: the private ranges of both

@@ -27,10 +27,10 @@ func (w *sweep) follow(ctx context.Context) {
 		}
 		m, exists := w.machines[vm.Key()]
 		if !exists {
-			w.found(Finding{Kind: FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"})
+			w.found(gone(vm))
 		}
 		for _, nic := range m.Unguarded {
-			w.found(Finding{Kind: FindingUnguarded, VM: vm, Message: "the network interface " + nic + " of " + vm.Name + " has no security group: its ports cannot be closed"})
+			w.found(unguarded(vm, nic))
 		}
 		if !slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
 			rec.Placements = m.Placements

@@ -1,0 +1,314 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// How long what Azure said is shown before it is asked again. A new machine
+// appears after surveyLife at the latest; policies and windows are always read anew.
+const (
+	surveyLife = 5 * time.Second
+	rulesLife  = 30 * time.Second
+	// rulesWait is how long an inventory waits for the rules, which it needs for findings
+	// alone. Past it, those of the last sweep must do; the rules are there for the next call.
+	rulesWait = time.Second
+)
+
+// inventory is what one call knows.
+type inventory struct {
+	*Service
+	who      Caller
+	now      time.Time
+	surveys  map[string]surveyed // by subscription, in lower case
+	failed   map[string]string   // by subscription, as configured
+	policies map[string]PolicyRecord
+	open     []GrantRecord
+	past     map[string]past
+	pastCut  bool
+	found    map[string][]Finding // of the last sweep
+}
+
+// surveyed is a survey and when it was asked for.
+type surveyed struct {
+	Survey
+	at time.Time
+}
+
+// Machines gives the machines of the managed subscriptions that shown lets pass,
+// classified: every machine that a network interface names, classic machines, and those that have a
+// policy though they are gone. A subscription that cannot be listed is named in
+// the page, and is the error where it is the only one.
+//
+// What it costs does not grow with the number of past requests: those of the last
+// 7 days are read once and kept, see [MachinePage] for its bound. Requests and last access tell of
+// these 7 days alone.
+func (s *Service) Machines(ctx context.Context, who Caller, q MachineQuery, shown func(context.Context, jit.ID) (bool, error)) (MachinePage, error) {
+	after, err := parseMachineCursor(q)
+	if err != nil {
+		return MachinePage{}, err
+	}
+	inv := &inventory{Service: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]PolicyRecord{}, found: map[string][]Finding{}}
+	if err := inv.read(ctx, q); err != nil {
+		return MachinePage{}, err
+	}
+	all, err := inv.shown(ctx, shown)
+	if err != nil {
+		return MachinePage{}, err
+	}
+	page := MachinePage{Counts: map[MachineState]int{MachineConfigured: 0, MachineNotConfigured: 0, MachineUnsupported: 0}, Incomplete: inv.failed, RequestsCut: inv.pastCut}
+	page.ResourceGroups, page.Subscriptions = facets(all)
+	all = slices.DeleteFunc(all, func(m MachineView) bool { return !q.matches(m) })
+	for _, m := range all {
+		page.Counts[m.State]++
+	}
+	all = slices.DeleteFunc(all, func(m MachineView) bool { return q.State != "" && m.State != q.State })
+	page.Machines, page.Next = q.cut(all, after)
+	return page, inv.complete(ctx, page.Machines)
+}
+
+// read reads everything at the same time.
+func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
+	var subscriptions []string
+	for _, sub := range inv.Subscriptions {
+		if q.Subscription == "" || strings.EqualFold(q.Subscription, sub) {
+			subscriptions = append(subscriptions, sub)
+		}
+	}
+	var policies []PolicyRecord
+	var grants recent
+	var sweep SweepRecord
+	found, failed := make([]surveyed, len(subscriptions)), make([]error, len(subscriptions))
+	reads := []func() error{
+		func() error {
+			return each(subscriptions, func(i int, sub string) error {
+				found[i], failed[i] = inv.surveyed(ctx, sub)
+				return nil
+			})
+		},
+		func() (err error) { policies, err = inv.Policies.AllPolicies(ctx); return err },
+		func() (err error) { inv.open, err = inv.Grants.OpenGrants(ctx); return err },
+		func() (err error) { grants, err = inv.recent(ctx); return err },
+		func() (err error) {
+			if sweep, err = inv.Sweeps.LastSweep(ctx); errors.Is(err, ErrNotFound) {
+				return nil
+			}
+			return err
+		},
+	}
+	if err := each(reads, func(_ int, f func() error) error { return f() }); err != nil {
+		return fmt.Errorf("read the inventory: %w", err)
+	}
+	for i, sub := range subscriptions {
+		if failed[i] == nil {
+			inv.surveys[strings.ToLower(sub)] = found[i]
+			continue
+		}
+		if len(subscriptions) == 1 {
+			return fmt.Errorf("list the machines of subscription %s: %w", sub, failed[i])
+		}
+		inv.failed[sub] = publicly(failed[i])
+	}
+	for _, rec := range policies {
+		inv.policies[rec.Policy.VM.Key()] = rec
+	}
+	for _, f := range sweep.Findings {
+		if !f.VM.IsZero() {
+			inv.found[f.VM.Key()] = append(inv.found[f.VM.Key()], f)
+		}
+	}
+	inv.past, inv.pastCut = grants.counts(inv.open, inv.now.Add(-recentFor)), grants.cut
+	return nil
+}
+
+// surveyed gives what stands in a subscription, at most surveyLife old.
+func (s *Service) surveyed(ctx context.Context, sub string) (surveyed, error) {
+	return s.surveys.get(ctx, strings.ToLower(sub), s.now, surveyLife, func(ctx context.Context, _ surveyed) (surveyed, error) {
+		out := surveyed{at: s.now()}
+		var err error
+		if s.Surveyor != nil {
+			out.Survey, err = s.Surveyor.Survey(ctx, sub)
+		} else {
+			out.Machines, err = s.Network.Machines(ctx, sub)
+		}
+		return out, err
+	})
+}
+
+// shown gives the machines that may be seen, as far as a list needs them.
+func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.ID) (bool, error)) ([]MachineView, error) {
+	var all []MachineView
+	known := map[string]bool{}
+	for _, s := range inv.surveys {
+		for _, m := range s.Machines {
+			known[m.VM.Key()] = true
+			all = append(all, inv.view(m, s.Behind))
+		}
+		for _, vm := range s.Classic {
+			known[vm.Key()] = true
+			all = append(all, MachineView{VM: vm, State: MachineUnsupported, Reason: ReasonClassic})
+		}
+	}
+	for key, rec := range inv.policies {
+		s, listed := inv.surveys[strings.ToLower(rec.Policy.VM.Subscription)]
+		if listed && !known[key] && rec.ChangedAt.Before(s.at) {
+			m := inv.view(Machine{VM: rec.Policy.VM, Location: rec.Location}, nil)
+			m.Findings = []Finding{gone(rec.Policy.VM)}
+			m.Findings[0].Since = s.at
+			all = append(all, m)
+		}
+	}
+	ok := make([]bool, len(all))
+	err := each(all, func(i int, m MachineView) (err error) {
+		ok[i], err = may(ctx, m.VM)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := all[:0]
+	for i, m := range all {
+		if ok[i] {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// view classifies a machine and says what a list can be sorted and filtered by.
+func (inv *inventory) view(m Machine, behind map[string]bool) MachineView {
+	key := m.VM.Key()
+	v := MachineView{VM: m.VM, Location: m.Location, Targets: targetsOf(m.Placements), Dial: m.dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
+	if len(v.Targets) > 0 {
+		v.Connect = ConnectionNSG
+	}
+	managed, firewalled := behind[key]
+	rec, configured := inv.policies[key]
+	switch {
+	case configured:
+		v.State, v.Ports, v.ExistingRules = MachineConfigured, rec.Policy.Ports, rec.Policy.ExistingRules
+		p := inv.past[key]
+		v.Requests, v.LastAccess, v.LastRequestor = p.count, p.last.start, p.last.requestor
+	case len(v.Targets) > 0:
+		v.State = MachineNotConfigured
+	case firewalled && managed:
+		v.State, v.Reason = MachineUnsupported, ReasonFirewallManager
+	default:
+		v.State, v.Reason = MachineUnsupported, ReasonMissingNSG
+	}
+	return v
+}
+
+// complete adds what is shown of the machines of a page: windows and findings.
+func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
+	windows := inv.windows()
+	rules, err := inv.rules(ctx, page)
+	if err != nil {
+		return err
+	}
+	for i := range page {
+		m := &page[i]
+		if m.State != MachineConfigured {
+			continue
+		}
+		m.Windows = windows[m.VM.Key()]
+		m.Findings = append(m.Findings, inv.found[m.VM.Key()]...)
+		m.Findings = mergeFindings(m.Findings, inv.exposed(m.VM, rules))
+	}
+	return nil
+}
+
+// windows gives the windows that are not closed, by machine, the first to end first.
+func (inv *inventory) windows() map[string][]MachineWindow {
+	out := map[string][]MachineWindow{}
+	for _, rec := range inv.open {
+		g := rec.Grant
+		for _, vm := range g.VMs {
+			for _, w := range vm.Ports {
+				if w.Status != jit.Revoked {
+					out[vm.VM.Key()] = append(out[vm.VM.Key()], MachineWindow{Window: w, Grant: g.ID, Requestor: g.Requestor, Justification: g.Justification,
+						Start: g.Start, Own: g.SameRequestor(inv.who.ID, inv.who.Name)})
+				}
+			}
+		}
+	}
+	for _, list := range out {
+		slices.SortStableFunc(list, func(a, b MachineWindow) int {
+			return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Grant, b.Grant), cmp.Compare(a.Number, b.Number))
+		})
+	}
+	return out
+}
+
+// rules gives the rules of the subscriptions of the page's configured machines, at
+// most rulesLife old, by target; what does not come in time is left out.
+func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string][]jit.Rule, error) {
+	var subs []string
+	for _, m := range page {
+		if m.State == MachineConfigured {
+			subs = append(subs, strings.ToLower(m.VM.Subscription))
+		}
+	}
+	slices.Sort(subs)
+	subs = slices.Compact(subs)
+	bounded, cancel := context.WithTimeout(ctx, rulesWait)
+	defer cancel()
+	found := make([]map[string][]jit.Rule, len(subs))
+	_ = each(subs, func(i int, sub string) (err error) {
+		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, rulesLife, func(ctx context.Context, _ map[string][]jit.Rule) (map[string][]jit.Rule, error) {
+			snaps, err := inv.Firewall.All(ctx, sub)
+			byTarget := make(map[string][]jit.Rule, len(snaps))
+			for _, snap := range snaps {
+				byTarget[snap.Target.Key()] = snap.Rules
+			}
+			return byTarget, err
+		})
+		return err
+	})
+	out := map[string][]jit.Rule{}
+	for _, rules := range found {
+		for target, r := range rules {
+			out[target] = r
+		}
+	}
+	return out, ctx.Err()
+}
+
+// exposed gives how the rules leave a machine open beside its windows.
+func (inv *inventory) exposed(vm jit.ID, rules map[string][]jit.Rule) []Finding {
+	at := func(t jit.ID) ([]jit.Rule, bool) { r, ok := rules[t.Key()]; return r, ok }
+	var out []Finding
+	s := inv.surveys[strings.ToLower(vm.Subscription)]
+	i, ok := slices.BinarySearchFunc(s.Machines, vm.Key(), func(m Machine, key string) int { return strings.Compare(m.VM.Key(), key) })
+	if !ok {
+		return nil
+	}
+	m := s.Machines[i]
+	for _, nic := range m.Unguarded {
+		out = append(out, unguarded(vm, nic))
+	}
+	for _, e := range reachable(m, inv.policies[vm.Key()].Policy, at) {
+		out = append(out, reached(m, e))
+	}
+	for i := range out {
+		out[i].Since = inv.now
+	}
+	return out
+}
+
+// mergeFindings adds findings that are not there yet.
+func mergeFindings(old, fresh []Finding) []Finding {
+	for _, f := range fresh {
+		if !slices.ContainsFunc(old, func(o Finding) bool { return o.Kind == f.Kind && o.Message == f.Message }) {
+			old = append(old, f)
+		}
+	}
+	return old
+}

@@ -1,0 +1,130 @@
+package access
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// MachineState is how far a machine is protected.
+type MachineState string
+
+// The states, which are the tabs of the page.
+const (
+	MachineConfigured    MachineState = "configured"    // it has a policy
+	MachineNotConfigured MachineState = "notConfigured" // it could have one
+	MachineUnsupported   MachineState = "unsupported"   // it cannot: see its MachineReason
+)
+
+// MachineReason says why a machine is unsupported.
+type MachineReason string
+
+// The reasons. DisabledByPolicy is one of Defender for Cloud's; nothing in this
+// installation disables a machine, so no inventory holds it yet.
+const (
+	ReasonMissingNSG       MachineReason = "MissingNetworkSecurityGroup" // no security group guards it
+	ReasonClassic          MachineReason = "ClassicVirtualMachine"       // of the deployment model before Resource Manager
+	ReasonFirewallManager  MachineReason = "FirewallManager"             // no security group, behind a firewall that takes its rules from a firewall policy or a hub
+	ReasonDisabledByPolicy MachineReason = "DisabledByPolicy"
+)
+
+// MachineSort is what an inventory is sorted by. Machines that are alike in it are
+// in the order of their ids.
+type MachineSort string
+
+// The orders. Those by requests and by last access may change between two pages.
+const (
+	SortByName          MachineSort = "name"
+	SortByResourceGroup MachineSort = "resourceGroup"
+	SortBySubscription  MachineSort = "subscription"
+	SortByState         MachineSort = "state"
+	SortByRequests      MachineSort = "requests"
+	SortByLastAccess    MachineSort = "lastAccess"
+)
+
+// MachineQuery selects machines; zero fields select all, sorted by name.
+type MachineQuery struct {
+	State         MachineState
+	Text          string // in the name, the resource group or an address, in any case
+	ResourceGroup string // in any case
+	Subscription  string // in any case
+	VM            string // jit.ID.Key of one machine
+	Sort          MachineSort
+	Descending    bool
+	Cursor        string // MachinePage.Next of the page before
+	Limit         int    // machines in a page, 1 to 1,000; 0 is 100
+}
+
+// Connection kinds: the icon beside what to dial.
+const (
+	ConnectionNSG      = "networkSecurityGroup"
+	ConnectionFirewall = "firewall"
+)
+
+// MachineView is one machine as people see it.
+type MachineView struct {
+	VM       jit.ID
+	Location string
+	State    MachineState
+	Reason   MachineReason // "" unless unsupported
+
+	Targets   []jit.ID     // where its rules stand, sorted
+	Connect   string       // ConnectionNSG or ConnectionFirewall; "" where neither guards it
+	Dial      []netip.Addr // what to dial: its public addresses, else its private ones
+	Public    bool         // Dial is public addresses
+	Private   []netip.Addr // every private address, the primary first
+	Unguarded []string     // ARM ids of its network interfaces that no security group guards
+
+	// Of configured machines alone:
+	Ports         []jit.PortRule
+	ExistingRules jit.ExistingRules
+	Requests      int       // approved ones that began in the last 7 days
+	LastAccess    time.Time // when the last of them began; zero for none
+	LastRequestor string    // who asked for it
+	Windows       []MachineWindow
+	Findings      []Finding // of the last sweep and of now, the same thing once
+}
+
+// MachineWindow is a window of a machine that may be open.
+type MachineWindow struct {
+	jit.Window
+	Grant         string
+	Requestor     string
+	Justification string
+	Start         time.Time
+	Own           bool // the caller's own
+}
+
+// MachinePage is a part of the inventory.
+type MachinePage struct {
+	Machines []MachineView
+	// Counts tells how many machines there are in each state, whatever state was asked for.
+	Counts map[MachineState]int
+	// ResourceGroups and Subscriptions are those of all machines that the caller may read,
+	// sorted, whatever was asked for: what a filter can offer.
+	ResourceGroups []string
+	Subscriptions  []string
+	Next           string // cursor for the next page, "" at the end
+	// Incomplete names subscriptions that could not be listed, each with why. Their
+	// machines are not in the page.
+	Incomplete map[string]string
+	// RequestsCut says that there were more requests in 7 days than are counted: Requests
+	// is then the least that there were.
+	RequestsCut bool
+}
+
+// Survey is what stands in one subscription, protected or not.
+type Survey struct {
+	Machines []Machine
+	Classic  []jit.ID        // machines of the classic deployment model
+	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true where Firewall Manager runs it
+}
+
+// Surveyor knows more of a subscription than [Network] does, for people to see. What
+// it says opens and closes nothing.
+type Surveyor interface {
+	// Survey gives all of it, complete or an error.
+	Survey(ctx context.Context, subscription string) (Survey, error)
+}

@@ -1,0 +1,165 @@
+package access
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// CodeInvalidMachineQuery heads a refusal of a query for machines.
+const CodeInvalidMachineQuery jit.Code = "InvalidQueryParameter"
+
+// The bounds of a page of machines.
+const (
+	defaultMachines = 100
+	maxMachines     = 1000
+)
+
+// machineCursor is the place of the last machine of a page: in the order that it names.
+type machineCursor struct {
+	Sort       MachineSort
+	Descending bool
+	Value, Key string
+}
+
+func badCursor() error {
+	return &jit.Error{Code: "InvalidSkipToken", Target: "cursor", Message: "this is not a continuation of this list; start again without it"}
+}
+
+// parseMachineCursor checks the query and reads its cursor; nil where it has none.
+func parseMachineCursor(q MachineQuery) (*machineCursor, error) {
+	switch q.Sort {
+	case "", SortByName, SortByResourceGroup, SortBySubscription, SortByState, SortByRequests, SortByLastAccess:
+	default:
+		return nil, &jit.Error{Code: CodeInvalidMachineQuery, Target: "sort", Message: fmt.Sprintf("machines are not sorted by %q", q.Sort)}
+	}
+	switch q.State {
+	case "", MachineConfigured, MachineNotConfigured, MachineUnsupported:
+	default:
+		return nil, &jit.Error{Code: CodeInvalidMachineQuery, Target: "state", Message: "state is one of configured, notConfigured, unsupported"}
+	}
+	if q.Cursor == "" {
+		return nil, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+	if err != nil || len(text) > 2048 {
+		return nil, badCursor()
+	}
+	var c machineCursor
+	if err := json.Unmarshal(text, &c); err != nil || c.Sort != q.order() || c.Descending != q.Descending || c.Key == "" {
+		return nil, badCursor()
+	}
+	return &c, nil
+}
+
+func (q MachineQuery) order() MachineSort { return cmp.Or(q.Sort, SortByName) }
+
+// value gives what a machine is sorted by, as text whose order is that of the values.
+func (q MachineQuery) value(m MachineView) string {
+	switch q.order() {
+	case SortByResourceGroup:
+		return strings.ToLower(m.VM.ResourceGroup)
+	case SortBySubscription:
+		return strings.ToLower(m.VM.Subscription)
+	case SortByState:
+		return string(m.State)
+	case SortByRequests:
+		return fmt.Sprintf("%09d", m.Requests)
+	case SortByLastAccess:
+		if m.LastAccess.IsZero() {
+			return ""
+		}
+		return m.LastAccess.UTC().Format(time.RFC3339)
+	}
+	return strings.ToLower(m.VM.Name)
+}
+
+func (q MachineQuery) compare(a, b machineCursor) int {
+	byValue := cmp.Compare(a.Value, b.Value)
+	if q.Descending {
+		byValue = -byValue
+	}
+	return cmp.Or(byValue, cmp.Compare(a.Key, b.Key))
+}
+
+// cut sorts machines and gives those of the page after the cursor.
+func (q MachineQuery) cut(all []MachineView, after *machineCursor) ([]MachineView, string) {
+	type placed struct {
+		machineCursor
+		MachineView
+	}
+	list := make([]placed, 0, len(all))
+	for _, m := range all {
+		at := machineCursor{Sort: q.order(), Descending: q.Descending, Value: q.value(m), Key: m.VM.Key()}
+		if after == nil || q.compare(at, *after) > 0 {
+			list = append(list, placed{at, m})
+		}
+	}
+	slices.SortFunc(list, func(a, b placed) int { return q.compare(a.machineCursor, b.machineCursor) })
+	limit := q.Limit
+	if limit == 0 {
+		limit = defaultMachines
+	}
+	limit = max(1, min(limit, maxMachines))
+	next := ""
+	if len(list) > limit {
+		list = list[:limit]
+		text, err := json.Marshal(list[limit-1].machineCursor)
+		if err == nil { // texts and a flag: it cannot fail
+			next = base64.RawURLEncoding.EncodeToString(text)
+		}
+	}
+	out := make([]MachineView, 0, len(list))
+	for _, p := range list {
+		out = append(out, p.MachineView)
+	}
+	return out, next
+}
+
+// matches reports whether the machine is selected, whatever its state.
+func (q MachineQuery) matches(m MachineView) bool {
+	return (q.VM == "" || m.VM.Key() == strings.ToLower(q.VM)) &&
+		(q.ResourceGroup == "" || strings.EqualFold(q.ResourceGroup, m.VM.ResourceGroup)) &&
+		(q.Subscription == "" || strings.EqualFold(q.Subscription, m.VM.Subscription)) &&
+		(q.Text == "" || q.holds(m))
+}
+
+func (q MachineQuery) holds(m MachineView) bool {
+	text := strings.ToLower(strings.TrimSpace(q.Text))
+	if strings.Contains(strings.ToLower(m.VM.Name), text) || strings.Contains(strings.ToLower(m.VM.ResourceGroup), text) {
+		return true
+	}
+	for _, a := range slices.Concat(m.Dial, m.Private) {
+		if strings.Contains(a.String(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// facets gives the resource groups and subscriptions of machines, each once.
+func facets(all []MachineView) (groups, subscriptions []string) {
+	byGroup, bySub := map[string]string{}, map[string]string{}
+	for _, m := range all {
+		byGroup[strings.ToLower(m.VM.ResourceGroup)] = m.VM.ResourceGroup
+		bySub[strings.ToLower(m.VM.Subscription)] = m.VM.Subscription
+	}
+	return valuesOf(byGroup), valuesOf(bySub)
+}
+
+func valuesOf(byKey map[string]string) []string {
+	out := []string{}
+	for _, v := range byKey {
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b string) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
+	})
+	return out
+}

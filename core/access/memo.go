@@ -1,0 +1,69 @@
+package access
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// memo remembers the last answer for each key for a short while, and lets one
+// call serve all who ask at once. Its keys are few: subscriptions. It is safe for concurrent
+// use; its zero value is empty.
+type memo[V any] struct {
+	mu      sync.Mutex
+	kept    map[string]remembered[V]
+	flights map[string]*flight[V]
+}
+
+type remembered[V any] struct {
+	value V
+	asked time.Time
+}
+
+type flight[V any] struct {
+	done  chan struct{}
+	value V
+	err   error
+}
+
+// memoTimeout bounds one call, which does not end when the one who caused it goes away.
+const memoTimeout = time.Minute
+
+// get gives what is remembered if it was asked for less than life ago, else what
+// fetch gives, which gets the answer before it. Errors are not remembered.
+func (m *memo[V]) get(ctx context.Context, key string, now func() time.Time, life time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
+	m.mu.Lock()
+	asked := now()
+	before, known := m.kept[key]
+	if age := asked.Sub(before.asked); known && age >= 0 && age < life {
+		m.mu.Unlock()
+		return before.value, nil
+	}
+	f := m.flights[key]
+	if f == nil {
+		f = &flight[V]{done: make(chan struct{})}
+		if m.flights == nil {
+			m.kept, m.flights = map[string]remembered[V]{}, map[string]*flight[V]{}
+		}
+		m.flights[key] = f
+		go func() {
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoTimeout)
+			defer cancel()
+			f.value, f.err = fetch(bounded, before.value)
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if delete(m.flights, key); f.err == nil {
+				m.kept[key] = remembered[V]{f.value, asked}
+			}
+			close(f.done)
+		}()
+	}
+	m.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		var none V
+		return none, context.Cause(ctx)
+	}
+}
