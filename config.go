@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -18,7 +19,9 @@ import (
 // misspelt one does not silently mean its default.
 var settings = map[string]string{
 	"FUNCTIONS_CUSTOMHANDLER_PORT":        "the port on 127.0.0.1 to listen on; the Functions host sets it",
-	"PORTCULLIS_AUTH":                     "how callers are identified; only local so far, and only on one machine",
+	"PORTCULLIS_TENANT":                   "the Entra ID tenants whose people and apps may call, GUIDs separated by commas",
+	"PORTCULLIS_AUDIENCE":                 "what a token's aud must be to be for this app, separated by commas: api://{app id} and the app id itself",
+	"PORTCULLIS_AUTHORITY":                "one machine only: URL of a token issuer on a loopback address",
 	"PORTCULLIS_SUBSCRIPTIONS":            "the subscriptions to manage, GUIDs separated by commas",
 	"PORTCULLIS_CLOUD":                    "AzurePublic (default), AzureUSGovernment or AzureChina",
 	"PORTCULLIS_TABLE_ENDPOINT":           "URL of the storage account's table service",
@@ -28,12 +31,12 @@ var settings = map[string]string{
 	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
 }
 
-// clouds are those that Portcullis runs in.
-var clouds = []string{"AzurePublic", "AzureUSGovernment", "AzureChina"}
-
 // config is every setting, read once.
 type config struct {
 	Port          int
+	Tenants       []string // in lower case, sorted
+	Audiences     []string
+	Authority     string   // "" for the cloud's
 	Subscriptions []string // in lower case, sorted
 	Cloud         string
 	TableEndpoint string
@@ -65,23 +68,31 @@ func readConfig(environ []string) (config, error) {
 	if c.Port, err = strconv.Atoi(env["FUNCTIONS_CUSTOMHANDLER_PORT"]); err != nil || c.Port < 1 || c.Port > 65535 {
 		wrong("FUNCTIONS_CUSTOMHANDLER_PORT", "%q is not a port; this program is started by the Functions host", env["FUNCTIONS_CUSTOMHANDLER_PORT"])
 	}
-	if env["PORTCULLIS_AUTH"] != "local" {
-		wrong("PORTCULLIS_AUTH", "%q: callers cannot be identified yet, so the app serves on one machine only", env["PORTCULLIS_AUTH"])
+	guids := func(name string) []string {
+		var out []string
+		for id := range strings.SplitSeq(env[name], ",") {
+			if id = strings.ToLower(strings.TrimSpace(id)); !jit.ValidGUID(id) {
+				wrong(name, "%q is not a GUID", id)
+				continue
+			}
+			out = append(out, id)
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
 	}
-	for sub := range strings.SplitSeq(env["PORTCULLIS_SUBSCRIPTIONS"], ",") {
-		if sub = strings.ToLower(strings.TrimSpace(sub)); !jit.ValidGUID(sub) {
-			wrong("PORTCULLIS_SUBSCRIPTIONS", "%q is not a GUID", sub)
+	c.Tenants, c.Subscriptions = guids("PORTCULLIS_TENANT"), guids("PORTCULLIS_SUBSCRIPTIONS")
+	for audience := range strings.SplitSeq(env["PORTCULLIS_AUDIENCE"], ",") {
+		if audience = strings.TrimSpace(audience); audience == "" || audience == "*" {
+			wrong("PORTCULLIS_AUDIENCE", "%q is not an audience; without one every token of the tenant would do", audience)
 			continue
 		}
-		c.Subscriptions = append(c.Subscriptions, sub)
+		c.Audiences = append(c.Audiences, audience)
 	}
-	slices.Sort(c.Subscriptions)
-	c.Subscriptions = slices.Compact(c.Subscriptions)
 	if v := env["PORTCULLIS_CLOUD"]; v != "" {
 		c.Cloud = v
 	}
-	if !slices.Contains(clouds, c.Cloud) {
-		wrong("PORTCULLIS_CLOUD", "%q is none of %s", c.Cloud, strings.Join(clouds, ", "))
+	if _, known := clouds()[c.Cloud]; !known {
+		wrong("PORTCULLIS_CLOUD", "%q is none of %s", c.Cloud, strings.Join(slices.Sorted(maps.Keys(clouds())), ", "))
 	}
 	if c.TableEndpoint, err = endpoint(env["PORTCULLIS_TABLE_ENDPOINT"]); err != nil {
 		wrong("PORTCULLIS_TABLE_ENDPOINT", "%v", err)
@@ -89,12 +100,16 @@ func readConfig(environ []string) (config, error) {
 	if c.BusNamespace = env["ServiceBus__fullyQualifiedNamespace"]; c.BusNamespace == "" || strings.ContainsAny(c.BusNamespace, "/: ") {
 		wrong("ServiceBus__fullyQualifiedNamespace", "%q is not a host name", c.BusNamespace)
 	}
-	if v := env["PORTCULLIS_ARM_ENDPOINT"]; v != "" {
-		if c.ARMEndpoint, err = endpoint(v); err == nil && !strings.HasPrefix(v, "http://") {
+	for name, to := range map[string]*string{"PORTCULLIS_ARM_ENDPOINT": &c.ARMEndpoint, "PORTCULLIS_AUTHORITY": &c.Authority} {
+		v := env[name]
+		if v == "" {
+			continue
+		}
+		if *to, err = endpoint(v); err == nil && !strings.HasPrefix(v, "http://") {
 			err = errors.New("only a loopback address can take the cloud's place")
 		}
 		if err != nil {
-			wrong("PORTCULLIS_ARM_ENDPOINT", "%v", err)
+			wrong(name, "%v", err)
 		}
 	}
 	if c.BusAddress = env["PORTCULLIS_SERVICEBUS_ADDRESS"]; c.BusAddress != "" && !loopback(c.BusAddress) {

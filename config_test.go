@@ -15,7 +15,8 @@ var example string
 // good is an environment that the app starts with.
 var good = map[string]string{
 	"FUNCTIONS_CUSTOMHANDLER_PORT":        "8080",
-	"PORTCULLIS_AUTH":                     "local",
+	"PORTCULLIS_TENANT":                   "00000000-0000-0000-0000-00000000D1D0",
+	"PORTCULLIS_AUDIENCE":                 "api://portcullis, 00000000-0000-0000-0000-0000000000c1",
 	"PORTCULLIS_SUBSCRIPTIONS":            "00000000-0000-0000-0000-00000000D3E0",
 	"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.windows.net/",
 	"ServiceBus__fullyQualifiedNamespace": "example.servicebus.windows.net",
@@ -45,8 +46,15 @@ func TestReadConfigRefuses(t *testing.T) {
 	}{
 		{"no port", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "unset"}, []string{"FUNCTIONS_CUSTOMHANDLER_PORT", "Functions host"}},
 		{"a port out of range", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "65536"}, []string{"65536"}},
-		{"no identification", map[string]string{"PORTCULLIS_AUTH": "unset"}, []string{"PORTCULLIS_AUTH"}},
-		{"identification unknown", map[string]string{"PORTCULLIS_AUTH": "Local"}, []string{"PORTCULLIS_AUTH"}},
+		{"no tenant", map[string]string{"PORTCULLIS_TENANT": "unset"}, []string{"PORTCULLIS_TENANT", "GUID"}},
+		{"every tenant", map[string]string{"PORTCULLIS_TENANT": "common"}, []string{`"common"`}},
+		{"a tenant by its name", map[string]string{"PORTCULLIS_TENANT": "00000000-0000-0000-0000-00000000d1d0,contoso.com"}, []string{`"contoso.com"`}},
+		{"no audience", map[string]string{"PORTCULLIS_AUDIENCE": "unset"}, []string{"PORTCULLIS_AUDIENCE"}},
+		{"an audience that is empty", map[string]string{"PORTCULLIS_AUDIENCE": "api://portcullis,"}, []string{"PORTCULLIS_AUDIENCE"}},
+		{"every audience", map[string]string{"PORTCULLIS_AUDIENCE": "*"}, []string{"PORTCULLIS_AUDIENCE"}},
+		{"an issuer that is not here", map[string]string{"PORTCULLIS_AUTHORITY": "http://203.0.113.7:7072"}, []string{"PORTCULLIS_AUTHORITY"}},
+		{"an issuer elsewhere over https", map[string]string{"PORTCULLIS_AUTHORITY": "https://login.example.com"}, []string{"PORTCULLIS_AUTHORITY", "only a loopback address"}},
+		{"the switch of earlier versions", map[string]string{"PORTCULLIS_AUTH": "local"}, []string{"PORTCULLIS_AUTH is not a setting"}},
 		{"a misspelt setting", map[string]string{"PORTCULLIS_SUBSCRIPTION": "x"}, []string{"PORTCULLIS_SUBSCRIPTION is not a setting"}},
 		{"no subscription", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "unset"}, []string{"PORTCULLIS_SUBSCRIPTIONS", "GUID"}},
 		{"a subscription that is no GUID", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "00000000-0000-0000-0000-00000000d3e0,prod"}, []string{`"prod"`}},
@@ -61,7 +69,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a Resource Manager that is not here", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "http://203.0.113.7:7072"}, []string{"PORTCULLIS_ARM_ENDPOINT"}},
 		{"a Resource Manager elsewhere over https", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "https://management.example.com"}, []string{"only a loopback address"}},
 		{"a bus that is not here", map[string]string{"PORTCULLIS_SERVICEBUS_ADDRESS": "203.0.113.7:5672"}, []string{"PORTCULLIS_SERVICEBUS_ADDRESS"}},
-		{"everything wrong at once", map[string]string{"PORTCULLIS_AUTH": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_AUTH", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
+		{"everything wrong at once", map[string]string{"PORTCULLIS_TENANT": "", "PORTCULLIS_AUDIENCE": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_TENANT", "PORTCULLIS_AUDIENCE", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := readConfig(environ(tc.changes))
@@ -81,13 +89,15 @@ func TestReadConfig(t *testing.T) {
 	got, err := readConfig(environ(map[string]string{
 		"PORTCULLIS_SUBSCRIPTIONS":   "00000000-0000-0000-0000-00000000D3E1, 00000000-0000-0000-0000-00000000d3e0,00000000-0000-0000-0000-00000000d3e1",
 		"PORTCULLIS_CLOUD":           "AzureChina",
+		"PORTCULLIS_AUTHORITY":       "http://127.0.0.1:7072/",
 		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := config{
-		Port: 8080, Cloud: "AzureChina",
+		Port: 8080, Cloud: "AzureChina", Authority: "http://127.0.0.1:7072",
+		Tenants: []string{"00000000-0000-0000-0000-00000000d1d0"}, Audiences: []string{"api://portcullis", "00000000-0000-0000-0000-0000000000c1"},
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.windows.net",
 		BusNamespace:  "example.servicebus.windows.net",
@@ -108,7 +118,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.HasSuffix(name, "_AUTH") || strings.Contains(settings[name], "one machine only") {
+		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.Contains(settings[name], "one machine only") {
 			continue // the host's, or not for a deployment
 		}
 		if !strings.Contains(example, name) && name != "PORTCULLIS_IDENTITY_CLIENT_ID" {

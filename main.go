@@ -24,7 +24,9 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/handlers"
+	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
+	"portcullis/infra/rbac"
 	"portcullis/infra/servicebus"
 	"portcullis/infra/table"
 )
@@ -70,7 +72,15 @@ func build(cfg config, log *slog.Logger) (*application, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the credential: %w", err)
 	}
-	network, err := nsg.New(cred, armOf(cfg))
+	verifier, err := identity.New(identityOf(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("build the verifier of tokens: %w", err)
+	}
+	authority, err := rbac.New(cred, rbacOf(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("build the role assignments client: %w", err)
+	}
+	network, err := nsg.New(cred, nsgOf(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
@@ -87,10 +97,10 @@ func build(cfg config, log *slog.Logger) (*application, error) {
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: store, Sweeps: store,
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Now: time.Now, NewID: newID,
 	}
-	h := handlers.New(&access.Guard{Service: svc, Authority: everything{}}, handlers.Options{
-		Caller:       localCaller,
+	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
+		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
-		Dependencies: map[string]access.Pinger{"resourceManager": network, "tableStorage": store, "serviceBus": alarm},
+		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID,
 	})
 	return &application{handler: h, store: store}, nil
@@ -123,19 +133,6 @@ func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// localCaller is everybody, on one machine.
-func localCaller(*http.Request) (access.Caller, error) {
-	return access.Caller{ID: "somebody", Name: "somebody@this-machine"}, nil
-}
-
-// everything is what everybody may do, on one machine.
-type everything struct{}
-
-// Missing implements [access.Authority].
-func (everything) Missing(context.Context, access.Caller, string, ...string) (string, error) {
-	return "", nil
 }
 
 func parseWake(body []byte) (string, int, error) {

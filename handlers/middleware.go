@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -30,11 +31,17 @@ func invocation(ctx context.Context) string {
 	return id
 }
 
-// identified lets only identified callers through.
+// identified lets only identified callers through. Whose token cannot be judged
+// because its issuer does not answer is told to come again, not to sign in.
 func (s *server) identified(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := s.Caller(r)
+		if _, down := errors.AsType[*access.Unavailable](err); down {
+			s.fail(w, r, err)
+			return
+		}
 		if err != nil {
+			s.Log.Info("caller refused", "invocation", invocation(r.Context()), "error", err.Error())
 			w.Header().Set("WWW-Authenticate", `Bearer`)
 			s.fail(w, r, &jit.Error{Code: CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
 			return

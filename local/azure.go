@@ -38,6 +38,7 @@ type azure struct {
 	host    *hostsim.Host
 	arm     *armsim.Server
 	bus     *bussim.Broker
+	tokens  *issuer.Issuer
 	failed  chan error // a listener that broke
 	closers []func() error
 
@@ -66,6 +67,7 @@ func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.L
 	if err != nil {
 		return fmt.Errorf("open the token issuer: %w", err)
 	}
+	a.tokens = tokens
 	if err := a.serveARM(p, filepath.Join(dir, "arm"), tokens); err != nil {
 		return fmt.Errorf("start Resource Manager: %w", err)
 	}
@@ -137,7 +139,7 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	var err error
 	a.arm, err = armsim.Open(armsim.Config{
 		Dir: dir, URL: url(p.ARM), Seed: uint64(time.Now().UnixNano()),
-		Knobs: armsim.DemoKnobs(),
+		Knobs: armsim.DemoKnobs(), Groups: armsim.DemoGroups(),
 		Verify: func(token string) (string, error) {
 			claims, err := tokens.Verify(token, issuer.ResourceManager, olderARM)
 			return claims.ObjectID, err
@@ -151,7 +153,9 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 		return fmt.Errorf("seed the demo estate: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/subscriptions/", a.tapped("arm", forPeople(a.arm, tokens)))
+	arm := a.tapped("arm", forPeople(a.arm, tokens))
+	mux.Handle("/subscriptions/", arm)
+	mux.Handle("/providers/", arm)
 	mux.Handle("/local/knobs", a.arm)
 	mux.Handle("/", tokens)
 	return a.listen(p.ARM, mux)
@@ -226,7 +230,9 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, toke
 	a.host, err = hostsim.Start(ctx, hostsim.Config{
 		Root: app, Log: log, AlwaysRestart: true,
 		Env: []string{
-			"PORTCULLIS_AUTH=local",
+			"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
+			"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
+			"PORTCULLIS_AUTHORITY=" + url(p.ARM),
 			"PORTCULLIS_SUBSCRIPTIONS=" + armsim.DemoSubscription,
 			"PORTCULLIS_TABLE_ENDPOINT=" + url(p.Table) + "/" + account,
 			"PORTCULLIS_ARM_ENDPOINT=" + url(p.ARM),

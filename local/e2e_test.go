@@ -126,8 +126,23 @@ func tail(s string, n int) string {
 	return s
 }
 
-// call sends a request and gives the status and the JSON of the answer.
+// call sends a request of the admin's and gives the status and the JSON of the answer.
 func (r *rig) call(method, path string, body any) (int, map[string]any) {
+	r.t.Helper()
+	return r.callWith(r.as("admin"), method, path, body)
+}
+
+// as gives the header of a persona.
+func (r *rig) as(persona string) http.Header {
+	r.t.Helper()
+	token, err := r.tokens.Token(persona, "")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return http.Header{"Authorization": {"Bearer " + token}}
+}
+
+func (r *rig) callWith(header http.Header, method, path string, body any) (int, map[string]any) {
 	r.t.Helper()
 	var b []byte
 	if body != nil {
@@ -137,6 +152,7 @@ func (r *rig) call(method, path string, body any) (int, map[string]any) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	req.Header = header
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, map[string]any{"error": err.Error()}

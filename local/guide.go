@@ -21,17 +21,22 @@ The main job, step by step:
 
   APP={{.App}}/api  ARM={{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers
   WEB=/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web
+  as() { curl -s -X POST "{{.ARM}}/local/token?as=$1" | python3 -c 'import json,sys; print("Authorization: Bearer", json.load(sys.stdin)["access_token"])'; }
+  ADMIN=$(as admin) REQUESTER=$(as requester) READER=$(as reader)    # three people; each token is good for an hour
   rules() { curl -s $ARM/Microsoft.Network/networkSecurityGroups/web-nsg/securityRules | python3 -m json.tool; }
 
-  # close the management ports of web, then ask for one of them for 20 seconds
-  curl -s $APP/enable  -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
-  curl -s $APP/request -d '{"virtualMachines":[{"id":"'$WEB'","ports":[{"number":22,"duration":"PT20S"}]}],"justification":"look at the logs"}'
+  # the admin closes the management ports of web, the requester asks for one of them for 20 seconds
+  curl -s -H "$ADMIN" $APP/enable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
+  ASK='{"virtualMachines":[{"id":"'$WEB'","ports":[{"number":22,"duration":"PT20S"}]}],"justification":"look at the logs"}'
+  curl -s $APP/request -d "$ASK"                 # 401: who are you?
+  curl -s -H "$READER" $APP/request -d "$ASK"    # 403: names the permission that a reader lacks
+  curl -s -H "$REQUESTER" $APP/request -d "$ASK"
 
-  rules                            # the allow stands above the deny; after the end it is gone
-  curl -s $APP/requests            # who asked for what
-  curl -s $APP/activity            # every step
-  curl -s -X POST -H 'Content-Length: 0' $APP/sweep      # the guarantee, run now
-  curl -s $APP/disable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
+  rules                                          # the allow stands above the deny; after the end it is gone
+  curl -s -H "$READER" $APP/requests             # who asked for what
+  curl -s -H "$READER" $APP/activity             # every step
+  curl -s -H "$ADMIN" -X POST -H 'Content-Length: 0' $APP/sweep      # the guarantee, run now
+  curl -s -H "$ADMIN" $APP/disable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
 
 `))
 
