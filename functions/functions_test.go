@@ -66,6 +66,7 @@ func TestAll(t *testing.T) {
 		http("health", "GET", "health"),
 		http("import", "POST", "import"),
 		http("machines", "GET", "machines"),
+		http("openapi", "GET", "openapi.json"),
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),
 		http("requests-extend", "POST", "requests/{id}/extend"),

@@ -24,10 +24,10 @@ import (
 	"portcullis/core/access"
 )
 
-// token is a credential that remembers what it was asked for.
-type token struct{ scopes chan []string }
+// credential remembers what it was asked for.
+type credential struct{ scopes chan []string }
 
-func (c token) GetToken(_ context.Context, o azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
+func (c credential) GetToken(_ context.Context, o azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
 	select {
 	case c.scopes <- o.Scopes:
 	default:
@@ -37,7 +37,7 @@ func (c token) GetToken(_ context.Context, o azpolicy.TokenRequestOptions) (azco
 
 // client is Microsoft's own client before the app, over TLS, told nothing but
 // where its Resource Manager is. wrap stands between the two.
-func (a *app) client(wrap func(http.Handler) http.Handler) (*armsecurity.JitNetworkAccessPoliciesClient, token) {
+func (a *app) client(wrap func(http.Handler) http.Handler) (*armsecurity.JitNetworkAccessPoliciesClient, credential) {
 	a.t.Helper()
 	// The platform's front end adds the hop that it saw.
 	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,7 @@ func (a *app) client(wrap func(http.Handler) http.Handler) (*armsecurity.JitNetw
 	})
 	server := httptest.NewTLSServer(wrap(front))
 	a.t.Cleanup(server.Close)
-	cred := token{make(chan []string, 1)}
+	cred := credential{make(chan []string, 1)}
 	c, err := armsecurity.NewJitNetworkAccessPoliciesClient(sub, cred, &arm.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Cloud:     cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: server.URL + "/api", Audience: "api://portcullis"}}},
 		Transport: server.Client(),

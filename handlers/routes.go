@@ -54,6 +54,7 @@ func (s *server) routes() []route {
 		{"GET /api/compliance", s.identified(s.compliance)},
 		{"POST /api/sweep", s.identified(s.sweepNow)},
 		{"GET /api/health", s.anybody(s.health)},
+		{"GET /api/openapi.json", s.anybody(s.openapi)},
 
 		// Existing Azure clients, whose paths are Resource Manager's (see compat.go).
 		{"GET " + compatPattern, s.identified(s.compat)},
