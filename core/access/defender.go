@@ -332,7 +332,7 @@ func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
 
 // carryOut stores the new policies, disables the machines that go, and reconciles
 // every target. An error after the first write leaves some of it done; the same
-// call completes it.
+// call completes it, with a precondition after the policy was read again.
 func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r replacement) (NamedPolicy, error) {
 	if err := s.claim(ctx, who, &r); err != nil {
 		return NamedPolicy{}, err
