@@ -46,7 +46,7 @@ func TestTheApp(t *testing.T) {
 		if f.Kind != functions.HTTP {
 			continue
 		}
-		path := "/api/" + strings.NewReplacer("{id}", "7", "{id?}", "7").Replace(f.Route)
+		path := "/api/" + strings.NewReplacer("{id}", "7", "{id?}", "7", "{*path}", "7/more").Replace(f.Route)
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, httptest.NewRequest(f.Methods[0], path, nil))
 		if w.Code != 200 || decode(t, w.Body).URI != path {
