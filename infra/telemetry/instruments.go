@@ -1,0 +1,84 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+type instruments struct {
+	lateness metric.Float64Histogram
+	opening  metric.Float64Histogram
+	writes   metric.Int64Counter
+	open     metric.Int64ObservableGauge
+	overdue  metric.Float64ObservableGauge
+}
+
+func newInstruments(m metric.Meter) (instruments, error) {
+	// The buckets, in seconds: openings take one to ten seconds; a closing is late by
+	// seconds, by minutes when the sweep had to do it, and by hours in a disaster.
+	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
+	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
+	var i instruments
+	errs := make([]error, 5)
+	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
+		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
+	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
+		metric.WithDescription("From a request until its ports were confirmed open."), metric.WithExplicitBucketBoundaries(openings...))
+	i.writes, errs[2] = m.Int64Counter("portcullis.arm.writes", metric.WithUnit("{write}"),
+		metric.WithDescription("Writes of network security groups, by result."))
+	i.open, errs[3] = m.Int64ObservableGauge("portcullis.windows.open", metric.WithUnit("{window}"),
+		metric.WithDescription("Windows that are open, or may still be. Every instance tells the same."))
+	i.overdue, errs[4] = m.Float64ObservableGauge("portcullis.closing.overdue", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest window that should be closed and is not confirmed to be. Every instance tells the same."))
+	return i, errors.Join(errs...)
+}
+
+// watchTimeout bounds what one export waits for Table Storage.
+const watchTimeout = 4 * time.Second
+
+// Watch reports portcullis.windows.open and portcullis.closing.overdue from what
+// is stored, at each export of metrics: two reads of the open grants, and none
+// where metrics are off. What cannot be read is not reported, rather than 0.
+func (t *Telemetry) Watch(grants access.Grants, overdue func(context.Context) (time.Duration, error)) error {
+	_, err := t.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+		defer cancel()
+		all, err := grants.OpenGrants(ctx)
+		if err != nil {
+			return fmt.Errorf("measure the open windows: %w", err)
+		}
+		age, err := overdue(ctx)
+		if err != nil {
+			return fmt.Errorf("measure what is overdue: %w", err)
+		}
+		o.ObserveInt64(t.instruments.open, openWindows(all))
+		o.ObserveFloat64(t.instruments.overdue, age.Seconds())
+		return nil
+	}, t.instruments.open, t.instruments.overdue)
+	if err != nil {
+		return fmt.Errorf("watch the open windows: %w", err)
+	}
+	return nil
+}
+
+// openWindows counts the windows that were confirmed open and are not confirmed closed.
+func openWindows(grants []access.GrantRecord) int64 {
+	var n int64
+	for _, g := range grants {
+		for _, vm := range g.Grant.VMs {
+			for _, w := range vm.Ports {
+				if w.Status == jit.Initiated || w.Status == jit.Revoking {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}

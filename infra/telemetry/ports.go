@@ -1,0 +1,172 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// Firewall counts the writes of f and traces its reads and writes.
+func (t *Telemetry) Firewall(f access.Firewall) access.Firewall { return &firewall{f, t} }
+
+type firewall struct {
+	access.Firewall
+	t *Telemetry
+}
+
+// Rules implements [access.Firewall].
+func (f *firewall) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+	ctx, span := f.t.tracer.Start(ctx, "firewall.rules", trace.WithAttributes(attribute.String("portcullis.target", target.Key())))
+	defer span.End()
+	s, err := f.Firewall.Rules(ctx, target)
+	failed(span, err)
+	return s, err
+}
+
+// Apply implements [access.Firewall].
+func (f *firewall) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+	ctx, span := f.t.tracer.Start(ctx, "firewall.apply", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key()),
+		attribute.Int("portcullis.rules.created", len(c.Create)), attribute.Int("portcullis.rules.updated", len(c.Update)), attribute.Int("portcullis.rules.deleted", len(c.Delete))))
+	defer span.End()
+	next, err := f.Firewall.Apply(ctx, s, c)
+	failed(span, err)
+	if !c.Empty() || s.Unconfirmed { // anything else is no write, as the port says
+		f.t.instruments.writes.Add(context.WithoutCancel(ctx), 1, metric.WithAttributes(attribute.String("result", result(err))))
+	}
+	return next, err
+}
+
+func failed(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, result(err)) // the text of an error may hold names that belong in the log alone
+	}
+}
+
+// result sorts an outcome into few words, so that it can be an attribute.
+func result(err error) string {
+	_, down := errors.AsType[*access.Unavailable](err)
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, access.ErrConflict):
+		return "conflict"
+	case errors.Is(err, access.ErrNotFound):
+		return "notFound"
+	case errors.Is(err, access.ErrLocked):
+		return "locked"
+	case errors.Is(err, access.ErrForbidden):
+		return "forbidden"
+	case down:
+		return "unavailable"
+	}
+	return "error"
+}
+
+// Activity measures openings and closings by what a appends.
+func (t *Telemetry) Activity(a access.Activity) access.Activity { return &activity{a, t} }
+
+type activity struct {
+	access.Activity
+	t *Telemetry
+}
+
+// Append implements [access.Activity].
+func (a *activity) Append(ctx context.Context, entries ...access.Entry) error {
+	err := a.Activity.Append(ctx, entries...)
+	if err == nil {
+		for _, e := range entries {
+			a.t.measure(context.WithoutCancel(ctx), e)
+		}
+	}
+	return err
+}
+
+// keptRequests bounds what is remembered of requests that never open.
+const keptRequests = 4096
+
+func (t *Telemetry) measure(ctx context.Context, e access.Entry) {
+	now := t.now()
+	switch {
+	case e.Operation == access.OpRequest && e.Result == access.Succeeded:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if len(t.requested) >= keptRequests {
+			clear(t.requested)
+		}
+		t.requested[e.Grant] = e.Time
+	case e.Operation == access.OpRequest, e.Operation == access.OpOpen && e.Result != access.Succeeded:
+		t.took(e.Grant)
+	case e.Operation == access.OpOpen:
+		if began, ok := t.took(e.Grant); ok { // the first of its machines tells for all: they open together
+			t.instruments.opening.Record(ctx, now.Sub(began).Seconds())
+		}
+	case e.Operation == access.OpClose && e.Result == access.Succeeded:
+		// A window that a newer one replaces, or that never opened, ends before its end and is not late.
+		if late := now.Sub(e.End); late >= 0 {
+			t.instruments.lateness.Record(ctx, late.Seconds(), metric.WithAttributes(attribute.String("reason", e.Reason)))
+		}
+	}
+}
+
+// took gives when a request was made, and forgets it.
+func (t *Telemetry) took(grant string) (time.Time, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	began, ok := t.requested[grant]
+	delete(t.requested, grant)
+	return began, ok
+}
+
+// Sweeps writes what the alert rules look for: one line "sweep" for each sweep
+// that ended, with how many findings of each kind it has, and one line "finding" for each that
+// somebody should act on, up to a hundred.
+func (t *Telemetry) Sweeps(s access.Sweeps) access.Sweeps { return &sweeps{s, t} }
+
+type sweeps struct {
+	access.Sweeps
+	t *Telemetry
+}
+
+// urgent are the kinds of finding that get a line of their own.
+func urgent(k access.FindingKind) bool {
+	return slices.Contains([]access.FindingKind{access.FindingOverdue, access.FindingOpeningFailed, access.FindingLost, access.FindingBroken}, k)
+}
+
+const maxLines = 100
+
+// PutSweep implements [access.Sweeps].
+func (s *sweeps) PutSweep(ctx context.Context, r access.SweepRecord) error {
+	err := s.Sweeps.PutSweep(ctx, r)
+	if r.Ended.IsZero() || err != nil { // it runs still, or is not the heartbeat that it seems
+		return err
+	}
+	kinds, lines := map[string]int{}, 0
+	id := Invocation(ctx)
+	for _, f := range r.Findings {
+		kinds[string(f.Kind)]++
+		if urgent(f.Kind) && lines < maxLines {
+			lines++
+			s.t.log.WarnContext(ctx, "finding", "invocation", id, "kind", string(f.Kind), "target", text(f.Target), "virtualMachine", text(f.VM), "request", f.Grant, "since", f.Since.UTC())
+		}
+	}
+	s.t.log.InfoContext(ctx, "sweep", "invocation", id, "complete", !r.Completed.IsZero() && r.Completed.Equal(r.Ended), "took", r.Ended.Sub(r.Started),
+		"targets", r.Targets, "changed", r.Changed, "closed", r.Closed, "findings", kinds, "error", r.Error)
+	return nil
+}
+
+func text(id jit.ID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}
