@@ -800,6 +800,59 @@ func settled(t *testing.T, w *world, when string) {
 	}
 }
 
+// TestReadAgainFails: a write that lost a race, followed by a read that fails, is
+// no success (found by the simulation: an error was shadowed).
+func TestReadAgainFails(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	conflict := false
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		switch {
+		case s.Op == "Apply" && !s.After:
+			conflict = true
+			return access.ErrConflict
+		case s.Op == "Rules" && conflict:
+			return &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
+		}
+		return nil
+	}
+	if rec, err := w.Revoke(t.Context(), who("alice"), id); err == nil || rec.Grant.Closed() || w.grant(id).Closed() {
+		t.Errorf("the revoke reads %s, stored %s, error %v, with %d rules standing", rec.Grant.Status(), w.grant(id).Status(), err, w.allows("web-nsg"))
+	}
+}
+
+// TestClocksDiffer: an instance whose clock is behind does not put back what one
+// whose clock is ahead has closed (found by the simulation).
+func TestClocksDiffer(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	behind := w.instance()
+	behind.Now = func() time.Time { return w.now().Add(-time.Minute) }
+	w.leap(time.Hour)
+	once := true
+	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+		// Right before the closing is stored, the other instance does something on the same target.
+		if s.Op == "Append" && !s.After && once && w.allows("web-nsg") == 0 {
+			once = false
+			_, _, err := behind.Enable(ctx, who("admin"), []jit.Policy{policyOf("web", 22, 3389)}, false)
+			return err
+		}
+		return nil
+	}
+	if err := w.Wake(t.Context(), id, 1); err != nil {
+		t.Fatal(err)
+	}
+	if once {
+		t.Fatal("the other instance did nothing")
+	}
+	if !w.grant(id).Closed() {
+		t.Errorf("the grant is %s", w.grant(id).Status())
+	}
+	w.stands("web-nsg", closedWeb...)
+}
+
 // TestClosingsNeverGiveUp: a closing that fails is tried again by whoever delivers
 // the wake-up, then by wake-ups of its own, further and further apart, and the
 // grant remembers how often and why.

@@ -185,7 +185,7 @@ func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName
 			return NamedPolicy{}, err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
-			_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept))
+			_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept), false)
 			return r.before, err
 		}
 		if err := c.check(r.before); err != nil {
@@ -353,7 +353,7 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 		return err
 	})
 	if err == nil {
-		_, err = s.reconcileAll(ctx, targets)
+		_, err = s.reconcileAll(ctx, targets, false)
 	}
 	if len(r.changed) > 0 {
 		err = errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpEnable, r.changed, err)...))

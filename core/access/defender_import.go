@@ -67,7 +67,7 @@ func (s *Service) importMachine(ctx context.Context, who Caller, name PolicyName
 	}
 	r.dropped = nil // the others stay
 	if len(r.changed) == 0 {
-		_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept))
+		_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept), false)
 		return r.kept[0], err
 	}
 	if err := s.previewReplacement(ctx, r); err != nil {
@@ -78,7 +78,7 @@ func (s *Service) importMachine(ctx context.Context, who Caller, name PolicyName
 	if err != nil {
 		return PolicyRecord{}, err
 	}
-	_, err = s.reconcileAll(ctx, distinct(append(before, targetsOf(rec.Placements)...)))
+	_, err = s.reconcileAll(ctx, distinct(append(before, targetsOf(rec.Placements)...)), false)
 	if logged := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, []PolicyRecord{rec}, err)...); err == nil {
 		err = logged
 	}

@@ -40,7 +40,7 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 	if err := s.Activity.Append(ctx, grantEntries(who, OpRevoke, Succeeded, rec.Grant, s.now())...); err != nil {
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
-	return s.settle(ctx, rec)
+	return s.settle(ctx, rec, false)
 }
 
 // Extend moves the ends of a grant's live windows to the given end, or to
@@ -83,7 +83,7 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	// The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
-	_, _ = s.reconcileAll(ctx, rec.targets())
+	_, _ = s.reconcileAll(ctx, rec.targets(), false)
 	return rec, nil
 }
 
@@ -130,7 +130,7 @@ const (
 
 // closeOrRetry settles a grant. An error means that the wake-up should come again.
 func (s *Service) closeOrRetry(ctx context.Context, rec GrantRecord) error {
-	rec, err := s.settle(ctx, rec)
+	rec, err := s.settle(ctx, rec, false)
 	if err == nil || rec.Attempts < patience {
 		return err
 	}
@@ -150,14 +150,30 @@ func (s *Service) closeOrRetry(ctx context.Context, rec GrantRecord) error {
 
 // settle closes what of a grant is past its end or marked to close, and marks it
 // closed when every target has confirmed that its rules are gone.
-func (s *Service) settle(ctx context.Context, rec GrantRecord) (GrantRecord, error) {
+func (s *Service) settle(ctx context.Context, rec GrantRecord, sweeping bool) (GrantRecord, error) {
 	for range attempts {
 		// Taken before the round: what is over now is not in rules computed later.
 		at := s.now()
 		if !rec.Grant.Overdue(at) {
 			return rec, nil
 		}
-		if _, err := s.reconcileAll(ctx, rec.targets()); err != nil {
+		// Stored first, so that an instance whose clock is behind does not put back what this one removes.
+		if ending, unmarked := rec.Grant.Ending(at); unmarked {
+			marked := rec
+			marked.Grant = ending
+			updated, err := s.Grants.UpdateGrants(ctx, marked)
+			if errors.Is(err, ErrConflict) {
+				if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+					return rec, fmt.Errorf("read the grant again: %w", err)
+				}
+				continue
+			}
+			if err != nil {
+				return rec, fmt.Errorf("store grant %s as ending: %w", rec.Grant.ID, err)
+			}
+			rec = updated[0]
+		}
+		if _, err := s.reconcileAll(ctx, rec.targets(), sweeping); err != nil {
 			return s.failedClosing(ctx, rec, err)
 		}
 		next := rec

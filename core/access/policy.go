@@ -130,7 +130,7 @@ func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord
 			return nil, err
 		}
 	}
-	outs, err := s.reconcileAll(ctx, targetsOf(placements...))
+	outs, err := s.reconcileAll(ctx, targetsOf(placements...), false)
 	logged := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, records, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err
@@ -216,8 +216,8 @@ func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
 		}
 	}
 	targets := targetsOf(placements...)
-	_, err = s.reconcileAll(ctx, targets)
-	settled := each(closing, func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g); return err })
+	_, err = s.reconcileAll(ctx, targets, false)
+	settled := each(closing, func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
 	if err == nil {
 		err = each(targets, func(_ int, t jit.ID) error { return s.Targets.Forget(ctx, t) })
 	}

@@ -113,17 +113,17 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 		if err != nil {
 			return outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
 		}
-		out, err := s.compute(ctx, snap)
-		if err != nil {
-			return outcome{}, err
+		out, failed := s.compute(ctx, snap)
+		if failed != nil {
+			return outcome{}, failed
 		}
 		if out.plan.Changes.Empty() && !snap.Unconfirmed {
 			out.written, out.repaired = written, repaired
 			return out, nil
 		}
 		what := repairs(out, sweeping)
-		if err := s.logRepair(ctx, out, snap.Version, what); err != nil {
-			return outcome{}, err
+		if failed := s.logRepair(ctx, out, snap.Version, what); failed != nil {
+			return outcome{}, failed
 		}
 		next, applied := s.Firewall.Apply(ctx, snap, out.plan.Changes)
 		switch {
@@ -156,10 +156,10 @@ func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
 
 // reconcileAll reconciles targets side by side. It gives the outcomes of all,
 // or the joined errors.
-func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID) ([]outcome, error) {
+func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
 	err := each(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.reconcile(ctx, t, false)
+		outs[i], err = s.reconcile(ctx, t, sweeping)
 		return err
 	})
 	return outs, err

@@ -267,7 +267,7 @@ func (s *Service) schedule(ctx context.Context, g jit.Grant) error {
 // confirmed it. Where that fails, what was opened is closed again and the error
 // says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
 func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
-	outs, err := s.reconcileAll(ctx, rec.targets())
+	outs, err := s.reconcileAll(ctx, rec.targets(), false)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
 	}
@@ -298,7 +298,7 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 	}
 	for range attempts {
 		if !rec.Grant.AnyLive(s.now()) {
-			return s.settle(ctx, rec)
+			return s.settle(ctx, rec, false)
 		}
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
@@ -370,7 +370,7 @@ func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, caus
 	if s.Activity.Append(ctx, entries...) != nil {
 		return
 	}
-	_, _ = s.settle(ctx, rec)
+	_, _ = s.settle(ctx, rec, false)
 }
 
 // change applies f to a stored grant, starting again from what is stored when

@@ -211,7 +211,7 @@ func (w *sweep) settle(ctx context.Context) {
 	closed := make([]GrantRecord, len(due))
 	errs := make([]error, len(due))
 	_ = each(due, func(i int, g GrantRecord) error {
-		closed[i], errs[i] = w.Service.settle(ctx, g)
+		closed[i], errs[i] = w.Service.settle(ctx, g, true)
 		return nil
 	})
 	for i, g := range due {

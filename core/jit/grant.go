@@ -211,20 +211,36 @@ func (w Window) revoke(now time.Time, why Reason) Window {
 	return w
 }
 
-// Settled marks every window that is not live at now as confirmed closed, with
-// the reason it has or the one its state tells.
-func (g Grant) Settled(now time.Time) Grant {
-	return g.each(func(_ ID, w Window) Window {
-		if w.Status == Revoked || g.Live(w, now) {
+// Ending marks every window that is not live at now as one to be closed, with the
+// reason it has or the one its state tells, and reports whether there was any that
+// was not marked so yet. From then on no clock counts for it any more.
+func (g Grant) Ending(now time.Time) (Grant, bool) {
+	found := false
+	out := g.each(func(_ ID, w Window) Window {
+		if w.Status == Revoked || w.Status == Revoking || g.Live(w, now) {
 			return w
 		}
+		found = true
 		if w.Reason == "" {
 			w.Reason = Expired
 			if w.Status == Initiating && now.Before(w.End) {
 				w.Reason = OpeningFailed
 			}
 		}
-		w.Status = Revoked
+		w.Status = Revoking
+		return w
+	})
+	return out, found
+}
+
+// Settled marks every window that is not live at now as confirmed closed, with
+// the reason that [Grant.Ending] gives it.
+func (g Grant) Settled(now time.Time) Grant {
+	g, _ = g.Ending(now)
+	return g.each(func(_ ID, w Window) Window {
+		if w.Status == Revoking {
+			w.Status = Revoked
+		}
 		return w
 	})
 }
