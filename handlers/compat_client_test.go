@@ -215,8 +215,14 @@ func TestW01(t *testing.T) {
 	if diff := cmp.Diff(append([]string{"default"}, want...), got); diff != "" || pages != 3 {
 		t.Errorf("%d pages (-want +got):\n%s", pages, diff)
 	}
-	r := a.call("GET", all+"/providers/Microsoft.Security/jitNetworkAccessPolicies"+version+"&$skiptoken=%21", "")
-	r.wants(t, 400, "InvalidQueryParameter")
+	everything := all + "/providers/Microsoft.Security/jitNetworkAccessPolicies" + version
+	a.call("GET", everything+"&$skiptoken=%21", "").wants(t, 400, "InvalidQueryParameter")
+	// A client that writes the parameter in another case does not go round in circles.
+	next, _ := a.call("GET", everything, "").body["nextLink"].(string)
+	again, _ := a.call("GET", strings.Replace(next, "%24skipToken", "%24SKIPTOKEN", 1), "").body["nextLink"].(string)
+	if strings.Count(strings.ToLower(again), "skiptoken") != 1 || again == next {
+		t.Errorf("the page after %s goes on at %s", next, again)
+	}
 }
 
 // TestNextLink: the link is absolute, by the Host of the request and what the

@@ -70,7 +70,7 @@ func portNumber(v jsontext.Value, at string) (uint16, error) {
 		text = string(unquoted)
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || text[0] == '+' {
+	if err != nil {
 		return 0, &jit.Error{Code: jit.CodeInvalidPort, Target: at, Message: fmt.Sprintf("the port %.20q is not a number from 0 to 65535", text)}
 	}
 	return uint16(n), nil

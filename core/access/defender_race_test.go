@@ -1,0 +1,125 @@
+package access_test
+
+import (
+	"context"
+	"testing"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/plan"
+)
+
+// meanwhile runs f once, at the first moment before a step of this kind takes effect.
+func (w *world) meanwhile(op string, f func()) {
+	done := false
+	fault := func(_ context.Context, s accesstest.Step) error {
+		if s.Op == op && !s.After && !done {
+			done = true
+			f()
+		}
+		return nil
+	}
+	w.store.Fault, w.cloud.Fault = fault, fault
+}
+
+// TestSecondEditorIsRefused: of two who have read the same policy, the one who is
+// overtaken between his read and his first write writes nothing.
+func TestSecondEditorIsRefused(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unchanged := access.Precondition{Match: []string{first.ETag}}
+	w.meanwhile("PutPolicy", func() {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), unchanged); err != nil {
+			t.Errorf("the first editor: %v", err)
+		}
+	})
+	_, err = g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), unchanged)
+	if code(err) != access.CodePrecondition {
+		t.Errorf("the second editor: %v", err)
+	}
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 web" {
+		t.Errorf("%s, %v", machines(p), err)
+	}
+}
+
+// TestSecondEditorWithoutPrecondition: without one the last editor wins, over what is there by then.
+func TestSecondEditorWithoutPrecondition(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	w.meanwhile("PutPolicy", func() {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
+			t.Errorf("the first editor: %v", err)
+		}
+	})
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), access.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app2 web" {
+		t.Errorf("%s, %v", machines(p), err)
+	}
+}
+
+// TestTakenMeanwhile: a machine that another policy takes between the check and
+// the write stays there.
+func TestTakenMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	other := defaultPolicy
+	other.Name = "other"
+	w.meanwhile("PutPolicy", func() {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), access.Precondition{}); err != nil {
+			t.Errorf("the other policy: %v", err)
+		}
+	})
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{}); code(err) != access.CodeOtherPolicy {
+		t.Errorf("got %v", err)
+	}
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), other); err != nil || machines(p) != "web" {
+		t.Errorf("%s, %v", machines(p), err)
+	}
+}
+
+// TestEnableKeepsTheName: a machine that a named policy takes while the plain face
+// enables it stays in that policy.
+func TestEnableKeepsTheName(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	other := defaultPolicy
+	other.Name = "other"
+	w.meanwhile("Rules", func() {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), access.Precondition{}); err != nil {
+			t.Errorf("the other policy: %v", err)
+		}
+	})
+	w.enable("web")
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), other); err != nil || machines(p) != "web" {
+		t.Errorf("%s, %v", machines(p), err)
+	}
+}
+
+// TestReplaceWithoutRoom: a policy whose deny has no place is refused before
+// anything is stored, for every machine that it names.
+func TestReplaceWithoutRoom(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), access.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	full := foreignRules()
+	full[1].Priority = 100 // no deny can stand above it
+	w.cloud.SetRules(nsgID("web-nsg"), full...)
+	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), access.Precondition{})
+	if code(err) != plan.CodeNoPriorityLeft {
+		t.Fatalf("got %v", err)
+	}
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {
+		t.Errorf("a refused replacement left %s, %v", machines(p), err)
+	}
+}
