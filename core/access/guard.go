@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -96,6 +98,17 @@ func forbidden(who Caller, action, scope string) error {
 	return &jit.Error{Code: CodeForbidden, Target: scope, Message: fmt.Sprintf("%s does not have the permission %s at %s; ask for a role that holds it", who.Name, action, scope)}
 }
 
+// managed refuses machines of subscriptions that are not managed, before anybody is
+// asked what the caller may do there: the app need not have a role in them.
+func (g *Guard) managed(vms []jit.ID) error {
+	for i, vm := range vms {
+		if err := g.Service.managed(vm, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func scopesOf(vms []jit.ID) []string {
 	var out []string
 	for _, vm := range vms {
@@ -127,6 +140,9 @@ func (g *Guard) Enable(ctx context.Context, who Caller, policies []jit.Policy, d
 		vms = append(vms, p.VM)
 	}
 	if len(vms) > 0 {
+		if err := g.managed(vms); err != nil {
+			return nil, nil, err
+		}
 		if err := g.may(ctx, who, VerbEnable, scopesOf(vms)...); err != nil {
 			return nil, nil, err
 		}
@@ -154,33 +170,43 @@ func (g *Guard) Request(ctx context.Context, who Caller, r jit.Request, key stri
 	return g.Service.Request(ctx, who, r, key)
 }
 
-// Open is [Service.Open]: its grant was permitted when it was requested.
+// Open is [Service.Open] of one's own grant, which was permitted when it was requested.
 func (g *Guard) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
+	if !owns(who, rec.Grant) {
+		return GrantRecord{}, &jit.Error{Code: CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may open it"}
+	}
 	return g.Service.Open(ctx, who, rec)
 }
 
-// Preview is [Service.Preview] for those who may initiate.
+// Preview is [Service.Preview] for those who may initiate. Nothing is written, a
+// refusal included.
 func (g *Guard) Preview(ctx context.Context, who Caller, r jit.Request) (GrantRecord, []TargetChange, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
-	if err := g.mayRequest(ctx, who, r); err != nil {
+	if err := g.allowsRequest(ctx, who, r); err != nil {
 		return GrantRecord{}, nil, err
 	}
 	return g.Service.Preview(ctx, r)
 }
 
-// mayRequest checks the body first, as the contract has it: a broken one is a
-// 400 to everybody.
+// mayRequest is allowsRequest, and logs a refusal.
 func (g *Guard) mayRequest(ctx context.Context, who Caller, r jit.Request) error {
-	if err := r.Validate(g.Service.now()); err != nil {
+	err := g.allowsRequest(ctx, who, r)
+	if refusal(err) != nil {
 		return errors.Join(err, g.Service.refused(ctx, who, r, err))
 	}
-	if err := g.may(ctx, who, VerbRequest, scopesOf(requested(r))...); err != nil {
-		if refusal(err) != nil {
-			return errors.Join(err, g.Service.refused(ctx, who, r, err))
-		}
+	return err
+}
+
+// allowsRequest checks the body first, as the contract has it: a broken one is a
+// 400 to everybody.
+func (g *Guard) allowsRequest(ctx context.Context, who Caller, r jit.Request) error {
+	if err := r.Validate(g.Service.now()); err != nil {
 		return err
 	}
-	return nil
+	if err := g.managed(requested(r)); err != nil {
+		return err
+	}
+	return g.may(ctx, who, VerbRequest, scopesOf(requested(r))...)
 }
 
 // Find is [Service.Find] of what the caller may read. Nobody learns of a request
@@ -197,8 +223,17 @@ func (g *Guard) Find(ctx context.Context, who Caller, id string) (GrantRecord, e
 	if len(shown.VMs) == 0 {
 		return GrantRecord{}, notFound()
 	}
-	rec.Grant = shown
-	return rec, nil
+	return shownOf(rec, shown), nil
+}
+
+// shownOf gives the record of a grant as far as its machines are shown. Where it
+// stands, and what went wrong with it, may be the others'.
+func shownOf(rec GrantRecord, shown jit.Grant) GrantRecord {
+	addresses := map[string][]netip.Addr{}
+	for _, vm := range granted(shown) {
+		addresses[vm.Key()] = rec.Connect[vm.Key()]
+	}
+	return GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
 }
 
 // visible gives the grant with the machines that the caller may read.
@@ -214,22 +249,41 @@ func (g *Guard) visible(ctx context.Context, who Caller, grant jit.Grant) (jit.G
 	return grant, err
 }
 
-// reads reports whether the caller may read at the scope.
+// reads reports whether the caller may read at the scope. What is kept of subscriptions
+// that are not managed any more, and where the app may ask nothing, nobody may read: it must
+// not spoil the lists of the others.
 func (g *Guard) reads(ctx context.Context, who Caller, scope string) (bool, error) {
 	err := g.may(ctx, who, VerbRead, scope)
-	if refusal(err) != nil {
+	if refusal(err) != nil || errors.Is(err, ErrForbidden) && !g.within(scope) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// whole gives a grant of which the caller may read some machine, with all of its
-// machines: what is to be changed, not shown.
+// within reports whether the scope is in a subscription that is managed.
+func (g *Guard) within(scope string) bool {
+	return slices.ContainsFunc(g.Service.Subscriptions, func(sub string) bool {
+		head := "/subscriptions/" + sub
+		return len(scope) >= len(head) && strings.EqualFold(scope[:len(head)], head) && (len(scope) == len(head) || scope[len(head)] == '/')
+	})
+}
+
+// whole gives a grant that is the caller's own or of which the caller may read some
+// machine, with all of its machines: what is to be changed, not shown.
 func (g *Guard) whole(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+	rec, err := g.Service.Find(ctx, id)
+	if err != nil || owns(who, rec.Grant) {
+		return rec, err
+	}
 	if _, err := g.Find(ctx, who, id); err != nil {
 		return GrantRecord{}, err
 	}
-	return g.Service.Find(ctx, id)
+	return rec, nil
+}
+
+// owns reports whether the caller asked for the grant. Who has no id asked for nothing.
+func owns(who Caller, grant jit.Grant) bool {
+	return who.ID != "" && grant.SameRequestor(who.ID, who.Name)
 }
 
 // Revoke is [Service.Revoke] of one's own grant for those who may initiate, and of
@@ -240,7 +294,7 @@ func (g *Guard) Revoke(ctx context.Context, who Caller, id string) (GrantRecord,
 		return rec, err
 	}
 	verb := VerbRevokeOther
-	if rec.Grant.SameRequestor(who.ID, who.Name) {
+	if owns(who, rec.Grant) {
 		verb = VerbRevokeOwn
 	}
 	if err := g.may(ctx, who, verb, scopesOf(granted(rec.Grant))...); err != nil {
@@ -256,90 +310,13 @@ func (g *Guard) Extend(ctx context.Context, who Caller, id string, duration time
 	if err != nil {
 		return rec, err
 	}
-	if !rec.Grant.SameRequestor(who.ID, who.Name) {
+	if !owns(who, rec.Grant) {
 		return GrantRecord{}, &jit.Error{Code: CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
 	}
 	if err := g.may(ctx, who, VerbExtend, scopesOf(granted(rec.Grant))...); err != nil {
 		return GrantRecord{}, err
 	}
 	return g.Service.Extend(ctx, who, id, duration, end)
-}
-
-// ListGrants is [History.ListGrants] of what the caller may read. A page may be
-// shorter than asked for, and is not the last one while there is a cursor.
-func (g *Guard) ListGrants(ctx context.Context, who Caller, f GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
-	grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, limit)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []jit.Grant
-	for _, grant := range grants {
-		shown, err := g.visible(ctx, who, grant)
-		if err != nil {
-			return nil, "", err
-		}
-		if len(shown.VMs) > 0 {
-			out = append(out, shown)
-		}
-	}
-	return out, next, nil
-}
-
-// Entries is [Activity.Entries] of what the caller may read: entries of a machine
-// or a target by its id, others for those who may read every subscription managed.
-func (g *Guard) Entries(ctx context.Context, who Caller, f EntryFilter, cursor string, limit int) ([]Entry, string, error) {
-	entries, next, err := g.Service.Activity.Entries(ctx, f, cursor, limit)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []Entry
-	for _, e := range entries {
-		ok, err := g.readsAbout(ctx, who, e.VM, e.Target)
-		if err != nil {
-			return nil, "", err
-		}
-		if ok {
-			out = append(out, e)
-		}
-	}
-	return out, next, nil
-}
-
-// readsAbout reports whether the caller may read about a machine, else about a
-// target, else about everything.
-func (g *Guard) readsAbout(ctx context.Context, who Caller, vm, target jit.ID) (bool, error) {
-	switch {
-	case !vm.IsZero():
-		return g.reads(ctx, who, vm.String())
-	case !target.IsZero():
-		return g.reads(ctx, who, target.String())
-	}
-	for _, sub := range g.Service.Subscriptions {
-		if ok, err := g.reads(ctx, who, "/subscriptions/"+sub); !ok || err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// LastSweep is [Sweeps.LastSweep] with the findings that the caller may read.
-func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) {
-	rec, err := g.Service.Sweeps.LastSweep(ctx)
-	if err != nil {
-		return rec, err
-	}
-	var shown []Finding
-	for _, f := range rec.Findings {
-		ok, err := g.readsAbout(ctx, who, f.VM, f.Target)
-		if err != nil {
-			return SweepRecord{}, err
-		}
-		if ok {
-			shown = append(shown, f)
-		}
-	}
-	rec.Findings = shown
-	return rec, nil
 }
 
 // Sweep is [Service.Sweep] for those who may write policies in every subscription managed.
@@ -352,23 +329,4 @@ func (g *Guard) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 		return SweepRecord{}, err
 	}
 	return g.Service.Sweep(ctx, who)
-}
-
-// Policies gives the policies of machines that the caller may read, sorted by machine.
-func (g *Guard) Policies(ctx context.Context, who Caller) ([]PolicyRecord, error) {
-	all, err := g.Service.Policies.AllPolicies(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the policies: %w", err)
-	}
-	var out []PolicyRecord
-	for _, rec := range all {
-		ok, err := g.reads(ctx, who, rec.Policy.VM.String())
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			out = append(out, rec)
-		}
-	}
-	return out, nil
 }

@@ -1,0 +1,109 @@
+package access
+
+import (
+	"context"
+	"fmt"
+
+	"portcullis/core/jit"
+)
+
+// ListGrants is [History.ListGrants] of what the caller may read. A page may be
+// shorter than asked for, and is not the last one while there is a cursor.
+func (g *Guard) ListGrants(ctx context.Context, who Caller, f GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+	grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []jit.Grant
+	for _, grant := range grants {
+		shown, err := g.visible(ctx, who, grant)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(shown.VMs) > 0 {
+			out = append(out, shown)
+		}
+	}
+	return out, next, nil
+}
+
+// Entries is [Activity.Entries] of what the caller may read: entries of a machine
+// or a target by its id, others for those who may read every subscription managed.
+func (g *Guard) Entries(ctx context.Context, who Caller, f EntryFilter, cursor string, limit int) ([]Entry, string, error) {
+	entries, next, err := g.Service.Activity.Entries(ctx, f, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []Entry
+	for _, e := range entries {
+		ok, err := g.readsAbout(ctx, who, e.VM, e.Target)
+		if err != nil {
+			return nil, "", err
+		}
+		if ok {
+			out = append(out, e)
+		}
+	}
+	return out, next, nil
+}
+
+// readsAbout reports whether the caller may read about a machine, else about a
+// target, else about everything.
+func (g *Guard) readsAbout(ctx context.Context, who Caller, vm, target jit.ID) (bool, error) {
+	switch {
+	case !vm.IsZero():
+		return g.reads(ctx, who, vm.String())
+	case !target.IsZero():
+		return g.reads(ctx, who, target.String())
+	}
+	for _, sub := range g.Service.Subscriptions {
+		if ok, err := g.reads(ctx, who, "/subscriptions/"+sub); !ok || err != nil {
+			return false, err
+		}
+	}
+	return len(g.Service.Subscriptions) > 0, nil
+}
+
+// LastSweep is [Sweeps.LastSweep] with the findings that the caller may read. What was
+// counted, and why not all was looked at, is for those who may read every subscription managed;
+// when it ran is for everybody, as it is in the state of health.
+func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) {
+	rec, err := g.Service.Sweeps.LastSweep(ctx)
+	if err != nil {
+		return rec, err
+	}
+	var shown []Finding
+	for _, f := range rec.Findings {
+		ok, err := g.readsAbout(ctx, who, f.VM, f.Target)
+		if err != nil {
+			return SweepRecord{}, err
+		}
+		if ok {
+			shown = append(shown, f)
+		}
+	}
+	rec.Findings = shown
+	if all, err := g.readsAbout(ctx, who, jit.ID{}, jit.ID{}); !all || err != nil {
+		return SweepRecord{Started: rec.Started, Ended: rec.Ended, Findings: shown}, err
+	}
+	return rec, nil
+}
+
+// Policies gives the policies of machines that the caller may read, sorted by machine.
+func (g *Guard) Policies(ctx context.Context, who Caller) ([]PolicyRecord, error) {
+	all, err := g.Service.Policies.AllPolicies(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the policies: %w", err)
+	}
+	var out []PolicyRecord
+	for _, rec := range all {
+		ok, err := g.reads(ctx, who, rec.Policy.VM.String())
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,246 @@
+package access_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// TestNeeds holds the table of who may against the words of the API.
+func TestNeeds(t *testing.T) {
+	const jitPolicies = "Microsoft.Security/locations/jitNetworkAccessPolicies/"
+	got := map[access.Verb]string{}
+	for _, v := range []access.Verb{access.VerbRead, access.VerbRequest, access.VerbExtend, access.VerbRevokeOwn, access.VerbRevokeOther, access.VerbEnable, access.VerbDisable, access.VerbSweep, "something else", ""} {
+		got[v] = strings.ReplaceAll(strings.Join(access.Needs(v), " "), jitPolicies, "")
+	}
+	want := map[access.Verb]string{
+		access.VerbRead:        "read",
+		access.VerbRequest:     "initiate/action Microsoft.Compute/virtualMachines/read",
+		access.VerbExtend:      "initiate/action Microsoft.Compute/virtualMachines/read",
+		access.VerbRevokeOwn:   "initiate/action",
+		access.VerbRevokeOther: "write",
+		access.VerbEnable:      "write Microsoft.Compute/virtualMachines/write",
+		access.VerbDisable:     "delete",
+		access.VerbSweep:       "write",
+		"something else":       "", // which nobody may do
+		"":                     "",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	access.Needs(access.VerbRead)[0] = "changed"
+	if access.Needs(access.VerbRead)[0] != access.ActionRead {
+		t.Error("the table can be changed from outside")
+	}
+}
+
+// TestRefusalNamesWhatIsMissing: a reader who requests learns which permission, and where; and the log who was refused.
+func TestRefusalNamesWhatIsMissing(t *testing.T) {
+	g := newDoorway(t, holders()["r+vm"])
+	g.leap(time.Second)
+	_, _, err := g.Guard.Request(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
+	refused, ok := errors.AsType[*jit.Error](err)
+	if !ok || refused.Target != vmID("web").String() || !strings.Contains(refused.Message, access.ActionInitiate) || !strings.Contains(refused.Message, refused.Target) {
+		t.Errorf("refused by %v", err)
+	}
+	entries, _, err := g.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpRequest}, "", 1)
+	if err != nil || len(entries) != 1 || entries[0].Result != access.Refused || entries[0].Requestor != ann.Name || entries[0].Reason != string(access.CodeForbidden) {
+		t.Errorf("the log holds %+v, %v", entries, err)
+	}
+	before := len(g.log())
+	if _, _, err := g.Guard.Preview(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web")); code(err) != access.CodeForbidden {
+		t.Errorf("a preview: %v", err)
+	}
+	if len(g.log()) != before {
+		t.Error("a preview was logged")
+	}
+}
+
+// TestBrokenBodyFirst: what is wrong with a request in itself is told to everybody, before permissions.
+func TestBrokenBodyFirst(t *testing.T) {
+	g := newDoorway(t, holders()["down"])
+	for name, r := range map[string]jit.Request{"no machines": {}, "no ports": {VMs: []jit.RequestVM{{VM: vmID("web")}}}} {
+		if _, _, err := g.Guard.Request(t.Context(), g.who, r, ""); code(err) == "" || code(err) == access.CodeForbidden {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// asking counts what it is asked.
+type asking struct {
+	holder
+	scopes *[]string
+}
+
+func (a asking) Missing(ctx context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+	*a.scopes = append(*a.scopes, scope)
+	return a.holder.Missing(ctx, who, scope, actions...)
+}
+
+// TestNotManaged: for machines of subscriptions that are not managed nobody's permissions are asked, and what is left of
+// such a subscription does not spoil lists once the app may ask nothing there.
+func TestNotManaged(t *testing.T) {
+	const gone = "99999999-9999-9999-9999-999999999999"
+	elsewhere := vmID("web")
+	elsewhere.Subscription = gone
+	g := newDoorway(t, holders()["all"])
+	var scopes []string
+	g.Authority = asking{g.holder, &scopes}
+	r := asked(ann, 22, "203.0.113.27", "web")
+	r.VMs[0].VM = elsewhere
+	p := policyOf("web", 22)
+	p.VM = elsewhere
+	if _, _, err := g.Guard.Request(t.Context(), ann, r, ""); code(err) != access.CodeNotManaged {
+		t.Errorf("request: %v", err)
+	}
+	if _, _, err := g.Guard.Preview(t.Context(), ann, r); code(err) != access.CodeNotManaged {
+		t.Errorf("preview: %v", err)
+	}
+	if _, _, err := g.Guard.Enable(t.Context(), ann, []jit.Policy{p}, false); code(err) != access.CodeNotManaged {
+		t.Errorf("enable: %v", err)
+	}
+	if len(scopes) > 0 {
+		t.Errorf("asked about %v", scopes)
+	}
+
+	g.Authority = forbiddenIn{g.holder, gone}
+	entries := []access.Entry{{ID: "x", Time: g.now(), Operation: access.OpRequest, VM: elsewhere, Message: "of a subscription that was managed"}}
+	if err := g.mem.Append(t.Context(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := g.Guard.Entries(t.Context(), ann, access.EntryFilter{}, "", 100)
+	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(e access.Entry) bool { return e.ID == "x" }) {
+		t.Errorf("entries %v, %v", got, err)
+	}
+	g.Authority = forbiddenIn{g.holder, sub}
+	if got, _, err := g.Guard.Entries(t.Context(), ann, access.EntryFilter{}, "", 100); !errors.Is(err, access.ErrForbidden) || got != nil {
+		t.Errorf("in a subscription that is managed: %v, %v", got, err)
+	}
+}
+
+// forbiddenIn is an authority that may ask nothing in one subscription.
+type forbiddenIn struct {
+	holder
+	subscription string
+}
+
+func (f forbiddenIn) Missing(ctx context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+	if strings.Contains(scope, f.subscription) {
+		return "", fmt.Errorf("list: %w", access.ErrForbidden)
+	}
+	return f.holder.Missing(ctx, who, scope, actions...)
+}
+
+// TestPartly is about a request and lists of two machines, for somebody who may everything on one of them.
+func TestPartly(t *testing.T) {
+	ctx := t.Context()
+	g := newDoorway(t, holders()["web"])
+	g.enable("web", "app1")
+	both := g.mustAskAs(bob, 22, "203.0.113.40", "web", "app1")
+	mine := g.mustAskAs(ann, 22, "203.0.113.41", "web", "app1")
+	rec, err := g.Guard.Find(ctx, ann, both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants, _, err := g.Guard.ListGrants(ctx, ann, access.GrantFilter{}, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := g.Guard.Entries(ctx, ann, access.EntryFilter{}, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := g.Guard.Policies(ctx, ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines, err := g.Guard.Machines(ctx, ann, access.MachineQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]any{"find": rec, "grants": grants, "entries": entries, "policies": policies, "machines": machines} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, hidden := range []string{"app1", "app2", "10.0.1."} {
+			if strings.Contains(string(text), hidden) {
+				t.Errorf("%s shows %s: %s", name, hidden, text)
+			}
+		}
+		if !strings.Contains(string(text), "web") {
+			t.Errorf("%s does not show web: %s", name, text)
+		}
+	}
+
+	before := g.state()
+	for name, err := range map[string]error{
+		"request": func() error {
+			_, _, err := g.Guard.Request(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"), "")
+			return err
+		}(),
+		"preview": func() error {
+			_, _, err := g.Guard.Preview(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"))
+			return err
+		}(),
+		"enable": func() error {
+			_, _, err := g.Guard.Enable(ctx, ann, []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
+			return err
+		}(),
+		"disable":       g.Guard.Disable(ctx, ann, []jit.ID{vmID("web"), vmID("app1")}),
+		"revoke":        func() error { _, err := g.Guard.Revoke(ctx, ann, both); return err }(),
+		"revoke of own": func() error { _, err := g.Guard.Revoke(ctx, ann, mine); return err }(),
+		"extend of own": func() error { _, err := g.Guard.Extend(ctx, ann, mine, 2*time.Hour, time.Time{}); return err }(),
+	} {
+		refused, _ := errors.AsType[*jit.Error](err)
+		if code(err) != access.CodeForbidden || refused.Target != vmID("app1").String() {
+			t.Errorf("%s: %v, want a refusal that names app1", name, err)
+		}
+	}
+	if diff := cmp.Diff(before, g.state()); diff != "" {
+		t.Errorf("something changed:\n%s", diff)
+	}
+}
+
+// TestWhatConcernsNobody: entries and findings that are about no one machine, and what a sweep counted, are for those who
+// may read everything.
+func TestWhatConcernsNobody(t *testing.T) {
+	for name, want := range map[string]bool{"r": true, "web": false, "none": false} {
+		g := newDoorway(t, holders()[name])
+		rec := access.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Targets: 7, Changed: 1, Closed: 2, Error: "apps-nsg cannot be read",
+			Findings: []access.Finding{{Kind: access.FindingBroken, Message: "everything"}, {Kind: access.FindingLost, Target: nsgID("apps-nsg")}}}
+		if err := g.mem.PutSweep(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.mem.Append(t.Context(), access.Entry{ID: "s", Time: g.now(), Operation: access.OpSweep}, access.Entry{ID: "t", Time: g.now(), Operation: access.OpRepair, Target: nsgID("apps-nsg")}); err != nil {
+			t.Fatal(err)
+		}
+		shown := access.SweepRecord{Started: noon, Ended: noon.Add(time.Second)}
+		if want {
+			shown = rec
+		}
+		got, err := g.Guard.LastSweep(t.Context(), g.who)
+		if diff := cmp.Diff(shown, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, the last sweep (-want +got):\n%s", name, err, diff)
+		}
+		entries, _, err := g.Guard.Entries(t.Context(), g.who, access.EntryFilter{}, "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"s", "t"} {
+			if has := slices.ContainsFunc(entries, func(e access.Entry) bool { return e.ID == id }); has != want {
+				t.Errorf("%s is shown the entry %s: %v", name, id, has)
+			}
+		}
+	}
+}

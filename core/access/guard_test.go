@@ -1,0 +1,395 @@
+package access_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// matrix says what becomes of every operation for every set of permissions. The columns are those of holders, the
+// rows those of operations: own and other tell whose request it is, ann's or bob's. A cell is
+//
+//	ok      it is done, or shows something of the machine web
+//	403     refused for want of a permission
+//	404     refused as if it were not there
+//	none    a list that shows nothing of web
+//	down    refused because the permissions could not be found out
+//
+// There is no cell that means "whatever": a missing or unknown one fails the test.
+const matrix = `
+                 none  noID  else  down  init  r     r+vm  w     r+i   req   r+w   r+w+vm r+d   all   web
+Enable           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Enable.dry       403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Disable          403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
+Request          403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Preview          403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Initiate         403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Open.own         ok    403   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
+Open.other       403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
+Find.own         404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
+Find.other       404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
+Revoke.own       403   404   403   down  ok    403   403   403   ok    ok    403   403    403   ok    ok
+Revoke.other     404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+Extend.own       403   404   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Extend.other     404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
+ListGrants       none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+Entries          none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+LastSweep        none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+Policies         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+Machines         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+NamedPolicies    none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+NamedPolicy      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    ok
+ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+DeletePolicy     403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
+Import           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Sweep            403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+`
+
+var (
+	ann = access.Caller{ID: "tid/ann", Name: "ann@example.com", Correlation: "test"}
+	bob = access.Caller{ID: "tid/bob", Name: "bob@example.com", Correlation: "test"}
+)
+
+// holder is a caller with permissions: the actions, everywhere or on one machine only.
+type holder struct {
+	who     access.Caller
+	actions []string
+	at      string // name of the only machine; "" for everywhere
+	err     error  // of who is to know
+}
+
+// Missing implements [access.Authority].
+func (h holder) Missing(_ context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+	if h.err != nil {
+		return "", h.err
+	}
+	for _, a := range actions {
+		here := h.at == "" || strings.EqualFold(scope, vmID(h.at).String())
+		if !here || who != h.who || !slices.Contains(h.actions, a) {
+			return a, nil
+		}
+	}
+	return "", nil
+}
+
+func holders() map[string]holder {
+	const (
+		r, w, d, i = access.ActionRead, access.ActionWrite, access.ActionDelete, access.ActionInitiate
+		rvm, wvm   = access.ActionReadVM, access.ActionWriteVM
+	)
+	all := []string{r, w, d, i, rvm, wvm}
+	noID := ann
+	noID.ID = ""
+	return map[string]holder{
+		"none":   {who: ann},
+		"noID":   {who: noID, actions: all},
+		"else":   {who: ann, actions: all, at: "app1"},
+		"down":   {who: ann, actions: all, err: &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}},
+		"init":   {who: ann, actions: []string{i}},
+		"r":      {who: ann, actions: []string{r}},
+		"r+vm":   {who: ann, actions: []string{r, rvm}}, // Reader
+		"w":      {who: ann, actions: []string{w}},
+		"r+i":    {who: ann, actions: []string{r, i}},
+		"req":    {who: ann, actions: []string{r, i, rvm}}, // Portcullis Requester
+		"r+w":    {who: ann, actions: []string{r, w}},
+		"r+w+vm": {who: ann, actions: []string{r, w, wvm}},
+		"r+d":    {who: ann, actions: []string{r, d}},
+		"all":    {who: ann, actions: all}, // Owner, Contributor
+		"web":    {who: ann, actions: all, at: "web"},
+	}
+}
+
+// doorway is a world with web enabled, a request of ann's that is open, one of bob's that is open and one of each that
+// is not opened yet, and a sweep that found something about web.
+type doorway struct {
+	*world
+	*access.Guard
+	holder
+	own, other       string // ids of open requests
+	ownNew, otherNew access.GrantRecord
+}
+
+func newDoorway(t *testing.T, h holder) *doorway {
+	t.Helper()
+	g := &doorway{world: newWorld(t), holder: h}
+	g.enable("web")
+	g.own = g.mustAskAs(ann, 22, "203.0.113.7")
+	g.other = g.mustAskAs(bob, 22, "203.0.113.8")
+	g.ownNew, g.otherNew = g.intended(ann, "203.0.113.17"), g.intended(bob, "203.0.113.18")
+	found := access.SweepRecord{Started: noon, Ended: noon, Targets: 2, Findings: []access.Finding{{Kind: access.FindingExposed, VM: vmID("web"), Message: "web"}}}
+	if err := g.mem.PutSweep(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	g.Guard = &access.Guard{Service: g.world.Service, Authority: h}
+	return g
+}
+
+func asked(by access.Caller, port uint16, source string, vms ...string) jit.Request {
+	r := want(by.Name, port, time.Hour, source, vms...)
+	r.RequestorID = by.ID
+	return r
+}
+
+func (w *world) mustAskAs(by access.Caller, port uint16, source string, vms ...string) string {
+	w.t.Helper()
+	if len(vms) == 0 {
+		vms = []string{"web"}
+	}
+	return w.mustAsk(asked(by, port, source, vms...))
+}
+
+// intended is a request that is stored and not opened yet.
+func (w *world) intended(by access.Caller, source string) access.GrantRecord {
+	w.t.Helper()
+	rec, _, err := w.Request(w.t.Context(), by, asked(by, 3389, source, "web"), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rec
+}
+
+// outcome says what became of a call in the words of the matrix; shown is what it gave.
+func outcome(t *testing.T, err error, shown ...any) string {
+	t.Helper()
+	if _, down := errors.AsType[*access.Unavailable](err); down {
+		return "down"
+	}
+	switch code(err) {
+	case access.CodeForbidden:
+		return "403"
+	case access.CodeRequestNotFound, jit.CodePolicyNotFound:
+		return "404"
+	}
+	if err != nil {
+		return err.Error()
+	}
+	for _, v := range shown {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.ToLower(string(text)), `"web"`) && !strings.Contains(string(text), `"web@`) {
+			return "none"
+		}
+	}
+	return "ok"
+}
+
+// operations are the rows of the matrix. The part before a dot is the method of Guard.
+func operations(t *testing.T) map[string]func(*doorway) string {
+	ctx := t.Context()
+	again := []jit.Policy{policyOf("web", 22)}
+	name := access.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: access.DefaultName}
+	fresh := asked(bob, 3389, "203.0.113.27", "web") // says bob; the guard must not believe it
+	byID := func(call func(*doorway, string) (access.GrantRecord, error), own bool) func(*doorway) string {
+		return func(g *doorway) string {
+			id := g.other
+			if own {
+				id = g.own
+			}
+			rec, err := call(g, id)
+			return outcome(t, err, rec.Grant.VMs)
+		}
+	}
+	find := func(g *doorway, id string) (access.GrantRecord, error) { return g.Guard.Find(ctx, g.who, id) }
+	revoke := func(g *doorway, id string) (access.GrantRecord, error) { return g.Guard.Revoke(ctx, g.who, id) }
+	extend := func(g *doorway, id string) (access.GrantRecord, error) {
+		return g.Guard.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
+	}
+	requested := func(rec access.GrantRecord, g *doorway, err error) string {
+		if err == nil && (rec.Grant.RequestorID != ann.ID || rec.Grant.Requestor != ann.Name) {
+			t.Errorf("the grant is %s's", rec.Grant.RequestorID)
+		}
+		return outcome(t, err, rec.Grant.VMs)
+	}
+	return map[string]func(*doorway) string{
+		"Enable": func(g *doorway) string {
+			e, _, err := g.Guard.Enable(ctx, g.who, again, false)
+			return outcome(t, err, e)
+		},
+		"Enable.dry": func(g *doorway) string {
+			e, _, err := g.Guard.Enable(ctx, g.who, again, true)
+			return outcome(t, err, e)
+		},
+		"Disable": func(g *doorway) string { return outcome(t, g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")})) },
+		"Request": func(g *doorway) string {
+			rec, _, err := g.Guard.Request(ctx, g.who, fresh, "key")
+			return requested(rec, g, err)
+		},
+		"Preview": func(g *doorway) string {
+			rec, _, err := g.Guard.Preview(ctx, g.who, fresh)
+			return requested(rec, g, err)
+		},
+		"Initiate": func(g *doorway) string {
+			rec, _, err := g.Guard.Initiate(ctx, g.who, name, fresh)
+			return requested(rec, g, err)
+		},
+		"Open.own": func(g *doorway) string {
+			rec, err := g.Guard.Open(ctx, g.who, g.ownNew)
+			return outcome(t, err, rec.Grant.VMs)
+		},
+		"Open.other": func(g *doorway) string {
+			rec, err := g.Guard.Open(ctx, g.who, g.otherNew)
+			return outcome(t, err, rec.Grant.VMs)
+		},
+		"Find.own":     byID(find, true),
+		"Find.other":   byID(find, false),
+		"Revoke.own":   byID(revoke, true),
+		"Revoke.other": byID(revoke, false),
+		"Extend.own":   byID(extend, true),
+		"Extend.other": byID(extend, false),
+		"ListGrants": func(g *doorway) string {
+			v, _, err := g.Guard.ListGrants(ctx, g.who, access.GrantFilter{}, "", 100)
+			return outcome(t, err, v)
+		},
+		"Entries": func(g *doorway) string {
+			v, _, err := g.Guard.Entries(ctx, g.who, access.EntryFilter{}, "", 100)
+			return outcome(t, err, v)
+		},
+		"LastSweep": func(g *doorway) string { v, err := g.Guard.LastSweep(ctx, g.who); return outcome(t, err, v.Findings) },
+		"Policies":  func(g *doorway) string { v, err := g.Guard.Policies(ctx, g.who); return outcome(t, err, v) },
+		"Machines": func(g *doorway) string {
+			v, err := g.Guard.Machines(ctx, g.who, access.MachineQuery{})
+			return outcome(t, err, v.Machines)
+		},
+		"NamedPolicies": func(g *doorway) string {
+			v, _, err := g.Guard.NamedPolicies(ctx, g.who, access.PolicyFilter{Subscription: sub}, "", 100)
+			return outcome(t, err, v)
+		},
+		"NamedPolicy": func(g *doorway) string {
+			v, err := g.Guard.NamedPolicy(ctx, g.who, name)
+			return outcome(t, err, v.Machines)
+		},
+		"ReplacePolicy": func(g *doorway) string {
+			v, err := g.Guard.ReplacePolicy(ctx, g.who, name, again, access.Precondition{})
+			return outcome(t, err, v.Machines)
+		},
+		"DeletePolicy": func(g *doorway) string {
+			_, err := g.Guard.DeletePolicy(ctx, g.who, name, access.Precondition{})
+			return outcome(t, err)
+		},
+		"Import": func(g *doorway) string {
+			v := g.Guard.Import(ctx, g.who, name, again)
+			return outcome(t, v[0].Err, v[0].VM)
+		},
+		"Sweep": func(g *doorway) string { _, err := g.Guard.Sweep(ctx, g.who); return outcome(t, err) },
+	}
+}
+
+// state is everything that an operation may change but the activity log, as text.
+func (g *doorway) state() string {
+	g.t.Helper()
+	policies, err := g.mem.AllPolicies(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	grants, err := g.mem.OpenGrants(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	swept, err := g.mem.LastSweep(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	text, err := json.MarshalIndent([]any{g.lines("web-nsg"), policies, grants, swept}, "", " ")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// parseMatrix gives the cells by operation and holder.
+func parseMatrix(t *testing.T) (columns []string, cells map[string][]string) {
+	t.Helper()
+	cells = map[string][]string{}
+	for _, line := range strings.Split(strings.TrimSpace(matrix), "\n") {
+		fields := strings.Fields(line)
+		if columns == nil {
+			columns = fields
+			continue
+		}
+		if len(fields) != len(columns)+1 {
+			t.Fatalf("%s has %d cells, want %d", fields[0], len(fields)-1, len(columns))
+		}
+		for _, cell := range fields[1:] {
+			if !slices.Contains([]string{"ok", "403", "404", "none", "down"}, cell) {
+				t.Fatalf("%s: %q is no cell", fields[0], cell)
+			}
+		}
+		cells[fields[0]] = fields[1:]
+	}
+	return columns, cells
+}
+
+// TestMatrix holds what every operation is for everybody, and that a refusal changes nothing but the log.
+func TestMatrix(t *testing.T) {
+	columns, cells := parseMatrix(t)
+	for op, do := range operations(t) {
+		for i, name := range columns {
+			h, ok := holders()[name]
+			if !ok || cells[op] == nil {
+				t.Fatalf("%s by %s stands nowhere", op, name)
+			}
+			g := newDoorway(t, h)
+			before := g.state()
+			got := do(g)
+			if want := cells[op][i]; got != want {
+				t.Errorf("%s by %s: %s, want %s", op, name, got, want)
+			}
+			if got != "ok" && g.state() != before {
+				t.Errorf("%s by %s is %s and changed something:\n%s", op, name, got, cmp.Diff(before, g.state()))
+			}
+		}
+	}
+}
+
+// TestMatrixIsComplete holds that every method of Guard has its rows, every set of permissions its column, every row an
+// operation, and that every column refuses something.
+func TestMatrixIsComplete(t *testing.T) {
+	columns, cells := parseMatrix(t)
+	var methods []string
+	for op := range cells {
+		method, _, _ := strings.Cut(op, ".")
+		methods = append(methods, method)
+		if operations(t)[op] == nil {
+			t.Errorf("the row %s has no operation", op)
+		}
+	}
+	for op := range operations(t) {
+		if cells[op] == nil {
+			t.Errorf("the operation %s has no row", op)
+		}
+	}
+	guard := reflect.TypeFor[*access.Guard]()
+	for i := range guard.NumMethod() {
+		if name := guard.Method(i).Name; !slices.Contains(methods, name) {
+			t.Errorf("Guard.%s has no row: say for whom it is", name)
+		}
+	}
+	for name := range holders() {
+		if !slices.Contains(columns, name) {
+			t.Errorf("%s has no column", name)
+		}
+	}
+	for i, name := range columns {
+		refused := 0
+		for _, row := range cells {
+			if row[i] != "ok" {
+				refused++
+			}
+		}
+		if refused == 0 {
+			t.Errorf("nothing is refused to %s", name)
+		}
+	}
+}
