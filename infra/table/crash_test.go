@@ -93,7 +93,7 @@ func wantHeaders(t *testing.T, s *table.Store, targets int) {
 // transaction holds, before and after the write, and mends what is left as the
 // sweep does: by storing every open grant again.
 func TestCrash(t *testing.T) {
-	const targets = 110
+	const targets = 60
 	rows := map[string]struct {
 		before func(context.Context, *table.Store) (access.GrantRecord, error)
 		call   func(context.Context, *table.Store, access.GrantRecord) error
@@ -196,7 +196,7 @@ func TestCloseAfterCrash(t *testing.T) {
 	if err := s.Setup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	g := grantRecord(1, 110)
+	g := grantRecord(1, 60)
 	if _, err := on(t, url, &stops{at: 2}).InsertGrant(t.Context(), g, nil, day); err == nil {
 		t.Fatal("nothing was interrupted")
 	}
@@ -207,7 +207,7 @@ func TestCloseAfterCrash(t *testing.T) {
 	if _, err := s.UpdateGrants(t.Context(), closed(open[0])); err != nil {
 		t.Fatalf("close: %v", err)
 	}
-	wantHeaders(t, s, 110)
+	wantHeaders(t, s, 60)
 }
 
 // TestRestart reads with a new server and a new store what an earlier pair stored.
