@@ -2,6 +2,8 @@
 #
 #   make run             a whole Azure for this machine, with Portcullis in it (FOR=60s, FRESH=1, VERBOSE=1)
 #   make test            every test, with the race detector
+#   make sim             SEEDS (2000) histories of the simulated service
+#   make mutants         break the product in every listed way; the simulation has to notice each
 #   make build           the app as the Functions host expects it, in dist/
 #   make lint            gofmt, go vet and go.mod as they should be
 #   make fuzz            every fuzz target for FUZZTIME (60s)
@@ -10,8 +12,9 @@
 SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 60s
+SEEDS ?= 2000
 
-.PHONY: help run test build lint fuzz clean
+.PHONY: help run test sim mutants build lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -30,6 +33,13 @@ test:
 	@local/need-cc
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
+
+# Without the race detector, which make test has: it slows the histories down and shuffles them.
+sim:
+	$(GO) test -count=1 -timeout 60m -v -run '^TestSim$$' ./core/access/sim -seeds $(SEEDS)
+
+mutants:
+	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutants$$' ./core/access/sim
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
