@@ -31,6 +31,18 @@ func (b *bus) add(wakes []access.Wake) {
 	})
 }
 
+// has reports whether a wake-up of the grant for that moment was ever scheduled.
+func (b *bus) has(grant string, at time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w := range b.known {
+		if w.Grant == grant && !w.At.Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
 // due takes the first wake-up whose time has come by the broker's clock.
 func (b *bus) due(now time.Time) (access.Wake, bool) {
 	b.mu.Lock()

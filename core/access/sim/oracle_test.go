@@ -129,6 +129,7 @@ func (r *run) oracle() {
 	}
 	r.uninterrupted()
 	r.closedToOthers()
+	r.told()
 }
 
 // untouched is I2.
@@ -341,6 +342,77 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 	}
 }
 
+// lawful is the other half of I3: nothing ends an open window before its end but what
+// it says itself, and a window is not made longer without a wake-up for its new end (I1).
+func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
+	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
+		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
+	}
+	if old.Status != jit.Initiated || w.Status == jit.Initiated {
+		if w.Status == jit.Initiated && w.End.Before(old.End) {
+			r.violate("I3", "the window of grant %s for %s:%d became shorter", l.rec.Grant.ID, vm.Name, w.Number)
+		}
+		return
+	}
+	ok := false
+	switch w.Reason {
+	case jit.Expired:
+		end := old.End
+		if r.skewed {
+			end = end.Add(-2 * skewMax)
+		}
+		ok = !time.Now().Before(end)
+	case jit.NewerRequestInitiated:
+		ok = r.askedAgain(l, vm, w)
+	case jit.UserRequested:
+		ok = r.revoked[l.rec.Grant.ID]
+	case jit.PolicyRemoved:
+		ok = r.disabled[vm.Name]
+	case jit.MachineGone:
+		m := r.azure.vms[vm.Name]
+		ok = m == nil || m.gone || m.lives > 0
+	case jit.OpeningFailed:
+		ok = r.faults || r.foreign || r.churn || r.skewed
+	}
+	if !ok {
+		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
+	}
+}
+
+// askedAgain reports whether the same person asked again for the same.
+func (r *run) askedAgain(l *ledger, vm jit.ID, w jit.Window) bool {
+	for _, o := range r.table.grants {
+		if o == l || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID {
+			continue
+		}
+		for _, v := range o.rec.Grant.VMs {
+			for _, n := range v.Ports {
+				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// told is I5 the other way round: what the log tells as closed is not open. A fault
+// between the line and the deed leaves a line too many.
+func (r *run) told() {
+	if r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 {
+		return
+	}
+	for id, l := range r.table.grants {
+		for _, vm := range l.rec.Grant.VMs {
+			for _, w := range vm.Ports {
+				if w.Status == jit.Initiated && !l.lost && r.table.toldOf(access.OpClose, access.Succeeded, id, vm.VM, w.Number) {
+					r.violate("I5", "the log tells that grant %s closed %s:%d, and it is open: %s", id, vm.VM.Name, w.Number, grantText(l.rec.Grant))
+				}
+			}
+		}
+	}
+}
+
 // kept gives the protocol of the window that still counts: where the same person has
 // asked again for the same, it is that of the newer window, which takes its place.
 func (r *run) kept(l *ledger, vm jit.ID, w jit.Window) jit.Protocol {
@@ -369,6 +441,9 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 			count = own // a deny that somebody lays over a rule of ours is meant
 		}
 		r.open("I8", l, vm, w, count)
+	}
+	if !r.bus.has(l.rec.Grant.ID, w.End) {
+		r.violate("I1", "port %d of %s opened for %s, and no wake-up is scheduled for its end", w.Number, vm.Name, l.rec.Grant.ID)
 	}
 	if !r.table.toldOf(access.OpOpen, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
 		r.violate("I5", "the log does not tell that port %d of %s opened for %s", w.Number, vm.Name, l.rec.Grant.ID)

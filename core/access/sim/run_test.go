@@ -30,13 +30,16 @@ const (
 type config struct {
 	seed  uint64
 	steps int
-	tape  []byte // choices to be taken before those of the seed, for shrinking
+	// Where it is set, each step takes its choices from its own line first, and further ones
+	// from the seed and the step's number alone, so that a line can go without changing the others.
+	script [][]byte
 }
 
 // run is one simulated history.
 type run struct {
 	config
 	rng   *rand.Rand
+	tape  []byte // what is left of the step's line
 	azure *azure
 	bus   *bus
 	table *table
@@ -65,6 +68,8 @@ type run struct {
 	was       map[string][]netip.Addr // every address that a machine ever had
 	lose      bool                    // the table is lost once
 	bereft    bool                    // it was
+	revoked   map[string]bool         // the grants that somebody asked to close
+	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 }
 
 // op is one verb under way.
@@ -338,7 +343,7 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 }
 
 func newRun(c config) *run {
-	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}}
+	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}}
 	r.start = time.Now()
 	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
 	r.bus = &bus{run: r, known: map[access.Wake]bool{}}

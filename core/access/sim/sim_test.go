@@ -4,8 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
 )
@@ -43,6 +46,23 @@ func TestSim(t *testing.T) {
 	}
 }
 
+// TestRapid lets rapid make the histories: a list of steps with the choices of each.
+// Where one violates something, rapid leaves out steps and makes choices smaller until
+// nothing more can go.
+func TestRapid(t *testing.T) {
+	if err := flag.Set("rapid.checks", "60"); err != nil {
+		t.Fatal(err)
+	}
+	step := rapid.SliceOfN(rapid.Byte(), 1, 6)
+	rapid.Check(t, func(rt *rapid.T) {
+		c := config{seed: rapid.Uint64Range(1, 1<<20).Draw(rt, "seed"), script: rapid.SliceOfN(step, 20, 250).Draw(rt, "steps")}
+		c.steps = len(c.script)
+		if violation, r := simulate(t, c); violation != "" {
+			rt.Fatalf("%s\n%s", violation, r.text(80))
+		}
+	})
+}
+
 // TestReplay holds what the package promises of a replay.
 func TestReplay(t *testing.T) {
 	const seeds = 40
@@ -69,6 +89,9 @@ func (r *run) history() {
 		}
 	})
 	for i := 0; i < r.config.steps && !r.broken(); i++ {
+		if len(r.script) > 0 {
+			r.tape, r.rng = r.script[i], rand.New(rand.NewPCG(r.seed, uint64(i)))
+		}
 		if !time.Now().Before(r.sweepAt) {
 			r.due()
 		}

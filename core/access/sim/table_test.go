@@ -65,7 +65,9 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 		l.rec = rec
 		for i, vm := range rec.Grant.VMs {
 			for j, w := range vm.Ports {
-				was := before.Grant.VMs[i].Ports[j].Status
+				old := before.Grant.VMs[i].Ports[j]
+				was := old.Status
+				t.run.lawful(l, vm.VM, old, w)
 				switch {
 				case w.Status == jit.Initiated && was != jit.Initiated:
 					l.opened = true

@@ -82,8 +82,11 @@ func (r *run) newRequest() asked {
 	length := time.Duration(1+r.pick(40)) * time.Minute
 	for _, vm := range r.someVMs() {
 		ports := []jit.RequestPort{{Number: 22, Duration: length, Sources: from}}
-		if r.chance(30) {
+		switch n := r.pick(10); {
+		case n < 2: // otherwise than the first port
 			ports = append(ports, jit.RequestPort{Number: 3389, Duration: time.Duration(1+r.pick(40)) * time.Minute, Sources: sources(sourcePool[r.pick(len(sourcePool))]...)})
+		case n < 4: // in the same way
+			ports = append(ports, jit.RequestPort{Number: 3389, Duration: length, Sources: from})
 		}
 		q.VMs = append(q.VMs, jit.RequestVM{VM: vm, Ports: ports})
 	}
@@ -168,6 +171,7 @@ func (r *run) revoke(a *app) {
 	if l == nil {
 		return
 	}
+	r.revoked[id] = true
 	var got access.GrantRecord
 	o := r.begin(a, "revoke", func(ctx context.Context) (err error) {
 		got, err = a.Revoke(ctx, caller("ann"), id)
@@ -237,6 +241,9 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 }
 
 func (r *run) disable(a *app, vms []jit.ID) {
+	for _, vm := range vms {
+		r.disabled[vm.Name] = true
+	}
 	r.begin(a, "disable", func(ctx context.Context) error { return a.Disable(ctx, caller("admin"), vms) })
 	r.note("  %v", lazy(func() string { return fmt.Sprint(vms) }))
 }
@@ -272,12 +279,32 @@ func (r *run) wake() bool {
 		o := r.begin(a, "wake", func(ctx context.Context) error { return a.Wake(ctx, w.Grant, w.Generation) })
 		r.note("  %s generation %d", w.Grant, w.Generation)
 		o.after = func(o *op) {
-			if o.err != nil && r.chance(80) {
-				r.bus.again(w)
+			if o.err != nil {
+				if r.chance(80) {
+					r.bus.again(w)
+				}
+				return
 			}
+			r.heeded(o, w)
 		}
 	}
 	return true
+}
+
+// heeded is I1 to the moment: where nothing fails, a wake-up that is taken without an
+// error has closed what was over when it came.
+func (r *run) heeded(o *op, w access.Wake) {
+	l := r.table.grants[w.Grant]
+	if l == nil || l.lost || r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 || r.bus.has(w.Grant, o.began.Add(1)) {
+		return // somebody else may be at it, or has been asked to come again
+	}
+	for _, vm := range l.rec.Grant.VMs {
+		for _, p := range vm.Ports {
+			if p.Status != jit.Revoked && !o.began.Before(p.End) {
+				r.violate("I1", "%s came at the end of %s:%d of grant %s and did not close it", o.name, vm.VM.Name, p.Number, w.Grant)
+			}
+		}
+	}
 }
 
 // sweep starts one. If it is clean, it has seen everything from before its beginning.
@@ -323,18 +350,16 @@ func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
 	}
 }
 
-// deniesTold says that a sweep tells of every deny that it makes again.
-const deniesTold = false
-
 // mended is I5 for repairs: before a rule of ours that others have harmed is put
 // right, the log tells.
 //
 // A deny that somebody's verb makes is not told from one that is made again, so that
-// only a sweep that began after the harm has to tell of it.
+// only a sweep that began after the harm has to tell of it. Nor is an opening that was
+// never confirmed told from one that is made again.
 func (r *run) mended(name string, target jit.ID, c plan.Changes) {
 	r.mu.Lock()
 	o, g := r.flying[name], r.azure.groups[target.Name]
-	sweeping := deniesTold && o != nil && strings.HasPrefix(name, "sweep") && o.began.After(g.dirty)
+	sweeping := o != nil && strings.HasPrefix(name, "sweep") && o.began.After(g.dirty)
 	var untold []string
 	for _, x := range slices.Concat(c.Create, c.Update, c.Delete) {
 		key := strings.ToLower(x.Name)
@@ -345,7 +370,8 @@ func (r *run) mended(name string, target jit.ID, c plan.Changes) {
 		delete(g.harmed, key)
 		// What comes back otherwise than it was is not a repair but what somebody asked for meanwhile.
 		restored := x.Source.Any == was.Source.Any && slices.Equal(x.Destination.Prefixes, was.Destination.Prefixes) && !slices.ContainsFunc(c.Delete, x.Equal)
-		if (restored && (sweeping || grantIn(key) != "") || key == handName) && !r.repairTold(x.Name, g.dirty) {
+		l := r.table.grants[grantIn(key)]
+		if (restored && (sweeping || l != nil && l.opened) || key == handName) && !r.repairTold(x.Name, g.dirty) {
 			untold = append(untold, x.Name)
 		}
 	}

@@ -173,7 +173,8 @@ func (r *run) moves() {
 		if !m.gone {
 			m.gone = true
 			r.note("MOVE %s is deleted", m.id.Name)
-		} else {
+		}
+		if r.chance(60) { // at once, or when it is its turn again
 			m.gone, m.reborn = false, time.Now()
 			m.lives++
 			r.note("MOVE %s is made anew", m.id.Name)
