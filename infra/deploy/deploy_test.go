@@ -1,0 +1,122 @@
+// Package deploy_test holds the Terraform module and the program together: what the
+// roles allow is what the code asks for, and what the alerts look for is what it writes.
+package deploy_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+)
+
+// actions reads a file of roles/: lists of actions, each list sorted.
+func actions(t *testing.T, name string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("roles", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var roles map[string][]string
+	if err := json.Unmarshal(text, &roles); err != nil {
+		t.Fatal(err)
+	}
+	for role, list := range roles {
+		if !slices.IsSorted(list) || len(slices.Compact(slices.Clone(list))) != len(list) {
+			t.Errorf("%s: %s is not sorted, or names an action twice", name, role)
+		}
+		for _, a := range list {
+			if strings.Contains(a, "*") {
+				t.Errorf("%s: %s has the wildcard %s", name, role, a)
+			}
+		}
+	}
+	return roles
+}
+
+// needed gives what the verbs ask for, sorted.
+func needed(verbs ...access.Verb) []string {
+	var out []string
+	for _, v := range verbs {
+		out = append(out, access.Needs(v)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// TestPeople holds that each role for people is what its verbs ask for, no more and no less.
+func TestPeople(t *testing.T) {
+	viewer := []access.Verb{access.VerbRead}
+	requester := append(viewer, access.VerbRequest, access.VerbExtend, access.VerbRevokeOwn)
+	administrator := append(requester, access.VerbEnable, access.VerbDisable, access.VerbRevokeOther, access.VerbSweep)
+	want := map[string][]string{"viewer": needed(viewer...), "requester": needed(requester...), "administrator": needed(administrator...)}
+	if diff := cmp.Diff(want, actions(t, "people.json")); diff != "" {
+		t.Errorf("what verbs ask for (-) and roles/people.json (+) differ:\n%s", diff)
+	}
+}
+
+// TestApp holds the form of the app's role; that it is what the app calls is
+// held by the end-to-end tests in local/.
+func TestApp(t *testing.T) {
+	for part, list := range actions(t, "app.json") {
+		for _, a := range list {
+			if (part == "read") != strings.HasSuffix(a, "/read") {
+				t.Errorf("%s is among the actions to %s", a, part)
+			}
+		}
+	}
+}
+
+// TestLines holds that the queries look for lines and findings that the app writes.
+func TestLines(t *testing.T) {
+	kinds := map[string]bool{}
+	for _, k := range []access.FindingKind{access.FindingOverdue, access.FindingOpeningFailed, access.FindingLost, access.FindingBroken} {
+		kinds[string(k)] = false
+	}
+	files, err := filepath.Glob("queries/*.kql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	list := regexp.MustCompile(`tostring\(line\.kind\) (?:==|in) \(?((?:'\w+'(?:, )?)+)\)?`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list.FindAllStringSubmatch(string(text), -1) {
+			for name := range strings.SplitSeq(m[1], ", ") {
+				name = strings.Trim(name, "'")
+				if _, known := kinds[name]; !known {
+					t.Errorf("%s looks for findings %s, which get no line", file, name)
+				}
+				kinds[name] = true
+			}
+		}
+	}
+	for name, watched := range kinds {
+		if !watched {
+			t.Errorf("no alert looks for findings %s", name)
+		}
+	}
+}
+
+// TestEveryQueryIsUsed holds that no query lies about unused, since nothing else would notice.
+func TestEveryQueryIsUsed(t *testing.T) {
+	text, err := os.ReadFile("monitor.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("queries/*.kql")
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".kql")
+		if !regexp.MustCompile(`(?m)^    ` + name + ` = \{|query = "` + name + `"`).Match(text) {
+			t.Errorf("monitor.tf uses %s nowhere", file)
+		}
+	}
+}
