@@ -20,12 +20,14 @@ help:
 
 # The binary is built into dist/ under the name that host.json gives it; the
 # folder handlers/ holds sources, so the name must not be used beside it.
+# Without cgo everywhere, so that the standard library is compiled once.
+build run: export CGO_ENABLED = 0
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o dist/handlers .
+	$(GO) build -trimpath -ldflags '-s -w' -o dist/handlers .
 	$(GO) run ./local/pack -out dist
 
 run: build
-	$(GO) build -o dist/.local-azure ./local
+	$(GO) build -trimpath -o dist/.local-azure ./local
 	exec dist/.local-azure -app dist $(if $(FOR),-for $(FOR)) $(if $(FRESH),-fresh) $(if $(VERBOSE),-verbose)
 
 # The race detector needs a C compiler.

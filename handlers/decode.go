@@ -92,6 +92,7 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	// The status is sent: an error now means that the caller is gone.
 	_ = json.MarshalWrite(w, body, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true))
+	_, _ = w.Write([]byte{'\n'}) // for people with a terminal
 }
 
 // parseDuration reads an ISO 8601 duration such as PT3H, or P1D. Years and months have

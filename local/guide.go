@@ -21,9 +21,10 @@ The main job, step by step:
 
   APP={{.App}}/api  ARM={{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers
   WEB=/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web
-  as() { curl -s -X POST "{{.ARM}}/local/token?as=$1" | python3 -c 'import json,sys; print("Authorization: Bearer", json.load(sys.stdin)["access_token"])'; }
+  as() { curl -s -X POST "{{.ARM}}/local/token?as=$1" | sed 's/.*"access_token":"\([^"]*\)".*/Authorization: Bearer \1/'; }
   ADMIN=$(as admin) REQUESTER=$(as requester) READER=$(as reader)    # three people; each token is good for an hour
-  rules() { curl -s $ARM/Microsoft.Network/networkSecurityGroups/web-nsg/securityRules | python3 -m json.tool; }
+  rules() { curl -s $ARM/Microsoft.Network/networkSecurityGroups/web-nsg/securityRules |
+    grep -oE '"(name|access|priority)":"?[^",}]*' | sed 's/.*://; s/"//' | paste - - - | sort -nk3; }
 
   # the admin closes the management ports of web, the requester asks for one of them for 20 seconds
   curl -s -H "$ADMIN" $APP/enable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
