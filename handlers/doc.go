@@ -1,13 +1,15 @@
 // Package handlers is the door: HTTP and triggers in, calls of core/access out.
 //
 // Every handler decodes strictly, calls one verb and encodes its answer; what is
-// decided is decided inside. [New] lists the whole surface on one page.
+// decided is decided inside. [New] lists the whole surface on one page. The compatible
+// face (compat.go) decodes as Azure Resource Manager does, since its clients are used as
+// they are; what could be read in two ways it refuses all the same.
 //
 // The Functions host forwards HTTP functions with their method, headers and full
 // path (all of them below /api), and posts the two triggers to /revoke and
 // /sweep with its own envelope. Both kinds share one listener, so no route may
-// catch what it does not name: an outside request can then never become a
-// trigger's.
+// catch what it does not name, or what is not below its own literal segment: an
+// outside request can then never become a trigger's.
 //
 // Errors have one shape, {"error":{"code","message","target"}}, one translator
 // (errors.go) and stable codes; an error that is not a refusal shows nothing of

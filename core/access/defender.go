@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -241,17 +242,15 @@ func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, po
 	var at []int
 	for i, p := range policies {
 		stays[p.VM.Key()] = true
-		old, known := byVM[p.VM.Key()]
-		if known && old.Listing().Key() != name.Key() {
-			return r, inOther(old, fmt.Sprintf("virtualMachines[%d].id", i))
+		rec, changed, bad := s.listed(who, name, byVM, p)
+		switch {
+		case bad != nil:
+			return r, bad.At(fmt.Sprintf("virtualMachines[%d].id", i))
+		case changed:
+			r.changed, at = append(r.changed, rec), append(at, i)
+		default:
+			r.kept = append(r.kept, rec)
 		}
-		p.ExistingRules = old.Policy.ExistingRules
-		if known && samePolicy(old.Policy, p) {
-			r.kept = append(r.kept, old)
-			continue
-		}
-		old.Policy, old.Listed, old.ChangedBy, old.ChangedAt = p, Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}, who.Name, s.now()
-		r.changed, at = append(r.changed, old), append(at, i)
 	}
 	if len(r.changed) > jit.MaxVMs {
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("%d virtual machines are new or changed; one call takes at most %d", len(r.changed), jit.MaxVMs)}
@@ -265,18 +264,42 @@ func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, po
 	if err != nil {
 		return r, fmt.Errorf("locate the virtual machines: %w", err)
 	}
-	for i, rec := range r.changed {
-		m, err := exists(rec.Policy.VM, machines, fmt.Sprintf("virtualMachines[%d].id", at[i]))
-		if err != nil {
+	for i := range r.changed {
+		if err := r.changed[i].stand(machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
 			return r, err
 		}
-		r.changed[i].Location, r.changed[i].Placements = m.Location, m.Placements
 	}
 	return r, nil
 }
 
-func inOther(rec PolicyRecord, at string) error {
-	return &jit.Error{Code: CodeOtherPolicy, Target: at, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
+// listed gives the record that makes a machine a part of a named policy, and
+// whether it differs from what is stored; a refusal where another policy lists the machine.
+func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyRecord, p jit.Policy) (PolicyRecord, bool, *jit.Error) {
+	rec, known := byVM[p.VM.Key()]
+	if known && rec.Listing().Key() != name.Key() {
+		return rec, false, inOther(rec)
+	}
+	p.ExistingRules = rec.Policy.ExistingRules
+	if known && samePolicy(rec.Policy, p) {
+		return rec, false, nil
+	}
+	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, who.Name, s.now()
+	rec.Listed = Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
+	return rec, true, nil
+}
+
+// stand notes where the record's machine stands.
+func (r *PolicyRecord) stand(machines map[string]Machine, at string) error {
+	m, err := exists(r.Policy.VM, machines, at)
+	if err != nil {
+		return err
+	}
+	r.Location, r.Placements = m.Location, m.Placements
+	return nil
+}
+
+func inOther(rec PolicyRecord) *jit.Error {
+	return &jit.Error{Code: CodeOtherPolicy, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
 }
 
 func samePolicy(a, b jit.Policy) bool {
@@ -303,6 +326,18 @@ func targetsOfRecords(records []PolicyRecord) []jit.ID {
 
 // previewReplacement refuses where a target would have no room for a deny.
 func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
+	refused, err := s.withoutRoom(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, target := range slices.Sorted(maps.Keys(refused)) {
+		return refused[target]
+	}
+	return nil
+}
+
+// withoutRoom gives, by key, the targets that would have no room for a deny, with the refusal.
+func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
 	goes := func(p plan.Protected) bool {
 		same := func(rec PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
@@ -317,17 +352,15 @@ func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
+	refused := map[string]*jit.Error{}
 	for _, out := range outs {
-		for _, refused := range out.plan.Refused {
-			if refused.Grant == "" {
-				return refused.Err.At(out.target.String())
+		for _, r := range out.plan.Refused {
+			if r.Grant == "" {
+				refused[out.target.Key()] = r.Err.At(out.target.String())
 			}
 		}
 	}
-	return nil
+	return refused, err
 }
 
 // carryOut stores the new policies, disables the machines that go, and reconciles
@@ -345,13 +378,7 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 		}
 		r.changed[i] = stored
 	}
-	err := each(r.dropped, func(_ int, rec PolicyRecord) error {
-		err := s.Disable(ctx, who, []jit.ID{rec.Policy.VM})
-		if refused := refusal(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-			return nil // somebody else has disabled it meanwhile
-		}
-		return err
-	})
+	err := s.drop(ctx, who, idsOf(r.dropped))
 	if err == nil {
 		_, err = s.reconcileAll(ctx, targets, false)
 	}
@@ -363,6 +390,23 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 		p.Name = r.before.Name
 	}
 	return p.sealed(), err
+}
+
+// drop disables machines; those that somebody else has disabled meanwhile are passed over.
+func (s *Service) drop(ctx context.Context, who Caller, vms []jit.ID) error {
+	for len(vms) > 0 {
+		err := s.Disable(ctx, who, vms)
+		refused := refusal(err)
+		if refused == nil || refused.Code != jit.CodePolicyNotFound {
+			return err
+		}
+		n := len(vms)
+		vms = slices.DeleteFunc(vms, func(vm jit.ID) bool { return vm.String() == refused.Target })
+		if len(vms) == n {
+			return err
+		}
+	}
+	return nil
 }
 
 // claim writes the first machine's record as it was read, with nothing changed but
@@ -404,7 +448,7 @@ func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyReco
 			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		if err == nil && now.Listing().Key() != name.Key() {
-			return rec, inOther(now, rec.Policy.VM.String())
+			return rec, inOther(now).At(rec.Policy.VM.String())
 		}
 		rec.Version = now.Version
 	}

@@ -1,11 +1,14 @@
 package access
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"portcullis/core/jit"
 )
@@ -34,72 +37,136 @@ func defenders(name string) bool {
 	})
 }
 
-// Import adds machines to a named policy, each by itself: one that is refused, or
-// that the caller may not enable, does not keep the others out. Machines that
-// the policy lists already get the imported ports; none is dropped. For those that are
-// enabled it tells of the rules that Defender for Cloud has left, and touches none of them.
+// Import adds machines to a named policy: those that are refused, or that the
+// caller may not enable, do not keep the others out. Machines that the policy lists already
+// get the imported ports; none is dropped. For those that are enabled it tells of
+// the rules that Defender for Cloud has left, and touches none of them.
 func (g *Guard) Import(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) []Imported {
 	out := make([]Imported, len(policies))
 	_ = each(policies, func(i int, p jit.Policy) error {
-		out[i] = Imported{VM: p.VM}
-		if out[i].Err = g.may(ctx, who, VerbEnable, p.VM.String()); out[i].Err != nil {
-			return nil
-		}
-		rec, err := g.Service.importMachine(ctx, who, name, p)
-		if err == nil {
-			out[i].Enabled = true
-			out[i].Leftover, err = g.Service.leftovers(ctx, rec)
-		}
-		out[i].Err = err
+		out[i] = Imported{VM: p.VM, Err: g.may(ctx, who, VerbEnable, p.VM.String())}
 		return nil
 	})
+	g.Service.importMachines(ctx, who, name, policies, out)
 	return out
 }
 
-// importMachine enables one machine as a part of a named policy.
-func (s *Service) importMachine(ctx context.Context, who Caller, name PolicyName, p jit.Policy) (PolicyRecord, error) {
-	if err := s.checkNamed(name, []jit.Policy{p}); err != nil {
-		return PolicyRecord{}, err
+// importMachines does what is to be done for all machines without an error in out,
+// and notes there what becomes of each. What can be done for all at once is.
+func (s *Service) importMachines(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, out []Imported) {
+	records := s.importing(ctx, who, name, policies, out)
+	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
+	snaps, errs := make([]Snapshot, len(targets)), map[string]error{}
+	var mu sync.Mutex
+	_ = each(targets, func(i int, t jit.ID) error {
+		_, err := s.reconcileAll(ctx, []jit.ID{t}, false)
+		if err == nil {
+			snaps[i], err = s.Firewall.Rules(ctx, t)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		errs[t.Key()] = err
+		return nil
+	})
+	for i, rec := range records {
+		for _, p := range rec.Placements {
+			out[i].Err = errors.Join(out[i].Err, errs[p.Target.Key()])
+		}
+		out[i].Enabled = out[i].Err == nil
+		out[i].Leftover = leftovers(rec, snaps)
 	}
-	r, err := s.replacing(ctx, who, name, []jit.Policy{p})
+	for _, i := range slices.Sorted(maps.Keys(records)) {
+		if err := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, []PolicyRecord{records[i]}, out[i].Err)...); err != nil {
+			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
+		}
+	}
+}
+
+// importing stores the policies that can be enabled and gives their records, by their place in out.
+func (s *Service) importing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, out []Imported) map[int]PolicyRecord {
+	records := map[int]PolicyRecord{}
+	_, byVM, err := s.policyNamed(ctx, name)
+	changed := map[int]bool{}
+	seen := map[string]bool{}
+	var moved []jit.ID
+	for i, p := range policies {
+		if out[i].Err == nil {
+			out[i].Err = cmp.Or(err, s.checkNamed(name, []jit.Policy{p}))
+		}
+		if out[i].Err != nil {
+			continue
+		}
+		if seen[p.VM.Key()] {
+			out[i].Err = &jit.Error{Code: jit.CodeDuplicateVM, Target: p.VM.String(), Message: p.VM.Name + " stands twice"}
+			continue
+		}
+		seen[p.VM.Key()] = true
+		rec, isNew, bad := s.listed(who, name, byVM, p)
+		if bad != nil {
+			out[i].Err = bad.At(p.VM.String())
+			continue
+		}
+		records[i], changed[i] = rec, isNew
+		if isNew {
+			moved = append(moved, p.VM)
+		}
+	}
+	machines, err := s.Network.Locate(ctx, moved)
+	r := replacement{}
+	for i, rec := range records {
+		if !changed[i] {
+			continue
+		}
+		out[i].Err = err
+		if err == nil {
+			out[i].Err = rec.stand(machines, rec.Policy.VM.String())
+		}
+		records[i] = rec
+		if out[i].Err == nil {
+			r.changed = append(r.changed, rec)
+		}
+	}
+	refused, err := s.withoutRoom(ctx, r)
+	for _, i := range slices.Sorted(maps.Keys(records)) {
+		if changed[i] && out[i].Err == nil {
+			records[i], out[i].Err = s.importOne(ctx, name, records[i], refused, err)
+		}
+		if out[i].Err != nil {
+			delete(records, i)
+		}
+	}
+	return records
+}
+
+// importOne stores one machine's policy unless a target of its has no room.
+func (s *Service) importOne(ctx context.Context, name PolicyName, rec PolicyRecord, refused map[string]*jit.Error, err error) (PolicyRecord, error) {
 	if err != nil {
-		return PolicyRecord{}, err
+		return rec, err
 	}
-	r.dropped = nil // the others stay
-	if len(r.changed) == 0 {
-		_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept), false)
-		return r.kept[0], err
+	for _, p := range rec.Placements {
+		if bad := refused[p.Target.Key()]; bad != nil {
+			return rec, bad
+		}
 	}
-	if err := s.previewReplacement(ctx, r); err != nil {
-		return PolicyRecord{}, err
-	}
-	before := targetsOfRecords(keep(r.before.Machines, func(m PolicyRecord) bool { return m.Policy.VM.Equal(p.VM) }))
-	rec, err := s.putListed(ctx, name, r.changed[0])
-	if err != nil {
-		return PolicyRecord{}, err
-	}
-	_, err = s.reconcileAll(ctx, distinct(append(before, targetsOf(rec.Placements)...)), false)
-	if logged := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, []PolicyRecord{rec}, err)...); err == nil {
-		err = logged
-	}
-	return rec, err
+	return s.putListed(ctx, name, rec)
 }
 
 // leftovers gives the rules of Defender's that bear on a machine.
-func (s *Service) leftovers(ctx context.Context, rec PolicyRecord) ([]Leftover, error) {
+func leftovers(rec PolicyRecord, snaps []Snapshot) []Leftover {
 	var out []Leftover
-	for _, p := range rec.Placements {
-		snap, err := s.Firewall.Rules(ctx, p.Target)
-		if err != nil {
-			return out, fmt.Errorf("read the rules of %s: %w", p.Target.Name, err)
-		}
-		for _, rule := range snap.Rules {
-			if defenders(rule.Name) && bearsOn(rule.Destination, p.Addresses) {
-				out = append(out, Leftover{Target: p.Target, Rule: rule})
+	for _, snap := range snaps {
+		for _, p := range rec.Placements {
+			if !p.Target.Equal(snap.Target) {
+				continue
+			}
+			for _, rule := range snap.Rules {
+				if defenders(rule.Name) && bearsOn(rule.Destination, p.Addresses) {
+					out = append(out, Leftover{Target: p.Target, Rule: rule})
+				}
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func bearsOn(to jit.Peers, addresses []netip.Addr) bool {

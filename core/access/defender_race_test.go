@@ -6,6 +6,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
 	"portcullis/core/plan"
 )
 
@@ -84,6 +85,28 @@ func TestTakenMeanwhile(t *testing.T) {
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), other); err != nil || machines(p) != "web" {
 		t.Errorf("%s, %v", machines(p), err)
 	}
+}
+
+// TestDroppedMeanwhile: a machine that somebody else disables while a replacement
+// drops it and others does not keep the others in.
+func TestDroppedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), access.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	w.meanwhile("PutPolicy", func() {
+		if err := g.Disable(t.Context(), person("admin"), []jit.ID{vmID("app2")}); err != nil {
+			t.Errorf("disable: %v", err)
+		}
+	})
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), access.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {
+		t.Errorf("%s, %v", machines(p), err)
+	}
+	w.stands("web-nsg", "0200 allow AllowWeb * -> * :443", "0300 allow AllowSshAny * -> * :22")
 }
 
 // TestEnableKeepsTheName: a machine that a named policy takes while the plain face
