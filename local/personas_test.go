@@ -1,0 +1,250 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/functions"
+	"portcullis/local/armsim"
+	"portcullis/local/issuer"
+)
+
+// doors is what becomes of every call for everybody, over HTTP, through the host, the app, its verifier of tokens and
+// its role assignments. The columns are callers: without a token; with the headers of App Service that say who it is, and no
+// token; with a good token that is for Resource Manager; the app's own identity, a caller without a role here; and
+// the personas. A status with + shows something of the machine web, one with - must not. A row is a function's
+// route, with what the call is about behind a space.
+const doors = `
+                                nobody forged foreign app  reader requester admin
+enable                          401    401    401     403  403    403       200
+enable?dryRun=true              401    401    401     403  403    403       200
+request                         401    401    401     403  403    200       200
+request?dryRun=true             401    401    401     403  403    200       200
+requests/{id?}                  401    401    401     200- 200+   200+      200+
+requests/{id?} requester's      401    401    401     404  200+   200+      200+
+requests/{id?} admin's          401    401    401     404  200+   200+      200+
+requests/{id}/revoke requester's 401   401    401     404  403    200       200
+requests/{id}/revoke admin's    401    401    401     404  403    403       200
+requests/{id}/extend requester's 401   401    401     404  403    200       403
+requests/{id}/extend admin's    401    401    401     404  403    403       200
+machines                        401    401    401     200- 200+   200+      200+
+activity                        401    401    401     200- 200+   200+      200+
+compliance                      401    401    401     200- 200    200       200
+sweep                           401    401    401     403  403    403       200
+import                          401    401    401     200- 200-   200-      200+
+subscriptions/{*path} list      401    401    401     200- 200+   200+      200+
+subscriptions/{*path} get       401    401    401     403  200+   200+      200+
+subscriptions/{*path} put       401    401    401     403  403    403       200+
+subscriptions/{*path} initiate  401    401    401     403  403    202+      202+
+subscriptions/{*path} delete    401    401    401     403  403    403       200
+disable                         401    401    401     403  403    403       200
+health                          200    200    200     200  200    200       200
+openapi.json                    200    200    200     200  200    200       200
+`
+
+// callers gives the headers of each column.
+func (r *rig) callers() map[string]http.Header {
+	r.t.Helper()
+	bearer := func(token string, err error) http.Header {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return http.Header{"Authorization": {"Bearer " + token}}
+	}
+	return map[string]http.Header{
+		"nobody": {},
+		"forged": {
+			"X-Ms-Client-Principal":      {"eyJhdXRoX3R5cCI6ImFhZCIsImNsYWltcyI6W3sidHlwIjoib2lkIiwidmFsIjoiMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMGUzIn1dfQ=="},
+			"X-Ms-Client-Principal-Id":   {"00000000-0000-0000-0000-0000000000e3"},
+			"X-Ms-Client-Principal-Name": {"admin@portcullis.example"},
+			"X-Ms-Client-Principal-Idp":  {"aad"},
+		},
+		"foreign":   bearer(r.tokens.Token("admin", issuer.ResourceManager)),
+		"app":       bearer(r.tokens.AppToken(issuer.DefaultAudience)),
+		"reader":    r.as("reader"),
+		"requester": r.as("requester"),
+		"admin":     r.as("admin"),
+	}
+}
+
+// visit is one call of the matrix.
+type visit struct {
+	method, path string
+	body         any
+}
+
+const policies = sub + "/resourceGroups/demo/providers/Microsoft.Security/locations/westeurope/jitNetworkAccessPolicies"
+
+// visits gives what a row calls. source makes every request another one.
+func (r *rig) visits(row, source string) visit {
+	r.t.Helper()
+	const version = "?api-version=2020-01-01"
+	port := map[string]any{"number": 22, "protocol": "*", "allowedSourceAddressPrefix": "*", "maxRequestAccessDuration": "PT3H"}
+	policy := map[string]any{"virtualMachines": []any{map[string]any{"id": web, "ports": []any{port}}}}
+	wanted := map[string]any{"virtualMachines": []any{map[string]any{"id": web,
+		"ports": []any{map[string]any{"number": 22, "duration": "PT30M", "allowedSourceAddressPrefix": source}}}}}
+	route, about, _ := strings.Cut(row, " ")
+	path := "/api/" + route
+	if who, ok := strings.CutSuffix(about, "'s"); ok {
+		grant := r.mustAs(r.as(who), 200, "POST", "/api/request", wanted)
+		path = "/api/" + strings.NewReplacer("{id?}", grant["id"].(string), "{id}", grant["id"].(string)).Replace(route)
+	}
+	switch route {
+	case "enable", "enable?dryRun=true":
+		return visit{"POST", path, vms(web)}
+	case "disable":
+		return visit{"POST", path, vms(web)}
+	case "request", "request?dryRun=true":
+		return visit{"POST", path, wanted}
+	case "requests/{id}/revoke", "sweep":
+		return visit{"POST", path, map[string]any{}}
+	case "requests/{id}/extend":
+		return visit{"POST", path, map[string]any{"duration": "PT1H"}}
+	case "import":
+		return visit{"POST", path, map[string]any{"value": []any{map[string]any{"id": policies + "/default", "properties": policy}}}}
+	case "requests/{id?}":
+		return visit{"GET", strings.TrimSuffix(path, "/{id?}"), nil}
+	}
+	switch about {
+	case "list":
+		return visit{"GET", "/api" + policies + version, nil}
+	case "get":
+		return visit{"GET", "/api" + policies + "/default" + version, nil}
+	case "put":
+		return visit{"PUT", "/api" + policies + "/default" + version, map[string]any{"kind": "Basic", "properties": policy}}
+	case "initiate":
+		return visit{"POST", "/api" + policies + "/default/initiate" + version, wanted}
+	case "delete":
+		return visit{"DELETE", "/api" + policies + "/default" + version, nil}
+	}
+	return visit{"GET", path, nil}
+}
+
+func (r *rig) mustAs(header http.Header, status int, method, path string, body any) map[string]any {
+	r.t.Helper()
+	got, answer := r.callWith(header, method, path, body)
+	if got != status {
+		r.t.Fatalf("%s %s: status %d, want %d: %v", method, path, got, status, answer)
+	}
+	return answer
+}
+
+// TestDoors holds the matrix, and that a refusal changes no rule.
+func TestDoors(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	if err := r.arm.SetKnobs(armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}); err != nil {
+		t.Fatal(err)
+	}
+	declared, err := functions.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var routes, rows []string
+	for _, f := range declared {
+		if f.Kind == functions.HTTP {
+			routes = append(routes, f.Route)
+		}
+	}
+	var columns []string
+	visits, changed := 0, true
+	for _, line := range strings.Split(strings.TrimSpace(doors), "\n") {
+		fields := strings.Fields(line)
+		if columns == nil {
+			columns = fields
+			continue
+		}
+		row := strings.Join(fields[:len(fields)-len(columns)], " ")
+		cells := fields[len(fields)-len(columns):]
+		rows = append(rows, strings.FieldsFunc(row, func(c rune) bool { return c == ' ' || c == '?' && !strings.Contains(row, "?}") })[0])
+		if !slices.Contains(routes, rows[len(rows)-1]) {
+			t.Errorf("there is no function with the route of %s", row)
+			continue
+		}
+		for i, cell := range cells {
+			visits++
+			if changed { // by the visit before
+				r.must(200, "POST", "/api/enable", vms(web))
+			}
+			call := r.visits(row, fmt.Sprintf("198.51.100.%d", visits))
+			before := r.rules("web-nsg")
+			status, answer := r.callWith(r.callers()[columns[i]], call.method, call.path, call.body)
+			changed = status < 300 && call.method != "GET"
+			text, err := json.Marshal(answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprint(status)
+			shows := strings.Contains(string(text), "virtualMachines/web") && !strings.Contains(string(text), `"enabled":false`)
+			if strings.HasSuffix(cell, "+") && shows {
+				got += "+"
+			}
+			if strings.HasSuffix(cell, "-") && !shows {
+				got += "-"
+			}
+			if got != cell {
+				t.Errorf("%s by %s: %s, want %s: %s", row, columns[i], got, cell, text)
+			}
+			if diff := cmp.Diff(before, r.rules("web-nsg")); status >= 400 && diff != "" {
+				t.Errorf("%s by %s is refused and changed rules:\n%s", row, columns[i], diff)
+			}
+			if status >= 400 && strings.Contains(string(text), "Bearer") {
+				t.Errorf("%s by %s: the answer holds a token", row, columns[i])
+			}
+		}
+	}
+	for _, route := range routes {
+		if !slices.Contains(rows, route) {
+			t.Errorf("the route %s has no row: say for whom it is", route)
+		}
+	}
+}
+
+// TestReaderAsks holds what somebody who may only look is told, whatever he says of himself.
+func TestReaderAsks(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	r.must(200, "POST", "/api/enable", vms(web))
+	header := r.as("reader")
+	for name, values := range r.callers()["forged"] {
+		header[name] = values
+	}
+	status, answer := r.callWith(header, "POST", "/api/request", ask("PT5M", "I am the admin"))
+	refused, _ := answer["error"].(map[string]any)
+	message, _ := refused["message"].(string)
+	if status != 403 || refused["code"] != "AuthorizationFailed" || refused["target"] != web ||
+		!strings.Contains(message, "Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action") || !strings.Contains(message, "reader@portcullis.example") {
+		t.Errorf("%d %v", status, answer)
+	}
+	if r.open("web-nsg") {
+		t.Error("a port is open")
+	}
+	entries := r.mustAs(r.as("reader"), 200, "GET", "/api/activity", nil)["value"].([]any)
+	last := entries[0].(map[string]any)
+	if last["operation"] != "Request" || last["result"] != "Refused" || last["requestor"] != "reader@portcullis.example" || last["reason"] != "AuthorizationFailed" {
+		t.Errorf("the log says %v", last)
+	}
+}
+
+// TestRolesCannotBeRead holds that nobody may anything while the app may not read role assignments, and that it passes.
+func TestRolesCannotBeRead(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	denied := []armsim.Denied{{Principal: issuer.AppObjectID, Action: "Microsoft.Authorization/*"}}
+	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Denied = denied }); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []visit{{"POST", "/api/enable", vms(web)}, {"POST", "/api/request", ask("PT5M", "x")}, {"POST", "/api/sweep", map[string]any{}}} {
+		status, answer := r.call(call.method, call.path, call.body)
+		if refused, _ := answer["error"].(map[string]any); status != 502 || refused["code"] != "AppPermissionMissing" {
+			t.Errorf("%s: %d %v", call.path, status, answer)
+		}
+	}
+	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Denied = nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.must(200, "POST", "/api/enable", vms(web))
+}
