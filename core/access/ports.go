@@ -278,6 +278,44 @@ type Activity interface {
 	Entries(ctx context.Context, f EntryFilter, cursor string, limit int) ([]Entry, string, error)
 }
 
+// Verifier is an activity log that can tell whether it is whole: the entries of one
+// subscription and UTC day are a chain, in which each names the one before it.
+type Verifier interface {
+	// Verify looks through the chain of a subscription ("" for the entries that concern none)
+	// and the UTC day of the time. What is broken is an answer and not an error. A chain that
+	// nothing was ever appended to is whole.
+	Verify(ctx context.Context, subscription string, day time.Time) (VerifyResult, error)
+}
+
+// VerifyResult is what a look through one chain gave.
+type VerifyResult struct {
+	Entries     int          // entries that stand in the chain
+	Head        string       // the hash of the last entry, in hexadecimal; "" for an empty chain. Kept elsewhere, it proves later that nothing before it changed
+	FirstBroken *BrokenEntry // nil where the chain is whole
+}
+
+// BrokenEntry is the first place at which a chain is not as it was appended.
+type BrokenEntry struct {
+	Seq     int // its place in the chain, from 1
+	Break   Break
+	ID      string    // of the entry that stands there; "" where none does
+	Time    time.Time // its time; zero where none does
+	Message string
+}
+
+// Break says how a chain is broken.
+type Break string
+
+// The ways.
+const (
+	BreakChanged     Break = "Changed"     // the entry is not what was appended
+	BreakRemoved     Break = "Removed"     // there is no entry here, but there are later ones
+	BreakReordered   Break = "Reordered"   // the entry stands in another's place
+	BreakInserted    Break = "Inserted"    // the entry was never appended
+	BreakTruncated   Break = "Truncated"   // the last entries are gone
+	BreakHeadMissing Break = "HeadMissing" // what names the last entry is gone
+)
+
 // Finding is something that a sweep found and people should know.
 type Finding struct {
 	Kind    FindingKind

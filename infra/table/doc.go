@@ -15,7 +15,10 @@
 //	          key|<requestor and value>          an idempotency key
 //	          sweep                              the last sweep
 //	History   closed grants, a partition for each day of their start
-//	Activity  the activity log, a partition for each day
+//	Activity  the activity log, a partition for each day:
+//	          e|<inverted time>|<name>           an entry, with its place and hash in its chain
+//	          id|<name>                          marks an entry as written
+//	          head|<subscription>                where the chain of the day ends
 //
 // Machines, targets and keys stand in row keys as SHA-256, since ARM ids hold
 // slashes, which keys may not. Partitions of History and Activity are named by
@@ -42,12 +45,17 @@
 // with its placements, and [Store.UpdateGrants] with the same record writes every part again,
 // also missing ones. A grant that closes keeps its row until its last part is gone.
 //
+// The entries of one subscription and day are a hash chain; docs/audit.md says how it is
+// computed. An entry, its mark and the new head are one transaction, and the head is written
+// on the condition of its ETag, so that there is one order whoever appends. Those who append in
+// one process at once share transactions.
+//
 // Errors are those of package access: ErrNotFound, ErrConflict, ErrForbidden and
 // *Unavailable. Anything else is a value that cannot be stored, or a stored
 // one that cannot be read.
 //
 // # What it does not do
 //
-// It makes no decision about access, reads no clock, caches nothing and deletes no
-// history. It does not create the storage account, and does not work on Cosmos DB.
+// It makes no decision about access, reads no clock, caches nothing but where the log ends, and
+// deletes no history. The chain is not signed: see docs/audit.md for what it proves. It does not create the storage account, and does not work on Cosmos DB.
 package table

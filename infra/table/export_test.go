@@ -88,3 +88,6 @@ var (
 
 // Stamp is a time as documents hold it.
 type Stamp = stamp
+
+// ActivityTable is the way around the store that somebody has who may write the account.
+func (s *Store) ActivityTable() *aztables.Client { return s.activity }

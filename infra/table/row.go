@@ -131,6 +131,7 @@ type stored struct {
 	etag           azcore.ETag
 	text           string
 	write          string // see row.sign
+	properties     map[string]json.RawMessage
 }
 
 func decodeRow(data []byte) (stored, error) {
@@ -145,7 +146,7 @@ func decodeRow(data []byte) (stored, error) {
 		}
 		return s
 	}
-	r := stored{partition: text("PartitionKey"), key: text("RowKey"), etag: azcore.ETag(text("odata.etag")), write: text(writeColumn)}
+	r := stored{partition: text("PartitionKey"), key: text("RowKey"), etag: azcore.ETag(text("odata.etag")), write: text(writeColumn), properties: all}
 	var doc strings.Builder
 	for i := 0; ; i++ {
 		if _, ok := all[docName(i)]; !ok {
@@ -154,9 +155,6 @@ func decodeRow(data []byte) (stored, error) {
 		doc.WriteString(text(docName(i)))
 	}
 	r.text = doc.String()
-	if r.text == "" {
-		return stored{}, fmt.Errorf("entity %s|%s holds no document", r.partition, r.key)
-	}
 	return r, nil
 }
 
@@ -167,6 +165,9 @@ const version = 1
 // read decodes a stored document into to, which embeds nothing but its fields.
 func (r stored) read(to any) error {
 	var v struct{ V int }
+	if r.text == "" {
+		return fmt.Errorf("entity %s|%s holds no document", r.partition, r.key)
+	}
 	if err := json.Unmarshal([]byte(r.text), &v); err != nil {
 		return fmt.Errorf("read entity %s: %w", r.key, err)
 	}

@@ -27,6 +27,7 @@ var (
 	_ access.History  = (*Store)(nil)
 	_ access.Targets  = (*Store)(nil)
 	_ access.Activity = (*Store)(nil)
+	_ access.Verifier = (*Store)(nil)
 	_ access.Sweeps   = (*Store)(nil)
 	_ access.Pinger   = (*Store)(nil)
 )
@@ -46,13 +47,15 @@ type Options struct {
 }
 
 // Store is the storage ports over three tables of one account. It is safe for
-// concurrent use and keeps no state of its own.
+// concurrent use. All that it keeps is where the activity log ends, which saves reads and is
+// never trusted: what is appended is written on the condition that the log still ends there.
 type Store struct {
 	service  *aztables.ServiceClient
 	state    *aztables.Client
 	history  *aztables.Client
 	activity *aztables.Client
 	names    [3]string
+	log      appender
 }
 
 // New gives the store at the table endpoint of a storage account, such as

@@ -130,7 +130,7 @@ func TestConditionsOnTheWire(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"POST policy false", "PUT policy false", "DELETE policy false", "POST grant false", "PUT grant false", "DELETE grant false",
-		"PUT part true", "DELETE part true", "PUT target true", "DELETE target false", "POST key false", "PUT key false", "PUT sweep true", "POST e false", "POST id false", "PUT at true"} {
+		"PUT part true", "DELETE part true", "PUT target true", "DELETE target false", "POST key false", "PUT key false", "PUT sweep true", "POST e false", "POST id false", "POST head false", "PUT head false", "PUT at true"} {
 		if kinds[kind] == 0 {
 			t.Errorf("the test did not see %q; it saw %v", kind, kinds)
 		}
@@ -167,6 +167,7 @@ func everything(t *testing.T, s *table.Store) {
 	}
 	check(s.Forget(ctx, nsg(1)))
 	check(s.Append(ctx, access.Entry{ID: "1", Time: day}))
+	check(s.Append(ctx, access.Entry{ID: "2", Time: day}))
 	check(s.PutSweep(ctx, access.SweepRecord{Started: day}))
 }
 

@@ -25,6 +25,7 @@ type Store interface {
 	access.History
 	access.Targets
 	access.Activity
+	access.Verifier
 	access.Sweeps
 	access.Pinger
 }
@@ -320,6 +321,24 @@ func (m *Memory) Append(_ context.Context, entries ...access.Entry) error {
 		}
 	}
 	return nil
+}
+
+// Verify implements access.Verifier: what nobody else can write is whole. It keeps no
+// hashes; the head is a name for what was appended so far.
+func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (access.VerifyResult, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out access.VerifyResult
+	for _, e := range m.entries {
+		of := cmp.Or(e.VM.Subscription, e.Target.Subscription)
+		if strings.EqualFold(of, subscription) && e.Time.UTC().Format(time.DateOnly) == day.UTC().Format(time.DateOnly) {
+			out.Entries++
+		}
+	}
+	if out.Entries > 0 {
+		out.Head = fmt.Sprintf("%064x", out.Entries)
+	}
+	return out, nil
 }
 
 // Entries implements access.Activity.

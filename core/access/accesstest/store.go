@@ -24,6 +24,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("History", func(t *testing.T) { TestHistory(t, open) })
 	t.Run("Targets", func(t *testing.T) { TestTargets(t, open) })
 	t.Run("Activity", func(t *testing.T) { TestActivity(t, open) })
+	t.Run("Verifier", func(t *testing.T) { TestVerifier(t, open) })
 	t.Run("Sweeps", func(t *testing.T) { TestSweeps(t, open) })
 }
 

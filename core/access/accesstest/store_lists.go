@@ -1,9 +1,11 @@
 package accesstest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -254,6 +256,55 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 			for _, limit := range []int{5, 1000} {
 				wantSame(t, fmt.Sprintf("%q in pages of %d", name, limit), pages(t, limit, listEntries(t, s, f)), newestFirst(matching))
 			}
+		}
+	})
+}
+
+// TestVerifier is the suite of access.Verifier, as far as it can be asked for without a
+// way around the adapter: what breaks a chain is for the adapter's own tests.
+func TestVerifier(t *testing.T, open func(*testing.T) Store) {
+	t.Run("nothing", func(t *testing.T) {
+		s := open(t)
+		for _, sub := range []string{"", subscriptionOne} {
+			wantSame(t, "an empty chain", must[access.VerifyResult](t)(s.Verify(t.Context(), sub, morning)), access.VerifyResult{})
+		}
+	})
+	t.Run("whole", func(t *testing.T) {
+		s := open(t)
+		entries := manyEntries(30)
+		for i, text := range nasty[:len(nasty)-1] {
+			entries[i].Message, entries[i].Justification, entries[i].Requestor = text, text+text, text
+		}
+		type chain struct{ sub, day string }
+		want := map[chain]int{}
+		heads := map[chain]string{}
+		for i := 0; i < len(entries); i += 3 { // in parts, so that chains are gone on with
+			if err := s.Append(t.Context(), entries[i:i+3]...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Append(t.Context(), entries[:9]...); err != nil { // told again
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			want[chain{cmp.Or(e.VM.Subscription, e.Target.Subscription), e.Time.Format(time.DateOnly)}]++
+		}
+		for c, n := range want {
+			at := must[time.Time](t)(time.Parse(time.DateOnly, c.day))
+			got := must[access.VerifyResult](t)(s.Verify(t.Context(), strings.ToUpper(c.sub), at.Add(23*time.Hour)))
+			if got.FirstBroken != nil || got.Entries != n || len(got.Head) != 64 {
+				t.Errorf("chain %v: %+v, want %d entries and none broken", c, got, n)
+			}
+			heads[c] = got.Head
+		}
+		more := entries[0]
+		more.ID += "more"
+		if err := s.Append(t.Context(), more); err != nil {
+			t.Fatal(err)
+		}
+		c := chain{more.VM.Subscription, more.Time.Format(time.DateOnly)}
+		if got := must[access.VerifyResult](t)(s.Verify(t.Context(), c.sub, more.Time)); got.Head == heads[c] || got.Entries != want[c]+1 {
+			t.Errorf("one entry more gives %+v, before it the head was %s", got, heads[c])
 		}
 	})
 }

@@ -1,0 +1,327 @@
+package table
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"portcullis/core/access"
+)
+
+// How the log is appended to while others append too.
+const (
+	appendTries   = 100                    // of one transaction: a writer in a storm of n needs at most about n
+	appendTimeout = time.Minute            // of one transaction, all tries
+	firstPause    = 2 * time.Millisecond   // before the second try, doubled up to
+	lastPause     = 128 * time.Millisecond // a random part of it is waited
+	keptChains    = 256                    // chains whose end is remembered
+)
+
+// appender is group commit: while one transaction on a chain is under way, all who
+// have entries for the chain wait for the next one together. So many who append at once
+// cost a few transactions, and none of them is another's conflict.
+type appender struct {
+	mu     sync.Mutex
+	chains map[chainID]*queue
+}
+
+// queue is what waits for one chain. Its end is touched by the one who works on it alone.
+type queue struct {
+	waiting []waiting
+	busy    bool
+	end     end
+}
+
+// end is where a chain ends, as far as this process knows.
+type end struct {
+	known bool // false: it has to be read
+	seq   int
+	hash  []byte
+	etag  azcore.ETag // "" where there is no head yet
+}
+
+// waiting is an entry and whose it is.
+type waiting struct {
+	entry sized
+	group *group
+}
+
+// sized is an entry with about how many bytes it and its mark add to a transaction.
+type sized struct {
+	entryDoc
+	bytes int
+}
+
+// group is the entries of one call for one chain.
+type group struct {
+	left int // not written yet
+	done chan struct{}
+	err  error
+}
+
+// Append is one transaction for each chain and 49 entries, an entry and its mark each, with the
+// chain's head; and one read of the head for the first of them, or after another process has appended. The
+// mark is in the day's partition: an event that is told again with a time of another day is
+// not known again.
+func (s *Store) Append(ctx context.Context, entries ...access.Entry) error {
+	chains := map[chainID][]sized{}
+	var order []chainID
+	seen := map[string]bool{}
+	for _, e := range entries {
+		if seen[e.ID] {
+			continue
+		}
+		seen[e.ID] = true
+		d, err := newEntry(e)
+		size := 0
+		if err == nil {
+			size, err = d.size()
+		}
+		if err != nil {
+			return fmt.Errorf("append entry %s: %w", e.ID, err)
+		}
+		c := chainAt(subscriptionOf(e), e.Time)
+		if chains[c] == nil {
+			order = append(order, c)
+		}
+		chains[c] = append(chains[c], sized{d, size})
+	}
+	for _, c := range order {
+		slices.SortStableFunc(chains[c], func(a, b sized) int { return time.Time(a.Time).Compare(time.Time(b.Time)) })
+		if err := s.appendTo(ctx, c, chains[c]); err != nil {
+			return fmt.Errorf("append to the activity log: %w", err)
+		}
+	}
+	return nil
+}
+
+// size gives about how many bytes the entry adds to a transaction, with its mark. An
+// entry that no row could hold is refused here, before it waits with others.
+func (d entryDoc) size() (int, error) {
+	d.Seq, d.Hash = 1<<40, hex.EncodeToString(make([]byte, sha256.Size))
+	r, err := d.row()
+	if err != nil {
+		return 0, err
+	}
+	n, err := op{kind: add, row: r}.weight()
+	return n + opOverhead + 4*len(d.ID) + 512, err
+}
+
+// appendTo waits until the entries are written, or until ctx ends; they are written all the same.
+func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
+	g := &group{left: len(docs), done: make(chan struct{})}
+	l := &s.log
+	l.mu.Lock()
+	if l.chains == nil {
+		l.chains = map[chainID]*queue{}
+	}
+	q := l.chains[c]
+	if q == nil {
+		l.forget()
+		q = &queue{}
+		l.chains[c] = q
+	}
+	for _, d := range docs {
+		q.waiting = append(q.waiting, waiting{d, g})
+	}
+	if !q.busy {
+		q.busy = true
+		go s.work(context.WithoutCancel(ctx), c, q)
+	}
+	l.mu.Unlock()
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return &access.Unavailable{Dependency: dependency, Err: ctx.Err()}
+	}
+}
+
+// forget keeps the number of chains small. Idle ones lose nothing but a read.
+func (l *appender) forget() {
+	if len(l.chains) < keptChains {
+		return
+	}
+	for c, q := range l.chains {
+		if !q.busy {
+			delete(l.chains, c)
+		}
+	}
+}
+
+// work writes what waits for a chain until nothing does.
+func (s *Store) work(ctx context.Context, c chainID, q *queue) {
+	for {
+		s.log.mu.Lock()
+		batch, groups := q.take()
+		if len(batch) == 0 {
+			q.busy = false
+			s.log.mu.Unlock()
+			return
+		}
+		s.log.mu.Unlock()
+		bounded, cancel := context.WithTimeout(ctx, appendTimeout)
+		err := s.write(bounded, c, &q.end, batch)
+		cancel()
+		s.log.mu.Lock()
+		q.settle(groups, err)
+		s.log.mu.Unlock()
+	}
+}
+
+// take gives the entries for one transaction, each once, and for each entry taken its group.
+func (q *queue) take() ([]entryDoc, []*group) {
+	var batch []entryDoc
+	var groups []*group
+	seen, bytes, n := map[string]bool{}, 2*opOverhead, 0
+	for ; n < len(q.waiting); n++ {
+		w := q.waiting[n]
+		if !seen[w.entry.ID] {
+			if bytes += w.entry.bytes; 1+2*(len(batch)+1) > maxOps || bytes > maxBatchBytes {
+				break
+			}
+			seen[w.entry.ID] = true
+			batch = append(batch, w.entry.entryDoc)
+		}
+		groups = append(groups, w.group)
+	}
+	q.waiting = slices.Clone(q.waiting[n:])
+	return batch, groups
+}
+
+// settle tells the groups what became of their entries. A group that has failed
+// once waits for nothing more.
+func (q *queue) settle(groups []*group, err error) {
+	failed := map[*group]bool{}
+	for _, g := range groups {
+		if g.left--; g.err == nil && err != nil {
+			g.err, failed[g] = err, true
+			close(g.done)
+		} else if g.left == 0 && g.err == nil {
+			close(g.done)
+		}
+	}
+	q.waiting = slices.DeleteFunc(q.waiting, func(w waiting) bool { return failed[w.group] })
+}
+
+// write appends entries that fit in one transaction. After a conflict the end is
+// read again; where it is not what stood in the way, some entry has been written before.
+func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc) error {
+	for try := range appendTries {
+		before := *at
+		if !at.known {
+			if err := s.readEnd(ctx, c, at); err != nil {
+				return err
+			}
+		}
+		if try > 0 && (sameEnd(before, *at) || try%8 == 0) {
+			fresh, err := s.unwritten(ctx, c, batch)
+			if err != nil || len(fresh) == 0 {
+				return err
+			}
+			batch = fresh
+		}
+		ops, next, err := c.ops(*at, batch)
+		if err != nil {
+			return err
+		}
+		etags, err := s.submit(ctx, s.activity, ops)
+		if err == nil {
+			next.etag = etags[0]
+			*at = next
+			return nil
+		}
+		at.known = false
+		if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+			return err
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	return &access.Unavailable{Dependency: dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
+}
+
+// sameEnd reports whether reading the end again gave the same.
+func sameEnd(before, after end) bool { return before.etag == after.etag && before.seq == after.seq }
+
+// ops gives the operations that append entries after the end, the head first, and
+// the end that they make.
+func (c chainID) ops(at end, batch []entryDoc) ([]op, end, error) {
+	next := end{known: true, seq: at.seq, hash: at.hash}
+	ops := make([]op, 1, 1+2*len(batch))
+	for _, d := range batch {
+		next.seq++
+		next.hash = link(next.hash, next.seq, d.canonical())
+		d.Seq, d.Hash = next.seq, hex.EncodeToString(next.hash)
+		r, err := d.row()
+		if err != nil {
+			return nil, next, err
+		}
+		ops = append(ops, op{kind: add, row: d.mark(c)}, op{kind: add, row: r})
+	}
+	ops[0] = op{kind: replace, etag: at.etag, row: row{partition: c.partition, key: c.headKey(), doc: c.head(next.seq, next.hash)}}
+	if at.etag == "" {
+		ops[0].kind = add
+	}
+	return ops, next, nil
+}
+
+// readEnd reads where the chain ends: its head, or the beginning where it has none.
+func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
+	r, etag, err := s.get(ctx, s.activity, c.partition, c.headKey())
+	if errors.Is(err, access.ErrNotFound) {
+		*at = end{known: true, hash: c.genesis()}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var d headDoc
+	if err := r.read(&d); err != nil {
+		return err
+	}
+	hash, err := hex.DecodeString(d.Hash)
+	if err != nil {
+		return fmt.Errorf("read entity %s: %w", r.key, err)
+	}
+	*at = end{known: true, seq: d.Seq, hash: hash, etag: etag}
+	return nil
+}
+
+// unwritten gives the entries that have no mark yet.
+func (s *Store) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]entryDoc, error) {
+	var fresh []entryDoc
+	for _, d := range batch {
+		_, _, err := s.get(ctx, s.activity, c.partition, d.mark(c).key)
+		if errors.Is(err, access.ErrNotFound) {
+			fresh = append(fresh, d)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return fresh, nil
+}
+
+// pause waits a random time, longer after each try, so that writers that met once do not meet again.
+func pause(ctx context.Context, try int) error {
+	longest := min(firstPause<<min(try, 10), lastPause)
+	timer := time.NewTimer(rand.N(longest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &access.Unavailable{Dependency: dependency, Err: ctx.Err()}
+	}
+}

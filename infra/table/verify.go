@@ -1,0 +1,323 @@
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// Verify reads the head, the whole day's marks and entries, and the head once more. Up to
+// the first head every entry must be there; later ones, which were appended meanwhile, are checked as
+// far as they were listed.
+//
+// It finds a change of any byte of an entry or a head: a row must be exactly what the
+// app would write of what it says, and what it says must be what was hashed. Of marks it finds
+// those without an entry, by which an event could be kept from being appended.
+func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (access.VerifyResult, error) {
+	c := chainAt(subscription, on)
+	doing := "verify the activity log of " + c.date
+	first, err := s.readHead(ctx, c)
+	if err != nil {
+		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	marks, _, err := s.query(ctx, s.activity, in(c.partition).under(markRows), 0, 0)
+	if err != nil {
+		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	rows, _, err := s.query(ctx, s.activity, in(c.partition).under(entryRows), 0, 0)
+	if err != nil {
+		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	last, err := s.readHead(ctx, c)
+	if err != nil {
+		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	v := verification{chain: c, first: first, last: last}
+	for _, r := range rows {
+		v.add(r)
+	}
+	return v.result(marks), nil
+}
+
+// foundHead is a head as it was read.
+type foundHead struct {
+	headDoc
+	exists bool
+	bad    string // why it is not what the app would write
+}
+
+func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
+	r, _, err := s.get(ctx, s.activity, c.partition, c.headKey())
+	if errors.Is(err, access.ErrNotFound) {
+		return foundHead{}, nil
+	}
+	if err != nil {
+		return foundHead{}, err
+	}
+	h := foundHead{exists: true}
+	if err := json.Unmarshal([]byte(r.text), &h.headDoc); err != nil {
+		h.bad = "it cannot be read"
+		return h, nil
+	}
+	hash, err := hex.DecodeString(h.Hash)
+	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.is(row{partition: c.partition, key: c.headKey(), doc: want}) {
+		h.bad = "it is not as the app writes it"
+	}
+	return h, nil
+}
+
+// is reports whether the row is exactly what the app writes, whatever the service adds.
+func (r stored) is(want row) bool {
+	body, err := want.encode(maxEntityBytes)
+	if err != nil {
+		return false
+	}
+	var all map[string]json.RawMessage
+	if json.Unmarshal(body, &all) != nil {
+		return false
+	}
+	for name, value := range all {
+		if got, ok := r.properties[name]; !ok || !sameJSON(got, value) {
+			return false
+		}
+	}
+	for name := range r.properties {
+		if _, ok := all[name]; !ok && name != "Timestamp" && !strings.Contains(name, "odata.") {
+			return false
+		}
+	}
+	return true
+}
+
+// sameJSON compares two strings as texts, and anything else as bytes.
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y string
+	if json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil {
+		return x == y
+	}
+	return bytes.Equal(a, b)
+}
+
+// found is an entry as it was read, and what of its row is wrong.
+type found struct {
+	entryDoc
+	key    string
+	broken access.Break
+	why    string
+}
+
+// verification looks through one chain.
+type verification struct {
+	chain       chainID
+	first, last foundHead
+	placed      map[int][]found // by Seq
+	most        int             // the last Seq
+	strange     []found         // rows without a place in a chain
+	names       map[string]bool // of every entry of the day
+	entries     int
+}
+
+// add takes a row of the day, if it is the chain's.
+func (v *verification) add(r stored) {
+	if v.names == nil {
+		v.names, v.placed = map[string]bool{}, map[int][]found{}
+	}
+	_, name, _ := strings.Cut(strings.TrimPrefix(r.key, entryRows), "|")
+	v.names[name] = true
+	f := found{key: r.key}
+	var column string
+	listed := json.Unmarshal(r.properties["Subscription"], &column) == nil && column == columnText(v.chain.subscription)
+	e, err := access.Entry{}, json.Unmarshal([]byte(r.text), &f.entryDoc)
+	if err == nil {
+		e, err = f.entry()
+	}
+	ours := err == nil && subscriptionOf(e) == v.chain.subscription
+	switch {
+	case err != nil && (listed || v.chain.subscription == "" && !jit.ValidGUID(column)):
+		f.broken, f.why = access.BreakChanged, "the entry cannot be read"
+	case err == nil && listed && !ours:
+		f.broken, f.why = access.BreakInserted, "the entry is listed with another subscription's"
+	case !ours:
+		return
+	case f.Format != chainFormat || f.Seq < 1:
+		f.broken, f.why = access.BreakInserted, "the entry has no place in the chain"
+	default:
+		f.broken, f.why = f.form(r)
+	}
+	v.entries++
+	if f.Seq < 1 || err != nil || !ours {
+		v.strange = append(v.strange, f)
+		return
+	}
+	v.placed[f.Seq] = append(v.placed[f.Seq], f)
+	v.most = max(v.most, f.Seq)
+}
+
+// form compares a row with what the app would write.
+func (f found) form(r stored) (access.Break, string) {
+	want, err := f.row()
+	switch {
+	case err != nil:
+		return access.BreakChanged, "the entry is not as the app writes it"
+	case want.partition != r.partition || want.key != r.key:
+		return access.BreakReordered, "the entry stands where another's time would put it"
+	case f.V != version || !r.is(want):
+		return access.BreakChanged, "the entry's row is not as the app writes it"
+	}
+	return "", ""
+}
+
+// result walks along the chain to the first break.
+func (v *verification) result(marks []stored) access.VerifyResult {
+	out := access.VerifyResult{Entries: v.entries}
+	out.Head, out.FirstBroken = v.walk()
+	if out.FirstBroken == nil {
+		out.FirstBroken = v.heads()
+	}
+	if out.FirstBroken == nil && len(v.strange) > 0 {
+		out.FirstBroken = v.strange[0].at(0)
+	}
+	if out.FirstBroken == nil {
+		out.FirstBroken = v.suppressed(marks)
+	}
+	return out
+}
+
+func (f found) at(seq int) *access.BrokenEntry {
+	return &access.BrokenEntry{Seq: seq, Break: f.broken, ID: f.ID, Time: time.Time(f.Time), Message: f.why + " (row " + f.key + ")"}
+}
+
+// bound gives how far every entry must be there: to the first head, or, where no head
+// can be believed, to the last entry.
+func (v *verification) bound() int {
+	if v.first.exists && v.first.bad == "" {
+		return v.first.Seq
+	}
+	if v.last.exists && v.last.bad == "" {
+		return 0 // the chain began while it was read
+	}
+	return v.most
+}
+
+// walk gives the hash of the last entry, and the first break among the entries.
+func (v *verification) walk() (string, *access.BrokenEntry) {
+	hash := v.chain.genesis()
+	for seq := 1; ; seq++ {
+		standing := v.placed[seq]
+		if len(standing) == 0 {
+			return v.end(seq, hash)
+		}
+		i, next := v.fitting(seq, hash)
+		if i < 0 {
+			return hex.EncodeToString(hash), v.wrong(standing[0], seq, hash)
+		}
+		for j, f := range standing {
+			if j != i {
+				f.broken, f.why = access.BreakInserted, "two entries claim the same place, and this one is not the one that the chain goes on from"
+				return hex.EncodeToString(hash), f.at(seq)
+			}
+		}
+		hash = next
+		for _, h := range []foundHead{v.first, v.last} {
+			if h.exists && h.bad == "" && h.Seq == seq && h.Hash != hex.EncodeToString(hash) {
+				f := standing[i]
+				f.broken, f.why = access.BreakChanged, "the head of the chain names another hash for this entry"
+				return hex.EncodeToString(hash), f.at(seq)
+			}
+		}
+	}
+}
+
+// fitting gives which of the entries that stand at a place belongs there after the hash,
+// and its own hash; -1 for none. Where two do, it is the one that the chain goes on from.
+func (v *verification) fitting(seq int, before []byte) (int, []byte) {
+	which, hash := -1, []byte(nil)
+	for i, f := range v.placed[seq] {
+		own := link(before, seq, f.canonical())
+		if f.broken != "" || f.Hash != hex.EncodeToString(own) {
+			continue
+		}
+		goesOn := slices.ContainsFunc(v.placed[seq+1], func(n found) bool {
+			return n.Hash == hex.EncodeToString(link(own, seq+1, n.canonical()))
+		})
+		if which < 0 || goesOn || v.last.Seq == seq && v.last.Hash == f.Hash {
+			which, hash = i, own
+		}
+	}
+	return which, hash
+}
+
+// wrong says what is wrong with an entry that does not belong where it stands.
+func (v *verification) wrong(f found, seq int, before []byte) *access.BrokenEntry {
+	if f.broken != "" {
+		return f.at(seq)
+	}
+	f.broken, f.why = access.BreakChanged, "the entry is not what was appended here"
+	for _, others := range v.placed {
+		for _, o := range others {
+			if o.Seq != seq && o.Hash == hex.EncodeToString(link(before, seq, o.canonical())) {
+				f.broken, f.why = access.BreakReordered, "the entry that was appended here, "+o.ID+", stands at another place"
+			}
+		}
+	}
+	return f.at(seq)
+}
+
+// end judges the first place at which no entry stands.
+func (v *verification) end(seq int, hash []byte) (string, *access.BrokenEntry) {
+	text := hex.EncodeToString(hash)
+	if seq == 1 {
+		text = ""
+	}
+	switch bound := v.bound(); {
+	case seq <= bound && v.most > seq:
+		return text, &access.BrokenEntry{Seq: seq, Break: access.BreakRemoved, Message: "the entry that was appended here is gone"}
+	case seq <= bound:
+		return text, &access.BrokenEntry{Seq: seq, Break: access.BreakTruncated, Message: fmt.Sprintf("the head of the chain names %d entries; from this one on they are gone", bound)}
+	}
+	for n := max(seq, v.last.Seq+1); n <= v.most && v.last.exists && v.last.bad == ""; n++ {
+		for _, f := range v.placed[n] {
+			f.broken, f.why = access.BreakInserted, "the head of the chain does not come to this entry"
+			return text, f.at(n)
+		}
+	}
+	return text, nil
+}
+
+// heads judges the heads where every entry is right.
+func (v *verification) heads() *access.BrokenEntry {
+	switch {
+	case v.first.bad != "" || v.last.bad != "":
+		return &access.BrokenEntry{Seq: v.most, Break: access.BreakChanged, Message: "the head of the chain was changed: " + cmp.Or(v.first.bad, v.last.bad)}
+	case !v.last.exists && (v.most > 0 || v.first.exists):
+		return &access.BrokenEntry{Seq: v.most, Break: access.BreakHeadMissing, Message: "the head of the chain is gone: whether entries after this one are gone too cannot be told"}
+	case v.last.exists && v.most > v.last.Seq:
+		f := v.placed[v.most][0]
+		f.broken, f.why = access.BreakInserted, "the head of the chain does not come to this entry"
+		return f.at(v.most)
+	}
+	return nil
+}
+
+// suppressed finds a mark of the chain without its entry.
+func (v *verification) suppressed(marks []stored) *access.BrokenEntry {
+	for _, r := range marks {
+		var d markDoc
+		err := json.Unmarshal([]byte(r.text), &d)
+		name := strings.TrimPrefix(r.key, markRows)
+		if ours := err == nil && d.Subscription == v.chain.subscription || err != nil && v.chain.subscription == ""; ours && !v.names[name] {
+			return &access.BrokenEntry{Break: access.BreakInserted, ID: d.ID, Message: "the mark " + r.key + " says of an entry that it was appended, which would keep it from being appended"}
+		}
+	}
+	return nil
+}
