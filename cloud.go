@@ -1,37 +1,77 @@
 package main
 
 import (
+	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
 	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
 )
 
-// place is where Azure's own services of one cloud are.
+// place is where the services of one cloud are. Whoever holds a token there may use it
+// there alone: an endpoint of another cloud is a mistake, or somebody who wants the token.
 type place struct {
-	resourceManager cloud.ServiceConfiguration
-	authority       string // of Entra ID
+	configuration cloud.Configuration
+	authority     string   // of Entra ID
+	tables        []string // what the host name of a table service ends with
+	bus           string   // what the host name of a Service Bus namespace ends with
 }
 
-// clouds are those that Portcullis runs in. The authorities are those of "National
-// clouds" in Entra ID's documentation; tokens of China name another one than the SDK
-// asks there for.
+// clouds are those that Portcullis runs in, and everything that differs between them.
+//
+// The authorities are those of "National clouds" in Entra ID's documentation; tokens of China
+// name another one than the SDK asks there for. Resource Manager's endpoints and audiences
+// are the SDK's. The suffixes are those of the clouds' developer guides; a second one for tables belongs
+// to accounts with DNS zone endpoints. The audiences of Table Storage (https://storage.azure.com)
+// and Service Bus (https://servicebus.azure.net) are the same in all clouds, and the SDKs hold them.
 func clouds() map[string]place {
 	return map[string]place{
-		"AzurePublic":       {cloud.AzurePublic.Services[cloud.ResourceManager], "https://login.microsoftonline.com"},
-		"AzureUSGovernment": {cloud.AzureGovernment.Services[cloud.ResourceManager], "https://login.microsoftonline.us"},
-		"AzureChina":        {cloud.AzureChina.Services[cloud.ResourceManager], "https://login.partner.microsoftonline.cn"},
+		"AzurePublic": {cloud.AzurePublic, "https://login.microsoftonline.com",
+			[]string{".table.core.windows.net", ".table.storage.azure.net"}, ".servicebus.windows.net"},
+		"AzureUSGovernment": {cloud.AzureGovernment, "https://login.microsoftonline.us",
+			[]string{".table.core.usgovcloudapi.net"}, ".servicebus.usgovcloudapi.net"},
+		"AzureChina": {cloud.AzureChina, "https://login.partner.microsoftonline.cn",
+			[]string{".table.core.chinacloudapi.cn"}, ".servicebus.chinacloudapi.cn"},
 	}
+}
+
+// misplaced gives, by setting, what names a service outside of the configured cloud.
+// Stand-ins on a loopback address are in none.
+func misplaced(c config) map[string]error {
+	in, known := clouds()[c.Cloud]
+	if !known {
+		return nil // which is an error by itself
+	}
+	out := map[string]error{}
+	if u, err := url.Parse(c.TableEndpoint); err == nil && u.Host != "" && !loopback(u.Host) && !endsWith(u.Host, in.tables...) {
+		out["PORTCULLIS_TABLE_ENDPOINT"] = fmt.Errorf("%q is not in %s, where it ends with %s", c.TableEndpoint, c.Cloud, strings.Join(in.tables, " or "))
+	}
+	if c.BusNamespace != "" && c.BusAddress == "" && !endsWith(c.BusNamespace, in.bus) {
+		out["ServiceBus__fullyQualifiedNamespace"] = fmt.Errorf("%q is not in %s, where it ends with %s", c.BusNamespace, c.Cloud, in.bus)
+	}
+	return out
+}
+
+// endsWith reports whether a host name is something below one of the suffixes.
+func endsWith(host string, suffixes ...string) bool {
+	return slices.ContainsFunc(suffixes, func(suffix string) bool {
+		head, ok := strings.CutSuffix(strings.ToLower(host), suffix)
+		return ok && head != ""
+	})
 }
 
 // resourceManager says which one to speak to: the configured cloud's, or the
 // stand-in where the settings name one.
-func resourceManager(cfg config) (endpoint, audience string, options arm.ClientOptions) {
-	in := clouds()[cfg.Cloud].resourceManager
+func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience string, options arm.ClientOptions) {
+	in := clouds()[cfg.Cloud].configuration.Services[cloud.ResourceManager]
+	options.TracingProvider = traces
 	if cfg.ARMEndpoint == "" {
 		return in.Endpoint, in.Audience, options
 	}
@@ -39,13 +79,13 @@ func resourceManager(cfg config) (endpoint, audience string, options arm.ClientO
 	return cfg.ARMEndpoint, in.Audience, options
 }
 
-func nsgOf(cfg config) nsg.Config {
-	endpoint, audience, options := resourceManager(cfg)
+func nsgOf(cfg config, traces tracing.Provider) nsg.Config {
+	endpoint, audience, options := resourceManager(cfg, traces)
 	return nsg.Config{Endpoint: endpoint, Audience: audience, Options: options, Subscription: cfg.Subscriptions[0]}
 }
 
-func rbacOf(cfg config) rbac.Config {
-	endpoint, audience, options := resourceManager(cfg)
+func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
+	endpoint, audience, options := resourceManager(cfg, traces)
 	return rbac.Config{Endpoint: endpoint, Audience: audience, Options: options}
 }
 

@@ -115,6 +115,9 @@ func readConfig(environ []string) (config, error) {
 	if c.BusAddress = env["PORTCULLIS_SERVICEBUS_ADDRESS"]; c.BusAddress != "" && !loopback(c.BusAddress) {
 		wrong("PORTCULLIS_SERVICEBUS_ADDRESS", "%q is not host:port on a loopback address", c.BusAddress)
 	}
+	for name, err := range misplaced(c) {
+		wrong(name, "%v", err)
+	}
 	return c, errors.Join(errs...)
 }
 

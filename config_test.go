@@ -91,6 +91,9 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_CLOUD":           "AzureChina",
 		"PORTCULLIS_AUTHORITY":       "http://127.0.0.1:7072/",
 		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
+
+		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
+		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +102,8 @@ func TestReadConfig(t *testing.T) {
 		Port: 8080, Cloud: "AzureChina", Authority: "http://127.0.0.1:7072",
 		Tenants: []string{"00000000-0000-0000-0000-00000000d1d0"}, Audiences: []string{"api://portcullis", "00000000-0000-0000-0000-0000000000c1"},
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
-		TableEndpoint: "https://example.table.core.windows.net",
-		BusNamespace:  "example.servicebus.windows.net",
+		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
+		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

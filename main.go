@@ -29,12 +29,17 @@ import (
 	"portcullis/infra/rbac"
 	"portcullis/infra/servicebus"
 	"portcullis/infra/table"
+	"portcullis/infra/telemetry"
 )
 
 // wait is how long a request waits for its ports before it is answered with 202.
 const wait = 25 * time.Second
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "--version" {
+		fmt.Println("portcullis", version())
+		return
+	}
 	if err := run(context.Background(), os.Environ(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "portcullis:", err)
 		os.Exit(1)
@@ -47,7 +52,11 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 		return fmt.Errorf("read the settings:\n%w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(stdout, nil))
-	app, err := build(cfg, log)
+	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	app, err := build(cfg, log, tel)
 	if err != nil {
 		return err
 	}
@@ -67,7 +76,7 @@ type application struct {
 	store   *table.Store
 }
 
-func build(cfg config, log *slog.Logger) (*application, error) {
+func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application, error) {
 	cred, err := credential(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("build the credential: %w", err)
@@ -76,15 +85,15 @@ func build(cfg config, log *slog.Logger) (*application, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the verifier of tokens: %w", err)
 	}
-	authority, err := rbac.New(cred, rbacOf(cfg))
+	authority, err := rbac.New(cred, rbacOf(cfg, tel.Tracing()))
 	if err != nil {
 		return nil, fmt.Errorf("build the role assignments client: %w", err)
 	}
-	network, err := nsg.New(cred, nsgOf(cfg))
+	network, err := nsg.New(cred, nsgOf(cfg, tel.Tracing()))
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
-	store, err := table.New(cfg.TableEndpoint, cred, table.Options{})
+	store, err := table.New(cfg.TableEndpoint, cred, table.Options{ClientOptions: azcore.ClientOptions{TracingProvider: tel.Tracing()}})
 	if err != nil {
 		return nil, fmt.Errorf("build the Table Storage client: %w", err)
 	}
@@ -93,9 +102,12 @@ func build(cfg config, log *slog.Logger) (*application, error) {
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
 	svc := &access.Service{
-		Network: network, Firewall: network,
-		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: store, Sweeps: store,
+		Network: network, Firewall: tel.Firewall(network),
+		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: tel.Activity(store), Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Now: time.Now, NewID: newID,
+	}
+	if err := tel.Watch(store, svc.Overdue); err != nil {
+		return nil, err
 	}
 	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
 		Caller:       verifier.Caller,
@@ -103,7 +115,7 @@ func build(cfg config, log *slog.Logger) (*application, error) {
 		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID,
 	})
-	return &application{handler: h, store: store}, nil
+	return &application{handler: tel.Handler(h), store: store}, nil
 }
 
 // credential is the app's own identity: the managed identity that the platform
@@ -142,9 +154,18 @@ func parseWake(body []byte) (string, int, error) {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
+// version names the release and the commit, as the Go command stamped them into
+// the binary: nothing has to be generated or passed to the linker, and what was built from
+// changed files says so.
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
 	}
-	return "unknown"
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return info.Main.Version + " (" + s.Value + ")"
+		}
+	}
+	return info.Main.Version
 }
