@@ -44,8 +44,16 @@ type group struct {
 	dirty   time.Time // when a foreign hand last touched it or its machines; zero for clean
 	sweeps  int       // clean sweeps that began since
 
+	made map[string]maker // our rules by the writes that made them
+
 	handmade map[string]bool     // rules under our prefix that a foreign hand wrote
 	harmed   map[string]jit.Rule // as they were, the rules under our prefix that a foreign hand removed, changed or made
+}
+
+// maker is who made a rule, and after how many steps.
+type maker struct {
+	app  *app
+	turn int
 }
 
 // write is one accepted PUT.
@@ -75,7 +83,7 @@ func (z *azure) next() string {
 }
 
 func (z *azure) add(name string, rules ...jit.Rule) *group {
-	g := &group{id: nsgID(name), model: clone(rules), packets: clone(rules), foreign: clone(rules), tags: "team=" + name, labels: "team=" + name, etag: z.next(), handmade: map[string]bool{}, harmed: map[string]jit.Rule{}}
+	g := &group{id: nsgID(name), model: clone(rules), packets: clone(rules), foreign: clone(rules), tags: "team=" + name, labels: "team=" + name, etag: z.next(), handmade: map[string]bool{}, made: map[string]maker{}, harmed: map[string]jit.Rule{}}
 	z.groups[g.id.Name] = g
 	return g
 }

@@ -450,8 +450,10 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 	}
 }
 
-// closedNow is I8 and I5 at the moment a window is stored as closed.
-func (r *run) closedNow(l *ledger, before access.GrantRecord, vm jit.ID, w jit.Window) {
+// closedNow is I8 and I5 at the moment a window is stored as closed by a verb. What another
+// instance has written since that verb began may be from an older plan: that instance
+// looks at the table again and undoes it, which I1 holds it to.
+func (r *run) closedNow(o *op, l *ledger, before access.GrantRecord, vm jit.ID, w jit.Window) {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
 	for _, g := range r.azure.sorted() {
@@ -460,6 +462,9 @@ func (r *run) closedNow(l *ledger, before access.GrantRecord, vm jit.ID, w jit.W
 		}
 		for _, x := range slices.Concat(g.packets, g.model) {
 			if grantIn(x.Name) != l.rec.Grant.ID || x.Access != jit.Allow {
+				continue
+			}
+			if by := g.made[x.Name]; o != nil && by.app != o.app && by.turn > o.turn {
 				continue
 			}
 			for _, at := range before.Placements {

@@ -77,6 +77,7 @@ type op struct {
 	name  string
 	app   *app
 	began time.Time
+	turn  int       // how many steps had been taken then
 	dirt  time.Time // when the last foreign hand had touched anything as a sweep began
 	err   error
 	after func(*op)
@@ -127,7 +128,9 @@ func (r *run) text(last int) string {
 // violate records the first violation; the run ends there.
 func (r *run) violate(invariant, format string, args ...any) {
 	text := invariant + ": " + fmt.Sprintf(format, args...)
-	r.note("VIOLATION %s", text)
+	if !r.broken() {
+		r.note("VIOLATION %s", text)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.violation == "" {
@@ -178,7 +181,7 @@ func (r *run) waiting() []*call {
 // begin starts a verb on an instance.
 func (r *run) begin(a *app, name string, do func(ctx context.Context) error) *op {
 	r.ops++
-	o := &op{name: fmt.Sprintf("%s#%d", name, r.ops), app: a, began: time.Now()}
+	o := &op{name: fmt.Sprintf("%s#%d", name, r.ops), app: a, began: time.Now(), turn: r.taken}
 	r.note("%s begins %s", a.name, o.name)
 	r.flying[o.name] = o
 	ctx := context.WithValue(context.Background(), opKey{}, o.name)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -228,7 +229,11 @@ func (r *run) settledWell() {
 	for _, g := range open {
 		r.violate("I1", "grant %s does not end: %s", g.Grant.ID, grantText(g.Grant))
 	}
+	known, _ := r.table.Known(context.Background())
 	for _, g := range r.azure.sorted() {
+		if g.failed && slices.ContainsFunc(known, g.id.Equal) {
+			r.violate("I7", "the last write of %s failed, and nobody wrote it again", g.id.Name)
+		}
 		for _, x := range g.model {
 			if own(x) && x.Access == jit.Allow {
 				r.violate("I6", "%s of %s stands after every window has ended", x.Name, g.id.Name)

@@ -77,7 +77,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 					t.run.seen.Closed++
 					at := window{vm.VM.Name, w.Number}
 					l.closed[at], l.behind[at] = time.Now(), slices.Sorted(maps.Keys(t.run.flying))
-					t.run.closedNow(l, before, vm.VM, w)
+					t.run.closedNow(t.run.flying[opOf(ctx)], l, before, vm.VM, w)
 				}
 			}
 		}

@@ -334,7 +334,7 @@ func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
 		r.clean++
 	}
 	for _, g := range r.azure.sorted() {
-		if !g.dirty.IsZero() && g.dirty.Before(o.began) && !g.locked && !g.barred {
+		if !g.dirty.IsZero() && g.dirty.Before(o.began) && !g.locked && !g.barred && !g.failed && g.write == nil {
 			if g.sweeps++; g.sweeps > 1 {
 				g.dirty, g.sweeps = time.Time{}, 0
 				if !r.bereft { // an allow that the table knows nothing of is kept as it is until its end
@@ -347,6 +347,15 @@ func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
 		if rec, ok := r.table.policies[key]; ok && rec.Version == version {
 			r.guarded[key] = version
 		}
+	}
+}
+
+// made notes who makes rules.
+func (r *run) made(a *app, target jit.ID, c plan.Changes) {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	for _, x := range slices.Concat(c.Create, c.Update) {
+		r.azure.groups[target.Name].made[x.Name] = maker{a, r.taken}
 	}
 }
 

@@ -154,7 +154,7 @@ func (r *run) moves() {
 	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	r.touchAt(m)
 	r.touchAt(o)
-	switch r.pick(5) {
+	switch r.pick(6) {
 	case 0:
 		if m != o && !m.gone && !o.gone && m.nics[0].addrs[0].Is4() {
 			m.nics[0].addrs[0], o.nics[0].addrs[0] = o.nics[0].addrs[0], m.nics[0].addrs[0]
@@ -184,11 +184,34 @@ func (r *run) moves() {
 			n.groups = n.groups[1:]
 			r.note("MOVE an interface of %s loses a security group", m.id.Name)
 		}
+	case 5:
+		r.replace(m)
 	}
 	r.remember(m)
 	r.remember(o)
 	r.touchAt(m)
 	r.touchAt(o)
+}
+
+// replace deletes one of the machine's security groups and makes it anew, at once or
+// never: Azure lets nobody delete one that is in use, so that it is a detaching as well.
+func (r *run) replace(m *machine) {
+	for g := range r.azure.places(m) {
+		if !slices.Contains(m.nics[0].groups[:min(1, len(m.nics[0].groups))], g.id.Name) || g.locked || g.write != nil || !r.chance(50) {
+			continue
+		}
+		for _, o := range r.azure.vms {
+			for g := range r.azure.places(o) {
+				g.touch(time.Now())
+			}
+		}
+		delete(r.azure.groups, g.id.Name)
+		r.note("MOVE %s is deleted", g.id.Name)
+		if r.chance(60) {
+			r.azure.add(g.id.Name).touch(time.Now())
+			r.note("MOVE %s is made anew", g.id.Name)
+		}
+	}
 }
 
 // locks puts or takes a ReadOnly lock or the app's permission.
