@@ -2,7 +2,11 @@ package access_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
@@ -145,4 +149,37 @@ func TestReplaceWithoutRoom(t *testing.T) {
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {
 		t.Errorf("a refused replacement left %s, %v", machines(p), err)
 	}
+}
+
+// TestImportAtOnce: a list is imported with one look at the policies and one at
+// the network, and a machine whose deny has no place keeps nobody out.
+func TestImportAtOnce(t *testing.T) {
+	w := newWorld(t)
+	full := foreignRules()
+	full[1].Priority = 100 // no deny can stand above it
+	w.cloud.SetRules(nsgID("web-nsg"), full...)
+	var mu sync.Mutex
+	calls := map[string]int{}
+	count := func(_ context.Context, s accesstest.Step) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !s.After {
+			calls[s.Op]++
+		}
+		return nil
+	}
+	w.store.Fault, w.cloud.Fault = count, count
+	list := append(policies("app1", "web", "app2", "gone"), policyOf("app1", 3389))
+	var got []string
+	for _, m := range guarded(w).Import(t.Context(), person("admin"), defaultPolicy, list) {
+		got = append(got, fmt.Sprint(m.VM.Name, " ", m.Enabled, " ", code(m.Err)))
+	}
+	want := []string{"app1 true ", "web false " + string(plan.CodeNoPriorityLeft), "app2 true ", "gone false " + string(access.CodeVMNotFound), "app1 false " + string(jit.CodeDuplicateVM)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if calls["AllPolicies"] != 1 || calls["Locate"] != 1 || calls["Apply"] != 1 {
+		t.Errorf("calls %v, want one each of AllPolicies, Locate and Apply", calls)
+	}
+	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4,10.0.1.5 :22")
 }
