@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"portcullis/core/access"
@@ -69,6 +70,37 @@ func TestW05(t *testing.T) {
 		return nil
 	}
 	a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT2H"}`)).wants(t, 409, "ScopeLocked")
+}
+
+// TestW05WhileOpening: an opening that takes long is answered as such after five
+// seconds, and goes on by itself. Sent again meanwhile, it is the same one.
+func TestW05WhileOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCompat(t)
+		a.put(web)
+		hold := make(chan struct{})
+		a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			if s.Op == "Apply" && !s.After {
+				<-hold
+			}
+			return nil
+		}
+		began := time.Now()
+		for range 2 {
+			r := a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT1H"}`))
+			if r.wants(t, 202, ""); !strings.Contains(r.text, `"status":"Initiating","statusReason":"UserRequested"`) {
+				t.Errorf("%s", r.text)
+			}
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("two answers took %s, want five seconds each", took)
+		}
+		close(hold)
+		synctest.Wait()
+		if r := a.call("GET", policy+version, ""); !strings.Contains(r.text, `"status":"Initiated"`) || strings.Count(r.text, "startTimeUtc") != 1 || a.allows("web-nsg") != 1 {
+			t.Errorf("%s", r.text)
+		}
+	})
 }
 
 func TestW09(t *testing.T) {
