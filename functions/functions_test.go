@@ -59,6 +59,7 @@ func TestAll(t *testing.T) {
 	}
 	want := []functions.Function{
 		http("activity", "GET", "activity"),
+		http("activity-verify", "GET", "activity/verify"),
 		{Name: "compat", Kind: functions.HTTP, BindingName: "req", Methods: []string{"DELETE", "GET", "POST", "PUT"}, Route: "subscriptions/{*path}", AuthLevel: "anonymous"},
 		http("compliance", "GET", "compliance"),
 		http("disable", "POST", "disable"),

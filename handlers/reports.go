@@ -4,80 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"portcullis/core/access"
-	"portcullis/core/jit"
 )
-
-type entry struct {
-	Time          string   `json:"time"`
-	Operation     string   `json:"operation"`
-	Result        string   `json:"result"`
-	Subscription  string   `json:"subscription,omitempty"`
-	ResourceGroup string   `json:"resourceGroup,omitempty"`
-	VM            string   `json:"virtualMachine,omitempty"`
-	Target        string   `json:"target,omitempty"`
-	Requestor     string   `json:"requestor"`
-	Grant         string   `json:"request,omitempty"`
-	Ports         []uint16 `json:"ports,omitempty"`
-	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
-	End           string   `json:"endTimeUtc,omitempty"`
-	Justification string   `json:"justification,omitempty"`
-	Reason        string   `json:"reason,omitempty"`
-	Message       string   `json:"message,omitempty"`
-	Correlation   string   `json:"correlationId,omitempty"`
-}
-
-func toEntry(e access.Entry) entry {
-	out := entry{Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
-		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
-	if !e.VM.IsZero() {
-		out.VM, out.Subscription, out.ResourceGroup = e.VM.String(), e.VM.Subscription, e.VM.ResourceGroup
-	}
-	if !e.Target.IsZero() {
-		out.Target = e.Target.String()
-	}
-	return out
-}
-
-// activity lists the activity log, newest first: GET /api/activity.
-func (s *server) activity(w http.ResponseWriter, r call) error {
-	q := r.URL.Query()
-	f := access.EntryFilter{Subscription: strings.ToLower(q.Get("subscription")), Requestor: q.Get("requestor"), Operation: access.Operation(q.Get("operation"))}
-	var err error
-	if f.VM, err = queryVM(q); err != nil {
-		return err
-	}
-	if f.From, err = queryTime(q, "from"); err != nil {
-		return err
-	}
-	if f.To, err = queryTime(q, "to"); err != nil {
-		return err
-	}
-	if f.Subscription != "" && !jit.ValidGUID(f.Subscription) {
-		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is not a GUID"}
-	}
-	if format := q.Get("format"); format != "" && format != "json" {
-		return &jit.Error{Code: CodeInvalidQuery, Target: "format", Message: "format is json"}
-	}
-	limit, err := queryLimit(q)
-	if err != nil {
-		return err
-	}
-	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
-	if err != nil {
-		return err
-	}
-	page := list[entry]{Value: []entry{}, NextLink: nextLink(r.URL, cursor)}
-	for _, e := range entries {
-		page.Value = append(page.Value, toEntry(e))
-	}
-	write(w, http.StatusOK, page)
-	return nil
-}
 
 type sweepAnswer struct {
 	Started  string    `json:"startedAt"`

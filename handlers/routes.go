@@ -51,6 +51,7 @@ func (s *server) routes() []route {
 		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
 		{"GET /api/machines", s.identified(s.machines)},
 		{"GET /api/activity", s.identified(s.activity)},
+		{"GET /api/activity/verify", s.identified(s.verify)},
 		{"GET /api/compliance", s.identified(s.compliance)},
 		{"POST /api/sweep", s.identified(s.sweepNow)},
 		{"GET /api/health", s.anybody(s.health)},

@@ -47,6 +47,9 @@ Entries          none  none  none  down  none  ok    ok    none  ok    ok    ok 
 LastSweep        none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Policies         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Machines         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+Verify           403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
+Verify.none      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
+Verify.all       403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
 NamedPolicies    none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 NamedPolicy      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    ok
 ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
@@ -212,6 +215,15 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		}
 		return outcome(t, err, rec.Grant.VMs)
 	}
+	verify := func(of string, chains int) func(*doorway) string {
+		return func(g *doorway) string {
+			v, err := g.Guard.Verify(ctx, g.who, of, noon, time.Time{})
+			if err == nil && len(v) != chains {
+				t.Errorf("%d chains of %q, want %d", len(v), of, chains)
+			}
+			return outcome(t, err)
+		}
+	}
 	return map[string]func(*doorway) string{
 		"Enable": func(g *doorway) string {
 			e, _, err := g.Guard.Enable(ctx, g.who, again, false)
@@ -262,6 +274,9 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			v, err := g.Guard.Machines(ctx, g.who, access.MachineQuery{})
 			return outcome(t, err, v.Machines)
 		},
+		"Verify":      verify(sub, 1),
+		"Verify.none": verify(access.NoSubscription, 1),
+		"Verify.all":  verify("", 2),
 		"NamedPolicies": func(g *doorway) string {
 			v, _, err := g.Guard.NamedPolicies(ctx, g.who, access.PolicyFilter{Subscription: sub}, "", 100)
 			return outcome(t, err, v)

@@ -12,8 +12,8 @@ import (
 	"portcullis/core/jit"
 )
 
-// CodeInvalidMachineQuery heads a refusal of a query for machines.
-const CodeInvalidMachineQuery jit.Code = "InvalidQueryParameter"
+// CodeInvalidQuery heads a refusal of what a list was asked for.
+const CodeInvalidQuery jit.Code = "InvalidQueryParameter"
 
 // The bounds of a page of machines.
 const (
@@ -37,12 +37,12 @@ func parseMachineCursor(q MachineQuery) (*machineCursor, error) {
 	switch q.Sort {
 	case "", SortByName, SortByResourceGroup, SortBySubscription, SortByState, SortByRequests, SortByLastAccess:
 	default:
-		return nil, &jit.Error{Code: CodeInvalidMachineQuery, Target: "sort", Message: fmt.Sprintf("machines are not sorted by %q", q.Sort)}
+		return nil, &jit.Error{Code: CodeInvalidQuery, Target: "sort", Message: fmt.Sprintf("machines are not sorted by %q", q.Sort)}
 	}
 	switch q.State {
 	case "", MachineConfigured, MachineNotConfigured, MachineUnsupported:
 	default:
-		return nil, &jit.Error{Code: CodeInvalidMachineQuery, Target: "state", Message: "state is one of configured, notConfigured, unsupported"}
+		return nil, &jit.Error{Code: CodeInvalidQuery, Target: "state", Message: "state is one of configured, notConfigured, unsupported"}
 	}
 	if q.Cursor == "" {
 		return nil, nil

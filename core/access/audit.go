@@ -1,0 +1,112 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// MaxVerified is how many days of the activity log one call looks through.
+const MaxVerified = 31
+
+// NoSubscription names, in place of a subscription's id, the chain of the entries that concern none.
+const NoSubscription = "none"
+
+// Chain is what a look through one chain of the activity log gave.
+type Chain struct {
+	Subscription string    // [NoSubscription] for the entries that concern none
+	Day          time.Time // its midnight in UTC
+	VerifyResult
+}
+
+// Verify looks through the chains of the days that [from, to) touches, oldest first, at most
+// [MaxVerified] of them; today's where both are zero, and one day where one is. A subscription is one that the
+// caller may read, or [NoSubscription], for which he may read every one that is managed, as for
+// entries that concern no machine; "" is every chain that he may read.
+func (g *Guard) Verify(ctx context.Context, who Caller, subscription string, from, to time.Time) ([]Chain, error) {
+	days, err := daysOf(from, to, g.Service.now())
+	if err != nil {
+		return nil, err
+	}
+	log, ok := g.Service.Activity.(Verifier)
+	if !ok {
+		return nil, fmt.Errorf("verify the activity log: it is kept where that cannot be done")
+	}
+	subscriptions, err := g.chains(ctx, who, subscription)
+	if err != nil {
+		return nil, err
+	}
+	var out []Chain
+	for _, d := range days {
+		for _, sub := range subscriptions {
+			name := sub
+			if sub == NoSubscription {
+				name = ""
+			}
+			found, err := log.Verify(ctx, name, d)
+			if err != nil {
+				return nil, fmt.Errorf("verify the activity log: %w", err)
+			}
+			out = append(out, Chain{Subscription: sub, Day: d, VerifyResult: found})
+		}
+	}
+	return out, nil
+}
+
+// chains gives the subscriptions whose chains the caller may have looked through.
+func (g *Guard) chains(ctx context.Context, who Caller, subscription string) ([]string, error) {
+	switch subscription {
+	case "":
+	case NoSubscription:
+		var all []string
+		for _, sub := range g.Service.Subscriptions {
+			all = append(all, "/subscriptions/"+sub)
+		}
+		return []string{NoSubscription}, g.may(ctx, who, VerbRead, all...)
+	default:
+		return []string{strings.ToLower(subscription)}, g.may(ctx, who, VerbRead, "/subscriptions/"+subscription)
+	}
+	var out []string
+	for _, sub := range g.Service.Subscriptions {
+		ok, err := g.reads(ctx, who, "/subscriptions/"+sub)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, strings.ToLower(sub))
+		}
+	}
+	if len(out) == 0 {
+		return nil, forbidden(who, ActionRead, "/subscriptions")
+	}
+	if len(out) == len(g.Service.Subscriptions) {
+		out = append(out, NoSubscription)
+	}
+	return out, nil
+}
+
+// daysOf gives the midnights of the days that [from, to) touches.
+func daysOf(from, to, now time.Time) ([]time.Time, error) {
+	const day = 24 * time.Hour
+	switch {
+	case from.IsZero() && to.IsZero():
+		from, to = now, now.Add(1)
+	case from.IsZero():
+		from = to.Add(-1)
+	case to.IsZero():
+		to = from.Add(1)
+	case !from.Before(to):
+		return nil, &jit.Error{Code: CodeInvalidQuery, Target: "to", Message: "to is not later than from"}
+	}
+	var out []time.Time
+	for d := from.UTC().Truncate(day); d.Before(to); d = d.Add(day) {
+		if len(out) == MaxVerified {
+			return nil, &jit.Error{Code: CodeInvalidQuery, Target: "to", Message: fmt.Sprintf("at most %d days are looked through at once", MaxVerified)}
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}

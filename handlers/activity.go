@@ -1,0 +1,147 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+type entry struct {
+	ID            string   `json:"id"`
+	Time          string   `json:"time"`
+	Operation     string   `json:"operation"`
+	Result        string   `json:"result"`
+	Subscription  string   `json:"subscription,omitempty"`
+	ResourceGroup string   `json:"resourceGroup,omitempty"`
+	VM            string   `json:"virtualMachine,omitempty"`
+	Target        string   `json:"target,omitempty"`
+	Requestor     string   `json:"requestor"`
+	Grant         string   `json:"request,omitempty"`
+	Ports         []uint16 `json:"ports,omitempty"`
+	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
+	End           string   `json:"endTimeUtc,omitempty"`
+	Justification string   `json:"justification,omitempty"`
+	Reason        string   `json:"reason,omitempty"`
+	Message       string   `json:"message,omitempty"`
+	Correlation   string   `json:"correlationId,omitempty"`
+}
+
+func toEntry(e access.Entry) entry {
+	out := entry{ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
+		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
+	if !e.Target.IsZero() {
+		out.Target, out.Subscription, out.ResourceGroup = e.Target.String(), e.Target.Subscription, e.Target.ResourceGroup
+	}
+	if !e.VM.IsZero() {
+		out.VM, out.Subscription, out.ResourceGroup = e.VM.String(), e.VM.Subscription, e.VM.ResourceGroup
+	}
+	return out
+}
+
+// activity lists the activity log, newest first, a page or, as CSV or JSON lines,
+// all of it: GET /api/activity[?format=csv].
+func (s *server) activity(w http.ResponseWriter, r call) error {
+	q := r.URL.Query()
+	f, err := entryFilter(q)
+	if err != nil {
+		return err
+	}
+	switch q.Get("format") {
+	case "", "json":
+	case "csv":
+		return s.export(w, r, f, newCSV)
+	case "jsonl":
+		return s.export(w, r, f, newLines)
+	default:
+		return &jit.Error{Code: CodeInvalidQuery, Target: "format", Message: "format is json, csv or jsonl"}
+	}
+	limit, err := queryLimit(q)
+	if err != nil {
+		return err
+	}
+	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
+	if err != nil {
+		return err
+	}
+	page := list[entry]{Value: []entry{}, NextLink: nextLink(r.URL, cursor)}
+	for _, e := range entries {
+		page.Value = append(page.Value, toEntry(e))
+	}
+	write(w, http.StatusOK, page)
+	return nil
+}
+
+func entryFilter(q url.Values) (access.EntryFilter, error) {
+	f := access.EntryFilter{Subscription: strings.ToLower(q.Get("subscription")), Requestor: q.Get("requestor"), Operation: access.Operation(q.Get("operation"))}
+	var err error
+	if f.VM, err = queryVM(q); err != nil {
+		return f, err
+	}
+	if f.From, err = queryTime(q, "from"); err != nil {
+		return f, err
+	}
+	if f.To, err = queryTime(q, "to"); err != nil {
+		return f, err
+	}
+	if f.Subscription != "" && !jit.ValidGUID(f.Subscription) {
+		return f, &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is not a GUID"}
+	}
+	return f, nil
+}
+
+type verifyAnswer struct {
+	Whole bool    `json:"whole"` // every chain is
+	Value []chain `json:"value"`
+}
+
+type chain struct {
+	Subscription string       `json:"subscription"`
+	Day          string       `json:"day"`
+	Whole        bool         `json:"whole"`
+	Entries      int          `json:"entries"`
+	Head         string       `json:"head,omitempty"`
+	FirstBroken  *brokenEntry `json:"firstBroken,omitempty"`
+}
+
+type brokenEntry struct {
+	Seq     int    `json:"sequence"`
+	Break   string `json:"break"`
+	ID      string `json:"id,omitempty"`
+	Time    string `json:"time,omitempty"`
+	Message string `json:"message"`
+}
+
+// verify looks whether the activity log is as it was written: GET /api/activity/verify.
+func (s *server) verify(w http.ResponseWriter, r call) error {
+	q := r.URL.Query()
+	sub := strings.ToLower(q.Get("subscription"))
+	if sub != "" && sub != access.NoSubscription && !jit.ValidGUID(sub) {
+		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is neither a GUID nor none"}
+	}
+	from, err := queryTime(q, "from")
+	if err != nil {
+		return err
+	}
+	to, err := queryTime(q, "to")
+	if err != nil {
+		return err
+	}
+	chains, err := s.guard.Verify(r.Context(), r.who, sub, from, to)
+	if err != nil {
+		return err
+	}
+	out := verifyAnswer{Whole: true, Value: []chain{}}
+	for _, c := range chains {
+		told := chain{Subscription: c.Subscription, Day: c.Day.Format("2006-01-02"), Whole: c.FirstBroken == nil, Entries: c.Entries, Head: c.Head}
+		if b := c.FirstBroken; b != nil {
+			out.Whole = false
+			told.FirstBroken = &brokenEntry{Seq: b.Seq, Break: string(b.Break), ID: b.ID, Time: stamp(b.Time), Message: b.Message}
+		}
+		out.Value = append(out.Value, told)
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}

@@ -1,0 +1,168 @@
+package handlers
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/access"
+)
+
+// What one download holds: entries, and pages of the log that are looked through for
+// them, since the caller may be let see few of many.
+const (
+	exportMost  = 50_000
+	exportPages = 500
+	exportPage  = 1000
+)
+
+// exporter writes entries in one format.
+type exporter interface {
+	name() string // of the format: the end of a file's name
+	contentType() string
+	begin() error
+	add(entry) error
+	// cut says, in the last line, why the entries end here although there are more.
+	cut(why string) error
+	end() error
+}
+
+// export streams the entries that match, newest first. A download that is not whole
+// says so in its last line, whose operation is [exportCut].
+func (s *server) export(w http.ResponseWriter, r call, f access.EntryFilter, format func(io.Writer) exporter) error {
+	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, "", exportPage)
+	if err != nil {
+		return err
+	}
+	out := format(w)
+	h := w.Header()
+	h.Set("Content-Type", out.contentType())
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-activity-%s.%s"`, s.guard.Service.Now().UTC().Format("20060102T150405Z"), out.name()))
+	w.WriteHeader(http.StatusOK)
+	why, err := s.stream(r, f, out, entries, cursor)
+	if err != nil {
+		return nil // the status is sent, and the caller is gone
+	}
+	if why != "" {
+		err = out.cut(why)
+	}
+	if err == nil {
+		_ = out.end()
+	}
+	return nil
+}
+
+// stream writes the pages from the first one on. It gives why not all are written, "" where they
+// are; an error means that nothing can be written any more.
+func (s *server) stream(r call, f access.EntryFilter, out exporter, entries []access.Entry, cursor string) (string, error) {
+	if err := out.begin(); err != nil {
+		return "", err
+	}
+	written := 0
+	for page := 1; ; page++ {
+		for _, e := range entries {
+			if written == exportMost {
+				return fmt.Sprintf("only the newest %d entries are here; ask again with to=%s for the rest", written, stamp(e.Time.Add(time.Millisecond))), nil
+			}
+			if err := out.add(toEntry(e)); err != nil {
+				return "", err
+			}
+			written++
+		}
+		if cursor == "" {
+			return "", nil
+		}
+		if page == exportPages {
+			return "there is more of the log than one download looks through; ask again for a shorter time", nil
+		}
+		var err error
+		if entries, cursor, err = s.guard.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
+			s.Log.Error("export broke off", "invocation", invocation(r.Context()), "error", err.Error())
+			return "the log could not be read further; download it again", nil
+		}
+	}
+}
+
+// exportCut is the operation of the last line of a download that is not whole.
+const exportCut = "ExportCut"
+
+// csvExporter writes RFC 4180. Cells that a spreadsheet could take for formulas are made safe.
+type csvExporter struct{ *csv.Writer }
+
+func newCSV(w io.Writer) exporter {
+	out := csvExporter{csv.NewWriter(w)}
+	out.UseCRLF = true
+	return out
+}
+
+const csvColumns = "time,subscription,resourceGroup,virtualMachine,operation,result,requestor,sourceAddressPrefixes,ports,endTimeUtc,justification,correlationId,target,request,reason,message,id"
+
+func (c csvExporter) name() string        { return "csv" }
+func (c csvExporter) contentType() string { return "text/csv; charset=utf-8; header=present" }
+func (c csvExporter) begin() error        { return c.Write(strings.Split(csvColumns, ",")) }
+
+func (c csvExporter) add(e entry) error {
+	var ports []string
+	for _, p := range e.Ports {
+		ports = append(ports, fmt.Sprint(p))
+	}
+	cells := []string{e.Time, e.Subscription, e.ResourceGroup, e.VM, e.Operation, e.Result, e.Requestor, strings.Join(e.Sources, " "), strings.Join(ports, " "), e.End,
+		e.Justification, e.Correlation, e.Target, e.Grant, e.Reason, e.Message, e.ID}
+	for i, cell := range cells {
+		cells[i] = safeCell(cell)
+	}
+	return c.Write(cells)
+}
+
+func (c csvExporter) cut(why string) error {
+	return c.add(entry{Operation: exportCut, Message: why})
+}
+
+func (c csvExporter) end() error {
+	c.Flush()
+	return c.Error()
+}
+
+// safeCell puts an apostrophe before what a spreadsheet could take for a formula
+// (https://owasp.org/www-community/attacks/CSV_Injection): a text whose first character is one of
+// = + - @, a tab or an end of line, their full-width forms included, also after blanks and quotes, which
+// some strip.
+func safeCell(s string) string {
+	for _, c := range s {
+		switch {
+		case slices.Contains([]rune("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"), c):
+			return "'" + s
+		case !unicode.IsSpace(c) && !strings.ContainsRune("\"'`\ufeff\u200b\u201c\u201d\u2018\u2019", c):
+			return s
+		}
+	}
+	return s
+}
+
+// lineExporter writes JSON lines: the entries as the list has them.
+type lineExporter struct{ io.Writer }
+
+func newLines(w io.Writer) exporter { return lineExporter{w} }
+
+func (l lineExporter) name() string        { return "jsonl" }
+func (l lineExporter) contentType() string { return "application/jsonl; charset=utf-8" }
+func (l lineExporter) begin() error        { return nil }
+func (l lineExporter) end() error          { return nil }
+
+func (l lineExporter) add(e entry) error {
+	text, err := json.Marshal(e, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true))
+	if err == nil {
+		_, err = l.Write(append(text, '\n'))
+	}
+	return err
+}
+
+func (l lineExporter) cut(why string) error { return l.add(entry{Operation: exportCut, Message: why}) }
