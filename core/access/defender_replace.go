@@ -1,0 +1,311 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// replacement is what has to be done to a named policy.
+type replacement struct {
+	before  NamedPolicy
+	changed []PolicyRecord // new machines, and machines with another policy than before
+	kept    []PolicyRecord // machines that stay as they are
+	dropped []PolicyRecord
+}
+
+// replacePolicy makes a named policy list these machines and no others. Machines that
+// are not named any more are disabled. What this face cannot say, ExistingRules, stays as it was.
+//
+// Refusals come before the first write. Of two callers with the same
+// precondition one is refused: both write the first machine's record as
+// they read it before they write anything else. Where a policy does not exist
+// yet there is no such record: of two callers who create it at once with
+// different machines, both succeed, and no machine is lost.
+//
+// A repetition of what has been done succeeds whatever the precondition says
+// (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
+func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
+	if err := s.checkNamed(name, policies); err != nil {
+		return NamedPolicy{}, err
+	}
+	for range attempts {
+		r, err := s.replacing(ctx, who, name, policies)
+		if err != nil {
+			return NamedPolicy{}, err
+		}
+		if len(r.changed)+len(r.dropped) == 0 {
+			_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept), false)
+			return r.before, err
+		}
+		if err := c.check(r.before); err != nil {
+			return NamedPolicy{}, err
+		}
+		if err := mayDrop(idsOf(r.dropped)); err != nil {
+			return NamedPolicy{}, err
+		}
+		if err := s.previewReplacement(ctx, r); err != nil {
+			return NamedPolicy{}, err
+		}
+		p, err := s.carryOut(ctx, who, name, r)
+		if !errors.Is(err, errClaimed) {
+			return p, err
+		}
+	}
+	return NamedPolicy{}, &jit.Error{Code: CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+}
+
+// errClaimed says that somebody else changed the policy first, and that nothing was written.
+var errClaimed = errors.New("the policy was changed by somebody else")
+
+// checkNamed refuses what is wrong whatever is stored.
+func (s *Service) checkNamed(name PolicyName, policies []jit.Policy) error {
+	seen := map[string]bool{}
+	for i, p := range policies {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		if err := p.Validate(); err != nil {
+			return below(err, at)
+		}
+		if seen[p.VM.Key()] {
+			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
+		}
+		seen[p.VM.Key()] = true
+		if !strings.EqualFold(p.VM.Subscription, name.Subscription) {
+			return &jit.Error{Code: CodeOtherSubscription, Target: at + ".id", Message: p.VM.Name + " is in subscription " + p.VM.Subscription + ", the policy in " + name.Subscription}
+		}
+		if err := s.managed(p.VM, at+".id"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacing compares a named policy with what is stored.
+func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) (replacement, error) {
+	before, byVM, err := s.policyNamed(ctx, name)
+	if err != nil {
+		return replacement{}, err
+	}
+	r := replacement{before: before}
+	stays := map[string]bool{}
+	var at []int
+	for i, p := range policies {
+		stays[p.VM.Key()] = true
+		rec, changed, bad := s.listed(who, name, byVM, p)
+		switch {
+		case bad != nil:
+			return r, bad.At(fmt.Sprintf("virtualMachines[%d].id", i))
+		case changed:
+			r.changed, at = append(r.changed, rec), append(at, i)
+		default:
+			r.kept = append(r.kept, rec)
+		}
+	}
+	if len(r.changed) > jit.MaxVMs {
+		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("%d virtual machines are new or changed; one call takes at most %d", len(r.changed), jit.MaxVMs)}
+	}
+	for _, m := range before.Machines {
+		if !stays[m.Policy.VM.Key()] {
+			r.dropped = append(r.dropped, m)
+		}
+	}
+	machines, err := s.Network.Locate(ctx, idsOf(r.changed))
+	if err != nil {
+		return r, fmt.Errorf("locate the virtual machines: %w", err)
+	}
+	for i := range r.changed {
+		if err := r.changed[i].stand(machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// listed gives the record that makes a machine a part of a named policy, and
+// whether it differs from what is stored; a refusal where another policy lists the machine.
+func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyRecord, p jit.Policy) (PolicyRecord, bool, *jit.Error) {
+	rec, known := byVM[p.VM.Key()]
+	if known && rec.Listing().Key() != name.Key() {
+		return rec, false, inOther(rec)
+	}
+	p.ExistingRules = rec.Policy.ExistingRules
+	if known && samePolicy(rec.Policy, p) {
+		return rec, false, nil
+	}
+	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, who.Name, s.now()
+	rec.Listed = Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
+	return rec, true, nil
+}
+
+// stand notes where the record's machine stands.
+func (r *PolicyRecord) stand(machines map[string]Machine, at string) error {
+	m, err := exists(r.Policy.VM, machines, at)
+	if err != nil {
+		return err
+	}
+	r.Location, r.Placements = m.Location, m.Placements
+	return nil
+}
+
+func inOther(rec PolicyRecord) *jit.Error {
+	return &jit.Error{Code: CodeOtherPolicy, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
+}
+
+func samePolicy(a, b jit.Policy) bool {
+	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
+		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources)
+	})
+}
+
+func idsOf(records []PolicyRecord) []jit.ID {
+	var out []jit.ID
+	for _, r := range records {
+		out = append(out, r.Policy.VM)
+	}
+	return out
+}
+
+func targetsOfRecords(records []PolicyRecord) []jit.ID {
+	var placements [][]Placement
+	for _, r := range records {
+		placements = append(placements, r.Placements)
+	}
+	return targetsOf(placements...)
+}
+
+// previewReplacement refuses where a target would have no room for a deny.
+func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
+	refused, err := s.withoutRoom(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, target := range slices.Sorted(maps.Keys(refused)) {
+		return refused[target]
+	}
+	return nil
+}
+
+// withoutRoom gives, by key, the targets that would have no room for a deny, with the refusal.
+func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
+	goes := func(p plan.Protected) bool {
+		same := func(rec PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
+		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
+	}
+	outs, err := s.preview(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
+		state.Policies = slices.DeleteFunc(state.Policies, goes)
+		for _, rec := range r.changed {
+			for _, p := range rec.Placements {
+				if p.Target.Equal(t) {
+					state.Policies = append(state.Policies, plan.Protected{Policy: rec.Policy, Addresses: p.Addresses})
+				}
+			}
+		}
+	})
+	refused := map[string]*jit.Error{}
+	for _, out := range outs {
+		for _, r := range out.plan.Refused {
+			if r.Grant == "" {
+				refused[out.target.Key()] = r.Err.At(out.target.String())
+			}
+		}
+	}
+	return refused, err
+}
+
+// carryOut stores the new policies, disables the machines that go, and reconciles
+// every target. An error after the first write leaves some of it done; the same
+// call completes it, with a precondition after the policy was read again.
+func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r replacement) (NamedPolicy, error) {
+	if err := s.claim(ctx, who, &r); err != nil {
+		return NamedPolicy{}, err
+	}
+	targets := targetsOfRecords(slices.Concat(r.before.Machines, r.changed))
+	for i, rec := range r.changed {
+		stored, err := s.putListed(ctx, name, rec)
+		if err != nil {
+			return NamedPolicy{}, err
+		}
+		r.changed[i] = stored
+	}
+	err := s.drop(ctx, who, idsOf(r.dropped))
+	if err == nil {
+		_, err = s.reconcileAll(ctx, targets, false)
+	}
+	if len(r.changed) > 0 {
+		err = errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpEnable, r.changed, err)...))
+	}
+	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
+	if len(r.kept) > 0 {
+		p.Name = r.before.Name
+	}
+	return p.sealed(), err
+}
+
+// drop disables machines; those that somebody else has disabled meanwhile are passed over.
+func (s *Service) drop(ctx context.Context, who Caller, vms []jit.ID) error {
+	for len(vms) > 0 {
+		err := s.Disable(ctx, who, vms)
+		refused := refusal(err)
+		if refused == nil || refused.Code != jit.CodePolicyNotFound {
+			return err
+		}
+		n := len(vms)
+		vms = slices.DeleteFunc(vms, func(vm jit.ID) bool { return vm.String() == refused.Target })
+		if len(vms) == n {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim writes the first machine's record as it was read, with nothing changed but
+// who did it: of all who read the same policy only one can.
+func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
+	if len(r.before.Machines) == 0 {
+		return nil
+	}
+	first := r.before.Machines[0]
+	first.ChangedBy, first.ChangedAt = who.Name, s.now()
+	stored, err := s.Policies.PutPolicy(ctx, first)
+	if errors.Is(err, ErrConflict) {
+		return errClaimed
+	}
+	if err != nil {
+		return fmt.Errorf("store the policy of %s: %w", first.Policy.VM.Name, err)
+	}
+	for i, rec := range r.changed {
+		if rec.Policy.VM.Equal(first.Policy.VM) {
+			r.changed[i].Version = stored.Version
+		}
+	}
+	return nil
+}
+
+// putListed stores a machine's policy as a part of a named one, over whatever is
+// there now unless another named policy has it.
+func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyRecord) (PolicyRecord, error) {
+	for range attempts {
+		stored, err := s.Policies.PutPolicy(ctx, rec)
+		if err == nil {
+			return stored, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		now, err := s.Policies.Policy(ctx, rec.Policy.VM)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		if err == nil && now.Listing().Key() != name.Key() {
+			return rec, inOther(now).At(rec.Policy.VM.String())
+		}
+		rec.Version = now.Version
+	}
+	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+}
