@@ -26,6 +26,9 @@ var _ access.Authority = (*Authority)(nil)
 // may take to be seen here.
 const Life = time.Minute
 
+// ForbiddenLife is how long it is remembered that ARM lets the app itself not ask.
+const ForbiddenLife = 10 * time.Second
+
 // timeout bounds one read from ARM, all of its pages and the SDK's retries included.
 const timeout = 30 * time.Second
 

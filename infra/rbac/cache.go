@@ -3,14 +3,18 @@ package rbac
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"portcullis/core/access"
 )
 
 // cache remembers answers for a while, in bounded memory, and lets one call serve all
-// who ask for the same thing at once. It is safe for concurrent use.
+// who ask for the same thing at once. Of the errors it remembers, shortly, only that the app
+// may not ask: lists with much of a subscription in which it has no role would ask anew for every line.
+// It is safe for concurrent use.
 type cache[V any] struct {
-	life    time.Duration
 	entries int           // at most
 	bytes   int           // at most, as the sizes of the answers say
 	timeout time.Duration // of one call
@@ -23,6 +27,9 @@ type cache[V any] struct {
 	held    int                      // bytes
 }
 
+// errorSize is what an error is taken to occupy, in bytes.
+const errorSize = 512
+
 // flight is a call under way.
 type flight[V any] struct {
 	done  chan struct{}
@@ -33,12 +40,20 @@ type flight[V any] struct {
 type answer[V any] struct {
 	key   string
 	value V
+	err   error
 	size  int
 	asked time.Time
 }
 
+func (a *answer[V]) life() time.Duration {
+	if a.err != nil {
+		return ForbiddenLife
+	}
+	return Life
+}
+
 func newCache[V any](entries, bytes int, now func() time.Time) *cache[V] {
-	return &cache[V]{life: Life, entries: entries, bytes: bytes, timeout: timeout, now: now, flights: map[string]*flight[V]{}, kept: map[string]*list.Element{}}
+	return &cache[V]{entries: entries, bytes: bytes, timeout: timeout, now: now, flights: map[string]*flight[V]{}, kept: map[string]*list.Element{}}
 }
 
 // get gives what is remembered under the key, or what fetch gives, with its size in
@@ -49,9 +64,9 @@ func (c *cache[V]) get(ctx context.Context, key string, fetch func(context.Conte
 	now := c.now()
 	if e, ok := c.kept[key]; ok {
 		a := e.Value.(*answer[V])
-		if age := now.Sub(a.asked); age >= 0 && age < c.life {
+		if age := now.Sub(a.asked); age >= 0 && age < a.life() {
 			c.mu.Unlock()
-			return a.value, nil
+			return a.value, a.err
 		}
 		c.drop(e)
 	}
@@ -80,8 +95,11 @@ func (c *cache[V]) fly(ctx context.Context, key string, f *flight[V], asked time
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flights, key)
-	if size += len(key); err == nil && size <= c.bytes {
-		c.kept[key] = c.order.PushBack(&answer[V]{key, value, size, asked})
+	if err != nil {
+		size = errorSize
+	}
+	if size += len(key); size <= c.bytes && (err == nil || errors.Is(err, access.ErrForbidden)) {
+		c.kept[key] = c.order.PushBack(&answer[V]{key, value, err, size, asked})
 		c.held += size
 	}
 	for len(c.kept) > c.entries || c.held > c.bytes {

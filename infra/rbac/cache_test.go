@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/access"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -132,6 +133,30 @@ func TestChangesAreSeen(t *testing.T) {
 	r.clock.advance(-time.Hour) // a clock that is set back must not make an answer live longer
 	if got := r.missing(ann, web, initiate); got != initiate {
 		t.Errorf("after the clock was set back: missing %q", got)
+	}
+}
+
+// TestForbiddenIsRemembered holds that it costs one round of calls to learn that the app has no role in a subscription,
+// for however many lines of a list, and that what is remembered of it is bounded too.
+func TestForbiddenIsRemembered(t *testing.T) {
+	r := newRig(t)
+	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Authorization/*"}} }); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || !errors.Is(err, access.ErrForbidden) {
+			t.Fatalf("missing %q, %v", got, err)
+		}
+	}
+	if calls := r.calls(); len(calls) != 3 {
+		t.Errorf("calls %v", calls)
+	}
+	cache := rbac.NewCache(2, 600, r.clock.Now)
+	for i := range 5 {
+		_, _ = cache.Get(t.Context(), fmt.Sprint(i), func(context.Context) (string, int, error) { return "", 0, access.ErrForbidden })
+		if entries, bytes := cache.Held(); entries != 1 || bytes > 600 {
+			t.Errorf("%d answers of %d bytes are kept", entries, bytes)
+		}
 	}
 }
 

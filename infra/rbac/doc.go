@@ -30,7 +30,8 @@
 // # How long it is remembered
 //
 // Every answer for [Life] from when it was asked for, refusals too, in bounded
-// memory; an error not at all. Many who ask for the same thing at once cause one call.
+// memory; that the app itself may not ask for [ForbiddenLife], any other error not at all.
+// Many who ask for the same thing at once cause one call.
 //
 // # What it does not do
 //

@@ -44,7 +44,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // TestErrors holds that nothing is permitted while ARM cannot be asked, that every kind of fault has its error, and
-// that no error is remembered.
+// that no error is remembered but, shortly, that the app may not ask.
 func TestErrors(t *testing.T) {
 	down := func(err error) bool {
 		u, ok := errors.AsType[*access.Unavailable](err)
@@ -81,8 +81,8 @@ func TestErrors(t *testing.T) {
 	} {
 		for _, at := range []string{"roleAssignments", "denyAssignments of a caller", "denyAssignments", "roleDefinitions"} {
 			t.Run(tc.name+"/"+at, func(t *testing.T) {
-				broken := true
-				a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, r *http.Request) {
+				broken, now := true, &clock{now: time.Unix(1000, 0)}
+				a := answering(t, now, func(w http.ResponseWriter, r *http.Request) {
 					kind, text := "roleAssignments", assigned
 					switch {
 					case strings.Contains(r.URL.Path, "roleDefinitions"):
@@ -111,6 +111,13 @@ func TestErrors(t *testing.T) {
 					t.Errorf("wait %v, want %v", u.RetryAfter, tc.wait)
 				}
 				broken = false
+				if forbidden(err) {
+					now.advance(rbac.ForbiddenLife - 1)
+					if got, err := a.Missing(t.Context(), caller(ann), web, initiate); got != "" || !forbidden(err) {
+						t.Errorf("a moment later: missing %q, %v", got, err)
+					}
+					now.advance(1)
+				}
 				if got, err := a.Missing(t.Context(), caller(ann), web, initiate); got != "" || err != nil {
 					t.Errorf("after the fault: missing %q, %v", got, err)
 				}
@@ -135,6 +142,8 @@ func TestOddAnswers(t *testing.T) {
 		{"an assignment without a scope", grants(strings.Replace(good, `"scope"`, `"at"`, 1)), all, `{}`, initiate, false},
 		{"an assignment with an empty scope", grants(strings.Replace(good, inSub, "", 1)), all, `{}`, initiate, false},
 		{"an assignment without a role", grants(strings.Replace(good, `"roleDefinitionId"`, `"role"`, 1)), all, `{}`, initiate, false},
+		{"an assignment of a policy with the id of a role", grants(strings.Replace(good, "roleDefinitions", "policyDefinitions", 1)), all, `{}`, initiate, false},
+		{"an assignment of a role with a longer id", grants(strings.Replace(good, role, "x"+role, 1)), all, `{}`, initiate, false},
 		{"a role without properties", grants(good), `{}`, `{}`, initiate, false},
 		{"a role without permissions", grants(good), `{"properties":{"permissions":[null,{}]}}`, `{}`, initiate, false},
 		{"a role with an action that is null", grants(good), `{"properties":{"permissions":[{"actions":[null]}]}}`, `{}`, initiate, false},
@@ -146,6 +155,7 @@ func TestOddAnswers(t *testing.T) {
 		{"a deny assignment at a scope of no known form", grants(good), all, `{"value":[{"properties":{"scope":"x","doNotApplyToChildScopes":true,"permissions":[{"actions":["*"]}]}}]}`, initiate, false},
 		{"a deny assignment to null", grants(good), all, `{"value":[{"properties":{"scope":"/","principals":[null],"permissions":[{"actions":["*"]}]}}]}`, initiate, false},
 		{"a deny assignment to somebody without an id", grants(good), all, `{"value":[{"properties":{"scope":"/","principals":[{"type":"User"}],"permissions":[{"actions":["*"]}]}}]}`, initiate, false},
+		{"a deny assignment to everybody by another id", grants(good), all, `{"value":[{"properties":{"scope":"/","principals":[{"id":"` + bob + `","type":"SYSTEMDEFINED"}],"permissions":[{"actions":["*"]}]}}]}`, initiate, false},
 		{"a deny assignment that excludes null", grants(good), all, `{"value":[{"properties":{"scope":"/","excludePrincipals":[null,{}],"permissions":[{"actions":["*"]}]}}]}`, initiate, false},
 		{"a deny assignment of an action that is null", grants(good), all, `{"value":[{"properties":{"scope":"/","permissions":[null,{"actions":[null],"notActions":[null]}]}}]}`, initiate, false},
 		{"nothing odd", grants(good), all, `{}`, "", false},
@@ -155,6 +165,8 @@ func TestOddAnswers(t *testing.T) {
 			a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, r *http.Request) {
 				text := tc.deny
 				switch {
+				case r.URL.Query().Has("$filter") && strings.HasSuffix(r.URL.Path, "/denyAssignments"):
+					text = `{}` // none names ann
 				case strings.HasSuffix(r.URL.Path, "/roleAssignments"):
 					text = tc.grants
 				case strings.Contains(r.URL.Path, "/roleDefinitions/"):
@@ -173,7 +185,7 @@ func TestOddAnswers(t *testing.T) {
 
 // TestEndlessLists holds that an answer without end is an error.
 func TestEndlessLists(t *testing.T) {
-	for _, items := range []int{0, 500} {
+	for items, most := range map[int]int{0: 201, 500: 41} {
 		n := 0
 		var url string
 		a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, r *http.Request) {
@@ -187,9 +199,24 @@ func TestEndlessLists(t *testing.T) {
 			_, _ = w.Write([]byte(`{"value":[` + strings.TrimSuffix(strings.Repeat("{},", items), ",") + `],"nextLink":"` + url + `"}`))
 		})
 		got, err := a.Missing(t.Context(), caller(ann), web, initiate)
-		if err == nil || got != "" || n > 250 {
+		if err == nil || got != "" || n > most {
 			t.Errorf("%d items in a page: missing %q, %v after %d pages", items, got, err, n)
 		}
+	}
+}
+
+// TestListIsGoneHalfway holds that a list whose second page is not found is not taken for a whole one.
+func TestListIsGoneHalfway(t *testing.T) {
+	a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("page") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"value":[],"nextLink":"http://` + r.Host + r.URL.Path + `?page=2"}`))
+	})
+	if got, err := a.Missing(t.Context(), caller(ann), web, initiate); got != "" || err == nil {
+		t.Errorf("missing %q, %v", got, err)
 	}
 }
 

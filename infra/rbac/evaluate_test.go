@@ -207,6 +207,11 @@ func TestWhoIsAsking(t *testing.T) {
 			t.Errorf("asked for %q: missing %q and no error", actions, got)
 		}
 	}
+	for _, at := range []string{"/subscriptions/" + sub + "'", "/subscriptions/..%2f" + sub, "/subscriptions/x?y=", "/", corp} {
+		if got := r.missing(ann, at, initiate); got != initiate {
+			t.Errorf("at %s: missing %q", at, got)
+		}
+	}
 	if calls := r.calls(); len(calls) > 0 {
 		t.Errorf("ARM was asked %v", calls)
 	}
