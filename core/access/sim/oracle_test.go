@@ -13,112 +13,6 @@ import (
 // The oracle knows packets, rules and windows, and nothing of how the product
 // arranges them.
 
-// packet is the first packet of a connection.
-type packet struct {
-	src, dst netip.Addr
-	port     uint16
-	protocol jit.Protocol
-}
-
-func hit(r jit.Rule, p packet) bool {
-	if r.Direction != jit.Inbound || r.Protocol != jit.AnyProtocol && r.Protocol != p.protocol {
-		return false
-	}
-	port := false
-	for _, q := range r.DestinationPorts {
-		port = port || q.First <= p.port && p.port <= q.Last
-	}
-	return port && within(r.Source, p.src) && within(r.Destination, p.dst)
-}
-
-func within(p jit.Peers, a netip.Addr) bool {
-	for _, q := range p.Prefixes {
-		if q.Contains(a) {
-			return true
-		}
-	}
-	return p.Any
-}
-
-// first gives the rule that decides about the packet among those that count.
-func first(rules []jit.Rule, p packet, count func(jit.Rule) bool) (jit.Rule, bool) {
-	var best jit.Rule
-	found := false
-	for _, r := range rules {
-		if count(r) && hit(r, p) && (!found || r.Priority < best.Priority) {
-			best, found = r, true
-		}
-	}
-	return best, found
-}
-
-func every(jit.Rule) bool { return true }
-
-// lets reports whether, of the rules that count, the deciding one allows.
-func lets(rules []jit.Rule, p packet, count func(jit.Rule) bool) bool {
-	r, ok := first(rules, p, count)
-	return ok && r.Access == jit.Allow
-}
-
-// strangers are the sources that the oracle tries beside those that rules name.
-var strangers = addrs("203.0.113.7", "203.0.113.8", "203.0.113.99", "198.51.100.5", "192.0.2.1", "2001:db8::7", "2001:db8::9", "2001:db8:1::1")
-
-func addrs(list ...string) []netip.Addr {
-	var out []netip.Addr
-	for _, s := range list {
-		out = append(out, netip.MustParseAddr(s))
-	}
-	return out
-}
-
-// from gives source addresses to try for some prefixes, of the family of dst.
-func from(prefixes []netip.Prefix, dst netip.Addr) []netip.Addr {
-	var out []netip.Addr
-	for _, p := range prefixes {
-		if p.Addr().Is4() != dst.Is4() {
-			continue
-		}
-		out = append(out, p.Addr())
-		for _, a := range strangers {
-			if p.Contains(a) {
-				out = append(out, a)
-			}
-		}
-	}
-	return out
-}
-
-func sameFamily(dst netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(strangers), func(a netip.Addr) bool { return a.Is4() != dst.Is4() })
-}
-
-// inside gives source addresses that a window names.
-func inside(s jit.Sources, dst netip.Addr) []netip.Addr {
-	if s.IsAny() {
-		return sameFamily(dst)
-	}
-	return from(s.Prefixes(), dst)
-}
-
-func protocols(p jit.Protocol) []jit.Protocol {
-	if p == jit.AnyProtocol {
-		return []jit.Protocol{jit.TCP, jit.UDP}
-	}
-	return []jit.Protocol{p}
-}
-
-func holds(s jit.Sources, a netip.Addr) bool {
-	if s.IsAny() {
-		return true
-	}
-	for _, p := range s.Prefixes() {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
 // oracle checks everything that holds at every moment.
 func (r *run) oracle() {
 	r.azure.mu.Lock()
@@ -342,62 +236,9 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 	}
 }
 
-// lawful is the other half of I3: nothing ends an open window before its end but what
-// it says itself, and a window is not made longer without a wake-up for its new end (I1).
-func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
-	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
-		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
-	}
-	if old.Status != jit.Initiated || w.Status == jit.Initiated {
-		if w.Status == jit.Initiated && w.End.Before(old.End) {
-			r.violate("I3", "the window of grant %s for %s:%d became shorter", l.rec.Grant.ID, vm.Name, w.Number)
-		}
-		return
-	}
-	ok := false
-	switch w.Reason {
-	case jit.Expired:
-		end := old.End
-		if r.skewed {
-			end = end.Add(-2 * skewMax)
-		}
-		ok = !time.Now().Before(end)
-	case jit.NewerRequestInitiated:
-		ok = r.askedAgain(l, vm, w)
-	case jit.UserRequested:
-		ok = r.revoked[l.rec.Grant.ID]
-	case jit.PolicyRemoved:
-		ok = r.disabled[vm.Name]
-	case jit.MachineGone:
-		m := r.azure.vms[vm.Name]
-		ok = m == nil || m.gone || m.lives > 0
-	case jit.OpeningFailed:
-		ok = r.faults || r.foreign || r.churn || r.skewed
-	}
-	if !ok {
-		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
-	}
-}
-
-// askedAgain reports whether the same person asked again for the same.
-func (r *run) askedAgain(l *ledger, vm jit.ID, w jit.Window) bool {
-	for _, o := range r.table.grants {
-		if o == l || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID {
-			continue
-		}
-		for _, v := range o.rec.Grant.VMs {
-			for _, n := range v.Ports {
-				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// told is I5 the other way round: what the log tells as closed is not open. A fault
-// between the line and the deed leaves a line too many.
+// told is I5 the other way round: what the log tells as closed is not open. The line
+// comes before the deed, so that a fault, or a revoke of the newer request, between the two
+// leaves a line too many.
 func (r *run) told() {
 	if r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 {
 		return
@@ -405,7 +246,7 @@ func (r *run) told() {
 	for id, l := range r.table.grants {
 		for _, vm := range l.rec.Grant.VMs {
 			for _, w := range vm.Ports {
-				if w.Status == jit.Initiated && !l.lost && r.table.toldOf(access.OpClose, access.Succeeded, id, vm.VM, w.Number) {
+				if w.Status == jit.Initiated && !l.lost && r.replaced(l, vm.VM, w) && r.table.toldOf(access.OpClose, access.Succeeded, id, vm.VM, w.Number) {
 					r.violate("I5", "the log tells that grant %s closed %s:%d, and it is open: %s", id, vm.VM.Name, w.Number, grantText(l.rec.Grant))
 				}
 			}
@@ -429,57 +270,6 @@ func (r *run) kept(l *ledger, vm jit.ID, w jit.Window) jit.Protocol {
 		}
 	}
 	return w.Protocol
-}
-
-// openedNow is I8 and I5 at the moment a window is stored as open.
-func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
-	r.azure.mu.Lock()
-	defer r.azure.mu.Unlock()
-	if r.beforeEnd(w) {
-		count := every
-		if r.foreign {
-			count = own // a deny that somebody lays over a rule of ours is meant
-		}
-		r.open("I8", l, vm, w, count)
-	}
-	if !r.bus.has(l.rec.Grant.ID, w.End) {
-		r.violate("I1", "port %d of %s opened for %s, and no wake-up is scheduled for its end", w.Number, vm.Name, l.rec.Grant.ID)
-	}
-	if !r.table.toldOf(access.OpOpen, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
-		r.violate("I5", "the log does not tell that port %d of %s opened for %s", w.Number, vm.Name, l.rec.Grant.ID)
-	}
-}
-
-// closedNow is I8 and I5 at the moment a window is stored as closed by a verb. What another
-// instance has written since that verb began may be from an older plan: that instance
-// looks at the table again and undoes it, which I1 holds it to.
-func (r *run) closedNow(o *op, l *ledger, before access.GrantRecord, vm jit.ID, w jit.Window) {
-	r.azure.mu.Lock()
-	defer r.azure.mu.Unlock()
-	for _, g := range r.azure.sorted() {
-		if g.dirty.After(l.inserted) {
-			continue
-		}
-		for _, x := range slices.Concat(g.packets, g.model) {
-			if grantIn(x.Name) != l.rec.Grant.ID || x.Access != jit.Allow {
-				continue
-			}
-			if by := g.made[x.Name]; o != nil && by.app != o.app && by.turn > o.turn {
-				continue
-			}
-			for _, at := range before.Placements {
-				for _, a := range at.Addresses[vm.Key()] {
-					if within(x.Destination, a) && slices.ContainsFunc(x.DestinationPorts, func(p jit.PortRange) bool { return p.Contains(w.Number) }) {
-						r.violate("I8", "port %d of %s is stored as closed (%s), but %s of %s stands", w.Number, vm.Name, w.Reason, x.Name, g.id.Name)
-						return
-					}
-				}
-			}
-		}
-	}
-	if !r.table.toldOf(access.OpClose, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
-		r.violate("I5", "the log does not tell that port %d of %s closed for %s", w.Number, vm.Name, l.rec.Grant.ID)
-	}
 }
 
 // closedToOthers is the other half of I4: a foreign rule opens no port that a policy closes.

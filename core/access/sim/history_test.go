@@ -1,0 +1,220 @@
+package sim_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// history is the run's eventful part.
+func (r *run) history() {
+	r.quietly(func() {
+		for _, vm := range protected {
+			r.enable(r.apps[0], []jit.ID{vmID(vm)}, false)
+			r.drain(true)
+		}
+	})
+	for i := 0; i < r.config.steps && !r.broken(); i++ {
+		if len(r.script) > 0 {
+			r.tape, r.rng = r.script[i], rand.New(rand.NewPCG(r.seed, uint64(i)))
+		}
+		if !time.Now().Before(r.sweepAt) {
+			r.due()
+		}
+		r.step(i > r.config.steps/2)
+	}
+}
+
+// step does one thing.
+func (r *run) step(late bool) {
+	switch n := r.pick(100); {
+	case n < 64:
+		if !r.advance() {
+			r.leap()
+		}
+	case n < 74:
+		if len(r.flying) < 5 {
+			r.verb()
+			r.check()
+		}
+	case n < 80:
+		r.sleep(time.Duration(1+r.pick(3000)) * time.Millisecond)
+	case n < 85:
+		r.drain(false)
+		r.leap()
+	case n < 90:
+		if len(r.flying) < 6 && r.wake() {
+			r.check()
+		}
+	case n < 94:
+		if r.foreign {
+			r.hands()
+			r.check()
+		}
+	case n < 97:
+		if r.churn {
+			r.moves()
+			r.check()
+		}
+	case n == 97:
+		if r.crashes {
+			r.crash(r.any())
+			r.check()
+		}
+	case n == 98:
+		if r.foreign && r.faults {
+			r.locks()
+			r.check()
+		}
+	case n == 99:
+		if r.lose && late {
+			r.lost()
+		}
+	}
+}
+
+// quietly does something without faults.
+func (r *run) quietly(f func()) {
+	faults := r.faults
+	r.faults = false
+	f()
+	r.faults = faults
+}
+
+// due starts the sweep whose time has come.
+func (r *run) due() {
+	r.sweep(r.any())
+	r.sweepAt = time.Now().Add(period)
+	r.check()
+}
+
+// leap moves the clock while nothing is under way, at most to the next sweep.
+func (r *run) leap() {
+	if len(r.flying) > 0 || r.broken() {
+		return
+	}
+	d := time.Duration(1+r.pick(300)) * time.Second
+	if at, ok := r.bus.next(); ok && !r.lossy && at.After(time.Now()) {
+		d = min(d, time.Until(at))
+	}
+	r.sleep(max(0, min(d, time.Until(r.sweepAt))))
+}
+
+// lost empties the table once; every process starts anew.
+func (r *run) lost() {
+	r.drain(true)
+	r.note("LOST the table")
+	r.lose, r.bereft = false, true
+	r.table.lose()
+	for _, a := range r.apps {
+		r.crash(a)
+	}
+	for _, g := range r.azure.sorted() {
+		g.touch(time.Now())
+	}
+	r.check()
+}
+
+// finale stops faults and lets time pass: everything has to settle.
+func (r *run) finale() {
+	r.faults, r.foreign, r.churn, r.crashes, r.lossy = false, false, false, false, true
+	r.note("FINALE")
+	for _, g := range r.azure.sorted() {
+		if g.locked || g.barred {
+			g.locked, g.barred = false, false
+			g.touch(time.Now())
+		}
+	}
+	r.drain(true)
+	for i := 0; i < 40 && !r.broken(); i++ {
+		r.sleep(max(0, time.Until(r.sweepAt)))
+		r.due()
+		r.drain(true)
+		open, err := r.table.OpenGrants(context.Background())
+		if err != nil {
+			r.violate("I1", "%v", err)
+		}
+		if i > 3 && len(open) == 0 && !r.lostLive() {
+			break
+		}
+	}
+	if !r.broken() {
+		r.settledWell()
+	}
+}
+
+// lostLive reports whether a grant that the table has lost is not over yet.
+func (r *run) lostLive() bool {
+	for _, l := range r.table.grants {
+		if l.lost && time.Now().Before(l.rec.Grant.End().Add(period)) {
+			return true
+		}
+	}
+	return false
+}
+
+// settledWell is I1, I6 and I7 in the end.
+func (r *run) settledWell() {
+	open, _ := r.table.OpenGrants(context.Background())
+	for _, g := range open {
+		r.violate("I1", "grant %s does not end: %s", g.Grant.ID, grantText(g.Grant))
+	}
+	known, _ := r.table.Known(context.Background())
+	for _, g := range r.azure.sorted() {
+		if g.failed && slices.ContainsFunc(known, g.id.Equal) {
+			r.violate("I7", "the last write of %s failed, and nobody wrote it again", g.id.Name)
+		}
+		for _, x := range g.model {
+			if own(x) && x.Access == jit.Allow {
+				r.violate("I6", "%s of %s stands after every window has ended", x.Name, g.id.Name)
+			}
+		}
+	}
+	before := r.state()
+	r.sweep(r.apps[0])
+	r.drain(true)
+	if after := r.state(); before != after {
+		r.violate("I7", "a sweep of what is settled changed it:\n%s\n%s", before, after)
+	}
+	r.disableAll()
+}
+
+func (r *run) disableAll() {
+	for _, vm := range protected {
+		if _, ok := r.table.policies[vmID(vm).Name]; !ok {
+			continue
+		}
+		a := r.apps[0]
+		o := r.begin(a, "disable", func(ctx context.Context) error { return a.Disable(ctx, caller("admin"), []jit.ID{vmID(vm)}) })
+		o.after = func(o *op) {
+			if o.err != nil {
+				r.violate("I6", "disable of %s: %v", vm, o.err)
+			}
+		}
+		r.drain(true)
+	}
+	if r.broken() {
+		return
+	}
+	for _, g := range r.azure.sorted() {
+		for _, x := range g.model {
+			// Denies of which a lost table said nothing any more stay until people decide.
+			if own(x) && !r.bereft {
+				r.violate("I6", "%s of %s stands after everything is disabled", x.Name, g.id.Name)
+			}
+		}
+	}
+}
+
+// state is the etags: who writes changes one.
+func (r *run) state() string {
+	out := ""
+	for _, g := range r.azure.sorted() {
+		out += fmt.Sprint(g.id.Name, " ", g.etag, "; ")
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package sim_test
+
+import (
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// packet is the first packet of a connection.
+type packet struct {
+	src, dst netip.Addr
+	port     uint16
+	protocol jit.Protocol
+}
+
+func hit(r jit.Rule, p packet) bool {
+	if r.Direction != jit.Inbound || r.Protocol != jit.AnyProtocol && r.Protocol != p.protocol {
+		return false
+	}
+	port := false
+	for _, q := range r.DestinationPorts {
+		port = port || q.First <= p.port && p.port <= q.Last
+	}
+	return port && within(r.Source, p.src) && within(r.Destination, p.dst)
+}
+
+func within(p jit.Peers, a netip.Addr) bool {
+	for _, q := range p.Prefixes {
+		if q.Contains(a) {
+			return true
+		}
+	}
+	return p.Any
+}
+
+// first gives the rule that decides about the packet among those that count.
+func first(rules []jit.Rule, p packet, count func(jit.Rule) bool) (jit.Rule, bool) {
+	var best jit.Rule
+	found := false
+	for _, r := range rules {
+		if count(r) && hit(r, p) && (!found || r.Priority < best.Priority) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+func every(jit.Rule) bool { return true }
+
+// lets reports whether, of the rules that count, the deciding one allows.
+func lets(rules []jit.Rule, p packet, count func(jit.Rule) bool) bool {
+	r, ok := first(rules, p, count)
+	return ok && r.Access == jit.Allow
+}
+
+// strangers are the sources that the oracle tries beside those that rules name.
+var strangers = addrs("203.0.113.7", "203.0.113.8", "203.0.113.99", "198.51.100.5", "192.0.2.1", "2001:db8::7", "2001:db8::9", "2001:db8:1::1")
+
+func addrs(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+// from gives source addresses to try for some prefixes, of the family of dst.
+func from(prefixes []netip.Prefix, dst netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, p := range prefixes {
+		if p.Addr().Is4() != dst.Is4() {
+			continue
+		}
+		out = append(out, p.Addr())
+		for _, a := range strangers {
+			if p.Contains(a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+func sameFamily(dst netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(strangers), func(a netip.Addr) bool { return a.Is4() != dst.Is4() })
+}
+
+// inside gives source addresses that a window names.
+func inside(s jit.Sources, dst netip.Addr) []netip.Addr {
+	if s.IsAny() {
+		return sameFamily(dst)
+	}
+	return from(s.Prefixes(), dst)
+}
+
+func protocols(p jit.Protocol) []jit.Protocol {
+	if p == jit.AnyProtocol {
+		return []jit.Protocol{jit.TCP, jit.UDP}
+	}
+	return []jit.Protocol{p}
+}
+
+func holds(s jit.Sources, a netip.Addr) bool {
+	if s.IsAny() {
+		return true
+	}
+	for _, p := range s.Prefixes() {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

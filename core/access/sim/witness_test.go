@@ -1,0 +1,125 @@
+package sim_test
+
+import (
+	"slices"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// What is checked at the moment at which a grant changes in the table.
+
+// lawful is the other half of I3: nothing ends an open window before its end but what
+// it says itself, and a window is not made longer without a wake-up for its new end (I1).
+func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
+	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
+		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
+	}
+	if old.Status != jit.Initiated || w.Status == jit.Initiated {
+		if w.Status == jit.Initiated && w.End.Before(old.End) {
+			r.violate("I3", "the window of grant %s for %s:%d became shorter", l.rec.Grant.ID, vm.Name, w.Number)
+		}
+		return
+	}
+	ok := false
+	switch w.Reason {
+	case jit.Expired:
+		end := old.End
+		if r.skewed {
+			end = end.Add(-2 * skewMax)
+		}
+		ok = !time.Now().Before(end)
+	case jit.NewerRequestInitiated:
+		ok = r.askedAgain(l, vm, w)
+	case jit.UserRequested:
+		ok = r.revoked[l.rec.Grant.ID]
+	case jit.PolicyRemoved:
+		ok = r.disabled[vm.Name]
+	case jit.MachineGone:
+		m := r.azure.vms[vm.Name]
+		ok = m == nil || m.gone || m.lives > 0
+	case jit.OpeningFailed:
+		ok = r.faults || r.foreign || r.churn || r.skewed
+	}
+	if !ok {
+		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
+	}
+}
+
+// askedAgain reports whether the same person asked again for the same.
+func (r *run) askedAgain(l *ledger, vm jit.ID, w jit.Window) bool {
+	return r.another(l, vm, w, func(*ledger) bool { return true })
+}
+
+// replaced reports whether the same person asked again for the same, and got it.
+func (r *run) replaced(l *ledger, vm jit.ID, w jit.Window) bool {
+	return r.another(l, vm, w, func(o *ledger) bool { return o.opened })
+}
+
+func (r *run) another(l *ledger, vm jit.ID, w jit.Window, is func(*ledger) bool) bool {
+	for _, o := range r.table.grants {
+		if o == l || !is(o) || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID {
+			continue
+		}
+		for _, v := range o.rec.Grant.VMs {
+			for _, n := range v.Ports {
+				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// openedNow is I8 and I5 at the moment a window is stored as open.
+func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	if r.beforeEnd(w) {
+		count := every
+		if r.foreign {
+			count = own // a deny that somebody lays over a rule of ours is meant
+		}
+		r.open("I8", l, vm, w, count)
+	}
+	if !r.bus.has(l.rec.Grant.ID, w.End) {
+		r.violate("I1", "port %d of %s opened for %s, and no wake-up is scheduled for its end", w.Number, vm.Name, l.rec.Grant.ID)
+	}
+	if !r.table.toldOf(access.OpOpen, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
+		r.violate("I5", "the log does not tell that port %d of %s opened for %s", w.Number, vm.Name, l.rec.Grant.ID)
+	}
+}
+
+// closedNow is I8 and I5 at the moment a window is stored as closed by a verb. What another
+// instance has written since that verb began may be from an older plan: that instance
+// looks at the table again and undoes it, which I1 holds it to.
+func (r *run) closedNow(o *op, l *ledger, before access.GrantRecord, vm jit.ID, w jit.Window) {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	for _, g := range r.azure.sorted() {
+		if g.dirty.After(l.inserted) {
+			continue
+		}
+		for _, x := range slices.Concat(g.packets, g.model) {
+			if grantIn(x.Name) != l.rec.Grant.ID || x.Access != jit.Allow {
+				continue
+			}
+			if by := g.made[x.Name]; o != nil && by.app != o.app && by.turn > o.turn {
+				continue
+			}
+			for _, at := range before.Placements {
+				for _, a := range at.Addresses[vm.Key()] {
+					if within(x.Destination, a) && slices.ContainsFunc(x.DestinationPorts, func(p jit.PortRange) bool { return p.Contains(w.Number) }) {
+						r.violate("I8", "port %d of %s is stored as closed (%s), but %s of %s stands", w.Number, vm.Name, w.Reason, x.Name, g.id.Name)
+						return
+					}
+				}
+			}
+		}
+	}
+	if !r.table.toldOf(access.OpClose, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
+		r.violate("I5", "the log does not tell that port %d of %s closed for %s", w.Number, vm.Name, l.rec.Grant.ID)
+	}
+}
