@@ -33,6 +33,7 @@ run: build
 # The race detector needs a C compiler.
 test:
 	@local/need-cc
+	@local/need-chromium
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/portal"
 )
 
 // settings are the names of every setting that the app reads, with what each is.
@@ -27,6 +28,7 @@ var settings = map[string]string{
 	"PORTCULLIS_TABLE_ENDPOINT":           "URL of the storage account's table service",
 	"PORTCULLIS_IDENTITY_CLIENT_ID":       "client id of the user-assigned managed identity; empty for the system-assigned one",
 	"PORTCULLIS_ARM_ENDPOINT":             "one machine only: URL of a Resource Manager on a loopback address",
+	"PORTCULLIS_SIGN_IN":                  "one machine only: names that the page offers to sign in as, separated by commas",
 	"PORTCULLIS_SERVICEBUS_ADDRESS":       "one machine only: host:port of a Service Bus without TLS on a loopback address",
 	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
 }
@@ -42,8 +44,9 @@ type config struct {
 	TableEndpoint string
 	BusNamespace  string
 	ClientID      string
-	ARMEndpoint   string // "" for the cloud's
-	BusAddress    string // "" for the namespace's
+	ARMEndpoint   string            // "" for the cloud's
+	BusAddress    string            // "" for the namespace's
+	SignIn        []portal.Provider // none: as App Service authentication has it
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It
@@ -115,10 +118,32 @@ func readConfig(environ []string) (config, error) {
 	if c.BusAddress = env["PORTCULLIS_SERVICEBUS_ADDRESS"]; c.BusAddress != "" && !loopback(c.BusAddress) {
 		wrong("PORTCULLIS_SERVICEBUS_ADDRESS", "%q is not host:port on a loopback address", c.BusAddress)
 	}
+	if c.SignIn, err = signIn(env["PORTCULLIS_SIGN_IN"], c.Authority); err != nil {
+		wrong("PORTCULLIS_SIGN_IN", "%v", err)
+	}
 	for name, err := range misplaced(c) {
 		wrong(name, "%v", err)
 	}
 	return c, errors.Join(errs...)
+}
+
+// signIn gives how people sign in to the page where a token issuer of one
+// machine vouches for names: by a name.
+func signIn(names, authority string) ([]portal.Provider, error) {
+	if names == "" {
+		return nil, nil
+	}
+	if authority == "" {
+		return nil, errors.New("names can be chosen only where PORTCULLIS_AUTHORITY is a token issuer of this machine")
+	}
+	var out []portal.Provider
+	for name := range strings.SplitSeq(names, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			return nil, errors.New("a name is empty")
+		}
+		out = append(out, portal.Provider{Name: "Sign in as " + name, Path: "/.auth/login/local?as=" + url.QueryEscape(name)})
+	}
+	return out, nil
 }
 
 // endpoint checks a URL: https, or http on a loopback address, since a token

@@ -113,7 +113,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
 		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
-		Wait:         wait, Version: version(), Log: log, NewID: newID,
+		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn,
 	})
 	return &application{handler: tel.Handler(h), store: store}, nil
 }

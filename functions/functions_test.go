@@ -68,6 +68,7 @@ func TestAll(t *testing.T) {
 		http("import", "POST", "import"),
 		http("machines", "GET", "machines"),
 		http("openapi", "GET", "openapi.json"),
+		{Name: "portal", Kind: functions.HTTP, BindingName: "req", Methods: []string{"GET", "POST"}, Route: "portal/{*path}", AuthLevel: "anonymous"},
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),
 		http("requests-extend", "POST", "requests/{id}/extend"),
@@ -218,6 +219,8 @@ func TestSettingsExample(t *testing.T) {
 		"ServiceBus__fullyQualifiedNamespace": "portcullis-example.servicebus.windows.net",
 		"ServiceBus__credential":              "managedidentity",
 		"PORTCULLIS_SUBSCRIPTIONS":            "00000000-0000-0000-0000-000000000000",
+		"PORTCULLIS_TENANT":                   "00000000-0000-0000-0000-000000000000",
+		"PORTCULLIS_AUDIENCE":                 "api://00000000-0000-0000-0000-000000000000,00000000-0000-0000-0000-000000000000",
 		"PORTCULLIS_CLOUD":                    "AzurePublic",
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
 	}

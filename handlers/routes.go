@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/handlers/portal"
 )
 
 // Options are what the doors need beside the verbs. Every field must be set.
@@ -25,6 +26,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	NewID   func() string // a new UUID each time
+	// SignIn is how people sign in to the page; none is as App Service authentication has it.
+	SignIn []portal.Provider
 }
 
 type server struct {
@@ -40,6 +43,7 @@ type route struct {
 
 // routes is the whole surface.
 func (s *server) routes() []route {
+	page := s.page()
 	return []route{
 		// People and scripts: HTTP functions, forwarded below the route prefix.
 		{"POST /api/enable", s.identified(s.enable)},
@@ -57,6 +61,10 @@ func (s *server) routes() []route {
 		{"GET /api/health", s.anybody(s.health)},
 		{"GET /api/openapi.json", s.anybody(s.openapi)},
 
+		// People who look: the page (see package portal).
+		{"GET /api/portal/{path...}", page},
+		{"POST /api/portal/{path...}", page},
+
 		// Existing Azure clients, whose paths are Resource Manager's (see compat.go).
 		{"GET " + compatPattern, s.identified(s.compat)},
 		{"PUT " + compatPattern, s.identified(s.compat)},
@@ -69,6 +77,17 @@ func (s *server) routes() []route {
 		{"POST /sweep", s.trigger(s.sweepDue)},
 		{"GET /{$}", http.HandlerFunc(probe)},
 	}
+}
+
+// page gives the page that people look at, which explains errors as the doors do.
+func (s *server) page() http.Handler {
+	return portal.New(portal.Options{
+		Guard: s.guard, Caller: s.Caller, OwnAddress: ownAddress, Invocation: invocation, SignIn: s.SignIn, Log: s.Log,
+		Explain: func(err error) (int, *jit.Error) {
+			status, told := answer(err)
+			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
+		},
+	})
 }
 
 // Patterns gives the patterns of every route, so that a test can hold them and

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -18,6 +19,7 @@ import (
 
 	"portcullis/local/armsim"
 	"portcullis/local/bussim"
+	"portcullis/local/easyauth"
 	"portcullis/local/hostsim"
 	"portcullis/local/hostsim/busqueue"
 	"portcullis/local/issuer"
@@ -233,6 +235,7 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, toke
 			"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
 			"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
 			"PORTCULLIS_AUTHORITY=" + url(p.ARM),
+			"PORTCULLIS_SIGN_IN=" + strings.Join(names(), ","),
 			"PORTCULLIS_SUBSCRIPTIONS=" + armsim.DemoSubscription,
 			"PORTCULLIS_TABLE_ENDPOINT=" + url(p.Table) + "/" + account,
 			"PORTCULLIS_ARM_ENDPOINT=" + url(p.ARM),
@@ -247,7 +250,19 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, toke
 		return err
 	}
 	a.closers = append(a.closers, a.host.Close)
-	return a.listen(p.Host, a.host)
+	return a.listen(p.Host, easyauth.New(easyauth.Config{
+		Names: names(), Next: a.host,
+		Token: func(name string) (string, error) { return tokens.Token(name, "") },
+	}))
+}
+
+// names are who one may sign in to the page as.
+func names() []string {
+	var out []string
+	for _, p := range issuer.Personas() {
+		out = append(out, p.Name)
+	}
+	return out
 }
 
 // hostCredential is the host's own identity towards Service Bus: the app's.

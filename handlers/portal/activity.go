@@ -1,0 +1,187 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// activityView is the activity log.
+type activityView struct {
+	Filter     activityFilter
+	Operations []access.Operation
+	Rows       []entryRow
+	First      string
+	Next       string
+	CSV        string
+	Filtered   bool
+	Wrong      wrongs
+}
+
+// activityFilter is the filter as it was typed.
+type activityFilter struct{ VM, Requestor, Operation, From, To string }
+
+// entryRow is one line of the log.
+type entryRow struct {
+	access.Entry
+	Machine string // its name, or the target's
+	VMID    string
+	PortsOf string
+	From    string
+	Said    string // why, in words
+	Level   string
+}
+
+var operations = []access.Operation{access.OpEnable, access.OpDisable, access.OpRequest, access.OpOpen, access.OpExtend, access.OpRevoke, access.OpClose, access.OpRepair, access.OpSweep}
+
+const activityLimit = 50
+
+// activity draws the log: GET /api/portal/activity.
+func (s *server) activity(w http.ResponseWriter, c call) error {
+	v := c.URL.Query()
+	view := activityView{Operations: operations, Wrong: wrongs{},
+		Filter: activityFilter{VM: strings.TrimSpace(v.Get("vm")), Requestor: strings.TrimSpace(v.Get("requestor")), Operation: v.Get("operation"), From: v.Get("from"), To: v.Get("to")}}
+	view.Filtered = view.Filter != activityFilter{}
+	f, err := s.filter(c, view.Filter, view.Wrong)
+	if err != nil {
+		return err
+	}
+	csv := url.Values{"format": {"csv"}}
+	if !view.Wrong.Any() {
+		entries, next, err := s.Guard.Entries(c.Context(), c.who, f, v.Get("cursor"), activityLimit)
+		if err != nil {
+			return err
+		}
+		view.Rows = entryRows(entries)
+		params := []string{"vm", view.Filter.VM, "requestor", view.Filter.Requestor, "operation", view.Filter.Operation, "from", view.Filter.From, "to", view.Filter.To}
+		if next != "" {
+			view.Next = link("activity", append(params, "cursor", next)...)
+		}
+		if v.Get("cursor") != "" {
+			view.First = link("activity", params...)
+		}
+		for name, value := range map[string]string{"vm": f.VM, "requestor": f.Requestor, "operation": string(f.Operation), "from": instant(f.From), "to": instant(f.To)} {
+			if value != "" {
+				csv.Set(name, value)
+			}
+		}
+	}
+	view.CSV = "/api/activity?" + csv.Encode()
+	status := http.StatusOK
+	if view.Wrong.Any() {
+		status = http.StatusBadRequest
+	}
+	s.render(w, c, status, "activity", "Activity", view)
+	return nil
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+// filter reads the filter. What is wrong with it stands in wrong, by field.
+func (s *server) filter(c call, typed activityFilter, wrong wrongs) (access.EntryFilter, error) {
+	f := access.EntryFilter{Requestor: typed.Requestor}
+	if op := access.Operation(typed.Operation); slices.Contains(operations, op) {
+		f.Operation = op
+	}
+	var err error
+	if f.From, err = readTime(typed.From); err != nil {
+		wrong.put("from", err)
+	}
+	if f.To, err = readTime(typed.To); err != nil {
+		wrong.put("to", err)
+	}
+	if typed.VM == "" {
+		return f, nil
+	}
+	vm, err := s.named(c, typed.VM, wrong)
+	f.VM = vm
+	return f, err
+}
+
+// named gives the key of the machine with an id or a name.
+func (s *server) named(c call, text string, wrong wrongs) (string, error) {
+	if strings.HasPrefix(text, "/") {
+		id, err := jit.ParseVM(text)
+		wrong.put("vm", err)
+		return id.Key(), nil
+	}
+	page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{Text: text, Limit: 1000})
+	if err != nil {
+		return "", err
+	}
+	var keys []string
+	for _, m := range page.Machines {
+		if strings.EqualFold(m.VM.Name, text) {
+			keys = append(keys, m.VM.Key())
+		}
+	}
+	switch len(keys) {
+	case 0:
+		wrong.put("vm", &jit.Error{Message: "no machine that you may read has this name; paste its id where it no longer exists"})
+		return "", nil
+	case 1:
+		return keys[0], nil
+	}
+	wrong.put("vm", &jit.Error{Message: "several machines have this name; open one in the list and follow its activity"})
+	return "", nil
+}
+
+// readTime reads what a date field of a browser sends, taken as UTC.
+func readTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, form := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339, "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, &jit.Error{Message: "this is not a time; write it like 2026-01-02 15:04"}
+}
+
+func entryRows(entries []access.Entry) []entryRow {
+	var out []entryRow
+	for _, e := range entries {
+		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: cmpOr(reasons[e.Reason], withoutCode(e.Message)), Level: "good"}
+		if r.From == "*" {
+			r.From = "any address"
+		}
+		switch {
+		case !e.VM.IsZero():
+			r.Machine, r.VMID = e.VM.Name, e.VM.String()
+		case !e.Target.IsZero():
+			r.Machine = e.Target.Name
+		}
+		var ports []string
+		for _, p := range e.Ports {
+			ports = append(ports, strconv.Itoa(int(p)))
+		}
+		r.PortsOf = strings.Join(ports, ", ")
+		switch e.Result {
+		case access.Refused:
+			r.Level = "warn"
+		case access.Failed:
+			r.Level = "bad"
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return sentence(a)
+	}
+	return b
+}

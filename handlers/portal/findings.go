@@ -1,0 +1,56 @@
+package portal
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"portcullis/core/access"
+)
+
+// findingsView is what the last sweep found.
+type findingsView struct {
+	Ran       bool
+	Ended     time.Time
+	Completed time.Time
+	Targets   int
+	Changed   int
+	Closed    int
+	Error     string
+	Rows      []findingView
+}
+
+// findingView is a finding in plain words.
+type findingView struct {
+	findingWords
+	Message string
+	VM      string // its name
+	VMID    string
+	Since   time.Time
+}
+
+func findingOf(f access.Finding) findingView {
+	v := findingView{findingWords: words(f.Kind), Message: sentence(f.Message), Since: f.Since}
+	if !f.VM.IsZero() {
+		v.VM, v.VMID = f.VM.Name, f.VM.String()
+	}
+	return v
+}
+
+// findings draws the last sweep: GET /api/portal/findings.
+func (s *server) findings(w http.ResponseWriter, c call) error {
+	rec, err := s.Guard.LastSweep(c.Context(), c.who)
+	if err != nil && !errors.Is(err, access.ErrNotFound) {
+		return err
+	}
+	view := findingsView{Ran: err == nil, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: sentence(rec.Error)}
+	for _, f := range rec.Findings {
+		view.Rows = append(view.Rows, findingOf(f))
+	}
+	rank := map[string]int{"bad": 0, "warn": 1, "note": 2}
+	slices.SortStableFunc(view.Rows, func(a, b findingView) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
+	s.render(w, c, http.StatusOK, "findings", "Findings", view)
+	return nil
+}

@@ -1,0 +1,257 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// grantView is a request and what came of it.
+type grantView struct {
+	ID            string
+	Requestor     string
+	Justification string
+	Own           bool
+	State         string // opening, open, closing, closed or failed
+	Busy          bool   // it will be another soon: look again
+	Why           string // why it ended, or was never opened
+	Start, End    time.Time
+	What          string // such as "port 22 of web", for announcements
+	Targets       []targetStep
+	VMs           []grantVM
+	Wrong         wrongs
+	Form          string // what was sent to be extended by
+}
+
+// targetStep is how far one security group is.
+type targetStep struct {
+	Name, Kind string
+	Done       bool
+}
+
+type grantVM struct {
+	Name, ID string
+	Ports    []grantPort
+}
+
+type grantPort struct {
+	Number  uint16
+	Service string
+	Sources string
+	End     time.Time
+	State   string
+	Why     string
+	Dial    []dial
+}
+
+// dial is how to connect to one address.
+type dial struct {
+	Host    string
+	Port    uint16
+	Command string // to be copied
+	RDP     string // link to a file for remote desktop clients
+}
+
+// grantOf gives a grant as the page shows it.
+func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
+	g := rec.Grant
+	v := grantView{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Own: g.SameRequestor(c.who.ID, c.who.Name), Start: g.Start, End: g.End()}
+	v.State = "closed"
+	var what []string
+	for _, vm := range g.VMs {
+		shown := grantVM{Name: vm.VM.Name, ID: vm.VM.String()}
+		var numbers []string
+		for _, w := range vm.Ports {
+			p := grantPort{Number: w.Number, Service: service(w.Number), Sources: sources(w.Sources), End: w.End, State: stateOf(g, w, c.now), Why: reasons[string(w.Reason)]}
+			if p.State == "open" {
+				for _, a := range rec.Connect[vm.VM.Key()] {
+					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
+				}
+			}
+			numbers = append(numbers, strconv.Itoa(int(w.Number)))
+			v.State = more(v.State, p.State)
+			shown.Ports = append(shown.Ports, p)
+		}
+		what = append(what, "port "+strings.Join(numbers, ", ")+" of "+vm.VM.Name)
+		v.VMs = append(v.VMs, shown)
+	}
+	v.What = strings.Join(what, " and ")
+	v.Busy = v.State == "opening" || v.State == "closing"
+	if v.State == "closed" || v.State == "failed" {
+		v.Why = reasons[string(g.Reason())]
+	}
+	for _, p := range rec.Placements {
+		v.Targets = append(v.Targets, targetStep{Name: p.Target.Name, Kind: kind(p.Target), Done: v.State != "opening"})
+	}
+	return v
+}
+
+// stateOf gives where a window stands.
+func stateOf(g jit.Grant, w jit.Window, now time.Time) string {
+	switch {
+	case w.Status == jit.Revoked && w.Reason == jit.OpeningFailed:
+		return "failed"
+	case w.Status == jit.Revoked:
+		return "closed"
+	case w.Status == jit.Revoking || !g.Live(w, now):
+		return "closing"
+	case w.Status == jit.Initiating:
+		return "opening"
+	}
+	return "open"
+}
+
+// more gives the state that matters more to somebody who waits.
+func more(a, b string) string {
+	rank := map[string]int{"closed": 0, "failed": 1, "closing": 2, "open": 3, "opening": 4}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// dialing gives how to connect to a port at an address.
+func dialing(grant string, vm jit.ID, a netip.Addr, port uint16) dial {
+	d := dial{Host: a.String(), Port: port, Command: net.JoinHostPort(a.String(), strconv.Itoa(int(port)))}
+	switch port {
+	case 22:
+		d.Command = fmt.Sprintf("ssh user@%s -p %d", a, port)
+	case 3389:
+		d.RDP = link("requests/"+grant+"/rdp", "vm", vm.String(), "host", a.String())
+	case 5985:
+		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d", a, port)
+	case 5986:
+		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d -UseSSL", a, port)
+	}
+	return d
+}
+
+// grant draws a request: GET /api/portal/requests/{id}.
+func (s *server) grant(w http.ResponseWriter, c call) error {
+	rec, err := s.record(c)
+	if err != nil {
+		return err
+	}
+	return s.show(w, c, http.StatusOK, rec, nil, "1 h")
+}
+
+func (s *server) record(c call) (access.GrantRecord, error) {
+	id := strings.ToLower(c.PathValue("id"))
+	if !jit.ValidGUID(id) {
+		return access.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
+	}
+	return s.Guard.Find(c.Context(), c.who, id)
+}
+
+func (s *server) show(w http.ResponseWriter, c call, status int, rec access.GrantRecord, wrong wrongs, form string) error {
+	view := s.grantOf(c, rec)
+	view.Wrong, view.Form = wrong, form
+	if view.State == "failed" {
+		// Why is in the log alone: the grant does not hold it.
+		entries, _, err := s.Guard.Entries(c.Context(), c.who, access.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: access.OpOpen, From: rec.Grant.Start}, "", 50)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.Grant == rec.Grant.ID && e.Result == access.Failed {
+				view.Why = withoutCode(e.Message)
+			}
+		}
+	}
+	s.render(w, c, status, "grant", titles[view.State], view)
+	return nil
+}
+
+var titles = map[string]string{"opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "Ports were not opened"}
+
+// withoutCode drops the code that the log puts before a refusal's message.
+func withoutCode(message string) string {
+	if code, rest, ok := strings.Cut(message, ": "); ok && !strings.Contains(code, " ") {
+		return sentence(rest)
+	}
+	return sentence(message)
+}
+
+// extend moves a request's end: POST /api/portal/requests/{id}/extend.
+func (s *server) extend(w http.ResponseWriter, c call) error {
+	rec, err := s.record(c)
+	if err != nil {
+		return err
+	}
+	text := c.PostForm.Get("for")
+	wrong := wrongs{}
+	d, err := readLength(text)
+	if err == nil {
+		_, err = s.Guard.Extend(c.Context(), c.who, rec.Grant.ID, d, time.Time{})
+	}
+	if err != nil {
+		status, told := s.Explain(err)
+		if status >= 500 {
+			return err
+		}
+		wrong.put("for", told)
+		return s.show(w, c, status, rec, wrong, text)
+	}
+	return s.seeOther(w, c, "requests/"+rec.Grant.ID)
+}
+
+// closing is how long an answer waits for ports to close.
+const closing = 25 * time.Second
+
+// closeNow closes a request's ports: POST /api/portal/requests/{id}/close. Closing
+// goes on by itself when the browser does not wait for it.
+func (s *server) closeNow(w http.ResponseWriter, c call) error {
+	rec, err := s.record(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), closing)
+	defer cancel()
+	if _, err := s.Guard.Revoke(ctx, c.who, rec.Grant.ID); err != nil {
+		return err
+	}
+	return s.seeOther(w, c, "requests/"+rec.Grant.ID)
+}
+
+// seeOther leads to a page that can be loaded again without sending the form again.
+func (s *server) seeOther(w http.ResponseWriter, _ call, p string) error {
+	w.Header().Set("Location", Root+p)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// rdp gives a file for remote desktop clients: GET /api/portal/requests/{id}/rdp?vm=ID&host=ADDRESS.
+func (s *server) rdp(w http.ResponseWriter, c call) error {
+	rec, err := s.record(c)
+	if err != nil {
+		return err
+	}
+	vms, err := c.vms()
+	if err != nil {
+		return err
+	}
+	host := c.URL.Query().Get("host")
+	for _, vm := range s.grantOf(c, rec).VMs {
+		for _, p := range vm.Ports {
+			for _, d := range p.Dial {
+				if vm.ID != vms[0].String() || d.Host != host || d.RDP == "" {
+					continue
+				}
+				w.Header().Set("Content-Type", "application/x-rdp")
+				w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": vm.Name + ".rdp"}))
+				_, _ = fmt.Fprintf(w, "full address:s:%s\r\nprompt for credentials:i:1\r\n", net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port))))
+				return nil
+			}
+		}
+	}
+	return &jit.Error{Code: access.CodeRequestNotFound, Message: "remote desktop of this machine is not open in this request"}
+}

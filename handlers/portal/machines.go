@@ -1,0 +1,305 @@
+package portal
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// machinesView is the list of machines.
+type machinesView struct {
+	Tabs       []tab
+	State      access.MachineState
+	Rows       []machineRow
+	Columns    []column
+	Query      access.MachineQuery
+	Groups     []string
+	Subs       []string
+	Filtered   bool
+	Here       string // link to this very list
+	First      string // link to the first page, "" on it
+	Next       string // link to the next page, "" at the end
+	Incomplete []incomplete
+	Cut        bool // there were more requests than are counted
+	Open       openView
+	Sweep      sweepView
+}
+
+type tab struct {
+	Name    string
+	Link    string
+	Count   int
+	Current bool
+}
+
+type column struct {
+	Name  string
+	Link  string // "" where it cannot be sorted by
+	Order string // ascending, descending or ""
+}
+
+type incomplete struct{ Subscription, Why string }
+
+// machineRow is one machine in the list.
+type machineRow struct {
+	access.MachineView
+	ID       string
+	Reason   string
+	Advice   string
+	Findings []findingView // those that need somebody
+	Firewall bool
+}
+
+// sweepView is the last sweep in a line.
+type sweepView struct {
+	Ran   bool
+	Ended time.Time
+	Bad   int // findings that need somebody
+	Error string
+}
+
+var tabs = []struct {
+	state access.MachineState
+	name  string
+}{{access.MachineConfigured, "Configured"}, {access.MachineNotConfigured, "Not configured"}, {access.MachineUnsupported, "Unsupported"}}
+
+var columns = map[access.MachineState][]struct {
+	name string
+	sort access.MachineSort
+}{
+	access.MachineConfigured:    {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7 days", access.SortByRequests}, {"Last access", access.SortByLastAccess}},
+	access.MachineNotConfigured: {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Connection details", ""}},
+	access.MachineUnsupported:   {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Why", ""}},
+}
+
+const pageSize = 50
+
+// machines draws the list: GET /api/portal/.
+func (s *server) machines(w http.ResponseWriter, c call) error {
+	q := queryMachines(c)
+	page, err := s.Guard.Machines(c.Context(), c.who, q)
+	if err != nil {
+		return err
+	}
+	view := machinesView{Here: machinesLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
+		Filtered: q.Text != "" || q.ResourceGroup != "" || q.Subscription != ""}
+	for _, t := range tabs {
+		other := q
+		other.State, other.Sort, other.Descending, other.Cursor = t.state, access.SortByName, false, ""
+		view.Tabs = append(view.Tabs, tab{t.name, machinesLink(other), page.Counts[t.state], t.state == q.State})
+	}
+	view.Columns = columnsOf(q)
+	for _, m := range page.Machines {
+		view.Rows = append(view.Rows, rowOf(m))
+	}
+	if q.Cursor != "" {
+		first := q
+		first.Cursor = ""
+		view.First = machinesLink(first)
+	}
+	if page.Next != "" {
+		next := q
+		next.Cursor = page.Next
+		view.Next = machinesLink(next)
+	}
+	for sub, why := range page.Incomplete {
+		view.Incomplete = append(view.Incomplete, incomplete{sub, why})
+	}
+	slices.SortFunc(view.Incomplete, func(a, b incomplete) int { return cmp.Compare(a.Subscription, b.Subscription) })
+	if view.Open, err = s.open(c); err != nil {
+		return err
+	}
+	if view.Sweep, err = s.sweep(c); err != nil {
+		return err
+	}
+	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)
+	return nil
+}
+
+// queryMachines reads the query of the list. What it does not know it takes for left out:
+// a link that somebody edited still shows the list.
+func queryMachines(c call) access.MachineQuery {
+	v := c.URL.Query()
+	q := access.MachineQuery{State: access.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
+		Sort: access.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
+	for _, t := range tabs {
+		if v.Get("tab") == string(t.state) {
+			q.State = t.state
+		}
+	}
+	for _, col := range columns[q.State] {
+		if col.sort != "" && v.Get("sort") == string(col.sort) {
+			q.Sort = col.sort
+		}
+	}
+	return q
+}
+
+func machinesLink(q access.MachineQuery) string {
+	order, state, sort := "", string(q.State), string(q.Sort)
+	if q.Descending {
+		order = "descending"
+	}
+	if q.State == access.MachineConfigured {
+		state = ""
+	}
+	if q.Sort == access.SortByName {
+		sort = ""
+	}
+	return link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "cursor", q.Cursor)
+}
+
+func columnsOf(q access.MachineQuery) []column {
+	var out []column
+	for _, col := range columns[q.State] {
+		c := column{Name: col.name}
+		if col.sort != "" {
+			next := q
+			next.Sort, next.Cursor = col.sort, ""
+			// What is counted or dated is looked at from the top.
+			next.Descending = col.sort == access.SortByRequests || col.sort == access.SortByLastAccess
+			if q.Sort == col.sort {
+				next.Descending = !q.Descending
+				c.Order = "ascending"
+				if q.Descending {
+					c.Order = "descending"
+				}
+			}
+			c.Link = machinesLink(next)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func rowOf(m access.MachineView) machineRow {
+	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == access.ConnectionFirewall}
+	if m.State == access.MachineUnsupported {
+		r.Reason, r.Advice = unsupported(m.Reason)
+	}
+	for _, f := range m.Findings {
+		if v := findingOf(f); v.Level != "note" {
+			r.Findings = append(r.Findings, v)
+		}
+	}
+	return r
+}
+
+// sweep gives the last sweep in a line.
+func (s *server) sweep(c call) (sweepView, error) {
+	rec, err := s.Guard.LastSweep(c.Context(), c.who)
+	if errors.Is(err, access.ErrNotFound) {
+		return sweepView{}, nil
+	}
+	if err != nil {
+		return sweepView{}, err
+	}
+	view := sweepView{Ran: true, Ended: rec.Ended, Error: rec.Error}
+	for _, f := range rec.Findings {
+		if words(f.Kind).Level != "note" {
+			view.Bad++
+		}
+	}
+	return view, nil
+}
+
+// openView is the windows that are open now.
+type openView struct {
+	Grants []grantView
+	Busy   bool // some are opening or closing: look again soon
+	More   bool
+}
+
+const openLimit = 20
+
+// openNow draws the windows that are open now: GET /api/portal/open.
+func (s *server) openNow(w http.ResponseWriter, c call) error {
+	view, err := s.open(c)
+	if err != nil {
+		return err
+	}
+	s.render(w, c, http.StatusOK, "open", "Open now", view)
+	return nil
+}
+
+// open gives the grants that may be open, the caller's own first, the next to end first.
+func (s *server) open(c call) (openView, error) {
+	var view openView
+	for _, status := range []jit.Status{jit.Initiating, jit.Initiated} {
+		grants, next, err := s.Guard.ListGrants(c.Context(), c.who, access.GrantFilter{Status: status.String()}, "", openLimit)
+		if err != nil {
+			return view, err
+		}
+		view.More = view.More || next != ""
+		for _, g := range grants {
+			rec, err := s.Guard.Find(c.Context(), c.who, g.ID)
+			if err != nil {
+				return view, err
+			}
+			view.Grants = append(view.Grants, s.grantOf(c, rec))
+		}
+	}
+	slices.SortStableFunc(view.Grants, func(a, b grantView) int {
+		if a.Own != b.Own {
+			return map[bool]int{true: -1, false: 1}[a.Own]
+		}
+		return a.End.Compare(b.End)
+	})
+	for _, g := range view.Grants {
+		view.Busy = view.Busy || g.Busy
+	}
+	return view, nil
+}
+
+// machineView is one machine in full.
+type machineView struct {
+	Row      machineRow
+	Targets  []string
+	Entries  []entryRow
+	Chart    chart
+	Activity string // link to the whole log of the machine
+}
+
+// find gives one machine that the caller may read, or refuses.
+func (s *server) find(c call, vm jit.ID) (access.MachineView, error) {
+	page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: vm.Key(), Limit: 1})
+	if err != nil {
+		return access.MachineView{}, err
+	}
+	if len(page.Machines) == 0 {
+		return access.MachineView{}, &jit.Error{Code: access.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
+	}
+	return page.Machines[0], nil
+}
+
+// machine draws one machine: GET /api/portal/machine?vm=ID.
+func (s *server) machine(w http.ResponseWriter, c call) error {
+	vms, err := c.vms()
+	if err != nil {
+		return err
+	}
+	m, err := s.find(c, vms[0])
+	if err != nil {
+		return err
+	}
+	view := machineView{Row: rowOf(m), Activity: link("activity", "vm", m.VM.String())}
+	for _, t := range m.Targets {
+		view.Targets = append(view.Targets, t.Name+" ("+kind(t)+")")
+	}
+	entries, _, err := s.Guard.Entries(c.Context(), c.who, access.EntryFilter{VM: m.VM.Key()}, "", 12)
+	if err != nil {
+		return err
+	}
+	view.Entries = entryRows(entries)
+	if view.Chart, err = s.chart(c, m.VM, day); err != nil {
+		return err
+	}
+	s.render(w, c, http.StatusOK, "machine", m.VM.Name, view)
+	return nil
+}

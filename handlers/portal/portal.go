@@ -1,0 +1,280 @@
+package portal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/web"
+)
+
+// Root is the path below which the page is.
+const Root = "/api/portal/"
+
+// Provider is one way to sign in.
+type Provider struct {
+	Name  string // what the link says
+	About string // a line below it; may be empty
+	Path  string // where it leads; the page adds where to come back to
+}
+
+// appService is how people sign in where App Service authentication stands before the app.
+func appService() []Provider {
+	return []Provider{{Name: "Sign in with Microsoft Entra ID", Path: "/.auth/login/aad"}}
+}
+
+// Options are what the page needs. Every field but SignIn must be set.
+type Options struct {
+	Guard *access.Guard
+	// Caller identifies who calls; an error gets the sign-in page. Nothing else is trusted.
+	Caller func(*http.Request) (access.Caller, error)
+	// OwnAddress gives the address from which the platform took the call.
+	OwnAddress func(*http.Request) (netip.Addr, bool)
+	// Explain gives the status of an error and what may be told of it.
+	Explain func(error) (int, *jit.Error)
+	// Invocation gives the id under which the log knows the request.
+	Invocation func(context.Context) string
+	// SignIn is how people sign in, one link each; none is as App Service authentication has it.
+	SignIn []Provider
+	Log    *slog.Logger
+}
+
+type server struct {
+	Options
+	origin *http.CrossOriginProtection
+	mux    *http.ServeMux
+}
+
+// call is one request of an identified caller.
+type call struct {
+	*http.Request
+	who access.Caller
+	now time.Time
+}
+
+type handler func(http.ResponseWriter, call) error
+
+// New gives the handler of everything below [Root].
+func New(o Options) http.Handler {
+	if len(o.SignIn) == 0 {
+		o.SignIn = appService()
+	}
+	s := &server{Options: o, origin: http.NewCrossOriginProtection(), mux: http.NewServeMux()}
+	for pattern, h := range map[string]handler{
+		"GET /{$}":                   s.machines,
+		"GET /open":                  s.openNow,
+		"GET /machine":               s.machine,
+		"GET /request":               s.requestForm,
+		"POST /request":              s.request,
+		"GET /configure":             s.configureForm,
+		"POST /configure":            s.configure,
+		"POST /disable":              s.disable,
+		"GET /requests/{id}":         s.grant,
+		"POST /requests/{id}/extend": s.extend,
+		"POST /requests/{id}/close":  s.closeNow,
+		"GET /requests/{id}/rdp":     s.rdp,
+		"GET /activity":              s.activity,
+		"GET /windows":               s.windows,
+		"GET /findings":              s.findings,
+		"/":                          s.nothing,
+	} {
+		s.mux.Handle(pattern, s.identified(h))
+	}
+	s.mux.HandleFunc("GET /assets/{file...}", s.asset)
+	return http.StripPrefix(strings.TrimSuffix(Root, "/"), s.guarded(s.mux))
+}
+
+// policy is the Content-Security-Policy: nothing but our own files, and nobody around us.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// guarded sets what every answer says to browsers, and refuses what other sites send.
+func (s *server) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			unsaid := r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
+			if err := s.origin.Check(r); err != nil || unsaid {
+				http.Error(w, "This form was sent from another site, or does not say from where. Open the page and send it from there.", http.StatusForbidden)
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxForm is the size in bytes over which a form is refused: 200 machines with every port fit.
+const maxForm = 4 << 20
+
+// identified lets identified callers through and shows the sign-in page to all others.
+func (s *server) identified(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := call{Request: r, now: s.Guard.Service.Now().UTC()}
+		var err error
+		if c.who, err = s.Caller(r); err != nil {
+			c.who = access.Caller{}
+			if _, down := errors.AsType[*access.Unavailable](err); down {
+				s.refuse(w, c, err)
+				return
+			}
+			s.signIn(w, c)
+			return
+		}
+		c.who.Correlation = s.Invocation(r.Context())
+		if r.Method == http.MethodPost {
+			if err := r.ParseForm(); err != nil {
+				s.refuse(w, c, &jit.Error{Code: "InvalidRequestContent", Message: "the form could not be read; it may be too large"})
+				return
+			}
+		}
+		if err := h(w, c); err != nil {
+			s.refuse(w, c, err)
+		}
+	})
+}
+
+// signIn asks somebody unknown who they are. Within the page there is nothing to
+// be shown, so the browser is sent to it.
+func (s *server) signIn(w http.ResponseWriter, c call) {
+	if c.partly() {
+		w.Header().Set("HX-Redirect", Root)
+	}
+	back := Root
+	if c.Method == http.MethodGet && !c.partly() {
+		back = strings.TrimSuffix(Root, "/") + c.URL.RequestURI()
+	}
+	view := signInView{}
+	for _, p := range s.SignIn {
+		u, err := url.Parse(p.Path)
+		if err != nil {
+			continue // a link that leads nowhere is not shown
+		}
+		q := u.Query()
+		q.Set("post_login_redirect_uri", back)
+		u.RawQuery = q.Encode()
+		p.Path = u.String()
+		view.Providers = append(view.Providers, p)
+	}
+	s.render(w, c, http.StatusUnauthorized, "signin", "Sign in", view)
+}
+
+type signInView struct{ Providers []Provider }
+
+// refuse draws an error that belongs to no field.
+func (s *server) refuse(w http.ResponseWriter, c call, err error) {
+	status, told := s.Explain(err)
+	if status >= 500 {
+		s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
+	}
+	s.render(w, c, status, "refused", "Not done", refusedView{Status: status, Code: string(told.Code), Message: sentence(told.Message), Invocation: c.who.Correlation})
+}
+
+type refusedView struct {
+	Status     int
+	Code       string
+	Message    string
+	Invocation string
+}
+
+func (s *server) nothing(http.ResponseWriter, call) error {
+	return &jit.Error{Code: "NotFound", Message: "there is no such page here"}
+}
+
+// partly reports whether htmx asks for a part of the page.
+func (c call) partly() bool { return c.Header.Get("HX-Request") == "true" }
+
+// values gives every value of a field. The Functions host joins repeated query
+// parameters with commas, which no id and no other value here holds.
+func (c call) values(name string) []string {
+	if c.Method == http.MethodPost {
+		return c.PostForm[name]
+	}
+	var out []string
+	for _, v := range c.URL.Query()[name] {
+		out = append(out, strings.Split(v, ",")...)
+	}
+	return out
+}
+
+// vms reads the machines that a form or a link names.
+func (c call) vms() ([]jit.ID, error) {
+	var out []jit.ID
+	for _, v := range c.values("vm") {
+		id, err := jit.ParseVM(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, id)
+	}
+	if len(out) == 0 {
+		return nil, &jit.Error{Code: jit.CodeNoVMs, Message: "choose at least one virtual machine in the list first"}
+	}
+	if len(out) > jit.MaxVMs {
+		return nil, &jit.Error{Code: jit.CodeTooManyVMs, Message: "too many virtual machines at once; choose at most 200"}
+	}
+	return out, nil
+}
+
+// stamp names the assets' content, so that browsers may keep them for ever.
+var stamp = digest(web.Assets)
+
+func digest(files fs.FS) string {
+	sum := sha256.New()
+	err := fs.WalkDir(files, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(files, p)
+		sum.Write([]byte(p))
+		sum.Write(text)
+		return err
+	})
+	if err != nil {
+		return "none" // cannot be: the files are embedded
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16]
+}
+
+// asset serves an embedded file. It holds no data, so anybody may have it.
+func (s *server) asset(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("file")
+	text, err := fs.ReadFile(web.Assets, path.Join("assets", name))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	kind := mime.TypeByExtension(path.Ext(name))
+	switch path.Ext(name) { // not left to the platform's own table
+	case ".js":
+		kind = "text/javascript; charset=utf-8"
+	case ".css":
+		kind = "text/css; charset=utf-8"
+	case ".svg":
+		kind = "image/svg+xml"
+	case "":
+		kind = "text/plain; charset=utf-8"
+	}
+	w.Header().Set("Content-Type", kind)
+	if r.URL.Query().Get("v") == stamp {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	_, _ = w.Write(text) // an error now means that the browser is gone
+}

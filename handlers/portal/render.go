@@ -1,0 +1,92 @@
+package portal
+
+import (
+	"bytes"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/web"
+)
+
+// page is what the layout shows around a view.
+type page struct {
+	Title  string
+	View   string
+	Who    string // "" for somebody unknown
+	Now    time.Time
+	Part   bool // for htmx: no whole page
+	Others []Provider
+	Data   any
+}
+
+// views is one set of templates for each view, by name.
+var views = parse(web.Templates, "machines", "open", "machine", "request", "configure", "changes", "grant", "activity", "windows", "findings", "signin", "refused")
+
+func parse(files fs.FS, names ...string) map[string]*template.Template {
+	out := map[string]*template.Template{}
+	for _, name := range names {
+		out[name] = template.Must(template.New("layout.html").Funcs(functions()).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
+	}
+	return out
+}
+
+// functions are what templates may call.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + stamp },
+		"at":       func(p string, params ...string) string { return link(p, params...) },
+		"length":   length,
+		"ago":      ago,
+		"when":     when,
+		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"service":  service,
+		"protocol": protocol,
+		"sources":  sources,
+		"kind":     kind,
+		"sentence": sentence,
+		"group":    func(id jit.ID) string { return id.ResourceGroup },
+		"counted":  counted,
+		"join":     join,
+		"add":      func(a, b int) int { return a + b },
+	}
+}
+
+// link gives the address of a part of the page, with parameters that have a value.
+func link(p string, params ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(params); i += 2 {
+		if params[i+1] != "" {
+			q.Set(params[i], params[i+1])
+		}
+	}
+	if len(q) == 0 {
+		return Root + p
+	}
+	return Root + p + "?" + q.Encode()
+}
+
+// render draws a view: within the layout, or alone where htmx asked. The whole is drawn
+// before a byte is sent, so that an error never leaves half a page.
+func (s *server) render(w http.ResponseWriter, c call, status int, view, title string, data any) {
+	p := page{Title: title, View: view, Who: c.who.Name, Now: c.now, Part: c.partly(), Data: data}
+	if len(s.SignIn) > 1 {
+		p.Others = s.SignIn
+	}
+	name := "layout.html"
+	if p.Part {
+		name = "main"
+	}
+	var out bytes.Buffer
+	if err := views[view].ExecuteTemplate(&out, name, p); err != nil {
+		s.Log.Error("draw the page", "invocation", c.who.Correlation, "view", view, "error", err.Error())
+		http.Error(w, "The page could not be drawn. The log holds why under this request id: "+c.who.Correlation, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes()) // an error now means that the browser is gone
+}

@@ -1,0 +1,157 @@
+// What the page does in the browser beyond htmx: countdowns, copy buttons, the
+// pane's dialog, the selection's count and the duration sliders. Everything can be
+// read, and every form sent, without it.
+(() => {
+  "use strict";
+
+  const all = (root, selector) => Array.from(root.querySelectorAll(selector));
+  const pane = document.getElementById("pane");
+  const announcer = document.getElementById("announce");
+  document.documentElement.classList.add("scripted");
+
+  const announce = (text) => { if (announcer) announcer.textContent = text; };
+
+  // The server's clock, by which countdowns run: the browser's may be wrong.
+  const skew = Date.parse(document.body.dataset.now || "") - Date.now() || 0;
+
+  const clock = (ms) => {
+    const s = Math.max(0, Math.ceil(ms / 1000));
+    const two = (n) => String(n).padStart(2, "0");
+    const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
+    return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
+  };
+
+  const tick = () => {
+    const now = Date.now() + skew;
+    for (const el of all(document, "[data-countdown]")) {
+      const left = Date.parse(el.dataset.countdown) - now;
+      el.textContent = left > 0 ? clock(left) : "closing";
+      el.classList.toggle("soon", left > 0 && left < 60000);
+      if (left > 0 && left <= 60000 && left > 30000 && !el.dataset.warned) {
+        el.dataset.warned = "1";
+        if (el.dataset.what) announce(`${el.dataset.what} closes in one minute`);
+      }
+      if (left <= 0 && !el.dataset.over) {
+        el.dataset.over = "1";
+        if (el.dataset.what) announce(`${el.dataset.what} is closing`);
+        window.htmx?.trigger(document.body, "windows-changed");
+      }
+    }
+  };
+  setInterval(tick, 1000);
+
+  // Sliders write into the text field beside them, and read from it.
+  const words = (minutes) => {
+    const h = Math.floor(minutes / 60), m = minutes % 60;
+    return [h ? `${h} h` : "", m || !h ? `${m} min` : ""].filter(Boolean).join(" ");
+  };
+  const minutes = (text) => {
+    let total = 0, found = false;
+    for (const [, n, unit] of text.toLowerCase().matchAll(/(\d+(?:\.\d+)?)\s*(d|h|m|s|$)[a-z]*/g)) {
+      total += Number(n) * { d: 1440, h: 60, m: 1, s: 1 / 60, "": 1 }[unit];
+      found = true;
+    }
+    return found ? Math.round(total) : null;
+  };
+
+  const selection = (form) => {
+    const boxes = all(form, 'tbody input[name="vm"]');
+    const n = boxes.filter((b) => b.checked).length;
+    const count = form.querySelector("[data-count]");
+    if (count) count.textContent = n === 1 ? "1 machine selected" : `${n} machines selected`;
+    const every = form.querySelector("[data-all]");
+    if (every) {
+      every.checked = n > 0 && n === boxes.length;
+      every.indeterminate = n > 0 && n < boxes.length;
+    }
+  };
+
+  document.addEventListener("input", (e) => {
+    const el = e.target;
+    if (el.matches("input[type=range][data-for]")) {
+      const text = document.getElementById(el.dataset.for);
+      text.value = words(Number(el.value));
+      el.setAttribute("aria-valuetext", text.value);
+    } else if (el.matches("input[data-slider]")) {
+      const slider = document.getElementById(el.dataset.slider), m = minutes(el.value);
+      if (m !== null) slider.value = m;
+    } else if (el.matches('input[name="vm"]') && el.form) {
+      selection(el.form);
+    } else if (el.matches("[data-all]")) {
+      for (const box of all(el.form, 'tbody input[name="vm"]')) box.checked = el.checked;
+      selection(el.form);
+    } else if (el.matches("[data-pick]")) {
+      const radio = document.getElementById(el.dataset.pick);
+      if (radio) radio.checked = true;
+    }
+  });
+
+  document.addEventListener("click", (e) => {
+    const copy = e.target.closest("[data-copy]");
+    if (copy) {
+      navigator.clipboard.writeText(copy.dataset.copy).then(
+        () => { copy.textContent = "Copied"; announce("Copied to the clipboard"); },
+        () => { copy.textContent = "Press Ctrl+C"; getSelection().selectAllChildren(copy.previousElementSibling); });
+      setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+    }
+    if (e.target.closest("[data-clear]")) {
+      const form = e.target.closest("form");
+      for (const box of all(form, 'input[name="vm"]')) box.checked = false;
+      selection(form);
+    }
+    const close = e.target.closest("[data-close]");
+    if (pane && (close || e.target === pane) && pane.open) {
+      e.preventDefault();
+      pane.close();
+    }
+  });
+
+  // The pane is a modal dialog: the browser keeps the focus in it and gives it back.
+  let opener = null, changed = false, said = "";
+  const filled = (panel) => {
+    if (panel.dataset.changed !== undefined) changed = true;
+    // A panel that looks again by itself is the same one: it says what is new and leaves the focus alone.
+    const again = panel.dataset.say && said;
+    if (panel.dataset.say && panel.dataset.say !== said) announce(panel.dataset.say);
+    said = panel.dataset.say || "";
+    if (pane?.contains(panel) && !pane.open) {
+      opener = document.activeElement;
+      pane.showModal();
+    } else if (again && panel.contains(document.activeElement)) {
+      return;
+    }
+    const first = panel.querySelector('[aria-invalid="true"]') || panel.querySelector("h2");
+    if (first) first.focus();
+  };
+  pane?.addEventListener("close", () => {
+    const id = opener?.id;
+    pane.replaceChildren();
+    said = "";
+    const back = opener?.isConnected ? opener : id && document.getElementById(id);
+    if (back) back.focus();
+    window.htmx?.trigger(document.body, "windows-changed");
+    if (changed) window.htmx?.trigger(document.body, "machines-changed");
+    changed = false;
+  });
+
+  document.body.addEventListener("htmx:load", (e) => {
+    const el = e.detail.elt;
+    if (el.matches?.(".panel")) filled(el);
+    tick();
+    all(document, "form[data-selection]").forEach(selection);
+  });
+  // An answer that is not the page's own would be put into it as it is.
+  document.body.addEventListener("htmx:beforeSwap", (e) => {
+    const type = e.detail.xhr.getResponseHeader("Content-Type") || "";
+    if (!type.startsWith("text/html")) {
+      e.detail.shouldSwap = false;
+      announce("The app did not answer as expected. Try again.");
+      document.getElementById("offline")?.removeAttribute("hidden");
+    }
+  });
+  document.body.addEventListener("htmx:sendError", () => document.getElementById("offline")?.removeAttribute("hidden"));
+  document.body.addEventListener("htmx:afterOnLoad", () => document.getElementById("offline")?.setAttribute("hidden", ""));
+
+  all(document, "form[data-selection]").forEach(selection);
+  tick();
+})();
