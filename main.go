@@ -103,7 +103,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	}
 	svc := &access.Service{
 		Network: network, Firewall: tel.Firewall(network),
-		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: tel.Activity(store), Sweeps: tel.Sweeps(store),
+		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Now: time.Now, NewID: newID,
 	}
 	if err := tel.Watch(store, svc.Overdue); err != nil {
@@ -145,6 +145,13 @@ func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// audited is the activity log, measured where it is written and verified where it
+// is kept: the measure alone would hide that the store can be verified.
+type audited struct {
+	access.Activity
+	access.Verifier
 }
 
 func parseWake(body []byte) (string, int, error) {

@@ -35,6 +35,7 @@ requests/{id}/extend requester's 401   401    401     404  403    200       403
 requests/{id}/extend admin's    401    401    401     404  403    403       200
 machines                        401    401    401     200- 200+   200+      200+
 activity                        401    401    401     200- 200+   200+      200+
+activity/verify                 401    401    401     403  200    200       200
 compliance                      401    401    401     200- 200    200       200
 sweep                           401    401    401     403  403    403       200
 import                          401    401    401     200- 200-   200-      200+
@@ -44,6 +45,7 @@ subscriptions/{*path} put       401    401    401     403  403    403       200+
 subscriptions/{*path} initiate  401    401    401     403  403    202+      202+
 subscriptions/{*path} delete    401    401    401     403  403    403       200
 disable                         401    401    401     403  403    403       200
+portal/{*path} machines         401    401    401     200- 200+   200+      200+
 health                          200    200    200     200  200    200       200
 openapi.json                    200    200    200     200  200    200       200
 `
@@ -112,6 +114,8 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"GET", strings.TrimSuffix(path, "/{id?}"), nil}
 	}
 	switch about {
+	case "machines":
+		return visit{"GET", "/api/portal/", nil}
 	case "list":
 		return visit{"GET", "/api" + policies + version, nil}
 	case "get":
