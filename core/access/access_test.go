@@ -1050,3 +1050,82 @@ func (d doubtful) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) 
 	*d.on = false
 	return d.Cloud.Apply(ctx, s, c)
 }
+
+// TestTwoDisablesAtOnce: of two disables that share a target, the one that is done
+// first does not forget it while the other's deny stands (found by the simulation).
+func TestTwoDisablesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.enable("app1")
+	if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("app2", 22)}, false); err != nil {
+		t.Fatal(err)
+	}
+	once := true
+	// The other's policy goes in the middle of the first one's round.
+	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && s.After && once {
+			once = false
+			rec, err := w.mem.Policy(ctx, vmID("app2"))
+			if err != nil {
+				return err
+			}
+			return w.mem.DeletePolicy(ctx, rec)
+		}
+		return nil
+	}
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
+		t.Fatal(err)
+	}
+	if once {
+		t.Fatal("the other disable did nothing")
+	}
+	w.cloud.Fault = nil
+	w.sweep()
+	w.stands("apps-nsg")
+	if known, _ := w.mem.Known(t.Context()); len(known) != 0 {
+		t.Errorf("known targets %v", known)
+	}
+}
+
+// TestLogOfASupersededGrant: the log tells of a closing once, and only when it
+// came about (found by the simulation).
+func TestLogOfASupersededGrant(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	old := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.leap(time.Minute)
+	rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, 30*time.Minute, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, once := w.instance(), true
+	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "UpdateGrants" && !s.After && once {
+			once = false // the newer grant is revoked right before it is stored as open
+			_, err := other.Revoke(ctx, who("alice"), rec.Grant.ID)
+			return err
+		}
+		return nil
+	}
+	if got, err := w.Open(t.Context(), who("alice"), rec); err != nil || !got.Grant.Closed() {
+		t.Fatalf("the newer grant is %s, %v", got.Grant.Status(), err)
+	}
+	if w.grant(old).Status() != jit.Initiated {
+		t.Errorf("the older grant is %s", w.grant(old).Status())
+	}
+	closed := func() (n int) {
+		entries, _, _ := w.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpClose}, "", 100)
+		for _, e := range entries {
+			if e.Grant == old {
+				n++
+			}
+		}
+		return n
+	}
+	if closed() != 0 {
+		t.Errorf("the log says that the older grant is closed: %q", w.log())
+	}
+	w.pass(time.Hour)
+	if closed() != 1 {
+		t.Errorf("the log tells %d times of the older grant's closing: %q", closed(), w.log())
+	}
+}

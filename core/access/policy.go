@@ -216,10 +216,10 @@ func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
 		}
 	}
 	targets := targetsOf(placements...)
-	_, err = s.reconcileAll(ctx, targets, false)
+	outs, err := s.reconcileAll(ctx, targets, false)
 	settled := each(closing, func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
 	if err == nil {
-		err = each(targets, func(_ int, t jit.ID) error { return s.Targets.Forget(ctx, t) })
+		err = each(outs, func(_ int, out outcome) error { return s.forget(ctx, out) })
 	}
 	logged := s.Activity.Append(ctx, s.policyEntries(who, OpDisable, records, err)...)
 	return errors.Join(err, settled, logged)

@@ -190,3 +190,16 @@ func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit
 	})
 	return outs, err
 }
+
+// forget makes a target not ours once a round has left no rule of ours there, if
+// nothing is stored of it. Who forgot it earlier would leave the denies that another
+// verb is about to remove to a target that nobody knows.
+func (s *Service) forget(ctx context.Context, out outcome) error {
+	if !out.gone && (!out.state.Known || len(out.plan.Rules) > 0) {
+		return nil
+	}
+	if err := s.Targets.Forget(ctx, out.target); err != nil {
+		return fmt.Errorf("forget %s: %w", out.target.Name, err)
+	}
+	return nil
+}

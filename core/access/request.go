@@ -287,7 +287,7 @@ func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantR
 }
 
 // confirm marks a grant open whose rules stand, and the windows that it
-// supersedes closed, in one step. Where the grant was changed meanwhile it is looked at again: a
+// supersedes as ending, in one step. Where the grant was changed meanwhile it is looked at again: a
 // grant that was revoked while it was being opened is closed.
 func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs []outcome) (GrantRecord, error) {
 	at := s.now()
@@ -303,17 +303,20 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
 		entries := newlyOpen(who, rec.Grant, changed.Grant, at)
-		older, closed, err := s.supersede(ctx, changed.Grant, outs, at)
+		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
 			return rec, err
 		}
 		// The log comes first: what cannot be logged is not reported open.
-		if err := s.Activity.Append(ctx, append(entries, closed...)...); err != nil {
+		if err := s.Activity.Append(ctx, entries...); err != nil {
 			return rec, fmt.Errorf("write the activity log: %w", err)
 		}
 		updated, err := s.Grants.UpdateGrants(ctx, append(older, changed)...)
 		if err == nil {
-			return updated[len(updated)-1], nil
+			last := len(updated) - 1
+			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
+			_ = each(updated[:last], func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+			return updated[last], nil
 		}
 		if !errors.Is(err, ErrConflict) {
 			return rec, fmt.Errorf("store the grant as open: %w", err)
@@ -326,10 +329,9 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 }
 
 // supersede gives the older grants on the same targets whose windows g takes the
-// place of, changed, and the entries that say so.
-func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]GrantRecord, []Entry, error) {
+// place of, with those windows asked to close.
+func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]GrantRecord, error) {
 	var older []GrantRecord
-	var entries []Entry
 	seen := map[string]bool{g.ID: true}
 	for _, out := range outs {
 		for _, o := range out.state.Openings {
@@ -339,18 +341,15 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at
 			seen[o.Grant.ID] = true
 			rec, err := s.Grants.Grant(ctx, o.Grant.ID)
 			if err != nil {
-				return nil, nil, fmt.Errorf("read grant %s: %w", o.Grant.ID, err)
+				return nil, fmt.Errorf("read grant %s: %w", o.Grant.ID, err)
 			}
-			after, found := rec.Grant.Superseded(g, at)
-			if !found {
-				continue
+			if after, found := rec.Grant.Superseded(g, at); found {
+				rec.Grant = after
+				older = append(older, rec)
 			}
-			entries = append(entries, newlyClosed(rec.Grant, after, at)...)
-			rec.Grant = after
-			older = append(older, rec)
 		}
 	}
-	return older, entries, nil
+	return older, nil
 }
 
 // abandon undoes an opening. It has its own time, since the caller's may be what

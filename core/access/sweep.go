@@ -192,16 +192,21 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	snap, listed := w.snaps[t.Key()]
 	if !listed {
 		if w.listed[strings.ToLower(t.Subscription)] {
-			return outcome{target: t, gone: true}, false, w.Targets.Forget(ctx, t)
+			out := outcome{target: t, gone: true}
+			return out, false, w.forget(ctx, out)
 		}
 		return outcome{target: t}, false, nil // its subscription could not be listed, which is reported already
 	}
 	out, err := w.compute(ctx, snap)
-	if err != nil || out.plan.Changes.Empty() && !snap.Unconfirmed {
+	if err != nil {
 		return out, false, err
 	}
-	out, err = w.reconcile(ctx, t, true)
-	return out, !out.written.Empty(), err
+	if !out.plan.Changes.Empty() || snap.Unconfirmed {
+		if out, err = w.reconcile(ctx, t, true); err != nil {
+			return out, false, err
+		}
+	}
+	return out, !out.written.Empty(), w.forget(ctx, out)
 }
 
 // settle closes what is past its end.

@@ -245,15 +245,15 @@ func (g Grant) Settled(now time.Time) Grant {
 	})
 }
 
-// Superseded marks the windows that newer replaces as confirmed closed, and
-// reports whether there were any: those of the same requestor for the same
+// Superseded asks the windows that newer replaces to close, and reports whether
+// there were any: those of the same requestor for the same
 // machine, port and sources that are live in both at now.
 func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
 	found := false
 	out := g.each(func(vm ID, w Window) Window {
 		if newer.supersedes(g, vm, w, now) {
 			found = true
-			w.Status, w.Reason = Revoked, NewerRequestInitiated
+			return w.revoke(now, NewerRequestInitiated)
 		}
 		return w
 	})

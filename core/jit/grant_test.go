@@ -215,7 +215,7 @@ func TestSuperseded(t *testing.T) {
 			if tt.older.Live(w, at) && desired == tt.want {
 				t.Errorf("desired %t though superseded is %t", desired, tt.want)
 			}
-			if !found && !cmp.Equal(got, tt.older) || found && (got.Generation != 2 || got.VMs[0].Ports[0].Reason != jit.NewerRequestInitiated || !got.Closed()) {
+			if !found && !cmp.Equal(got, tt.older) || found && (got.Generation != 2 || got.VMs[0].Ports[0].Reason != jit.NewerRequestInitiated || got.AnyLive(at) || !got.Settled(at).Closed()) {
 				t.Errorf("got %+v", got)
 			}
 		})
