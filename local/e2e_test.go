@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,10 +102,18 @@ func (s *syncWriter) Write(b []byte) (int, error) {
 
 func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *rig {
 	t.Helper()
-	r := &rig{azure: &azure{tap: tap}, t: t, log: &bytes.Buffer{}, ports: ports{freePort(t), freePort(t), freePort(t), freePort(t)}}
+	r := &rig{t: t, log: &bytes.Buffer{}}
 	out := &syncWriter{w: r.log}
-	if err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil))); err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		// A port that was free may be taken by another test before it is listened to.
+		r.azure, r.ports = &azure{tap: tap}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
+		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
+		if err == nil {
+			break
+		}
+		if tries == 3 || !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() {
 		r.close()

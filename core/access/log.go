@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -101,14 +102,19 @@ func newlyClosed(before, after jit.Grant, now time.Time) []Entry {
 	return changedEntries(self(), OpClose, before, after, jit.Revoked, now)
 }
 
-// refused logs a request that was refused, one entry for each machine named.
+// refused logs a request that was refused, one entry for each machine named. What
+// was wrong is said in the entries of the machine that it concerns: who may read about one
+// machine of a request must not learn of another there.
 func (s *Service) refused(ctx context.Context, who Caller, r jit.Request, err error) error {
 	why := refusal(err)
 	id := s.NewID()
 	var entries []Entry
-	for _, vm := range r.VMs {
+	for i, vm := range r.VMs {
 		e := Entry{ID: id + "/" + vm.VM.Key(), Time: s.now(), Operation: OpRequest, Result: Refused, VM: vm.VM, Requestor: who.Name,
 			Justification: r.Justification, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
+		if len(r.VMs) > 1 && !concerns(why.Target, i, vm.VM) {
+			e.Message = "the request was refused as a whole for what concerns another of its machines"
+		}
 		for _, p := range vm.Ports {
 			e.Ports = append(e.Ports, p.Number)
 			e.Sources = append(e.Sources, p.Sources.Strings()...)
@@ -116,6 +122,11 @@ func (s *Service) refused(ctx context.Context, who Caller, r jit.Request, err er
 		entries = append(entries, e)
 	}
 	return s.Activity.Append(ctx, entries...)
+}
+
+// concerns reports whether the target of a refusal is the i-th machine of a request.
+func concerns(target string, i int, vm jit.ID) bool {
+	return strings.HasPrefix(target, fmt.Sprintf("virtualMachines[%d]", i)) || strings.EqualFold(target, vm.String())
 }
 
 // policyEntries tells of policies that were changed.
