@@ -16,7 +16,10 @@ import (
 // appears after surveyLife at the latest; policies and windows are always read anew.
 const (
 	surveyLife = 5 * time.Second
-	rulesLife  = 30 * time.Second
+	// surveyLifeEach is added for each machine: the survey of 10,000 costs some hundred reads, and
+	// ARM gives an app about 25 a second of a subscription.
+	surveyLifeEach = 2 * time.Millisecond
+	rulesLife      = 30 * time.Second
 	// rulesWait is how long an inventory waits for the rules, which it needs for findings
 	// alone. Past it, those of the last sweep must do; the rules are there for the next call.
 	rulesWait = time.Second
@@ -128,18 +131,27 @@ func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
 	return nil
 }
 
-// surveyed gives what stands in a subscription, at most surveyLife old.
+// surveyed gives what stands in a subscription, at most surveyLife old, in a large one a
+// little older.
 func (s *Service) surveyed(ctx context.Context, sub string) (surveyed, error) {
-	return s.surveys.get(ctx, strings.ToLower(sub), s.now, surveyLife, func(ctx context.Context, _ surveyed) (surveyed, error) {
+	life := func(before surveyed) time.Duration {
+		return surveyLife + time.Duration(len(before.Machines))*surveyLifeEach
+	}
+	return s.surveys.get(ctx, strings.ToLower(sub), s.now, life, func(ctx context.Context, _ surveyed) (surveyed, error) {
 		out := surveyed{at: s.now()}
 		var err error
-		if s.Surveyor != nil {
-			out.Survey, err = s.Surveyor.Survey(ctx, sub)
+		if more, ok := s.Network.(Surveyor); ok {
+			out.Survey, err = more.Survey(ctx, sub)
 		} else {
 			out.Machines, err = s.Network.Machines(ctx, sub)
 		}
 		return out, err
 	})
+}
+
+// always is the life of answers that all live equally long.
+func always[V any](life time.Duration) func(V) time.Duration {
+	return func(V) time.Duration { return life }
 }
 
 // shown gives the machines that may be seen, as far as a list needs them.
@@ -262,7 +274,7 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 	defer cancel()
 	found := make([]map[string][]jit.Rule, len(subs))
 	_ = each(subs, func(i int, sub string) (err error) {
-		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, rulesLife, func(ctx context.Context, _ map[string][]jit.Rule) (map[string][]jit.Rule, error) {
+		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string][]jit.Rule](rulesLife), func(ctx context.Context, _ map[string][]jit.Rule) (map[string][]jit.Rule, error) {
 			snaps, err := inv.Firewall.All(ctx, sub)
 			byTarget := make(map[string][]jit.Rule, len(snaps))
 			for _, snap := range snaps {

@@ -122,7 +122,7 @@ type Survey struct {
 	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true where Firewall Manager runs it
 }
 
-// Surveyor knows more of a subscription than [Network] does, for people to see. What
+// Surveyor is a [Network] that knows more of a subscription, for people to see. What
 // it says opens and closes nothing.
 type Surveyor interface {
 	// Survey gives all of it, complete or an error.

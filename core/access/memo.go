@@ -29,13 +29,13 @@ type flight[V any] struct {
 // memoTimeout bounds one call, which does not end when the one who caused it goes away.
 const memoTimeout = time.Minute
 
-// get gives what is remembered if it was asked for less than life ago, else what
+// get gives what is remembered if it was asked for less than its life ago, else what
 // fetch gives, which gets the answer before it. Errors are not remembered.
-func (m *memo[V]) get(ctx context.Context, key string, now func() time.Time, life time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
+func (m *memo[V]) get(ctx context.Context, key string, now func() time.Time, life func(V) time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
 	m.mu.Lock()
 	asked := now()
 	before, known := m.kept[key]
-	if age := asked.Sub(before.asked); known && age >= 0 && age < life {
+	if age := asked.Sub(before.asked); known && age >= 0 && age < life(before.value) {
 		m.mu.Unlock()
 		return before.value, nil
 	}

@@ -19,8 +19,8 @@ const (
 	// recentOverlap is how far back the next count looks again: far longer than a grant
 	// takes from its start until it is stored and open, or given up.
 	recentOverlap = 3 * jit.OpeningTimeout
-	// recentMost bounds how many grants are remembered, and recentDay how many are read
-	// of one day: about 10 MB at most.
+	// recentMost bounds how many grants are read for it, about 10 MB: where there are more, the
+	// newest of each day count.
 	recentMost = 50_000
 	recentPage = 1000
 )
@@ -54,10 +54,10 @@ func approvedOf(g jit.Grant) (approved, bool) {
 // recent gives the grants of the last 7 days. The first call reads them all, a
 // day at a time and the days side by side; later ones read only what is new.
 func (s *Service) recent(ctx context.Context) (recent, error) {
-	return s.past.get(ctx, "", s.now, recentLife, func(ctx context.Context, before recent) (recent, error) {
+	return s.past.get(ctx, "", s.now, always[recent](recentLife), func(ctx context.Context, before recent) (recent, error) {
 		now := s.now()
 		from := now.Add(-recentFor)
-		out := recent{grants: map[string]approved{}, upTo: now, cut: before.cut}
+		out := recent{grants: map[string]approved{}, upTo: now}
 		if since := before.upTo.Add(-recentOverlap); before.upTo.After(from) && since.After(from) && !before.cut {
 			for id, a := range before.grants {
 				if a.start.After(from) && a.start.Before(since) {
@@ -66,18 +66,17 @@ func (s *Service) recent(ctx context.Context) (recent, error) {
 			}
 			from = since
 		}
-		out.cut = false
 		var days []time.Time
 		for d := from; !d.After(now); d = d.Add(24 * time.Hour) {
 			days = append(days, d)
 		}
 		var mu sync.Mutex
 		err := each(days, func(_ int, d time.Time) error {
-			found, cut, err := s.recentDay(ctx, d, min(recentMost/len(days), recentMost))
+			found, cut, err := s.recentDay(ctx, d, recentMost/len(days))
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(out.grants, found)
-			out.cut = out.cut || cut
+			out.cut = out.cut || cut || len(out.grants) > recentMost
 			return err
 		})
 		return out, err

@@ -36,8 +36,8 @@ type Caller struct {
 // self is the caller of what the app does by itself.
 func self() Caller { return Caller{Name: "portcullis"} }
 
-// Service holds the ports. Every field but Surveyor must be set; its methods are
-// safe for concurrent use.
+// Service holds the ports. Every field must be set; its methods are safe for
+// concurrent use.
 type Service struct {
 	Network       Network
 	Firewall      Firewall
@@ -52,7 +52,6 @@ type Service struct {
 	Subscriptions []string // the subscriptions that the sweep looks at
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
-	Surveyor      Surveyor      // nil: the inventory shows what Network knows
 
 	rounds   rounds
 	surveys  memo[surveyed]

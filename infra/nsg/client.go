@@ -60,6 +60,8 @@ type clients struct {
 	interfaces *armnetwork.InterfacesClient
 	networks   *armnetwork.VirtualNetworksClient
 	addresses  *armnetwork.PublicIPAddressesClient
+	firewalls  *armnetwork.AzureFirewallsClient
+	raw        *arm.Client // for what no client of armnetwork lists
 }
 
 // New gives a client that calls ARM as cred. It calls nothing yet.
@@ -114,11 +116,17 @@ func (c *Client) subscription(id string) (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
 	}
+	raw, err := arm.NewClient("portcullis", "v1.0.0", c.cred, &c.options)
+	if err != nil {
+		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
+	}
 	s := &clients{
 		groups:     f.NewSecurityGroupsClient(),
 		interfaces: f.NewInterfacesClient(),
 		networks:   f.NewVirtualNetworksClient(),
 		addresses:  f.NewPublicIPAddressesClient(),
+		firewalls:  f.NewAzureFirewallsClient(),
+		raw:        raw,
 	}
 	c.subs[key] = s
 	return s, nil

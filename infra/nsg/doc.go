@@ -25,6 +25,10 @@
 // subscription: one listing of each, at the same time. Both the NSG of an interface
 // and that of the subnet of each of its IP configurations guard a machine.
 //
+// [Client.Survey] is for people to see: it lists long subscriptions by resource group, side by side.
+// With pages of 100 after 50 ms each, 10,000 machines with a public address take 200 pages: 5 s
+// of waiting in one group, under one second in twenty. Decoding them costs about a second of one core.
+//
 // # What it does not do
 //
 // It does not decide which rules should stand and does not retry a conflict: that

@@ -76,6 +76,15 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 	if err != nil {
 		return nil, err
 	}
+	found, err := inv.machines(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return found, nil
+}
+
+// machines puts together what the lists say of each machine that is wanted.
+func (inv inventory) machines(wanted func(key string) bool) (map[string]access.Machine, error) {
 	found := map[string]*machine{}
 	for _, nic := range inv.interfaces {
 		vm, ok := machineOf(nic)
@@ -86,7 +95,7 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 			found[vm.Key()] = newMachine(vm, text(nic.Location))
 		}
 		if err := found[vm.Key()].attach(nic, inv); err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
+			return nil, err
 		}
 	}
 	out := make(map[string]access.Machine, len(found))

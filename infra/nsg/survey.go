@@ -1,0 +1,297 @@
+package nsg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+	"golang.org/x/sync/errgroup"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+var _ access.Surveyor = (*Client)(nil)
+
+// How a survey lists. ARM's next page is known only from the page before, so the pages of one list
+// come one after the other; lists of several resource groups come side by side. The size of a page is
+// ARM's: the network provider documents no $top.
+const (
+	fewPages   = 3   // as many are read of the subscription's list before its groups' are
+	mostGroups = 400 // above, the groups would cost more reads than they save time
+	surveyWide = 24  // lists at the same time
+)
+
+const resourcesVersion = "2021-04-01" // api-version of resource groups and of the list of all resources
+
+// Survey gives the machines of [Client.Machines], the classic ones, and which are behind an
+// Azure Firewall in their own virtual network.
+//
+// Where a list is long it reads those of the resource groups side by side, so that it takes
+// seconds for ten thousand machines. What moves from one group to another meanwhile may be missing
+// or be found in both: it is for people to see, not for a sweep to act on.
+//
+// Firewalls and classic machines are left out where the app may not read them. A machine in a spoke
+// of a virtual hub is not taken for one behind the hub's firewall: the interface does not say so.
+func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey, error) {
+	doing := "survey subscription " + subscription
+	s, err := c.subscription(subscription)
+	if err != nil {
+		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	var inv inventory
+	var firewalls map[string]bool
+	out := access.Survey{Behind: map[string]bool{}}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { inv, err = s.inventorySideBySide(gctx, doing, subscription); return err })
+	g.Go(func() (err error) { firewalls, err = s.firewalled(gctx, doing, subscription); return readable(err) })
+	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
+	if err := g.Wait(); err != nil {
+		return access.Survey{}, err
+	}
+	found, err := inv.machines(func(string) bool { return true })
+	if err != nil {
+		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		out.Machines = append(out.Machines, found[key])
+	}
+	for _, nic := range inv.interfaces {
+		if vm, ok := machineOf(nic); ok {
+			for _, config := range configurations(nic) {
+				if managed, ok := firewalls[networkOf(config.Subnet)]; ok {
+					out.Behind[vm.Key()] = out.Behind[vm.Key()] || managed
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// readable passes over what the app may not read.
+func readable(err error) error {
+	if errors.Is(err, access.ErrForbidden) {
+		return nil
+	}
+	return err
+}
+
+// networkOf gives the virtual network of a subnet by its id, in lower case.
+func networkOf(subnet *armnetwork.Subnet) string {
+	if subnet == nil {
+		return ""
+	}
+	network, _, _ := strings.Cut(lower(subnet.ID), "/subnets/")
+	return network
+}
+
+// firewalled gives the virtual networks that hold a firewall, true where Firewall Manager
+// runs it: it takes its rules from a policy, or is in a hub.
+func (s *clients) firewalled(ctx context.Context, doing, subscription string) (map[string]bool, error) {
+	out := map[string]bool{}
+	err := pages(ctx, s.firewalls.NewListAllPager(nil), func(p armnetwork.AzureFirewallsClientListAllResponse) {
+		for _, fw := range p.Value {
+			if fw == nil || fw.Properties == nil {
+				continue
+			}
+			managed := fw.Properties.FirewallPolicy != nil || fw.Properties.VirtualHub != nil
+			for _, config := range fw.Properties.IPConfigurations {
+				if config == nil || config.Properties == nil || config.Properties.Subnet == nil {
+					continue
+				}
+				network, _, _ := strings.Cut(lower(config.Properties.Subnet.ID), "/subnets/")
+				out[network] = out[network] || managed
+			}
+		}
+	})
+	if err != nil {
+		return nil, translate(ctx, doing, subscription, err)
+	}
+	return out, nil
+}
+
+// classic gives the machines of the classic deployment model, sorted: ARM lists them among all resources.
+func (s *clients) classic(ctx context.Context, doing, subscription string) ([]jit.ID, error) {
+	var out []jit.ID
+	filter := url.Values{"$filter": {"resourceType eq '" + jit.TypeClassicVM + "'"}}
+	err := s.resources(ctx, "/subscriptions/"+subscription+"/resources", filter, func(id, _ string) {
+		if vm, err := jit.ParseID(id); err == nil && strings.EqualFold(vm.Type, jit.TypeClassicVM) {
+			out = append(out, vm)
+		}
+	})
+	slices.SortFunc(out, func(a, b jit.ID) int { return strings.Compare(a.Key(), b.Key()) })
+	if err != nil {
+		return nil, translate(ctx, doing, subscription, err)
+	}
+	return out, nil
+}
+
+// resources lists what has an id and a name, by the pipeline alone: no client of the SDK is
+// worth its weight for two lists.
+func (s *clients) resources(ctx context.Context, path string, query url.Values, add func(id, name string)) error {
+	query.Set("api-version", resourcesVersion)
+	next := runtime.JoinPaths(s.raw.Endpoint(), path) + "?" + query.Encode()
+	for next != "" {
+		if !strings.HasPrefix(next, s.raw.Endpoint()) {
+			return fmt.Errorf("the next page is at another place: %q", next)
+		}
+		req, err := runtime.NewRequest(ctx, http.MethodGet, next)
+		if err != nil {
+			return err
+		}
+		resp, err := s.raw.Pipeline().Do(req)
+		if err != nil {
+			return err
+		}
+		if !runtime.HasStatusCode(resp, http.StatusOK) {
+			return runtime.NewResponseError(resp)
+		}
+		var page struct {
+			Value    []struct{ ID, Name string } `json:"value"`
+			NextLink string                      `json:"nextLink"`
+		}
+		if err := runtime.UnmarshalAsJSON(resp, &page); err != nil {
+			return err
+		}
+		for _, r := range page.Value {
+			add(r.ID, r.Name)
+		}
+		next = page.NextLink
+	}
+	return nil
+}
+
+// walker reads one page and reports whether there is another.
+type walker func(ctx context.Context) (bool, error)
+
+// rest reads all pages that are left.
+func (w walker) rest(ctx context.Context) error {
+	for {
+		if more, err := w(ctx); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// listing is one kind of resource, whose pages add themselves to an inventory.
+type listing struct {
+	whole func() walker
+	group func(name string) walker
+	clear func() // forgets what was added
+}
+
+func walk[T any](pager *runtime.Pager[T], mu *sync.Mutex, add func(T)) walker {
+	return func(ctx context.Context) (bool, error) {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return false, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		add(page)
+		return pager.More(), nil
+	}
+}
+
+// inventorySideBySide is inventory, with the groups of long lists side by side.
+func (s *clients) inventorySideBySide(ctx context.Context, doing, subscription string) (inventory, error) {
+	inv := inventory{guards: map[string]string{}, public: map[string]netip.Addr{}}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	groups := sync.OnceValues(func() ([]string, error) { return s.resourceGroups(gctx, subscription) })
+	slots := make(chan struct{}, surveyWide)
+	for _, l := range s.listings(&inv, &mu) {
+		g.Go(func() error { return l.read(gctx, groups, slots) })
+	}
+	if err := g.Wait(); err != nil {
+		return inventory{}, translate(ctx, doing, subscription, err)
+	}
+	slices.SortFunc(inv.interfaces, byPrimary)
+	inv.interfaces = slices.CompactFunc(inv.interfaces, func(a, b *armnetwork.Interface) bool { return a != nil && b != nil && lower(a.ID) == lower(b.ID) })
+	return inv, nil
+}
+
+// listings gives the three kinds of resource that an inventory is made of.
+func (s *clients) listings(inv *inventory, mu *sync.Mutex) []listing {
+	nics := func(list []*armnetwork.Interface) { inv.interfaces = append(inv.interfaces, list...) }
+	networks := func(list []*armnetwork.VirtualNetwork) {
+		for _, n := range list {
+			inv.addSubnets(n)
+		}
+	}
+	addresses := func(list []*armnetwork.PublicIPAddress) {
+		for _, a := range list {
+			inv.addPublic(a)
+		}
+	}
+	return []listing{{
+		whole: func() walker {
+			return walk(s.interfaces.NewListAllPager(nil), mu, func(p armnetwork.InterfacesClientListAllResponse) { nics(p.Value) })
+		},
+		group: func(name string) walker {
+			return walk(s.interfaces.NewListPager(name, nil), mu, func(p armnetwork.InterfacesClientListResponse) { nics(p.Value) })
+		},
+		clear: func() { inv.interfaces = nil },
+	}, {
+		whole: func() walker {
+			return walk(s.networks.NewListAllPager(nil), mu, func(p armnetwork.VirtualNetworksClientListAllResponse) { networks(p.Value) })
+		},
+		group: func(name string) walker {
+			return walk(s.networks.NewListPager(name, nil), mu, func(p armnetwork.VirtualNetworksClientListResponse) { networks(p.Value) })
+		},
+		clear: func() { clear(inv.guards) },
+	}, {
+		whole: func() walker {
+			return walk(s.addresses.NewListAllPager(nil), mu, func(p armnetwork.PublicIPAddressesClientListAllResponse) { addresses(p.Value) })
+		},
+		group: func(name string) walker {
+			return walk(s.addresses.NewListPager(name, nil), mu, func(p armnetwork.PublicIPAddressesClientListResponse) { addresses(p.Value) })
+		},
+		clear: func() { clear(inv.public) },
+	}}
+}
+
+// read reads the list: the subscription's while it is short, else those of its groups. Where
+// there are too many groups, or they cannot be listed, it goes on with the subscription's.
+func (l listing) read(ctx context.Context, groups func() ([]string, error), slots chan struct{}) error {
+	whole := l.whole()
+	for range fewPages {
+		if more, err := whole(ctx); err != nil || !more {
+			return err
+		}
+	}
+	names, err := groups()
+	if err != nil || len(names) < 2 || len(names) > mostGroups {
+		return whole.rest(ctx)
+	}
+	l.clear()
+	g, gctx := errgroup.WithContext(ctx)
+	for _, name := range names {
+		g.Go(func() error {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			err := l.group(name).rest(gctx)
+			if r := refusal(err); r != nil && r.StatusCode == http.StatusNotFound {
+				return nil // the group has gone meanwhile
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// resourceGroups gives the names of the subscription's resource groups.
+func (s *clients) resourceGroups(ctx context.Context, subscription string) ([]string, error) {
+	var out []string
+	err := s.resources(ctx, "/subscriptions/"+subscription+"/resourcegroups", url.Values{}, func(_, name string) { out = append(out, name) })
+	return out, err
+}
