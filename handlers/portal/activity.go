@@ -153,7 +153,7 @@ func readTime(text string) (time.Time, error) {
 func entryRows(entries []access.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
-		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: cmpOr(reasons[e.Reason], withoutCode(e.Message)), Level: "good"}
+		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: because(reasons[e.Reason], withoutCode(e.Message)), Level: "good"}
 		if r.From == "*" {
 			r.From = "any address"
 		}
@@ -179,9 +179,10 @@ func entryRows(entries []access.Entry) []entryRow {
 	return out
 }
 
-func cmpOr(a, b string) string {
+// because gives why in words: the reason's, else the message.
+func because(a, b string) string {
 	if a != "" {
-		return sentence(a)
+		return strings.ToUpper(a[:1]) + a[1:] + "."
 	}
 	return b
 }

@@ -141,11 +141,22 @@ func kind(id jit.ID) string {
 	return "firewall"
 }
 
-// sentence makes a message of the core one: a capital and a full stop.
+// spans are durations as the core's messages write them.
+var spans = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+s\b`)
+
+// sentence makes a message of the core one: a capital, a full stop, and durations in words.
 func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
+	s = spans.ReplaceAllStringFunc(s, func(text string) string {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return text
+		}
+		return length(d)
+	})
+	s = strings.NewReplacer("PT5M to P1D", "5 min to 24 h").Replace(s)
 	first, n := utf8.DecodeRuneInString(s)
 	// A name stays as it is written: web is not Web.
 	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription"}, word) {

@@ -107,9 +107,9 @@
   });
 
   // The pane is a modal dialog: the browser keeps the focus in it and gives it back.
-  let opener = null, changed = false, said = "";
+  let opener = null, said = "";
   const filled = (panel) => {
-    if (panel.dataset.changed !== undefined) changed = true;
+    if (panel.dataset.changed !== undefined && (!said || panel.dataset.say !== said)) window.htmx?.trigger(document.body, "machines-changed");
     // A panel that looks again by itself is the same one: it says what is new and leaves the focus alone.
     const again = panel.dataset.say && said;
     if (panel.dataset.say && panel.dataset.say !== said) announce(panel.dataset.say);
@@ -130,8 +130,6 @@
     const back = opener?.isConnected ? opener : id && document.getElementById(id);
     if (back) back.focus();
     window.htmx?.trigger(document.body, "windows-changed");
-    if (changed) window.htmx?.trigger(document.body, "machines-changed");
-    changed = false;
   });
 
   document.body.addEventListener("htmx:load", (e) => {

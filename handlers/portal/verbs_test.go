@@ -1,0 +1,219 @@
+package portal_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// eventually waits for what the page does by itself after its answer.
+func (s *site) eventually(what string, so func() bool) {
+	s.t.Helper()
+	limit := time.NewTimer(5 * time.Second)
+	defer limit.Stop()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for !so() {
+		select {
+		case <-limit.C:
+			s.t.Fatalf("never: %s", what)
+		case <-again.C:
+		}
+	}
+}
+
+// TestConfigure: defaults, rows added and removed, the preview, and what is saved.
+func TestConfigure(t *testing.T) {
+	s := newSite(t)
+	s.get("configure?vm="+web).holds(t, "Enable just-in-time access", `value="22"`, `value="3389"`, `value="5985"`, `value="5986"`, `value="3 h"`, "Deny 22 SSH, 3389 RDP, 5985 WinRM, 5986 WinRM (HTTPS) (any protocol) from any address to 10.0.0.4", "web-nsg")
+	form := []string{"vm", web, "number", "22", "protocol", "TCP", "sources", "203.0.113.0/24, 198.51.100.7", "maximum", "1 h 30 min", "number", "8443", "protocol", "*", "sources", "any", "maximum", "PT3H"}
+	s.post("configure", append(form, "intent", "add")...).holds(t, `aria-label="Port, row 3"`)
+	removed := s.post("configure", append(form, "intent", "remove-0")...)
+	removed.holds(t, `value="8443"`, "Deny 8443 (any protocol)")
+	removed.lacks(t, `aria-label="Port, row 2"`)
+	if all, _ := s.store.AllPolicies(t.Context()); len(all) != 0 {
+		t.Error("something was saved before Save")
+	}
+	s.post("configure", append(form, "intent", "save", "existing", "respect")...).holds(t, "Saved.", "data-changed")
+	rec, err := s.store.Policy(t.Context(), vm(t, web))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(rec.Policy.ExistingRules)
+	for _, p := range rec.Policy.Ports {
+		got += fmt.Sprintf(" %d %s %s %s", p.Number, p.Protocol, p.Sources, p.Maximum)
+	}
+	if want := "respect 22 TCP 198.51.100.7,203.0.113.0/24 1h30m0s 8443 * * 3h0m0s"; got != want {
+		t.Errorf("saved %s, want %s", got, want)
+	}
+	s.get("configure?vm="+web+"&vm="+app1).holds(t, "These machines have different policies", `value="1 h 30 min"`)
+	s.post("configure", "vm", web, "vm", app1).holds(t, "These machines have different policies")
+}
+
+// TestOverriding: rules of others that open protected ports are named before anything is saved.
+func TestOverriding(t *testing.T) {
+	s := newSite(t)
+	target := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
+	s.cloud.SetRules(target, jit.Rule{Name: "AllowSshAny", Priority: 300, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
+	s.get("configure?vm="+web).holds(t, "These rules stay, and no longer open protected ports:", "AllowSshAny (priority 300) for port 22 of web")
+	form := []string{"vm", web, "number", "22", "protocol", "TCP", "sources", "any", "maximum", "3 h", "existing", "respect"}
+	s.post("configure", append(form, "intent", "preview")...).holds(t, "Protected ports that other rules still open:", "AllowSshAny (priority 300)")
+	s.post("configure", append(form, "intent", "save")...).holds(t, "Saved.")
+	if _, err := s.guard.Sweep(t.Context(), access.Caller{ID: "tid/alice", Name: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	s.get("findings").holds(t, "A protected port is open all the same", "AllowSshAny")
+	s.get("").holds(t, "1 finding needs you", "A protected port is open all the same")
+}
+
+// TestRequest: from the form to an open port, what to dial, a longer end and an early one.
+func TestRequest(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	s.get("request?vm="+web).holds(t, `value="203.0.113.7"`, "Behind a proxy or VPN", "at most 3 h, from any address", `max="180"`, `value="1 h"`)
+	p := s.post("request", "intent", "open", "vm", web, "vm", app1, "source", "mine", "mine", "203.0.113.7", "why", " look at the logs ", "port-0-22", "on", "for-0-22", "45 min", "port-0-3389", "on", "port-1-5986", "on", "for-1-5986", "20")
+	id, ok := strings.CutPrefix(p.header.Get("Location"), "/api/portal/requests/")
+	if p.status != 303 || !ok {
+		t.Fatalf("%d %v %s", p.status, p.header, p.text)
+	}
+	s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
+	shown := s.get("requests/" + id)
+	shown.holds(t, "ssh user@198.51.100.4 -p 22", "198.51.100.4:3389", "Enter-PSSession -ComputerName 10.0.0.5 -Port 5986 -UseSSL", `data-countdown="2026-11-23T13:00:00Z"`, "look at the logs")
+	rec, err := s.store.Grant(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, vm := range rec.Grant.VMs {
+		for _, w := range vm.Ports {
+			got = append(got, fmt.Sprint(vm.VM.Name, " ", w.Number, " ", w.Sources, " ", w.End.Sub(rec.Grant.Start)))
+		}
+	}
+	if want := "[web 22 203.0.113.7 45m0s web 3389 203.0.113.7 1h0m0s app1 5986 203.0.113.7 20m0s]"; fmt.Sprint(got) != want || rec.Grant.Justification != "look at the logs" || rec.Grant.RequestorID != "tid/alice" {
+		t.Errorf("granted %v to %s because %q", got, rec.Grant.RequestorID, rec.Grant.Justification)
+	}
+	rdp := s.get("requests/" + id + "/rdp?vm=" + web + "&host=198.51.100.4")
+	if rdp.status != 200 || rdp.text != "full address:s:198.51.100.4:3389\r\nprompt for credentials:i:1\r\n" || rdp.header.Get("Content-Disposition") != "attachment; filename=web.rdp" {
+		t.Errorf("rdp: %d %q %v", rdp.status, rdp.text, rdp.header)
+	}
+	for _, other := range []string{"vm=" + app1 + "&host=10.0.0.5", "vm=" + web + "&host=evil.example", "vm=" + web} {
+		if p := s.get("requests/" + id + "/rdp?" + other); p.status != 404 {
+			t.Errorf("rdp of %s: %d %q", other, p.status, p.text)
+		}
+	}
+	s.get("open").holds(t, "ssh user@198.51.100.4 -p 22", "<strong>web, app1</strong>", "Extend")
+	s.get("").holds(t, "22 SSH · you ·")
+
+	if p := s.post("requests/"+id+"/extend", "for", "4 h"); p.status != 400 || !strings.Contains(p.text, `id="wrong-for"`) || !strings.Contains(p.text, `value="4 h"`) {
+		t.Errorf("extend over the maximum: %d %s", p.status, p.text)
+	}
+	if p := s.post("requests/"+id+"/extend", "for", "2 h"); p.status != 303 {
+		t.Errorf("extend: %d %s", p.status, p.text)
+	}
+	s.get("requests/"+id).holds(t, `data-countdown="2026-11-23T14:00:00Z"`)
+	bob := s.send(s.ask("POST", "requests/"+id+"/extend", "for=2+h", "X-Ms-Token-Aad-Id-Token", "bob"))
+	bob.holds(t, "The request is another")
+	s.send(s.ask("GET", "requests/"+id, "", "X-Ms-Token-Aad-Id-Token", "bob")).lacks(t, `id="extend-for"`)
+
+	s.clock = noon.Add(10 * time.Minute)
+	if p := s.post("requests/" + id + "/close"); p.status != 303 {
+		t.Errorf("close: %d %s", p.status, p.text)
+	}
+	closed := s.get("requests/" + id)
+	closed.holds(t, "Ports are closed", "closed early")
+	closed.lacks(t, "ssh user@", "Close now")
+	s.get("windows").holds(t, "3 windows on 3 ports in the 24 hours", "web, port 22 SSH", "bar-closed")
+	s.get("activity?vm=WEB&operation=Revoke").holds(t, "<strong>Revoke</strong>", "look at the logs", `href="/api/activity?format=csv&amp;operation=Revoke&amp;vm=`)
+}
+
+// TestSources: all configured addresses are each port's own, and other ranges may be several.
+func TestSources(t *testing.T) {
+	for _, tc := range []struct{ source, other, want string }{
+		{"all", "", "*"},
+		{"other", "203.0.113.0/24,\n198.51.100.7 ", "198.51.100.7,203.0.113.0/24"},
+	} {
+		s := newSite(t)
+		s.enable()
+		p := s.post("request", "intent", "open", "vm", web, "source", tc.source, "other", tc.other, "port-0-22", "on", "for-0-22", "1h")
+		id := strings.TrimPrefix(p.header.Get("Location"), "/api/portal/requests/")
+		rec, err := s.store.Grant(t.Context(), id)
+		if err != nil {
+			t.Fatalf("%v %s", err, p.text)
+		}
+		if got := rec.Grant.VMs[0].Ports[0].Sources.String(); got != tc.want {
+			t.Errorf("%s opens for %s, want %s", tc.source, got, tc.want)
+		}
+		s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
+	}
+}
+
+func TestDisable(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	if p := s.post("disable", "vm", web); p.status != 400 {
+		t.Errorf("without the tick: %d", p.status)
+	}
+	if _, err := s.store.Policy(t.Context(), vm(t, web)); err != nil {
+		t.Fatal("it was ended without the tick")
+	}
+	if p := s.post("disable", "vm", web, "sure", "yes"); p.status != 303 {
+		t.Errorf("%d %s", p.status, p.text)
+	}
+	s.get("?tab=notConfigured").holds(t, `value="`+web+`"`)
+}
+
+// TestList: tabs with counts, filters, order and the reasons of what cannot be protected.
+func TestList(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	s.opened("alice", "x", time.Minute, 22)
+	all := s.get("")
+	all.holds(t, `Configured <span class="count">2</span>`, `Not configured <span class="count">0</span>`, `Unsupported <span class="count">1</span>`, "alice@example.com", "just now")
+	if strings.Index(all.text, `value="`+app1) > strings.Index(all.text, `value="`+web) {
+		t.Error("the list is not sorted by name")
+	}
+	down := s.get("?sort=name&order=descending")
+	down.holds(t, `aria-sort="descending"`)
+	if strings.Index(down.text, `value="`+app1) < strings.Index(down.text, `value="`+web) {
+		t.Error("the list is not sorted down")
+	}
+	s.get("?text=APP1").lacks(t, `value="`+web+`"`)
+	s.get("?text=10.0.0.5").holds(t, `value="`+app1+`"`)
+	s.get("?text=zzz").holds(t, "No machine matches")
+	s.get("?tab=unsupported").holds(t, "No network security group", "Attach a network security group")
+	s.get("?tab=notConfigured").holds(t, "Every machine that can be is protected")
+	newSite(t).get("").holds(t, "No machine is protected yet")
+}
+
+// TestLengths: what people write for a length of time.
+func TestLengths(t *testing.T) {
+	for text, want := range map[string]time.Duration{"45": 45 * time.Minute, "45m": 45 * time.Minute, "1 h 30 min": 90 * time.Minute, "1.5 hours": 90 * time.Minute, "90 Minutes": 90 * time.Minute,
+		"PT20M": 20 * time.Minute, "20 s": 20 * time.Second, "0.05 day": 72 * time.Minute, " 2h ": 2 * time.Hour, "2 hrs 5 secs": 2*time.Hour + 5*time.Second,
+		"": 0, "soon": 0, "-5": 0, "0": 0, "1 fortnight": 0, "P1Y": 0, "h": 0, "99999 days": 0, "1 h extra": 0, "1e9h": 0} {
+		s := newSite(t)
+		s.enable()
+		p := s.post("request", "intent", "open", "vm", web, "source", "mine", "mine", "203.0.113.7", "port-0-22", "on", "for-0-22", text)
+		if text == "" { // left out is what was proposed
+			want = time.Hour
+		}
+		if want == 0 {
+			p.holds(t, `id="wrong-for-0-22"`)
+			continue
+		}
+		id := strings.TrimPrefix(p.header.Get("Location"), "/api/portal/requests/")
+		rec, err := s.store.Grant(t.Context(), id)
+		if err != nil {
+			t.Errorf("%q: %v", text, p.text)
+			continue
+		}
+		if got := rec.Grant.End().Sub(rec.Grant.Start); got != want {
+			t.Errorf("%q is %v, want %v", text, got, want)
+		}
+		s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
+	}
+}
