@@ -1,0 +1,366 @@
+# What must hold of everything that is created.
+mock_provider "azurerm" {
+  # Where the random words of the mock would not do: ids that parse, and endpoints that
+  # the settings are made from. They stand here since OpenTofu takes them from no other file.
+  mock_resource "azurerm_storage_account" {
+    defaults = {
+      id                     = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/contosoportcullis"
+      primary_table_endpoint = "https://contosoportcullis.table.core.windows.net/"
+      primary_blob_endpoint  = "https://contosoportcullis.blob.core.windows.net/"
+      primary_queue_endpoint = "https://contosoportcullis.queue.core.windows.net/"
+    }
+  }
+
+  mock_resource "azurerm_storage_container" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/contosoportcullis/blobServices/default/containers/package"
+    }
+  }
+
+  mock_resource "azurerm_servicebus_namespace" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ServiceBus/namespaces/contoso"
+    }
+  }
+
+  mock_resource "azurerm_servicebus_queue" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ServiceBus/namespaces/contoso/queues/portcullis-revoke"
+    }
+  }
+
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = {
+      id           = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/contoso"
+      client_id    = "88888888-8888-8888-8888-888888888888"
+      principal_id = "99999999-9999-9999-9999-999999999999"
+    }
+  }
+
+  mock_resource "azurerm_service_plan" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Web/serverFarms/contoso"
+    }
+  }
+
+  mock_resource "azurerm_function_app_flex_consumption" {
+    defaults = {
+      id               = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Web/sites/contoso"
+      default_hostname = "contoso.azurewebsites.net"
+    }
+  }
+
+  mock_resource "azurerm_log_analytics_workspace" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/contoso"
+    }
+  }
+
+  mock_resource "azurerm_application_insights" {
+    defaults = {
+      id                = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Insights/components/contoso"
+      connection_string = "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://westeurope.in.applicationinsights.azure.com/"
+    }
+  }
+
+  mock_resource "azurerm_monitor_action_group" {
+    defaults = {
+      id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Insights/actionGroups/contoso"
+    }
+  }
+
+  mock_resource "azurerm_role_definition" {
+    defaults = {
+      role_definition_resource_id = "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleDefinitions/aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+    }
+  }
+}
+
+variables {
+  name = "contoso-portcullis"
+  resource_group = {
+    id       = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg"
+    name     = "rg"
+    location = "westeurope"
+  }
+  tenant_id = "22222222-2222-2222-2222-222222222222"
+  client_id = "33333333-3333-3333-3333-333333333333"
+  managed   = { here = { subscription_id = "11111111-1111-1111-1111-111111111111" } }
+}
+
+run "no_keys" {
+  assert {
+    condition     = !azurerm_storage_account.this.shared_access_key_enabled && !azurerm_storage_account.this.local_user_enabled
+    error_message = "the storage account takes keys"
+  }
+  assert {
+    condition     = !azurerm_servicebus_namespace.this.local_auth_enabled
+    error_message = "the Service Bus namespace takes keys"
+  }
+  assert {
+    condition     = !azurerm_application_insights.this.local_authentication_enabled && !azurerm_log_analytics_workspace.this.local_authentication_enabled
+    error_message = "telemetry is taken from anybody who knows a key"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.storage_authentication_type == "UserAssignedIdentity" && !azurerm_function_app_flex_consumption.this.webdeploy_publish_basic_authentication_enabled
+    error_message = "the package is deployed or read with a key"
+  }
+  assert {
+    condition     = alltrue([for k, v in azurerm_function_app_flex_consumption.this.app_settings : !can(regex("(?i)(AccountKey|SharedAccess|InstrumentationKey|password|secret=|sig=)", v)) && !contains(["AzureWebJobsStorage", "ServiceBus"], k)])
+    error_message = "a setting holds a connection string or a secret"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["AzureWebJobsStorage__credential"] == "managedidentity" && azurerm_function_app_flex_consumption.this.app_settings["ServiceBus__credential"] == "managedidentity"
+    error_message = "the Functions host connects otherwise than with the managed identity"
+  }
+}
+
+run "only_tls" {
+  assert {
+    condition     = azurerm_storage_account.this.https_traffic_only_enabled && azurerm_storage_account.this.min_tls_version == "TLS1_2"
+    error_message = "storage takes less than TLS 1.2"
+  }
+  assert {
+    condition     = azurerm_servicebus_namespace.this.minimum_tls_version == "1.2"
+    error_message = "Service Bus takes less than TLS 1.2"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.https_only && azurerm_function_app_flex_consumption.this.site_config[0].minimum_tls_version == "1.2" && azurerm_function_app_flex_consumption.this.site_config[0].scm_minimum_tls_version == "1.2" && azurerm_function_app_flex_consumption.this.auth_settings_v2[0].require_https
+    error_message = "the app takes less than HTTPS with TLS 1.2"
+  }
+}
+
+run "nothing_public_without_need" {
+  assert {
+    condition     = !azurerm_storage_account.this.allow_nested_items_to_be_public && azurerm_storage_container.package.container_access_type == "private" && !azurerm_storage_account.this.cross_tenant_replication_enabled
+    error_message = "blobs can be read by everybody, or copied to another tenant"
+  }
+  assert {
+    condition     = !azurerm_function_app_flex_consumption.this.site_config[0].remote_debugging_enabled
+    error_message = "remote debugging is on"
+  }
+}
+
+run "behind_private_endpoints" {
+  variables {
+    private_network = {
+      app_subnet_id      = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/app"
+      endpoint_subnet_id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/endpoints"
+      blob_dns_zone_id   = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+      table_dns_zone_id  = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.table.core.windows.net"
+    }
+    allowed_callers = ["203.0.113.0/24", "198.51.100.0/24"]
+  }
+  assert {
+    condition     = !azurerm_storage_account.this.public_network_access_enabled
+    error_message = "storage can still be reached from the Internet"
+  }
+  assert {
+    condition     = toset(keys(azurerm_private_endpoint.storage)) == toset(["blob", "table"])
+    error_message = "blob and table need a private endpoint each"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.virtual_network_subnet_id == var.private_network.app_subnet_id
+    error_message = "the app is not in the network from which storage can be reached"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.site_config[0].ip_restriction_default_action == "Deny" && [for r in azurerm_function_app_flex_consumption.this.site_config[0].ip_restriction : "${r.priority} ${r.action} ${r.ip_address}"] == ["100 Allow 198.51.100.0/24", "101 Allow 203.0.113.0/24"]
+    error_message = "others than the allowed callers reach the app"
+  }
+}
+
+run "people_sign_in" {
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.auth_settings_v2[0].auth_enabled && azurerm_function_app_flex_consumption.this.auth_settings_v2[0].login[0].token_store_enabled
+    error_message = "App Service authentication with its token store is what gives the page a signed ID token"
+  }
+  assert {
+    condition     = !azurerm_function_app_flex_consumption.this.auth_settings_v2[0].require_authentication && azurerm_function_app_flex_consumption.this.auth_settings_v2[0].unauthenticated_action == "AllowAnonymous"
+    error_message = "scripts and the health function have no session; the app verifies tokens itself"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.auth_settings_v2[0].active_directory_v2[0].tenant_auth_endpoint == "https://login.microsoftonline.com/22222222-2222-2222-2222-222222222222/v2.0"
+    error_message = "people of any other tenant could sign in"
+  }
+}
+
+run "queue" {
+  assert {
+    condition     = azurerm_servicebus_queue.revoke.name == "portcullis-revoke" && azurerm_servicebus_namespace.this.sku == "Standard"
+    error_message = "functions/revoke listens to portcullis-revoke, and duplicate detection needs Standard"
+  }
+  assert {
+    condition     = azurerm_servicebus_queue.revoke.requires_duplicate_detection && azurerm_servicebus_queue.revoke.duplicate_detection_history_time_window == "PT10M"
+    error_message = "the same wake-up sent twice would be delivered twice"
+  }
+  assert {
+    condition     = azurerm_servicebus_queue.revoke.lock_duration == "PT1M" && azurerm_servicebus_queue.revoke.max_delivery_count == 10 && azurerm_servicebus_queue.revoke.dead_lettering_on_message_expiration && azurerm_servicebus_queue.revoke.default_message_ttl == "P14D"
+    error_message = "the queue is not what the stand-in and the code take it for"
+  }
+}
+
+run "watched" {
+  variables {
+    alert_emails = { security = "security@contoso.example" }
+  }
+  assert {
+    condition     = toset(keys(azurerm_monitor_scheduled_query_rules_alert_v2.this)) == toset(["overdue", "heartbeat", "findings"])
+    error_message = "an alert is missing"
+  }
+  assert {
+    condition     = alltrue([for a in azurerm_monitor_scheduled_query_rules_alert_v2.this : a.evaluation_frequency == "PT5M" && a.criteria[0].operator == "GreaterThan" && a.criteria[0].threshold == 0 && length(a.action[0].action_groups) == 1 && a.enabled])
+    error_message = "an alert does not fire on the first row, or tells nobody"
+  }
+  assert {
+    condition     = azurerm_monitor_scheduled_query_rules_alert_v2.this["overdue"].severity == 0
+    error_message = "a port that stays open is the worst that can happen here"
+  }
+  assert {
+    condition     = azurerm_monitor_metric_alert.dead_letters.criteria[0].metric_name == "DeadletteredMessages" && one(azurerm_monitor_metric_alert.dead_letters.criteria[0].dimension).values == tolist(["portcullis-revoke"]) && length(azurerm_monitor_metric_alert.dead_letters.action) == 1
+    error_message = "dead letters are not watched"
+  }
+}
+
+run "runtime" {
+  assert {
+    condition     = azurerm_service_plan.this.sku_name == "FC1" && azurerm_service_plan.this.os_type == "Linux" && azurerm_function_app_flex_consumption.this.runtime_name == "custom"
+    error_message = "the app is a custom handler on Flex Consumption for Linux"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_TABLE_ENDPOINT"] == "https://contosoportcullis.table.core.windows.net" && azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_IDENTITY_CLIENT_ID"] == "88888888-8888-8888-8888-888888888888"
+    error_message = "the app is told of another storage account or identity than its own"
+  }
+  assert {
+    condition     = !anytrue([for k in keys(azurerm_function_app_flex_consumption.this.app_settings) : startswith(k, "OTEL_")])
+    error_message = "telemetry is exported though nobody asked"
+  }
+}
+
+run "telemetry" {
+  variables {
+    otlp_endpoint = "https://collector.contoso.example"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector.contoso.example"
+    error_message = "the collector is not told to the app"
+  }
+}
+
+run "own_resources" {
+  assert {
+    condition = { for k, a in azurerm_role_assignment.own : k => "${a.role_definition_name} on ${a.scope}" } == {
+      tables  = "Storage Table Data Contributor on ${azurerm_storage_account.this.id}"
+      blobs   = "Storage Blob Data Owner on ${azurerm_storage_account.this.id}"
+      send    = "Azure Service Bus Data Sender on ${azurerm_servicebus_queue.revoke.id}"
+      receive = "Azure Service Bus Data Receiver on ${azurerm_servicebus_queue.revoke.id}"
+      publish = "Monitoring Metrics Publisher on ${azurerm_application_insights.this.id}"
+    }
+    error_message = "the app may more, less or elsewhere than it needs to"
+  }
+  assert {
+    condition     = alltrue([for a in concat(values(azurerm_role_assignment.app_read), values(azurerm_role_assignment.app_write), values(azurerm_role_assignment.own)) : a.principal_id == "99999999-9999-9999-9999-999999999999"])
+    error_message = "the app's permissions went to somebody else"
+  }
+}
+
+run "the_app_in_two_subscriptions" {
+  variables {
+    managed = {
+      production = { subscription_id = "11111111-1111-1111-1111-111111111111" }
+      laboratory = { subscription_id = "44444444-4444-4444-4444-444444444444", resource_groups = ["bench", "field"] }
+    }
+    people = {
+      on-call = { principal_id = "55555555-5555-5555-5555-555555555555", role = "requester", scope = "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/bench" }
+    }
+  }
+  assert {
+    condition = toset(azurerm_role_definition.app_write.permissions[0].actions) == toset([
+      "Microsoft.Network/networkSecurityGroups/write",
+      "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action",
+    ])
+    error_message = "the app may write something else than security groups"
+  }
+  assert {
+    condition     = alltrue([for a in azurerm_role_definition.app_read.permissions[0].actions : endswith(a, "/read") && !strcontains(a, "*")])
+    error_message = "the reading role does more than read, or reads with a wildcard"
+  }
+  assert {
+    condition     = toset([for a in azurerm_role_assignment.app_read : a.scope]) == toset(["/subscriptions/11111111-1111-1111-1111-111111111111", "/subscriptions/44444444-4444-4444-4444-444444444444"])
+    error_message = "machines are found by listing whole subscriptions, each of them"
+  }
+  assert {
+    condition = toset([for a in azurerm_role_assignment.app_write : a.scope]) == toset([
+      "/subscriptions/11111111-1111-1111-1111-111111111111",
+      "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/bench",
+      "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/field",
+    ])
+    error_message = "the app may write where it was not told to, or not where it was"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_SUBSCRIPTIONS"] == "11111111-1111-1111-1111-111111111111,44444444-4444-4444-4444-444444444444"
+    error_message = "the app does not sweep the subscriptions that it may change"
+  }
+}
+
+run "people_in_two_subscriptions" {
+  variables {
+    managed = {
+      production = { subscription_id = "11111111-1111-1111-1111-111111111111" }
+      laboratory = { subscription_id = "44444444-4444-4444-4444-444444444444", resource_groups = ["bench", "field"] }
+    }
+    people = {
+      on-call = { principal_id = "55555555-5555-5555-5555-555555555555", role = "requester", scope = "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/bench" }
+    }
+  }
+  assert {
+    condition     = toset(keys(azurerm_role_definition.people)) == toset(["viewer", "requester", "administrator"])
+    error_message = "there are three roles for people"
+  }
+  assert {
+    condition     = tolist(azurerm_role_definition.people["viewer"].permissions[0].actions) == tolist(["Microsoft.Security/locations/jitNetworkAccessPolicies/read"])
+    error_message = "viewing implies something else"
+  }
+  assert {
+    condition     = !contains(azurerm_role_definition.people["requester"].permissions[0].actions, "Microsoft.Security/locations/jitNetworkAccessPolicies/write") && !contains(azurerm_role_definition.people["requester"].permissions[0].actions, "Microsoft.Compute/virtualMachines/write")
+    error_message = "who may ask for access may also change policies"
+  }
+  assert {
+    condition     = alltrue([for r in concat([azurerm_role_definition.app_read, azurerm_role_definition.app_write], values(azurerm_role_definition.people)) : alltrue([for a in r.permissions[0].actions : !strcontains(a, "*")])])
+    error_message = "a role has a wildcard"
+  }
+  assert {
+    condition     = alltrue([for r in concat([azurerm_role_definition.app_read, azurerm_role_definition.app_write], values(azurerm_role_definition.people)) : toset(r.assignable_scopes) == toset(["/subscriptions/11111111-1111-1111-1111-111111111111", "/subscriptions/44444444-4444-4444-4444-444444444444"])])
+    error_message = "a role can be assigned elsewhere than in what is managed"
+  }
+  assert {
+    condition     = azurerm_role_assignment.people["on-call"].scope == "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/bench" && azurerm_role_assignment.people["on-call"].principal_type == "Group"
+    error_message = "people got their role elsewhere"
+  }
+}
+
+run "public" {
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_CLOUD"] == "AzurePublic" && endswith(output.service_bus, ".servicebus.windows.net")
+    error_message = "the public cloud has other names"
+  }
+}
+
+run "us_government" {
+  variables {
+    cloud = "AzureUSGovernment"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_CLOUD"] == "AzureUSGovernment" && endswith(output.service_bus, ".servicebus.usgovcloudapi.net") && startswith(azurerm_function_app_flex_consumption.this.auth_settings_v2[0].active_directory_v2[0].tenant_auth_endpoint, "https://login.microsoftonline.us/")
+    error_message = "Azure Government has other names"
+  }
+}
+
+run "china" {
+  variables {
+    cloud = "AzureChina"
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_CLOUD"] == "AzureChina" && endswith(output.service_bus, ".servicebus.chinacloudapi.cn") && startswith(azurerm_function_app_flex_consumption.this.auth_settings_v2[0].active_directory_v2[0].tenant_auth_endpoint, "https://login.partner.microsoftonline.cn/")
+    error_message = "Azure in China has other names"
+  }
+}
