@@ -5,6 +5,8 @@
 #   make sim             SEEDS (2000) histories of the simulated service
 #   make mutants         break the product in every listed way; the simulation has to notice each
 #   make build           the app as the Functions host expects it, in dist/
+#   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
+#   make check-infra     the Terraform module against the provider's real schemas (the first time builds the provider)
 #   make lint            gofmt, go vet and go.mod as they should be
 #   make fuzz            every fuzz target for FUZZTIME (60s)
 #   make clean           remove what make built; the state of `make run` stays
@@ -14,7 +16,7 @@ GO ?= go
 FUZZTIME ?= 60s
 SEEDS ?= 2000
 
-.PHONY: help run test sim mutants build lint fuzz clean
+.PHONY: help run test sim mutants build package check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -29,6 +31,21 @@ build:
 run: build
 	$(GO) build -trimpath -o dist/.local-azure ./local
 	exec dist/.local-azure -app dist $(if $(FOR),-for $(FOR)) $(if $(FRESH),-fresh) $(if $(VERBOSE),-verbose)
+
+# Without cgo, paths and whatever else of this machine would show in the bytes. The
+# Go command stamps version and commit into the binary where this is a git checkout.
+PACKAGES := $(foreach arch,amd64 arm64,dist/portcullis-linux-$(arch).zip)
+.PHONY: $(PACKAGES)
+package: $(PACKAGES)
+dist/portcullis-linux-%.zip:
+	rm -rf dist/linux-$*
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o dist/linux-$*/handlers .
+	$(GO) run ./local/pack -out dist/linux-$*
+	$(GO) run ./local/archive -app dist/linux-$* -out $@
+	@sha256sum $@
+
+check-infra:
+	infra/deploy/check
 
 # The race detector needs a C compiler.
 test:

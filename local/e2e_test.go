@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,26 +48,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// app builds and packages the app once, as `make build` does.
+// app builds and packages the app once, as `make package` does, and unzips the
+// package as the platform would: what the tests run is what is deployed.
 func app(t *testing.T) string {
 	t.Helper()
 	packaged.once.Do(func() {
-		if packaged.dir, packaged.err = os.MkdirTemp("", "portcullis-app"); packaged.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(packaged.dir, "handlers"), "portcullis")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		for _, cmd := range []*exec.Cmd{build, exec.Command("go", "run", "portcullis/local/pack", "-src", "..", "-out", packaged.dir)} {
-			if out, err := cmd.CombinedOutput(); err != nil {
-				packaged.err = fmt.Errorf("%s: %w\n%s", cmd, err, out)
-				return
-			}
+		if packaged.dir, packaged.err = os.MkdirTemp("", "portcullis-app"); packaged.err == nil {
+			packaged.err = makePackage(packaged.dir)
 		}
 	})
 	if packaged.err != nil {
 		t.Fatal(packaged.err)
 	}
-	return packaged.dir
+	return filepath.Join(packaged.dir, "app")
 }
 
 // rig is a running machine and a client.

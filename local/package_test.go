@@ -1,0 +1,164 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// makePackage makes dir/app.zip as `make package` does, and unzips it to dir/app.
+func makePackage(dir string) error {
+	staging, out := filepath.Join(dir, "staging"), filepath.Join(dir, "app.zip")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(staging, "handlers"), "portcullis")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	for _, cmd := range []*exec.Cmd{
+		build,
+		exec.Command("go", "run", "portcullis/local/pack", "-src", "..", "-out", staging),
+		exec.Command("go", "run", "portcullis/local/archive", "-app", staging, "-out", out),
+	} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		}
+	}
+	return unzip(out, filepath.Join(dir, "app"))
+}
+
+// unzip unpacks with the names and modes that the zip says, and refuses names that lead out of dir.
+func unzip(from, dir string) error {
+	z, err := zip.OpenReader(from)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if !filepath.IsLocal(f.Name) {
+			return fmt.Errorf("%s holds %s", from, f.Name)
+		}
+		to := filepath.Join(dir, f.Name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		r, err := f.Open()
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return fmt.Errorf("unzip %s: %w", f.Name, err)
+		}
+		if err := os.WriteFile(to, text, f.Mode()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestPackage holds the package that every end-to-end test runs: its files and
+// modes, and that building it again gives the same bytes.
+func TestPackage(t *testing.T) {
+	dir := app(t)
+	want := []string{"-rw-r--r-- host.json", "-rwxr-xr-x handlers"}
+	declared, err := filepath.Glob("../functions/*/function.json")
+	if err != nil || len(declared) == 0 {
+		t.Fatal(declared, err)
+	}
+	for _, path := range declared {
+		want = append(want, "-rw-r--r-- "+filepath.Base(filepath.Dir(path))+"/function.json")
+	}
+	var got []string
+	z, err := zip.OpenReader(filepath.Join(dir, "..", "app.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		got = append(got, fmt.Sprint(f.Mode(), " ", f.Name))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("package (-want +got):\n%s", diff)
+	}
+
+	again := t.TempDir()
+	if err := makePackage(again); err != nil {
+		t.Fatal(err)
+	}
+	var zips [2][]byte
+	for i, at := range []string{filepath.Dir(dir), again} {
+		if zips[i], err = os.ReadFile(filepath.Join(at, "app.zip")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(zips[0], zips[1]) {
+		t.Error("the same sources gave two different packages")
+	}
+
+	out, err := exec.Command(filepath.Join(dir, "handlers"), "--version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "portcullis ") || strings.TrimSpace(string(out)) == "portcullis unknown" {
+		t.Errorf("handlers --version: %q, %v", out, err)
+	}
+}
+
+// maxMemory is what the app may take at rest, in KiB.
+const maxMemory = 60 << 10
+
+// TestStart starts the packaged handler as the host does, with nothing behind it
+// that answers, and measures how long it takes and what memory it holds. The time is
+// only logged: it says more of the machine than of the app.
+func TestStart(t *testing.T) {
+	port := freePort(t)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(app(t), "handlers"))
+	cmd.Env = []string{
+		"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),
+		"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
+		"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
+		"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // as the host stops it
+		_ = cmd.Wait()
+	})
+	r := &rig{t: t}
+	r.eventually("the handler listens", 20*time.Second, func() bool {
+		res, err := http.Get(url(port) + "/")
+		if err != nil {
+			return false
+		}
+		return res.Body.Close() == nil && res.StatusCode == http.StatusOK
+	})
+	took := time.Since(began)
+	if runtime.GOOS != "linux" {
+		return // nothing else has /proc
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(status), "VmRSS:")
+	memory, err := strconv.Atoi(strings.Fields(line)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("listens after %v at most, with %d KiB", took.Round(time.Millisecond), memory)
+	if memory > maxMemory {
+		t.Errorf("the handler holds %d KiB at rest, want %d at most", memory, maxMemory)
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/local/armsim"
+	"portcullis/local/issuer"
+)
+
+// actions gives what Azure RBAC asks of whoever makes a call: the provider and the
+// types in the path, and the verb. A write of a security group carries the rules of
+// others as they are, and where those name application security groups, RBAC also asks for the
+// permission to join them (documented for portal and templates, not verified against
+// the live service; the stand-in checks no permissions).
+func actions(method, path string) []string {
+	i := strings.LastIndex(strings.ToLower(path), "/providers/")
+	if i < 0 {
+		return []string{method + " " + path} // what has no action here fails the comparison
+	}
+	segments := strings.Split(path[i+len("/providers/"):], "/")
+	types := segments[:1]
+	for j := 1; j < len(segments); j += 2 {
+		types = append(types, segments[j])
+	}
+	verb := map[string]string{http.MethodGet: "read", http.MethodPut: "write", http.MethodDelete: "delete", http.MethodPost: "action"}[method]
+	out := []string{strings.Join(types, "/") + "/" + verb}
+	if out[0] == "Microsoft.Network/networkSecurityGroups/write" {
+		out = append(out, "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action")
+	}
+	return out
+}
+
+func TestActions(t *testing.T) {
+	for _, tt := range []struct{ method, path, want string }{
+		{"GET", sub + "/providers/Microsoft.Network/networkInterfaces", "Microsoft.Network/networkInterfaces/read"},
+		{"GET", nsgs + "a", "Microsoft.Network/networkSecurityGroups/read"},
+		{"DELETE", nsgs + "a/securityRules/b", "Microsoft.Network/networkSecurityGroups/securityRules/delete"},
+		{"GET", sub + "/providers/Microsoft.Network/locations/westeurope/operations/x", "Microsoft.Network/locations/operations/read"},
+		{"GET", web + "/providers/Microsoft.Authorization/roleAssignments", "Microsoft.Authorization/roleAssignments/read"},
+	} {
+		if got := actions(tt.method, tt.path); !cmp.Equal([]string{tt.want}, got) {
+			t.Errorf("%s %s asks for %q, want %s", tt.method, tt.path, got, tt.want)
+		}
+	}
+}
+
+// TestRole holds that the role which the deployment gives the app is what the app
+// calls, no more and no less: it does everything that the app can do once, and
+// compares the calls that Resource Manager saw with infra/deploy/roles/app.json.
+func TestRole(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil)
+	knobs := armsim.DemoKnobs()
+	// Writes that take a moment are polled; those of the other tests often end at once.
+	knobs.Writes.LatencyMin, knobs.Writes.LatencyMax = armsim.Duration(100*time.Millisecond), armsim.Duration(200*time.Millisecond)
+	if err := r.arm.SetKnobs(knobs); err != nil {
+		t.Fatal(err)
+	}
+	r.must(200, "GET", "/api/health", nil)
+	r.must(200, "POST", "/api/enable?dryRun=true", vms(web))
+	r.must(200, "POST", "/api/enable", vms(web))
+	grant := r.must(200, "POST", "/api/request", ask("PT1M", "to be extended and revoked"))["id"].(string)
+	r.must(200, "POST", "/api/requests/"+grant+"/extend", map[string]any{"duration": "PT2M"})
+	r.must(200, "GET", "/api"+sub+"/providers/Microsoft.Security/jitNetworkAccessPolicies?api-version=2020-01-01", nil)
+	r.must(200, "POST", "/api/requests/"+grant+"/revoke", nil)
+	r.must(200, "GET", "/api/activity", nil)
+	r.must(200, "GET", "/api/machines", nil)
+	r.must(200, "POST", "/api/sweep", nil)
+	r.must(200, "POST", "/api/disable", vms(web))
+	if err := r.host.Fire(t.Context(), "sweep"); err != nil {
+		t.Fatal(err)
+	}
+
+	seen := map[string]bool{}
+	for _, call := range r.arm.Requests() {
+		if call.Principal != issuer.AppObjectID {
+			continue
+		}
+		for _, a := range actions(call.Method, call.Path) {
+			seen[a] = true
+		}
+	}
+	text, err := os.ReadFile("../infra/deploy/roles/app.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var role map[string][]string
+	if err := json.Unmarshal(text, &role); err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Sorted(slices.Values(slices.Concat(role["read"], role["write"])))
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(seen))); diff != "" {
+		t.Errorf("the app's role in infra/deploy (-) and the calls that it made (+) differ:\n%s", diff)
+	}
+}
