@@ -37,7 +37,7 @@ run: build
 PACKAGES := $(foreach arch,amd64 arm64,dist/portcullis-linux-$(arch).zip)
 .PHONY: $(PACKAGES)
 package: $(PACKAGES)
-dist/portcullis-linux-%.zip:
+$(PACKAGES): dist/portcullis-linux-%.zip:
 	rm -rf dist/linux-$*
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o dist/linux-$*/handlers .
 	$(GO) run ./local/pack -out dist/linux-$*
