@@ -154,8 +154,13 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 // who may write policies and machines: of the machines that are named, and of those
 // that are not any more. (Who may write a policy may take all that it protects out of it,
 // so that dropping a machine asks for no more than Defender for Cloud does.) It
-// gives the whole policy, which its writer may read.
+// gives the whole policy, which its writer may read. A refusal is logged.
 func (g *Guard) ReplacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+	p, err := g.replacePolicy(ctx, who, name, policies, c)
+	return p, g.Service.refusedPolicies(ctx, who, OpEnable, policies, err)
+}
+
+func (g *Guard) replacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	scopes := []string{name.Scope()}
 	if len(policies) > 0 {
 		scopes = scopesOf(policyVMs(policies))
@@ -194,8 +199,17 @@ func (g *Guard) mayUnnamed(ctx context.Context, who Caller, v Verb, name PolicyN
 }
 
 // DeletePolicy disables every machine that a named policy lists, for those who
-// may delete policies. The flag reports that there was one.
+// may delete policies. The flag reports that there was one. A refusal is logged.
 func (g *Guard) DeletePolicy(ctx context.Context, who Caller, name PolicyName, c Precondition) (bool, error) {
+	was, err := g.deletePolicy(ctx, who, name, c)
+	if refusal(err) == nil {
+		return was, err
+	}
+	p, _, failed := g.Service.policyNamed(ctx, name)
+	return was, errors.Join(g.Service.refusedPolicies(ctx, who, OpDisable, policiesOf(p.vms()), err), failed)
+}
+
+func (g *Guard) deletePolicy(ctx context.Context, who Caller, name PolicyName, c Precondition) (bool, error) {
 	for range attempts {
 		p, _, err := g.Service.policyNamed(ctx, name)
 		if err != nil {

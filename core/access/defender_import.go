@@ -48,6 +48,9 @@ func (g *Guard) Import(ctx context.Context, who Caller, name PolicyName, policie
 		return nil
 	})
 	g.Service.importMachines(ctx, who, name, policies, out)
+	for i, p := range policies {
+		out[i].Err = g.Service.refusedPolicies(ctx, who, OpEnable, []jit.Policy{p}, out[i].Err)
+	}
 	return out
 }
 

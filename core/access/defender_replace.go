@@ -238,7 +238,7 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 		_, err = s.reconcileAll(ctx, targets, false)
 	}
 	if len(r.changed) > 0 {
-		err = errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpEnable, r.changed, err)...))
+		err = errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, OpEnable, r.changed, r.before.Machines, err)...))
 	}
 	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
 	if len(r.kept) > 0 {

@@ -69,12 +69,8 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 		}
 		return next, s.schedule(ctx, next)
 	})
-	if refused := refusal(err); refused != nil {
-		entries := grantEntries(who, OpExtend, Refused, rec.Grant, s.now())
-		for i := range entries {
-			entries[i].Reason, entries[i].Message = string(refused.Code), refused.Message
-		}
-		return rec, errors.Join(err, s.Activity.Append(ctx, entries...))
+	if refusal(err) != nil {
+		return rec, s.refusedGrant(ctx, who, OpExtend, rec.Grant, err)
 	}
 	if err != nil {
 		return rec, err

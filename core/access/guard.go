@@ -133,8 +133,17 @@ func granted(g jit.Grant) []jit.ID {
 	return out
 }
 
-// Enable is [Service.Enable] for those who may write policies and machines.
+// Enable is [Service.Enable] for those who may write policies and machines. A refusal
+// is logged, but for a dry run's.
 func (g *Guard) Enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+	enabled, changes, err := g.enable(ctx, who, policies, dryRun)
+	if err != nil && !dryRun {
+		err = g.Service.refusedPolicies(ctx, who, OpEnable, policies, err)
+	}
+	return enabled, changes, err
+}
+
+func (g *Guard) enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
 	var vms []jit.ID
 	for _, p := range policies {
 		vms = append(vms, p.VM)
@@ -150,14 +159,16 @@ func (g *Guard) Enable(ctx context.Context, who Caller, policies []jit.Policy, d
 	return g.Service.Enable(ctx, who, policies, dryRun)
 }
 
-// Disable is [Service.Disable] for those who may delete policies.
+// Disable is [Service.Disable] for those who may delete policies. A refusal is logged.
 func (g *Guard) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
+	err := error(nil)
 	if len(vms) > 0 {
-		if err := g.may(ctx, who, VerbDisable, scopesOf(vms)...); err != nil {
-			return err
-		}
+		err = g.may(ctx, who, VerbDisable, scopesOf(vms)...)
 	}
-	return g.Service.Disable(ctx, who, vms)
+	if err == nil {
+		err = g.Service.Disable(ctx, who, vms)
+	}
+	return g.Service.refusedPolicies(ctx, who, OpDisable, policiesOf(vms), err)
 }
 
 // Request is [Service.Request] for those who may initiate. The grant is the
@@ -298,7 +309,7 @@ func (g *Guard) Revoke(ctx context.Context, who Caller, id string) (GrantRecord,
 		verb = VerbRevokeOwn
 	}
 	if err := g.may(ctx, who, verb, scopesOf(granted(rec.Grant))...); err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, g.Service.refusedGrant(ctx, who, OpRevoke, rec.Grant, err)
 	}
 	return g.Service.Revoke(ctx, who, id)
 }
@@ -311,10 +322,11 @@ func (g *Guard) Extend(ctx context.Context, who Caller, id string, duration time
 		return rec, err
 	}
 	if !owns(who, rec.Grant) {
-		return GrantRecord{}, &jit.Error{Code: CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
+		bad := &jit.Error{Code: CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
+		return GrantRecord{}, g.Service.refusedGrant(ctx, who, OpExtend, rec.Grant, bad)
 	}
 	if err := g.may(ctx, who, VerbExtend, scopesOf(granted(rec.Grant))...); err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, g.Service.refusedGrant(ctx, who, OpExtend, rec.Grant, err)
 	}
 	return g.Service.Extend(ctx, who, id, duration, end)
 }
@@ -326,7 +338,7 @@ func (g *Guard) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 		scopes = append(scopes, "/subscriptions/"+sub)
 	}
 	if err := g.may(ctx, who, VerbSweep, scopes...); err != nil {
-		return SweepRecord{}, err
+		return SweepRecord{}, g.Service.refusedPolicies(ctx, who, OpSweep, nil, err)
 	}
 	return g.Service.Sweep(ctx, who)
 }

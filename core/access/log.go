@@ -128,20 +128,3 @@ func (s *Service) refused(ctx context.Context, who Caller, r jit.Request, err er
 func concerns(target string, i int, vm jit.ID) bool {
 	return strings.HasPrefix(target, fmt.Sprintf("virtualMachines[%d]", i)) || strings.EqualFold(target, vm.String())
 }
-
-// policyEntries tells of policies that were changed.
-func (s *Service) policyEntries(who Caller, op Operation, records []PolicyRecord, err error) []Entry {
-	id := s.NewID()
-	var out []Entry
-	for _, rec := range records {
-		e := Entry{ID: id + "/" + rec.Policy.VM.Key(), Time: s.now(), Operation: op, Result: Succeeded, VM: rec.Policy.VM, Requestor: who.Name, Correlation: who.Correlation}
-		for _, p := range rec.Policy.Ports {
-			e.Ports = append(e.Ports, p.Number)
-		}
-		if err != nil {
-			e.Result, e.Message = Failed, publicly(err)
-		}
-		out = append(out, e)
-	}
-	return out
-}

@@ -123,39 +123,41 @@ func (s *Service) previewPolicies(ctx context.Context, records []PolicyRecord) (
 // enable stores the policies and reconciles every target where they stand or stood.
 func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord) ([]outcome, error) {
 	var placements [][]Placement
-	for _, rec := range records {
-		before, err := s.putPolicy(ctx, rec)
-		placements = append(placements, before, rec.Placements)
-		if err != nil {
-			return nil, err
+	var before []PolicyRecord
+	for i, rec := range records {
+		stored, err := s.putPolicy(ctx, rec)
+		before = append(before, stored)
+		placements = append(placements, stored.Placements, rec.Placements)
+		if err != nil { // those before it are stored, and the log says so
+			return nil, errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, OpEnable, records[:i+1], before, err)...))
 		}
 	}
 	outs, err := s.reconcileAll(ctx, targetsOf(placements...), false)
-	logged := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, records, err)...)
+	logged := s.Activity.Append(ctx, s.editEntries(who, OpEnable, records, before, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err
 	}
 	return outs, nil
 }
 
-// putPolicy stores a policy over whatever version is there now, and gives the
-// placements that the one before it had.
-func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) ([]Placement, error) {
+// putPolicy stores a policy over whatever version is there now, and gives the one
+// before it; one without a version where there was none.
+func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) (PolicyRecord, error) {
 	for range attempts {
 		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return nil, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+			return PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		rec.Version, rec.Listed = stored.Version, stored.Listed
 		_, err = s.Policies.PutPolicy(ctx, rec)
 		if err == nil {
-			return stored.Placements, nil
+			return stored, nil
 		}
 		if !errors.Is(err, ErrConflict) {
-			return nil, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
+			return PolicyRecord{}, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 	}
-	return nil, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+	return PolicyRecord{}, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }
 
 func enabled(records []PolicyRecord, machines map[string]Machine, outs []outcome) []Enabled {
@@ -209,10 +211,10 @@ func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
 		return err
 	}
 	var placements [][]Placement
-	for _, rec := range records {
+	for i, rec := range records {
 		placements = append(placements, rec.Placements)
-		if err := s.deletePolicy(ctx, rec); err != nil {
-			return err
+		if err := s.deletePolicy(ctx, rec); err != nil { // those before it are removed, and the log says so
+			return errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpDisable, records[:i+1], err)...))
 		}
 	}
 	targets := targetsOf(placements...)

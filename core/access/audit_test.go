@@ -1,0 +1,202 @@
+package access_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+)
+
+// lastEntries gives the newest entries of the log, newest first.
+func (w *world) lastEntries(n int) []access.Entry {
+	w.t.Helper()
+	entries, _, err := w.mem.Entries(w.t.Context(), access.EntryFilter{}, "", n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return entries
+}
+
+// TestEveryRefusalIsLogged: whatever is refused for want of a permission stands in the log, each time, with
+// who, what and why; a dry run is nothing to log.
+func TestEveryRefusalIsLogged(t *testing.T) {
+	ctx := t.Context()
+	policies := []jit.Policy{policyOf("web", 22, 443)}
+	name := access.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: access.DefaultName}
+	rows := map[string]struct {
+		op access.Operation
+		vm string
+		do func(*doorway) error
+	}{
+		"enable":  {access.OpEnable, "web", func(g *doorway) error { _, _, err := g.Guard.Enable(ctx, g.who, policies, false); return err }},
+		"disable": {access.OpDisable, "web", func(g *doorway) error { return g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
+		"request": {access.OpRequest, "web", func(g *doorway) error {
+			_, _, err := g.Guard.Request(ctx, g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
+			return err
+		}},
+		"revoke": {access.OpRevoke, "web", func(g *doorway) error { _, err := g.Guard.Revoke(ctx, g.who, g.other); return err }},
+		"extend": {access.OpExtend, "web", func(g *doorway) error {
+			_, err := g.Guard.Extend(ctx, g.who, g.other, 2*time.Hour, time.Time{})
+			return err
+		}},
+		"extend one's own": {access.OpExtend, "web", func(g *doorway) error {
+			_, err := g.Guard.Extend(ctx, g.who, g.own, 2*time.Hour, time.Time{})
+			return err
+		}},
+		"replace a policy": {access.OpEnable, "web", func(g *doorway) error {
+			_, err := g.Guard.ReplacePolicy(ctx, g.who, name, policies, access.Precondition{})
+			return err
+		}},
+		"delete a policy": {access.OpDisable, "web", func(g *doorway) error {
+			_, err := g.Guard.DeletePolicy(ctx, g.who, name, access.Precondition{})
+			return err
+		}},
+		"import": {access.OpEnable, "web", func(g *doorway) error { return g.Guard.Import(ctx, g.who, name, policies)[0].Err }},
+		"sweep":  {access.OpSweep, "", func(g *doorway) error { _, err := g.Guard.Sweep(ctx, g.who); return err }},
+	}
+	for what, row := range rows {
+		t.Run(what, func(t *testing.T) {
+			g := newDoorway(t, holders()["r"])
+			g.leap(time.Second)
+			before := len(g.log())
+			for range 2 {
+				if err := row.do(g); code(err) != access.CodeForbidden {
+					t.Fatalf("not refused: %v", err)
+				}
+			}
+			if got := len(g.log()) - before; got != 2 {
+				t.Fatalf("%d entries of two refusals", got)
+			}
+			e := g.lastEntries(1)[0]
+			if e.Operation != row.op || e.Result != access.Refused || e.VM.Name != row.vm || e.Requestor != ann.Name ||
+				e.Reason != string(access.CodeForbidden) || e.Message == "" || e.Correlation != "test" {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+	t.Run("a dry run", func(t *testing.T) {
+		g := newDoorway(t, holders()["r"])
+		before := len(g.log())
+		if _, _, err := g.Guard.Enable(ctx, g.who, policies, true); code(err) != access.CodeForbidden {
+			t.Fatalf("not refused: %v", err)
+		}
+		if len(g.log()) != before {
+			t.Error("a dry run was logged")
+		}
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		g := newDoorway(t, holders()["all"])
+		g.leap(time.Second)
+		far := policies[0]
+		far.VM.Subscription = "99999999-9999-9999-9999-999999999999"
+		if _, _, err := g.Guard.Enable(ctx, g.who, []jit.Policy{far}, false); code(err) != access.CodeNotManaged {
+			t.Fatalf("not refused: %v", err)
+		}
+		if e := g.lastEntries(1)[0]; !e.VM.IsZero() || e.Reason != string(access.CodeNotManaged) || e.Result != access.Refused {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// TestPolicyChangesSayBeforeAndAfter: the log tells what a policy said and what it says.
+func TestPolicyChangesSayBeforeAndAfter(t *testing.T) {
+	w := newWorld(t)
+	enable := func(p jit.Policy) string {
+		w.leap(time.Second)
+		if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{p}, false); err != nil {
+			t.Fatal(err)
+		}
+		return w.lastEntries(1)[0].Message
+	}
+	p := policyOf("web", 22)
+	var got []string
+	got = append(got, enable(p))
+	p.Ports[0].Maximum, p.ExistingRules = time.Hour, jit.Respect
+	p.Ports = append(p.Ports, policyOf("web", 3389).Ports...)
+	got = append(got, enable(p))
+	w.leap(time.Second)
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, w.lastEntries(1)[0].Message)
+	first, second := "22 TCP from * for 3h0m0s (override existing rules)", "22 TCP from * for 1h0m0s, 3389 TCP from * for 3h0m0s (respect existing rules)"
+	if diff := cmp.Diff([]string{"now: " + first, "before: " + first + "; now: " + second, "before: " + second}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestHalfAnEnableIsLogged: where the second of two policies cannot be stored, the log tells of the first.
+func TestHalfAnEnableIsLogged(t *testing.T) {
+	w := newWorld(t)
+	puts := 0
+	w.faultStore("PutPolicy", func() error {
+		if puts++; puts > 1 {
+			return errFault
+		}
+		return nil
+	})
+	_, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if got := w.log(); !slices.Contains(got, "Enable Failed web") || !slices.Contains(got, "Enable Failed app1") {
+		t.Errorf("log %q", got)
+	}
+}
+
+// faultStore makes one operation of the store ask f before it takes effect.
+func (w *world) faultStore(op string, f func() error) {
+	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == op && !s.After {
+			return f()
+		}
+		return nil
+	}
+}
+
+// TestVerifyDays: which days a look takes, and what is refused.
+func TestVerifyDays(t *testing.T) {
+	g := newDoorway(t, holders()["all"])
+	day := func(n int) time.Time {
+		return noon.UTC().Truncate(24 * time.Hour).Add(time.Duration(n) * 24 * time.Hour)
+	}
+	rows := map[string]struct {
+		from, to time.Time
+		days     int
+		refused  jit.Code
+	}{
+		"today":                   {days: 1},
+		"from alone":              {from: day(-3).Add(time.Hour), days: 1},
+		"to alone is exclusive":   {to: day(0), days: 1},
+		"two days":                {from: day(-1).Add(23 * time.Hour), to: day(0).Add(1), days: 2},
+		"whole days":              {from: day(-2), to: day(0), days: 2},
+		"the most":                {from: day(-31), to: day(0), days: 31},
+		"one too many":            {from: day(-31), to: day(0).Add(1), refused: access.CodeInvalidQuery},
+		"for ever":                {from: time.Unix(0, 0), to: day(0), refused: access.CodeInvalidQuery},
+		"the wrong way round":     {from: day(0), to: day(-1), refused: access.CodeInvalidQuery},
+		"nothing between the two": {from: day(0), to: day(0), refused: access.CodeInvalidQuery},
+	}
+	for name, row := range rows {
+		got, err := g.Guard.Verify(t.Context(), g.who, strings.ToUpper(sub), row.from, row.to)
+		if code(err) != row.refused || len(got) != row.days {
+			t.Errorf("%s: %d days, %v", name, len(got), err)
+			continue
+		}
+		for _, c := range got {
+			if c.Subscription != sub || !c.Day.Equal(c.Day.Truncate(24*time.Hour)) || c.FirstBroken != nil {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+	}
+	got, err := g.Guard.Verify(t.Context(), g.who, "", time.Time{}, time.Time{})
+	if err != nil || len(got) != 2 || got[0].Subscription != sub || got[1].Subscription != access.NoSubscription || got[0].Entries == 0 {
+		t.Errorf("all chains: %+v, %v", got, err)
+	}
+}

@@ -1,0 +1,122 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"portcullis/core/jit"
+)
+
+// policyEntries tells of policies that were made or removed.
+func (s *Service) policyEntries(who Caller, op Operation, records []PolicyRecord, err error) []Entry {
+	return s.editEntries(who, op, records, nil, err)
+}
+
+// editEntries tells of policies that were changed, with what they said before, as far as that is
+// among before, and what they say now.
+func (s *Service) editEntries(who Caller, op Operation, records, before []PolicyRecord, err error) []Entry {
+	id := s.NewID()
+	was := map[string]PolicyRecord{}
+	for _, rec := range before {
+		was[rec.Policy.VM.Key()] = rec
+	}
+	var out []Entry
+	for _, rec := range records {
+		key := rec.Policy.VM.Key()
+		e := Entry{ID: id + "/" + key, Time: s.now(), Operation: op, Result: Succeeded, VM: rec.Policy.VM, Requestor: who.Name, Correlation: who.Correlation}
+		for _, p := range rec.Policy.Ports {
+			e.Ports = append(e.Ports, p.Number)
+		}
+		var told []string
+		if err != nil {
+			e.Result = Failed
+			told = append(told, publicly(err))
+		}
+		if old, ok := was[key]; ok && len(old.Policy.Ports) > 0 {
+			told = append(told, "before: "+policyText(old.Policy))
+		}
+		if op == OpDisable {
+			told = append(told, "before: "+policyText(rec.Policy))
+		} else {
+			told = append(told, "now: "+policyText(rec.Policy))
+		}
+		e.Message = strings.Join(told, "; ")
+		out = append(out, e)
+	}
+	return out
+}
+
+// maxPolicyText bounds, in bytes, what an entry says of one policy, which may name thousands of sources.
+const maxPolicyText = 16 << 10
+
+// policyText says what a policy says, on one line.
+func policyText(p jit.Policy) string {
+	var ports []string
+	for _, r := range p.Ports {
+		ports = append(ports, fmt.Sprintf("%d %s from %s for %s", r.Number, r.Protocol, strings.Join(r.Sources.Strings(), " "), r.Maximum))
+	}
+	text := strings.Join(ports, ", ") + " (" + p.ExistingRules.String() + " existing rules)"
+	if len(text) > maxPolicyText {
+		n := maxPolicyText
+		for !utf8.RuneStart(text[n]) {
+			n--
+		}
+		text = text[:n] + " ..."
+	}
+	return text
+}
+
+// refusedPolicies logs that a change of policies was refused, one entry for each machine of a managed
+// subscription. Of others there is one entry together, of no machine: who may do nothing must
+// not make up chains of the log.
+func (s *Service) refusedPolicies(ctx context.Context, who Caller, op Operation, policies []jit.Policy, err error) error {
+	why := refusal(err)
+	if why == nil {
+		return err
+	}
+	told := Entry{ID: s.NewID(), Time: s.now(), Operation: op, Result: Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
+	var entries []Entry
+	foreign := len(policies) == 0
+	for _, p := range policies[:min(len(policies), jit.MaxVMs)] {
+		if s.managed(p.VM, "") != nil {
+			foreign = true
+			continue
+		}
+		e := told
+		e.ID, e.VM = told.ID+"/"+p.VM.Key(), p.VM
+		for _, r := range p.Ports[:min(len(p.Ports), jit.MaxPorts)] {
+			e.Ports = append(e.Ports, r.Number)
+		}
+		entries = append(entries, e)
+	}
+	if foreign {
+		entries = append(entries, told)
+	}
+	return errors.Join(err, s.Activity.Append(ctx, entries...))
+}
+
+// refusedGrant logs that a change of a grant was refused, one entry for each of its machines.
+func (s *Service) refusedGrant(ctx context.Context, who Caller, op Operation, g jit.Grant, err error) error {
+	why := refusal(err)
+	if why == nil {
+		return err
+	}
+	id, entries := s.NewID(), grantEntries(who, op, Refused, g, s.now())
+	for i := range entries {
+		entries[i].ID = id + "/" + entries[i].VM.Key() // every refusal is one of its own
+		entries[i].Reason, entries[i].Message = string(why.Code), why.Message
+	}
+	return errors.Join(err, s.Activity.Append(ctx, entries...))
+}
+
+// policiesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
+func policiesOf(vms []jit.ID) []jit.Policy {
+	var out []jit.Policy
+	for _, vm := range vms {
+		out = append(out, jit.Policy{VM: vm})
+	}
+	return out
+}
