@@ -1,0 +1,70 @@
+package browser_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const demo = "/subscriptions/00000000-0000-0000-0000-00000000d3e0/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/"
+
+func box(vm string) string { return `tbody input[value="` + demo + vm + `"]` }
+
+// TestJourney is what a newcomer does: enable two machines together, open a
+// port on both, watch it close, and find it in the log and in its CSV.
+func TestJourney(t *testing.T) {
+	b := start(t).open()
+	b.visit("")
+	b.says("h1", "Sign in")
+	b.shot("signin")
+	b.signIn("admin")
+	b.says("#list", "No machine is protected yet")
+	b.shot("empty")
+	b.click(`#list .empty a.primary`)
+	b.says(".tabs a[aria-current]", "Not configured")
+	b.click(box("app1"))
+	b.click(box("app2"))
+	b.says("[data-count]", "2 machines selected")
+	b.shot("selection")
+	b.click(`.selection button.primary`)
+	b.says("#pane h2", "Enable just-in-time access")
+	b.says("#changes", "Deny")
+	b.shot("configure")
+	b.click(`#pane button[value=save]`)
+	b.says("#pane h2", "Protected")
+	b.shot("saved")
+	b.click(`#pane footer button.primary`)
+	b.says("#pane h2", "Request access")
+	b.shot("request")
+	b.fill(`#for-0-22`, "9 s")
+	b.fill(`#for-1-22`, "9 s")
+	b.fill(`#why`, "look at the logs")
+	b.click(`#pane footer button.primary`)
+	b.says("#pane h2", "Opening ports")
+	b.shot("opening")
+	b.says("#pane h2", "Ports are open")
+	b.shot("open")
+	b.says("#pane code", "ssh user@203.0.113.11 -p 22")
+	b.says("#pane code", "ssh user@10.10.2.5 -p 22")
+	first := b.text("#pane .big")
+	b.saysWithin(5*time.Second, "#pane .big", ":0")
+	eventually(t, "the countdown goes on", 5*time.Second, func() bool { return b.text("#pane .big") != first })
+	b.saysWithin(30*time.Second, "#pane h2", "Ports are closed")
+	b.says("#pane .note", "its time ran out")
+	b.shot("closed")
+	b.visit("activity")
+	b.says("table", "look at the logs")
+	for _, op := range []string{"Enable", "Request", "Open", "Close"} {
+		b.says("tbody", op)
+	}
+	b.shot("activity")
+	csv := script[string](b, `fetch(document.querySelector("a[download]").href).then(r => r.text())`)
+	for _, want := range []string{"look at the logs", "Close", "app1", "app2"} {
+		if !strings.Contains(csv, want) {
+			t.Errorf("the CSV does not say %q:\n%s", want, csv)
+		}
+	}
+	b.visit("windows")
+	b.says("svg", "app1, port 22 SSH")
+	b.shot("timeline")
+}

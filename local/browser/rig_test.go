@@ -1,0 +1,194 @@
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// built is the packaged app and the stand-ins, made once as `make run` makes them.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "portcullis-browser"); built.err != nil {
+			return
+		}
+		app := filepath.Join(built.dir, "app")
+		for _, args := range [][]string{
+			{"build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(app, "handlers"), "portcullis"},
+			{"build", "-trimpath", "-o", filepath.Join(built.dir, "local"), "portcullis/local"},
+			{"run", "portcullis/local/pack", "-src", "../..", "-out", app},
+		} {
+			cmd := exec.Command("go", args...)
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				built.err = fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+				return
+			}
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.dir
+}
+
+// machine is a running `make run` of its own.
+type machine struct {
+	t   *testing.T
+	url string // of the app
+	arm string // of Resource Manager
+}
+
+// start runs the whole machine until the test ends.
+func start(t *testing.T) *machine {
+	t.Helper()
+	dir := build(t)
+	base := freePorts(t)
+	m := &machine{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", base), arm: fmt.Sprintf("http://127.0.0.1:%d", base+1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "local"), "-app", filepath.Join(dir, "app"), "-state", t.TempDir())
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PORTCULLIS_LOCAL_PORT_BASE=%d", base))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var said lockedBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // ended by the interrupt
+		if t.Failed() {
+			t.Logf("the machine said:\n%s", said.String())
+		}
+	})
+	eventually(t, "the machine is up", 40*time.Second, func() bool {
+		res, err := http.Get(m.url + "/api/health")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == 200
+	})
+	return m
+}
+
+// api calls the app's API as a script of somebody's does, and fails unless it is done.
+func (m *machine) api(as, method, path, body string) string {
+	m.t.Helper()
+	res, err := http.Post(m.arm+"/local/token?as="+as, "", nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var token struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&token); err != nil {
+		m.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(m.t.Context(), method, m.url+path, strings.NewReader(body))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Access)
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != 200 {
+		m.t.Fatalf("%s %s as %s: %d %s %v", method, path, as, answer.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+// freePorts gives the first of four ports in a row that nobody listens on.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		free := base < 65000
+		for i := range 4 {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
+			if err != nil {
+				free = false
+				break
+			}
+			l.Close()
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("there are no four free ports in a row")
+	return 0
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// eventually asks until it is so: what another process does can only be looked at.
+func eventually(t *testing.T, what string, within time.Duration, so func() bool) {
+	t.Helper()
+	limit := time.NewTimer(within)
+	defer limit.Stop()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if so() {
+			return
+		}
+		select {
+		case <-limit.C:
+			t.Fatalf("not within %v: %s", within, what)
+		case <-again.C:
+		}
+	}
+}

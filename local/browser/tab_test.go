@@ -1,0 +1,220 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// tab is a browser with one tab, with nothing kept from any other.
+type tab struct {
+	*machine
+	ctx context.Context
+
+	mu    sync.Mutex
+	wrong []string // what the console said that it should not
+}
+
+// patience is how long one step may take.
+const patience = 20 * time.Second
+
+// programs are the names that Chromium is installed under.
+var programs = []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell"}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range programs {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no Chromium; local/need-chromium installs Debian's")
+	return ""
+}
+
+// open starts a browser that sees the machine.
+func (m *machine) open() *tab {
+	t := m.t
+	t.Helper()
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
+		chromedp.Flag("force-color-profile", "srgb")}
+	for _, flag := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
+		"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "disable-extensions", "hide-scrollbars", "mute-audio"} {
+		options = append(options, chromedp.Flag(flag, true))
+	}
+	ctx, cancelAll := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancelTab := chromedp.NewContext(ctx)
+	b := &tab{machine: m, ctx: ctx}
+	t.Cleanup(func() {
+		if t.Failed() {
+			b.shot("failed-" + t.Name())
+		}
+		cancelTab()
+		cancelAll()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, w := range b.wrong {
+			t.Errorf("the browser's console: %s", w)
+		}
+	})
+	// The first call starts the browser, which lives as long as that call's context.
+	if err := chromedp.Listen(ctx, b.heard); err != nil {
+		t.Fatal(err)
+	}
+	b.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		if _, err := cdp.Call(ctx, t, runtime.Enable, cdp.Empty{}); err != nil {
+			return chromedp.Void{}, err
+		}
+		_, err := cdp.Call(ctx, t, cdplog.Enable, cdp.Empty{})
+		return chromedp.Void{}, err
+	})
+	b.screen(1280, 900, "light")
+	return b
+}
+
+// heard keeps what went wrong in the page. A refusal's status is the browser's to
+// mention and no error of the page.
+func (b *tab) heard(event any) {
+	said := ""
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		said = "exception: " + e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			said += " " + e.ExceptionDetails.Exception.Description
+		}
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == "error" || e.Type == "warning" {
+			said = "console:"
+			for _, arg := range e.Args {
+				said += " " + string(arg.Value) + arg.Description
+			}
+		}
+	case *cdplog.EventEntryAdded:
+		refusal := e.Entry.Source == "network" && strings.Contains(e.Entry.Text, "responded with a status of 4")
+		if (e.Entry.Level == "error" || e.Entry.Level == "warning") && !refusal {
+			said = string(e.Entry.Source) + ": " + e.Entry.Text + " " + e.Entry.URL
+		}
+	case *page.EventJavascriptDialogOpening:
+		said = "a dialog opened: " + e.Message
+	}
+	if said != "" {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.wrong = append(b.wrong, said)
+	}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%v\nthe page says:\n%s", err, b.text("body"))
+	}
+}
+
+// script runs a script and gives its value, also one that is promised.
+func script[T any](b *tab, text string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](text, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", text, err)
+	}
+	return v
+}
+
+// text gives what can be read in the elements, "" where there is none.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return script[string](b, fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.innerText ?? e.textContent).join("\n")`, selector))
+}
+
+func (b *tab) count(selector string) int {
+	b.t.Helper()
+	return script[int](b, fmt.Sprintf(`document.querySelectorAll(%q).length`, selector))
+}
+
+// visit goes to a part of the page.
+func (b *tab) visit(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.url + "/api/portal/" + path))
+}
+
+// signIn signs in by the page's own link.
+func (b *tab) signIn(name string) {
+	b.t.Helper()
+	b.visit("")
+	if b.count("nav[aria-label=Pages]") > 0 { // somebody else is signed in
+		b.click(".who a")
+	}
+	b.click(`a[href*="as=` + name + `"]`)
+	b.says(".who", name)
+}
+
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.ScrollIntoView(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+}
+
+// fill writes over what a field holds, as somebody who types does.
+func (b *tab) fill(selector, text string) {
+	b.t.Helper()
+	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.ScrollIntoView(chromedp.CSS(selector)))
+	script[bool](b, fmt.Sprintf(`(e => { e.focus(); e.select(); return true })(document.querySelector(%q))`, selector))
+	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// says waits until an element's text holds what is wanted.
+func (b *tab) says(selector, want string) {
+	b.t.Helper()
+	b.saysWithin(patience, selector, want)
+}
+
+func (b *tab) saysWithin(d time.Duration, selector, want string) {
+	b.t.Helper()
+	eventually(b.t, fmt.Sprintf("%s says %q", selector, want), d, func() bool { return strings.Contains(b.text(selector), want) })
+}
+
+// screen sets the size and the theme, with nothing moving.
+func (b *tab) screen(width, height int64, theme string) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, height), func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		return chromedp.Void{}, err
+	})
+}
+
+// shot writes a screenshot of what is to be seen into the folder that git ignores.
+func (b *tab) shot(name string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Logf("no screenshot %s: %v", name, err)
+		return
+	}
+	dir := filepath.Join("..", "..", "screenshots")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+".png"), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
