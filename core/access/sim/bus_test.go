@@ -43,6 +43,18 @@ func (b *bus) has(grant string, at time.Time) bool {
 	return false
 }
 
+// handedOn reports whether a failed closing of the grant ever asked to be woken again.
+func (b *bus) handedOn(grant string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w := range b.known {
+		if w.Grant == grant && w.Attempt > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // due takes the first wake-up whose time has come by the broker's clock.
 func (b *bus) due(now time.Time) (access.Wake, bool) {
 	b.mu.Lock()

@@ -26,6 +26,7 @@ func (r *run) history() {
 			r.due()
 		}
 		r.step(i > r.config.steps/2)
+		r.regret()
 	}
 }
 

@@ -45,7 +45,7 @@ func mutations() []mutation {
 		{name: "open before the rules are confirmed", file: "core/access/request.go", noticed: "I8",
 			edits: []replacement{{"	outs, err := s.reconcileAll(ctx, rec.targets(), false)\n", "	outs, err := []outcome(nil), error(nil)\n"}}},
 		{name: "an opening is not logged", file: "core/access/request.go", noticed: "I5",
-			edits: []replacement{{"s.Activity.Append(ctx, append(entries, closed...)...)", "s.Activity.Append(ctx, closed...)"}, {"		entries := newlyOpen(who, rec.Grant, changed.Grant, at)\n", ""}}},
+			edits: []replacement{{"		if err := s.Activity.Append(ctx, entries...); err != nil {\n", "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},
 		{name: "rules are deleted by what they match, not by grant", file: "core/plan/plan.go", noticed: "I3",
 			edits: []replacement{{"		if _, ok := wanted[strings.ToLower(r.Name)]; !ok {\n", `		ended := slices.ContainsFunc(current, func(o jit.Rule) bool {
 			_, kept := wanted[strings.ToLower(o.Name)]
@@ -84,11 +84,11 @@ func mutations() []mutation {
 			edits: []replacement{{"s.Grants.UpdateGrants(ctx, append(older, changed)...)", "s.Grants.UpdateGrants(ctx, append(older[:0], changed)...)"}}},
 		{name: "a request supersedes those of others", file: "core/jit/grant.go", noticed: "I3",
 			edits: []replacement{{"if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) ||", "if g.ID == older.ID ||"}}},
-		{name: "a machine is followed by its name", file: "core/access/follow.go", noticed: "I4",
+		{name: "a machine is followed by its name", file: "core/access/follow.go", noticed: "I4 I1",
 			edits: []replacement{{"another(rec.Interfaces[vm.VM.Key()], m.Interfaces)", "another(nil, m.Interfaces)"}}},
 		{name: "an opening that nobody confirms stays", file: "core/jit/grant.go", noticed: "I1",
 			edits: []replacement{{"		return now.Before(w.End) && now.Before(g.OpenBy)\n", "		return now.Before(w.End)\n"}}},
-		{name: "a window includes its end", file: "core/jit/grant.go", noticed: "I1",
+		{name: "a window includes its end", file: "core/jit/grant.go", noticed: "I1 I8",
 			edits: []replacement{{"	case Initiated:\n		return now.Before(w.End)\n	}\n	return false\n", "	case Initiated:\n		return !now.After(w.End)\n	}\n	return false\n"}}},
 		{name: "the sweep closes nothing", file: "core/access/sweep.go", noticed: "I1",
 			edits: []replacement{{"	w.settle(ctx)\n	w.repair(ctx)\n", "	w.repair(ctx)\n"}}},

@@ -162,15 +162,38 @@ func (r *run) someGrant() (string, *ledger) {
 	if len(ids) == 0 {
 		return "", nil
 	}
-	i := len(ids) - 1 - min(r.pick(len(ids)), r.pick(len(ids)))
+	i := len(ids) - 1
+	if r.chance(60) {
+		i -= min(r.pick(len(ids)), r.pick(len(ids)))
+	}
 	return ids[i], r.table.grants[ids[i]]
 }
 
-func (r *run) revoke(a *app) {
-	id, l := r.someGrant()
-	if l == nil {
+// regret lets somebody close what is only just being opened, while the write that
+// opens it waits.
+func (r *run) regret() {
+	calls := r.waiting()
+	i := slices.IndexFunc(calls, func(c *call) bool { return c.step.Op == "Apply" && !c.step.After })
+	ids := slices.Sorted(maps.Keys(r.table.grants))
+	if i < 0 || len(ids) == 0 || len(r.flying) > 5 {
 		return
 	}
+	id := ids[len(ids)-1]
+	if l := r.table.grants[id]; l.rec.Grant.Status() == jit.Initiating && r.chance(50) {
+		a := r.any()
+		r.starved, r.favored, r.patience = calls[i], a.name+" ", 60
+		r.close(a, id, l)
+		r.check()
+	}
+}
+
+func (r *run) revoke(a *app) {
+	if id, l := r.someGrant(); l != nil {
+		r.close(a, id, l)
+	}
+}
+
+func (r *run) close(a *app, id string, l *ledger) {
 	r.revoked[id] = true
 	var got access.GrantRecord
 	o := r.begin(a, "revoke", func(ctx context.Context) (err error) {
@@ -295,7 +318,7 @@ func (r *run) wake() bool {
 // error has closed what was over when it came.
 func (r *run) heeded(o *op, w access.Wake) {
 	l := r.table.grants[w.Grant]
-	if l == nil || l.lost || r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 || r.bus.has(w.Grant, o.began.Add(1)) {
+	if l == nil || l.lost || r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 || r.bus.handedOn(w.Grant) {
 		return // somebody else may be at it, or has been asked to come again
 	}
 	for _, vm := range l.rec.Grant.VMs {
