@@ -120,3 +120,33 @@ func TestEveryQueryIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestRunbook holds that the guide says what to do about every kind of finding and every alert.
+func TestRunbook(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	guide, ports, monitor := read("../../docs/operations.md"), read("../../core/access/ports.go"), read("monitor.tf")
+	kinds := regexp.MustCompile(`(?m)^\s+Finding\w+ +(?:FindingKind )?= "(\w+)"`).FindAllStringSubmatch(ports, -1)
+	if len(kinds) < 5 {
+		t.Fatalf("found the kinds %q only", kinds)
+	}
+	for _, m := range kinds {
+		if !strings.Contains(guide, "| `"+m[1]+"` |") {
+			t.Errorf("docs/operations.md does not say what to do about findings %s", m[1])
+		}
+	}
+	alerts := regexp.MustCompile(`docs/operations\.md, alert ([\w-]+)`).FindAllStringSubmatch(monitor, -1)
+	if len(alerts) < 4 {
+		t.Fatalf("found the alerts %q only", alerts)
+	}
+	for _, m := range alerts {
+		if !strings.Contains(guide, "### alert "+m[1]+" ") {
+			t.Errorf("docs/operations.md does not say what to do about the alert %s", m[1])
+		}
+	}
+}
