@@ -153,7 +153,7 @@ type lineExporter struct{ io.Writer }
 func newLines(w io.Writer) exporter { return lineExporter{w} }
 
 func (l lineExporter) name() string        { return "jsonl" }
-func (l lineExporter) contentType() string { return "application/jsonl; charset=utf-8" }
+func (l lineExporter) contentType() string { return "application/x-ndjson; charset=utf-8" }
 func (l lineExporter) begin() error        { return nil }
 func (l lineExporter) end() error          { return nil }
 

@@ -14,7 +14,7 @@ type machinesAnswer struct {
 	ResourceGroups []string          `json:"resourceGroups"`
 	Subscriptions  []string          `json:"subscriptions"`
 	Incomplete     map[string]string `json:"incompleteSubscriptions,omitempty"`
-	RequestsCut    bool              `json:"approvedRequestsAreLowerBounds,omitempty"`
+	RequestsCut    bool              `json:"approvedRequestsAreLowerBounds,omitzero"`
 	NextLink       string            `json:"nextLink,omitempty"`
 }
 

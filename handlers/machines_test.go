@@ -1,0 +1,303 @@
+package handlers_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// TestMachinesRefused holds what GET /api/machines may not be asked.
+func TestMachinesRefused(t *testing.T) {
+	a := newApp(t)
+	for query, target := range map[string]string{"sort=colour": "sort", "state=open": "state", "top=0": "top", "top=1001": "top", "cursor=x": "cursor", "subscription=x": "subscription", "vm=x": "vm"} {
+		r := a.call("GET", "/api/machines?"+query, "")
+		if _, at := r.code(); r.status != http.StatusBadRequest || at != target {
+			t.Errorf("%s: %d %s", query, r.status, r.text)
+		}
+	}
+}
+
+// TestMachines holds the answer word by word.
+func TestMachines(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	r := a.call("POST", "/api/request", `{"virtualMachines":[{"id":"`+web+`","ports":[{"number":22,"duration":"PT1H"}]}],"justification":"<b>"}`)
+	if r.status != 200 {
+		t.Fatal(r.text)
+	}
+	id := r.body["id"].(string)
+	got := a.call("GET", "/api/machines?state=configured&sort=-lastAccess&top=1", "")
+	want := map[string]any{
+		"value": []any{map[string]any{
+			"id": web, "name": "web", "resourceGroup": "demo", "subscription": sub, "location": "westeurope", "state": "configured",
+			"targets":    []any{"/subscriptions/" + sub + "/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg"},
+			"connection": map[string]any{"kind": "networkSecurityGroup", "hosts": []any{"198.51.100.4"}, "public": true}, "existingRules": "override",
+			"ports": []any{
+				map[string]any{"number": 22.0, "protocol": "TCP", "allowedSourceAddressPrefix": "203.0.113.0/24", "maxRequestAccessDuration": "PT3H"},
+				map[string]any{"number": 3389.0, "protocol": "*", "allowedSourceAddressPrefix": "*", "maxRequestAccessDuration": "PT3H"}},
+			"approvedRequests": 1.0, "lastAccess": map[string]any{"time": "2026-11-23T12:00:00.000Z", "requestor": "alice@example.com"},
+			"openWindows": []any{map[string]any{"request": id, "number": 22.0, "protocol": "TCP", "allowedSourceAddressPrefixes": []any{"203.0.113.7"},
+				"startTimeUtc": "2026-11-23T12:00:00.000Z", "endTimeUtc": "2026-11-23T13:00:00.000Z", "status": "Initiated", "requestor": "alice@example.com", "justification": "<b>", "own": true}},
+		}},
+		"counts":         map[string]any{"configured": 1.0, "notConfigured": 0.0, "unsupported": 0.0},
+		"resourceGroups": []any{"demo"}, "subscriptions": []any{sub},
+	}
+	if diff := cmp.Diff(want, got.body); diff != "" || got.status != 200 {
+		t.Errorf("%d (-want +got):\n%s", got.status, diff)
+	}
+}
+
+// TestMachinesPages follows nextLink.
+func TestMachinesPages(t *testing.T) {
+	a := newApp(t)
+	for i := range 5 {
+		vm, err := jit.ParseVM(strings.TrimSuffix(web, "web") + fmt.Sprint("m", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.cloud.Place(access.Machine{VM: vm})
+	}
+	var names []string
+	next := "/api/machines?top=4"
+	for range 5 {
+		r := a.call("GET", next, "")
+		for _, m := range r.body["value"].([]any) {
+			names = append(names, m.(map[string]any)["name"].(string))
+		}
+		if next, _ = r.body["nextLink"].(string); next == "" {
+			break
+		}
+	}
+	if !slices.Equal(names, []string{"m0", "m1", "m2", "m3", "m4", "web"}) {
+		t.Error(names)
+	}
+}
+
+// TestVerifyActivity holds GET /api/activity/verify.
+func TestVerifyActivity(t *testing.T) {
+	a := newApp(t)
+	for _, query := range []string{"subscription=x", "from=yesterday", "to=x", "from=2026-01-01T00:00:00Z&to=2026-03-01T00:00:00Z"} {
+		if r := a.call("GET", "/api/activity/verify?"+query, ""); r.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", query, r.status, r.text)
+		}
+	}
+	a.enable()
+	r := a.call("GET", "/api/activity/verify", "")
+	chains, _ := r.body["value"].([]any)
+	if r.status != 200 || r.body["whole"] != true || len(chains) != 2 {
+		t.Fatalf("%d %s", r.status, r.text)
+	}
+	first := chains[0].(map[string]any)
+	if first["subscription"] != sub || first["day"] != "2026-11-23" || first["whole"] != true || first["entries"] != 1.0 || len(first["head"].(string)) != 64 {
+		t.Errorf("%v", first)
+	}
+	if none := chains[1].(map[string]any); none["subscription"] != "none" || none["entries"] != 0.0 {
+		t.Errorf("%v", none)
+	}
+	a.svc.Activity = broken{a.store}
+	r = a.call("GET", "/api/activity/verify?subscription="+strings.ToUpper(sub), "")
+	want := map[string]any{"whole": false, "value": []any{map[string]any{"subscription": sub, "day": "2026-11-23", "whole": false, "entries": 2.0, "head": "ab",
+		"firstBroken": map[string]any{"sequence": 3.0, "break": "Removed", "message": "it is gone"}}}}
+	if diff := cmp.Diff(want, r.body); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// broken is a log whose chains are all broken.
+type broken struct{ access.Activity }
+
+func (broken) Verify(ctx context.Context, _ string, _ time.Time) (access.VerifyResult, error) {
+	return access.VerifyResult{Entries: 2, Head: "ab", FirstBroken: &access.BrokenEntry{Seq: 3, Break: access.BreakRemoved, Message: "it is gone"}}, ctx.Err()
+}
+
+// fill puts n entries of web into the log, the first the oldest.
+func (a *app) fill(n int, each func(int, *access.Entry)) {
+	a.t.Helper()
+	vm, err := jit.ParseVM(web)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var entries []access.Entry
+	for i := range n {
+		e := access.Entry{ID: fmt.Sprintf("e%06d", i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: access.OpOpen, Result: access.Succeeded, VM: vm, Requestor: "alice@example.com",
+			Ports: []uint16{22, 3389}, Sources: []string{"203.0.113.7", "2001:db8::/32"}, End: noon.Add(time.Hour)}
+		if each != nil {
+			each(i, &e)
+		}
+		entries = append(entries, e)
+	}
+	if err := a.store.Append(a.t.Context(), entries...); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+var nastyCells = []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "  \"=1", "'=1", "\u00a0=1", "\uff1d1", "\"\"@x", "\n+1", "a\"b,c\r\nd", "plain", "", "<script>", "é, \U0001F512", "1-2=3"}
+
+// TestActivityCSV: any spreadsheet reads every cell, and takes none for a formula.
+func TestActivityCSV(t *testing.T) {
+	a := newApp(t)
+	a.fill(len(nastyCells), func(i int, e *access.Entry) { e.Justification, e.Requestor = nastyCells[i], nastyCells[i] })
+	r := a.call("GET", "/api/activity?format=csv", "")
+	if r.status != 200 || r.header.Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
+		r.header.Get("Content-Disposition") != `attachment; filename="portcullis-activity-20261123T120000Z.csv"` {
+		t.Fatalf("%d %v", r.status, r.header)
+	}
+	if !strings.Contains(r.text, "id\r\n") || strings.Contains(strings.ReplaceAll(r.text, "\r\n", ""), "\n") {
+		t.Error("the lines do not end as RFC 4180 has it")
+	}
+	rows, err := csv.NewReader(strings.NewReader(r.text)).ReadAll()
+	if err != nil || len(rows) != len(nastyCells)+1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	want := []string{"time", "subscription", "resourceGroup", "virtualMachine", "operation", "result", "requestor", "sourceAddressPrefixes", "ports", "endTimeUtc", "justification", "correlationId", "target", "request", "reason", "message", "id"}
+	if diff := cmp.Diff(want, rows[0]); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
+	slices.Reverse(rows[1:]) // newest first
+	for i, cell := range nastyCells {
+		row := rows[i+1]
+		wantCell := strings.ReplaceAll(cell, "\r\n", "\n")
+		if i <= 12 {
+			wantCell = "'" + wantCell
+		}
+		if got := row[10]; strings.ReplaceAll(got, "\r", "") != strings.ReplaceAll(wantCell, "\r", "") || row[6] != got {
+			t.Errorf("%q became %q, want %q", cell, got, wantCell)
+		}
+		for _, c := range row {
+			if formula(c) {
+				t.Errorf("%q may be taken for a formula", c)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"2026-11-23T12:00:00.000Z", sub, "demo", web, "Open", "Succeeded", "'=1+1", "203.0.113.7 2001:db8::/32", "22 3389", "2026-11-23T13:00:00.000Z", "'=1+1", "", "", "", "", "", "e000000"}, rows[1]); diff != "" {
+		t.Errorf("a row (-want +got):\n%s", diff)
+	}
+}
+
+// formula is what a spreadsheet does that strips blanks and quotes first.
+func formula(cell string) bool {
+	if strings.HasPrefix(cell, "'") {
+		return false
+	}
+	bare := strings.TrimLeft(cell, " \"\t\r\n\u00a0")
+	return bare != "" && strings.ContainsAny(bare[:1], "=+-@")
+}
+
+// TestActivityLines: one JSON object a line, those of the list.
+func TestActivityLines(t *testing.T) {
+	a := newApp(t)
+	a.fill(len(nastyCells), func(i int, e *access.Entry) { e.Justification = nastyCells[i] })
+	list := a.call("GET", "/api/activity?top=1000", "").body["value"].([]any)
+	r := a.call("GET", "/api/activity?format=jsonl", "")
+	if r.status != 200 || !strings.HasSuffix(r.header.Get("Content-Disposition"), `.jsonl"`) {
+		t.Fatalf("%d %v", r.status, r.header)
+	}
+	lines := bufio.NewScanner(strings.NewReader(r.text))
+	var got []any
+	for lines.Scan() {
+		var v any
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		got = append(got, v)
+	}
+	if diff := cmp.Diff(list, got); diff != "" || len(got) != len(nastyCells) {
+		t.Errorf("(-list +lines):\n%s", diff)
+	}
+}
+
+// long is a log of n entries a millisecond apart, the first at noon.
+type long struct {
+	access.Activity
+	n int
+}
+
+func (l long) Entries(_ context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+	from, first := l.n-1, 0
+	if cursor != "" {
+		if _, err := fmt.Sscan(cursor, &from); err != nil {
+			return nil, "", err
+		}
+	} else if !f.To.IsZero() {
+		from = int(f.To.Sub(noon).Milliseconds()) - 1
+	}
+	if !f.From.IsZero() {
+		first = int(f.From.Sub(noon).Milliseconds())
+	}
+	var out []access.Entry
+	for i := from; i >= first && len(out) < limit; i-- {
+		out = append(out, access.Entry{ID: fmt.Sprint(i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: access.OpOpen})
+	}
+	if next := from - len(out); next >= first {
+		return out, fmt.Sprint(next), nil
+	}
+	return out, "", nil
+}
+
+// TestActivityCut: a download that is not whole says so in its last line, and how to get the rest.
+func TestActivityCut(t *testing.T) {
+	a := newApp(t)
+	const most = 50_000
+	a.svc.Activity = long{a.store, most + 2}
+	rows, err := csv.NewReader(strings.NewReader(a.call("GET", "/api/activity?format=csv", "").text)).ReadAll()
+	if err != nil || len(rows) != most+2 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if last := rows[len(rows)-1]; last[4] != "ExportCut" || !strings.Contains(last[15], "to=2026-11-23T12:00:00.002Z") {
+		t.Errorf("the last row: %q", last)
+	}
+	for query, want := range map[string]int{"to": 2, "from": most} {
+		lines := a.call("GET", "/api/activity?format=jsonl&"+query+"=2026-11-23T12:00:00.002Z", "").text
+		if n := strings.Count(lines, "\n"); n != want || strings.Contains(lines, "ExportCut") {
+			t.Errorf("%s: %d lines, want %d and no more to come", query, n, want)
+		}
+	}
+}
+
+// TestActivityBreaksOff: an error before the first line is an error; a later one is the last line.
+func TestActivityBreaksOff(t *testing.T) {
+	a := newApp(t)
+	a.fill(2500, nil)
+	for pages, format := range []string{"csv", "csv", "jsonl"} {
+		a.svc.Activity = &breaking{Activity: a.store, left: pages}
+		r := a.call("GET", "/api/activity?format="+format, "")
+		if pages == 0 {
+			if r.status != http.StatusServiceUnavailable {
+				t.Errorf("%d %s", r.status, r.text)
+			}
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(r.text), "\n")
+		if last := lines[len(lines)-1]; r.status != 200 || !strings.Contains(last, "ExportCut") || len(lines) < 1000*pages {
+			t.Errorf("after %d pages: %d lines, the last %q", pages, len(lines), last)
+		}
+	}
+	if r := a.call("GET", "/api/activity?format=xml", ""); r.status != http.StatusBadRequest {
+		t.Errorf("another format: %d", r.status)
+	}
+}
+
+// breaking is a log that can be read for some pages.
+type breaking struct {
+	access.Activity
+	left int
+}
+
+func (b *breaking) Entries(ctx context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+	if b.left--; b.left < 0 {
+		return nil, "", &access.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("gone")}
+	}
+	return b.Activity.Entries(ctx, f, cursor, limit)
+}
