@@ -67,6 +67,9 @@ func (g *Guard) chains(ctx context.Context, who Caller, subscription string) ([]
 		}
 		return []string{NoSubscription}, g.may(ctx, who, VerbRead, all...)
 	default:
+		if !g.within("/subscriptions/" + subscription) {
+			return nil, &jit.Error{Code: CodeNotManaged, Target: "subscription", Message: "subscription " + subscription + " is not one that this installation manages"}
+		}
 		return []string{strings.ToLower(subscription)}, g.may(ctx, who, VerbRead, "/subscriptions/"+subscription)
 	}
 	var out []string

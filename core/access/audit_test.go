@@ -195,6 +195,9 @@ func TestVerifyDays(t *testing.T) {
 			}
 		}
 	}
+	if _, err := g.Guard.Verify(t.Context(), g.who, sub2, time.Time{}, time.Time{}); code(err) != access.CodeNotManaged {
+		t.Errorf("another subscription: %v", err)
+	}
 	got, err := g.Guard.Verify(t.Context(), g.who, "", time.Time{}, time.Time{})
 	if err != nil || len(got) != 2 || got[0].Subscription != sub || got[1].Subscription != access.NoSubscription || got[0].Entries == 0 {
 		t.Errorf("all chains: %+v, %v", got, err)
