@@ -4,6 +4,7 @@
 #   make test            every test, with the race detector
 #   make sim             SEEDS (2000) histories of the simulated service
 #   make mutants         break the product in every listed way; the simulation has to notice each
+#   make pictures        the README's pictures of the page, taken in Chromium
 #   make build           the app as the Functions host expects it, in dist/
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
 #   make check-infra     the Terraform module against the provider's real schemas (the first time builds the provider)
@@ -16,7 +17,7 @@ GO ?= go
 FUZZTIME ?= 60s
 SEEDS ?= 2000
 
-.PHONY: help run test sim mutants build package check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants build package check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -53,6 +54,12 @@ test:
 	@local/need-chromium
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
+
+pictures:
+	@local/need-chromium
+	$(GO) test -count=1 -run '^TestReadme$$' ./local/browser
+	mkdir -p docs/images
+	for name in machines request; do cp screenshots/readme-$$name.png docs/images/$$name.png; done
 
 # Without the race detector, which make test has: it slows the histories down and shuffles them.
 sim:

@@ -12,6 +12,7 @@ import (
 var guideText = template.Must(template.New("guide").Parse(`
 Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C stops it.
 
+  the page             {{.App}}/api/portal/    sign in as admin, requester or reader
   the app              {{.App}}/api/health
   Resource Manager     {{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg
   Table Storage        127.0.0.1:{{.Ports.Table}}

@@ -73,7 +73,7 @@ var columns = map[access.MachineState][]struct {
 	name string
 	sort access.MachineSort
 }{
-	access.MachineConfigured:    {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7 days", access.SortByRequests}, {"Last access", access.SortByLastAccess}},
+	access.MachineConfigured:    {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7\u00a0days", access.SortByRequests}, {"Last access", access.SortByLastAccess}},
 	access.MachineNotConfigured: {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Connection details", ""}},
 	access.MachineUnsupported:   {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Why", ""}},
 }

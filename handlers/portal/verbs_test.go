@@ -107,7 +107,7 @@ func TestRequest(t *testing.T) {
 		}
 	}
 	s.get("open").holds(t, "ssh user@198.51.100.4 -p 22", "<strong>web, app1</strong>", "Extend")
-	s.get("").holds(t, "22 SSH · you ·")
+	s.get("").holds(t, "22 SSH · <span class=\"short\" title=\"alice@example.com\">you</span> ·")
 
 	if p := s.post("requests/"+id+"/extend", "for", "4 h"); p.status != 400 || !strings.Contains(p.text, `id="wrong-for"`) || !strings.Contains(p.text, `value="4 h"`) {
 		t.Errorf("extend over the maximum: %d %s", p.status, p.text)

@@ -200,6 +200,19 @@ func (b *tab) screen(width, height int64, theme string) {
 	})
 }
 
+// screenshots is the folder that git ignores.
+var screenshots = filepath.Join("..", "..", "screenshots")
+
+// sizeOf gives the bytes of a screenshot.
+func sizeOf(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(screenshots, name+".png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
 // shot writes a screenshot of what is to be seen into the folder that git ignores.
 func (b *tab) shot(name string) {
 	b.t.Helper()
@@ -210,7 +223,7 @@ func (b *tab) shot(name string) {
 		b.t.Logf("no screenshot %s: %v", name, err)
 		return
 	}
-	dir := filepath.Join("..", "..", "screenshots")
+	dir := screenshots
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
