@@ -8,9 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
@@ -30,23 +33,36 @@ func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (
 	if err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	marks, _, err := s.query(ctx, s.activity, in(c.partition).under(markRows), 0, 0)
-	if err != nil {
+	v := verification{chain: c, first: first, names: map[string]bool{}, placed: map[int][]found{}, marks: map[string]string{}}
+	if err := s.scan(ctx, in(c.partition).under(markRows), v.mark); err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	rows, _, err := s.query(ctx, s.activity, in(c.partition).under(entryRows), 0, 0)
-	if err != nil {
+	if err := s.scan(ctx, in(c.partition).under(entryRows), v.add); err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	last, err := s.readHead(ctx, c)
-	if err != nil {
+	if v.last, err = s.readHead(ctx, c); err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	v := verification{chain: c, first: first, last: last}
-	for _, r := range rows {
-		v.add(r)
+	return v.result(), nil
+}
+
+// scan shows every row of a filter, a page at a time: a day's rows at once would be too many.
+func (s *Store) scan(ctx context.Context, w where, show func(stored)) error {
+	filter := w.String()
+	for pager := s.activity.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return translate(err)
+		}
+		for _, data := range page.Entities {
+			r, err := decodeRow(data)
+			if err != nil {
+				return err
+			}
+			show(r)
+		}
 	}
-	return v.result(marks), nil
+	return nil
 }
 
 // foundHead is a head as it was read.
@@ -120,18 +136,16 @@ type found struct {
 type verification struct {
 	chain       chainID
 	first, last foundHead
-	placed      map[int][]found // by Seq
-	most        int             // the last Seq
-	strange     []found         // rows without a place in a chain
-	names       map[string]bool // of every entry of the day
+	placed      map[int][]found   // by Seq
+	most        int               // the last Seq
+	strange     []found           // rows without a place in a chain
+	names       map[string]bool   // of every entry of the day
+	marks       map[string]string // ids of the chain's marks, by name
 	entries     int
 }
 
 // add takes a row of the day, if it is the chain's.
 func (v *verification) add(r stored) {
-	if v.names == nil {
-		v.names, v.placed = map[string]bool{}, map[int][]found{}
-	}
 	_, name, _ := strings.Cut(strings.TrimPrefix(r.key, entryRows), "|")
 	v.names[name] = true
 	f := found{key: r.key}
@@ -178,7 +192,7 @@ func (f found) form(r stored) (access.Break, string) {
 }
 
 // result walks along the chain to the first break.
-func (v *verification) result(marks []stored) access.VerifyResult {
+func (v *verification) result() access.VerifyResult {
 	out := access.VerifyResult{Entries: v.entries}
 	out.Head, out.FirstBroken = v.walk()
 	if out.FirstBroken == nil {
@@ -188,7 +202,7 @@ func (v *verification) result(marks []stored) access.VerifyResult {
 		out.FirstBroken = v.strange[0].at(0)
 	}
 	if out.FirstBroken == nil {
-		out.FirstBroken = v.suppressed(marks)
+		out.FirstBroken = v.suppressed()
 	}
 	return out
 }
@@ -309,14 +323,20 @@ func (v *verification) heads() *access.BrokenEntry {
 	return nil
 }
 
-// suppressed finds a mark of the chain without its entry.
-func (v *verification) suppressed(marks []stored) *access.BrokenEntry {
-	for _, r := range marks {
-		var d markDoc
-		err := json.Unmarshal([]byte(r.text), &d)
-		name := strings.TrimPrefix(r.key, markRows)
-		if ours := err == nil && d.Subscription == v.chain.subscription || err != nil && v.chain.subscription == ""; ours && !v.names[name] {
-			return &access.BrokenEntry{Break: access.BreakInserted, ID: d.ID, Message: "the mark " + r.key + " says of an entry that it was appended, which would keep it from being appended"}
+// mark takes a mark of the day, if it is the chain's or nobody's.
+func (v *verification) mark(r stored) {
+	var d markDoc
+	err := json.Unmarshal([]byte(r.text), &d)
+	if err == nil && d.Subscription == v.chain.subscription || err != nil && v.chain.subscription == "" {
+		v.marks[strings.TrimPrefix(r.key, markRows)] = d.ID
+	}
+}
+
+// suppressed finds a mark of the chain without its entry, the first by name.
+func (v *verification) suppressed() *access.BrokenEntry {
+	for _, name := range slices.Sorted(maps.Keys(v.marks)) {
+		if !v.names[name] {
+			return &access.BrokenEntry{Break: access.BreakInserted, ID: v.marks[name], Message: "the mark " + markRows + name + " says of an entry that it was appended, which would keep it from being appended"}
 		}
 	}
 	return nil
