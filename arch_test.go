@@ -101,7 +101,10 @@ func TestImports(t *testing.T) {
 		"core/access": access,
 		"handlers": {"portcullis/infra": "a door knows no technology", "portcullis/local": "stand-ins are not the product's", "github.com/Azure": "a door knows no SDK",
 			"portcullis/functions": "declarations are read by the host and by tests"},
+		"handlers/portal": {"portcullis/infra": "a door knows no technology", "portcullis/local": "stand-ins are not the product's", "github.com/Azure": "a door knows no SDK",
+			"portcullis/functions": "declarations are read by the host and by tests"},
 		"functions": {"portcullis/": "declarations know nobody"},
+		"web":       {"portcullis/": "files know nobody"},
 	}
 	all := sources(t)
 	for dir := range all {

@@ -16,6 +16,7 @@ import (
 // The refusals of the door itself.
 const (
 	CodeUnauthenticated jit.Code = "Unauthenticated"       // no valid token
+	CodeCrossOrigin     jit.Code = "CrossOriginRequest"    // a browser sent it from another site
 	CodeInvalidContent  jit.Code = "InvalidRequestContent" // not JSON, or not of the expected shape
 	CodeUnknownField    jit.Code = "UnknownField"          // a field that the body may not have
 	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
@@ -39,6 +40,7 @@ const (
 // statuses maps refusals to HTTP statuses. What is not named here is 400.
 var statuses = map[jit.Code]int{
 	CodeUnauthenticated:        http.StatusUnauthorized,
+	CodeCrossOrigin:            http.StatusForbidden,
 	access.CodeForbidden:       http.StatusForbidden,
 	CodeNotFound:               http.StatusNotFound,
 	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,

@@ -240,6 +240,33 @@ func TestUnidentified(t *testing.T) {
 	}
 }
 
+// TestOtherSites: a signed-in browser changes nothing for another site, whatever it is made to send.
+func TestOtherSites(t *testing.T) {
+	a := newApp(t)
+	for name, headers := range map[string][]string{
+		"another site":             {"Sec-Fetch-Site", "cross-site"},
+		"another host of the site": {"Sec-Fetch-Site", "same-site"},
+		"an old browser":           {"Origin", "https://evil.example"},
+		"an opaque origin":         {"Origin", "null"},
+	} {
+		for _, path := range []string{"enable", "request", "sweep", "disable"} {
+			r := a.call("POST", "/api/"+path, `{"virtualMachines":[{"id":"`+web+`"}]}`, append(headers, "Content-Type", "text/plain")...)
+			if code, _ := r.code(); r.status != 403 || code != "CrossOriginRequest" {
+				t.Errorf("%s: POST %s is answered %d %s", name, path, r.status, r.text)
+			}
+		}
+	}
+	if all, _ := a.store.AllPolicies(t.Context()); len(all) != 0 {
+		t.Error("another site enabled a machine")
+	}
+	if r := a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`"}]}`, "Sec-Fetch-Site", "same-origin"); r.status != 200 {
+		t.Errorf("this site is answered %d %s", r.status, r.text)
+	}
+	if r := a.call("GET", "/api/activity", "", "Sec-Fetch-Site", "cross-site"); r.status != 200 {
+		t.Errorf("reading is answered %d", r.status)
+	}
+}
+
 // TestDependencyDown: 503 that says which one, with nothing left half open, and
 // the same request passes once it is back.
 func TestDependencyDown(t *testing.T) {

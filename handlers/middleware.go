@@ -35,6 +35,12 @@ func invocation(ctx context.Context) string {
 // because its issuer does not answer is told to come again, not to sign in.
 func (s *server) identified(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Where App Service authentication has signed a browser in, its cookie, and
+		// so a token, goes along with what another site has it send. Scripts say nothing of sites.
+		if err := new(http.CrossOriginProtection).Check(r); err != nil {
+			s.fail(w, r, &jit.Error{Code: CodeCrossOrigin, Message: "a browser sent this from another site; send it from a script, or from the page of this app"})
+			return
+		}
 		who, err := s.Caller(r)
 		if _, down := errors.AsType[*access.Unavailable](err); down {
 			s.fail(w, r, err)

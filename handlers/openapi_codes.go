@@ -9,6 +9,7 @@ var errorCodes = []string{
 	"BlockedBySecurityRule",
 	"ClassicVirtualMachine",
 	"ConcurrentChange",
+	"CrossOriginRequest",
 	"DuplicateField",
 	"DuplicatePort",
 	"DuplicateVirtualMachine",
