@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,7 +121,18 @@ const maxMemory = 60 << 10
 // TestStart starts the packaged handler as the host does, with nothing behind it
 // that answers, and measures how long it takes and what memory it holds. The time is
 // only logged: it says more of the machine than of the app.
+//
+// With a collector named in the standard way it sends spans there soon after a
+// call: the telemetry is wired in what is shipped, and needs no end to be sent.
 func TestStart(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[string]bool{}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent[r.URL.Path] = true
+	}))
+	defer collector.Close()
 	port := freePort(t)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(app(t), "handlers"))
 	cmd.Env = []string{
@@ -127,6 +140,7 @@ func TestStart(t *testing.T) {
 		"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
 		"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
 		"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL,
 	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -145,6 +159,15 @@ func TestStart(t *testing.T) {
 		return res.Body.Close() == nil && res.StatusCode == http.StatusOK
 	})
 	took := time.Since(began)
+	res, err := http.Get(url(port) + "/api/machines")
+	if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusUnauthorized {
+		t.Fatalf("a call without a token: %v, %v", res, err)
+	}
+	r.eventually("the span of the call is with the collector", 20*time.Second, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return sent["/v1/traces"]
+	})
 	if runtime.GOOS != "linux" {
 		return // nothing else has /proc
 	}
