@@ -32,7 +32,9 @@ type window struct {
 type ledger struct {
 	rec      access.GrantRecord
 	inserted time.Time
+	turn     int                  // how many steps had been taken then
 	opened   bool                 // some window was stored as open
+	openedAt int                  // after how many steps, the last time
 	closed   map[window]time.Time // when each was stored as closed
 	behind   map[window][]string  // the verbs under way then: they may hold an older plan
 	lost     bool                 // the table lost it
@@ -43,7 +45,7 @@ func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 	rec, err := t.Memory.InsertGrant(ctx, g, keys, now)
 	if err == nil {
 		t.run.mu.Lock()
-		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), closed: map[window]time.Time{}, behind: map[window][]string{}}
+		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}}
 		t.run.mu.Unlock()
 	}
 	return rec, err
@@ -70,7 +72,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 				t.run.lawful(l, vm.VM, old, w)
 				switch {
 				case w.Status == jit.Initiated && was != jit.Initiated:
-					l.opened = true
+					l.opened, l.openedAt = true, t.run.taken
 					t.run.seen.Opened++
 					t.run.openedNow(l, vm.VM, w)
 				case w.Status == jit.Revoked && was != jit.Revoked:

@@ -84,11 +84,32 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 		}
 		r.open("I8", l, vm, w, count)
 	}
+	r.onlyNewest(l, vm, w)
 	if !r.bus.has(l.rec.Grant.ID, w.End) {
 		r.violate("I1", "port %d of %s opened for %s, and no wake-up is scheduled for its end", w.Number, vm.Name, l.rec.Grant.ID)
 	}
 	if !r.table.toldOf(access.OpOpen, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
 		r.violate("I5", "the log does not tell that port %d of %s opened for %s", w.Number, vm.Name, l.rec.Grant.ID)
+	}
+}
+
+// onlyNewest is I4 for those who ask again: the window that was open for the same is
+// stored as superseded in the same step, or it would come back when the newer one is closed.
+func (r *run) onlyNewest(l *ledger, vm jit.ID, w jit.Window) {
+	if r.skewed || r.churn {
+		return // who is newer, and where both stand, is a matter of whom one asks
+	}
+	for id, o := range r.table.grants {
+		if o == l || o.lost || !o.opened || o.openedAt >= l.turn || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID {
+			continue
+		}
+		for _, v := range o.rec.Grant.VMs {
+			for _, n := range v.Ports {
+				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) && n.Status == jit.Initiated && n.Reason == "" && time.Now().Before(n.End) {
+					r.violate("I4", "grant %s opened for the same as %s, which is still open: %s", l.rec.Grant.ID, id, grantText(o.rec.Grant))
+				}
+			}
+		}
 	}
 }
 
