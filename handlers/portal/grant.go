@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,11 +33,8 @@ type grantView struct {
 	Form          string // what was sent to be extended by
 }
 
-// targetStep is how far one security group is.
-type targetStep struct {
-	Name, Kind string
-	Done       bool
-}
+// targetStep is one security group that is being changed.
+type targetStep struct{ Name, Kind string }
 
 type grantVM struct {
 	Name, ID string
@@ -89,10 +87,26 @@ func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
 	if v.State == "closed" || v.State == "failed" {
 		v.Why = reasons[string(g.Reason())]
 	}
-	for _, p := range rec.Placements {
-		v.Targets = append(v.Targets, targetStep{Name: p.Target.Name, Kind: kind(p.Target), Done: v.State != "opening"})
-	}
 	return v
+}
+
+// waitingFor gives the security groups whose answer a grant waits for, of its first machines.
+func (s *server) waitingFor(c call, g jit.Grant) ([]targetStep, error) {
+	var out []targetStep
+	for _, part := range g.VMs[:min(len(g.VMs), 20)] {
+		page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: part.VM.Key(), Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range page.Machines {
+			for _, t := range m.Targets {
+				if step := (targetStep{Name: t.Name, Kind: kind(t)}); !slices.Contains(out, step) {
+					out = append(out, step)
+				}
+			}
+		}
+	}
+	return out, nil
 }
 
 // stateOf gives where a window stands.
@@ -155,6 +169,12 @@ func (s *server) record(c call) (access.GrantRecord, error) {
 func (s *server) show(w http.ResponseWriter, c call, status int, rec access.GrantRecord, wrong wrongs, form string) error {
 	view := s.grantOf(c, rec)
 	view.Wrong, view.Form = wrong, form
+	if view.Busy {
+		var err error
+		if view.Targets, err = s.waitingFor(c, rec.Grant); err != nil {
+			return err
+		}
+	}
 	if view.State == "failed" {
 		// Why is in the log alone: the grant does not hold it.
 		entries, _, err := s.Guard.Entries(c.Context(), c.who, access.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: access.OpOpen, From: rec.Grant.Start}, "", 50)
@@ -217,7 +237,12 @@ func (s *server) closeNow(w http.ResponseWriter, c call) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), closing)
 	defer cancel()
 	if _, err := s.Guard.Revoke(ctx, c.who, rec.Grant.ID); err != nil {
-		return err
+		// Once it is marked to close it closes by itself, however long that takes.
+		after, failed := s.record(c)
+		if status, _ := s.Explain(err); status < 500 || failed != nil || after.Grant.AnyLive(c.now) {
+			return err
+		}
+		s.Log.Warn("closing goes on", "invocation", c.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 	}
 	return s.seeOther(w, c, "requests/"+rec.Grant.ID)
 }

@@ -40,7 +40,7 @@ func TestJourney(t *testing.T) {
 	b.fill(`#for-1-22`, "9 s")
 	b.fill(`#why`, "look at the logs")
 	b.click(`#pane footer button.primary`)
-	b.says("#pane h2", "Opening ports")
+	b.says("#pane .steps", "Waiting until network security group apps-nsg confirms the rule")
 	b.shot("opening")
 	b.says("#pane h2", "Ports are open")
 	b.shot("open")
