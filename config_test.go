@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"portcullis/handlers/portal"
 )
 
 //go:embed local.settings.json.example
@@ -54,6 +56,8 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"every audience", map[string]string{"PORTCULLIS_AUDIENCE": "*"}, []string{"PORTCULLIS_AUDIENCE"}},
 		{"an issuer that is not here", map[string]string{"PORTCULLIS_AUTHORITY": "http://203.0.113.7:7072"}, []string{"PORTCULLIS_AUTHORITY"}},
 		{"an issuer elsewhere over https", map[string]string{"PORTCULLIS_AUTHORITY": "https://login.example.com"}, []string{"PORTCULLIS_AUTHORITY", "only a loopback address"}},
+		{"names to sign in as in the cloud", map[string]string{"PORTCULLIS_SIGN_IN": "admin"}, []string{"PORTCULLIS_SIGN_IN", "only where PORTCULLIS_AUTHORITY"}},
+		{"an empty name to sign in as", map[string]string{"PORTCULLIS_SIGN_IN": "admin,", "PORTCULLIS_AUTHORITY": "http://127.0.0.1:7072"}, []string{"PORTCULLIS_SIGN_IN", "a name is empty"}},
 		{"the switch of earlier versions", map[string]string{"PORTCULLIS_AUTH": "local"}, []string{"PORTCULLIS_AUTH is not a setting"}},
 		{"a misspelt setting", map[string]string{"PORTCULLIS_SUBSCRIPTION": "x"}, []string{"PORTCULLIS_SUBSCRIPTION is not a setting"}},
 		{"no subscription", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "unset"}, []string{"PORTCULLIS_SUBSCRIPTIONS", "GUID"}},
@@ -90,6 +94,7 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_SUBSCRIPTIONS":   "00000000-0000-0000-0000-00000000D3E1, 00000000-0000-0000-0000-00000000d3e0,00000000-0000-0000-0000-00000000d3e1",
 		"PORTCULLIS_CLOUD":           "AzureChina",
 		"PORTCULLIS_AUTHORITY":       "http://127.0.0.1:7072/",
+		"PORTCULLIS_SIGN_IN":         "reader, a&b",
 		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
 
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
@@ -104,6 +109,7 @@ func TestReadConfig(t *testing.T) {
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
+		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

@@ -4,7 +4,8 @@
 // One process holds the four stand-ins, each a package with a doc that says what
 // it is faithful to and what it leaves out:
 //
-//   - hostsim: the Functions host, which runs the real handler binary
+//   - hostsim: the Functions host, which runs the real handler binary; before it
+//     easyauth, App Service authentication, where people sign in to the page by a name
 //   - armsim and issuer: Azure Resource Manager and the token issuer, on one port
 //   - tablesim: Table Storage
 //   - bussim: Service Bus

@@ -165,6 +165,10 @@ func (s *site) post(path string, form ...string) page {
 	return s.send(s.ask("POST", path, v.Encode()))
 }
 
+func caller(who string) access.Caller {
+	return access.Caller{ID: "tid/" + who, Name: who + "@example.com"}
+}
+
 // enable protects web and app1 as the page proposes.
 func (s *site) enable() {
 	s.t.Helper()
