@@ -213,7 +213,7 @@ func TestNotFound(t *testing.T) {
 	s.enable()
 	id := s.opened("alice", "secret reason", time.Hour, 22)
 	s.may = func(_ access.Caller, scope, _ string) bool { return !strings.EqualFold(scope, web) }
-	for _, path := range []string{"nothing", "machine?vm=" + web, "requests/" + id, "requests/" + id + "/rdp?vm=" + web, "requests/x"} {
+	for _, path := range []string{"nothing", "machine?vm=" + strings.Replace(web, "Compute", "ClassicCompute", 1), "machine?vm=" + web, "requests/" + id, "requests/" + id + "/rdp?vm=" + web, "requests/x"} {
 		p := s.get(path)
 		if p.status != 404 {
 			t.Errorf("%s: %d", path, p.status)

@@ -67,4 +67,8 @@ func TestJourney(t *testing.T) {
 	b.visit("windows")
 	b.says("svg", "app1, port 22 SSH")
 	b.shot("timeline")
+	b.visit("?tab=unsupported")
+	b.click(`a.vm[href*="ClassicCompute"]`)
+	b.says("#pane h2", "old")
+	b.says("#pane .note", "Move it to Azure Resource Manager")
 }

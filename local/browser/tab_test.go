@@ -166,9 +166,23 @@ func (b *tab) signIn(name string) {
 	b.says(".who", name)
 }
 
+// click clicks what is there. Where the page puts a new element in its place meanwhile, as
+// it may at any moment for people too, it clicks that one.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.ScrollIntoView(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+	on := chromedp.CSS(selector)
+	var err error
+	for range 5 {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		err = chromedp.Do(ctx, chromedp.WaitVisible(on), chromedp.ScrollIntoView(on), chromedp.Click(on))
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "node") {
+			break
+		}
+	}
+	if err != nil {
+		b.t.Fatalf("click %s: %v\nthe page says:\n%s", selector, err, b.text("body"))
+	}
 }
 
 // fill writes over what a field holds, as somebody who types does.
