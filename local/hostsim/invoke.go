@@ -9,7 +9,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -41,9 +43,26 @@ func (h *Host) invoke(ctx context.Context, f *function, body []byte) error {
 		return err
 	})
 	if err != nil {
+		h.notice(p, err)
 		return fmt.Errorf("invoke %s (%s): %w", f.name, id, err)
 	}
 	return nil
+}
+
+// noticeTimeout bounds the wait for the death of a handler that broke a connection.
+const noticeTimeout = 2 * time.Second
+
+// notice waits until the host knows of the death of a handler that broke off the
+// connection. Otherwise a message that is abandoned and delivered again at once
+// would use up all of its deliveries on a dead process within a millisecond.
+func (h *Host) notice(p *process, err error) {
+	var broken *url.Error
+	if !errors.As(err, &broken) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, noticeTimeout)
+	defer cancel()
+	_, _ = h.waitFor(ctx, func(s state) bool { return s.process != p || s.phase == stopped })
 }
 
 // within calls do with a context that ends with the function timeout. If that
