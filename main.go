@@ -60,7 +60,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go app.setUp(ctx, log)
+	app.setUp(ctx, log)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", cfg.Port))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -128,9 +128,22 @@ func credential(cfg config) (azcore.TokenCredential, error) {
 	return azidentity.NewManagedIdentityCredential(o)
 }
 
-// setUp creates the tables, trying again while Table Storage does not answer:
-// the app serves meanwhile and says through health what is missing.
+// firstSetUp is how long the app waits for its tables before it serves: far below
+// what the host allows for a start, far above what a Table Storage that answers takes.
+const firstSetUp = 3 * time.Second
+
+// setUp creates the tables before the app serves. While Table Storage does not
+// answer it goes on trying behind the app, which says through health what is missing.
 func (a *application) setUp(ctx context.Context, log *slog.Logger) {
+	bounded, cancel := context.WithTimeout(ctx, firstSetUp)
+	defer cancel()
+	if err := a.store.Setup(bounded); err != nil {
+		log.Error("create the tables", "error", err.Error())
+		go a.keepSettingUp(ctx, log)
+	}
+}
+
+func (a *application) keepSettingUp(ctx context.Context, log *slog.Logger) {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := a.store.Setup(bounded)

@@ -1051,6 +1051,29 @@ func (d doubtful) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) 
 	return d.Cloud.Apply(ctx, s, c)
 }
 
+// TestOpenedAfterItsSuccessor: a request that is opened only after a newer one has
+// taken its place is not reported open (found by the simulation).
+func TestOpenedAfterItsSuccessor(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	older, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, 2*time.Hour, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.leap(time.Second)
+	newer := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.leap(time.Second)
+	got, err := w.Open(t.Context(), who("alice"), older)
+	if err != nil || !got.Grant.Closed() || got.Grant.Reason() != jit.NewerRequestInitiated {
+		t.Errorf("the older grant is %s %s, %v", got.Grant.Status(), got.Grant.Reason(), err)
+	}
+	if w.grant(newer).Status() != jit.Initiated || w.allows("web-nsg") != 1 {
+		t.Errorf("the newer grant is %s with %d allows", w.grant(newer).Status(), w.allows("web-nsg"))
+	}
+	w.pass(time.Hour)
+	w.stands("web-nsg", closedWeb...)
+}
+
 // TestTwoDisablesAtOnce: of two disables that share a target, the one that is done
 // first does not forget it while the other's deny stands (found by the simulation).
 func TestTwoDisablesAtOnce(t *testing.T) {

@@ -302,6 +302,12 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 		}
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
+		// A newer request that came in meanwhile has taken its place: its rules do not stand.
+		for _, out := range outs {
+			for _, o := range out.state.Openings {
+				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
+			}
+		}
 		entries := newlyOpen(who, rec.Grant, changed.Grant, at)
 		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
@@ -316,6 +322,9 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 			last := len(updated) - 1
 			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
 			_ = each(updated[:last], func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+			if updated[last].Grant.Overdue(s.now()) {
+				return s.settle(ctx, updated[last], false)
+			}
 			return updated[last], nil
 		}
 		if !errors.Is(err, ErrConflict) {
