@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -1150,5 +1151,62 @@ func TestLogOfASupersededGrant(t *testing.T) {
 	w.pass(time.Hour)
 	if closed() != 1 {
 		t.Errorf("the log tells %d times of the older grant's closing: %q", closed(), w.log())
+	}
+}
+
+// TestLockedTargetRefusesAnOpening: what would forbid the closing forbids the
+// opening first, since both are the same write; nothing is left of it.
+func TestLockedTargetRefusesAnOpening(t *testing.T) {
+	for _, forbidden := range []error{access.ErrLocked, access.ErrForbidden} {
+		t.Run(forbidden.Error(), func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web")
+			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+				if s.Op == "Apply" {
+					return forbidden
+				}
+				return nil
+			}
+			if _, err := w.ask(want("alice", 22, time.Hour, "203.0.113.7", "web")); !errors.Is(err, forbidden) {
+				t.Errorf("error %v, want %v", err, forbidden)
+			}
+			w.stands("web-nsg", closedWeb...)
+			open, _ := w.mem.OpenGrants(t.Context())
+			for _, g := range open {
+				t.Errorf("a grant is left %s", g.Grant.Status())
+			}
+		})
+	}
+}
+
+// TestSubscriptionThatCannotBeListed: what cannot be looked at is not taken for
+// gone (a subscription that moved, a permission that was taken away).
+func TestSubscriptionThatCannotBeListed(t *testing.T) {
+	for _, op := range []string{"Machines", "All"} {
+		t.Run(op, func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web")
+			id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+			before := w.lines("web-nsg")
+			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+				if s.Op == op {
+					return access.ErrForbidden
+				}
+				return nil
+			}
+			rec, err := w.Sweep(t.Context(), who("portcullis"))
+			if !errors.Is(err, access.ErrForbidden) || rec.Error == "" {
+				t.Errorf("the sweep says %q, %v", rec.Error, err)
+			}
+			w.stands("web-nsg", before...)
+			if w.grant(id).Status() != jit.Initiated {
+				t.Errorf("the grant is %s", w.grant(id).Status())
+			}
+			w.leap(time.Hour) // and what ends still closes
+			if _, err := w.Sweep(t.Context(), who("portcullis")); !errors.Is(err, access.ErrForbidden) {
+				t.Errorf("error %v", err)
+			}
+			w.stands("web-nsg", closedWeb...)
+		})
 	}
 }

@@ -83,7 +83,8 @@ func TestRequest(t *testing.T) {
 	}
 	s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
 	shown := s.get("requests/" + id)
-	shown.holds(t, "ssh user@198.51.100.4 -p 22", "198.51.100.4:3389", "Enter-PSSession -ComputerName 10.0.0.5 -Port 5986 -UseSSL", `data-countdown="2026-11-23T13:00:00Z"`, "look at the logs")
+	shown.holds(t, "ssh user@198.51.100.4 -p 22", "198.51.100.4:3389", "Enter-PSSession -ComputerName 10.0.0.5 -Port 5986 -UseSSL", `data-countdown="2026-11-23T13:00:00Z"`, "look at the logs",
+		"Connections that are established by then stay") // a closed port does not cut them
 	rec, err := s.store.Grant(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
