@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// clientsGuide is the page whose blocks are run.
+const clientsGuide = "../docs/clients.md"
+
+// blocks gives the fenced blocks of a Markdown text that carry a tag test=NAME, by that name.
+func blocks(t *testing.T, text string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, m := range regexp.MustCompile("(?ms)^```\\w+ test=([\\w-]+)\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+		if _, twice := out[m[1]]; twice {
+			t.Errorf("two blocks are called %s", m[1])
+		}
+		out[m[1]] = m[2]
+	}
+	return out
+}
+
+// TestClients runs the blocks of docs/clients.md as they stand there, against the
+// running app over TLS. Their parameters are the environment's, as the page says.
+func TestClients(t *testing.T) {
+	page, err := os.ReadFile(clientsGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := blocks(t, string(page))
+	var names []string
+	for name, text := range block {
+		if names = append(names, name); text == "" {
+			t.Errorf("the block test=%s is empty", name)
+		}
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"curl-close", "curl-open", "go", "python"}, names); diff != "" {
+		t.Fatalf("what is run here (-) and the tagged blocks of %s (+) differ:\n%s", clientsGuide, diff)
+	}
+	r := newRig(t, t.TempDir(), nil)
+	r.must(200, "POST", "/api/enable", vms(web))
+	env := r.environment(t)
+
+	// standing checks that a block has opened the port, and for whom.
+	standing := func(t *testing.T, source string) string {
+		t.Helper()
+		r.eventually("the port is open", 20*time.Second, func() bool { return r.open("web-nsg") })
+		newest := r.must(200, "GET", "/api/requests?top=1", nil)["value"].([]any)[0].(map[string]any)
+		port := newest["virtualMachines"].([]any)[0].(map[string]any)["ports"].([]any)[0].(map[string]any)
+		if newest["requestor"] != "requester@portcullis.example" || port["number"] != 22.0 || port["allowedSourceAddressPrefix"] != source {
+			t.Errorf("the newest request is %v", newest)
+		}
+		return newest["id"].(string)
+	}
+	// closing closes it by the page's own block, and checks that.
+	closing := func(t *testing.T, id string) {
+		t.Helper()
+		execute(t, "", append(env, "ID="+id), "bash", "-eu", "-o", "pipefail", "-c", block["curl-close"])
+		if r.open("web-nsg") {
+			t.Errorf("after revoke the rules are %q", r.rules("web-nsg"))
+		}
+	}
+
+	t.Run("curl", func(t *testing.T) {
+		out := execute(t, "", env, "bash", "-eu", "-o", "pipefail", "-c", block["curl-open"]+"\nprintf %s \"$ID\"")
+		if id := standing(t, "127.0.0.1"); out != id {
+			t.Errorf("the block gives the id %q, the request is %s", out, id)
+		}
+		closing(t, out)
+	})
+	t.Run("go", func(t *testing.T) {
+		// Inside this module, so that the clients are those of its go.mod; after an underscore, so
+		// that no pattern such as ./... matches it meanwhile.
+		dir, err := os.MkdirTemp(".", "_clients-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(block["go"]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		binary := filepath.Join(t.TempDir(), "block")
+		execute(t, dir, os.Environ(), "go", "build", "-o", binary, ".")
+		if got, want := execute(t, "", env, binary), "asked by requester@portcullis.example\n"; got != want {
+			t.Errorf("the block prints %q, want %q", got, want)
+		}
+		closing(t, standing(t, "203.0.113.7"))
+	})
+	t.Run("python", func(t *testing.T) {
+		if err := exec.CommandContext(t.Context(), "python3", "-c", "import azure.mgmt.security").Run(); err != nil {
+			t.Logf("NOT RUN: the Python block of %s, since python3 cannot import azure.mgmt.security; pip install azure-mgmt-security", clientsGuide)
+			return
+		}
+		if got, want := execute(t, "", env, "python3", "-c", block["python"]), "asked by requester@portcullis.example\n"; got != want {
+			t.Errorf("the block prints %q, want %q", got, want)
+		}
+		closing(t, standing(t, "203.0.113.7"))
+	})
+}
+
+// environment gives the parameters of the page's blocks for this machine. The app is
+// behind TLS as on the platform, and the variables by which each client is
+// told whom to trust name the certificate.
+func (r *rig) environment(t *testing.T) []string {
+	t.Helper()
+	app, err := neturl.Parse(url(r.ports.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(app)
+		p.SetXForwarded()
+		p.Out.Host = p.In.Host
+	}})
+	t.Cleanup(front.Close)
+	trust := filepath.Join(t.TempDir(), "front.pem")
+	if err := os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "APP="+front.URL, "AUDIENCE=api://portcullis-local", "VM="+web, "LOCATION=westeurope",
+		"TOKEN="+strings.TrimPrefix(r.as("requester").Get("Authorization"), "Bearer "),
+		"CURL_CA_BUNDLE="+trust, "SSL_CERT_FILE="+trust, "REQUESTS_CA_BUNDLE="+trust, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+}
+
+// execute runs a command to its end and gives what it printed; one that fails ends the test.
+func execute(t *testing.T, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	var out, errs bytes.Buffer
+	c.Dir, c.Env, c.Stdout, c.Stderr = dir, env, &out, &errs
+	if err := c.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", name, err, &out, &errs)
+	}
+	return out.String()
+}
