@@ -52,6 +52,8 @@ check-infra:
 test:
 	@local/need-cc
 	@local/need-chromium
+	@infra/deploy/check --ready || echo "NOT CHECKED: the templates in infra/deploy, since no Terraform provider is built on this machine; make check-infra builds one" >&2
+	@python3 -c 'import azure.mgmt.security' 2>/dev/null || echo "NOT RUN: the Python block of docs/clients.md; pip install azure-mgmt-security" >&2
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 
