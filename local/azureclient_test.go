@@ -45,6 +45,7 @@ func (p persona) GetToken(ctx context.Context, _ policy.TokenRequestOptions) (az
 // the Functions host, with real tokens and role assignments. The proxy takes the place of the
 // platform's front end.
 func TestAzureClient(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	app, err := neturl.Parse(url(r.ports.Host))
 	if err != nil {

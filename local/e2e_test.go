@@ -269,6 +269,7 @@ func ask(length, why string) map[string]any {
 }
 
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	before := r.nsg("web-nsg")
 
@@ -319,6 +320,7 @@ func TestMainJob(t *testing.T) {
 }
 
 func TestWithoutServiceBus(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	r.must(200, "POST", "/api/enable", vms(web))
 	grant := r.must(200, "POST", "/api/request", ask("PT3S", "the bus stops"))
@@ -425,6 +427,7 @@ func TestKilledAnywhere(t *testing.T) {
 }
 
 func TestStateSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := newRig(t, dir, nil)
 	r.must(200, "POST", "/api/enable", vms(web))
