@@ -159,6 +159,30 @@ func TestMachinesRefused(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{sub: "Azure Resource Manager is unavailable"}, page.Incomplete); diff != "" || len(page.Machines) != 0 {
 		t.Errorf("one of two cannot be listed: %v\n%s", briefly(page.Machines), diff)
 	}
+	// Which one it is, and why, is for those who may read it.
+	for _, row := range []struct {
+		scope string // where the caller may read
+		want  map[string]string
+	}{
+		{"/subscriptions/" + sub, map[string]string{sub: "Azure Resource Manager is unavailable"}},
+		{"/subscriptions/" + sub2, map[string]string{"other subscriptions": "could not be listed"}},
+	} {
+		guard := &access.Guard{Service: w.Service, Authority: readerAt(row.scope)}
+		page, err := guard.Machines(t.Context(), ann, access.MachineQuery{})
+		if diff := cmp.Diff(row.want, page.Incomplete); diff != "" || err != nil {
+			t.Errorf("a reader at %s: error %v, incomplete (-want +got):\n%s", row.scope, err, diff)
+		}
+	}
+}
+
+// readerAt lets everybody do everything at and below one scope, and nothing elsewhere.
+type readerAt string
+
+func (r readerAt) Missing(_ context.Context, _ access.Caller, scope string, actions ...string) (string, error) {
+	if scope == string(r) || strings.HasPrefix(scope, string(r)+"/") {
+		return "", nil
+	}
+	return actions[0], nil
 }
 
 // TestMachineInFull holds everything that is said of a configured machine.
