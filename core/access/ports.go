@@ -40,6 +40,10 @@ func (u *Unavailable) Unwrap() error { return u.Err }
 type Placement struct {
 	Target    jit.ID
 	Addresses []netip.Addr // sorted, without duplicates
+	// Inside is what packets come from that a firewall has let through: the prefixes of its
+	// subnet, sorted. It translates their sources too, so that the machine's security groups
+	// see these and never the caller's. None where the target is a security group.
+	Inside []netip.Prefix
 }
 
 // Machine is one virtual machine as the network knows it.
