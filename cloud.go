@@ -6,10 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
+	"portcullis/infra/arm"
 	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
@@ -69,7 +70,7 @@ func endsWith(host string, suffixes ...string) bool {
 
 // resourceManager says which one to speak to: the configured cloud's, or the
 // stand-in where the settings name one.
-func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience string, options arm.ClientOptions) {
+func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience string, options azarm.ClientOptions) {
 	in := clouds()[cfg.Cloud].configuration.Services[cloud.ResourceManager]
 	options.TracingProvider = traces
 	if cfg.ARMEndpoint == "" {
@@ -81,7 +82,7 @@ func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience st
 
 func nsgOf(cfg config, traces tracing.Provider) nsg.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
-	return nsg.Config{Endpoint: endpoint, Audience: audience, Options: options, Subscription: cfg.Subscriptions[0]}
+	return nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Subscription: cfg.Subscriptions[0]}
 }
 
 func rbacOf(cfg config, traces tracing.Provider) rbac.Config {

@@ -11,10 +11,8 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/infra/arm"
 )
-
-// span is where a value stands in a text.
-type span struct{ start, end int }
 
 // document is an NSG as ARM writes it, with the places of what we read and change.
 // Everything else is never taken apart.
@@ -22,8 +20,8 @@ type document struct {
 	text  []byte
 	id    string
 	etag  string
-	state string // provisioningState
-	array span   // properties.securityRules with its brackets
+	state string   // provisioningState
+	array arm.Span // properties.securityRules with its brackets
 	rules []json.RawMessage
 }
 
@@ -33,24 +31,24 @@ var errNoRules = errors.New("the answer has no securityRules array")
 // need is missing or stands twice, since then ARM and we might mean different ones.
 func parseDocument(text []byte) (document, error) {
 	d := document{text: text}
-	top, err := members(text, 0, "id", "etag", "properties")
+	top, err := arm.Members(text, 0, "id", "etag", "properties")
 	if err != nil {
 		return d, err
 	}
-	d.id, d.etag = decodeText(top["id"].of(text)), decodeText(top["etag"].of(text))
+	d.id, d.etag = arm.Text(top["id"].Of(text)), arm.Text(top["etag"].Of(text))
 	at, ok := top["properties"]
 	if !ok {
 		return d, errNoRules
 	}
-	properties, err := members(at.of(text), at.start, "provisioningState", "securityRules")
+	properties, err := arm.Members(at.Of(text), at.Start, "provisioningState", "securityRules")
 	if err != nil {
 		return d, fmt.Errorf("properties: %w", err)
 	}
-	d.state = decodeText(properties["provisioningState"].of(text))
+	d.state = arm.Text(properties["provisioningState"].Of(text))
 	if d.array, ok = properties["securityRules"]; !ok {
 		return d, errNoRules
 	}
-	array := d.array.of(text)
+	array := d.array.Of(text)
 	if len(array) == 0 || array[0] != '[' {
 		return d, errNoRules
 	}
@@ -60,60 +58,19 @@ func parseDocument(text []byte) (document, error) {
 	return d, nil
 }
 
-func (s span) of(text []byte) json.RawMessage { return text[s.start:s.end] }
-
-// members finds the named members of an object whose text begins at offset base of
-// a larger one.
-func members(object []byte, base int, names ...string) (map[string]span, error) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
-	}
-	found := map[string]span{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := t.(string)
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		end := int(d.InputOffset())
-		if !slices.Contains(names, name) {
-			continue
-		}
-		if _, twice := found[name]; twice {
-			return nil, fmt.Errorf("%s stands twice", name)
-		}
-		found[name] = span{base + end - len(value), base + end}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	return found, nil
-}
-
 // snapshot gives the document as the port has it.
-// The provisioning states that matter. After Failed, what is shown may not be in force.
-const (
-	succeeded = "Succeeded"
-	updating  = "Updating"
-)
-
 func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 	if d.etag == "" {
 		return access.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, succeeded)}
+	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
 	for _, raw := range d.rules {
 		s.Rules = append(s.Rules, decodeRule(raw))
 	}
 	return s, nil
 }
 
-func ruleName(raw json.RawMessage) string { return decodeText(decodeObject(raw)["name"]) }
+func ruleName(raw json.RawMessage) string { return arm.Text(arm.Object(raw)["name"]) }
 
 // edit gives the snapshot's body with the changes made. The rules that stay keep
 // their bytes and their order, a changed one its place, new ones come last. It refuses a
@@ -145,7 +102,7 @@ func edit(s access.Snapshot, c plan.Changes) ([]byte, error) {
 	for _, p := range put {
 		kept = append(kept, p.text)
 	}
-	out := slices.Concat(d.text[:d.array.start], []byte("["), bytes.Join(kept, []byte(",")), []byte("]"), d.text[d.array.end:])
+	out := slices.Concat(d.text[:d.array.Start], []byte("["), bytes.Join(kept, []byte(",")), []byte("]"), d.text[d.array.End:])
 	return out, sameButOurs(d, out)
 }
 
@@ -189,8 +146,8 @@ func sameButOurs(before document, text []byte) error {
 		return fmt.Errorf("the body to be sent: %w", err)
 	}
 	same := slices.EqualFunc(before.foreign(), after.foreign(), func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) &&
-		bytes.Equal(before.text[:before.array.start], after.text[:after.array.start]) &&
-		bytes.Equal(before.text[before.array.end:], after.text[after.array.end:])
+		bytes.Equal(before.text[:before.array.Start], after.text[:after.array.Start]) &&
+		bytes.Equal(before.text[before.array.End:], after.text[after.array.End:])
 	if !same {
 		return errors.New("the body to be sent would change what is not ours")
 	}

@@ -4,31 +4,32 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
 )
 
 func TestNewRefuses(t *testing.T) {
-	plainHTTP := arm.ClientOptions{ClientOptions: policy.ClientOptions{InsecureAllowCredentialWithHTTP: true}}
+	plainHTTP := azarm.ClientOptions{ClientOptions: policy.ClientOptions{InsecureAllowCredentialWithHTTP: true}}
 	for _, tc := range []struct {
 		name string
-		cfg  nsg.Config
+		cfg  arm.Connection
 	}{
-		{"endpoint alone", nsg.Config{Endpoint: "https://management.azure.com"}},
-		{"audience alone", nsg.Config{Audience: "https://management.azure.com"}},
-		{"plain HTTP to the public cloud", nsg.Config{Options: plainHTTP}},
-		{"plain HTTP to another machine", nsg.Config{Endpoint: "http://192.0.2.1:8080", Audience: "a", Options: plainHTTP}},
-		{"plain HTTP to a name that looks like this machine", nsg.Config{Endpoint: "http://localhost.example.com", Audience: "a", Options: plainHTTP}},
-		{"plain HTTP to no URL", nsg.Config{Endpoint: "http://[::1", Audience: "a", Options: plainHTTP}},
+		{"endpoint alone", arm.Connection{Endpoint: "https://management.azure.com"}},
+		{"audience alone", arm.Connection{Audience: "https://management.azure.com"}},
+		{"plain HTTP to the public cloud", arm.Connection{Options: plainHTTP}},
+		{"plain HTTP to another machine", arm.Connection{Endpoint: "http://192.0.2.1:8080", Audience: "a", Options: plainHTTP}},
+		{"plain HTTP to a name that looks like this machine", arm.Connection{Endpoint: "http://localhost.example.com", Audience: "a", Options: plainHTTP}},
+		{"plain HTTP to no URL", arm.Connection{Endpoint: "http://[::1", Audience: "a", Options: plainHTTP}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := nsg.New(credential("app"), tc.cfg); err == nil {
+			if _, err := nsg.New(credential("app"), nsg.Config{Connection: tc.cfg}); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -37,7 +38,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("no credential: no error")
 	}
 	for _, endpoint := range []string{"http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"} {
-		if _, err := nsg.New(credential("app"), nsg.Config{Endpoint: endpoint, Audience: "a", Options: plainHTTP}); err != nil {
+		if _, err := nsg.New(credential("app"), nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: "a", Options: plainHTTP}}); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
@@ -130,7 +131,7 @@ func TestCalls(t *testing.T) {
 		}},
 		{"Apply of what ARM refuses", armsim.Knobs{}, armsim.Counts{Writes: 1, Rejected: 1}, func(r *rig, s access.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, create(mine("b", 99)))
-			if e := (*jit.Error)(nil); !errors.As(err, &e) || e.Code != nsg.CodeRefused {
+			if e := (*jit.Error)(nil); !errors.As(err, &e) || e.Code != arm.CodeRefused {
 				return errors.Join(errors.New("want a refusal by Azure"), err)
 			}
 			return nil

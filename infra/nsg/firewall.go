@@ -7,20 +7,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/infra/arm"
 )
 
 // waits bounds how often Rules looks at an NSG that is being written: two minutes
@@ -33,7 +31,7 @@ const waits = 120
 func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
 	for range waits {
 		snap, state, err := c.look(ctx, target)
-		if err != nil || !strings.EqualFold(state, updating) {
+		if err != nil || !strings.EqualFold(state, arm.Updating) {
 			return snap, err
 		}
 		timer := time.NewTimer(c.cfg.PollEvery)
@@ -41,10 +39,10 @@ func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, err
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return access.Snapshot{}, translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+			return access.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
 		}
 	}
-	return access.Snapshot{}, &access.Unavailable{Dependency: dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
+	return access.Snapshot{}, &access.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
 }
 
 // look reads one NSG with one GET, and gives its provisioning state too.
@@ -57,12 +55,12 @@ func (c *Client) look(ctx context.Context, target jit.ID) (access.Snapshot, stri
 	var resp *http.Response
 	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
 	_, err = s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
-	if err != nil && !answered(resp) {
-		return access.Snapshot{}, "", translate(ctx, doing, target.String(), err)
+	if err != nil && !arm.Answered(resp) {
+		return access.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
 	}
 	text, err := runtime.Payload(resp)
 	if err != nil {
-		return access.Snapshot{}, "", translate(ctx, doing, target.String(), err)
+		return access.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
 	}
 	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
@@ -82,8 +80,6 @@ func (c *Client) target(id jit.ID) (*clients, error) {
 	}
 	return c.subscription(id.Subscription)
 }
-
-func answered(resp *http.Response) bool { return resp != nil && resp.StatusCode == http.StatusOK }
 
 func read(target jit.ID, text []byte) (access.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(text))
@@ -106,11 +102,11 @@ func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapsho
 	for pager := s.groups.NewListAllPager(nil); pager.More(); {
 		var resp *http.Response
 		if _, err := pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); err != nil {
-			return nil, translate(ctx, doing, subscription, err)
+			return nil, arm.Translate(ctx, doing, subscription, err)
 		}
 		text, err := runtime.Payload(resp)
 		if err != nil {
-			return nil, translate(ctx, doing, subscription, err)
+			return nil, arm.Translate(ctx, doing, subscription, err)
 		}
 		page, err := readPage(text)
 		if err != nil {
@@ -131,7 +127,7 @@ func readPage(text []byte) ([]access.Snapshot, error) {
 	}
 	var out []access.Snapshot
 	for _, raw := range page.Value {
-		target, err := parseNSG(decodeText(decodeObject(raw)["id"]))
+		target, err := parseNSG(arm.Text(arm.Object(raw)["id"]))
 		if err != nil {
 			return nil, err
 		}
@@ -183,87 +179,24 @@ func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Chan
 	}
 	done, err := read(s.Target, text)
 	if err != nil {
-		return access.Snapshot{}, unknown(doing, err)
+		return access.Snapshot{}, arm.Unknown(doing, err)
 	}
 	if err := confirm(done.Rules, changes); err != nil {
-		return access.Snapshot{}, unknown(doing, err)
+		return access.Snapshot{}, arm.Unknown(doing, err)
 	}
 	return done, nil
 }
 
-// put sends the body and gives ARM's answer once the write has succeeded: that of
-// the PUT itself where it says so, else that of the GET after the operation's end.
+// put sends the body and gives ARM's answer once the write has succeeded.
 func (c *Client) put(ctx context.Context, groups *armnetwork.SecurityGroupsClient, s access.Snapshot, body []byte, doing string) ([]byte, error) {
-	var fate fate
-	var resp *http.Response
-	begin := httptrace.WithClientTrace(ctx, fate.trace())
-	begin = policy.WithHTTPHeader(begin, http.Header{"If-Match": {s.Version}})
-	begin = policy.WithCaptureResponse(context.WithValue(begin, bodyKey{}, body), &resp)
-	poller, err := groups.BeginCreateOrUpdate(begin, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
-	switch {
-	case err == nil:
-	case fate.open(err):
-		return nil, unknown(doing, err)
-	default:
-		return nil, translate(ctx, doing, s.Target.String(), err)
-	}
-	text, err := runtime.Payload(resp)
-	if err != nil {
-		return nil, unknown(doing, err)
-	}
-	if poller.Done() { // the PUT's own answer tells the end, and no look is needed
-		d, err := parseDocument(text)
-		if err == nil && !strings.EqualFold(d.state, succeeded) {
-			err = fmt.Errorf("the write ended as %q", d.state)
-		}
-		if err != nil {
-			return nil, unknown(doing, err)
-		}
-		return text, nil
-	}
-	_, err = poller.PollUntilDone(policy.WithCaptureResponse(ctx, &resp), &runtime.PollUntilDoneOptions{Frequency: c.cfg.PollEvery})
-	if err != nil {
-		return nil, unknown(doing, err)
-	}
-	if text, err = runtime.Payload(resp); err != nil {
-		return nil, unknown(doing, err)
-	}
-	return text, nil
-}
-
-// fate follows the tries of one request, which the SDK repeats by itself.
-type fate struct{ sent, answered atomic.Int32 }
-
-func (f *fate) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		WroteHeaders:         func() { f.sent.Add(1) },
-		GotFirstResponseByte: func() { f.answered.Add(1) },
-	}
-}
-
-// open reports whether the write may have taken effect although it ended with err: ARM
-// did not answer what was sent, or refused a try after one that it did not answer.
-// Where ARM says that it cannot now, nobody takes that for knowledge anyway.
-func (f *fate) open(err error) bool {
-	if r := refusal(err); r != nil {
-		return f.sent.Load() > f.answered.Load() && !passing(r)
-	}
-	return f.sent.Load() > 0
-}
-
-// bodyKey finds the bytes that rawBody sends in a context.
-type bodyKey struct{}
-
-// rawBody is a pipeline policy that sends the bytes in the request's context in
-// place of what the SDK's model made. It stands before the retry policy, which rewinds them.
-type rawBody struct{}
-
-// Do replaces the body, if there is one to replace it with.
-func (rawBody) Do(req *policy.Request) (*http.Response, error) {
-	if body, ok := req.Raw().Context().Value(bodyKey{}).([]byte); ok {
-		if err := req.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json"); err != nil {
-			return nil, err
-		}
-	}
-	return req.Next()
+	return arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
+		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body, PollEvery: c.cfg.PollEvery,
+		Begin: func(ctx context.Context) (*runtime.Poller[armnetwork.SecurityGroupsClientCreateOrUpdateResponse], error) {
+			return groups.BeginCreateOrUpdate(ctx, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
+		},
+		State: func(text []byte) (string, error) {
+			d, err := parseDocument(text)
+			return d.state, err
+		},
+	}.Do(ctx)
 }

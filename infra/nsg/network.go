@@ -15,6 +15,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/infra/arm"
 )
 
 // Machines gives every machine of a subscription that a network interface names. It
@@ -129,7 +130,7 @@ func (s *clients) inventory(ctx context.Context, doing, subscription string) (in
 		})
 	})
 	if err := g.Wait(); err != nil {
-		return inventory{}, translate(ctx, doing, subscription, err)
+		return inventory{}, arm.Translate(ctx, doing, subscription, err)
 	}
 	slices.SortFunc(inv.interfaces, byPrimary)
 	return inv, nil

@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
 )
@@ -40,12 +41,15 @@ func (c credential) GetToken(context.Context, policy.TokenRequestOptions) (azcor
 func client(t *testing.T, server *httptest.Server, change func(*nsg.Config)) *nsg.Client {
 	t.Helper()
 	cfg := nsg.Config{
-		Endpoint: server.URL, Audience: "https://management.azure.com", Subscription: sub, PollEvery: time.Millisecond,
-		Options: arm.ClientOptions{ClientOptions: policy.ClientOptions{
-			InsecureAllowCredentialWithHTTP: true,
-			Transport:                       server.Client(),
-			Retry:                           policy.RetryOptions{MaxRetries: 2, RetryDelay: time.Millisecond, MaxRetryDelay: 10 * time.Millisecond},
-		}},
+		Connection: arm.Connection{
+			Endpoint: server.URL, Audience: "https://management.azure.com",
+			Options: azarm.ClientOptions{ClientOptions: policy.ClientOptions{
+				InsecureAllowCredentialWithHTTP: true,
+				Transport:                       server.Client(),
+				Retry:                           policy.RetryOptions{MaxRetries: 2, RetryDelay: time.Millisecond, MaxRetryDelay: 10 * time.Millisecond},
+			}},
+		},
+		Subscription: sub, PollEvery: time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)

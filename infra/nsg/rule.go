@@ -1,16 +1,15 @@
 package nsg
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"portcullis/core/jit"
+	"portcullis/infra/arm"
 )
 
 // This file is the only place that knows how ARM writes a security rule.
@@ -21,22 +20,22 @@ import (
 // priority for the highest rank), so that who plans with the rule counts it as
 // possibly matching, and places our deny above it.
 func decodeRule(raw json.RawMessage) jit.Rule {
-	e := decodeObject(raw)
-	p := decodeObject(e["properties"])
+	e := arm.Object(raw)
+	p := arm.Object(e["properties"])
 	r := jit.Rule{
-		Name:             decodeText(e["name"]),
+		Name:             arm.Text(e["name"]),
 		Access:           jit.Allow,
-		Protocol:         decodeProtocol(decodeText(p["protocol"])),
+		Protocol:         decodeProtocol(arm.Text(p["protocol"])),
 		Source:           decodePeers(p, "source"),
 		Destination:      decodePeers(p, "destination"),
 		SourcePorts:      decodePorts(p, "source"),
 		DestinationPorts: decodePorts(p, "destination"),
-		Description:      decodeText(p["description"]),
+		Description:      arm.Text(p["description"]),
 	}
-	if strings.EqualFold(decodeText(p["access"]), "Deny") {
+	if strings.EqualFold(arm.Text(p["access"]), "Deny") {
 		r.Access = jit.Deny
 	}
-	if strings.EqualFold(decodeText(p["direction"]), "Outbound") {
+	if strings.EqualFold(arm.Text(p["direction"]), "Outbound") {
 		r.Direction = jit.Outbound
 	}
 	if json.Unmarshal(p["priority"], &r.Priority) != nil {
@@ -45,45 +44,18 @@ func decodeRule(raw json.RawMessage) jit.Rule {
 	return r
 }
 
-func decodeObject(raw json.RawMessage) map[string]json.RawMessage {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return nil
-	}
-	return m
-}
-
-// decodeText gives a string, "" for null or nothing, and anything else as it is written.
-func decodeText(raw json.RawMessage) string {
-	var s *string
-	switch {
-	case len(raw) == 0:
-		return ""
-	case json.Unmarshal(raw, &s) != nil:
-		return asWritten(raw)
-	case s == nil:
-		return ""
-	}
-	return strings.TrimSpace(*s)
-}
-
-// asWritten gives what is no string as its text, in which bytes that are no UTF-8 are replaced.
-func asWritten(raw json.RawMessage) string {
-	return strings.ToValidUTF8(string(raw), string(utf8.RuneError))
-}
-
 // decodeValues gives the values of a property that ARM has as a singular and as a list.
 func decodeValues(p map[string]json.RawMessage, singular, plural string) []string {
 	var out []string
-	if s := decodeText(p[singular]); s != "" {
+	if s := arm.Text(p[singular]); s != "" {
 		out = append(out, s)
 	}
 	var list []json.RawMessage
 	if raw := p[plural]; len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
-		return append(out, asWritten(raw))
+		return append(out, arm.AsWritten(raw))
 	}
 	for _, v := range list {
-		out = append(out, decodeText(v))
+		out = append(out, arm.Text(v))
 	}
 	return out
 }
@@ -117,9 +89,9 @@ func decodePeers(p map[string]json.RawMessage, side string) jit.Peers {
 		groups = []json.RawMessage{raw}
 	}
 	for _, g := range groups {
-		id := decodeText(decodeObject(g)["id"])
+		id := arm.Text(arm.Object(g)["id"])
 		if id == "" {
-			id = asWritten(g)
+			id = arm.AsWritten(g)
 		}
 		out.Groups = append(out.Groups, id)
 	}
@@ -223,13 +195,11 @@ func encodeRule(r jit.Rule) (json.RawMessage, error) {
 	if p.Destination, p.Destinations, p.DestinationGroups, err = encodePeers(r.Destination); err != nil {
 		return nil, fmt.Errorf("rule %s: destination: %w", r.Name, err)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(w); err != nil {
+	text, err := arm.Encode(w)
+	if err != nil {
 		return nil, fmt.Errorf("rule %s: %w", r.Name, err)
 	}
-	return bytes.TrimSpace(b.Bytes()), nil
+	return text, nil
 }
 
 func encodeProtocol(p jit.Protocol) (string, error) {

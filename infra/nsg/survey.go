@@ -18,6 +18,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/infra/arm"
 )
 
 var _ access.Surveyor = (*Client)(nil)
@@ -114,7 +115,7 @@ func (s *clients) firewalled(ctx context.Context, doing, subscription string) (m
 		}
 	})
 	if err != nil {
-		return nil, translate(ctx, doing, subscription, err)
+		return nil, arm.Translate(ctx, doing, subscription, err)
 	}
 	return out, nil
 }
@@ -130,7 +131,7 @@ func (s *clients) classic(ctx context.Context, doing, subscription string) ([]ji
 	})
 	slices.SortFunc(out, func(a, b jit.ID) int { return strings.Compare(a.Key(), b.Key()) })
 	if err != nil {
-		return nil, translate(ctx, doing, subscription, err)
+		return nil, arm.Translate(ctx, doing, subscription, err)
 	}
 	return out, nil
 }
@@ -213,7 +214,7 @@ func (s *clients) inventorySideBySide(ctx context.Context, doing, subscription s
 		g.Go(func() error { return l.read(gctx, groups, slots) })
 	}
 	if err := g.Wait(); err != nil {
-		return inventory{}, translate(ctx, doing, subscription, err)
+		return inventory{}, arm.Translate(ctx, doing, subscription, err)
 	}
 	slices.SortFunc(inv.interfaces, byPrimary)
 	inv.interfaces = slices.CompactFunc(inv.interfaces, func(a, b *armnetwork.Interface) bool { return a != nil && b != nil && lower(a.ID) == lower(b.ID) })
@@ -280,7 +281,7 @@ func (l listing) read(ctx context.Context, groups func() ([]string, error), slot
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			err := l.group(name).rest(gctx)
-			if r := refusal(err); r != nil && r.StatusCode == http.StatusNotFound {
+			if r := arm.Refusal(err); r != nil && r.StatusCode == http.StatusNotFound {
 				return nil // the group has gone meanwhile
 			}
 			return err

@@ -18,6 +18,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 )
 
@@ -303,7 +304,7 @@ func TestErrors(t *testing.T) {
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	refused := func(err error) bool {
 		var e *jit.Error
-		return errors.As(err, &e) && e.Code == nsg.CodeRefused && e.Target == nsgID("shop").String()
+		return errors.As(err, &e) && e.Code == arm.CodeRefused && e.Target == nsgID("shop").String()
 	}
 	// Long past, so that the SDK tries again at once whatever the clock.
 	date := []string{"Date", "Sat, 01 Jan 2000 12:00:00 GMT", "Retry-After", "Sat, 01 Jan 2000 12:02:00 GMT"}

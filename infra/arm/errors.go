@@ -1,4 +1,4 @@
-package nsg
+package arm
 
 import (
 	"context"
@@ -17,20 +17,21 @@ import (
 	"portcullis/core/jit"
 )
 
-// This file is the only place that knows what ARM's errors mean to the verbs.
+// This file is the only place that knows what the errors of a write mean to the verbs.
 
-// CodeRefused is ARM finding fault with what was sent, such as a limit of the NSG or
+// CodeRefused is ARM finding fault with what was sent, such as a limit of the target or
 // a priority that is taken. The message holds ARM's own code and words.
 const CodeRefused jit.Code = "RefusedByAzure"
 
-const dependency = "Azure Resource Manager"
+// Dependency is what an [access.Unavailable] of these adapters names.
+const Dependency = "Azure Resource Manager"
 
 // maxReason bounds how much of ARM's words is passed on, in bytes.
 const maxReason = 1000
 
-// refusal gives the answer that an error of the SDK stands for, or nil where ARM did
+// Refusal gives the answer that an error of the SDK stands for, or nil where ARM did
 // not answer.
-func refusal(err error) *azcore.ResponseError {
+func Refusal(err error) *azcore.ResponseError {
 	var r *azcore.ResponseError
 	if errors.As(err, &r) {
 		return r
@@ -38,15 +39,15 @@ func refusal(err error) *azcore.ResponseError {
 	return nil
 }
 
-// translate gives an error of the SDK in the words of the ports. what is the id of the
+// Translate gives an error of the SDK in the words of the ports. what is the id of the
 // resource, for the person who reads a refusal.
-func translate(ctx context.Context, doing, what string, err error) error {
-	r := refusal(err)
+func Translate(ctx context.Context, doing, what string, err error) error {
+	r := Refusal(err)
 	if r == nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, Err: err})
+		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: Dependency, Err: err})
 	}
 	reason := reasonOf(r)
 	switch r.StatusCode {
@@ -61,15 +62,15 @@ func translate(ctx context.Context, doing, what string, err error) error {
 	case strings.EqualFold(r.ErrorCode, "ScopeLocked"), strings.EqualFold(r.ErrorCode, "ReadOnlyDisabledSubscription"):
 		return fmt.Errorf("%s: %w: %s", doing, access.ErrLocked, reason)
 	case passing(r):
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
+		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: Dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
 	}
 	return fmt.Errorf("%s: %w", doing, &jit.Error{Code: CodeRefused, Target: what, Message: "Azure refused it: " + reason.Error()})
 }
 
-// unknown is the error of a write that was sent and of which it is not known whether it
+// Unknown is the error of a write that was sent and of which it is not known whether it
 // took effect: whoever gets it reads again.
-func unknown(doing string, err error) error {
-	if r := refusal(err); r != nil {
+func Unknown(doing string, err error) error {
+	if r := Refusal(err); r != nil {
 		return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, reasonOf(r))
 	}
 	return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, err)

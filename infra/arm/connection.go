@@ -1,0 +1,57 @@
+package arm
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// Connection says which Resource Manager to speak to and how.
+type Connection struct {
+	// Endpoint and Audience name the cloud, such as https://management.azure.com for
+	// both. Both empty is the public cloud; one alone is an error.
+	Endpoint string
+	Audience string
+	// Options are passed to the SDK, such as Transport and Retry. Cloud,
+	// DisableRPRegistration and Telemetry are set by ClientOptions.
+	// InsecureAllowCredentialWithHTTP is refused but for an Endpoint on a loopback address.
+	Options arm.ClientOptions
+}
+
+// ClientOptions gives the options for the SDK's clients, whose writes send the body of a [Write].
+func (c Connection) ClientOptions() (arm.ClientOptions, error) {
+	if (c.Endpoint == "") != (c.Audience == "") {
+		return arm.ClientOptions{}, errors.New("give both Endpoint and Audience, or neither")
+	}
+	if c.Options.InsecureAllowCredentialWithHTTP && !loopback(c.Endpoint) {
+		return arm.ClientOptions{}, fmt.Errorf("a credential must not go over plain HTTP to %q", c.Endpoint)
+	}
+	o := c.Options
+	o.Cloud = cloud.AzurePublic
+	if c.Endpoint != "" {
+		o.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+			cloud.ResourceManager: {Endpoint: strings.TrimSuffix(c.Endpoint, "/"), Audience: c.Audience},
+		}}
+	}
+	o.DisableRPRegistration = true // registering a provider is not ours to do
+	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
+	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), rawBody{})
+	return o, nil
+}
+
+// loopback reports whether the URL's host can be no other machine.
+func loopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && a.IsLoopback()
+}

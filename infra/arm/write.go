@@ -1,0 +1,117 @@
+package arm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+)
+
+// The provisioning states that matter. After Failed, what is shown may not be in force.
+const (
+	Succeeded = "Succeeded"
+	Updating  = "Updating"
+)
+
+// Write is one conditional PUT of a whole resource, which gives the SDK's model T.
+type Write[T any] struct {
+	Doing   string // what is being done, for errors
+	Target  string // the resource's id, for the person who reads a refusal
+	Version string // the etag that the resource must still have
+	Body    []byte // what is sent, in place of what the SDK's model would be
+	// Begin starts the SDK's operation; its context carries the body and the condition.
+	Begin func(ctx context.Context) (*runtime.Poller[T], error)
+	// State reads the provisioning state out of an answer.
+	State func(text []byte) (string, error)
+	// PollEvery is the time between looks at an unfinished write where ARM does not say one.
+	PollEvery time.Duration
+}
+
+// Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
+// so, else that of the GET after the operation's end. Whatever else comes after the request
+// was sent and may have taken effect is [access.ErrConflict].
+func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
+	var fate fate
+	var resp *http.Response
+	begin := httptrace.WithClientTrace(ctx, fate.trace())
+	begin = policy.WithHTTPHeader(begin, http.Header{"If-Match": {w.Version}})
+	begin = policy.WithCaptureResponse(context.WithValue(begin, bodyKey{}, w.Body), &resp)
+	poller, err := w.Begin(begin)
+	switch {
+	case err == nil:
+	case fate.open(err):
+		return nil, Unknown(w.Doing, err)
+	default:
+		return nil, Translate(ctx, w.Doing, w.Target, err)
+	}
+	text, err := runtime.Payload(resp)
+	if err != nil {
+		return nil, Unknown(w.Doing, err)
+	}
+	if poller.Done() { // the PUT's own answer tells the end, and no look is needed
+		state, err := w.State(text)
+		if err == nil && !strings.EqualFold(state, Succeeded) {
+			err = fmt.Errorf("the write ended as %q", state)
+		}
+		if err != nil {
+			return nil, Unknown(w.Doing, err)
+		}
+		return text, nil
+	}
+	_, err = poller.PollUntilDone(policy.WithCaptureResponse(ctx, &resp), &runtime.PollUntilDoneOptions{Frequency: w.PollEvery})
+	if err != nil {
+		return nil, Unknown(w.Doing, err)
+	}
+	if text, err = runtime.Payload(resp); err != nil {
+		return nil, Unknown(w.Doing, err)
+	}
+	return text, nil
+}
+
+// fate follows the tries of one request, which the SDK repeats by itself.
+type fate struct{ sent, answered atomic.Int32 }
+
+func (f *fate) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		WroteHeaders:         func() { f.sent.Add(1) },
+		GotFirstResponseByte: func() { f.answered.Add(1) },
+	}
+}
+
+// open reports whether the write may have taken effect although it ended with err: ARM
+// did not answer what was sent, or refused a try after one that it did not answer.
+// Where ARM says that it cannot now, nobody takes that for knowledge anyway.
+func (f *fate) open(err error) bool {
+	if r := Refusal(err); r != nil {
+		return f.sent.Load() > f.answered.Load() && !passing(r)
+	}
+	return f.sent.Load() > 0
+}
+
+// bodyKey finds the bytes that rawBody sends in a context.
+type bodyKey struct{}
+
+// rawBody is a pipeline policy that sends the bytes in the request's context in
+// place of what the SDK's model made. It stands before the retry policy, which rewinds them.
+type rawBody struct{}
+
+// Do replaces the body, if there is one to replace it with.
+func (rawBody) Do(req *policy.Request) (*http.Response, error) {
+	if body, ok := req.Raw().Context().Value(bodyKey{}).([]byte); ok {
+		if err := req.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json"); err != nil {
+			return nil, err
+		}
+	}
+	return req.Next()
+}
+
+// Answered reports whether ARM answered a read with what was asked for, whatever the SDK's model made of it.
+func Answered(resp *http.Response) bool { return resp != nil && resp.StatusCode == http.StatusOK }
