@@ -23,6 +23,8 @@ type Connection struct {
 	// DisableRPRegistration and Telemetry are set by ClientOptions.
 	// InsecureAllowCredentialWithHTTP is refused but for an Endpoint on a loopback address.
 	Options arm.ClientOptions
+	// Pacer, where it is set, holds the calls to ARM's pace. All clients of one identity share it.
+	Pacer *Pacer
 }
 
 // ClientOptions gives the options for the SDK's clients, whose writes send the body of a [Write].
@@ -43,6 +45,9 @@ func (c Connection) ClientOptions() (arm.ClientOptions, error) {
 	o.DisableRPRegistration = true // registering a provider is not ours to do
 	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
 	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), rawBody{})
+	if c.Pacer != nil {
+		o.PerRetryPolicies = append(slices.Clone(o.PerRetryPolicies), c.Pacer)
+	}
 	return o, nil
 }
 

@@ -44,7 +44,7 @@ func Refusal(err error) *azcore.ResponseError {
 func Translate(ctx context.Context, doing, what string, err error) error {
 	r := Refusal(err)
 	if r == nil {
-		if ctx.Err() != nil {
+		if _, paced := errors.AsType[*access.Unavailable](err); paced || ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: Dependency, Err: err})

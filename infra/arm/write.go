@@ -31,8 +31,11 @@ type Write[T any] struct {
 	Begin func(ctx context.Context) (*runtime.Poller[T], error)
 	// State reads the provisioning state out of an answer.
 	State func(text []byte) (string, error)
-	// PollEvery is the time between looks at an unfinished write where ARM does not say one.
-	PollEvery time.Duration
+	// PollEvery is the time between looks at an unfinished write where ARM does not say one. It grows
+	// with the number of unfinished writes that Pacer knows of in the Subscription.
+	PollEvery    time.Duration
+	Pacer        *Pacer
+	Subscription string
 }
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
@@ -66,14 +69,40 @@ func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 		}
 		return text, nil
 	}
-	_, err = poller.PollUntilDone(policy.WithCaptureResponse(ctx, &resp), &runtime.PollUntilDoneOptions{Frequency: w.PollEvery})
-	if err != nil {
+	if err := w.follow(ctx, poller, resp); err != nil {
+		return nil, Unknown(w.Doing, err)
+	}
+	if _, err := poller.Result(policy.WithCaptureResponse(ctx, &resp)); err != nil { // the GET after the end
 		return nil, Unknown(w.Doing, err)
 	}
 	if text, err = runtime.Payload(resp); err != nil {
 		return nil, Unknown(w.Doing, err)
 	}
 	return text, nil
+}
+
+// mostAdvice bounds how long the first look waits because of the Retry-After of a write's answer: it
+// is advice, not a refusal, and writes often end sooner.
+const mostAdvice = 3 * time.Second
+
+// follow looks at the operation until it has ended.
+func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) error {
+	every, done := w.Pacer.Polling(w.Subscription, w.PollEvery)
+	defer done()
+	for !poller.Done() {
+		timer := time.NewTimer(max(every(), min(mostAdvice, retryAfter(resp))))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		var err error
+		if resp, err = poller.Poll(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fate follows the tries of one request, which the SDK repeats by itself.

@@ -1,0 +1,175 @@
+package arm
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+var _ policy.Policy = (*Pacer)(nil)
+
+// Config is how a Pacer paces.
+type Config struct {
+	// Limits are those of one subscription; the zero value is [Documented].
+	Limits Limits
+	// Waited, where it is set, is told how long each call waited. It must not block.
+	Waited func(kind Kind, closing bool, waited time.Duration)
+}
+
+// Pacer holds the calls of one identity to the pace that ARM allows. It is a policy of the
+// SDK's pipeline that belongs behind its retries (PerRetryPolicies), so that every try counts. All
+// clients of one identity share one. It is safe for concurrent use; a nil Pacer paces nothing.
+type Pacer struct {
+	cfg   Config
+	mu    sync.Mutex
+	gates map[gateKey]*gate
+	polls map[string]*atomic.Int64 // operations that are looked at, by subscription
+}
+
+type gateKey struct {
+	subscription string // in lower case; "" for what belongs to none
+	kind         Kind
+}
+
+// NewPacer gives a pacer whose buckets are full.
+func NewPacer(cfg Config) *Pacer {
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = Documented()
+	}
+	return &Pacer{cfg: cfg, gates: map[gateKey]*gate{}, polls: map[string]*atomic.Int64{}}
+}
+
+func (p *Pacer) gate(subscription string, kind Kind) *gate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := gateKey{strings.ToLower(subscription), kind}
+	g := p.gates[key]
+	if g == nil {
+		g = newGate(kind, p.cfg.Limits, p.cfg.Waited)
+		p.gates[key] = g
+	}
+	return g
+}
+
+// tries bounds how often one call is sent again because ARM throttles it.
+const tries = 10
+
+// Do sends the call when its turn has come, and again where ARM throttles it.
+func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
+	if p == nil {
+		return req.Next()
+	}
+	ctx, body := req.Raw().Context(), req.Raw().Body
+	g := p.gate(subscriptionOf(req.Raw().URL.Path), kindOf(req.Raw().Method))
+	for try := 1; ; try++ {
+		if !turnOf(ctx).use(g) {
+			if _, err := g.wait(ctx, regionOf(ctx), false); err != nil {
+				return nil, err
+			}
+		}
+		resp, err := req.Next()
+		if err != nil {
+			return resp, err
+		}
+		g.learn(resp.Header)
+		wait, throttling := Throttled(resp)
+		switch {
+		case !throttling:
+			return resp, nil
+		case wait == 0: // the SDK then waits as long as it thinks right
+			g.empty()
+			return resp, nil
+		}
+		g.close(wait)
+		if try == tries {
+			return resp, nil
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if err := req.RewindBody(); err != nil {
+			return nil, err
+		}
+		if body != nil {
+			req.Raw().Body = body // the retry policy's, which closes when it is done
+		}
+	}
+}
+
+func kindOf(method string) Kind {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return Reads
+	case http.MethodDelete:
+		return Deletes
+	}
+	return Writes
+}
+
+// subscriptionOf gives the subscription that a path of ARM names; "" for none.
+func subscriptionOf(path string) string {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	if len(segments) > 1 && strings.EqualFold(segments[0], "subscriptions") {
+		return strings.ToLower(segments[1])
+	}
+	return ""
+}
+
+// Throttled reports whether an answer says that the identity calls too often, and how long it
+// asks to wait; 0 where it does not say. A 429 that says that another
+// operation is under way on the resource is none.
+func Throttled(resp *http.Response) (time.Duration, bool) {
+	if resp.StatusCode != http.StatusTooManyRequests || busy(resp) {
+		return 0, false
+	}
+	return retryAfter(resp), true
+}
+
+// busy reports whether the network provider refuses because something else is under
+// way on the resource or on one that it refers to.
+func busy(resp *http.Response) bool {
+	var answer struct {
+		Error struct {
+			Code    string `json:"code"`
+			Details []struct {
+				Code string `json:"code"`
+			} `json:"details"`
+		} `json:"error"`
+	}
+	text, err := runtime.Payload(resp)
+	if err != nil || json.Unmarshal(text, &answer) != nil {
+		return false
+	}
+	codes := []string{answer.Error.Code}
+	for _, d := range answer.Error.Details {
+		codes = append(codes, d.Code)
+	}
+	for _, code := range codes {
+		for _, prefix := range []string{"RetryableError", "AnotherOperationInProgress", "ReferencedResourceNotProvisioned", "CanceledAndSuperseded"} {
+			if strings.HasPrefix(code, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type regionKey struct{}
+
+// WithRegion gives a context whose writes are to a resource in the region, such as
+// westeurope: the network provider counts those of each region apart.
+func WithRegion(ctx context.Context, region string) context.Context {
+	return context.WithValue(ctx, regionKey{}, strings.ToLower(region))
+}
+
+func regionOf(ctx context.Context) string {
+	r, _ := ctx.Value(regionKey{}).(string)
+	return r
+}

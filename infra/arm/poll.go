@@ -1,0 +1,63 @@
+package arm
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Polling counts one more operation of a subscription that is looked at until done is
+// called. every gives how far apart its looks should be at the moment: least, or more where so
+// many are looked at that their looks would take most of the tokens for reads.
+func (p *Pacer) Polling(subscription string, least time.Duration) (every func() time.Duration, done func()) {
+	if p == nil {
+		return func() time.Duration { return least }, func() {}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := strings.ToLower(subscription)
+	n := p.polls[key]
+	if n == nil {
+		n = new(atomic.Int64)
+		p.polls[key] = n
+	}
+	n.Add(1)
+	return func() time.Duration {
+		if p.cfg.Limits.Reads.Size == 0 {
+			return least
+		}
+		return max(least, time.Duration(float64(n.Load())/(p.cfg.Limits.Reads.PerSecond*pollPart)*float64(time.Second)))
+	}, func() { n.Add(-1) }
+}
+
+// pollPart is the part of the tokens for reads that looks at unfinished writes may take.
+const pollPart = 0.8
+
+// Queue is how many calls wait at the moment.
+type Queue struct {
+	Kind     Kind
+	Closings int
+	Openings int
+}
+
+// Queues gives how many calls of each kind wait, in all subscriptions together.
+func (p *Pacer) Queues() []Queue {
+	out := []Queue{{Kind: Reads}, {Kind: Writes}, {Kind: Deletes}}
+	if p == nil {
+		return out
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, g := range p.gates {
+		g.mu.Lock()
+		for i := range out {
+			if out[i].Kind == key.kind {
+				for _, r := range g.regions {
+					out[i].Closings, out[i].Openings = out[i].Closings+len(r.closings), out[i].Openings+len(r.openings)
+				}
+			}
+		}
+		g.mu.Unlock()
+	}
+	return out
+}

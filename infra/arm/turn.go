@@ -1,0 +1,70 @@
+package arm
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// turn is a token that was taken ahead.
+type turn struct {
+	gate   *gate
+	region string
+	used   atomic.Bool
+}
+
+type turnKey struct{}
+
+func turnOf(ctx context.Context) *turn {
+	t, _ := ctx.Value(turnKey{}).(*turn)
+	return t
+}
+
+// Turn waits until a write to the subscription may be sent and keeps the place for
+// the first one that is sent with the context that it gives; whoever has to compute what to write
+// computes it after the wait. It reports whether there was one. The place is given
+// back when ctx ends before it is used. The region is as for [WithRegion].
+func (p *Pacer) Turn(ctx context.Context, subscription, region string) (context.Context, bool, error) {
+	if p == nil {
+		return ctx, false, nil
+	}
+	ctx = WithRegion(ctx, region)
+	t := &turn{gate: p.gate(subscription, Writes), region: regionOf(ctx)}
+	waited, err := t.gate.wait(ctx, t.region, true)
+	if err != nil {
+		return ctx, waited, err
+	}
+	context.AfterFunc(ctx, t.leave)
+	return context.WithValue(ctx, turnKey{}, t), waited, nil
+}
+
+// use spends the turn on a call through the gate, and reports whether that was possible:
+// a gate that was closed meanwhile lets nobody through.
+func (t *turn) use(g *gate) bool {
+	if t == nil || t.gate != g || !t.used.CompareAndSwap(false, true) {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fill(time.Now())
+	if g.closed.After(time.Now()) {
+		g.giveBack(t.region, true)
+		return false
+	}
+	g.held--
+	r := g.at(t.region)
+	if g.counted() && len(r.sent) > 0 { // what counts is when it is sent
+		r.sent = append(r.sent[:0:0], append(r.sent[1:], time.Now())...)
+	}
+	return true
+}
+
+func (t *turn) leave() {
+	if !t.used.CompareAndSwap(false, true) {
+		return
+	}
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	t.gate.giveBack(t.region, true)
+	t.gate.pump()
+}
