@@ -159,6 +159,7 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	mux.Handle("/subscriptions/", arm)
 	mux.Handle("/providers/", arm)
 	mux.Handle("/local/knobs", a.arm)
+	mux.Handle("/local/walk", a.arm)
 	mux.Handle("/", tokens)
 	return a.listen(p.ARM, mux)
 }

@@ -50,10 +50,16 @@ func Seed(s *Server) error {
 	return s.save()
 }
 
-// DemoKnobs returns how the demo behaves: writes take up to two seconds, and ARM's limits hold.
+// DemoFirewallWrite is how long a write of a firewall takes in the demo, so that it stays usable. A real one takes minutes.
+const DemoFirewallWrite = 20 * time.Second
+
+// DemoKnobs returns how the demo behaves: writes take up to two seconds, those of firewalls [DemoFirewallWrite], and ARM's
+// limits hold.
 func DemoKnobs() Knobs {
 	return Knobs{
-		Writes:   Writes{LatencyMax: Duration(2 * time.Second), RetryAfter: Duration(time.Second)},
+		Writes: Writes{LatencyMax: Duration(2 * time.Second), RetryAfter: Duration(time.Second)},
+		Firewalls: Writes{LatencyMin: Duration(DemoFirewallWrite), LatencyMax: Duration(DemoFirewallWrite),
+			RetryAfter: Duration(5 * time.Second), Concurrent: Reject},
 		Throttle: true, ThrottleNetwork: true,
 	}
 }
@@ -65,7 +71,7 @@ func DemoKnobs() Knobs {
 //	app1 app2  share the subnet NSG apps-nsg; app1 has a public address
 //	both       NIC NSG both-nsg and subnet NSG apps-nsg
 //	dual       two NICs with an NSG each, in a subnet with a third; IPv4 and IPv6
-//	behindfw   NSG behindfw-nsg; its network holds hub-fw, an Azure Firewall with classic rules
+//	behindfw   NSG behindfw-nsg; its subnet's route table leads to hub-fw, an Azure Firewall with classic rules of others
 //	bare       no NSG and no firewall
 //	managedfw  no NSG; its network holds managed-fw, an Azure Firewall under a firewall policy
 //	old        a classic VM
@@ -120,12 +126,21 @@ func (e *estate) dual() {
 func (e *estate) firewalls() {
 	e.nsg("behindfw-nsg", nil)
 	e.network("hub-vnet", []string{"10.30.0.0/16"},
-		subnet("AzureFirewallSubnet", "10.30.0.0/26", ""), subnet("work", "10.30.1.0/24", ""))
+		subnet("AzureFirewallSubnet", "10.30.0.0/26", ""), routed(subnet("work", "10.30.1.0/24", ""), "hub-routes"))
+	e.put("routeTables/hub-routes", object{"properties": object{"routes": []any{object{"name": "everything", "properties": object{
+		"addressPrefix": "0.0.0.0/0", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.30.0.4",
+	}}}}})
 	e.network("managed-vnet", []string{"10.40.0.0/16"},
 		subnet("AzureFirewallSubnet", "10.40.0.0/26", ""), subnet("work", "10.40.1.0/24", ""))
 	e.publicAddress("hub-fw-ip", "203.0.113.20")
 	e.publicAddress("managed-fw-ip", "203.0.113.21")
-	e.firewall("hub-fw", "hub-vnet", "10.30.0.4", "hub-fw-ip", "")
+	e.firewall("hub-fw", "hub-vnet", "10.30.0.4", "hub-fw-ip", "", object{"name": "published", "properties": object{
+		"priority": 200, "action": object{"type": "Dnat"}, "rules": []any{object{
+			"name": "shop", "description": "The shop's entrance", "protocols": []string{"TCP"}, "sourceAddresses": []string{"*"},
+			"destinationAddresses": []string{"203.0.113.20"}, "destinationPorts": []string{"443"},
+			"translatedAddress": "10.30.1.20", "translatedPort": "8443",
+		}},
+	}})
 	e.firewall("managed-fw", "managed-vnet", "10.40.0.4", "managed-fw-ip", demoNetwork+"firewallPolicies/central")
 	e.nic("behindfw-nic", "behindfw", "behindfw-nsg", true, address("hub-vnet/work", "10.30.1.4", "IPv4", ""))
 	e.nic("managedfw-nic", "managedfw", "", true, address("managed-vnet/work", "10.40.1.4", "IPv4", ""))
@@ -210,15 +225,20 @@ func (e *estate) nic(name, vm, nsg string, primary bool, configurations ...objec
 	e.put("networkInterfaces/"+name, object{"properties": properties})
 }
 
+func routed(subnet any, table string) any {
+	subnet.(object)["properties"].(object)["routeTable"] = ref("routeTables/" + table)
+	return subnet
+}
+
 // firewall with a policy is run by Firewall Manager; without one it holds its own (classic) rules.
-func (e *estate) firewall(name, network, private, public, policy string) {
+func (e *estate) firewall(name, network, private, public, policy string, nat ...any) {
 	properties := object{
 		"sku": object{"name": "AZFW_VNet", "tier": "Standard"}, "threatIntelMode": "Alert",
 		"ipConfigurations": []any{object{"name": "configuration", "properties": object{
 			"privateIPAddress": private, "subnet": ref("virtualNetworks/" + network + "/subnets/AzureFirewallSubnet"),
 			"publicIPAddress": ref("publicIPAddresses/" + public),
 		}}},
-		"networkRuleCollections": []any{}, "applicationRuleCollections": []any{}, "natRuleCollections": []any{},
+		"networkRuleCollections": []any{}, "applicationRuleCollections": []any{}, "natRuleCollections": append([]any{}, nat...),
 	}
 	if policy != "" {
 		properties["firewallPolicy"] = object{"id": policy}

@@ -20,7 +20,7 @@ func (s *Server) store(old *resource, id, typ string, doc map[string]any) *resou
 		r.GUID = ""
 	}
 	r.Doc, r.ETag, r.State = doc, newETag(), succeeded
-	if typ == nsgType {
+	if typ == nsgType || typ == firewallType {
 		r.Effective = doc
 		for _, o := range s.inFlight(key(id)) {
 			r.State = updating
@@ -61,6 +61,13 @@ func (s *Server) place(id, typ string, text []byte) error {
 			return err
 		}
 		if err := validate(id, doc); err != nil {
+			return err
+		}
+	case firewallType:
+		if err := checkLocation(s.resources[key(id)], doc); err != nil {
+			return err
+		}
+		if err := s.validateFirewall(id, doc); err != nil {
 			return err
 		}
 	case lockType:

@@ -17,7 +17,10 @@ import (
 type Knobs struct {
 	// Writes holds for NSGs that Targets does not name.
 	Writes Writes `json:"writes"`
-	// Targets replaces Writes, as a whole, for the NSG with the id.
+	// Firewalls holds for firewalls that Targets does not name. A write of a real one takes three to five minutes on
+	// average, and a second one meanwhile is refused (Azure's overview of the service, quoted in MicrosoftDocs/azure-docs#64513).
+	Firewalls Writes `json:"firewalls"`
+	// Targets replaces Writes or Firewalls, as a whole, for the NSG or firewall with the id.
 	Targets map[string]*Writes `json:"targets,omitempty"`
 	// PageSize is how many items a list answer holds; 0 means 1000. ARM's own page size is unverified.
 	PageSize int `json:"pageSize,omitempty"`
@@ -72,7 +75,8 @@ const (
 type Concurrency string
 
 // Queue accepts the write and lets it end after the other. Reject answers 429 RetryableErrorDueToAnotherOperation.
-// Supersede ends the other as Canceled, with CanceledAndSupersededDueToAnotherOperation.
+// Supersede ends the other as Canceled, with CanceledAndSupersededDueToAnotherOperation. A firewall's Reject is 409
+// AnotherOperationInProgress.
 const (
 	Queue     Concurrency = ""
 	Reject    Concurrency = "reject"
@@ -122,6 +126,9 @@ func (k Knobs) check() error {
 	if err := k.Writes.check(); err != nil {
 		return fmt.Errorf("knobs: writes: %w", err)
 	}
+	if err := k.Firewalls.check(); err != nil {
+		return fmt.Errorf("knobs: firewalls: %w", err)
+	}
 	for id, w := range k.Targets {
 		if w == nil {
 			return fmt.Errorf("knobs: targets: %s: null", id)
@@ -149,10 +156,13 @@ func (w Writes) check() error {
 	return nil
 }
 
-// writes returns the settings for the NSG with the key, to be read and counted down under the lock.
+// writes returns the settings for the NSG or firewall with the key, to be read and counted down under the lock.
 func (k *Knobs) writes(target string) *Writes {
 	if w, ok := k.Targets[target]; ok {
 		return w
+	}
+	if strings.Contains(target, "/"+strings.ToLower(firewallType)+"/") {
+		return &k.Firewalls
 	}
 	return &k.Writes
 }

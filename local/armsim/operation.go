@@ -26,10 +26,10 @@ const keptOperations = 4096
 // operation is an accepted write. It ends by the clock, when somebody looks: nothing runs in between.
 type operation struct {
 	ID       string         `json:"id"`
-	Target   string         `json:"target"` // key of the NSG
+	Target   string         `json:"target"` // key of the NSG or firewall
 	Location string         `json:"location"`
 	Sub      string         `json:"sub"`
-	Delete   bool           `json:"delete,omitempty"` // of the whole NSG
+	Delete   bool           `json:"delete,omitempty"` // of the whole resource
 	Doc      map[string]any `json:"doc,omitempty"`    // what takes effect when it succeeds
 	Start    time.Time      `json:"start"`
 	End      time.Time      `json:"end"`
@@ -119,7 +119,7 @@ func (s *Server) inFlight(target string) []*operation {
 	return in
 }
 
-// begin accepts a write of doc to the NSG at id, or a delete of it, according to the knobs. It returns the operation; the
+// begin accepts a write of doc to the NSG or firewall at id, or a delete of it, according to the knobs. It returns the operation; the
 // resource holds doc from now on. Nothing has changed when it returns an error.
 func (s *Server) begin(c *call, doc map[string]any, del bool) (*operation, *Error) {
 	k := key(c.at.id)
@@ -134,7 +134,7 @@ func (s *Server) begin(c *call, doc map[string]any, del bool) (*operation, *Erro
 		ID: uuid.NewString(), Target: k, Sub: c.at.sub, Delete: del, Doc: doc, Start: c.now,
 		End: start.Add(s.latency(w)), Outcome: succeeded, Status: inProgress, Sequence: s.sequence,
 	}
-	r := &resource{ID: c.at.id, Type: nsgType, GUID: uuid.NewString(), Doc: doc, State: updating}
+	r := &resource{ID: c.at.id, Type: c.at.typ.name, GUID: uuid.NewString(), Doc: doc, State: updating}
 	if old != nil {
 		*r = *old
 		r.Doc, r.State = doc, updating
@@ -165,6 +165,11 @@ func (s *Server) admit(c *call, k string, mode Concurrency) (time.Time, *Error) 
 		return c.now, nil
 	}
 	last := in[len(in)-1]
+	if c.at.typ.name == firewallType && mode == Reject {
+		return time.Time{}, newError(http.StatusConflict, "AnotherOperationInProgress",
+			"Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: %s/subscriptions/%s/providers/Microsoft.Network/locations/%s/operations/%s?api-version=2025-05-01.",
+			s.base(c.r), last.Sub, last.Location, last.ID)
+	}
 	if mode == Reject || last.Delete {
 		return time.Time{}, &Error{
 			Status: http.StatusTooManyRequests, Code: "RetryableErrorDueToAnotherOperation",

@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 		{"patch", "PATCH", nsgID, "{}", 405, "MethodNotAllowed"},
 		{"post", "POST", nsgID, "{}", 405, "MethodNotAllowed"},
 		{"put a list", "PUT", scope + "networkSecurityGroups", "{}", 405, "MethodNotAllowed"},
-		{"put a firewall", "PUT", scope + "azureFirewalls/f", `{"location":"westeurope"}`, 405, "MethodNotAllowed"},
+		{"patch a firewall", "PATCH", scope + "azureFirewalls/f", `{}`, 405, "MethodNotAllowed"},
 		{"put a subnet", "PUT", scope + "virtualNetworks/v/subnets/s", "{}", 405, "MethodNotAllowed"},
 		{"bad name", "PUT", scope + "networkSecurityGroups/a%20b", nsg(), 400, "InvalidResourceName"},
 		{"bad NIC name", "PUT", scope + "networkInterfaces/-a", nsg(), 400, "InvalidResourceName"},

@@ -29,6 +29,9 @@ func strip(doc map[string]any) {
 			}
 		}
 	}
+	if slices.ContainsFunc(collectionLists(), func(list string) bool { return p[list] != nil }) {
+		stripFirewall(doc)
+	}
 }
 
 // items returns the objects of the list properties.{name}; what is not an object comes as an empty one.
@@ -78,6 +81,10 @@ func (s *Server) render(r *resource, stored map[string]any) map[string]any {
 	switch r.Type {
 	case nsgType:
 		s.renderNSG(r, doc)
+	case firewallType:
+		renderFirewall(r, doc)
+	case "Microsoft.Network/routeTables":
+		renderChildren(r, doc, "routes")
 	case "Microsoft.Network/virtualNetworks":
 		renderChildren(r, doc, "subnets")
 	case "Microsoft.Network/networkInterfaces":

@@ -38,7 +38,7 @@ func (s *Server) serveOne(c *call) (answer, *Error) {
 		}
 		return answer{status: http.StatusOK, body: s.render(r, r.Doc)}, nil
 	}
-	if c.at.typ.readOnly || c.r.Method != http.MethodPut && c.r.Method != http.MethodDelete {
+	if c.r.Method != http.MethodPut && c.r.Method != http.MethodDelete {
 		return answer{}, methodNotAllowed(c.r)
 	}
 	if err := s.injected(c); err != nil {
@@ -54,6 +54,10 @@ func (s *Server) serveOne(c *call) (answer, *Error) {
 		a, err = s.putPlain(c)
 	case c.at.typ.generic:
 		a, err = s.deletePlain(c)
+	case c.at.typ.name == firewallType && put:
+		a, err = s.putFirewall(c)
+	case c.at.typ.name == firewallType:
+		a, err = s.deleteLong(c)
 	case put:
 		a, err = s.putNSG(c)
 	default:

@@ -110,10 +110,14 @@ type answer struct {
 	lose   bool // the work is done but the client must not hear of it
 }
 
-// ServeHTTP answers an ARM request, or one to /local/knobs.
+// ServeHTTP answers an ARM request, or one to /local/knobs or /local/walk.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/local/knobs" {
+	switch r.URL.Path {
+	case "/local/knobs":
 		s.serveKnobs(w, r)
+		return
+	case "/local/walk":
+		s.serveWalk(w, r)
 		return
 	}
 	c := &call{r: r, header: w.Header()}

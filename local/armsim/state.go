@@ -139,7 +139,7 @@ func (s *Server) remove(k string) {
 
 func (s *Server) touched(k, typ string) {
 	s.dirty[k] = true
-	if typ != nsgType {
+	if typ != nsgType && typ != firewallType {
 		s.refs = nil
 	}
 }

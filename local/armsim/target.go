@@ -45,7 +45,6 @@ type resourceType struct {
 	name     string // as ARM spells it
 	children string // segment of the child type, if any
 	generic  bool   // PUT and DELETE are plain stores
-	readOnly bool   // no PUT or DELETE
 }
 
 func resourceTypes() []resourceType {
@@ -54,7 +53,8 @@ func resourceTypes() []resourceType {
 		{name: "Microsoft.Network/networkInterfaces", generic: true},
 		{name: "Microsoft.Network/virtualNetworks", children: "subnets", generic: true},
 		{name: "Microsoft.Network/publicIPAddresses", generic: true},
-		{name: "Microsoft.Network/azureFirewalls", readOnly: true},
+		{name: firewallType},
+		{name: "Microsoft.Network/routeTables", generic: true},
 	}
 }
 
