@@ -6,12 +6,16 @@
 //   - ids in any case, kept as they were first spelled; {"error":{"code","message"}} with x-ms-error-code; the api-version
 //     and the bearer token that every call needs; request and correlation ids.
 //   - GET, PUT, DELETE and paged lists of networkSecurityGroups and securityRules, networkInterfaces, virtualNetworks,
-//     publicIPAddresses; GET and lists of subnets and azureFirewalls; management locks at any scope; resource groups;
-//     GET /subscriptions/{id}/resources with a resourceType filter.
+//     publicIPAddresses, routeTables, azureFirewalls; GET and lists of subnets; management locks at any scope; resource
+//     groups; GET /subscriptions/{id}/resources with a resourceType filter.
 //   - An NSG's etag is that of all its rules. If-Match on the PUT of an NSG is honoured at once, with 412; an etag in the
 //     body is ignored. The etag changes when a write starts and again when it ends.
 //   - A PUT of an NSG replaces rules and tags. Properties that only the service writes are ignored when sent; unknown
 //     ones are kept. A refused write changes nothing.
+//   - A firewall with classic rules is one document with one etag, replaced by one PUT: a long-running operation, during which
+//     a second write can be refused (409 AnotherOperationInProgress). Its collections have unique names and, in each kind,
+//     unique priorities from 100 to 65000; its NAT rules are Dnat, TCP or UDP, IPv4, to an address of the firewall, with a
+//     translated address and port; public addresses and unique destinations are 250 at most. Private addresses are the service's.
 //   - Writes are long-running operations, followed by Azure-AsyncOperation or, for deletes, Location as well.
 //   - Validation of rules: names, priorities, enumerations, ports, prefixes, families, overlaps in a list, and the limits
 //     of 1000 rules and 4000 addresses.
@@ -27,6 +31,9 @@
 // before, after and during a write, throttling, missing permissions, and an ARM that is down. People reach them at
 // GET and PUT /local/knobs.
 //
+// [Server.Walk] says how a packet fares in what is in effect, firewall and security groups together; people ask at GET
+// /local/walk?from=203.0.113.7&to=203.0.113.20:50022.
+//
 // Time is Config.Now: operations end when somebody looks after their end. No goroutine runs.
 //
 // # Leaves out
@@ -34,7 +41,8 @@
 // Everything else of ARM. In particular: resource groups appear with their first resource and are never deleted;
 // subscriptions exist as soon as they are named; property names are matched with their case, which ARM does not mind;
 // references between resources are not checked, except that an NSG in use cannot be deleted; writes other than those of
-// NSGs and rules end at once; PATCH, subnet writes, effective rules, policy, tenant limits, If-None-Match, differences
+// NSGs, rules and firewalls end at once; of a firewall: firewall policies and hubs (their id is all there is), what network and
+// application rules hold, IP groups, deallocation, the permissions to join addresses and subnets; PATCH, subnet writes, effective rules, policy, tenant limits, If-None-Match, differences
 // between API versions, and application security groups as resources. Role and deny assignments are kept and listed, and
 // nobody is held to them: what a caller may do is all but what Knobs denies. Every subscription is in every management group.
 //
@@ -46,6 +54,9 @@
 // code of a throttled call. Whether ports count towards the limit of 4000 (here: each of the four lists by itself).
 // Whether assignedTo() shows a deny assignment to everybody (here: it does not) or one that excludes whom it asks for (here:
 // it does), and the codes and statuses of refused role assignments and definitions but RoleAssignmentExists.
+// Of firewalls: whether If-Match is honoured (here: as for NSGs), every error code, whether names are unique over all kinds of
+// collection and priorities within one, whether an empty NAT rule collection is refused, ranges as destination ports, whether
+// the limit of 250 is checked in a PUT, Retry-After.
 // Whether bits below a prefix's mask, and the spelling of enumerations in any case, are accepted (here: they are). The
 // codes SecurityRuleInvalidDescription, SecurityRuleInvalidDirection, SecurityRuleInvalidProtocol,
 // SecurityRuleParameterCannotHaveBothValues, SecurityRuleParameterValueMissing,

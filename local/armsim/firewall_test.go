@@ -60,7 +60,9 @@ func TestFirewallValidationRefuses(t *testing.T) {
 	r := newFirewallRig(t, armsim.Knobs{})
 	r.put(fwID, firewall(natCollection("keep", 65000, natRule("keep"))))
 	before := r.get(fwID)
-	with := func(change ...string) string { return natCollection("c", 100, natRule("good"), natRule("x", change...)) }
+	with := func(change ...string) string {
+		return natCollection("c", 100, natRule("good"), natRule("x", change...))
+	}
 	var many []string
 	for i := range armsim.MaxNATDestinations {
 		many = append(many, natRule(fmt.Sprint("r", i), "destinationPorts", fmt.Sprintf(`["%d"]`, 1000+i)))
