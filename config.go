@@ -28,6 +28,10 @@ var settings = map[string]string{
 	"PORTCULLIS_TABLE_ENDPOINT":           "URL of the storage account's table service",
 	"PORTCULLIS_IDENTITY_CLIENT_ID":       "client id of the user-assigned managed identity; empty for the system-assigned one",
 	"PORTCULLIS_ARM_ENDPOINT":             "one machine only: URL of a Resource Manager on a loopback address",
+	"PORTCULLIS_FORBID_ANY_SOURCE":        "on: no policy lets anybody ask for every address, not for all of IPv4 or IPv6 either; off (default)",
+	"PORTCULLIS_WIDEST_SOURCE_IPV4":       "the widest IPv4 prefix that any policy lets anybody ask for, such as /24; empty for no bound. Set together with that of IPv6",
+	"PORTCULLIS_WIDEST_SOURCE_IPV6":       "the widest IPv6 prefix that any policy lets anybody ask for, such as /64; empty for no bound. Set together with that of IPv4",
+	"PORTCULLIS_REQUIRE_JUSTIFICATION":    "on: every request says why; off (default)",
 	"PORTCULLIS_SIGN_IN":                  "one machine only: names that the page offers to sign in as, separated by commas",
 	"PORTCULLIS_SERVICEBUS_ADDRESS":       "one machine only: host:port of a Service Bus without TLS on a loopback address",
 	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
@@ -47,6 +51,7 @@ type config struct {
 	ARMEndpoint   string            // "" for the cloud's
 	BusAddress    string            // "" for the namespace's
 	SignIn        []portal.Provider // none: as App Service authentication has it
+	Floor         jit.Options       // what every request must meet, whatever the policies do
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It
@@ -121,10 +126,57 @@ func readConfig(environ []string) (config, error) {
 	if c.SignIn, err = signIn(env["PORTCULLIS_SIGN_IN"], c.Authority); err != nil {
 		wrong("PORTCULLIS_SIGN_IN", "%v", err)
 	}
+	for _, err := range readFloor(env, &c.Floor) {
+		wrong(err.name, "%v", err.error)
+	}
 	for name, err := range misplaced(c) {
 		wrong(name, "%v", err)
 	}
 	return c, errors.Join(errs...)
+}
+
+// wrongSetting is what is wrong with one setting.
+type wrongSetting struct {
+	name string
+	error
+}
+
+// readFloor reads what every request must meet. What cannot be read is an error and never
+// no demand: a security team that misspells it learns of it at the start.
+func readFloor(env map[string]string, to *jit.Options) []wrongSetting {
+	const v4, v6 = "PORTCULLIS_WIDEST_SOURCE_IPV4", "PORTCULLIS_WIDEST_SOURCE_IPV6"
+	var errs []wrongSetting
+	for name, flag := range map[string]*bool{"PORTCULLIS_FORBID_ANY_SOURCE": &to.ForbidAnySource, "PORTCULLIS_REQUIRE_JUSTIFICATION": &to.RequireJustification} {
+		switch env[name] {
+		case "on":
+			*flag = true
+		case "off", "":
+		default:
+			errs = append(errs, wrongSetting{name, fmt.Errorf("%q is neither on nor off", env[name])})
+		}
+	}
+	for name, widest := range map[string]struct {
+		to   *int
+		most int
+	}{v4: {&to.WidestIPv4, 32}, v6: {&to.WidestIPv6, 128}} {
+		text := env[name]
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(text, "/"))
+		if err != nil || n < 1 || n > widest.most || text != fmt.Sprintf("/%d", n) {
+			errs = append(errs, wrongSetting{name, fmt.Errorf("%q is not the length of a prefix from /1 to /%d", text, widest.most)})
+			continue
+		}
+		*widest.to = n
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	if (env[v4] == "") != (env[v6] == "") {
+		return []wrongSetting{{v4, fmt.Errorf("set %s too, or neither: what one family does not bound could be asked for in the other", v6)}}
+	}
+	return nil
 }
 
 // signIn gives how people sign in to the page where a token issuer of one

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/jit"
 	"portcullis/handlers/portal"
 )
 
@@ -73,6 +74,15 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a Resource Manager that is not here", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "http://203.0.113.7:7072"}, []string{"PORTCULLIS_ARM_ENDPOINT"}},
 		{"a Resource Manager elsewhere over https", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "https://management.example.com"}, []string{"only a loopback address"}},
 		{"a bus that is not here", map[string]string{"PORTCULLIS_SERVICEBUS_ADDRESS": "203.0.113.7:5672"}, []string{"PORTCULLIS_SERVICEBUS_ADDRESS"}},
+		{"a switch that is neither on nor off", map[string]string{"PORTCULLIS_FORBID_ANY_SOURCE": "true"}, []string{"PORTCULLIS_FORBID_ANY_SOURCE", `"true" is neither on nor off`}},
+		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
+		{"a misspelt demand", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS is not a setting"}},
+		{"a widest prefix without a slash", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "24", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/64"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV4", `"24"`, "/1 to /32"}},
+		{"a widest prefix that bounds nothing", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/24", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/0"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV6", `"/0"`, "/1 to /128"}},
+		{"a widest prefix that no address has", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/33", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/129"}, []string{`"/33"`, `"/129"`}},
+		{"a widest prefix written in two ways", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/024", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/+64"}, []string{`"/024"`, `"/+64"`}},
+		{"a widest prefix of IPv4 alone", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/24"}, []string{"set PORTCULLIS_WIDEST_SOURCE_IPV6 too"}},
+		{"a widest prefix of IPv6 alone", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV6": "/64"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV4"}},
 		{"everything wrong at once", map[string]string{"PORTCULLIS_TENANT": "", "PORTCULLIS_AUDIENCE": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_TENANT", "PORTCULLIS_AUDIENCE", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -97,6 +107,11 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_SIGN_IN":         "reader, a&b",
 		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
 
+		"PORTCULLIS_FORBID_ANY_SOURCE":     "on",
+		"PORTCULLIS_WIDEST_SOURCE_IPV4":    "/24",
+		"PORTCULLIS_WIDEST_SOURCE_IPV6":    "/64",
+		"PORTCULLIS_REQUIRE_JUSTIFICATION": "off",
+
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
 	}))
@@ -108,6 +123,7 @@ func TestReadConfig(t *testing.T) {
 		Tenants: []string{"00000000-0000-0000-0000-00000000d1d0"}, Audiences: []string{"api://portcullis", "00000000-0000-0000-0000-0000000000c1"},
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
+		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}

@@ -104,7 +104,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	svc := &access.Service{
 		Network: network, Firewall: tel.Firewall(network),
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
-		Alarm: alarm, Subscriptions: cfg.Subscriptions, Now: time.Now, NewID: newID,
+		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}
 	if err := tel.Watch(store, svc.Overdue); err != nil {
 		return nil, err

@@ -36,6 +36,8 @@ type machine struct {
 	Connection    *connection  `json:"connection,omitempty"`
 	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
 	ExistingRules string       `json:"existingRules,omitempty"`
+	Options       *options     `json:"options,omitzero"`        // the policy's own
+	InForce       *options     `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []portRule   `json:"ports,omitempty"`
 	Requests      *int         `json:"approvedRequests,omitempty"`
 	LastAccess    *lastAccess  `json:"lastAccess,omitempty"`
@@ -83,6 +85,7 @@ func toMachine(m access.MachineView) machine {
 	if m.State != access.MachineConfigured {
 		return out
 	}
+	out.Options, out.InForce = toOptions(m.Options), toOptions(m.InForce)
 	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), toPortRules(m.Ports), &m.Requests
 	if !m.LastAccess.IsZero() {
 		out.LastAccess = &lastAccess{Time: stamp(m.LastAccess), Requestor: m.LastRequestor}

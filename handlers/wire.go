@@ -23,6 +23,15 @@ type enableVM struct {
 	ID            string     `json:"id"`
 	Ports         []portRule `json:"ports"`
 	ExistingRules string     `json:"existingRules"`
+	Options       *options   `json:"options"` // left out: those that are stored stay; {} takes them off
+}
+
+// options are what a policy demands of requests, in both directions.
+type options struct {
+	ForbidAnySource      bool `json:"forbidAnySource"`
+	WidestIPv4Prefix     int  `json:"widestIPv4Prefix"` // such as 24; 0 for no bound
+	WidestIPv6Prefix     int  `json:"widestIPv6Prefix"`
+	RequireJustification bool `json:"requireJustification"`
 }
 
 // portRule is a port of a policy, in both directions.
@@ -87,6 +96,9 @@ func (b enableBody) policies() ([]jit.Policy, error) {
 		p := jit.Policy{VM: id}
 		if p.ExistingRules, err = jit.ParseExistingRules(vm.ExistingRules); err != nil {
 			return nil, below(err, at)
+		}
+		if o := vm.Options; o != nil {
+			p.Options = &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification}
 		}
 		if vm.Ports == nil {
 			p.Ports = jit.DefaultPorts()
@@ -191,6 +203,8 @@ type enabledVM struct {
 	ID            string     `json:"id"`
 	Location      string     `json:"location"`
 	ExistingRules string     `json:"existingRules"`
+	Options       *options   `json:"options,omitzero"`        // the policy's own
+	InForce       *options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []portRule `json:"ports"`
 	Targets       []string   `json:"targets"`
 	Overridden    []foreign  `json:"overriddenRules"`
@@ -268,6 +282,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
+// toOptions writes options; nil where they demand nothing.
+func toOptions(o jit.Options) *options {
+	if o.IsZero() {
+		return nil
+	}
+	return &options{o.ForbidAnySource, o.WidestIPv4, o.WidestIPv6, o.RequireJustification}
+}
+
 func toPortRules(ports []jit.PortRule) []portRule {
 	var out []portRule
 	for _, p := range ports {
@@ -285,7 +307,7 @@ func toPortRules(ports []jit.PortRule) []portRule {
 func toEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
-		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed)}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())

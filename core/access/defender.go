@@ -98,6 +98,9 @@ func (p NamedPolicy) sealed() NamedPolicy {
 	var b strings.Builder
 	for _, m := range p.Machines {
 		fmt.Fprintf(&b, "%s %s\n", m.Policy.VM, m.Policy.ExistingRules)
+		if o := m.Policy.OwnOptions(); !o.IsZero() {
+			fmt.Fprintf(&b, " %s\n", o)
+		}
 		for _, port := range m.Policy.Ports {
 			fmt.Fprintf(&b, " %d %s %s %s\n", port.Number, port.Protocol, port.Maximum, port.Sources)
 		}

@@ -21,7 +21,8 @@ type replacement struct {
 }
 
 // replacePolicy makes a named policy list these machines and no others. Machines that
-// are not named any more are disabled. What this face cannot say, ExistingRules, stays as it was.
+// are not named any more are disabled. What this face cannot say, ExistingRules and
+// Options, stays as it was for the machines that stay.
 //
 // Refusals come before the first write. Of two callers with the same
 // precondition one is refused: both write the first machine's record as
@@ -134,7 +135,7 @@ func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyReco
 	if known && rec.Listing().Key() != name.Key() {
 		return rec, false, inOther(rec)
 	}
-	p.ExistingRules = rec.Policy.ExistingRules
+	p.ExistingRules, p.Options = rec.Policy.ExistingRules, rec.Policy.Options
 	if known && samePolicy(rec.Policy, p) {
 		return rec, false, nil
 	}
@@ -158,7 +159,7 @@ func inOther(rec PolicyRecord) *jit.Error {
 }
 
 func samePolicy(a, b jit.Policy) bool {
-	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
+	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
 		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources)
 	})
 }
@@ -306,6 +307,9 @@ func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyReco
 			return rec, inOther(now).At(rec.Policy.VM.String())
 		}
 		rec.Version = now.Version
+		if err == nil {
+			rec.Policy.ExistingRules, rec.Policy.Options = now.Policy.ExistingRules, now.Policy.Options
+		}
 	}
 	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }

@@ -44,7 +44,7 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 }
 
 // Extend moves the ends of a grant's live windows to the given end, or to
-// duration from now, within the policies' maxima (see [jit.Grant.Extend]). The wake-ups for
+// duration from now, within what policies and installation demand now (see [jit.Grant.Extend]). The wake-ups for
 // the new ends are scheduled before the ends move, so that no crash leaves a window without one.
 func (s *Service) Extend(ctx context.Context, who Caller, id string, duration time.Duration, end time.Time) (GrantRecord, error) {
 	rec, err := s.Find(ctx, id)
@@ -63,7 +63,7 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 	}
 	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
-		next, err := g.Extend(policy, duration, end, s.now())
+		next, err := g.Extend(policy, s.Floor, duration, end, s.now())
 		if err != nil {
 			return g, err
 		}

@@ -206,6 +206,7 @@ func (inv *inventory) view(m Machine, behind map[string]bool) MachineView {
 	switch {
 	case configured:
 		v.State, v.Ports, v.ExistingRules = MachineConfigured, rec.Policy.Ports, rec.Policy.ExistingRules
+		v.Options, v.InForce = rec.Policy.OwnOptions(), rec.Policy.InForce(inv.Floor)
 		p := inv.past[key]
 		v.Requests, v.LastAccess, v.LastRequestor = p.count, p.last.start, p.last.requestor
 	case len(v.Targets) > 0:

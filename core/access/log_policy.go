@@ -59,6 +59,9 @@ func policyText(p jit.Policy) string {
 		ports = append(ports, fmt.Sprintf("%d %s from %s for %s", r.Number, r.Protocol, strings.Join(r.Sources.Strings(), " "), r.Maximum))
 	}
 	text := strings.Join(ports, ", ") + " (" + p.ExistingRules.String() + " existing rules)"
+	if o := p.OwnOptions(); !o.IsZero() {
+		text = o.String() + "; " + text // first, so that a long list of ports does not cut it off
+	}
 	if len(text) > maxPolicyText {
 		n := maxPolicyText
 		for !utf8.RuneStart(text[n]) {

@@ -80,9 +80,11 @@ type MachineView struct {
 	// Of configured machines alone:
 	Ports         []jit.PortRule
 	ExistingRules jit.ExistingRules
-	Requests      int       // approved ones that began in the last 7 days
-	LastAccess    time.Time // when the last of them began; zero for none
-	LastRequestor string    // who asked for it
+	Options       jit.Options // the policy's own
+	InForce       jit.Options // what requests must meet: the stricter of Options and the installation's
+	Requests      int         // approved ones that began in the last 7 days
+	LastAccess    time.Time   // when the last of them began; zero for none
+	LastRequestor string      // who asked for it
 	Windows       []MachineWindow
 	Findings      []Finding // of the last sweep and of now, the same thing once
 }

@@ -19,6 +19,7 @@ type TargetChange struct {
 // Enabled is what [Service.Enable] says of one machine.
 type Enabled struct {
 	Policy     jit.Policy
+	InForce    jit.Options // what requests must meet: the stricter of the policy's and the installation's
 	Location   string
 	Targets    []jit.ID
 	Overridden []plan.Foreign // foreign allows that our deny now outranks
@@ -27,15 +28,16 @@ type Enabled struct {
 }
 
 // Enable protects machines: it stores their policies and closes their ports. It
-// replaces the policies of machines that have one and leaves all others. With
-// dryRun it computes the same changes and writes nothing.
+// replaces the policies of machines that have one and leaves all others. A policy that says
+// nothing of its options keeps those that are stored: who does not know of them
+// does not take them off. With dryRun it computes the same changes and writes nothing.
 //
 // An [*jit.Error] means that nothing was written: a policy that is not valid, an
 // unknown machine, one that nothing guards, or a target without room for the
 // deny. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
 func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
-	records, machines, err := s.enabling(ctx, who, policies)
+	records, known, machines, err := s.enabling(ctx, who, policies)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,37 +57,38 @@ func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy,
 			return nil, nil, err
 		}
 	}
-	return enabled(records, machines, outs), changesOf(outs), nil
+	return s.enabled(records, known, machines, outs), changesOf(outs), nil
 }
 
-// enabling checks what is to be enabled and builds the records to store.
-func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Policy) ([]PolicyRecord, map[string]Machine, error) {
+// enabling checks what is to be enabled and builds the records to store. It gives those that
+// are stored, too, by machine.
+func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Policy) ([]PolicyRecord, map[string]PolicyRecord, map[string]Machine, error) {
 	if len(policies) == 0 || len(policies) > jit.MaxVMs {
-		return nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: fmt.Sprintf("name 1 to %d virtual machines", jit.MaxVMs)}
+		return nil, nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: fmt.Sprintf("name 1 to %d virtual machines", jit.MaxVMs)}
 	}
 	var vms []jit.ID
 	for i, p := range policies {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		if err := p.Validate(); err != nil {
-			return nil, nil, below(err, at)
+			return nil, nil, nil, below(err, at)
 		}
 		if slices.ContainsFunc(vms, p.VM.Equal) {
-			return nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
+			return nil, nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
 		}
 		if err := s.managed(p.VM, at+".id"); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		vms = append(vms, p.VM)
 	}
 	known, machines, err := s.find(ctx, vms)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	records := make([]PolicyRecord, len(policies))
 	for i, p := range policies {
 		m, err := exists(p.VM, machines, fmt.Sprintf("virtualMachines[%d].id", i))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		rec := known[p.VM.Key()] // keeps the version and the placements left behind
 		rec.Policy, rec.Location, rec.ChangedBy, rec.ChangedAt = p, m.Location, who.Name, s.now()
@@ -93,7 +96,7 @@ func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Polic
 		rec.Placements = m.Placements
 		records[i] = rec
 	}
-	return records, machines, nil
+	return records, known, machines, nil
 }
 
 func below(err error, path string) error {
@@ -125,7 +128,7 @@ func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord
 	var placements [][]Placement
 	var before []PolicyRecord
 	for i, rec := range records {
-		stored, err := s.putPolicy(ctx, rec)
+		stored, err := s.putPolicy(ctx, &records[i])
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
@@ -141,16 +144,22 @@ func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord
 }
 
 // putPolicy stores a policy over whatever version is there now, and gives the one
-// before it; one without a version where there was none.
-func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) (PolicyRecord, error) {
+// before it; one without a version where there was none. Options that the policy says nothing of
+// become those that it has stored.
+func (s *Service) putPolicy(ctx context.Context, put *PolicyRecord) (PolicyRecord, error) {
+	rec := *put
 	for range attempts {
 		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		rec.Version, rec.Listed = stored.Version, stored.Listed
+		if put.Policy.Options == nil {
+			rec.Policy.Options = stored.Policy.Options
+		}
 		_, err = s.Policies.PutPolicy(ctx, rec)
 		if err == nil {
+			put.Policy.Options = rec.Policy.Options
 			return stored, nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -160,10 +169,13 @@ func (s *Service) putPolicy(ctx context.Context, rec PolicyRecord) (PolicyRecord
 	return PolicyRecord{}, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }
 
-func enabled(records []PolicyRecord, machines map[string]Machine, outs []outcome) []Enabled {
+func (s *Service) enabled(records []PolicyRecord, known map[string]PolicyRecord, machines map[string]Machine, outs []outcome) []Enabled {
 	var list []Enabled
 	for _, rec := range records {
-		e := Enabled{Policy: rec.Policy, Location: rec.Location, Targets: targetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
+		if rec.Policy.Options == nil { // a dry run: nothing was stored
+			rec.Policy.Options = known[rec.Policy.VM.Key()].Policy.Options
+		}
+		e := Enabled{Policy: rec.Policy, InForce: rec.Policy.InForce(s.Floor), Location: rec.Location, Targets: targetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
 		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
 		for _, out := range outs {
 			e.Overridden = append(e.Overridden, keep(out.plan.Overridden, of)...)

@@ -91,7 +91,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error
 		rec, ok := policies[vm.Key()]
 		return rec.Policy, ok
 	}
-	g, err := jit.Decide(policy, r, s.NewID(), now)
+	g, err := jit.Decide(policy, s.Floor, r, s.NewID(), now)
 	if err != nil {
 		return GrantRecord{}, err
 	}

@@ -36,7 +36,7 @@ type Caller struct {
 // self is the caller of what the app does by itself.
 func self() Caller { return Caller{Name: "portcullis"} }
 
-// Service holds the ports. Every field must be set; its methods are safe for
+// Service holds the ports. Every field must be set, but for Floor; its methods are safe for
 // concurrent use.
 type Service struct {
 	Network       Network
@@ -49,7 +49,8 @@ type Service struct {
 	Alarm         Alarm
 	Activity      Activity
 	Sweeps        Sweeps
-	Subscriptions []string // the subscriptions that the sweep looks at
+	Subscriptions []string    // the subscriptions that the sweep looks at
+	Floor         jit.Options // what this installation demands of every request, whatever the policies do
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
 

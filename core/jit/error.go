@@ -32,6 +32,12 @@ const (
 	CodeEndNotLater          Code = "EndTimeNotLater"               // an extension that does not extend
 	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one request
 	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port
+
+	// What the options in force do not let anybody ask for.
+	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"    // every address, of both families or of one
+	CodeSourceTooWide         Code = "SourceTooWide"         // a prefix wider than the widest
+	CodeJustificationRequired Code = "JustificationRequired" // a request that does not say why
+	CodeInvalidWidestSource   Code = "InvalidWidestSource"   // options with a bound that bounds nothing
 )
 
 // Error is a refusal that travels to the person who asked. Target names what

@@ -298,11 +298,12 @@ func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
 
 // Extend moves the end of every live window to the given end, or to duration
 // from now; exactly one is set. The window's whole length, counted from the
-// grant's start, must stay within the port's maximum, and the policy must still
-// allow port and sources. All or nothing: an [*Error] and the same grant where
+// grant's start, must stay within the port's maximum, and the policy and the options in
+// force now, the stricter of its own and floor, must still allow port, sources and a request
+// that says what this one says. All or nothing: an [*Error] and the same grant where
 // one window may not be extended. [CodeRequestEnded] where none is live,
 // [CodeEndNotLater] where no window would end later.
-func (g Grant) Extend(policy func(ID) (Policy, bool), duration time.Duration, end, now time.Time) (Grant, error) {
+func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration time.Duration, end, now time.Time) (Grant, error) {
 	now = now.UTC().Truncate(time.Millisecond)
 	to, bad := RequestPort{Duration: duration, End: end}.end(now)
 	if bad != nil {
@@ -323,8 +324,13 @@ func (g Grant) Extend(policy func(ID) (Policy, bool), duration time.Duration, en
 			err = refuse(CodePolicyNotFound, "id", "%s has no just-in-time policy any more", vm.Name)
 			return w
 		}
+		options := p.InForce(floor)
+		if options.allowJustification(g.Justification) != nil {
+			err = refuse(CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
+			return w
+		}
 		want := RequestPort{Number: w.Number, End: to, Sources: w.Sources}
-		if _, err = decidePort(p, want, g.Start); err != nil {
+		if _, err = decidePort(p, options, want, g.Start); err != nil {
 			err = err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
 			return w
 		}

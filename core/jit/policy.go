@@ -1,6 +1,7 @@
 package jit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,21 @@ type Policy struct {
 	VM            ID
 	Ports         []PortRule
 	ExistingRules ExistingRules
+	// Options are what the policy demands of requests. Nil says nothing of them: where a policy is
+	// stored, those that it had stay.
+	Options *Options
+}
+
+// OwnOptions gives the policy's options; none where it says nothing of them.
+func (p Policy) OwnOptions() Options { return p.InForce(Options{}) }
+
+// InForce gives the options that a request for the machine must meet: the stricter of
+// the policy's and the installation's.
+func (p Policy) InForce(floor Options) Options {
+	if p.Options == nil {
+		return floor
+	}
+	return floor.With(*p.Options)
 }
 
 // MaxPorts is how many ports one policy may name.
@@ -103,8 +119,8 @@ const MaxPorts = 100
 
 // Validate reports, as an [*Error] whose target is a path below the policy,
 // the first thing that makes the policy unusable: no ports, a number twice, a
-// protocol or source missing, a maximum outside 5 minutes to 1 day. It does NOT
-// ensure that the machine exists or can be protected.
+// protocol or source missing, a maximum outside 5 minutes to 1 day, options that
+// bound nothing. It does NOT ensure that the machine exists or can be protected.
 func (p Policy) Validate() error {
 	if len(p.Ports) == 0 {
 		return refuse(CodeNoPorts, "ports", "a policy needs at least one port")
@@ -127,7 +143,20 @@ func (p Policy) Validate() error {
 		}
 		seen[port.Number] = true
 	}
+	if p.Options != nil {
+		if err := p.Options.Validate(); err != nil {
+			return below(err, "options")
+		}
+	}
 	return nil
+}
+
+// below puts the target of a refusal below a path.
+func below(err error, path string) error {
+	if refused, ok := errors.AsType[*Error](err); ok {
+		return refused.At(path)
+	}
+	return err
 }
 
 // Port gives the rule for a number, or false.

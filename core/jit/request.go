@@ -94,15 +94,17 @@ func (r Request) Validate(now time.Time) error {
 // Decide gives the grant that the policies allow for the request at now, under
 // the given id, or an [*Error] saying why there is none. It is all or nothing
 // over the request's machines and ports. policy answers with the policy of a
-// machine, or false.
+// machine, or false; floor is what the installation demands of every request, whatever
+// the policies do.
 //
 // Refusals, in this order: what [Request.Validate] finds, so that a broken body
-// is told before anything is looked up; [CodePolicyNotFound]; [CodePortNotInPolicy];
-// [CodeDurationOverMaximum]; [CodeSourceNotAllowed].
+// is told before anything is looked up; [CodePolicyNotFound]; [CodeJustificationRequired];
+// [CodePortNotInPolicy]; [CodeDurationOverMaximum]; [CodeSourceNotAllowed];
+// [CodeSourceAnyForbidden]; [CodeSourceTooWide].
 //
 // It does NOT ensure that the caller may ask, that the machine exists, or that
 // the rules have room.
-func Decide(policy func(ID) (Policy, bool), r Request, id string, now time.Time) (Grant, error) {
+func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string, now time.Time) (Grant, error) {
 	now = now.UTC().Truncate(time.Millisecond)
 	if err := r.Validate(now); err != nil {
 		return Grant{}, err
@@ -114,9 +116,13 @@ func Decide(policy func(ID) (Policy, bool), r Request, id string, now time.Time)
 		if !ok {
 			return Grant{}, refuse(CodePolicyNotFound, at+".id", "%s has no just-in-time policy; enable it first", vm.VM.Name)
 		}
+		options := p.InForce(floor)
+		if err := options.allowJustification(r.Justification); err != nil {
+			return Grant{}, err
+		}
 		granted := GrantVM{VM: p.VM}
 		for j, want := range vm.Ports {
-			w, err := decidePort(p, want, now)
+			w, err := decidePort(p, options, want, now)
 			if err != nil {
 				return Grant{}, err.At(fmt.Sprintf("%s.ports[%d]", at, j))
 			}
@@ -127,7 +133,7 @@ func Decide(policy func(ID) (Policy, bool), r Request, id string, now time.Time)
 	return g, nil
 }
 
-func decidePort(p Policy, want RequestPort, now time.Time) (Window, *Error) {
+func decidePort(p Policy, options Options, want RequestPort, now time.Time) (Window, *Error) {
 	rule, ok := p.Port(want.Number)
 	if !ok {
 		return Window{}, refuse(CodePortNotInPolicy, "number", "port %d is not in the policy of %s", want.Number, p.VM.Name)
@@ -145,6 +151,9 @@ func decidePort(p Policy, want RequestPort, now time.Time) (Window, *Error) {
 	}
 	if !rule.Sources.Contains(want.Sources) {
 		return Window{}, refuse(CodeSourceNotAllowed, "allowedSourceAddressPrefix", "%s is not inside %s, which the policy of %s allows for port %d", want.Sources, rule.Sources, p.VM.Name, want.Number)
+	}
+	if err := options.allowSources(want.Sources, want.Number); err != nil {
+		return Window{}, err
 	}
 	return Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end.Truncate(time.Millisecond), Status: Initiating}, nil
 }

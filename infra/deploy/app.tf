@@ -17,6 +17,10 @@ locals {
     PORTCULLIS_SUBSCRIPTIONS            = join(",", sort([for m in values(var.managed) : m.subscription_id]))
     PORTCULLIS_TABLE_ENDPOINT           = trimsuffix(azurerm_storage_account.this.primary_table_endpoint, "/")
     PORTCULLIS_IDENTITY_CLIENT_ID       = azurerm_user_assigned_identity.this.client_id
+    PORTCULLIS_FORBID_ANY_SOURCE        = var.demands.forbid_any_source ? "on" : "off"
+    PORTCULLIS_WIDEST_SOURCE_IPV4       = var.demands.widest_source_ipv4
+    PORTCULLIS_WIDEST_SOURCE_IPV6       = var.demands.widest_source_ipv6
+    PORTCULLIS_REQUIRE_JUSTIFICATION    = var.demands.require_justification ? "on" : "off"
     ServiceBus__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.${local.cloud.bus}"
   }
 

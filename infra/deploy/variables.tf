@@ -175,6 +175,27 @@ variable "allowed_callers" {
   }
 }
 
+variable "demands" {
+  description = "What every request for access must meet, whatever the policies of the machines say; the stricter of both counts. widest_source_ipv4 and widest_source_ipv6 are prefix lengths such as /24 and /64, both or neither."
+  type = object({
+    forbid_any_source     = optional(bool, false)
+    widest_source_ipv4    = optional(string, "")
+    widest_source_ipv6    = optional(string, "")
+    require_justification = optional(bool, false)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = can(regex("^(|/([1-9]|[12][0-9]|3[0-2]))$", var.demands.widest_source_ipv4)) && can(regex("^(|/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$", var.demands.widest_source_ipv6))
+    error_message = "demands: widest_source_ipv4 is /1 to /32 and widest_source_ipv6 is /1 to /128, or both are empty."
+  }
+  validation {
+    condition     = (var.demands.widest_source_ipv4 == "") == (var.demands.widest_source_ipv6 == "")
+    error_message = "demands: name widest_source_ipv4 and widest_source_ipv6, or neither: what one family does not bound could be asked for in the other."
+  }
+}
+
 variable "alert_emails" {
   description = "Whom the alerts reach by mail, by a name for each."
   type        = map(string)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+
+	"portcullis/core/access"
 )
 
 // OpenWithKey is New with the account's key, which Azurite wants. The product
@@ -91,3 +93,6 @@ type Stamp = stamp
 
 // ActivityTable is the way around the store that somebody has who may write the account.
 func (s *Store) ActivityTable() *aztables.Client { return s.activity }
+
+// PolicyOf reads a policy's document as it would stand in a row.
+func PolicyOf(text string) (access.PolicyRecord, error) { return stored{text: text}.policy() }

@@ -167,6 +167,27 @@ func TestNewerFormat(t *testing.T) {
 	}
 }
 
+// TestPolicyOfBefore reads a policy as it was stored before there were options: it has none. Options
+// that no app has stored are an error.
+func TestPolicyOfBefore(t *testing.T) {
+	const before = `{"V":1,"VM":"/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/web","Ports":[{"N":22,"P":"TCP","S":["*"],"Max":"3h0m0s"}],"Existing":"override","Location":"westeurope","At":null,"ChangedBy":"ann","ChangedAt":"2026-03-02T08:00:00Z"}`
+	rec, err := table.PolicyOf(before)
+	if err != nil || rec.Policy.Options != nil || !rec.Policy.OwnOptions().IsZero() || len(rec.Policy.Ports) != 1 {
+		t.Errorf("got %+v, %v", rec, err)
+	}
+	with := func(options string) (access.PolicyRecord, error) {
+		return table.PolicyOf(strings.Replace(before, `"Existing"`, `"Options":`+options+`,"Existing"`, 1))
+	}
+	if rec, err := with(`{"NoAny":true}`); err != nil || rec.Policy.OwnOptions() != (jit.Options{ForbidAnySource: true}) {
+		t.Errorf("got %+v, %v", rec.Policy, err)
+	}
+	for _, options := range []string{`{"V4":24}`, `{"V4":99,"V6":64}`, `{"NoAny":1}`, `[]`} {
+		if rec, err := with(options); err == nil {
+			t.Errorf("%s: got %+v", options, rec.Policy)
+		}
+	}
+}
+
 // TestFilter holds that no text ends its literal.
 func TestFilter(t *testing.T) {
 	rows := map[string]string{

@@ -16,6 +16,7 @@ type policyDoc struct {
 	VM        string
 	Ports     []portDoc
 	Existing  string
+	Options   *optionsDoc `json:",omitempty"` // in documents of before there were options, and of policies without: nothing
 	Location  string
 	Listed    *listedDoc `json:",omitempty"` // in documents of before there were names, and of machines with the default one: nothing
 	At        []placementDoc
@@ -28,6 +29,15 @@ type portDoc struct {
 	P   string
 	S   []string
 	Max string
+}
+
+// optionsDoc is what a policy demands of requests. It stands in the policy's own document alone: its
+// parts are for rules.
+type optionsDoc struct {
+	NoAny bool `json:",omitempty"`
+	V4    int  `json:",omitempty"`
+	V6    int  `json:",omitempty"`
+	Why   bool `json:",omitempty"`
 }
 
 type listedDoc struct {
@@ -90,6 +100,9 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	}
 	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
+	if o := r.Policy.OwnOptions(); !o.IsZero() {
+		d.Options = &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification}
+	}
 	if l := r.Listed; l != (access.Listed{}) {
 		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
 	}
@@ -122,6 +135,12 @@ func (d policyDoc) record() (access.PolicyRecord, error) {
 		return access.PolicyRecord{}, err
 	}
 	r := access.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	if o := d.Options; o != nil {
+		r.Policy.Options = &jit.Options{ForbidAnySource: o.NoAny, WidestIPv4: o.V4, WidestIPv6: o.V6, RequireJustification: o.Why}
+		if err := r.Policy.Options.Validate(); err != nil {
+			return r, err // not as it was stored: what it should demand is not known
+		}
+	}
 	if d.Listed != nil {
 		r.Listed = access.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
 	}

@@ -13,6 +13,10 @@ import (
 
 func clonePolicy(p access.PolicyRecord) access.PolicyRecord {
 	p.Policy.Ports = slices.Clone(p.Policy.Ports)
+	if o := p.Policy.Options; o != nil {
+		copied := *o
+		p.Policy.Options = &copied
+	}
 	p.Placements = slices.Clone(p.Placements)
 	for i := range p.Placements {
 		p.Placements[i].Addresses = slices.Clone(p.Placements[i].Addresses)

@@ -185,6 +185,8 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		want := []access.PolicyRecord{policyOf(1, 1, 2), policyOf(2, 2), policyOf(3)}
 		want[1].Listed = access.Listed{ResourceGroup: "Other-Group", Location: "northeurope", Name: "night's shift"}
+		want[0].Policy.Options = &jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
+		want[2].Policy.Options = &jit.Options{RequireJustification: true}
 		for _, n := range []int{1, 0, 2} {
 			got := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), want[n]))
 			wantSame(t, "what a write gives", got, want[n])

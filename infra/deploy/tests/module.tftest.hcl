@@ -246,6 +246,23 @@ run "telemetry" {
   }
 }
 
+run "nothing_demanded" {
+  assert {
+    condition     = alltrue([for name in ["FORBID_ANY_SOURCE", "REQUIRE_JUSTIFICATION"] : azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_${name}"] == "off"]) && alltrue([for name in ["IPV4", "IPV6"] : azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_WIDEST_SOURCE_${name}"] == ""])
+    error_message = "something is demanded of requests that nobody asked for"
+  }
+}
+
+run "demands" {
+  variables {
+    demands = { forbid_any_source = true, widest_source_ipv4 = "/24", widest_source_ipv6 = "/64", require_justification = true }
+  }
+  assert {
+    condition     = alltrue([for name in ["FORBID_ANY_SOURCE", "REQUIRE_JUSTIFICATION"] : azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_${name}"] == "on"]) && azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_WIDEST_SOURCE_IPV4"] == "/24" && azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_WIDEST_SOURCE_IPV6"] == "/64"
+    error_message = "the app is not told what is demanded of requests"
+  }
+}
+
 run "own_resources" {
   assert {
     condition = { for k, a in azurerm_role_assignment.own : k => "${a.role_definition_name} on ${a.scope}" } == {

@@ -160,6 +160,22 @@ run "a_collector_without_tls" {
   expect_failures = [var.otlp_endpoint]
 }
 
+run "a_demand_that_bounds_one_family" {
+  command = plan
+  variables {
+    demands = { widest_source_ipv4 = "/24" }
+  }
+  expect_failures = [var.demands]
+}
+
+run "a_demand_that_bounds_nothing" {
+  command = plan
+  variables {
+    demands = { widest_source_ipv4 = "/0", widest_source_ipv6 = "/64" }
+  }
+  expect_failures = [var.demands]
+}
+
 run "callers_that_are_no_range" {
   command = plan
   variables {
