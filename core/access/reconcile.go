@@ -25,8 +25,9 @@ type outcome struct {
 	plan    plan.Plan
 	gone    bool // the target does not exist (any more)
 
-	written  plan.Changes // what the round wrote, all writes together
-	repaired []string     // what of that put right what others had changed, in words
+	written    plan.Changes // what the round wrote, all writes together
+	repaired   []string     // what of that put right what others had changed, in words
+	remembered bool         // the target is not ours, and the sweep goes on to look at it
 }
 
 // rounds is group commit: while one round on a target is under way, all who ask
@@ -101,9 +102,13 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 // rules later than it was stored and so finds what the other one wrote. Without
 // the second look a revoke that finds nothing to write yet could be passed by
 // the write of an opening that was computed before it.
+//
+// A target that is not ours is remembered before it is written: a removal that fails may
+// leave nothing of ours to be seen there while it still lets packets in.
 func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
 	var written plan.Changes
 	var repaired []string
+	var remembered bool
 	var last error
 	snap, err := s.Firewall.Rules(ctx, target)
 	for range attempts {
@@ -118,12 +123,24 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 			return outcome{}, failed
 		}
 		if out.plan.Changes.Empty() && !snap.Unconfirmed {
-			out.written, out.repaired = written, repaired
-			return out, nil
+			failed := s.note(ctx, out)
+			if errors.Is(failed, ErrConflict) { // another round has noted something else meanwhile
+				last = failed
+				snap, err = s.Firewall.Rules(ctx, target)
+				continue
+			}
+			out.written, out.repaired, out.remembered = written, repaired, remembered
+			return out, failed
 		}
 		what := repairs(out, sweeping)
 		if failed := s.logRepair(ctx, out, snap.Version, what); failed != nil {
 			return outcome{}, failed
+		}
+		if !out.state.Known && !remembered {
+			if failed := s.Targets.Remember(ctx, target); failed != nil {
+				return outcome{}, fmt.Errorf("remember %s: %w", target.Name, failed)
+			}
+			remembered = true
 		}
 		next, applied := s.Firewall.Apply(ctx, snap, out.plan.Changes)
 		switch {
@@ -193,13 +210,25 @@ func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit
 
 // forget makes a target not ours once a round has left no rule of ours there, if
 // nothing is stored of it. Who forgot it earlier would leave the denies that another
-// verb is about to remove to a target that nobody knows.
+// verb is about to remove to a target that nobody knows. One that was only remembered is
+// forgotten once what it shows is confirmed: if rules of ours still stand there, they show.
 func (s *Service) forget(ctx context.Context, out outcome) error {
-	if !out.gone && (!out.state.Known || len(out.plan.Rules) > 0) {
+	if known := out.state.Known; !out.gone && (known && len(out.plan.Rules) > 0 || !known && !out.remembered) {
 		return nil
 	}
-	if err := s.Targets.Forget(ctx, out.target); err != nil {
+	err := s.Targets.Forget(ctx, out.target, func(ctx context.Context) (bool, error) {
+		snap, err := s.Firewall.Rules(ctx, out.target)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil
+		}
+		return err == nil && !snap.Unconfirmed && (!out.state.Known || !holdsOurs(snap.Rules)), err
+	})
+	if err != nil {
 		return fmt.Errorf("forget %s: %w", out.target.Name, err)
 	}
 	return nil
+}
+
+func holdsOurs(rules []jit.Rule) bool {
+	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
 }

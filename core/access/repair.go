@@ -13,11 +13,12 @@ import (
 // repairs tells, in words, which of the changes put right what others have done
 // to rules of ours. A rule that appears, changes or goes because somebody asked for it,
 // or because its time has come, is none; where a verb and a repair cannot be told
-// apart (a deny that is made), only a sweep, in which nobody asks for anything, calls it one.
+// apart, only a sweep, in which nobody asks for anything, calls it one: a deny that no
+// round has seen confirmed yet, and one of whose destinations somebody has taken some away.
 func repairs(out outcome, sweeping bool) []string {
 	var what []string
 	for _, r := range out.plan.Changes.Create {
-		if confirmed(out.state, r.Name) || sweeping && r.Access == jit.Deny {
+		if confirmed(out.state, r.Name) || r.Access == jit.Deny && (sweeping || slices.Contains(out.state.Confirmed, r.Name)) {
 			what = append(what, "restored "+r.Name)
 		}
 	}
@@ -61,6 +62,33 @@ func ofGrant(state plan.State, rule string, is func(jit.Window) bool) bool {
 func tampered(was, want jit.Rule) bool {
 	want.Priority, want.Destination, want.Description = was.Priority, was.Destination, was.Description
 	return !was.Equal(want)
+}
+
+// unnoted reports whether the denies that stand are not those that are noted as confirmed.
+func (out outcome) unnoted() bool {
+	return out.state.Known && !slices.Equal(out.state.Confirmed, out.denies())
+}
+
+func (out outcome) denies() []string {
+	var names []string
+	for _, r := range out.plan.Rules {
+		if r.Access == jit.Deny {
+			names = append(names, r.Name)
+		}
+	}
+	return names // sorted, as the plan is
+}
+
+// note stores which denies a round has seen confirmed: one that is missing later was
+// taken away by others, whatever the round that finds out was asked for.
+func (s *Service) note(ctx context.Context, out outcome) error {
+	if !out.unnoted() {
+		return nil
+	}
+	if err := s.Targets.Confirm(ctx, out.target, out.state.Confirmed, out.denies()); err != nil {
+		return fmt.Errorf("note the confirmed rules of %s: %w", out.target.Name, err)
+	}
+	return nil
 }
 
 // logRepair writes the entry of a repair before it is made, under a name by which

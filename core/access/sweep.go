@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
 )
 
 // sweep is one pass over everything.
@@ -20,6 +19,7 @@ type sweep struct {
 	machines map[string]Machine // of the subscriptions that could be listed
 	listed   map[string]bool    // those subscriptions, in lower case
 	snaps    map[string]Snapshot
+	known    map[string]bool // the targets that the store knows, by key
 	policies []PolicyRecord
 	grants   []GrantRecord
 	errs     []error
@@ -42,7 +42,7 @@ type sweep struct {
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
 func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
-	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}}
+	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, known: map[string]bool{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
@@ -151,14 +151,17 @@ func (w *sweep) repair(ctx context.Context) {
 	w.rec.Next = ""
 }
 
-// targets gives every target that is known or holds rules of ours, sorted.
+// targets gives every target that is ours, remembered or holds rules of ours, sorted.
 func (w *sweep) targets(ctx context.Context) []jit.ID {
 	targets, err := w.Targets.Known(ctx)
 	if err != nil {
 		w.failed(fmt.Errorf("read the known targets: %w", err))
 	}
+	for _, t := range targets {
+		w.known[t.Key()] = true
+	}
 	for _, snap := range w.snaps {
-		if slices.ContainsFunc(snap.Rules, func(r jit.Rule) bool { return plan.Owned(r.Name) }) {
+		if holdsOurs(snap.Rules) {
 			targets = append(targets, snap.Target)
 		}
 	}
@@ -201,11 +204,12 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	if err != nil {
 		return out, false, err
 	}
-	if !out.plan.Changes.Empty() || snap.Unconfirmed {
+	if !out.plan.Changes.Empty() || snap.Unconfirmed || out.unnoted() {
 		if out, err = w.reconcile(ctx, t, true); err != nil {
 			return out, false, err
 		}
 	}
+	out.remembered = out.remembered || w.known[t.Key()]
 	return out, !out.written.Empty(), w.forget(ctx, out)
 }
 

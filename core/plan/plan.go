@@ -13,9 +13,10 @@ import (
 type State struct {
 	// Known says that the target is one of ours. Where it is not, the table is lost
 	// or the rules are left over: denies stay, and allows stay until the end in their description.
-	Known    bool
-	Policies []Protected
-	Openings []Opening
+	Known     bool
+	Policies  []Protected
+	Openings  []Opening
+	Confirmed []string // the names of our denies that stood when the target was last seen confirmed, sorted
 }
 
 // Input is all that the rules of one target depend on.

@@ -69,6 +69,8 @@ func TestCosts(t *testing.T) {
 		{"key", func(w world) error { _, err := w.s.FindKey(ctx, "ann", "used", day); return err }, counts{tablesim.GetEntity: 1}},
 		{"state", func(w world) error { _, err := w.s.State(ctx, nsg(0)); return err }, counts{tablesim.QueryEntities: 1}},
 		{"state of nothing", func(w world) error { _, err := w.s.State(ctx, nsg(999)); return err }, counts{tablesim.QueryEntities: 1, tablesim.GetEntity: 1}},
+		{"confirm", func(w world) error { return w.s.Confirm(ctx, nsg(0), nil, []string{"a"}) }, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
+		{"remember", func(w world) error { return w.s.Remember(ctx, nsg(999)) }, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
 		{"known", func(w world) error { _, err := w.s.Known(ctx); return err }, counts{tablesim.QueryEntities: 1}},
 		{"list", func(w world) error { _, _, err := w.s.ListGrants(ctx, access.GrantFilter{}, "", 10); return err }, counts{tablesim.QueryEntities: 2}},
 		{"list of open grants", func(w world) error {

@@ -9,9 +9,10 @@
 //	State     one partition, "live":
 //	          policy|<machine>                   a policy, the authority on it
 //	          grant|<id>                         an open grant, the authority on it
-//	          target|<target>                    marks a target as ours
+//	          target|<target>                    marks a target as ours, or as to be looked at
 //	          part|<target>|policy|<machine>     a policy as it bears on one target
 //	          part|<target>|grant|<id>           an open grant as it bears on one target
+//	          part|<target>|denies               the denies of ours last seen confirmed there
 //	          key|<requestor and value>          an idempotency key
 //	          sweep                              the last sweep
 //	History   closed grants, a partition for each day of their start

@@ -24,6 +24,9 @@ func grantRow(id string) string      { return grantRows + safe(id) }
 func targetRow(target jit.ID) string { return targetRows + digest(target.Key()) }
 func partRows(target jit.ID) string  { return "part|" + digest(target.Key()) + "|" }
 
+// deniesRow sorts before the parts that bear on the target.
+func deniesRow(target jit.ID) string { return partRows(target) + "denies" }
+
 func policyPartRow(target, vm jit.ID) string { return partRows(target) + policyRow(vm) }
 
 func grantPartRow(target jit.ID, id string) string { return partRows(target) + grantRow(id) }

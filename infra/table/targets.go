@@ -13,10 +13,17 @@ import (
 	"portcullis/core/plan"
 )
 
-// targetDoc marks a target as ours.
+// targetDoc marks a target as ours, or as one to look at that is not.
 type targetDoc struct {
-	V  int
-	ID string
+	V          int
+	ID         string
+	Remembered bool `json:",omitempty"`
+}
+
+// deniesDoc names the denies of ours that were last seen confirmed on a target.
+type deniesDoc struct {
+	V     int
+	Names []string
 }
 
 // markTarget is written with every part, after it where they do not share a
@@ -26,37 +33,49 @@ func markTarget(target jit.ID) op {
 	return op{kind: put, row: row{partition: live, key: targetRow(target), doc: targetDoc{V: version, ID: target.String()}}}
 }
 
-// State is one range query; where that is empty, one more read tells a target
-// with nothing on it from one that is not ours.
+// State is one range query; where nothing bears on the target, one more read tells one
+// that is ours from one that is not.
 func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 	rows, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 0, 0)
 	if err != nil {
 		return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
 	}
-	if len(rows) == 0 {
-		_, _, err := s.get(ctx, s.state, live, targetRow(target))
-		if errors.Is(err, access.ErrNotFound) {
-			return plan.State{}, nil
-		}
-		if err != nil {
-			return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
-		}
-	}
 	state := plan.State{Known: true}
 	for _, r := range rows {
-		if strings.HasPrefix(r.key, partRows(target)+policyRows) {
+		switch {
+		case r.key == deniesRow(target):
+			var d deniesDoc
+			if err := r.read(&d); err != nil {
+				return plan.State{}, err
+			}
+			state.Confirmed = d.Names
+		case strings.HasPrefix(r.key, partRows(target)+policyRows):
 			p, err := r.policyPart()
 			if err != nil {
 				return plan.State{}, err
 			}
 			state.Policies = append(state.Policies, p)
-			continue
+		default:
+			o, err := r.grantPart()
+			if err != nil {
+				return plan.State{}, err
+			}
+			state.Openings = append(state.Openings, o)
 		}
-		o, err := r.grantPart()
+	}
+	if len(state.Policies)+len(state.Openings) == 0 {
+		var d targetDoc
+		r, _, err := s.get(ctx, s.state, live, targetRow(target))
+		if errors.Is(err, access.ErrNotFound) {
+			return plan.State{}, nil
+		}
+		if err == nil {
+			err = r.read(&d)
+		}
 		if err != nil {
-			return plan.State{}, err
+			return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
 		}
-		state.Openings = append(state.Openings, o)
+		state.Known = !d.Remembered
 	}
 	slices.SortFunc(state.Policies, func(a, b plan.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	slices.SortFunc(state.Openings, func(a, b plan.Opening) int { return byStart(a.Grant, b.Grant) })
@@ -87,9 +106,43 @@ func (s *Store) Known(ctx context.Context) ([]jit.ID, error) {
 	return out, nil
 }
 
-// Forget reads the mark, then looks for one part, then removes the mark by the
+// Remember writes the mark anew also where it stands: its ETag tells a Forget under way.
+func (s *Store) Remember(ctx context.Context, target jit.ID) error {
+	wrap := func(err error) error { return fmt.Errorf("remember %s: %w", target, err) }
+	mark := row{partition: live, key: targetRow(target)}
+	for range remembering {
+		r, etag, err := s.get(ctx, s.state, live, mark.key)
+		o := op{kind: add}
+		doc := targetDoc{V: version, ID: target.String(), Remembered: true}
+		switch {
+		case err == nil:
+			doc = targetDoc{}
+			if err := r.read(&doc); err != nil {
+				return wrap(err)
+			}
+			o = op{kind: replace, etag: etag}
+		case !errors.Is(err, access.ErrNotFound):
+			return wrap(err)
+		}
+		mark.doc = doc
+		o.row = mark
+		_, err = s.submit(ctx, s.state, []op{o})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+			return wrap(err)
+		}
+	}
+	return wrap(&access.Unavailable{Dependency: dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
+}
+
+// remembering bounds how often Remember begins again after somebody else wrote first.
+const remembering = 8
+
+// Forget reads the mark, then looks for one part, then asks, then removes the mark by the
 // ETag it read. A part that comes in between writes the mark anew, so that it stays.
-func (s *Store) Forget(ctx context.Context, target jit.ID) error {
+func (s *Store) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
 	r, etag, err := s.get(ctx, s.state, live, targetRow(target))
 	if errors.Is(err, access.ErrNotFound) {
 		return nil
@@ -97,13 +150,59 @@ func (s *Store) Forget(ctx context.Context, target jit.ID) error {
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", target, err)
 	}
-	parts, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 1, 0)
-	if err != nil || len(parts) > 0 {
+	rows, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 2, 0)
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", target, err)
+	}
+	gone := []op{{kind: remove, etag: etag, row: row{partition: live, key: r.key}}}
+	for _, r := range rows {
+		if r.key != deniesRow(target) {
+			return nil
+		}
+		gone = append(gone, op{kind: drop, row: row{partition: live, key: r.key}})
+	}
+	if ok, err := clear(ctx); !ok || err != nil {
 		return err
 	}
-	_, err = s.submit(ctx, s.state, []op{{kind: remove, etag: etag, row: row{partition: live, key: r.key}}})
+	_, err = s.submit(ctx, s.state, gone)
 	if errors.Is(err, access.ErrConflict) || errors.Is(err, access.ErrNotFound) {
 		return nil
 	}
 	return err
+}
+
+// Confirm is a read and a conditional write of a row of its own among the target's parts, where State
+// finds it without asking for more.
+func (s *Store) Confirm(ctx context.Context, target jit.ID, was, denies []string) error {
+	wrap := func(err error) error { return fmt.Errorf("note what is confirmed on %s: %w", target, err) }
+	r, etag, err := s.get(ctx, s.state, live, deniesRow(target))
+	stands := err == nil
+	if err != nil && !errors.Is(err, access.ErrNotFound) {
+		return wrap(err)
+	}
+	var old deniesDoc
+	if stands {
+		if err := r.read(&old); err != nil {
+			return wrap(err)
+		}
+	}
+	if !slices.Equal(old.Names, was) {
+		return wrap(access.ErrConflict)
+	}
+	o := op{kind: add, row: row{partition: live, key: deniesRow(target), doc: deniesDoc{V: version, Names: denies}}}
+	switch {
+	case stands && len(denies) == 0:
+		o.kind, o.etag = remove, etag
+	case stands:
+		o.kind, o.etag = replace, etag
+	case len(denies) == 0:
+		return nil
+	}
+	if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
+		if errors.Is(err, access.ErrNotFound) { // removed since it was read
+			err = access.ErrConflict
+		}
+		return wrap(err)
+	}
+	return nil
 }

@@ -99,8 +99,20 @@ func (f *Faulty) Known(ctx context.Context) ([]jit.ID, error) {
 }
 
 // Forget implements [access.Targets].
-func (f *Faulty) Forget(ctx context.Context, target jit.ID) error {
-	_, err := step(ctx, f, "Forget", target.Key(), func() (struct{}, error) { return done(f.Store.Forget(ctx, target)) })
+func (f *Faulty) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
+	_, err := step(ctx, f, "Forget", target.Key(), func() (struct{}, error) { return done(f.Store.Forget(ctx, target, clear)) })
+	return err
+}
+
+// Remember implements [access.Targets].
+func (f *Faulty) Remember(ctx context.Context, target jit.ID) error {
+	_, err := step(ctx, f, "Remember", target.Key(), func() (struct{}, error) { return done(f.Store.Remember(ctx, target)) })
+	return err
+}
+
+// Confirm implements [access.Targets].
+func (f *Faulty) Confirm(ctx context.Context, target jit.ID, was, denies []string) error {
+	_, err := step(ctx, f, "Confirm", target.Key(), func() (struct{}, error) { return done(f.Store.Confirm(ctx, target, was, denies)) })
 	return err
 }
 

@@ -40,15 +40,23 @@ type Memory struct {
 	open     map[string]access.GrantRecord
 	closed   map[string]access.GrantRecord
 	keys     map[[2]string]access.Key
-	targets  map[string]jit.ID
+	targets  map[string]mark
 	entries  map[string]access.Entry
 	sweep    *access.SweepRecord
+}
+
+// mark is what is stored of a target beside what bears on it.
+type mark struct {
+	id      jit.ID
+	ours    bool     // or only remembered
+	version string   // new with whatever comes to bear on it
+	denies  []string // as last confirmed
 }
 
 // NewMemory gives an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]access.PolicyRecord{}, open: map[string]access.GrantRecord{}, closed: map[string]access.GrantRecord{},
-		keys: map[[2]string]access.Key{}, targets: map[string]jit.ID{}, entries: map[string]access.Entry{}}
+		keys: map[[2]string]access.Key{}, targets: map[string]mark{}, entries: map[string]access.Entry{}}
 }
 
 // Ping always answers.
@@ -93,7 +101,7 @@ func (m *Memory) PutPolicy(_ context.Context, p access.PolicyRecord) (access.Pol
 	p.Version = m.version()
 	m.policies[p.Policy.VM.Key()] = p
 	for _, at := range p.Placements {
-		m.targets[at.Target.Key()] = at.Target
+		m.mark(at.Target)
 	}
 	return clonePolicy(p), nil
 }
@@ -139,7 +147,7 @@ func (m *Memory) keep(g access.GrantRecord) access.GrantRecord {
 		return cloneGrant(g)
 	}
 	for _, p := range g.Placements {
-		m.targets[p.Target.Key()] = p.Target
+		m.mark(p.Target)
 	}
 	return cloneGrant(g)
 }
@@ -247,8 +255,10 @@ func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 	for _, g := range m.open {
 		grants = append(grants, cloneGrant(g))
 	}
-	_, known := m.targets[target.Key()]
-	return StateOf(target, known, policies, grants), nil
+	at := m.targets[target.Key()]
+	state := StateOf(target, at.ours, policies, grants)
+	state.Confirmed = slices.Clone(at.denies)
+	return state, nil
 }
 
 // StateOf gives what policies and open grants say of a target: what
@@ -287,27 +297,75 @@ func (m *Memory) Known(context.Context) ([]jit.ID, error) {
 	defer m.mu.Unlock()
 	var out []jit.ID
 	for _, t := range m.targets {
-		out = append(out, t)
+		out = append(out, t.id)
 	}
 	slices.SortFunc(out, func(a, b jit.ID) int { return cmp.Compare(a.Key(), b.Key()) })
 	return out, nil
 }
 
-// Forget implements access.Targets.
-func (m *Memory) Forget(_ context.Context, target jit.ID) error {
+// Remember implements access.Targets.
+func (m *Memory) Remember(_ context.Context, target jit.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	at := m.targets[target.Key()]
+	at.id, at.version = target, m.version()
+	m.targets[target.Key()] = at
+	return nil
+}
+
+// mark makes a target ours. The caller holds the lock.
+func (m *Memory) mark(target jit.ID) {
+	at := m.targets[target.Key()]
+	at.id, at.ours, at.version = target, true, m.version()
+	m.targets[target.Key()] = at
+}
+
+// Forget implements access.Targets.
+func (m *Memory) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
+	m.mu.Lock()
+	before := m.targets[target.Key()].version
+	used := m.used(target)
+	m.mu.Unlock()
+	if used || before == "" {
+		return nil
+	}
+	if ok, err := clear(ctx); !ok || err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.targets[target.Key()].version == before {
+		delete(m.targets, target.Key())
+	}
+	return nil
+}
+
+// used reports whether a policy or an open grant has a part at the target.
+func (m *Memory) used(target jit.ID) bool {
 	for _, p := range m.policies {
 		if slices.ContainsFunc(p.Placements, func(at access.Placement) bool { return at.Target.Equal(target) }) {
-			return nil
+			return true
 		}
 	}
 	for _, g := range m.open {
 		if slices.ContainsFunc(g.Placements, func(at access.GrantPlacement) bool { return at.Target.Equal(target) }) {
-			return nil
+			return true
 		}
 	}
-	delete(m.targets, target.Key())
+	return false
+}
+
+// Confirm implements access.Targets.
+func (m *Memory) Confirm(_ context.Context, target jit.ID, was, denies []string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, known := m.targets[target.Key()]
+	if !slices.Equal(at.denies, was) {
+		return access.ErrConflict
+	}
+	if at.denies = slices.Clone(denies); known {
+		m.targets[target.Key()] = at
+	}
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
-	"portcullis/core/plan"
 )
 
 // nasty are texts that end a string, or a query, in somebody's syntax.
@@ -343,67 +342,4 @@ func manyEntries(n int) []access.Entry {
 		out = append(out, e)
 	}
 	return out
-}
-
-// TestTargets is the suite of access.Targets.
-func TestTargets(t *testing.T, open func(*testing.T) Store) {
-	t.Run("unknown", func(t *testing.T) {
-		s := open(t)
-		wantSame(t, "state", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{})
-		wantSame(t, "known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID(nil))
-		if err := s.Forget(t.Context(), nsg(1)); err != nil {
-			t.Errorf("forget what is not known: %v", err)
-		}
-	})
-	t.Run("forget", func(t *testing.T) {
-		s := open(t)
-		p := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
-		g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
-		stays := func(why string) {
-			t.Helper()
-			if err := s.Forget(t.Context(), nsg(1)); err != nil {
-				t.Errorf("forget with %s: %v", why, err)
-			}
-			wantSame(t, "known with "+why, must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1)})
-			wantState(t, s, 1)
-		}
-		stays("a policy and a grant")
-		if err := s.DeletePolicy(t.Context(), p); err != nil {
-			t.Fatal(err)
-		}
-		stays("a grant")
-		must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
-		state := must[plan.State](t)(s.State(t.Context(), nsg(1)))
-		wantSame(t, "state with nothing on it", state, plan.State{Known: true})
-		other := nsg(1)
-		other.Name = "GUARD001"
-		if err := s.Forget(t.Context(), other); err != nil {
-			t.Fatal(err)
-		}
-		wantSame(t, "state after it is forgotten", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{})
-		wantSame(t, "known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID(nil))
-	})
-	t.Run("forget while it is used", func(t *testing.T) {
-		s := open(t)
-		put := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
-		for range 8 {
-			if err := s.DeletePolicy(t.Context(), put); err != nil {
-				t.Fatal(err)
-			}
-			var again access.PolicyRecord
-			done := race(2, func(n int) (int, error) {
-				if n == 0 {
-					return n, s.Forget(t.Context(), nsg(1))
-				}
-				var err error
-				again, err = s.PutPolicy(t.Context(), policyOf(1, 1))
-				return n, err
-			})
-			if done.odd != nil || len(done.values) != 2 {
-				t.Fatalf("one of two failed: %v", done.odd)
-			}
-			wantSame(t, "known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1)})
-			put = again
-		}
-	})
 }

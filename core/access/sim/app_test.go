@@ -87,7 +87,7 @@ func opOf(ctx context.Context) string {
 // turn names a call for the scheduler. Who of several waiters began a round depends on
 // Go's scheduler, so a round's calls, known by their deadline, go under no verb's name.
 func turn(ctx context.Context, op string) string {
-	if _, bounded := ctx.Deadline(); bounded && (op == "Rules" || op == "State" || op == "Apply" || op == "Append") {
+	if _, bounded := ctx.Deadline(); bounded && (op == "Rules" || op == "State" || op == "Apply" || op == "Append" || op == "Remember" || op == "Confirm") {
 		return "round"
 	}
 	return opOf(ctx)
@@ -144,7 +144,7 @@ func (a *app) stop(ctx context.Context, s accesstest.Step) error {
 
 func writes(op string) bool {
 	switch op {
-	case "Apply", "PutPolicy", "DeletePolicy", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget":
+	case "Apply", "PutPolicy", "DeletePolicy", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm":
 		return true
 	}
 	return false

@@ -33,8 +33,9 @@ type group struct {
 	packets []jit.Rule // what the data plane does
 	etag    string
 	tags    string
-	write   *write // under way
-	failed  bool   // the last write did: the model may not be what the data plane does
+	write   *write    // under way
+	failed  bool      // the last write did: the model may not be what the data plane does
+	hurt    time.Time // when
 
 	// What the run knows and no adapter sees.
 	foreign []jit.Rule // what foreign writers left, in their order
@@ -44,7 +45,8 @@ type group struct {
 	dirty   time.Time // when a foreign hand last touched it or its machines; zero for clean
 	sweeps  int       // clean sweeps that began since
 
-	made map[string]maker // our rules by the writes that made them
+	made map[string]maker    // our rules by the writes that made them
+	sure map[string]jit.Rule // as they stood, our denies that somebody was told to stand, and nobody asked to change since
 
 	handmade map[string]bool     // rules under our prefix that a foreign hand wrote
 	harmed   map[string]jit.Rule // as they were, the rules under our prefix that a foreign hand removed, changed or made
@@ -83,7 +85,7 @@ func (z *azure) next() string {
 }
 
 func (z *azure) add(name string, rules ...jit.Rule) *group {
-	g := &group{id: nsgID(name), model: clone(rules), packets: clone(rules), foreign: clone(rules), tags: "team=" + name, labels: "team=" + name, etag: z.next(), handmade: map[string]bool{}, made: map[string]maker{}, harmed: map[string]jit.Rule{}}
+	g := &group{id: nsgID(name), model: clone(rules), packets: clone(rules), foreign: clone(rules), tags: "team=" + name, labels: "team=" + name, etag: z.next(), handmade: map[string]bool{}, made: map[string]maker{}, sure: map[string]jit.Rule{}, harmed: map[string]jit.Rule{}}
 	z.groups[g.id.Name] = g
 	return g
 }
@@ -206,7 +208,9 @@ func (z *azure) finish(g *group, failed, effect bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	g.etag = z.next()
-	g.failed = failed
+	if g.failed = failed; failed {
+		g.hurt = time.Now()
+	}
 	if !failed || effect {
 		g.packets = clone(g.model)
 	}

@@ -23,7 +23,8 @@
 //     policy closes is open to nobody else;
 //   - I5 openings, closings, refusals and repairs are in the activity log;
 //   - I6 in the end the security groups hold no allows of ours, and after disable nothing of ours;
-//   - I7 a second sweep changes nothing;
+//   - I7 a second sweep changes nothing, and a sweep leaves no security group as a failed write
+//     of ours has it;
 //   - I8 a window is stored or told as open only where the data plane lets it
 //     through at that moment, and as closed only where nothing of it is left.
 //

@@ -166,10 +166,10 @@ func (r *run) settledWell() {
 	}
 	known, _ := r.table.Known(context.Background())
 	for _, g := range r.azure.sorted() {
-		if g.failed && slices.ContainsFunc(known, g.id.Equal) {
+		if g.failed && (!r.bereft || slices.ContainsFunc(known, g.id.Equal)) { // only our own writes fail
 			r.violate("I7", "the last write of %s failed, and nobody wrote it again", g.id.Name)
 		}
-		for _, x := range g.model {
+		for _, x := range slices.Concat(g.model, g.packets) {
 			if own(x) && x.Access == jit.Allow {
 				r.violate("I6", "%s of %s stands after every window has ended", x.Name, g.id.Name)
 			}
@@ -200,6 +200,12 @@ func (r *run) disableAll() {
 	}
 	if r.broken() {
 		return
+	}
+	known, _ := r.table.Known(context.Background())
+	for _, id := range known {
+		if len(r.table.policies) == 0 && !r.bereft {
+			r.violate("I6", "%s is still looked at after everything is disabled", id.Name)
+		}
 	}
 	for _, g := range r.azure.sorted() {
 		for _, x := range g.model {

@@ -94,6 +94,12 @@ func mutations() []mutation {
 			edits: []replacement{{"	w.settle(ctx)\n	w.repair(ctx)\n", "	w.repair(ctx)\n"}}},
 		{name: "the sweep repairs nothing", file: "core/access/sweep.go", noticed: "I3 I4 I1 I6",
 			edits: []replacement{{"	w.settle(ctx)\n	w.repair(ctx)\n", "	w.settle(ctx)\n"}}},
+		{name: "a deny that a verb puts back is not told", file: "core/access/repair.go", noticed: "I5",
+			edits: []replacement{{"(sweeping || slices.Contains(out.state.Confirmed, r.Name))", "sweeping"}}},
+		{name: "what is confirmed is not noted", file: "core/access/repair.go", noticed: "I5",
+			edits: []replacement{{"	if !out.unnoted() {\n", "	if true {\n"}}},
+		{name: "a target that is not ours is written and not remembered", file: "core/access/reconcile.go", noticed: "I7 I6",
+			edits: []replacement{{"		if !out.state.Known && !remembered {\n", "		if false {\n"}}},
 		{name: "a foreign rule is taken for ours", file: "core/plan/name.go", noticed: "I2",
 			edits: []replacement{{"return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)", "return len(name) >= len(Prefix) && (strings.EqualFold(name[:len(Prefix)], Prefix) || strings.HasPrefix(name, \"SecurityCenter\"))"}}},
 	}

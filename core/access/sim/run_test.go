@@ -224,7 +224,9 @@ func (r *run) check() {
 func (r *run) release(c *call) {
 	r.leave(c)
 	var fault error
-	if r.faults && r.chance(3) {
+	// Who has just failed somebody is likelier to fail him again.
+	g := r.azure.groups[c.step.Of]
+	if r.faults && (r.chance(3) || g != nil && g.failed && r.chance(20)) {
 		fault = r.fault(c)
 	}
 	if fault != nil {
@@ -335,7 +337,11 @@ func (r *run) busy() []*group {
 }
 
 func (r *run) end(g *group) {
-	failed := r.faults && r.chance(5)
+	odds := 5
+	if g.id.Name == spare {
+		odds = 50 // few writes come here, and what is not ours is soon lost sight of
+	}
+	failed := r.faults && r.chance(odds)
 	effect := failed && r.chance(50)
 	if failed {
 		r.disturb()

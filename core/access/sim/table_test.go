@@ -108,6 +108,7 @@ func (t *table) Append(ctx context.Context, entries ...access.Entry) error {
 func (t *table) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
 	rec, err := t.Memory.PutPolicy(ctx, p)
 	if err == nil {
+		t.run.unsure(rec.Policy.VM.Name)
 		t.run.mu.Lock()
 		defer t.run.mu.Unlock()
 		t.policies[rec.Policy.VM.Name] = rec
@@ -119,6 +120,7 @@ func (t *table) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 func (t *table) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 	err := t.Memory.DeletePolicy(ctx, p)
 	if err == nil {
+		t.run.unsure(p.Policy.VM.Name)
 		t.run.mu.Lock()
 		defer t.run.mu.Unlock()
 		delete(t.policies, p.Policy.VM.Name)
@@ -135,6 +137,9 @@ func (t *table) lose() {
 	}
 	clear(t.policies)
 	clear(t.run.guarded)
+	for _, g := range t.run.azure.groups {
+		clear(g.sure)
+	}
 }
 
 // toldOf reports whether the log has a line of the operation for the grant's machine

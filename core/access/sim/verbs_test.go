@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -258,6 +259,7 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 		for _, vm := range vms {
 			if rec, ok := r.table.policies[vm.Name]; ok && o.err == nil && !dry && r.table.putBy[vm.Name] == o.name {
 				r.guarded[vm.Name] = rec.Version
+				r.assure(vm.Name)
 			}
 		}
 	}
@@ -357,6 +359,9 @@ func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
 		r.clean++
 	}
 	for _, g := range r.azure.sorted() {
+		if g.failed && g.hurt.Before(o.began) && g.write == nil && !r.bereft {
+			r.violate("I7", "%s ended well, and left %s as a write that failed before it has it", o.name, g.id.Name)
+		}
 		if !g.dirty.IsZero() && g.dirty.Before(o.began) && !g.locked && !g.barred && !g.failed && g.write == nil {
 			if g.sweeps++; g.sweeps > 1 {
 				g.dirty, g.sweeps = time.Time{}, 0
@@ -373,6 +378,34 @@ func (r *run) swept(o *op, disturbed time.Time, versions map[string]string) {
 	}
 }
 
+// assure notes that the denies which guard a machine now stand for sure: its enable has
+// ended well. If one is missing later, somebody took it away.
+func (r *run) assure(vm string) {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	for _, g := range r.azure.sorted() {
+		for _, x := range g.model {
+			if own(x) && x.Access == jit.Deny && g.write == nil && !g.failed && r.guards(x, vm) {
+				g.sure[strings.ToLower(x.Name)] = x
+			}
+		}
+	}
+}
+
+// unsure notes that somebody asks for other denies of a machine.
+func (r *run) unsure(vm string) {
+	r.azure.mu.Lock()
+	defer r.azure.mu.Unlock()
+	for _, g := range r.azure.groups {
+		maps.DeleteFunc(g.sure, func(_ string, x jit.Rule) bool { return r.guards(x, vm) })
+	}
+}
+
+// guards reports whether an address that was ever the machine's is a destination of the rule.
+func (r *run) guards(x jit.Rule, vm string) bool {
+	return slices.ContainsFunc(r.was[vm], func(a netip.Addr) bool { return within(x.Destination, a) })
+}
+
 // made notes who makes rules.
 func (r *run) made(a *app, target jit.ID, c plan.Changes) {
 	r.azure.mu.Lock()
@@ -380,17 +413,24 @@ func (r *run) made(a *app, target jit.ID, c plan.Changes) {
 	for _, x := range slices.Concat(c.Create, c.Update) {
 		r.azure.groups[target.Name].made[x.Name] = maker{a, r.taken}
 	}
+	for _, x := range c.Delete {
+		delete(r.azure.groups[target.Name].sure, strings.ToLower(x.Name))
+	}
 }
 
 // mended is I5 for repairs: before a rule of ours that others have harmed is put
 // right, the log tells.
 //
-// A deny that somebody's verb makes is not told from one that is made again, so that
-// only a sweep that began after the harm has to tell of it. Nor is an opening that was
-// never confirmed told from one that is made again.
+// A deny that somebody was told to stand is a repair whoever makes it again. One that nobody
+// was told of is not told from one that is made, so that only a sweep that began after the harm has to
+// tell of it. Nor is an opening that was never confirmed told from one that is made again.
 func (r *run) mended(name string, target jit.ID, c plan.Changes) {
+	r.azure.mu.Lock()
+	g := r.azure.groups[target.Name]
+	sure := maps.Clone(g.sure)
+	r.azure.mu.Unlock()
 	r.mu.Lock()
-	o, g := r.flying[name], r.azure.groups[target.Name]
+	o := r.flying[name]
 	sweeping := o != nil && strings.HasPrefix(name, "sweep") && o.began.After(g.dirty)
 	var untold []string
 	for _, x := range slices.Concat(c.Create, c.Update, c.Delete) {
@@ -403,7 +443,7 @@ func (r *run) mended(name string, target jit.ID, c plan.Changes) {
 		// What comes back otherwise than it was is not a repair but what somebody asked for meanwhile.
 		restored := x.Source.Any == was.Source.Any && slices.Equal(x.Destination.Prefixes, was.Destination.Prefixes) && !slices.ContainsFunc(c.Delete, x.Equal)
 		l := r.table.grants[grantIn(key)]
-		if (restored && (sweeping || l != nil && l.opened) || key == handName) && !r.repairTold(x.Name, g.dirty) {
+		if (restored && (sweeping || l != nil && l.opened || was.Equal(sure[key])) || key == handName) && !r.repairTold(x.Name, g.dirty) {
 			untold = append(untold, x.Name)
 		}
 	}

@@ -28,7 +28,7 @@ func (r *run) build() {
 	z.add("apps-nsg", foreign("AllowOps", 250, jit.Allow, "198.51.100.0/24", 22, 3389), foreign("DenyBad", 180, jit.Deny, "203.0.113.8/32", 22))
 	z.add("db-nic-nsg", foreign("SecurityCenter-JITRule-1", 400, jit.Deny, "*", 22, 3389))
 	z.add("db-subnet-nsg")
-	z.add("spare-nsg", foreign("AllowRdpAny", 1000, jit.Allow, "*", 3389))
+	z.add(spare, foreign("AllowRdpAny", 1000, jit.Allow, "*", 3389))
 	r.place("web", nic{addrs("10.0.0.4"), []string{"web-nsg"}})
 	r.place("app1", nic{addrs("10.0.1.4", "2001:db8:1::4"), []string{"apps-nsg"}})
 	r.place("app2", nic{addrs("10.0.1.5"), []string{"apps-nsg"}})
@@ -36,6 +36,9 @@ func (r *run) build() {
 	r.place("db", nic{addrs("10.0.2.4"), []string{"db-nic-nsg", "db-subnet-nsg"}})
 	r.place("two", nic{addrs("10.0.0.8"), []string{"web-nsg"}}, nic{addrs("10.0.2.8"), []string{"db-subnet-nsg"}})
 }
+
+// spare guards no machine in the beginning.
+const spare = "spare-nsg"
 
 var protected = []string{"web", "app1", "app2", "db", "two"}
 
@@ -76,6 +79,9 @@ func (r *run) touchAt(m *machine) {
 func (r *run) hands() {
 	groups := r.azure.sorted()
 	g := groups[r.pick(len(groups))]
+	if r.chance(10) && r.azure.groups[spare] != nil {
+		g = r.azure.groups[spare]
+	}
 	now := time.Now()
 	what, edit := r.edit(g)
 	if r.azure.hand(g, now, edit) {
@@ -89,7 +95,11 @@ type edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)
 
 func (r *run) edit(g *group) (string, edit) {
 	n := 150 + r.pick(800)
-	switch r.pick(8) {
+	kind := r.pick(8)
+	if g.id.Name == spare && r.chance(50) {
+		kind = 3
+	}
+	switch kind {
 	case 0:
 		return "Terraform puts the group without our rules", func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return nil, foreign }
 	case 1:
