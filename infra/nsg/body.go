@@ -70,8 +70,6 @@ func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 	return s, nil
 }
 
-func ruleName(raw json.RawMessage) string { return arm.Text(arm.Object(raw)["name"]) }
-
 // edit gives the snapshot's body with the changes made. The rules that stay keep
 // their bytes and their order, a changed one its place, new ones come last. It refuses a
 // change of a rule that is not ours, and checks what it made before it gives it away.
@@ -86,57 +84,12 @@ func edit(s access.Snapshot, c plan.Changes) ([]byte, error) {
 	case s.Version == "" || s.Version == "*":
 		return nil, errors.New("the snapshot has no version")
 	}
-	put, gone, err := split(c)
+	kept, err := arm.Changed(d.rules, c, encodeRule)
 	if err != nil {
 		return nil, err
 	}
-	kept := make([][]byte, 0, len(d.rules)+len(put))
-	for _, raw := range d.rules {
-		name := strings.ToLower(ruleName(raw))
-		if i := slices.IndexFunc(put, func(p change) bool { return p.name == name }); i >= 0 {
-			kept, put = append(kept, put[i].text), slices.Delete(put, i, i+1)
-		} else if !gone[name] {
-			kept = append(kept, raw)
-		}
-	}
-	for _, p := range put {
-		kept = append(kept, p.text)
-	}
-	out := slices.Concat(d.text[:d.array.Start], []byte("["), bytes.Join(kept, []byte(",")), []byte("]"), d.text[d.array.End:])
+	out := slices.Concat(d.text[:d.array.Start], arm.Array(kept), d.text[d.array.End:])
 	return out, sameButOurs(d, out)
-}
-
-// change is a rule to be written.
-type change struct {
-	name string // in lower case
-	text json.RawMessage
-}
-
-// split gives the rules to be written and the names, in lower case, of those to be removed.
-func split(c plan.Changes) ([]change, map[string]bool, error) {
-	var put []change
-	gone, seen := map[string]bool{}, map[string]bool{}
-	for _, r := range slices.Concat(c.Create, c.Update, c.Delete) {
-		name := strings.ToLower(r.Name)
-		if !plan.Owned(name) {
-			return nil, nil, fmt.Errorf("the rule %q is not ours to change", r.Name)
-		}
-		if seen[name] {
-			return nil, nil, fmt.Errorf("the rule %q stands twice in the changes", r.Name)
-		}
-		seen[name] = true
-	}
-	for _, r := range slices.Concat(c.Update, c.Create) {
-		text, err := encodeRule(r)
-		if err != nil {
-			return nil, nil, err
-		}
-		put = append(put, change{strings.ToLower(r.Name), text})
-	}
-	for _, r := range c.Delete {
-		gone[strings.ToLower(r.Name)] = true
-	}
-	return put, gone, nil
 }
 
 // sameButOurs is the last check before a write: all but our rules is as it was read.
@@ -155,24 +108,5 @@ func sameButOurs(before document, text []byte) error {
 }
 
 func (d document) foreign() []json.RawMessage {
-	return slices.DeleteFunc(slices.Clone(d.rules), func(raw json.RawMessage) bool { return plan.Owned(ruleName(raw)) })
-}
-
-// confirm reports, as an error, the first change that the rules do not show.
-func confirm(rules []jit.Rule, c plan.Changes) error {
-	stands := map[string]jit.Rule{}
-	for _, r := range rules {
-		stands[strings.ToLower(r.Name)] = r
-	}
-	for _, want := range slices.Concat(c.Create, c.Update) {
-		if got, ok := stands[strings.ToLower(want.Name)]; !ok || !got.Equal(want) {
-			return fmt.Errorf("the answer does not show the rule %s as it was written", want.Name)
-		}
-	}
-	for _, r := range c.Delete {
-		if _, ok := stands[strings.ToLower(r.Name)]; ok {
-			return fmt.Errorf("the answer still shows the rule %s", r.Name)
-		}
-	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(d.rules), arm.Owned)
 }

@@ -181,7 +181,7 @@ func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Chan
 	if err != nil {
 		return access.Snapshot{}, arm.Unknown(doing, err)
 	}
-	if err := confirm(done.Rules, changes); err != nil {
+	if err := arm.Confirm(done.Rules, changes); err != nil {
 		return access.Snapshot{}, arm.Unknown(doing, err)
 	}
 	return done, nil

@@ -1,0 +1,104 @@
+package arm
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// NameOf gives the name of an element of a list of rules.
+func NameOf(raw json.RawMessage) string { return Text(Object(raw)["name"]) }
+
+// Owned reports whether an element of a list of rules is ours.
+func Owned(raw json.RawMessage) bool { return plan.Owned(NameOf(raw)) }
+
+// Changed gives a list of rules with the changes made. The rules that stay keep their bytes and
+// their order, a changed one its place, new ones come last. A change of a rule that is not ours, and two
+// of the same rule, are refused.
+func Changed(rules []json.RawMessage, c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]json.RawMessage, error) {
+	put, gone, err := split(c, encode)
+	if err != nil {
+		return nil, err
+	}
+	kept := make([]json.RawMessage, 0, len(rules)+len(put))
+	for _, raw := range rules {
+		name := strings.ToLower(NameOf(raw))
+		if i := slices.IndexFunc(put, func(p change) bool { return p.name == name }); i >= 0 {
+			kept, put = append(kept, put[i].text), slices.Delete(put, i, i+1)
+		} else if !gone[name] {
+			kept = append(kept, raw)
+		}
+	}
+	for _, p := range put {
+		kept = append(kept, p.text)
+	}
+	return kept, nil
+}
+
+// change is a rule to be written.
+type change struct {
+	name string // in lower case
+	text json.RawMessage
+}
+
+// split gives the rules to be written and the names, in lower case, of those to be removed.
+func split(c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]change, map[string]bool, error) {
+	var put []change
+	gone, seen := map[string]bool{}, map[string]bool{}
+	for _, r := range slices.Concat(c.Create, c.Update, c.Delete) {
+		name := strings.ToLower(r.Name)
+		if !plan.Owned(name) {
+			return nil, nil, fmt.Errorf("the rule %q is not ours to change", r.Name)
+		}
+		if seen[name] {
+			return nil, nil, fmt.Errorf("the rule %q stands twice in the changes", r.Name)
+		}
+		seen[name] = true
+	}
+	for _, r := range slices.Concat(c.Update, c.Create) {
+		text, err := encode(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		put = append(put, change{strings.ToLower(r.Name), text})
+	}
+	for _, r := range c.Delete {
+		gone[strings.ToLower(r.Name)] = true
+	}
+	return put, gone, nil
+}
+
+// Confirm reports, as an error, the first change that the rules do not show.
+func Confirm(rules []jit.Rule, c plan.Changes) error {
+	stands := map[string]jit.Rule{}
+	for _, r := range rules {
+		stands[strings.ToLower(r.Name)] = r
+	}
+	for _, want := range slices.Concat(c.Create, c.Update) {
+		if got, ok := stands[strings.ToLower(want.Name)]; !ok || !got.Equal(want) {
+			return fmt.Errorf("the answer does not show the rule %s as it was written", want.Name)
+		}
+	}
+	for _, r := range c.Delete {
+		if _, ok := stands[strings.ToLower(r.Name)]; ok {
+			return fmt.Errorf("the answer still shows the rule %s", r.Name)
+		}
+	}
+	return nil
+}
+
+// Array writes the elements as they are.
+func Array(elements []json.RawMessage) []byte {
+	out := []byte{'['}
+	for i, e := range elements {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, e...)
+	}
+	return append(out, ']')
+}
