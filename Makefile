@@ -8,6 +8,7 @@
 #   make build           the app as the Functions host expects it, in dist/
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
 #   make check-infra     the Terraform module against the provider's real schemas (the first time builds the provider)
+#   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
 #   make lint            gofmt, go vet and go.mod as they should be
 #   make fuzz            every fuzz target for FUZZTIME (60s)
 #   make clean           remove what make built; the state of `make run` stays
@@ -17,7 +18,7 @@ GO ?= go
 FUZZTIME ?= 60s
 SEEDS ?= 2000
 
-.PHONY: help run test pictures sim mutants build package check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants bench build package check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -69,6 +70,9 @@ sim:
 
 mutants:
 	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutants$$' ./core/access/sim
+
+bench:
+	$(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./local/bench -into $(CURDIR)/docs/benchmarks.md
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// shape is a request: machines behind so many groups, and ports of each.
+type shape struct{ machines, groups, ports int }
+
+// measured is what one request cost and how long it took, opening and closing apart.
+type measured struct {
+	open, close         cost
+	opened, closed      time.Duration // until every rule was confirmed
+	boundOpen           time.Duration // the slowest write
+	opensLeft, failures int           // rules that stand after all ended; requests that failed
+}
+
+// ours makes runs requests of a shape one after the other, each from its opening to its closing. The first finds nothing
+// in the app's memory, the later ones what the one before left there.
+func ours(t *testing.T, s shape, m mode, low, high time.Duration, runs int) []measured {
+	var out []measured
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, setting{estate: estate{s.machines, s.groups}, seed: 1})
+		w.enable(s.machines, s.ports)
+		defer w.serve(hostWidth, w.revoke)()
+		for range runs {
+			var one measured
+			one.boundOpen = armTrip + w.draw(low, high, m)
+			before, began := w.cost(), time.Now()
+			w.call(http.MethodPost, "/api/request", request(0, s.machines, s.ports, length, "198.51.100.7"))
+			one.opened, one.open = time.Since(began), w.cost().minus(before)
+			if got := w.allows(); got != s.groups {
+				t.Fatalf("%d rules stand after the request, want one for each of %d groups", got, s.groups)
+			}
+			before = w.cost()
+			time.Sleep(time.Until(began.Add(length)) + settled)
+			one.closed = w.lastWrite().Sub(began.Add(length))
+			one.close, one.opensLeft = w.cost().minus(before), w.allows()
+			out = append(out, one)
+		}
+	})
+	return out
+}
+
+// How long the windows of a request are, and how long after their end nothing can be under way any more.
+const (
+	length  = 5 * time.Minute
+	settled = 5 * time.Minute
+)
+
+// hostWidth is extensions.serviceBus.maxConcurrentCalls of host.json.
+const hostWidth = 8
+
+// peers is ours for the obvious design.
+func peers(t *testing.T, s shape, m mode, low, high time.Duration, runs int, best bool) []measured {
+	var out []measured
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, setting{estate: estate{s.machines, s.groups}, seed: 1})
+		p := w.newPeer(best)
+		defer w.serve(p.width(), p.close)()
+		for range runs {
+			var one measured
+			one.boundOpen = armTrip + w.draw(low, high, m)
+			before, began := w.cost(), time.Now()
+			end := began.Add(24 * time.Hour) // far enough for all to be open by then
+			one.failures = p.open(t.Context(), 0, s.machines, s.ports, end)
+			one.opened, one.open = time.Since(began), w.cost().minus(before)
+			before = w.cost()
+			time.Sleep(time.Until(end) + 24*time.Hour)
+			one.closed = time.Unix(0, p.last.Load()).Sub(end)
+			one.close, one.opensLeft = w.cost().minus(before), w.allows()
+			out = append(out, one)
+		}
+	})
+	return out
+}

@@ -1,0 +1,361 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/google/uuid"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/handlers"
+	"portcullis/infra/arm"
+	"portcullis/infra/nsg"
+	"portcullis/infra/rbac"
+	"portcullis/infra/servicebus"
+	"portcullis/infra/table"
+	"portcullis/local/armsim"
+	"portcullis/local/tablesim"
+)
+
+const (
+	sub      = "11111111-1111-1111-1111-111111111111"
+	tenant   = "22222222-2222-2222-2222-222222222222"
+	person   = "33333333-3333-3333-3333-333333333333"
+	group    = "/subscriptions/" + sub + "/resourceGroups/rg"
+	network  = group + "/providers/Microsoft.Network/"
+	armURL   = "https://management.example"
+	audience = "https://management.azure.com"
+	tableURL = "https://devaccount.table.example"
+)
+
+type object = map[string]any
+
+// estate is machines behind security groups: machine i stands behind group i modulo groups, by its network interface.
+type estate struct{ machines, groups int }
+
+func (e estate) groupOf(machine int) int { return machine % e.groups }
+
+func groupID(n int) jit.ID {
+	return jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeNSG, Name: fmt.Sprintf("nsg%05d", n)}
+}
+
+func machineID(n int) jit.ID {
+	return jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeVM, Name: fmt.Sprintf("vm%05d", n)}
+}
+
+func nicName(n int) string { return fmt.Sprintf("nic%05d", n) }
+
+func addressOf(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// world is one subscription, what stands in it, and the app before it.
+type world struct {
+	tb testing.TB
+	estate
+	arm    *armsim.Server
+	tables *tablesim.Server
+	queue  *queue
+	store  *table.Store
+	svc    *access.Service
+	app    http.Handler
+	rng    *rand.Rand
+	drawn  []time.Duration // how long a write to each group takes
+	writes atomic.Int64    // nanoseconds since 1970 of the last write that was confirmed
+}
+
+// setting is what a world is made with.
+type setting struct {
+	estate
+	knobs armsim.Knobs
+	seed  uint64
+	dir   string // of the table, "" for one of its own
+}
+
+func newWorld(tb testing.TB, s setting) *world {
+	tb.Helper()
+	w := &world{tb: tb, estate: s.estate, queue: newQueue(), rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups)}
+	var err error
+	w.arm, err = armsim.Open(armsim.Config{URL: armURL, Verify: func(token string) (string, error) { return token, nil }, Seed: s.seed, Knobs: s.knobs})
+	w.check(err)
+	w.tables, err = tablesim.Open(tablesim.Config{Dir: s.dir, Verify: func(string) error { return nil }})
+	w.check(err)
+	tb.Cleanup(func() { w.check(errors.Join(w.arm.Close(), w.tables.Close())) })
+	w.build()
+	w.wire()
+	w.check(w.store.Setup(tb.Context()))
+	return w
+}
+
+func (w *world) check(err error) {
+	w.tb.Helper()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// build puts the estate into Resource Manager, and a role by which the person may do everything.
+func (w *world) build() {
+	put := func(id string, document object) {
+		text, err := json.Marshal(document)
+		w.check(err)
+		w.check(w.arm.Put(id, text))
+	}
+	role := "/subscriptions/" + sub + "/providers/Microsoft.Authorization/roleDefinitions/" + armsim.Owner
+	w.check(w.arm.Put(role, armsim.Role("Owner", "BuiltInRole", []string{"*"}, nil, []string{"/"})))
+	put("/subscriptions/"+sub+"/providers/Microsoft.Authorization/roleAssignments/44444444-4444-4444-4444-444444444444",
+		object{"properties": object{"roleDefinitionId": role, "principalId": person, "principalType": "User"}})
+	for n := range w.groups {
+		put(groupID(n).String(), object{"location": "westeurope", "properties": object{"securityRules": []any{object{
+			"name": "AllowWeb", "properties": object{"priority": 3000, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
+				"sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "443"}}}}})
+	}
+	subnet := network + "virtualNetworks/vnet/subnets/machines"
+	put(network+"virtualNetworks/vnet", object{"location": "westeurope", "properties": object{
+		"addressSpace": object{"addressPrefixes": []string{"10.0.0.0/8"}},
+		"subnets":      []any{object{"name": "machines", "properties": object{"addressPrefix": "10.0.0.0/8"}}}}})
+	for n := range w.machines {
+		put(network+"networkInterfaces/"+nicName(n), object{"location": "westeurope", "properties": object{
+			"primary": true, "virtualMachine": object{"id": machineID(n).String()},
+			"networkSecurityGroup": object{"id": groupID(w.groupOf(n)).String()},
+			"ipConfigurations": []any{object{"name": "first", "properties": object{"primary": true,
+				"privateIPAddress": addressOf(n).String(), "privateIPAddressVersion": "IPv4", "subnet": object{"id": subnet}}}}}})
+	}
+}
+
+// transports are the ways to the two services.
+func (w *world) toARM() azcore.ClientOptions {
+	return azcore.ClientOptions{Transport: wire{w.arm, armTrip}}
+}
+
+func (w *world) toTables() azcore.ClientOptions {
+	return azcore.ClientOptions{Transport: wire{w.tables, tableTrip}}
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// wire puts the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
+func (w *world) wire() {
+	options := azarm.ClientOptions{ClientOptions: w.toARM()}
+	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options}, Subscription: sub})
+	w.check(err)
+	authority, err := rbac.New(identity("app"), rbac.Config{Endpoint: armURL, Audience: audience, Options: options})
+	w.check(err)
+	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
+	w.check(err)
+	w.svc = &access.Service{
+		Network: network, Firewall: timed{network, &w.writes},
+		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
+		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
+	}
+	w.app = handlers.New(&access.Guard{Service: w.svc, Authority: authority}, handlers.Options{
+		Caller: func(r *http.Request) (access.Caller, error) {
+			return access.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
+		},
+		ParseWake: func(body []byte) (string, int, error) {
+			b, err := servicebus.Parse(body)
+			return b.Grant, b.Generation, err
+		},
+		// A request is waited for to its end, however long that is; the product answers 202 after 25 seconds.
+		Wait: time.Hour, Version: "bench", NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
+// call makes one HTTP request to the app and wants a status of 200.
+func (w *world) call(method, path string, body any) []byte {
+	w.tb.Helper()
+	status, answer := w.try(method, path, body)
+	if status != http.StatusOK {
+		w.tb.Fatalf("%s %s: %d %s", method, path, status, answer)
+	}
+	return answer
+}
+
+func (w *world) try(method, path string, body any) (int, []byte) {
+	var text []byte
+	if body != nil {
+		var err error
+		text, err = json.Marshal(body)
+		w.check(err)
+	}
+	r := httptest.NewRequest(method, path, strings.NewReader(string(text)))
+	r.Header.Set("Authorization", "Bearer anybody")
+	r.Header.Set("X-Forwarded-For", "198.51.100.7:1000")
+	out := httptest.NewRecorder()
+	w.app.ServeHTTP(out, r)
+	return out.Code, out.Body.Bytes()
+}
+
+// portOf gives the number of the nth port of a request.
+func portOf(n int) int { return []int{22, 3389, 5985, 5986}[n] }
+
+// enable protects machines, through the app's own door.
+func (w *world) enable(machines, ports int) {
+	w.tb.Helper()
+	var vms, rules []any
+	for n := range ports {
+		rules = append(rules, object{"number": portOf(n), "protocol": "TCP"})
+	}
+	for n := range machines {
+		vms = append(vms, object{"id": machineID(n).String(), "ports": rules})
+	}
+	w.call(http.MethodPost, "/api/enable", object{"virtualMachines": vms})
+}
+
+// request is the body of a request for the first machines and ports, or for those from first on.
+func request(first, machines, ports int, length time.Duration, source string) object {
+	var vms []any
+	for n := first; n < first+machines; n++ {
+		var list []any
+		for p := range ports {
+			list = append(list, object{"number": portOf(p), "duration": fmt.Sprintf("PT%dS", int(length.Seconds())), "allowedSourceAddressPrefix": source})
+		}
+		vms = append(vms, object{"id": machineID(n).String(), "ports": list})
+	}
+	return object{"virtualMachines": vms, "justification": "bench"}
+}
+
+// revoke is the host's invocation of the function revoke with one message.
+func (w *world) revoke(ctx context.Context, body []byte) error {
+	text, err := json.Marshal(object{"Data": object{"message": string(body)}, "Metadata": object{}})
+	if err != nil {
+		return err
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/revoke", bytes.NewReader(text))
+	out := httptest.NewRecorder()
+	w.app.ServeHTTP(out, r)
+	if out.Code != http.StatusOK {
+		return fmt.Errorf("revoke: %d %s", out.Code, out.Body)
+	}
+	return nil
+}
+
+// serve delivers what is due, as many at a time as wide, until stop is called.
+func (w *world) serve(wide int, handle func(context.Context, []byte) error) (stop func()) {
+	ctx, cancel := context.WithCancel(w.tb.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.queue.deliver(ctx, wide, handle)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// draw gives each group's writes a latency in [low, high] and the answers of the mode, and gives the slowest.
+func (w *world) draw(low, high time.Duration, m mode) time.Duration {
+	slowest := time.Duration(0)
+	targets := map[string]*armsim.Writes{}
+	for n := range w.drawn {
+		w.drawn[n] = low
+		if high > low {
+			w.drawn[n] += time.Duration(w.rng.Int64N(int64(high - low))).Truncate(time.Millisecond)
+		}
+		slowest = max(slowest, w.drawn[n])
+		l := armsim.Duration(w.drawn[n])
+		targets[groupID(n).String()] = &armsim.Writes{LatencyMin: l, LatencyMax: l, Answer: m.answer, RetryAfter: armsim.Duration(m.retryAfter), Concurrent: m.concurrent}
+	}
+	w.check(w.arm.Tune(func(k *armsim.Knobs) { k.Targets = targets }))
+	return slowest
+}
+
+// mode is how Resource Manager takes writes.
+type mode struct {
+	answer     armsim.Answer
+	retryAfter time.Duration
+	concurrent armsim.Concurrency
+}
+
+// timed notes when a write was last confirmed.
+type timed struct {
+	access.Firewall
+	last *atomic.Int64
+}
+
+// Apply implements access.Firewall.
+func (f timed) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+	after, err := f.Firewall.Apply(ctx, s, c)
+	if err == nil && !c.Empty() {
+		f.last.Store(time.Now().UnixNano())
+	}
+	return after, err
+}
+
+// lastWrite is when a write was last confirmed to the app.
+func (w *world) lastWrite() time.Time { return time.Unix(0, w.writes.Load()) }
+
+// cost is what was asked of the services.
+type cost struct {
+	Writes   int // PUTs and DELETEs
+	Reads    int // GETs and lists, polls included
+	Polls    int // of the reads
+	Rejected int // calls answered with an error, of all the above
+	Table    int // requests to Table Storage; a transaction and a page are one each
+	Bus      bus
+}
+
+func (w *world) cost() cost {
+	n := w.arm.Counts()
+	c := cost{Writes: n.Writes + n.Deletes, Reads: n.Reads + n.Polls, Polls: n.Polls, Rejected: n.Rejected, Bus: w.queue.counted()}
+	for _, n := range w.tables.Stats().Operations {
+		c.Table += n
+	}
+	return c
+}
+
+func (c cost) minus(o cost) cost {
+	return cost{c.Writes - o.Writes, c.Reads - o.Reads, c.Polls - o.Polls, c.Rejected - o.Rejected, c.Table - o.Table, c.Bus.minus(o.Bus)}
+}
+
+// standing counts the rules of a group that are not the one it began with.
+func (w *world) standing(n int) (allows, denies int) {
+	text, ok := w.arm.Effective(groupID(n).String())
+	if !ok {
+		w.tb.Fatalf("%s is gone", groupID(n).Name)
+	}
+	var doc struct {
+		Properties struct {
+			SecurityRules []struct {
+				Name       string
+				Properties struct{ Access string }
+			}
+		}
+	}
+	w.check(json.Unmarshal(text, &doc))
+	for _, r := range doc.Properties.SecurityRules {
+		switch {
+		case r.Name == "AllowWeb":
+		case r.Properties.Access == "Allow":
+			allows++
+		default:
+			denies++
+		}
+	}
+	return allows, denies
+}
+
+// allows counts the allow rules on all groups, beside those that were there.
+func (w *world) allows() int {
+	sum := 0
+	for n := range w.groups {
+		a, _ := w.standing(n)
+		sum += a
+	}
+	return sum
+}
