@@ -31,6 +31,7 @@ type grantView struct {
 	VMs           []grantVM
 	Wrong         wrongs
 	Form          string // what was sent to be extended by
+	Stamp         string // of all the above
 }
 
 // targetStep is one security group that is being changed.
@@ -187,6 +188,8 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec access.Gran
 			}
 		}
 	}
+	view.Stamp = stampOf(view)
+	c.unchanged(w, view.Stamp)
 	s.render(w, c, status, "grant", titles[view.State], view)
 	return nil
 }

@@ -214,6 +214,7 @@ type openView struct {
 	Grants []grantView
 	Busy   bool // some are opening or closing: look again soon
 	More   bool
+	Stamp  string // of all the above
 }
 
 const openLimit = 20
@@ -224,6 +225,7 @@ func (s *server) openNow(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
+	c.unchanged(w, view.Stamp)
 	s.render(w, c, http.StatusOK, "open", "Open now", view)
 	return nil
 }
@@ -254,6 +256,7 @@ func (s *server) open(c call) (openView, error) {
 	for _, g := range view.Grants {
 		view.Busy = view.Busy || g.Busy
 	}
+	view.Stamp = stampOf(view)
 	return view, nil
 }
 

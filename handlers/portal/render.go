@@ -2,6 +2,9 @@ package portal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -67,6 +70,21 @@ func link(p string, params ...string) string {
 		return Root + p
 	}
 	return Root + p + "?" + q.Encode()
+}
+
+// stampOf tells one state of a view from another.
+func stampOf(view any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v", view))
+	return hex.EncodeToString(sum[:8])
+}
+
+// unchanged leaves the page as it is where it shows what it asks for already: it looks again by
+// itself, and what was replaced under somebody's hands would lose the focus and the click that is
+// being made. The answer holds the view all the same, since the host may hang on an empty one.
+func (c call) unchanged(w http.ResponseWriter, stamp string) {
+	if c.URL.Query().Get("shown") == stamp {
+		w.Header().Set("HX-Reswap", "none")
+	}
 }
 
 // render draws a view: within the layout, or alone where htmx asked. The whole is drawn

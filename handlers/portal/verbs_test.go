@@ -13,7 +13,7 @@ import (
 // eventually waits for what the page does by itself after its answer.
 func (s *site) eventually(what string, so func() bool) {
 	s.t.Helper()
-	limit := time.NewTimer(5 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
@@ -217,4 +217,63 @@ func TestLengths(t *testing.T) {
 		}
 		s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
 	}
+}
+
+// TestUnchanged: what looks again by itself and is shown already stays as it is, so that no click
+// and no focus is lost to it; what is new is put in its place.
+func TestUnchanged(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	looks := func(path string) page {
+		t.Helper()
+		p := s.get(path, "HX-Request", "true")
+		if p.status != 200 || p.text == "" {
+			t.Fatalf("%s: status %d %q", path, p.status, p.text)
+		}
+		return p
+	}
+	// again is the link by which a part looks again.
+	again := func(p page) string {
+		t.Helper()
+		_, after, _ := strings.Cut(p.text, `hx-get="/api/portal/`)
+		link, _, ok := strings.Cut(after, `"`)
+		if !ok || !strings.Contains(link, "shown=") {
+			t.Fatalf("no link with what is shown in %s", p.text)
+		}
+		return link
+	}
+	stays := func(path, want string) page {
+		t.Helper()
+		p := looks(path)
+		if got := p.header.Get("HX-Reswap"); got != want {
+			t.Errorf("%s: HX-Reswap %q, want %q", path, got, want)
+		}
+		return p
+	}
+	first := again(stays("open", ""))
+	stays(first, "none")
+	s.opened("alice", "logs", time.Hour, 22)
+	second := again(stays(first, ""))
+	stays(second, "none")
+	s.clock = noon.Add(time.Minute)
+	stays(second, "none") // the browser counts by itself
+	whole := s.get("").text
+	if !strings.Contains(whole, second) {
+		t.Error("the page around it looks again by another link")
+	}
+	s.clock = noon.Add(2 * time.Hour)
+	stays(second, "")
+
+	caller := access.Caller{ID: "tid/alice", Name: "alice@example.com"}
+	part := jit.RequestVM{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 3389, Duration: time.Hour, Sources: jit.AnySource()}}}
+	rec, _, err := s.guard.Request(t.Context(), caller, jit.Request{VMs: []jit.RequestVM{part}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opening := again(stays("requests/"+rec.Grant.ID, ""))
+	stays(opening, "none").holds(t, "Opening ports")
+	if _, err := s.guard.Open(t.Context(), caller, rec); err != nil {
+		t.Fatal(err)
+	}
+	stays(opening, "").holds(t, "Ports are open")
 }

@@ -20,6 +20,7 @@ func TestWithoutScript(t *testing.T) {
 		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return chromedp.Void{}, err
 	})
+	b.scriptless = true
 	b.visit("?tab=unsupported")
 	b.says("#list", "Classic virtual machine")
 	b.visit("")
@@ -33,7 +34,7 @@ func TestWithoutScript(t *testing.T) {
 	b.shot("without-script")
 	b.click("main footer button.primary")
 	b.says("main h2", "port")
-	eventually(t, "the port is open", patience, func() bool {
+	b.eventually("the port is open", func() bool {
 		b.do(chromedp.Reload())
 		return b.text("main h2") == "Ports are open"
 	})

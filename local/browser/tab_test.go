@@ -2,10 +2,12 @@ package browser_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,12 +26,12 @@ type tab struct {
 	*machine
 	ctx context.Context
 
+	scriptless bool // the page's own scripts do not run
+	clicks     int
+
 	mu    sync.Mutex
 	wrong []string // what the console said that it should not
 }
-
-// patience is how long one step may take.
-const patience = 20 * time.Second
 
 // programs are the names that Chromium is installed under.
 var programs = []string{"chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell"}
@@ -49,7 +51,7 @@ func chromium(t *testing.T) string {
 func (m *machine) open() *tab {
 	t := m.t
 	t.Helper()
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("force-color-profile", "srgb")}
 	for _, flag := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
 		"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "disable-extensions", "hide-scrollbars", "mute-audio"} {
@@ -122,18 +124,49 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.t.Fatalf("%v\nthe page says:\n%s", err, b.text("body"))
+		b.fail("%v", err)
 	}
 }
 
-// script runs a script and gives its value, also one that is promised.
+// fail ends the test with what the page shows; a screenshot of it is taken when the test ends.
+func (b *tab) fail(format string, args ...any) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+	defer cancel()
+	page, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText.trim()`))
+	if err != nil {
+		page = "nothing: " + err.Error()
+	}
+	b.t.Fatalf("%s\nthe page shows:\n%s", fmt.Sprintf(format, args...), page)
+}
+
+// eventually waits until it is so on the page.
+func (b *tab) eventually(what string, so func() bool) {
+	b.t.Helper()
+	if !until(so) {
+		b.fail("not within %v: %s", patience, what)
+	}
+}
+
+// gone are the errors of a script whose page was left meanwhile.
+var gone = []string{"context was destroyed", "Cannot find context", "navigated or closed", "Promise was collected", "Cannot find default execution context"}
+
+func wasLeft(err error) bool {
+	return slices.ContainsFunc(gone, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
+// script runs a script and gives its value, also one that is promised. Where the page is
+// left meanwhile it runs on the next one.
 func script[T any](b *tab, text string) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](text, chromedp.EvalAwaitPromise))
+	for err != nil && wasLeft(err) && ctx.Err() == nil {
+		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](text, chromedp.EvalAwaitPromise))
+	}
 	if err != nil {
-		b.t.Fatalf("%s: %v", text, err)
+		b.fail("%.200s: %v", text, err)
 	}
 	return v
 }
@@ -153,6 +186,31 @@ func (b *tab) count(selector string) int {
 func (b *tab) visit(path string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(b.url + "/api/portal/" + path))
+	b.loaded()
+}
+
+// loaded waits until the page and its scripts are there: before that a click leads to a page of
+// its own, as it does where scripts do not run.
+func (b *tab) loaded() {
+	b.t.Helper()
+	b.eventually("the page is loaded", func() bool {
+		return script[bool](b, fmt.Sprintf(`document.readyState === "complete" && (%t || document.documentElement.classList.contains("scripted"))`, b.scriptless))
+	})
+}
+
+// closePane closes the pane, and waits until what that asks for is there.
+func (b *tab) closePane() {
+	b.t.Helper()
+	script[bool](b, `(window.paneClosed = 0, document.getElementById("pane").addEventListener("close", () => { window.paneClosed = 1 }, {once: true}), true)`)
+	b.click("#pane .x")
+	b.eventually("the pane is closed", func() bool { return script[int](b, `window.paneClosed`) == 1 })
+	b.calm()
+}
+
+// calm waits until nothing is asked for any more.
+func (b *tab) calm() {
+	b.t.Helper()
+	b.eventually("nothing is under way", func() bool { return b.count(".htmx-request") == 0 })
 }
 
 // signIn signs in by the page's own link.
@@ -166,42 +224,64 @@ func (b *tab) signIn(name string) {
 	b.says(".who", name)
 }
 
-// click clicks what is there. Where the page puts a new element in its place meanwhile, as
-// it may at any moment for people too, it clicks that one.
+// click clicks what is there. Where the page moves it or puts a new element in its place
+// meanwhile, so that the click does not get to it, it clicks once more, as people do.
 func (b *tab) click(selector string) {
 	b.t.Helper()
+	b.loaded()
 	on := chromedp.CSS(selector)
 	var err error
-	for range 5 {
+	for range 10 {
+		b.expectClick(selector)
 		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		err = chromedp.Do(ctx, chromedp.WaitVisible(on), chromedp.ScrollIntoView(on), chromedp.Click(on))
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), "node") {
-			break
+		switch {
+		case err == nil && b.clicked():
+			return
+		case err == nil:
+			err = errors.New("it did not get the click")
+		case !strings.Contains(err.Error(), "node"):
+			b.fail("click %s: %v", selector, err)
 		}
 	}
-	if err != nil {
-		b.t.Fatalf("click %s: %v\nthe page says:\n%s", selector, err, b.text("body"))
-	}
+	b.fail("click %s: %v", selector, err)
+}
+
+// expectClick makes the page remember whether an element of the selector gets the next click.
+func (b *tab) expectClick(selector string) {
+	b.t.Helper()
+	b.clicks++
+	script[bool](b, fmt.Sprintf(`(() => { const c = window.expected = {n: %d, got: false};
+		document.addEventListener("click", e => { if (window.expected === c && e.target.closest(%q)) c.got = true; }, true); return true })()`, b.clicks, selector))
+}
+
+// clicked reports whether the click got there. A page that knows of none is another one, to
+// which the click has led; where scripts do not run nothing moves.
+func (b *tab) clicked() bool {
+	b.t.Helper()
+	return b.scriptless || script[bool](b, fmt.Sprintf(`window.expected?.n !== %d || window.expected.got`, b.clicks))
 }
 
 // fill writes over what a field holds, as somebody who types does.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.ScrollIntoView(chromedp.CSS(selector)))
-	script[bool](b, fmt.Sprintf(`(e => { e.focus(); e.select(); return true })(document.querySelector(%q))`, selector))
-	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.loaded()
+	for range 10 {
+		b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.ScrollIntoView(chromedp.CSS(selector)))
+		script[bool](b, fmt.Sprintf(`(e => { e?.focus(); e?.select(); return true })(document.querySelector(%q))`, selector))
+		b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+		if script[string](b, fmt.Sprintf(`document.querySelector(%q)?.value ?? ""`, selector)) == text {
+			return
+		}
+	}
+	b.fail("%s does not hold what is typed into it", selector)
 }
 
 // says waits until an element's text holds what is wanted.
 func (b *tab) says(selector, want string) {
 	b.t.Helper()
-	b.saysWithin(patience, selector, want)
-}
-
-func (b *tab) saysWithin(d time.Duration, selector, want string) {
-	b.t.Helper()
-	eventually(b.t, fmt.Sprintf("%s says %q", selector, want), d, func() bool { return strings.Contains(b.text(selector), want) })
+	b.eventually(fmt.Sprintf("%s says %q", selector, want), func() bool { return strings.Contains(b.text(selector), want) })
 }
 
 // screen sets the size and the theme, with nothing moving.

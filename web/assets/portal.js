@@ -146,6 +146,9 @@
       announce("The app did not answer as expected. Try again.");
       document.getElementById("offline")?.removeAttribute("hidden");
     }
+    // A panel that looks again by itself stays while a form of it is under way: the answer goes into it, and is newer.
+    const { target, requestConfig } = e.detail;
+    if (requestConfig.elt === target && target.matches(".panel") && target.querySelector(".htmx-request")) e.detail.shouldSwap = false;
   });
   document.body.addEventListener("htmx:sendError", () => document.getElementById("offline")?.removeAttribute("hidden"));
   document.body.addEventListener("htmx:afterOnLoad", () => document.getElementById("offline")?.setAttribute("hidden", ""));
