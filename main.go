@@ -102,7 +102,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
 	svc := &access.Service{
-		Network: network, Firewall: tel.Firewall(network),
+		Network: network, Kinds: access.KindsOf(access.SecurityGroups(tel.Firewall(network))),
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}

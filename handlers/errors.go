@@ -57,7 +57,13 @@ var statuses = map[jit.Code]int{
 	plan.CodeTooManyRules:      http.StatusConflict,
 	plan.CodeTooManyPeers:      http.StatusConflict,
 	plan.CodeBlocked:           http.StatusConflict,
-	access.CodeKeyReused:       http.StatusUnprocessableEntity,
+
+	plan.CodeMappedPortTaken:       http.StatusConflict,
+	plan.CodeNoMappedPort:          http.StatusConflict,
+	plan.CodePublicAddressNotFound: http.StatusConflict,
+	plan.CodeTooManyNATRules:       http.StatusConflict,
+	access.CodeUnknownTarget:       http.StatusConflict,
+	access.CodeKeyReused:           http.StatusUnprocessableEntity,
 }
 
 type errorBody struct {

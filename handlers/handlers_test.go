@@ -65,7 +65,7 @@ func newApp(t *testing.T) *app {
 	a.cloud.Place(access.Machine{VM: vm, Location: "westeurope", Private: addrs, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")},
 		Placements: []access.Placement{{Target: nsg, Addresses: addrs}}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	a.svc = &access.Service{Network: a.cloud, Firewall: a.cloud, Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
+	a.svc = &access.Service{Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
 		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: func() time.Time { return a.clock }, NewID: newID}
 	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
 		Caller: func(r *http.Request) (access.Caller, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
@@ -68,7 +69,7 @@ func TestEnable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(dry, wet, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(dry, wet, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("what was done (+) is not what dryRun said (-):\n%s", diff)
 	}
 	w.stands("web-nsg", closedWeb...)
@@ -409,7 +410,7 @@ func TestSweepRepairs(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w.cloud.SetRules(nsgID("web-nsg"), tc.edit(w.cloud.Standing(nsgID("web-nsg")))...)
 			rec := w.sweep()
-			if diff := cmp.Diff(sorted(good), sorted(w.cloud.Standing(nsgID("web-nsg"))), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(sorted(good), sorted(w.cloud.Standing(nsgID("web-nsg"))), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 				t.Errorf("after the sweep (-want +got):\n%s", diff)
 			}
 			if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingRepaired }) {
@@ -781,7 +782,7 @@ func settled(t *testing.T, w *world, when string) {
 		if nsg != "web-nsg" {
 			want = nil
 		}
-		if diff := cmp.Diff(want, foreign, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(want, foreign, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 			t.Errorf("%s: foreign rules of %s changed:\n%s", when, nsg, diff)
 		}
 	}
@@ -1013,13 +1014,14 @@ func TestAnotherMachineUnderTheName(t *testing.T) {
 func TestUnconfirmedTarget(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
-	w.Firewall = doubtful{w.cloud, new(bool)}
+	doubt := doubtful{w.cloud, new(bool)}
+	w.Kinds = access.KindsOf(access.SecurityGroups(doubt))
 	writes := w.cloud.Writes()
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	if n := w.cloud.Writes() - writes; n != 1 || w.grant(id).Status() != jit.Initiated {
 		t.Errorf("%d writes, status %s", n, w.grant(id).Status())
 	}
-	*w.Firewall.(doubtful).on = true
+	*doubt.on = true
 	writes = w.cloud.Writes()
 	w.sweep()
 	if n := w.cloud.Writes() - writes; n != 1 {

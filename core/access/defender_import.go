@@ -64,7 +64,7 @@ func (s *Service) importMachines(ctx context.Context, who Caller, name PolicyNam
 	_ = each(targets, func(i int, t jit.ID) error {
 		_, err := s.reconcileAll(ctx, []jit.ID{t}, false)
 		if err == nil {
-			snaps[i], err = s.Firewall.Rules(ctx, t)
+			snaps[i], err = s.shown(ctx, t)
 		}
 		mu.Lock()
 		defer mu.Unlock()

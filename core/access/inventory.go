@@ -276,7 +276,7 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 	found := make([]map[string][]jit.Rule, len(subs))
 	_ = each(subs, func(i int, sub string) (err error) {
 		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string][]jit.Rule](rulesLife), func(ctx context.Context, _ map[string][]jit.Rule) (map[string][]jit.Rule, error) {
-			snaps, err := inv.Firewall.All(ctx, sub)
+			snaps, err := inv.all(ctx, sub)
 			byTarget := make(map[string][]jit.Rule, len(snaps))
 			for _, snap := range snaps {
 				byTarget[snap.Target.Key()] = snap.Rules

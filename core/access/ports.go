@@ -38,8 +38,10 @@ func (u *Unavailable) Unwrap() error { return u.Err }
 
 // Placement says which of a machine's private addresses stand behind a target.
 type Placement struct {
-	Target    jit.ID
-	Addresses []netip.Addr // sorted, without duplicates
+	Target jit.ID
+	// Addresses are sorted, without duplicates; behind a firewall, that of the primary
+	// configuration of each interface comes first, and what is opened leads there.
+	Addresses []netip.Addr
 	// Inside is what packets come from that a firewall has let through: the prefixes of its
 	// subnet, sorted. It translates their sources too, so that the machine's security groups
 	// see these and never the caller's. None where the target is a security group.
@@ -74,6 +76,9 @@ type Snapshot struct {
 	Rules   []jit.Rule // all but the default rules, in both directions
 	Version string     // changes with every write by anybody
 	Body    []byte     // the adapter's own: what it needs to write back what is not ours, byte for byte
+	// Addresses are those at which the target takes connections that it sends on: a firewall's
+	// public IPv4 addresses, sorted. None where the target only lets through, as a security group does.
+	Addresses []netip.Addr
 	// Unconfirmed says that the last write, whosever it was, is under way or has
 	// failed: what the target shows may not be what it does.
 	Unconfirmed bool

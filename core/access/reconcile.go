@@ -12,10 +12,6 @@ import (
 	"portcullis/core/plan"
 )
 
-// roundTimeout bounds one round on one target: far above the seconds that a
-// write takes, far below what a Functions host allows an invocation.
-const roundTimeout = 2 * time.Minute
-
 // outcome is what a round found and left on one target.
 type outcome struct {
 	target  jit.ID
@@ -87,11 +83,20 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 			return
 		}
 		s.rounds.mu.Unlock()
-		bounded, cancel := context.WithTimeout(ctx, roundTimeout)
-		r.out, r.err = s.round(bounded, target, r.sweeping)
-		cancel()
+		r.out, r.err = s.bounded(ctx, target, r.sweeping)
 		close(r.done)
 	}
+}
+
+// bounded is round within the time that the target's kind allows for it.
+func (s *Service) bounded(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
+	kind, err := s.kind(target)
+	if err != nil {
+		return outcome{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, kind.Round)
+	defer cancel()
+	return s.round(ctx, kind, target, sweeping)
 }
 
 // round reads, computes and writes until there is nothing left to write.
@@ -105,12 +110,12 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 //
 // A target that is not ours is remembered before it is written: a removal that fails may
 // leave nothing of ours to be seen there while it still lets packets in.
-func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
+func (s *Service) round(ctx context.Context, kind Kind, target jit.ID, sweeping bool) (outcome, error) {
 	var written plan.Changes
 	var repaired []string
 	var remembered bool
 	var last error
-	snap, err := s.Firewall.Rules(ctx, target)
+	snap, err := kind.Firewall.Rules(ctx, target)
 	for range attempts {
 		if errors.Is(err, ErrNotFound) {
 			return outcome{target: target, at: s.now(), gone: true}, nil
@@ -126,7 +131,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 			failed := s.note(ctx, out)
 			if errors.Is(failed, ErrConflict) { // another round has noted something else meanwhile
 				last = failed
-				snap, err = s.Firewall.Rules(ctx, target)
+				snap, err = kind.Firewall.Rules(ctx, target)
 				continue
 			}
 			out.written, out.repaired, out.remembered = written, repaired, remembered
@@ -142,7 +147,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 			}
 			remembered = true
 		}
-		next, applied := s.Firewall.Apply(ctx, snap, out.plan.Changes)
+		next, applied := kind.Firewall.Apply(ctx, snap, out.plan.Changes)
 		switch {
 		case applied == nil:
 			written, repaired = merge(written, out.plan.Changes), append(repaired, what...)
@@ -152,7 +157,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, sweeping bool) (outc
 			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
 		}
 		last = applied
-		snap, err = s.Firewall.Rules(ctx, target)
+		snap, err = kind.Firewall.Rules(ctx, target)
 	}
 	return outcome{}, &Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
 }
@@ -162,12 +167,16 @@ func merge(a, b plan.Changes) plan.Changes {
 }
 
 func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
+	kind, err := s.kind(snap.Target)
+	if err != nil {
+		return outcome{}, err
+	}
 	state, err := s.Targets.State(ctx, snap.Target)
 	if err != nil {
 		return outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
 	}
 	out := outcome{target: snap.Target, at: s.now(), state: state, current: snap.Rules}
-	out.plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: out.at})
+	out.plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.at})
 	return out, nil
 }
 
@@ -187,9 +196,13 @@ func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping b
 func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
 	err := each(targets, func(i int, t jit.ID) error {
-		snap, err := s.Firewall.Rules(ctx, t)
+		kind, err := s.kind(t)
+		if err != nil {
+			return err
+		}
+		snap, err := s.shown(ctx, t)
 		if errors.Is(err, ErrNotFound) {
-			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the network security group " + t.Name + " was deleted a moment ago; ask again"}
+			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the " + kind.Noun + " " + t.Name + " was deleted a moment ago; ask again"}
 		}
 		if err != nil {
 			return fmt.Errorf("read the rules of %s: %w", t.Name, err)
@@ -201,7 +214,7 @@ func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit
 		change(t, &state)
 		state.Known = true
 		outs[i] = outcome{target: t, at: s.now(), state: state}
-		outs[i].plan = plan.Compute(plan.Input{State: state, Current: snap.Rules, Now: outs[i].at})
+		outs[i].plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].at})
 		outs[i].written = outs[i].plan.Changes // what would be
 		return nil
 	})
@@ -217,7 +230,7 @@ func (s *Service) forget(ctx context.Context, out outcome) error {
 		return nil
 	}
 	err := s.Targets.Forget(ctx, out.target, func(ctx context.Context) (bool, error) {
-		snap, err := s.Firewall.Rules(ctx, out.target)
+		snap, err := s.shown(ctx, out.target)
 		if errors.Is(err, ErrNotFound) {
 			return true, nil
 		}

@@ -22,7 +22,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 	byHand.Name = "portcullis-allow-by-hand"
 	w.cloud.SetRules(nsgID("web-nsg"), byHand)
 	failing := &halfway{Cloud: w.cloud, target: "web-nsg", broken: true}
-	w.Firewall = failing
+	w.Kinds = access.KindsOf(access.SecurityGroups(failing))
 	if _, err := w.Sweep(t.Context(), who("portcullis")); err == nil {
 		t.Fatal("a sweep whose write fails tells of no error")
 	}
@@ -30,7 +30,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 		t.Fatal("the group should show the removal that failed")
 	}
 	w.start() // another process, and nothing is kept but the store
-	w.Firewall = failing
+	w.Kinds = access.KindsOf(access.SecurityGroups(failing))
 	failing.broken = false
 	writes := w.cloud.Writes()
 	w.sweep()
@@ -51,7 +51,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 // alone, also where somebody else's write of it has failed.
 func TestUnconfirmedTargetOfOthers(t *testing.T) {
 	w := newWorld(t)
-	w.Firewall = &halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}
+	w.Kinds = access.KindsOf(access.SecurityGroups(&halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}))
 	writes := w.cloud.Writes()
 	w.sweep()
 	if n := w.cloud.Writes() - writes; n != 0 {

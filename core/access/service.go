@@ -40,7 +40,7 @@ func self() Caller { return Caller{Name: "portcullis"} }
 // concurrent use.
 type Service struct {
 	Network       Network
-	Firewall      Firewall
+	Kinds         map[string]Kind // by Kind.Type in lower case, see [KindsOf]
 	Policies      Policies
 	Grants        Grants
 	Keys          KeyStore

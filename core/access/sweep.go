@@ -105,8 +105,8 @@ func (w *sweep) list(ctx context.Context) {
 		if machines[i], err = w.Network.Machines(ctx, sub); err != nil {
 			return fmt.Errorf("list the machines of subscription %s: %w", sub, err)
 		}
-		if snaps[i], err = w.Firewall.All(ctx, sub); err != nil {
-			return fmt.Errorf("list the security groups of subscription %s: %w", sub, err)
+		if snaps[i], err = w.all(ctx, sub); err != nil {
+			return fmt.Errorf("list the targets of subscription %s: %w", sub, err)
 		}
 		ok[i] = true
 		return nil

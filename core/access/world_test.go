@@ -74,7 +74,7 @@ func (w *world) start() { w.Service = w.instance() }
 // instance makes one more service over the same stores.
 func (w *world) instance() *access.Service {
 	return &access.Service{
-		Network: w.cloud, Firewall: w.cloud, Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
+		Network: w.cloud, Kinds: access.KindsOf(access.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), access.Firewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
 		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
 	}
 }

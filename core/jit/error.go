@@ -31,6 +31,8 @@ const (
 	CodeRequestEnded         Code = "RequestEnded"                  // extend or revoke of a grant that has ended
 	CodeEndNotLater          Code = "EndTimeNotLater"               // an extension that does not extend
 	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one request
+	CodeInvalidMappedPort    Code = "InvalidMappedPort"             // outside 1..MaxMapped, or one twice for one machine
+	CodeInvalidPublicAddress Code = "InvalidPublicIpAddress"        // not an IPv4 address
 	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port
 
 	// What the options in force do not let anybody ask for.

@@ -2,6 +2,7 @@ package jit
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -60,6 +61,10 @@ type Window struct {
 	End      time.Time
 	Status   Status
 	Reason   Reason // why it ends or ended; "" while nothing but its end is known
+	// Mapped is the address and port of a firewall before the machine at which the window is
+	// dialled; zero where none maps it. It does not change while the window is open and the machine stays behind the firewall.
+	Mapped netip.AddrPort
+	Via    Sources // what the machine sees such connections come from: the firewall's subnet
 }
 
 // GrantVM is the windows of one machine.
@@ -171,6 +176,14 @@ func (g Grant) each(f func(vm ID, w Window) Window) Grant {
 	}
 	g.VMs = vms
 	return g
+}
+
+// Mapped gives the grant with each window's [Window.Mapped] and [Window.Via] as f gives them.
+func (g Grant) Mapped(f func(vm ID, w Window) (netip.AddrPort, Sources)) Grant {
+	return g.each(func(vm ID, w Window) Window {
+		w.Mapped, w.Via = f(vm, w)
+		return w
+	})
 }
 
 // Opened marks the windows that are live at now as confirmed open.

@@ -2,6 +2,7 @@ package jit_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -215,7 +216,7 @@ func TestSuperseded(t *testing.T) {
 			if tt.older.Live(w, at) && desired == tt.want {
 				t.Errorf("desired %t though superseded is %t", desired, tt.want)
 			}
-			if !found && !cmp.Equal(got, tt.older) || found && (got.Generation != 2 || got.VMs[0].Ports[0].Reason != jit.NewerRequestInitiated || got.AnyLive(at) || !got.Settled(at).Closed()) {
+			if !found && !cmp.Equal(got, tt.older, cmpopts.EquateComparable(netip.AddrPort{})) || found && (got.Generation != 2 || got.VMs[0].Ports[0].Reason != jit.NewerRequestInitiated || got.AnyLive(at) || !got.Settled(at).Closed()) {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -255,7 +256,7 @@ func TestExtend(t *testing.T) {
 			got, err := tt.g.Extend(office(t), jit.Options{}, tt.duration, tt.end, at.Add(300*time.Microsecond))
 			wantCode(t, err, tt.want)
 			if tt.want != "" {
-				if d := cmp.Diff(tt.g, got); d != "" {
+				if d := cmp.Diff(tt.g, got, cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 					t.Errorf("refused, but changed: %s", d)
 				}
 				return
@@ -317,7 +318,7 @@ func TestGrantMethods(t *testing.T) {
 		results := map[string]jit.Grant{"Opened": g.Opened(at), "Revoke": g.Revoke(at, jit.UserRequested), "RevokeVM": g.RevokeVM(vm("web"), at, jit.UserRequested),
 			"Settled": g.Settled(at), "Superseded": superseded, "Extend": extended}
 		for name, r := range results {
-			if d := cmp.Diff(before, g, cmpopts.EquateEmpty()); d != "" {
+			if d := cmp.Diff(before, g, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 				t.Fatalf("%s changed its receiver: %s", name, d)
 			}
 			for i, v := range r.VMs {
@@ -346,13 +347,13 @@ func TestGrantMethods(t *testing.T) {
 				}
 			}
 		}
-		if d := cmp.Diff(before, g, cmpopts.EquateEmpty()); d != "" {
+		if d := cmp.Diff(before, g, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 			t.Fatalf("a result shares windows with its receiver: %s", d)
 		}
 		if settled := g.Settled(at); settled.Overdue(at) {
 			t.Fatalf("settled, but overdue: %+v", settled)
 		}
-		if again := g.Settled(at).Settled(at); !cmp.Equal(again, g.Settled(at), cmpopts.EquateEmpty()) {
+		if again := g.Settled(at).Settled(at); !cmp.Equal(again, g.Settled(at), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})) {
 			t.Fatal("settling twice is not settling once")
 		}
 	})

@@ -11,6 +11,7 @@ const (
 	TypeVM        = "Microsoft.Compute/virtualMachines"
 	TypeClassicVM = "Microsoft.ClassicCompute/virtualMachines"
 	TypeNSG       = "Microsoft.Network/networkSecurityGroups"
+	TypeFirewall  = "Microsoft.Network/azureFirewalls"
 )
 
 // ID is the ARM id of a top-level resource in a resource group. It keeps the

@@ -3,6 +3,7 @@ package jit
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +81,7 @@ type PortRule struct {
 	Protocol Protocol
 	Sources  Sources       // whom a request may name
 	Maximum  time.Duration // 5 minutes to 1 day
+	Mapped   uint16        // the port of a firewall before the machine at which it is dialled; 0: any that is free there
 }
 
 // DefaultPorts are Defender for Cloud's proposals: SSH, RDP and both WinRM
@@ -100,6 +102,9 @@ type Policy struct {
 	// Options are what the policy demands of requests. Nil says nothing of them: where a policy is
 	// stored, those that it had stay.
 	Options *Options
+	// PublicAddress is the address of the firewall before the machine at which it is dialled; zero:
+	// any that the firewall has. It says nothing where no firewall stands before the machine.
+	PublicAddress netip.Addr
 }
 
 // OwnOptions gives the policy's options; none where it says nothing of them.
@@ -114,12 +119,17 @@ func (p Policy) InForce(floor Options) Options {
 	return floor.With(*p.Options)
 }
 
+// MaxMapped is the last port of a firewall that a NAT rule may take: Azure Firewall keeps those
+// from 64000 for itself.
+const MaxMapped = 63999
+
 // MaxPorts is how many ports one policy may name.
 const MaxPorts = 100
 
 // Validate reports, as an [*Error] whose target is a path below the policy,
 // the first thing that makes the policy unusable: no ports, a number twice, a
-// protocol or source missing, a maximum outside 5 minutes to 1 day, options that
+// protocol or source missing, a maximum outside 5 minutes to 1 day, a firewall's address
+// that is not IPv4 or a port of it that cannot be mapped or is mapped twice, options that
 // bound nothing. It does NOT ensure that the machine exists or can be protected.
 func (p Policy) Validate() error {
 	if len(p.Ports) == 0 {
@@ -128,7 +138,10 @@ func (p Policy) Validate() error {
 	if len(p.Ports) > MaxPorts {
 		return refuse(CodeInvalidPort, "ports", "%d ports; a policy takes at most %d", len(p.Ports), MaxPorts)
 	}
-	seen := map[uint16]bool{}
+	if p.PublicAddress.IsValid() && !p.PublicAddress.Is4() {
+		return refuse(CodeInvalidPublicAddress, "publicIpAddress", "%s is not an IPv4 address; a firewall maps no other", p.PublicAddress)
+	}
+	seen, mapped := map[uint16]bool{}, map[uint16]bool{}
 	for i, port := range p.Ports {
 		at := fmt.Sprintf("ports[%d]", i)
 		switch {
@@ -140,7 +153,12 @@ func (p Policy) Validate() error {
 			return refuse(CodeInvalidSource, at+".allowedSourceAddressPrefix", "no source is allowed for port %d; give * for any", port.Number)
 		case port.Maximum < MinMaximum || port.Maximum > MaxMaximum:
 			return refuse(CodeInvalidMaximum, at+".maxRequestAccessDuration", "a maximum of %s is outside PT5M to P1D", port.Maximum)
+		case port.Mapped > MaxMapped:
+			return refuse(CodeInvalidMappedPort, at+".mappedPort", "a firewall does not map port %d; the last one is %d", port.Mapped, MaxMapped)
+		case port.Mapped != 0 && mapped[port.Mapped]:
+			return refuse(CodeInvalidMappedPort, at+".mappedPort", "port %d of the firewall is mapped twice", port.Mapped)
 		}
+		mapped[port.Mapped] = true
 		seen[port.Number] = true
 	}
 	if p.Options != nil {

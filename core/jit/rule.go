@@ -69,6 +69,10 @@ func AnyPeer() Peers { return Peers{Any: true} }
 
 // Rule is one security rule, ours or foreign, in the terms in which Azure
 // evaluates it, independent of the kind of firewall that holds it.
+//
+// Where Translated is set it is a NAT rule: what it matches is sent on to that address
+// and port. Its Destination is public addresses of the firewall, its priority is its collection's
+// and 0 here, and it does not look at source ports.
 type Rule struct {
 	Name             string // unique in its target, at most 80 characters
 	Priority         int    // 100 to 4096, the lower first; 65000 and up for default rules
@@ -79,7 +83,8 @@ type Rule struct {
 	Destination      Peers
 	SourcePorts      []PortRange
 	DestinationPorts []PortRange
-	Description      string // at most 140 characters
+	Description      string         // at most 140 characters
+	Translated       netip.AddrPort // where a NAT rule sends what it matches; zero for every other rule
 }
 
 // Canonical gives the rule with its lists sorted and free of duplicates and its
@@ -89,6 +94,10 @@ func (r Rule) Canonical() Rule {
 	r.Protocol = Protocol(strings.ToUpper(string(r.Protocol)))
 	r.Source, r.Destination = r.Source.canonical(), r.Destination.canonical()
 	r.SourcePorts, r.DestinationPorts = canonicalPorts(r.SourcePorts), canonicalPorts(r.DestinationPorts)
+	if r.Translated.IsValid() {
+		r.SourcePorts = []PortRange{AllPorts()}
+		r.Translated = netip.AddrPortFrom(r.Translated.Addr().Unmap(), r.Translated.Port())
+	}
 	return r
 }
 
@@ -101,7 +110,7 @@ func (r Rule) same(o Rule) bool {
 	return r.Name == o.Name && r.Priority == o.Priority && r.Direction == o.Direction && r.Access == o.Access &&
 		r.Protocol == o.Protocol && r.Source.equal(o.Source) && r.Destination.equal(o.Destination) &&
 		slices.Equal(r.SourcePorts, o.SourcePorts) && slices.Equal(r.DestinationPorts, o.DestinationPorts) &&
-		r.Description == o.Description
+		r.Description == o.Description && r.Translated == o.Translated
 }
 
 // Clone gives a copy that shares no slices with r.

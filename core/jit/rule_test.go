@@ -32,6 +32,7 @@ func TestRuleEqual(t *testing.T) {
 		{"source ports", func(r *jit.Rule) { r.SourcePorts = nil }, false},
 		{"ports", func(r *jit.Rule) { r.DestinationPorts[0].Last++ }, false},
 		{"description", func(r *jit.Rule) { r.Description = "" }, false},
+		{"translated", func(r *jit.Rule) { r.Translated = netip.MustParseAddrPort("10.0.0.4:22") }, false},
 		{"order of prefixes", func(r *jit.Rule) {
 			r.Source.Prefixes[0], r.Source.Prefixes[1] = r.Source.Prefixes[1], r.Source.Prefixes[0]
 		}, true},
@@ -60,5 +61,28 @@ func TestRuleEqual(t *testing.T) {
 				t.Error("the canonical form is not equal to the rule, or not a fixed point")
 			}
 		})
+	}
+}
+
+// TestNATRuleEqual: a NAT rule does not look at source ports.
+func TestNATRuleEqual(t *testing.T) {
+	a := jit.Rule{Name: "n", Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.PeersOf(netip.MustParseAddr("203.0.113.20")),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(40022)}, Translated: netip.MustParseAddrPort("10.0.0.4:22")}
+	for _, tt := range []struct {
+		name   string
+		change func(*jit.Rule)
+		same   bool
+	}{
+		{"no source ports", func(r *jit.Rule) { r.SourcePorts = nil }, true},
+		{"IPv4 in IPv6 form", func(r *jit.Rule) { r.Translated = netip.MustParseAddrPort("[::ffff:10.0.0.4]:22") }, true},
+		{"another machine", func(r *jit.Rule) { r.Translated = netip.MustParseAddrPort("10.0.0.5:22") }, false},
+		{"another port", func(r *jit.Rule) { r.Translated = netip.MustParseAddrPort("10.0.0.4:23") }, false},
+		{"not translated", func(r *jit.Rule) { r.Translated = netip.AddrPort{} }, false},
+	} {
+		b := a.Clone()
+		tt.change(&b)
+		if a.Equal(b) != tt.same || b.Equal(a) != tt.same {
+			t.Errorf("%s: equal %t, want %t", tt.name, a.Equal(b), tt.same)
+		}
 	}
 }

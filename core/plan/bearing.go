@@ -62,11 +62,13 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 		}
 	}
 	for _, list := range [][]Foreign{overridden, exposed} {
-		slices.SortFunc(list, func(a, b Foreign) int {
-			return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(a.Rule, b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
-		})
+		slices.SortFunc(list, compareForeign)
 	}
 	return overridden, exposed
+}
+
+func compareForeign(a, b Foreign) int {
+	return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(a.Rule, b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
 }
 
 // bothOf gives the cells of a protected port: TCP and UDP where it is *.

@@ -31,6 +31,7 @@ type wanted struct {
 	respect bool   // a deny that stands below foreign allows
 	grant   string // an allow's grant id
 	start   time.Time
+	owner   string // what a NAT rule's port of the firewall is for
 }
 
 // group collects machines that can share one rule: the rule is the cross
@@ -94,10 +95,12 @@ func allows(openings []Opening, now time.Time) []wanted {
 	for _, o := range openings {
 		out = append(out, allowsOf(o, rivals, now)...)
 	}
-	slices.SortFunc(out, func(a, b wanted) int {
-		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.grant, b.grant), byName(a, b))
-	})
+	slices.SortFunc(out, byStart)
 	return out
+}
+
+func byStart(a, b wanted) int {
+	return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.grant, b.grant), byName(a, b))
 }
 
 // rival names what a newer window must agree in to supersede another, and more may.
@@ -152,7 +155,7 @@ func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 				continue
 			}
 			for _, v6 := range []bool{false, true} {
-				if s := sourcesOf(w.Sources, v6); !s.IsEmpty() {
+				if s := sourcesOf(arriving(w), v6); !s.IsEmpty() {
 					own = addPort(own, part{shape: shape{w.Protocol, v6, s.String(), w.End.UTC()}, from: s, ports: []uint16{w.Number}})
 				}
 			}
@@ -178,6 +181,16 @@ func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 		out = append(out, wanted{rule: finish(r, p.addresses, p.ports), grant: o.Grant.ID, start: o.Grant.Start})
 	}
 	return out
+}
+
+// arriving gives what the connections of a window come from as the machine sees them: the
+// window's sources, and the subnet of a firewall that maps it, since a firewall puts its own
+// address in place of theirs.
+func arriving(w jit.Window) jit.Sources {
+	if w.Sources.IsAny() || !w.Mapped.IsValid() {
+		return w.Sources
+	}
+	return jit.SourcesOf(slices.Concat(w.Sources.Prefixes(), w.Via.Prefixes())...)
 }
 
 func addPort(parts []part, p part) []part {

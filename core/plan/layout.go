@@ -126,7 +126,8 @@ func (l *layout) all(closed, open []wanted) {
 	for _, d := range l.byCeiling(closed) {
 		l.deny(d)
 	}
-	for _, rules := range l.byGrant(open) {
+	stands := func(name string) bool { _, ok := l.standing[name]; return ok }
+	for _, rules := range byGrant(open, stands) {
 		l.open(rules)
 	}
 }
@@ -254,13 +255,12 @@ func (l *layout) trim(r jit.Rule) (jit.Rule, bool) {
 
 // byGrant splits the rules by grant. Grants that stand come before new ones, so that
 // when room runs out it is the new one that is refused.
-func (l *layout) byGrant(rules []wanted) [][]wanted {
+func byGrant(rules []wanted, stand func(name string) bool) [][]wanted {
 	var standing, fresh [][]wanted
 	for len(rules) > 0 {
 		n, stands := 0, false
 		for n < len(rules) && rules[n].grant == rules[0].grant {
-			_, s := l.standing[rules[n].rule.Name]
-			stands = stands || s
+			stands = stands || stand(rules[n].rule.Name)
 			n++
 		}
 		if stands {

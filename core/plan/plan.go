@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ type State struct {
 // Input is all that the rules of one target depend on.
 type Input struct {
 	State
-	Current []jit.Rule // every rule that stands on the target, ours and foreign, but not the default rules
+	Current []jit.Rule   // every rule that stands on the target, ours and foreign, but not the default rules
+	Public  []netip.Addr // the addresses at which a firewall takes connections; none of a security group
 	Now     time.Time
 	Names   Names // what names in foreign rules stand for; what is not known counts as bearing on the machines
 }
@@ -67,7 +69,7 @@ type Foreign struct {
 	Port uint16
 }
 
-// Plan is the answer of [Compute].
+// Plan is the answer of [Compute] and of [Translate].
 type Plan struct {
 	Rules      []jit.Rule // our rules as they should stand, with priorities, sorted by name
 	Changes    Changes
@@ -88,7 +90,20 @@ type Blocked struct {
 // Compute gives the rules that should stand on one target at in.Now and the
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
-	ours, foreign := make([]jit.Rule, 0, len(in.Current)), make([]jit.Rule, 0, len(in.Current))
+	ours, foreign := in.split()
+	closed := denies(in.Policies)
+	p := in.plan(ours, allows, func(open []wanted) ([]jit.Rule, []Refusal) {
+		l := lay(in.Names, ours, foreign, closed, open)
+		return l.placed, l.refused
+	})
+	p.Overridden, p.Exposed = in.Names.bearing(in.Policies, foreign, p.Rules)
+	p.Blocked = in.Names.blocked(p.Rules, foreign)
+	return p
+}
+
+// split tells our rules from those of others.
+func (in Input) split() (ours, foreign []jit.Rule) {
+	ours, foreign = make([]jit.Rule, 0, len(in.Current)), make([]jit.Rule, 0, len(in.Current))
 	for _, r := range in.Current {
 		if Owned(r.Name) {
 			ours = append(ours, r)
@@ -96,16 +111,25 @@ func Compute(in Input) Plan {
 			foreign = append(foreign, r)
 		}
 	}
+	return ours, foreign
+}
+
+// wants gives the rules that openings want at an instant, in the order in which they are laid.
+type wants func([]Opening, time.Time) []wanted
+
+// lays gives rules their places, beside those that stand, and what found none.
+type lays func(open []wanted) ([]jit.Rule, []Refusal)
+
+// plan gives our rules as they should stand and the changes that lead there.
+func (in Input) plan(ours []jit.Rule, want wants, lay lays) Plan {
 	var p Plan
 	if in.Known {
-		p.Rules, p.Refused = in.arrange(ours, foreign)
+		p.Rules, p.Refused = in.arrange(want, lay)
 	} else {
 		p = Plan{Rules: keepUntilEnd(ours, in.Now)}
 	}
 	slices.SortFunc(p.Rules, func(a, b jit.Rule) int { return cmp.Compare(a.Name, b.Name) })
 	p.Changes = diff(ours, p.Rules)
-	p.Overridden, p.Exposed = in.Names.bearing(in.Policies, foreign, p.Rules)
-	p.Blocked = in.Names.blocked(p.Rules, foreign)
 	return p
 }
 
@@ -133,29 +157,29 @@ func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
 	return out
 }
 
-// arrange gives our rules with their priorities, and what found none. A grant that
+// arrange gives our rules in their places, and what found none. A grant that
 // is refused supersedes nothing: whoever asked keeps the older window.
-func (in Input) arrange(ours, foreign []jit.Rule) ([]jit.Rule, []Refusal) {
-	closed, openings := denies(in.Policies), in.Openings
+func (in Input) arrange(want wants, lay lays) ([]jit.Rule, []Refusal) {
+	openings := in.Openings
 	var refused []Refusal // of grants left out for good
 	for {
-		open := allows(openings, in.Now)
-		l := lay(in.Names, ours, foreign, closed, open)
+		open := want(openings, in.Now)
+		placed, left := lay(open)
 		out := map[string]bool{}
 		var grants []Refusal
-		for _, r := range l.refused {
+		for _, r := range left {
 			if r.Grant != "" {
 				out[r.Grant] = true
 				grants = append(grants, r)
 			}
 		}
 		if len(out) == 0 {
-			return l.placed, append(l.refused, refused...)
+			return placed, append(left, refused...)
 		}
 		kept := slices.DeleteFunc(slices.Clone(openings), func(o Opening) bool { return out[o.Grant.ID] })
 		open = slices.DeleteFunc(open, func(w wanted) bool { return out[w.grant] })
-		if slices.EqualFunc(open, allows(kept, in.Now), func(a, b wanted) bool { return a.rule.Name == b.rule.Name }) {
-			return l.placed, append(l.refused, refused...)
+		if slices.EqualFunc(open, want(kept, in.Now), func(a, b wanted) bool { return a.rule.Name == b.rule.Name }) {
+			return placed, append(left, refused...)
 		}
 		refused, openings = append(refused, grants...), kept
 	}

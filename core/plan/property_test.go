@@ -48,7 +48,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 				in.Openings[i].Grant.VMs[j].Ports = rapid.Permutation(vm.Ports).Draw(t, "windows")
 			}
 		}
-		if d := gocmp.Diff(p, plan.Compute(in), gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+		if d := gocmp.Diff(p, plan.Compute(in), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty()); d != "" {
 			t.Fatal(d)
 		}
 	})
@@ -67,7 +67,7 @@ func TestForeignRulesStay(t *testing.T) {
 				t.Fatalf("changes %s, which is not ours", r.Name)
 			}
 		}
-		if d := gocmp.Diff(foreignOf(in.Current), foreignOf(p.Changes.Apply(in.Current)), gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+		if d := gocmp.Diff(foreignOf(in.Current), foreignOf(p.Changes.Apply(in.Current)), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty()); d != "" {
 			t.Fatal(d)
 		}
 	})

@@ -72,7 +72,7 @@ func newSite(t *testing.T) *site {
 	s.place(app1, "apps-nsg", "10.0.0.5", "")
 	s.cloud.Place(access.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	s.svc = &access.Service{Network: s.cloud, Firewall: s.cloud, Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
+	s.svc = &access.Service{Network: s.cloud, Kinds: access.KindsOf(access.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
 		Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: func() time.Time { return s.clock }, NewID: newID}
 	s.guard = &access.Guard{Service: s.svc, Authority: s}
 	s.Handler = portal.New(portal.Options{

@@ -34,7 +34,7 @@ func TestFirewallConformance(t *testing.T) {
 		{"Succeeded", armsim.Knobs{PageSize: 2, Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			accesstest.TestFirewall(t, func(t *testing.T) (access.Firewall, accesstest.FirewallFixture) {
+			accesstest.TestFirewall(t, accesstest.SecurityRules(), func(t *testing.T) (access.Firewall, accesstest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
 				return r.Client, firewallFixture{r}
 			})

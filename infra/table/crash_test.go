@@ -22,7 +22,7 @@ import (
 )
 
 // sameState compares states; sources and addresses are compared by value.
-var sameState = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b jit.Sources) bool { return a.Equal(b) }),
+var sameState = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}), cmp.Comparer(func(a, b jit.Sources) bool { return a.Equal(b) }),
 	cmpopts.IgnoreFields(access.GrantRecord{}, "Version")}
 
 // stops is a network that is gone from a store's nth write on, before that write

@@ -51,7 +51,9 @@ type windowDoc struct {
 	S  []string
 	E  stamp
 	St string
-	R  string `json:",omitempty"`
+	R  string   `json:",omitempty"`
+	M  string   `json:",omitempty"` // address and port of a firewall
+	V  []string `json:",omitempty"` // what the machine sees come through it
 }
 
 type grantPlacementDoc struct {
@@ -72,7 +74,7 @@ func newGrantFields(g jit.Grant) (grantFields, error) {
 			if err != nil {
 				return f, err
 			}
-			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: stamp(w.End), St: status, R: string(w.Reason)})
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: stamp(w.End), St: status, R: string(w.Reason), M: mappedText(w.Mapped), V: w.Via.Strings()})
 		}
 		f.VMs = append(f.VMs, d)
 	}
@@ -96,7 +98,15 @@ func (f grantFields) grant() (jit.Grant, error) {
 			if err != nil {
 				return g, err
 			}
-			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R)})
+			mapped, err := mappedOf(w.M)
+			if err != nil {
+				return g, err
+			}
+			via, err := sourcesOf(w.V)
+			if err != nil {
+				return g, err
+			}
+			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R), Mapped: mapped, Via: via})
 		}
 		g.VMs = append(g.VMs, vm)
 	}

@@ -61,7 +61,7 @@ func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 	}
 	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
 	for i, at := range p.Placements {
-		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, A: doc.At[i].A}
+		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Public: doc.Public, A: doc.At[i].A}
 		o.rest = append(o.rest,
 			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
 			markTarget(at.Target))

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"portcullis/core/access"
@@ -17,6 +18,7 @@ type policyDoc struct {
 	Ports     []portDoc
 	Existing  string
 	Options   *optionsDoc `json:",omitempty"` // in documents of before there were options, and of policies without: nothing
+	Public    string      `json:",omitempty"` // the firewall's address that is pinned
 	Location  string
 	Listed    *listedDoc `json:",omitempty"` // in documents of before there were names, and of machines with the default one: nothing
 	At        []placementDoc
@@ -29,6 +31,7 @@ type portDoc struct {
 	P   string
 	S   []string
 	Max string
+	M   uint16 `json:",omitempty"` // the firewall's port that is pinned
 }
 
 // optionsDoc is what a policy demands of requests. It stands in the policy's own document alone: its
@@ -58,18 +61,19 @@ type policyPartDoc struct {
 	VM       string
 	Ports    []portDoc
 	Existing string
+	Public   string `json:",omitempty"`
 	A        []string
 }
 
 func portDocs(ports []jit.PortRule) []portDoc {
 	var out []portDoc
 	for _, p := range ports {
-		out = append(out, portDoc{N: p.Number, P: string(p.Protocol), S: p.Sources.Strings(), Max: p.Maximum.String()})
+		out = append(out, portDoc{N: p.Number, P: string(p.Protocol), S: p.Sources.Strings(), Max: p.Maximum.String(), M: p.Mapped})
 	}
 	return out
 }
 
-func policyOf(vm, existing string, ports []portDoc) (jit.Policy, error) {
+func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) {
 	id, err := idOf(vm)
 	if err != nil {
 		return jit.Policy{}, err
@@ -79,6 +83,11 @@ func policyOf(vm, existing string, ports []portDoc) (jit.Policy, error) {
 		return jit.Policy{}, err
 	}
 	p := jit.Policy{VM: id, ExistingRules: e}
+	if public != "" {
+		if p.PublicAddress, err = netip.ParseAddr(public); err != nil {
+			return jit.Policy{}, err
+		}
+	}
 	for _, d := range ports {
 		sources, err := sourcesOf(d.S)
 		if err != nil {
@@ -88,7 +97,7 @@ func policyOf(vm, existing string, ports []portDoc) (jit.Policy, error) {
 		if err != nil {
 			return jit.Policy{}, err
 		}
-		p.Ports = append(p.Ports, jit.PortRule{Number: d.N, Protocol: jit.Protocol(d.P), Sources: sources, Maximum: max})
+		p.Ports = append(p.Ports, jit.PortRule{Number: d.N, Protocol: jit.Protocol(d.P), Sources: sources, Maximum: max, Mapped: d.M})
 	}
 	return p, nil
 }
@@ -98,7 +107,7 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	if err != nil {
 		return policyDoc{}, err
 	}
-	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(),
+	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
 	if o := r.Policy.OwnOptions(); !o.IsZero() {
 		d.Options = &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification}
@@ -130,7 +139,7 @@ func (r stored) policy() (access.PolicyRecord, error) {
 }
 
 func (d policyDoc) record() (access.PolicyRecord, error) {
-	p, err := policyOf(d.VM, d.Existing, d.Ports)
+	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
 	if err != nil {
 		return access.PolicyRecord{}, err
 	}
@@ -163,7 +172,7 @@ func (r stored) policyPart() (plan.Protected, error) {
 	if err := r.read(&d); err != nil {
 		return plan.Protected{}, err
 	}
-	p, err := policyOf(d.VM, d.Existing, d.Ports)
+	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
 	if err != nil {
 		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}

@@ -85,6 +85,29 @@ func addressesOf(texts []string) ([]netip.Addr, error) {
 	return out, nil
 }
 
+// addressText gives "" for no address.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// mappedText gives "" for no address and port.
+func mappedText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func mappedOf(text string) (netip.AddrPort, error) {
+	if text == "" {
+		return netip.AddrPort{}, nil
+	}
+	return netip.ParseAddrPort(text)
+}
+
 func addressMapTexts(m map[string][]netip.Addr) map[string][]string {
 	if m == nil {
 		return nil

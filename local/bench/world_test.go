@@ -161,7 +161,7 @@ func (w *world) wire() {
 	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
 	w.svc = &access.Service{
-		Network: network, Firewall: timed{network, &w.writes},
+		Network: network, Kinds: access.KindsOf(access.SecurityGroups(timed{network, &w.writes})),
 		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
 		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	}

@@ -3,6 +3,7 @@ package accesstest
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ type guard struct {
 	id      jit.ID
 	rules   []jit.Rule
 	version string
+	addrs   []netip.Addr // at which it takes connections
 }
 
 // NewCloud gives an empty cloud.
@@ -65,7 +67,11 @@ func (c *Cloud) fault(ctx context.Context, s Step) error {
 func (c *Cloud) SetRules(target jit.ID, rules ...jit.Rule) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.targets[target.Key()] = &guard{id: target, rules: cloned(rules), version: c.next()}
+	g := &guard{id: target, rules: cloned(rules), version: c.next()}
+	if was := c.targets[target.Key()]; was != nil {
+		g.addrs = was.addrs
+	}
+	c.targets[target.Key()] = g
 }
 
 // Standing gives the rules of a target; none where there is no such target.
@@ -121,7 +127,7 @@ func cloned(rules []jit.Rule) []jit.Rule {
 }
 
 func (g *guard) snapshot() access.Snapshot {
-	return access.Snapshot{Target: g.id, Rules: cloned(g.rules), Version: g.version}
+	return access.Snapshot{Target: g.id, Rules: cloned(g.rules), Version: g.version, Addresses: slices.Clone(g.addrs)}
 }
 
 // Rules implements [access.Firewall].
@@ -187,6 +193,27 @@ func (c *Cloud) apply(s access.Snapshot, changes plan.Changes) (access.Snapshot,
 	}
 	g.rules, g.version = changes.Apply(g.rules), c.next()
 	return g.snapshot(), nil
+}
+
+// Kind gives the cloud as the firewall of the targets of one ARM type alone.
+func (c *Cloud) Kind(armType string) access.Firewall { return ofKind{c, armType} }
+
+type ofKind struct {
+	*Cloud
+	armType string
+}
+
+// All implements [access.Firewall].
+func (k ofKind) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+	list, err := k.Cloud.All(ctx, subscription)
+	return slices.DeleteFunc(list, func(s access.Snapshot) bool { return !strings.EqualFold(s.Target.Type, k.armType) }), err
+}
+
+// SetAddresses gives a target, a firewall, the addresses at which it takes connections.
+func (c *Cloud) SetAddresses(target jit.ID, addrs ...netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.targets[target.Key()].addrs = addrs
 }
 
 // Machines implements [access.Network].

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
@@ -49,9 +50,9 @@ type FirewallFixture interface {
 	Fail(t *testing.T, target jit.ID, how Failure)
 }
 
-// TestFirewall holds a firewall to the contract of [access.Firewall]. newFirewall makes one
-// and its fixture, for each subtest anew.
-func TestFirewall(t *testing.T, newFirewall func(t *testing.T) (access.Firewall, FirewallFixture)) {
+// TestFirewall holds a firewall to the contract of [access.Firewall], with rules as its
+// dialect makes them. newFirewall makes one and its fixture, for each subtest anew.
+func TestFirewall(t *testing.T, dialect Dialect, newFirewall func(t *testing.T) (access.Firewall, FirewallFixture)) {
 	for _, tc := range []struct {
 		name string
 		test func(firewall, *testing.T)
@@ -71,7 +72,7 @@ func TestFirewall(t *testing.T, newFirewall func(t *testing.T) (access.Firewall,
 		{"reads rules of every kind", firewall.kinds},
 		{"writes nothing for no changes", firewall.nothing},
 		{"creates, updates and deletes at once", firewall.changes},
-		{"swaps priorities at once", firewall.swap},
+		{"swaps what two rules do at once", firewall.swap},
 		{"writes again from what a write gave", firewall.chain},
 		{"leaves what is not ours between other writers", firewall.neighbours},
 		{"leaves everything as it was in the end", firewall.restores},
@@ -79,7 +80,7 @@ func TestFirewall(t *testing.T, newFirewall func(t *testing.T) (access.Firewall,
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			fw, fix := newFirewall(t)
-			tc.test(firewall{fw, fix}, t)
+			tc.test(firewall{fw, fix, dialect}, t)
 		})
 	}
 }
@@ -87,30 +88,7 @@ func TestFirewall(t *testing.T, newFirewall func(t *testing.T) (access.Firewall,
 type firewall struct {
 	access.Firewall
 	fix FirewallFixture
-}
-
-// ours is a rule that opens or closes ports of 10.0.0.4 and 10.0.0.5.
-func ours(name string, priority int, what jit.Access, ports ...uint16) jit.Rule {
-	r := jit.Rule{
-		Name: plan.Prefix + name, Priority: priority, Access: what, Protocol: jit.TCP,
-		Source:      jit.AnyPeer(),
-		Destination: jit.PeersOf(netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("10.0.0.5")),
-		SourcePorts: []jit.PortRange{jit.AllPorts()},
-		Description: "Portcullis v1: of the conformance suite",
-	}
-	for _, n := range ports {
-		r.DestinationPorts = append(r.DestinationPorts, jit.OnePort(n))
-	}
-	return r
-}
-
-// theirs is a rule of others.
-func theirs(name string, priority int) jit.Rule {
-	return jit.Rule{
-		Name: name, Priority: priority, Access: jit.Allow, Protocol: jit.TCP,
-		Source: jit.Peers{Tags: []string{"Internet"}}, Destination: jit.AnyPeer(),
-		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(443)},
-	}
+	Dialect
 }
 
 // shown gives rules in a form that compares: canonical and sorted.
@@ -125,7 +103,7 @@ func shown(rules []jit.Rule) []jit.Rule {
 
 func sameRules(t *testing.T, what string, got, want []jit.Rule) {
 	t.Helper()
-	if diff := cmp.Diff(shown(want), shown(got), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(shown(want), shown(got), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -171,7 +149,7 @@ func (f firewall) missing(t *testing.T) {
 		t.Errorf("Rules: error %v, want %v", err, access.ErrNotFound)
 	}
 	// A platform that checks the version first cannot tell gone from changed.
-	_, err := f.Apply(t.Context(), s, create(ours("a", 100, jit.Allow, 22)))
+	_, err := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
 	if !errors.Is(err, access.ErrNotFound) && !errors.Is(err, access.ErrConflict) {
 		t.Errorf("Apply: error %v, want %v or %v", err, access.ErrNotFound, access.ErrConflict)
 	}
@@ -181,19 +159,18 @@ func (f firewall) missing(t *testing.T) {
 }
 
 func (f firewall) foreignChange(t *testing.T) {
-	web := theirs("web", 200)
+	web := f.Theirs("web", 0)
 	target := f.fix.Target(t, web)
 	before := f.fix.Outside(t, target)
-	moved := web
-	moved.Priority = 300
+	moved := f.Theirs("web", 100)
 	for _, tc := range []struct {
 		name string
 		c    plan.Changes
 	}{
-		{"create", create(theirs("other", 250))},
+		{"create", create(f.Theirs("other", 50))},
 		{"update", plan.Changes{Update: []jit.Rule{moved}}},
 		{"delete", plan.Changes{Delete: []jit.Rule{web}}},
-		{"delete among others", plan.Changes{Create: []jit.Rule{ours("a", 100, jit.Allow, 22)}, Delete: []jit.Rule{web}}},
+		{"delete among others", plan.Changes{Create: []jit.Rule{f.Ours("a", 0)}, Delete: []jit.Rule{web}}},
 	} {
 		if _, err := f.Apply(t.Context(), f.read(t, target), tc.c); err == nil {
 			t.Errorf("%s: no error", tc.name)
@@ -206,11 +183,11 @@ func (f firewall) foreignChange(t *testing.T) {
 }
 
 func (f firewall) stale(t *testing.T) {
-	web, ssh := theirs("web", 200), theirs("ssh", 210)
+	web, ssh := f.Theirs("web", 0), f.Theirs("ssh", 10)
 	target := f.fix.Target(t, web)
 	s := f.read(t, target)
 	f.fix.Write(t, target, ssh)
-	f.refused(t, s, create(ours("a", 100, jit.Allow, 22)), access.ErrConflict)
+	f.refused(t, s, create(f.Ours("a", 0)), access.ErrConflict)
 	fresh := f.read(t, target)
 	sameRules(t, "rules", fresh.Rules, []jit.Rule{web, ssh})
 	if fresh.Version == s.Version {
@@ -219,29 +196,29 @@ func (f firewall) stale(t *testing.T) {
 }
 
 func (f firewall) locked(t *testing.T) {
-	target := f.fix.Target(t, theirs("web", 200))
+	target := f.fix.Target(t, f.Theirs("web", 0))
 	f.fix.Fail(t, target, Locked)
-	f.refused(t, f.read(t, target), create(ours("a", 100, jit.Allow, 22)), access.ErrLocked)
-	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{theirs("web", 200)})
+	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), access.ErrLocked)
+	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
 func (f firewall) forbidden(t *testing.T) {
-	target := f.fix.Target(t, theirs("web", 200))
+	target := f.fix.Target(t, f.Theirs("web", 0))
 	f.fix.Fail(t, target, Forbidden)
-	f.refused(t, f.read(t, target), create(ours("a", 100, jit.Allow, 22)), access.ErrForbidden)
-	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{theirs("web", 200)})
+	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), access.ErrForbidden)
+	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
 // unavailable gives the *access.Unavailable of every call.
 func (f firewall) unavailable(t *testing.T, how Failure) map[string]*access.Unavailable {
 	t.Helper()
-	target := f.fix.Target(t, theirs("web", 200))
+	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)
 	before := f.fix.Outside(t, target)
 	f.fix.Fail(t, target, how)
 	_, rules := f.Rules(t.Context(), target)
 	_, all := f.All(t.Context(), f.fix.Subscription())
-	_, apply := f.Apply(t.Context(), s, create(ours("a", 100, jit.Allow, 22)))
+	_, apply := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
 	out := map[string]*access.Unavailable{}
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply} {
 		var u *access.Unavailable
@@ -273,7 +250,7 @@ func (f firewall) down(t *testing.T) { f.unavailable(t, Down) }
 // that makes the caller read again, or the rule stands.
 func (f firewall) truthful(t *testing.T, how Failure) error {
 	t.Helper()
-	web, a := theirs("web", 200), ours("a", 100, jit.Allow, 22)
+	web, a := f.Theirs("web", 0), f.Ours("a", 0)
 	target := f.fix.Target(t, web)
 	s := f.read(t, target)
 	f.fix.Fail(t, target, how)
@@ -301,13 +278,13 @@ func (f firewall) superseded(t *testing.T) {
 // settles checks that a target whose last write broke says so, and that writing what
 // it shows once more puts it in force.
 func (f firewall) settles(t *testing.T) {
-	target := f.fix.Target(t, theirs("web", 200))
+	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)
 	if s.Unconfirmed {
 		t.Error("a target at rest is unconfirmed")
 	}
 	f.fix.Fail(t, target, Broken)
-	if _, err := f.Apply(t.Context(), s, create(ours("a", 100, jit.Allow, 22))); !errors.Is(err, access.ErrConflict) {
+	if _, err := f.Apply(t.Context(), s, create(f.Ours("a", 0))); !errors.Is(err, access.ErrConflict) {
 		t.Fatalf("Apply: error %v, want %v", err, access.ErrConflict)
 	}
 	s = f.read(t, target)
@@ -328,19 +305,19 @@ func (f firewall) broken(t *testing.T) {
 
 // race starts writers from one snapshot: one wins, the others must read again.
 func (f firewall) race(t *testing.T) {
-	target := f.fix.Target(t, theirs("web", 200))
+	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)
 	names := []string{"a", "b", "c", "d"}
 	errs := make([]error, len(names))
 	var all sync.WaitGroup
 	for i, name := range names {
-		all.Go(func() { _, errs[i] = f.Apply(t.Context(), s, create(ours(name, 100+i, jit.Allow, 22))) })
+		all.Go(func() { _, errs[i] = f.Apply(t.Context(), s, create(f.Ours(name, i))) })
 	}
 	all.Wait()
-	want := []jit.Rule{theirs("web", 200)}
+	want := []jit.Rule{f.Theirs("web", 0)}
 	for i, name := range names {
 		if errs[i] == nil {
-			want = append(want, ours(name, 100+i, jit.Allow, 22))
+			want = append(want, f.Ours(name, i))
 		} else if !errors.Is(errs[i], access.ErrConflict) {
 			t.Errorf("writer %s: error %v, want %v", name, errs[i], access.ErrConflict)
 		}

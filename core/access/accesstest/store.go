@@ -35,7 +35,7 @@ var (
 	sameStore = cmp.Options{
 		cmpopts.EquateEmpty(),
 		cmp.Comparer(func(a, b jit.Sources) bool { return a.Equal(b) }),
-		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
 		cmpopts.IgnoreFields(access.PolicyRecord{}, "Version"),
 		cmpopts.IgnoreFields(access.GrantRecord{}, "Version"),
@@ -60,9 +60,9 @@ func at(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), 
 // policyOf gives a policy record of machine n that uses every field, at the given security groups.
 func policyOf(n int, guards ...int) access.PolicyRecord {
 	p := access.PolicyRecord{
-		Policy: jit.Policy{VM: machine(n), ExistingRules: jit.Respect, Ports: []jit.PortRule{
+		Policy: jit.Policy{VM: machine(n), ExistingRules: jit.Respect, PublicAddress: netip.MustParseAddr("203.0.113.20"), Ports: []jit.PortRule{
 			{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: 3 * time.Hour},
-			{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.SourcesOf(netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")), Maximum: 5 * time.Minute},
+			{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.SourcesOf(netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")), Maximum: 5 * time.Minute, Mapped: 33890},
 		}},
 		Location: "westeurope", ChangedBy: "o'neil@example.com", ChangedAt: morning.Add(time.Nanosecond),
 	}
@@ -78,7 +78,8 @@ func grantOf(start time.Time, n int, guards ...int) access.GrantRecord {
 	g := access.GrantRecord{
 		Grant: jit.Grant{ID: idAt(start, n), RequestorID: "tid/oid", Requestor: "o'neil@example.com", Justification: "règle №1 – \"quoted\" <b>", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 			VMs: []jit.GrantVM{{VM: machine(n), Ports: []jit.Window{
-				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Status: jit.Initiating},
+				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Status: jit.Initiating,
+					Mapped: netip.MustParseAddrPort("203.0.113.20:40022"), Via: jit.SourcesOf(netip.MustParsePrefix("10.0.9.0/26"))},
 				{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), End: start.Add(2 * time.Hour), Status: jit.Initiating},
 			}}}},
 		Connect:    map[string][]netip.Addr{machine(n).Key(): {netip.MustParseAddr("198.51.100.9")}},

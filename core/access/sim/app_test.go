@@ -60,7 +60,7 @@ func (r *run) newApp(name string) *app {
 	store := store{Faulty: &accesstest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
 	a.Service = &access.Service{
-		Network: ports, Firewall: ports, Policies: store, Grants: store, Keys: store, History: store, Targets: store,
+		Network: ports, Kinds: access.KindsOf(access.SecurityGroups(ports)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub},
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	}

@@ -39,7 +39,7 @@ func mutations() []mutation {
 		{name: "the state is read before the rules", file: "core/access/reconcile.go", noticed: "I8 I3 I1 I4",
 			elsewise: "and once only; read again after the write it would do no harm",
 			edits: []replacement{
-				{"	snap, err := s.Firewall.Rules(ctx, target)\n	for range attempts {\n", "	early, _ := s.Targets.State(ctx, target)\n	snap, err := s.Firewall.Rules(ctx, target)\n	for range attempts {\n"},
+				{"	snap, err := kind.Firewall.Rules(ctx, target)\n	for range attempts {\n", "	early, _ := s.Targets.State(ctx, target)\n	snap, err := kind.Firewall.Rules(ctx, target)\n	for range attempts {\n"},
 				{"s.compute(ctx, snap)\n", "outcome{target: snap.Target, at: s.now(), state: early, current: snap.Rules, plan: plan.Compute(plan.Input{State: early, Current: snap.Rules, Now: s.now()})}, error(nil)\n"},
 			}},
 		{name: "open before the rules are confirmed", file: "core/access/request.go", noticed: "I8",

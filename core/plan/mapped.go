@@ -1,0 +1,176 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// The ports of a firewall from which one is chosen for each port of a machine, where its
+// policy does not pin one. They lie below those that systems use for connections of
+// their own, and above what services are usually found at.
+const (
+	FirstMapped = 40000
+	LastMapped  = 49151
+)
+
+// Map gives the address and port of the firewall in front of p's machine at which a
+// port that p protects is dialled. It is for who asks now: a window that is open keeps what
+// it has.
+//
+// A pinned address and a pinned port are given, or refused where they are not to be had:
+// [CodePublicAddressNotFound], [CodeMappedPortTaken]. What is not pinned is chosen, at the first of
+// the firewall's addresses that has a port free ([CodeNoMappedPort] where none has):
+//
+//   - what an open window has for the same port of the same machine;
+//   - else the port's home, the same for ever: a digest of machine and port between
+//     [FirstMapped] and [LastMapped];
+//   - else, where a foreign rule or another policy's port is at home there, the next one
+//     that is nobody's.
+//
+// Two ports whose homes are the same are told apart by the order of their machines' ids
+// among all policies at the firewall. So a port gets what it got the last time, unless a foreign
+// rule has taken it, a policy has pinned it, or a policy with the same home came or went.
+// Never is it one that a foreign rule or the window of another port has, whatever the protocol.
+func (in Input) Map(p jit.Policy, port jit.PortRule) (netip.AddrPort, *jit.Error) {
+	_, foreign := in.split()
+	if pin := p.PublicAddress; pin.IsValid() {
+		if !slices.Contains(in.Public, pin) {
+			return netip.AddrPort{}, &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall in front of %s does not have the public address %s, which its policy names", p.VM.Name, pin)}
+		}
+		in.Public = []netip.Addr{pin}
+	}
+	if len(in.Public) == 0 {
+		return netip.AddrPort{}, &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall in front of %s has no public IPv4 address", p.VM.Name)}
+	}
+	var refused *jit.Error
+	owner := ownerOf(p.VM, port.Number)
+	windows := in.windows()
+	if port.Mapped == 0 {
+		for _, at := range in.Public {
+			for have, by := range windows {
+				if _, theirs := takerOf(foreign, have, port.Protocol); by == owner && have.Addr() == at && !theirs {
+					return have, nil
+				}
+			}
+		}
+	}
+	for _, at := range in.Public {
+		var to uint16
+		if to, refused = in.mapAt(at, owner, port, foreign, windows); refused == nil {
+			return netip.AddrPortFrom(at, to), nil
+		}
+	}
+	return netip.AddrPort{}, refused
+}
+
+// windows gives what each address and port of the firewall is for among windows that may be open.
+func (in Input) windows() map[netip.AddrPort]string {
+	out := map[netip.AddrPort]string{}
+	for _, o := range in.Openings {
+		for _, vm := range o.Grant.VMs {
+			for _, w := range vm.Ports {
+				if w.Mapped.IsValid() && w.Status != jit.Revoked {
+					out[w.Mapped] = ownerOf(vm.VM, w.Number)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// mapAt gives the port for the owner at one address.
+func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []jit.Rule, windows map[netip.AddrPort]string) (uint16, *jit.Error) {
+	if port.Mapped != 0 {
+		to := netip.AddrPortFrom(at, port.Mapped)
+		if f, ok := takerOf(foreign, to, port.Protocol); ok {
+			return 0, taken(port.Mapped, f)
+		}
+		if by, ok := windows[to]; ok && by != owner {
+			return 0, &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall, which the policy names, leads to another machine or port now", port.Mapped)}
+		}
+		return port.Mapped, nil
+	}
+	homes := in.homes(at, owner, foreign)
+	byPort := map[uint16]string{}
+	for o, n := range homes {
+		byPort[n] = o
+	}
+	for i := range LastMapped - FirstMapped + 1 {
+		n := next(homes[owner], i)
+		if homes[owner] == 0 {
+			break
+		}
+		if o, ok := byPort[n]; ok && o != owner {
+			continue
+		}
+		to := netip.AddrPortFrom(at, n)
+		if by, ok := windows[to]; ok && by != owner || in.pinned(at, n) {
+			continue
+		}
+		if _, ok := takerOf(foreign, to, jit.AnyProtocol); !ok {
+			return n, nil
+		}
+	}
+	return 0, &jit.Error{Code: CodeNoMappedPort, Message: fmt.Sprintf("no port of the firewall between %d and %d is free at %s", FirstMapped, LastMapped, at)}
+}
+
+// homes gives the port of each port of a machine that the policies here protect, and of owner:
+// those whose home is free are at home, the others at the next port that is nobody's. 0 where none is left.
+func (in Input) homes(at netip.Addr, owner string, foreign []jit.Rule) map[string]uint16 {
+	owners := []string{owner}
+	for _, p := range in.Policies {
+		for _, port := range p.Policy.Ports {
+			if port.Mapped == 0 {
+				owners = append(owners, ownerOf(p.Policy.VM, port.Number))
+			}
+		}
+	}
+	slices.Sort(owners)
+	owners = slices.Compact(owners)
+	used := map[uint16]bool{}
+	free := func(n uint16) bool {
+		if used[n] || in.pinned(at, n) {
+			return false
+		}
+		_, theirs := takerOf(foreign, netip.AddrPortFrom(at, n), jit.AnyProtocol)
+		return !theirs
+	}
+	out := map[string]uint16{}
+	for _, o := range owners {
+		if n := home(o); free(n) {
+			out[o], used[n] = n, true
+		}
+	}
+	for _, o := range owners {
+		for i := 0; out[o] == 0 && i <= LastMapped-FirstMapped; i++ {
+			if n := next(home(o), i); free(n) {
+				out[o], used[n] = n, true
+			}
+		}
+	}
+	return out
+}
+
+// pinned reports whether some policy here pins the port at the address.
+func (in Input) pinned(at netip.Addr, n uint16) bool {
+	return slices.ContainsFunc(in.Policies, func(p Protected) bool {
+		return (!p.Policy.PublicAddress.IsValid() || p.Policy.PublicAddress == at) &&
+			slices.ContainsFunc(p.Policy.Ports, func(r jit.PortRule) bool { return r.Mapped == n })
+	})
+}
+
+// home gives the port at which an owner is at home.
+func home(owner string) uint16 {
+	sum := sha256.Sum256([]byte(owner))
+	return FirstMapped + uint16(binary.BigEndian.Uint64(sum[:])%(LastMapped-FirstMapped+1))
+}
+
+// next gives the i-th port from n on, around the range.
+func next(n uint16, i int) uint16 {
+	return FirstMapped + uint16((int(n)-FirstMapped+i)%(LastMapped-FirstMapped+1))
+}

@@ -1,0 +1,179 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// MaxNATRules is how many public addresses and NAT rules one firewall holds together
+// (Azure's documentation of firewalls with several public addresses).
+const MaxNATRules = 250
+
+// The refusals of a firewall's rules.
+const (
+	CodeMappedPortTaken       jit.Code = "MappedPortTaken"              // another rule or window has the port of the firewall
+	CodeNoMappedPort          jit.Code = "NoMappedPortLeft"             // no port of the firewall is free
+	CodePublicAddressNotFound jit.Code = "FirewallPublicAddressMissing" // the firewall does not have the address
+	CodeTooManyNATRules       jit.Code = "TooManyNatRules"              // the firewall holds 250 rules and addresses
+)
+
+// Translate gives the NAT rules that should stand on one firewall at in.Now and the
+// changes that lead there. It is what [Compute] is for a security group, and never changes a
+// rule that is not ours either. For every window of a machine behind the firewall:
+//
+//	live  mapped  port of the firewall                        action
+//	no    -       -                                           none stands; one that does is deleted
+//	yes   no      -                                           none: nobody dials it at the firewall
+//	yes   yes     at an address that the firewall has not     refused
+//	yes   yes     another window has it, which stands         refused
+//	yes   yes     a foreign rule has it, ours does not stand  refused
+//	yes   yes     a foreign rule has it, ours stands          kept, told in Blocked
+//	yes   yes     free                                        one rule: sources -> address and port there, to the machine's first IPv4 address and port
+//
+// There is one rule for each grant, machine, port, set of sources and end, since NAT leads to
+// one address and port. A refusal leaves out its whole grant. There are no denies: a
+// firewall maps nothing but what a rule says, so that policies want no rule there. A foreign
+// rule that leads to a protected port of a machine is told in Exposed: what it lets in
+// comes from the firewall's own subnet, as that of a window does.
+//
+// Who else takes the same connections is told by addresses, protocols and ports alone, not by
+// sources. A foreign rule that leads to a name and not to an address is not known to lead anywhere.
+func Translate(in Input) Plan {
+	ours, foreign := in.split()
+	p := in.plan(ours, translations, func(open []wanted) ([]jit.Rule, []Refusal) { return in.translate(ours, foreign, open) })
+	p.Exposed = leading(in.Policies, foreign)
+	for _, r := range p.Rules {
+		if f, ok := taker(foreign, r); ok {
+			grant, _ := GrantOf(r.Name)
+			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: Block{By: []jit.Rule{f}, Whole: Maybe}})
+		}
+	}
+	return p
+}
+
+// translations gives the NAT rules that the live grants want at now.
+func translations(openings []Opening, now time.Time) []wanted {
+	rivals := rivalsOf(openings)
+	var out []wanted
+	for _, o := range openings {
+		for _, vm := range o.Grant.VMs {
+			to := family(o.Addresses[vm.VM.Key()], false)
+			if len(to) == 0 {
+				continue
+			}
+			for _, w := range vm.Ports {
+				from := sourcesOf(w.Sources, false)
+				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
+					out = append(out, wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, byStart)
+	return out
+}
+
+func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
+	id := "nat protocol=" + string(w.Protocol) + " sources=" + from.String() + " port=" + strconv.Itoa(int(w.Number)) + " vm=" + vm.Key()
+	r := jit.Rule{Name: allowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Description: allowNote(w.End, []jit.ID{vm}), Translated: netip.AddrPortFrom(to, w.Number)}
+	if from.IsAny() {
+		r.Source = jit.AnyPeer()
+	} else {
+		r.Source = jit.Peers{Prefixes: from.Prefixes()}
+	}
+	return finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
+}
+
+// ownerOf names what a port of a firewall is for: one port of one machine, whoever asked.
+func ownerOf(vm jit.ID, number uint16) string { return vm.Key() + ":" + strconv.Itoa(int(number)) }
+
+// translate gives the rules that may stand: those of grants that stand already come first.
+func (in Input) translate(ours, foreign []jit.Rule, open []wanted) (placed []jit.Rule, refused []Refusal) {
+	standing := byKey(ours)
+	owners := map[netip.AddrPort]string{}
+	stands := func(name string) bool { return standing[strings.ToLower(name)] != nil }
+	for _, rules := range byGrant(open, stands) {
+		i := slices.IndexFunc(rules, func(w wanted) bool {
+			err := in.fits(w, foreign, stands(w.rule.Name), owners, len(in.Public)+len(foreign)+len(placed)+len(rules))
+			if err != nil {
+				refused = append(refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: err})
+			}
+			return err != nil
+		})
+		if i >= 0 {
+			continue
+		}
+		for _, w := range rules {
+			owners[mappedOf(w.rule)] = w.owner
+			placed = append(placed, w.rule)
+		}
+	}
+	return placed, refused
+}
+
+// mappedOf gives the address and port of the firewall that a rule of ours takes.
+func mappedOf(r jit.Rule) netip.AddrPort {
+	return netip.AddrPortFrom(r.Destination.Prefixes[0].Addr(), r.DestinationPorts[0].First)
+}
+
+func (in Input) fits(w wanted, foreign []jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
+	at := mappedOf(w.rule)
+	if !slices.Contains(in.Public, at.Addr()) {
+		return &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall does not have the public address %s (any more); ask again", at.Addr())}
+	}
+	if o, ok := owners[at]; ok && o != w.owner {
+		return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall leads to another machine or port already; ask again", at.Port())}
+	}
+	if stands {
+		return nil
+	}
+	if f, ok := taker(foreign, w.rule); ok {
+		return taken(at.Port(), f)
+	}
+	if held > MaxNATRules {
+		return &jit.Error{Code: CodeTooManyNATRules, Message: fmt.Sprintf("the firewall holds %d public addresses and NAT rules, the most that Azure allows", MaxNATRules)}
+	}
+	return nil
+}
+
+func taken(port uint16, by jit.Rule) *jit.Error {
+	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by its rule %s", port, by.Name)}
+}
+
+// taker gives a foreign rule that takes connections that the rule is for.
+func taker(foreign []jit.Rule, r jit.Rule) (jit.Rule, bool) {
+	at := mappedOf(r)
+	return takerOf(foreign, at, r.Protocol)
+}
+
+func takerOf(foreign []jit.Rule, at netip.AddrPort, p jit.Protocol) (jit.Rule, bool) {
+	i := slices.IndexFunc(foreign, func(f jit.Rule) bool {
+		return f.Protocol.Overlaps(p) && holdsPort(f.DestinationPorts, at.Port()) && (Names{}).guards(f.Destination, at.Addr()) != No
+	})
+	if i < 0 {
+		return jit.Rule{}, false
+	}
+	return foreign[i], true
+}
+
+// leading gives the foreign rules that lead to protected ports, sorted.
+func leading(policies []Protected, foreign []jit.Rule) []Foreign {
+	var out []Foreign
+	for _, p := range policies {
+		for _, port := range p.Policy.Ports {
+			for _, f := range foreign {
+				if f.Translated.Port() == port.Number && f.Protocol.Overlaps(port.Protocol) && slices.Contains(p.Addresses, f.Translated.Addr()) {
+					out = append(out, Foreign{Rule: f, VM: p.Policy.VM, Port: port.Number})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, compareForeign)
+	return out
+}
