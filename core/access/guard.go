@@ -94,6 +94,23 @@ func (g *Guard) may(ctx context.Context, who Caller, v Verb, scopes ...string) e
 	})
 }
 
+// Lacks gives the first action that the caller lacks for a verb at a machine, "" where it is
+// none: what a page shows or leaves out. It permits nothing: every verb asks again.
+func (g *Guard) Lacks(ctx context.Context, who Caller, v Verb, vm jit.ID) (string, error) {
+	actions := needs[v]
+	if len(actions) == 0 || who.ID == "" {
+		return string(v), nil
+	}
+	if g.Service.managed(vm, "") != nil {
+		return "", nil // the app may ask nothing there, and the verb says why it does nothing
+	}
+	missing, err := g.Authority.Missing(ctx, who, vm.String(), actions...)
+	if err != nil {
+		return "", fmt.Errorf("find out what the caller may do: %w", err)
+	}
+	return missing, nil
+}
+
 func forbidden(who Caller, action, scope string) error {
 	return &jit.Error{Code: CodeForbidden, Target: scope, Message: fmt.Sprintf("%s does not have the permission %s at %s; ask for a role that holds it", who.Name, action, scope)}
 }

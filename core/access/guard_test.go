@@ -55,6 +55,9 @@ NamedPolicy      403   403   403   down  403   ok    ok    403   ok    ok    ok 
 ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 DeletePolicy     403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
 Import           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Lacks.request    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Lacks.enable     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
 Sweep            403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 `
 
@@ -224,7 +227,19 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return outcome(t, err)
 		}
 	}
+	lacks := func(v access.Verb) func(*doorway) string {
+		return func(g *doorway) string {
+			missing, err := g.Guard.Lacks(ctx, g.who, v, vmID("web"))
+			if missing != "" {
+				return "403"
+			}
+			return outcome(t, err)
+		}
+	}
 	return map[string]func(*doorway) string{
+		"Lacks.request": lacks(access.VerbRequest),
+		"Lacks.enable":  lacks(access.VerbEnable),
+		"Lacks.nothing": lacks("no such verb"),
 		"Enable": func(g *doorway) string {
 			e, _, err := g.Guard.Enable(ctx, g.who, again, false)
 			return outcome(t, err, e)

@@ -70,6 +70,9 @@ func (o Options) String() string {
 	return strings.Join(says, ", ")
 }
 
+// Permit reports whether the sources may be asked for, as far as these options go.
+func (o Options) Permit(s Sources) bool { return o.allowSources(s, 0) == nil }
+
 // allowSources refuses sources that may not be asked for.
 func (o Options) allowSources(s Sources, port uint16) *Error {
 	const at = "allowedSourceAddressPrefix"

@@ -18,8 +18,10 @@ type configureView struct {
 	VMs      []configureVM
 	Rows     []portRow
 	Existing string
-	New      bool // none of them is protected so far
-	Mixed    bool // their policies differ
+	Demands  demandsForm
+	Lacks    string // the permission to save that somebody lacks, "" for none
+	New      bool   // none of them is protected so far
+	Mixed    bool   // their policies differ
 	Wrong    wrongs
 	Changes  changesView
 	Saved    bool
@@ -78,8 +80,8 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 		rows := rowsOf(p.Ports)
 		switch {
 		case view.Rows == nil:
-			view.Rows, view.Existing = rows, p.ExistingRules.String()
-		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing:
+			view.Rows, view.Existing, view.Demands = rows, p.ExistingRules.String(), demandsOf(p.OwnOptions(), s.Guard.Service.Floor)
+		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || demandsOf(p.OwnOptions(), s.Guard.Service.Floor) != view.Demands:
 			view.Mixed = true
 		}
 	}
@@ -95,9 +97,12 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 
 // configuring gives the empty form, and the policies that its machines have.
 func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]jit.Policy, error) {
-	view := configureView{Wrong: wrongs{}}
+	view := configureView{Wrong: wrongs{}, Demands: demandsOf(jit.Options{}, s.Guard.Service.Floor)}
 	policies, err := s.policies(c, vms)
 	if err != nil {
+		return view, nil, err
+	}
+	if view.Lacks, err = s.lacks(c, access.VerbEnable, vms...); err != nil {
 		return view, nil, err
 	}
 	for i, vm := range vms {
@@ -158,6 +163,7 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 func (v *configureView) readRows(c call) {
 	f := c.PostForm
 	v.Existing = cmp.Or(f.Get("existing"), jit.Override.String())
+	v.Demands = readDemands(f, v.Demands.Floor)
 	for i := range f["number"] {
 		row := portRow{Index: i, Number: f["number"][i]}
 		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum} {
@@ -180,13 +186,14 @@ func (v *configureView) remove(index string) {
 func (v *configureView) policiesOf(vms []jit.ID) []jit.Policy {
 	existing, err := jit.ParseExistingRules(v.Existing)
 	v.Wrong.put("existing", err)
+	options := v.Demands.options(v.Wrong)
 	var ports []jit.PortRule
 	for _, row := range v.Rows {
 		ports = append(ports, v.rule(row))
 	}
 	var out []jit.Policy
 	for _, vm := range vms {
-		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing})
+		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing, Options: options})
 	}
 	return out
 }
@@ -214,6 +221,9 @@ func (v *configureView) rule(row portRow) jit.PortRule {
 // preview computes what saving would change, and writes nothing.
 func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
 	policies := v.policiesOf(vms)
+	if v.Lacks != "" {
+		return changesView{Wrong: "What would change is shown to those who may save it."}
+	}
 	if v.Wrong.Any() {
 		return changesView{Wrong: "Correct the fields above, and what will change is shown here."}
 	}
@@ -259,6 +269,10 @@ func (v *configureView) refused(told *jit.Error, vms []jit.ID) {
 		field = "ports"
 	case at.vm >= 0 && at.field == "existingRules":
 		field = "existing"
+	case at.vm >= 0 && at.field == "widestIPv4Prefix":
+		field = "widest4"
+	case at.vm >= 0 && at.field == "widestIPv6Prefix":
+		field = "widest6"
 	case at.vm >= 0:
 		field = v.VMs[at.vm].Key
 	}

@@ -22,6 +22,8 @@ type grantView struct {
 	Requestor     string
 	Justification string
 	Own           bool
+	MayClose      bool
+	MayExtend     bool
 	State         string // opening, open, closing, closed or failed
 	Busy          bool   // it will be another soon: look again
 	Why           string // why it ended, or was never opened
@@ -170,6 +172,9 @@ func (s *server) record(c call) (access.GrantRecord, error) {
 func (s *server) show(w http.ResponseWriter, c call, status int, rec access.GrantRecord, wrong wrongs, form string) error {
 	view := s.grantOf(c, rec)
 	view.Wrong, view.Form = wrong, form
+	if err := s.offersOf(c, &view, rec.Grant); err != nil {
+		return err
+	}
 	if view.Busy {
 		var err error
 		if view.Targets, err = s.waitingFor(c, rec.Grant); err != nil {

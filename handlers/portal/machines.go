@@ -29,6 +29,8 @@ type machinesView struct {
 	Cut        bool // there were more requests than are counted
 	Open       openView
 	Sweep      sweepView
+	May        offered // what may be done with some row
+	Lacks      string  // the permission that is missing to do what the tab is for with any row, "" for none
 }
 
 type tab struct {
@@ -50,6 +52,8 @@ type incomplete struct{ Subscription, Why string }
 type machineRow struct {
 	access.MachineView
 	ID       string
+	May      offered
+	Demanded []string // what requests must meet, beside ports and times
 	Reason   string
 	Advice   string
 	Findings []findingView // those that need somebody
@@ -96,7 +100,15 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 	}
 	view.Columns = columnsOf(q)
 	for _, m := range page.Machines {
-		view.Rows = append(view.Rows, rowOf(m))
+		row, err := s.rowOf(c, m)
+		if err != nil {
+			return err
+		}
+		view.Rows = append(view.Rows, row)
+		view.May.Request, view.May.Configure = view.May.Request || row.May.Request, view.May.Configure || row.May.Configure
+	}
+	if view.Lacks, err = s.lacking(c, view); err != nil {
+		return err
 	}
 	if q.Cursor != "" {
 		first := q
@@ -178,8 +190,25 @@ func columnsOf(q access.MachineQuery) []column {
 	return out
 }
 
-func rowOf(m access.MachineView) machineRow {
-	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == access.ConnectionFirewall}
+// lacking gives what is missing to do what the tab is for, where no row offers it.
+func (s *server) lacking(c call, view machinesView) (string, error) {
+	switch {
+	case len(view.Rows) == 0 || view.State == access.MachineUnsupported:
+		return "", nil
+	case view.State == access.MachineConfigured && !view.May.Request:
+		return s.lacks(c, access.VerbRequest, view.Rows[0].VM)
+	case view.State == access.MachineNotConfigured && !view.May.Configure:
+		return s.lacks(c, access.VerbEnable, view.Rows[0].VM)
+	}
+	return "", nil
+}
+
+func (s *server) rowOf(c call, m access.MachineView) (machineRow, error) {
+	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == access.ConnectionFirewall, Demanded: demanded(m.InForce)}
+	var err error
+	if r.May, err = s.offers(c, m); err != nil {
+		return r, err
+	}
 	if m.State == access.MachineUnsupported {
 		r.Reason, r.Advice = unsupported(m.Reason)
 	}
@@ -188,7 +217,7 @@ func rowOf(m access.MachineView) machineRow {
 			r.Findings = append(r.Findings, v)
 		}
 	}
-	return r
+	return r, nil
 }
 
 // sweep gives the last sweep in a line.
@@ -244,7 +273,11 @@ func (s *server) open(c call) (openView, error) {
 			if err != nil {
 				return view, err
 			}
-			view.Grants = append(view.Grants, s.grantOf(c, rec))
+			shown := s.grantOf(c, rec)
+			if err := s.offersOf(c, &shown, rec.Grant); err != nil {
+				return view, err
+			}
+			view.Grants = append(view.Grants, shown)
 		}
 	}
 	slices.SortStableFunc(view.Grants, func(a, b grantView) int {
@@ -292,7 +325,11 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	view := machineView{Row: rowOf(m), Activity: link("activity", "vm", m.VM.String())}
+	row, err := s.rowOf(c, m)
+	if err != nil {
+		return err
+	}
+	view := machineView{Row: row, Activity: link("activity", "vm", m.VM.String())}
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+kind(t)+")")
 	}

@@ -54,6 +54,7 @@ func functions() template.FuncMap {
 		"group":    func(id jit.ID) string { return id.ResourceGroup },
 		"counted":  counted,
 		"join":     join,
+		"widest":   widest,
 		"add":      func(a, b int) int { return a + b },
 	}
 }

@@ -32,7 +32,12 @@ type requestView struct {
 	Other  string
 	Why    string
 	Proxy  string // the address the call came from, "" where it is not known
-	Wrong  wrongs
+	// Demands are what the request must meet: the strictest of its machines' policies and the installation's.
+	Demands jit.Options
+	NotAll  bool   // what the policies allow is more than may be asked for at once, on every port
+	Lacks   string // the permission to ask that somebody lacks, "" for none
+	Every   []everyPort
+	Wrong   wrongs
 }
 
 type requestVM struct {
@@ -50,6 +55,39 @@ type requestPort struct {
 	For     string
 	On      bool
 	Key     string // of its fields in the form, such as 0-22
+}
+
+// everyPort is a port that several of the machines have: what is chosen for it is chosen for all of them.
+type everyPort struct {
+	Number  uint16
+	Service string
+	For     string
+	Count   int
+}
+
+// complete adds what the form says beside what is chosen.
+func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[string]jit.Policy) error {
+	v.NotAll = true
+	at := map[uint16]int{}
+	for i, vm := range vms {
+		p := policies[vm.Key()]
+		inForce := p.InForce(s.Guard.Service.Floor)
+		v.Demands = v.Demands.With(inForce)
+		for j, port := range p.Ports {
+			v.NotAll = v.NotAll && !inForce.Permit(port.Sources)
+			n, known := at[port.Number]
+			if !known {
+				n = len(v.Every)
+				at[port.Number] = n
+				v.Every = append(v.Every, everyPort{Number: port.Number, Service: service(port.Number), For: v.VMs[i].Ports[j].For})
+			}
+			v.Every[n].Count++
+		}
+	}
+	v.Every = slices.DeleteFunc(v.Every, func(e everyPort) bool { return e.Count < 2 })
+	var err error
+	v.Lacks, err = s.lacks(c, access.VerbRequest, vms...)
+	return err
 }
 
 // requestForm draws the form for the machines that a link names: GET /api/portal/request.
@@ -75,6 +113,9 @@ func (s *server) requestForm(w http.ResponseWriter, c call) error {
 			shown.Ports[j].On = j == 0
 		}
 		view.VMs = append(view.VMs, shown)
+	}
+	if err := view.complete(s, c, vms, policies); err != nil {
+		return err
 	}
 	s.render(w, c, http.StatusOK, "request", "Request access", view)
 	return nil
@@ -121,6 +162,9 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 	view, asked := readRequest(c, vms, policies)
 	if own, ok := s.OwnAddress(c.Request); ok {
 		view.Proxy = own.String()
+	}
+	if err := view.complete(s, c, vms, policies); err != nil {
+		return err
 	}
 	if view.Wrong.Any() {
 		return s.askAgain(w, c, http.StatusBadRequest, view)

@@ -159,7 +159,7 @@ func sentence(s string) string {
 	s = strings.NewReplacer("PT5M to P1D", "5 min to 24 h").Replace(s)
 	first, n := utf8.DecodeRuneInString(s)
 	// A name stays as it is written: web is not Web.
-	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription"}, word) {
+	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription", "say", "any"}, word) {
 		s = string(unicode.ToUpper(first)) + s[n:]
 	}
 	if !strings.HasSuffix(s, ".") {

@@ -30,7 +30,7 @@ type place struct {
 	field    string
 }
 
-var target = regexp.MustCompile(`^virtualMachines\[(\d+)\](?:\.ports\[(\d+)\])?(?:\.([A-Za-z]+))?$`)
+var target = regexp.MustCompile(`^virtualMachines\[(\d+)\](?:\.ports\[(\d+)\])?(?:\.options)?(?:\.([A-Za-z0-9]+))?$`)
 
 // locate reads the target of a refusal: a path into the body, or the id of one of the machines.
 func locate(at string, vms []jit.ID) place {

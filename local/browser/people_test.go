@@ -16,20 +16,30 @@ func TestPeople(t *testing.T) {
 
 	b.signIn("reader")
 	b.says("#list", "web")
-	b.click(`a.primary[href*="request?vm="][href$="web"]`)
-	b.says("#pane h2", "Request access")
-	b.click("#pane footer button.primary")
-	b.says("#pane .wrong", "reader@portcullis.example does not have the permission Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action")
-	b.says("#pane [role=alert]", "Nothing was opened.")
+	b.says("#list", "You may look at these machines, not ask for access to them: that takes a role with the permission Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action.")
+	if n := b.count(`a[href*="request?vm="], a[href*="configure?vm="], input[name=vm]`); n != 0 {
+		t.Errorf("a reader is offered %d things to do", n)
+	}
+	b.shot("reader")
+	// Who takes the disabled button off all the same is refused, beside the machine.
+	b.visit("request?vm=" + demo + "web")
+	b.says(".panel .note", "You may look at this, not ask for access.")
+	script[bool](b, `(document.querySelector(".panel footer button.primary").disabled = false, true)`)
+	b.click(".panel footer button.primary")
+	b.says(".panel .wrong", "reader@portcullis.example does not have the permission Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action")
+	b.says(".panel [role=alert]", "Nothing was opened.")
 	b.shot("reader-refused")
-	b.closePane()
 
 	b.signIn("requester")
-	b.click(`td a.button[href*="configure?vm="][href$="web"]`)
-	b.says("#pane h2", "Edit just-in-time access")
-	b.click("#pane button[value=save]")
-	b.says("#pane [role=alert]", "does not have the permission Microsoft.Security/locations/jitNetworkAccessPolicies/write")
-	b.closePane()
+	if n := b.count(`a[href*="configure?vm="]`); n != 0 {
+		t.Errorf("a requester is offered %d things to edit", n)
+	}
+	b.visit("configure?vm=" + demo + "web")
+	b.says(".panel .note", "That takes a role with the permission Microsoft.Security/locations/jitNetworkAccessPolicies/write")
+	script[bool](b, `(document.querySelector(".panel button[value=save]").disabled = false, true)`)
+	b.click(".panel button[value=save]")
+	b.says(".panel [role=alert]", "does not have the permission Microsoft.Security/locations/jitNetworkAccessPolicies/write")
+	b.visit("")
 	b.click(`a.primary[href*="request?vm="][href$="web"]`)
 	b.fill("#why", "restart the shop")
 	b.click("#pane footer button.primary")

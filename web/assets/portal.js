@@ -66,23 +66,42 @@
     }
   };
 
+  // Who says how long, or from where, has chosen what that belongs to.
+  const pick = (el) => {
+    const choice = document.getElementById(el.dataset.pick);
+    if (choice) choice.checked = true;
+  };
+
   document.addEventListener("input", (e) => {
     const el = e.target;
     if (el.matches("input[type=range][data-for]")) {
       const text = document.getElementById(el.dataset.for);
       text.value = words(Number(el.value));
       el.setAttribute("aria-valuetext", text.value);
+      pick(text);
     } else if (el.matches("input[data-slider]")) {
       const slider = document.getElementById(el.dataset.slider), m = minutes(el.value);
       if (m !== null) slider.value = m;
+      pick(el);
     } else if (el.matches('input[name="vm"]') && el.form) {
       selection(el.form);
     } else if (el.matches("[data-all]")) {
       for (const box of all(el.form, 'tbody input[name="vm"]')) box.checked = el.checked;
       selection(el.form);
+    } else if (el.matches("[data-every]")) {
+      for (const box of all(el.form, `[data-port="${el.dataset.every}"]`)) box.checked = el.checked;
+    } else if (el.matches("[data-every-for]")) {
+      const n = el.dataset.everyFor, m = minutes(el.value);
+      document.getElementById(`every-${n}`).checked = true;
+      for (const box of all(el.form, `[data-port="${n}"]`)) box.checked = true;
+      for (const text of all(el.form, `[data-port-for="${n}"]`)) {
+        // Where a machine allows less, its own longest time is what is asked for.
+        const slider = document.getElementById(text.dataset.slider), most = Number(slider.max);
+        text.value = m !== null && m > most ? words(most) : el.value;
+        if (m !== null) slider.value = m;
+      }
     } else if (el.matches("[data-pick]")) {
-      const radio = document.getElementById(el.dataset.pick);
-      if (radio) radio.checked = true;
+      pick(el);
     }
   });
 

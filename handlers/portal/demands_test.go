@@ -1,0 +1,184 @@
+package portal_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+var strict = jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
+
+// field gives the markup from an element's id to the end of its field.
+func (p page) field(t *testing.T, id string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(p.text, `id="`+id+`"`)
+	if !found {
+		t.Errorf("there is no %s:\n%s", id, p.text)
+	}
+	return rest[:min(len(rest), 900)]
+}
+
+// TestDemandsRefused: what the options do not let anybody ask for is said beside its field, and nothing is opened.
+func TestDemandsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		source, value, why string
+		field, says        string
+	}{
+		"every address":    {"other", "any", "why", "other", "Port 22 may not be opened for every address"},
+		"all of IPv4":      {"other", "0.0.0.0/0", "why", "other", "Port 22 may not be opened for every address"},
+		"a wide range":     {"other", "203.0.112.0/23", "why", "other", "203.0.112.0/23 is wider than /24 of IPv4 or /64 of IPv6"},
+		"all configured":   {"all", "", "why", "source-all", "Port 22 may not be opened for every address"},
+		"no justification": {"mine", "203.0.113.7", "  ", "why", "Say why access is needed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.svc.Floor = strict
+			s.enable()
+			p := s.post("request", "intent", "open", "vm", web, "source", tc.source, "mine", "203.0.113.7", "other", tc.value, "why", tc.why, "port-0-22", "on", "for-0-22", "45 min")
+			if p.status != 400 {
+				t.Errorf("status %d", p.status)
+			}
+			if got := p.field(t, tc.field); !strings.Contains(got, tc.says) {
+				t.Errorf("%s does not say %q:\n%s", tc.field, tc.says, got)
+			}
+			if open, _ := s.store.OpenGrants(t.Context()); len(open) != 0 {
+				t.Errorf("opened %+v", open)
+			}
+		})
+	}
+}
+
+// TestDemandsAreSaid: the form says what will be refused before it is sent, for the strictest of its machines.
+func TestDemandsAreSaid(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	p := s.get("request?vm=" + web)
+	p.lacks(t, "required", "no wider than", "Not every address", "disabled")
+	lax, tight := jit.Policy{VM: vm(t, app1), Ports: jit.DefaultPorts()}, jit.Policy{VM: vm(t, web), Ports: jit.DefaultPorts(), Options: &strict}
+	if _, _, err := s.guard.Enable(t.Context(), caller("alice"), []jit.Policy{lax, tight}, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"request?vm=" + web, "request?vm=" + app1 + "&vm=" + web} {
+		p := s.get(path)
+		p.holds(t, `<span class="needed">required</span>`, `aria-required="true"`, "Only ranges no wider than /24 (IPv4) or /64 (IPv6).", "Not every address at once.")
+		if disabled := strings.Contains(p.field(t, "source-all")[:60], "disabled"); disabled != !strings.Contains(path, "app1") {
+			t.Errorf("%s: all configured addresses may be chosen: %v", path, !disabled)
+		}
+	}
+	s.get("machine?vm="+web).holds(t, "not from any address at once; from ranges no wider than /24 (IPv4) or /64 (IPv6); with a justification")
+	s.get("machine?vm="+app1).lacks(t, "May be asked for</dt>")
+}
+
+// TestConfigureDemands: what the form says is stored, shown and can be taken off; a form that does not speak of it changes none of it.
+func TestConfigureDemands(t *testing.T) {
+	s := newSite(t)
+	base := []string{"vm", web, "number", "22", "protocol", "TCP", "sources", "any", "maximum", "3 h", "intent", "save"}
+	stored := func() jit.Options {
+		t.Helper()
+		rec, err := s.store.Policy(t.Context(), vm(t, web))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec.Policy.OwnOptions()
+	}
+	for name, tc := range map[string]struct {
+		v4, v6, field, says string
+	}{
+		"no number":      {"wide", "/64", "widest4", "is not the length of a prefix from /1 to /32"},
+		"nothing bound":  {"/24", "/0", "widest6", "is not the length of a prefix from /1 to /128"},
+		"one family":     {"/24", "", "widest6", "name the widest prefix of IPv6 too"},
+		"the other":      {"", "64", "widest4", "name the widest prefix of IPv4 too"},
+		"over the limit": {"/33", "/64", "widest4", "from /1 to /32"},
+	} {
+		p := s.post("configure", append(base, "demands", "shown", "widest4", tc.v4, "widest6", tc.v6)...)
+		if p.status != 400 || !strings.Contains(strings.ToLower(p.field(t, "wrong-"+tc.field)), strings.ToLower(tc.says)) || !strings.Contains(p.field(t, tc.field)[:300], `aria-invalid="true"`) {
+			t.Errorf("%s: %d %s", name, p.status, p.field(t, "wrong-"+tc.field))
+		}
+	}
+	if all, _ := s.store.AllPolicies(t.Context()); len(all) != 0 {
+		t.Fatalf("stored %+v", all)
+	}
+	s.post("configure", append(base, "demands", "shown", "noany", "on", "needwhy", "on", "widest4", "24", "widest6", "/64")...).holds(t, "Saved.")
+	if stored() != strict {
+		t.Errorf("stored %v", stored())
+	}
+	p := s.get("configure?vm=" + web)
+	p.holds(t, `id="noany" checked`, `id="needwhy" checked`, `value="/24"`, `value="/64"`)
+	p.lacks(t, "This installation")
+	s.post("configure", base...).holds(t, "Saved.")
+	if stored() != strict {
+		t.Errorf("a form that does not speak of them left %v", stored())
+	}
+	s.get("configure?vm="+web+"&vm="+app1).holds(t, "These machines have different policies")
+	s.post("configure", append(base, "demands", "shown")...).holds(t, "Saved.")
+	if !stored().IsZero() {
+		t.Errorf("taken off, but stored %v", stored())
+	}
+	s.svc.Floor = strict
+	s.get("configure?vm="+web).holds(t, "This installation asks for it in any case.", "This installation allows none wider than /24 and /64.")
+}
+
+// TestNotOffered: what somebody may not do is not offered, and a form that they come to all the same
+// says which permission is missing and cannot be sent. What is sent is refused as before.
+func TestNotOffered(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	id := s.opened("alice", "why", time.Hour, 22)
+	actions := map[string][]string{
+		"reader":    {access.ActionRead},
+		"requester": {access.ActionRead, access.ActionInitiate, access.ActionReadVM},
+		"editor":    {access.ActionRead, access.ActionWrite, access.ActionWriteVM},
+	}
+	s.may = func(who access.Caller, _, action string) bool {
+		name, _, _ := strings.Cut(who.Name, "@")
+		for _, a := range actions[name] {
+			if a == action {
+				return true
+			}
+		}
+		return name == "alice"
+	}
+	as := func(who, path string) page { return s.get(path, "X-Ms-Token-Aad-Id-Token", who) }
+	const request, edit, disable, close = `href="/api/portal/request?`, `href="/api/portal/configure?`, "End protection of", "Close now"
+	for who, want := range map[string][]string{"alice": {request, edit, disable, close}, "reader": nil, "requester": {request}, "editor": {edit, close}} {
+		for _, what := range []string{request, edit, disable, close} {
+			offered := false
+			for _, w := range want {
+				offered = offered || w == what
+			}
+			for _, path := range []string{"", "machine?vm=" + web, "requests/" + id} {
+				onPage := map[string]bool{request: path != "requests/"+id, edit: path != "requests/"+id, disable: strings.HasPrefix(path, "machine"), close: !strings.HasPrefix(path, "machine")}[what]
+				if got := strings.Contains(as(who, path).text, what); got != (offered && onPage) {
+					t.Errorf("%s on %q: %s is shown: %v", who, path, what, got)
+				}
+			}
+		}
+	}
+	as("reader", "").lacks(t, `name="vm"`, `class="selection"`)
+	as("reader", "").holds(t, "not ask for access to them", access.ActionInitiate)
+	as("requester", "").lacks(t, "You may look")
+	as("requester", "?tab=notConfigured").lacks(t, `name="vm"`, "You may look") // no machine is left there
+	for path, action := range map[string]string{"request?vm=" + web: access.ActionInitiate, "configure?vm=" + web: access.ActionWrite} {
+		p := as("reader", path)
+		p.holds(t, "You may look at this", action, " disabled>")
+	}
+	r := s.ask("POST", "request", "intent=open&vm="+web+"&source=mine&mine=203.0.113.7&port-0-22=on&for-0-22=45+min", "X-Ms-Token-Aad-Id-Token", "reader")
+	if p := s.send(r); p.status != 403 {
+		t.Errorf("sent all the same: %d", p.status)
+	}
+}
+
+// TestAllAtOnce: a port that several machines have is offered once for all of them.
+func TestAllAtOnce(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	s.get("request?vm="+web).lacks(t, "All machines at once")
+	p := s.get("request?vm=" + web + "&vm=" + app1)
+	p.holds(t, "All machines at once", `data-every="22"`, "on 2 machines", `data-every-for="3389"`)
+	if got := strings.Count(p.text, `data-port="22"`); got != 2 {
+		t.Errorf("%d ports follow", got)
+	}
+}

@@ -1,0 +1,66 @@
+package portal
+
+import (
+	"portcullis/core/access"
+	"portcullis/core/jit"
+)
+
+// What somebody may not do is not offered, or said beside it. That is for people to see:
+// what may be done is decided where it is done.
+
+// lacks gives the first permission that the caller lacks for a verb at one of the machines, "" for none.
+func (s *server) lacks(c call, v access.Verb, vms ...jit.ID) (string, error) {
+	for _, vm := range vms {
+		missing, err := s.Guard.Lacks(c.Context(), c.who, v, vm)
+		if missing != "" || err != nil {
+			return missing, err
+		}
+	}
+	return "", nil
+}
+
+// may reports whether the caller lacks nothing for a verb at the machines.
+func (s *server) may(c call, v access.Verb, vms ...jit.ID) (bool, error) {
+	missing, err := s.lacks(c, v, vms...)
+	return missing == "" && err == nil, err
+}
+
+// offered is what a row offers to whoever looks at it.
+type offered struct {
+	Request, Configure, Disable bool
+}
+
+// offers gives what the caller may do with a machine.
+func (s *server) offers(c call, m access.MachineView) (offered, error) {
+	var o offered
+	if m.State == access.MachineUnsupported {
+		return o, nil
+	}
+	var err error
+	if o.Configure, err = s.may(c, access.VerbEnable, m.VM); err != nil || m.State != access.MachineConfigured {
+		return o, err
+	}
+	if o.Request, err = s.may(c, access.VerbRequest, m.VM); err != nil {
+		return o, err
+	}
+	o.Disable, err = s.may(c, access.VerbDisable, m.VM)
+	return o, err
+}
+
+// offersOf notes in a view of a request what the caller may do with it.
+func (s *server) offersOf(c call, v *grantView, g jit.Grant) error {
+	var vms []jit.ID
+	for _, vm := range g.VMs {
+		vms = append(vms, vm.VM)
+	}
+	verb := access.VerbRevokeOther
+	if v.Own {
+		verb = access.VerbRevokeOwn
+	}
+	var err error
+	if v.MayClose, err = s.may(c, verb, vms...); err != nil || !v.Own {
+		return err
+	}
+	v.MayExtend, err = s.may(c, access.VerbExtend, vms...)
+	return err
+}
