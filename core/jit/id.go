@@ -79,7 +79,23 @@ func (id ID) String() string {
 // that merely look or fold alike stay apart (a Kelvin sign is no k, a dotted I no
 // i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
 // that are each other's upper and lower case.
-func (id ID) Key() string { return fold(id.String()) }
+func (id ID) Key() string {
+	var b strings.Builder
+	b.Grow(len("/subscriptions//resourcegroups//providers//") + len(id.Subscription) + len(id.ResourceGroup) + len(id.Type) + len(id.Name))
+	for _, part := range [...]string{"/subscriptions/", id.Subscription, "/resourcegroups/", id.ResourceGroup, "/providers/", id.Type, "/", id.Name} {
+		for i := range len(part) {
+			c := part[i]
+			if c >= utf8.RuneSelf {
+				return fold(id.String())
+			}
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
 
 func fold(s string) string {
 	for i := range len(s) {

@@ -89,7 +89,7 @@ type Rule struct {
 
 // Canonical gives the rule with its lists sorted and free of duplicates and its
 // spellings made one, so that rules that do the same compare equal whatever the
-// order ARM answers in.
+// order ARM answers in. Lists that are so already are shared with r.
 func (r Rule) Canonical() Rule {
 	r.Protocol = Protocol(strings.ToUpper(string(r.Protocol)))
 	r.Source, r.Destination = r.Source.canonical(), r.Destination.canonical()
@@ -126,14 +126,31 @@ func (p Peers) canonical() Peers {
 	if p.Any {
 		return Peers{Any: true}
 	}
-	out := Peers{}
-	for _, q := range p.Prefixes {
-		out.Prefixes = append(out.Prefixes, q.Masked())
+	out := Peers{Prefixes: p.Prefixes, Tags: canonicalNames(p.Tags), Groups: canonicalNames(p.Groups)}
+	if masked := func(q netip.Prefix) bool { return q == q.Masked() }; !strictlySorted(p.Prefixes, ComparePrefix) || !all(p.Prefixes, masked) {
+		out.Prefixes = make([]netip.Prefix, 0, len(p.Prefixes))
+		for _, q := range p.Prefixes {
+			out.Prefixes = append(out.Prefixes, q.Masked())
+		}
+		slices.SortFunc(out.Prefixes, ComparePrefix)
+		out.Prefixes = slices.Compact(out.Prefixes)
 	}
-	slices.SortFunc(out.Prefixes, ComparePrefix)
-	out.Prefixes = slices.Compact(out.Prefixes)
-	out.Tags, out.Groups = canonicalNames(p.Tags), canonicalNames(p.Groups)
 	return out
+}
+
+// strictlySorted reports whether a list is sorted and free of duplicates: most are, and
+// need no copy to be made canonical.
+func strictlySorted[T any](list []T, compare func(a, b T) int) bool {
+	for i := 1; i < len(list); i++ {
+		if compare(list[i-1], list[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func all[T any](list []T, is func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(v T) bool { return !is(v) })
 }
 
 func canonicalNames(names []string) []string {
@@ -150,7 +167,11 @@ func (p Peers) equal(o Peers) bool {
 }
 
 func canonicalPorts(in []PortRange) []PortRange {
+	order := func(a, b PortRange) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) }
+	if strictlySorted(in, order) {
+		return in
+	}
 	out := slices.Clone(in)
-	slices.SortFunc(out, func(a, b PortRange) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
+	slices.SortFunc(out, order)
 	return slices.Compact(out)
 }

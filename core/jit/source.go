@@ -2,6 +2,7 @@ package jit
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -126,6 +127,9 @@ func (s Sources) IsEmpty() bool { return !s.any && len(s.prefixes) == 0 }
 
 // Prefixes gives the prefixes, sorted; none where the set is any or empty.
 func (s Sources) Prefixes() []netip.Prefix { return slices.Clone(s.prefixes) }
+
+// All gives the prefixes one by one, sorted; none for any.
+func (s Sources) All() iter.Seq[netip.Prefix] { return slices.Values(s.prefixes) }
 
 // Strings gives the set as the API writes it: "*", or addresses and prefixes.
 func (s Sources) Strings() []string {

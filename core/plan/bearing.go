@@ -21,10 +21,11 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 			}
 		}
 	}
-	theirs := make([]jit.Rule, 0, len(foreign))
-	for _, r := range foreign {
-		if r.Direction == jit.Inbound {
-			theirs = append(theirs, r)
+	protected := protectedPorts(policies)
+	var theirs []jit.Rule
+	for i := range foreign {
+		if r := &foreign[i]; r.Direction == jit.Inbound && slices.ContainsFunc(protected, func(n uint16) bool { return holdsPort(r.DestinationPorts, n) }) {
+			theirs = append(theirs, *r)
 		}
 	}
 	slices.SortFunc(theirs, byPriority)
@@ -69,6 +70,17 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 
 func compareForeign(a, b Foreign) int {
 	return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(a.Rule, b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
+}
+
+func protectedPorts(policies []Protected) []uint16 {
+	var out []uint16
+	for _, p := range policies {
+		for _, port := range p.Policy.Ports {
+			out = append(out, port.Number)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // bothOf gives the cells of a protected port: TCP and UDP where it is *.

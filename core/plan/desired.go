@@ -48,7 +48,7 @@ func (g *group) add(vm jit.ID, key string, addrs []netip.Addr) {
 }
 
 // denies gives the deny rules that the policies want, sorted by name.
-func denies(policies []Protected) []wanted {
+func denies(policies []Protected) []*wanted {
 	type key struct {
 		respect  bool
 		protocol jit.Protocol
@@ -77,11 +77,11 @@ func denies(policies []Protected) []wanted {
 			}
 		}
 	}
-	var out []wanted
+	var out []*wanted
 	for k, g := range groups {
 		name := denyName(fmt.Sprintf("respect=%t protocol=%s v6=%t ports=%s", k.respect, k.protocol, k.v6, k.ports))
 		r := jit.Rule{Name: name, Access: jit.Deny, Protocol: k.protocol, Source: jit.AnyPeer(), Description: denyNote(g.vms)}
-		out = append(out, wanted{rule: finish(r, g.addresses, numbers[k.ports]), respect: k.respect})
+		out = append(out, &wanted{rule: finish(r, g.addresses, numbers[k.ports]), respect: k.respect})
 	}
 	slices.SortFunc(out, byName)
 	return out
@@ -89,9 +89,9 @@ func denies(policies []Protected) []wanted {
 
 // allows gives the allow rules that the live grants want at now: grants in the
 // order of their start, rules of one grant by name.
-func allows(openings []Opening, now time.Time) []wanted {
+func allows(openings []Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
-	out := make([]wanted, 0, len(openings))
+	out := make([]*wanted, 0, len(openings))
 	for _, o := range openings {
 		out = append(out, allowsOf(o, rivals, now)...)
 	}
@@ -99,30 +99,44 @@ func allows(openings []Opening, now time.Time) []wanted {
 	return out
 }
 
-func byStart(a, b wanted) int {
+func byStart(a, b *wanted) int {
 	return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.grant, b.grant), byName(a, b))
 }
 
 // rival names what a newer window must agree in to supersede another, and more may.
 type rival struct {
-	name    string // of the machine, in lower case
-	port    uint16
-	sources string
+	name string // of the machine, in lower case
+	port uint16
+	from netip.Prefix // the first source
 }
 
 func rivalOf(vm jit.ID, w jit.Window) rival {
-	return rival{strings.ToLower(vm.Name), w.Number, w.Sources.String()}
+	r := rival{name: strings.ToLower(vm.Name), port: w.Number}
+	for p := range w.Sources.All() {
+		r.from = p
+		break
+	}
+	return r
 }
 
 // rivalsOf gives the grants that may supersede each other, so that each window is
 // held against those only.
 func rivalsOf(openings []Opening) map[rival][]jit.Grant {
+	alone := make(map[rival]int, len(openings)) // most have none
 	out := map[rival][]jit.Grant{}
-	for _, o := range openings {
+	for i, o := range openings {
 		for _, vm := range o.Grant.VMs {
 			for _, w := range vm.Ports {
 				k := rivalOf(vm.VM, w)
-				out[k] = append(out[k], o.Grant)
+				first, met := alone[k]
+				switch {
+				case !met:
+					alone[k] = i
+				case out[k] == nil:
+					out[k] = []jit.Grant{openings[first].Grant, o.Grant}
+				default:
+					out[k] = append(out[k], o.Grant)
+				}
 			}
 		}
 	}
@@ -145,7 +159,7 @@ type part struct {
 	group
 }
 
-func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
+func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []*wanted {
 	var parts []part
 	for _, vm := range o.Grant.VMs {
 		key := vm.VM.Key()
@@ -167,7 +181,7 @@ func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 			}
 		}
 	}
-	out := make([]wanted, 0, len(parts))
+	out := make([]*wanted, 0, len(parts))
 	for _, p := range parts {
 		// The end is not part of the name, so that an extension keeps the rule. Names
 		// still differ: one port of one machine stands in one part of each family only.
@@ -178,7 +192,7 @@ func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []wanted {
 		} else {
 			r.Source = jit.Peers{Prefixes: p.from.Prefixes()}
 		}
-		out = append(out, wanted{rule: finish(r, p.addresses, p.ports), grant: o.Grant.ID, start: o.Grant.Start})
+		out = append(out, &wanted{rule: finish(r, p.addresses, p.ports), grant: o.Grant.ID, start: o.Grant.Start})
 	}
 	return out
 }
@@ -223,15 +237,18 @@ func finish(r jit.Rule, addrs []netip.Addr, ports []uint16) jit.Rule {
 	return r.Canonical()
 }
 
-func byName(a, b wanted) int { return cmp.Compare(a.rule.Name, b.rule.Name) }
+func byName(a, b *wanted) int { return cmp.Compare(a.rule.Name, b.rule.Name) }
 
 func portsKey(ports []uint16) string {
 	slices.Sort(ports)
-	out := make([]string, 0, len(ports))
-	for _, n := range ports {
-		out = append(out, strconv.Itoa(int(n)))
+	out := make([]byte, 0, 64)
+	for i, n := range ports {
+		if i > 0 {
+			out = append(out, ' ')
+		}
+		out = strconv.AppendUint(out, uint64(n), 10)
 	}
-	return strings.Join(out, " ")
+	return string(out)
 }
 
 func vmsKey(keys []string) string {
@@ -252,14 +269,17 @@ func family(addrs []netip.Addr, v6 bool) []netip.Addr {
 
 // sourcesOf keeps the sources of one family; any stays any.
 func sourcesOf(s jit.Sources, v6 bool) jit.Sources {
-	if s.IsAny() {
-		return s
-	}
 	var kept []netip.Prefix
-	for _, p := range s.Prefixes() {
+	others := false
+	for p := range s.All() {
 		if p.Addr().Is6() == v6 {
 			kept = append(kept, p)
+		} else {
+			others = true
 		}
+	}
+	if !others { // which any has not either
+		return s
 	}
 	return jit.SourcesOf(kept...)
 }

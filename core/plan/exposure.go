@@ -234,14 +234,14 @@ type Block struct {
 // It serves before a grant, on the planned rules, and after, on those that stand.
 func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
 	earlier := slices.DeleteFunc(inbound(rules), func(r jit.Rule) bool { return r.Priority >= allow.Priority })
-	if !slices.ContainsFunc(earlier, func(r jit.Rule) bool { return r.Access == jit.Deny && n.mayMeet(r, allow) }) {
+	if !slices.ContainsFunc(earlier, func(r jit.Rule) bool { return r.Access == jit.Deny && n.mayMeet(&r, &allow) }) {
 		return Block{Whole: No}
 	}
 	b := Block{Whole: Yes}
 	by := map[string]jit.Rule{}
 	var lines []line
 	for _, r := range earlier {
-		if n.mayMeet(r, allow) {
+		if n.mayMeet(&r, &allow) {
 			lines = append(lines, n.line(r))
 		}
 	}

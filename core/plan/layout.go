@@ -41,12 +41,12 @@ func (p *priorities) has(n int) bool { return n >= MinPriority && n <= MaxPriori
 // while that is still a right one, so that a plan moves nothing without need.
 type layout struct {
 	names    Names
-	standing map[string]jit.Rule // our inbound rules that stand and are still wanted, by lower-case name
-	reserved priorities          // theirs, until they are placed: given to others only where nothing else is free
-	used     priorities          // of foreign inbound rules and of placed ones
-	allowed  []jit.Rule          // foreign inbound allows, by priority
-	denied   []jit.Rule          // foreign inbound denies, by priority
-	rules    int                 // rules on the target, of both directions
+	standing map[string]*jit.Rule // our inbound rules that stand and are still wanted, by lower-case name
+	reserved priorities           // theirs, until they are placed: given to others only where nothing else is free
+	used     priorities           // of foreign inbound rules and of placed ones
+	allowed  []*jit.Rule          // foreign inbound allows, by priority
+	denied   []*jit.Rule          // foreign inbound denies, by priority
+	rules    int                  // rules on the target, of both directions
 	sources  int
 	dests    int
 	owed     int // destinations that denies not yet placed already guard
@@ -58,7 +58,7 @@ type layout struct {
 // lay places the denies, then the allows of each grant. Standing denies keep
 // their priorities, but where that leaves another rule no room they are laid anew:
 // the rule that forced one so high may be gone.
-func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
+func lay(n Names, ours, foreign []jit.Rule, closed, open []*wanted) *layout {
 	l := newLayout(n, ours, foreign, slices.Concat(closed, open))
 	l.all(closed, open)
 	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
@@ -68,8 +68,9 @@ func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
 	for name, r := range again.standing {
 		if r.Access == jit.Deny {
 			again.reserved.set(r.Priority, false)
-			r.Priority = 0
-			again.standing[name] = r
+			anew := *r
+			anew.Priority = 0
+			again.standing[name] = &anew
 		}
 	}
 	again.all(closed, open)
@@ -79,14 +80,15 @@ func lay(n Names, ours, foreign []jit.Rule, closed, open []wanted) *layout {
 	return l
 }
 
-func newLayout(n Names, ours, foreign []jit.Rule, keep []wanted) *layout {
-	l := &layout{names: n, standing: make(map[string]jit.Rule, len(keep)), rules: len(foreign), placed: make([]jit.Rule, 0, len(keep)),
-		allowed: make([]jit.Rule, 0, len(foreign)), denied: make([]jit.Rule, 0, len(foreign))}
+func newLayout(n Names, ours, foreign []jit.Rule, keep []*wanted) *layout {
+	l := &layout{names: n, standing: make(map[string]*jit.Rule, len(keep)), rules: len(foreign), placed: make([]jit.Rule, 0, len(keep)),
+		allowed: make([]*jit.Rule, 0, len(foreign)), denied: make([]*jit.Rule, 0, len(foreign))}
 	still := make(map[string]bool, len(keep))
 	for _, w := range keep {
 		still[w.rule.Name] = true
 	}
-	for _, r := range foreign {
+	for i := range foreign {
+		r := &foreign[i]
 		l.sources += peers(r.Source)
 		l.dests += peers(r.Destination)
 		if r.Direction != jit.Inbound {
@@ -99,9 +101,11 @@ func newLayout(n Names, ours, foreign []jit.Rule, keep []wanted) *layout {
 			l.denied = append(l.denied, r)
 		}
 	}
-	slices.SortFunc(l.allowed, byPriority)
-	slices.SortFunc(l.denied, byPriority)
-	for _, r := range ours {
+	first := func(a, b *jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
+	slices.SortFunc(l.allowed, first)
+	slices.SortFunc(l.denied, first)
+	for i := range ours {
+		r := &ours[i]
 		if name := strings.ToLower(r.Name); r.Direction == jit.Inbound && still[name] {
 			l.standing[name] = r
 			l.reserved.set(r.Priority, true)
@@ -119,7 +123,15 @@ func peers(p jit.Peers) int {
 	return len(p.Prefixes) + len(p.Tags) + len(p.Groups)
 }
 
-func (l *layout) all(closed, open []wanted) {
+// stood gives the priority at which a rule of ours stands, 0 where it does not.
+func (l *layout) stood(name string) int {
+	if r := l.standing[name]; r != nil {
+		return r.Priority
+	}
+	return 0
+}
+
+func (l *layout) all(closed, open []*wanted) {
 	for _, w := range closed {
 		l.owed += len(l.guarded(w.rule))
 	}
@@ -135,8 +147,10 @@ func (l *layout) all(closed, open []wanted) {
 // guarded gives the destinations of a deny that stand already.
 func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
 	stands := map[netip.Prefix]bool{}
-	for _, p := range l.standing[deny.Name].Destination.Prefixes {
-		stands[p] = true
+	if r := l.standing[deny.Name]; r != nil {
+		for _, p := range r.Destination.Prefixes {
+			stands[p] = true
+		}
 	}
 	var out []netip.Prefix
 	for _, p := range deny.Destination.Prefixes {
@@ -149,7 +163,7 @@ func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
 
 // denial is a deny with the priorities between which it must stand.
 type denial struct {
-	wanted
+	*wanted
 	above, below int // floor and ceiling, both excluded
 	cause        jit.Rule
 }
@@ -157,19 +171,19 @@ type denial struct {
 // byCeiling finds where each deny must stand and orders them: those that may stay
 // where they stand first, so that none takes another's place, then those that
 // stand, so that a limit never pushes one out, then those with the least room.
-func (l *layout) byCeiling(rules []wanted) []denial {
+func (l *layout) byCeiling(rules []*wanted) []denial {
 	out := make([]denial, 0, len(rules))
 	for _, w := range rules {
 		d := denial{wanted: w, above: MinPriority - 1, below: MaxPriority + 1}
 		for _, f := range l.allowed {
-			if !l.names.mayOpen(f, w.rule) {
+			if !l.names.mayOpen(f, &w.rule) {
 				continue
 			}
 			if !w.respect {
-				d.below, d.cause = f.Priority, f
+				d.below, d.cause = f.Priority, *f
 				break
 			}
-			d.above, d.cause = f.Priority, f
+			d.above, d.cause = f.Priority, *f
 		}
 		out = append(out, d)
 	}
@@ -199,7 +213,7 @@ func (l *layout) deny(d denial) {
 		return
 	}
 	free := func(n int) bool { return n > d.above && n < d.below && !l.used.has(n) }
-	stood := l.standing[r.Name].Priority
+	stood := l.stood(r.Name)
 	if stood >= MinPriority && free(stood) {
 		l.place(r, stood)
 		return
@@ -255,8 +269,8 @@ func (l *layout) trim(r jit.Rule) (jit.Rule, bool) {
 
 // byGrant splits the rules by grant. Grants that stand come before new ones, so that
 // when room runs out it is the new one that is refused.
-func byGrant(rules []wanted, stand func(name string) bool) [][]wanted {
-	var standing, fresh [][]wanted
+func byGrant(rules []*wanted, stand func(name string) bool) [][]*wanted {
+	var standing, fresh [][]*wanted
 	for len(rules) > 0 {
 		n, stands := 0, false
 		for n < len(rules) && rules[n].grant == rules[0].grant {
@@ -276,7 +290,7 @@ func byGrant(rules []wanted, stand func(name string) bool) [][]wanted {
 // open places the rules of one grant, all or none: where they stand if they may,
 // else at the first free priority from 100, above every deny of ours and every foreign deny that
 // would block them.
-func (l *layout) open(rules []wanted) {
+func (l *layout) open(rules []*wanted) {
 	n := len(l.placed)
 	for _, w := range rules {
 		if err := l.allow(w); err != nil {
@@ -289,11 +303,11 @@ func (l *layout) open(rules []wanted) {
 		}
 	}
 	for _, w := range rules { // placed or refused, none waits for its old priority any more
-		l.reserved.set(l.standing[w.rule.Name].Priority, false)
+		l.reserved.set(l.stood(w.rule.Name), false)
 	}
 }
 
-func (l *layout) allow(w wanted) *jit.Error {
+func (l *layout) allow(w *wanted) *jit.Error {
 	if l.rules >= MaxRules {
 		return &jit.Error{Code: CodeTooManyRules, Message: fmt.Sprintf("the security group holds %d rules, the most that Azure allows", MaxRules)}
 	}
@@ -301,12 +315,12 @@ func (l *layout) allow(w wanted) *jit.Error {
 		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
 	}
 	limit := MaxPriority + 1
-	for _, r := range l.denies {
-		if r.Priority < limit && l.names.mayMeet(r, w.rule) {
+	for i := range l.denies {
+		if r := &l.denies[i]; r.Priority < limit && l.names.mayMeet(r, &w.rule) {
 			limit = r.Priority
 		}
 	}
-	if n := l.standing[w.rule.Name].Priority; n >= MinPriority && n < limit && !l.used.has(n) {
+	if n := l.stood(w.rule.Name); n >= MinPriority && n < limit && !l.used.has(n) {
 		// A rule that stands below a foreign deny is not moved above it: whoever placed the deny
 		// there meant it. Plan.Blocked tells.
 		l.place(w.rule, n)
@@ -317,7 +331,7 @@ func (l *layout) allow(w wanted) *jit.Error {
 		if f.Priority >= limit {
 			break
 		}
-		if l.names.mayMeet(f, w.rule) {
+		if l.names.mayMeet(f, &w.rule) {
 			blocked, cause = f.Priority, f.Name
 			break
 		}
@@ -335,7 +349,7 @@ func (l *layout) allow(w wanted) *jit.Error {
 }
 
 func (l *layout) place(r jit.Rule, priority int) {
-	l.reserved.set(l.standing[r.Name].Priority, false)
+	l.reserved.set(l.stood(r.Name), false)
 	r.Priority = priority
 	l.used.set(priority, true)
 	l.placed = append(l.placed, r)

@@ -37,7 +37,7 @@ const (
 // rule has taken it, a policy has pinned it, or a policy with the same home came or went.
 // Never is it one that a foreign rule or the window of another port has, whatever the protocol.
 func (in Input) Map(p jit.Policy, port jit.PortRule) (netip.AddrPort, *jit.Error) {
-	_, foreign := in.split()
+	_, foreign := apart(in.Current)
 	if pin := p.PublicAddress; pin.IsValid() {
 		if !slices.Contains(in.Public, pin) {
 			return netip.AddrPort{}, &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall in front of %s does not have the public address %s, which its policy names", p.VM.Name, pin)}

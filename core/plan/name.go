@@ -55,8 +55,8 @@ func allowName(grantID, group string) string {
 func denyName(group string) string { return denyPrefix + digest(group, 12) }
 
 func digest(s string, n int) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])[:n]
+	sum := sha256.Sum256(append(make([]byte, 0, 512), s...)) // of most without a copy on the heap
+	return hex.EncodeToString(sum[:n/2])
 }
 
 // EndOf reads the end from the description of an allow rule, or false where

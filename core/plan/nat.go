@@ -45,8 +45,8 @@ const (
 // Who else takes the same connections is told by addresses, protocols and ports alone, not by
 // sources. A foreign rule that leads to a name and not to an address is not known to lead anywhere.
 func Translate(in Input) Plan {
-	ours, foreign := in.split()
-	p := in.plan(ours, translations, func(open []wanted) ([]jit.Rule, []Refusal) { return in.translate(ours, foreign, open) })
+	ours, foreign := apart(in.Current)
+	p := in.plan(ours, translations, func(open []*wanted) ([]jit.Rule, []Refusal) { return in.translate(ours, foreign, open) })
 	p.Exposed = leading(in.Policies, foreign)
 	for _, r := range p.Rules {
 		if f, ok := taker(foreign, r); ok {
@@ -58,9 +58,9 @@ func Translate(in Input) Plan {
 }
 
 // translations gives the NAT rules that the live grants want at now.
-func translations(openings []Opening, now time.Time) []wanted {
+func translations(openings []Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
-	var out []wanted
+	var out []*wanted
 	for _, o := range openings {
 		for _, vm := range o.Grant.VMs {
 			to := family(o.Addresses[vm.VM.Key()], false)
@@ -70,7 +70,7 @@ func translations(openings []Opening, now time.Time) []wanted {
 			for _, w := range vm.Ports {
 				from := sourcesOf(w.Sources, false)
 				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
-					out = append(out, wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
+					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
 				}
 			}
 		}
@@ -94,12 +94,12 @@ func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to net
 func ownerOf(vm jit.ID, number uint16) string { return vm.Key() + ":" + strconv.Itoa(int(number)) }
 
 // translate gives the rules that may stand: those of grants that stand already come first.
-func (in Input) translate(ours, foreign []jit.Rule, open []wanted) (placed []jit.Rule, refused []Refusal) {
+func (in Input) translate(ours, foreign []jit.Rule, open []*wanted) (placed []jit.Rule, refused []Refusal) {
 	standing := byKey(ours)
 	owners := map[netip.AddrPort]string{}
 	stands := func(name string) bool { return standing[strings.ToLower(name)] != nil }
 	for _, rules := range byGrant(open, stands) {
-		i := slices.IndexFunc(rules, func(w wanted) bool {
+		i := slices.IndexFunc(rules, func(w *wanted) bool {
 			err := in.fits(w, foreign, stands(w.rule.Name), owners, len(in.Public)+len(foreign)+len(placed)+len(rules))
 			if err != nil {
 				refused = append(refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: err})
@@ -122,7 +122,7 @@ func mappedOf(r jit.Rule) netip.AddrPort {
 	return netip.AddrPortFrom(r.Destination.Prefixes[0].Addr(), r.DestinationPorts[0].First)
 }
 
-func (in Input) fits(w wanted, foreign []jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
+func (in Input) fits(w *wanted, foreign []jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
 	at := mappedOf(w.rule)
 	if !slices.Contains(in.Public, at.Addr()) {
 		return &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall does not have the public address %s (any more); ask again", at.Addr())}

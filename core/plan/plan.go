@@ -90,9 +90,9 @@ type Blocked struct {
 // Compute gives the rules that should stand on one target at in.Now and the
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
-	ours, foreign := in.split()
+	ours, foreign := apart(in.Current)
 	closed := denies(in.Policies)
-	p := in.plan(ours, allows, func(open []wanted) ([]jit.Rule, []Refusal) {
+	p := in.plan(ours, allows, func(open []*wanted) ([]jit.Rule, []Refusal) {
 		l := lay(in.Names, ours, foreign, closed, open)
 		return l.placed, l.refused
 	})
@@ -101,24 +101,11 @@ func Compute(in Input) Plan {
 	return p
 }
 
-// split tells our rules from those of others.
-func (in Input) split() (ours, foreign []jit.Rule) {
-	ours, foreign = make([]jit.Rule, 0, len(in.Current)), make([]jit.Rule, 0, len(in.Current))
-	for _, r := range in.Current {
-		if Owned(r.Name) {
-			ours = append(ours, r)
-		} else {
-			foreign = append(foreign, r)
-		}
-	}
-	return ours, foreign
-}
-
 // wants gives the rules that openings want at an instant, in the order in which they are laid.
-type wants func([]Opening, time.Time) []wanted
+type wants func([]Opening, time.Time) []*wanted
 
 // lays gives rules their places, beside those that stand, and what found none.
-type lays func(open []wanted) ([]jit.Rule, []Refusal)
+type lays func(open []*wanted) ([]jit.Rule, []Refusal)
 
 // plan gives our rules as they should stand and the changes that lead there.
 func (in Input) plan(ours []jit.Rule, want wants, lay lays) Plan {
@@ -133,20 +120,36 @@ func (in Input) plan(ours []jit.Rule, want wants, lay lays) Plan {
 	return p
 }
 
-func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
-	denies := make([]jit.Rule, 0, len(foreign))
-	for _, r := range foreign {
-		if r.Access == jit.Deny && r.Direction == jit.Inbound {
-			denies = append(denies, r)
+// apart tells our rules from those of others. A rule is some 300 bytes, so that the lists
+// are made as long as they have to be.
+func apart(rules []jit.Rule) (ours, foreign []jit.Rule) {
+	n := 0
+	for i := range rules {
+		if Owned(rules[i].Name) {
+			n++
 		}
 	}
-	slices.SortFunc(denies, byPriority)
+	ours, foreign = make([]jit.Rule, 0, n), make([]jit.Rule, 0, len(rules)-n)
+	for i := range rules {
+		if Owned(rules[i].Name) {
+			ours = append(ours, rules[i])
+		} else {
+			foreign = append(foreign, rules[i])
+		}
+	}
+	return ours, foreign
+}
+
+func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
+	first := MaxPriority + 1 // of the denies of others
+	for i := range foreign {
+		if r := &foreign[i]; r.Access == jit.Deny && r.Direction == jit.Inbound {
+			first = min(first, r.Priority)
+		}
+	}
 	var out []Blocked
 	for _, r := range ours {
-		if r.Access != jit.Allow || r.Direction != jit.Inbound {
-			continue
-		}
-		if len(denies) == 0 || denies[0].Priority > r.Priority {
+		if r.Access != jit.Allow || r.Direction != jit.Inbound || r.Priority < first {
 			continue
 		}
 		if b := n.Blocked(r, foreign); len(b.By) > 0 {
@@ -177,8 +180,8 @@ func (in Input) arrange(want wants, lay lays) ([]jit.Rule, []Refusal) {
 			return placed, append(left, refused...)
 		}
 		kept := slices.DeleteFunc(slices.Clone(openings), func(o Opening) bool { return out[o.Grant.ID] })
-		open = slices.DeleteFunc(open, func(w wanted) bool { return out[w.grant] })
-		if slices.EqualFunc(open, want(kept, in.Now), func(a, b wanted) bool { return a.rule.Name == b.rule.Name }) {
+		open = slices.DeleteFunc(open, func(w *wanted) bool { return out[w.grant] })
+		if slices.EqualFunc(open, want(kept, in.Now), func(a, b *wanted) bool { return a.rule.Name == b.rule.Name }) {
 			return placed, append(left, refused...)
 		}
 		refused, openings = append(refused, grants...), kept
