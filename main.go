@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/handlers"
+	"portcullis/infra/arm"
 	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
@@ -85,11 +87,15 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the verifier of tokens: %w", err)
 	}
-	authority, err := rbac.New(cred, rbacOf(cfg, tel.Tracing()))
+	// ARM counts the calls of an identity together, whoever makes them.
+	pacer := arm.NewPacer(arm.Config{Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
+	roles, groups := rbacOf(cfg, tel.Tracing()), nsgOf(cfg, tel.Tracing())
+	roles.Options.PerRetryPolicies, groups.Pacer = append(roles.Options.PerRetryPolicies, pacer), pacer
+	authority, err := rbac.New(cred, roles)
 	if err != nil {
 		return nil, fmt.Errorf("build the role assignments client: %w", err)
 	}
-	network, err := nsg.New(cred, nsgOf(cfg, tel.Tracing()))
+	network, err := nsg.New(cred, groups)
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
@@ -106,7 +112,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}
-	if err := tel.Watch(store, svc.Overdue); err != nil {
+	if err := errors.Join(tel.Watch(store, svc.Overdue), tel.WatchQueue(queued(pacer))); err != nil {
 		return nil, err
 	}
 	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
@@ -116,6 +122,17 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn,
 	})
 	return &application{handler: tel.Handler(h), store: store}, nil
+}
+
+// queued gives how many calls wait, as telemetry has it.
+func queued(p *arm.Pacer) func() []telemetry.Queued {
+	return func() []telemetry.Queued {
+		var out []telemetry.Queued
+		for _, q := range p.Queues() {
+			out = append(out, telemetry.Queued{Kind: string(q.Kind), Closing: true, Calls: q.Closings}, telemetry.Queued{Kind: string(q.Kind), Calls: q.Openings})
+		}
+		return out
+	}
 }
 
 // credential is the app's own identity: the managed identity that the platform

@@ -45,6 +45,7 @@ func TestEnableRefuses(t *testing.T) {
 			w := newWorld(t)
 			if tc.arrange != nil {
 				tc.arrange(w)
+				w.start() // nothing is remembered of what stood before
 			}
 			writes := w.cloud.Writes()
 			_, _, err := w.Enable(t.Context(), who("admin"), tc.policies, false)
@@ -132,6 +133,7 @@ func TestRequestRefuses(t *testing.T) {
 			w.enable("web")
 			if tc.arrange != nil {
 				tc.arrange(w)
+				w.start() // nothing is remembered of what stood before
 			}
 			writes := w.cloud.Writes()
 			_, err := w.ask(tc.request)

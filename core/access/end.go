@@ -102,7 +102,7 @@ func (s *Service) Wake(ctx context.Context, grant string, generation int) error 
 	case rec.Grant.Closed():
 		return nil
 	case rec.Grant.Overdue(now):
-		return s.closeOrRetry(ctx, rec)
+		return s.due(ctx, rec)
 	case generation != rec.Grant.Generation:
 		return nil
 	}
@@ -124,9 +124,9 @@ const (
 	lastRetry  = 5 * time.Minute // the longest wait between two tries
 )
 
-// closeOrRetry settles a grant. An error means that the wake-up should come again.
-func (s *Service) closeOrRetry(ctx context.Context, rec GrantRecord) error {
-	rec, err := s.settle(ctx, rec, false)
+// retry says whether a wake-up whose closing has ended so should come again, and schedules the next
+// one where it has come often enough.
+func (s *Service) retry(ctx context.Context, rec GrantRecord, err error) error {
 	if err == nil || rec.Attempts < patience {
 		return err
 	}
@@ -153,21 +153,12 @@ func (s *Service) settle(ctx context.Context, rec GrantRecord, sweeping bool) (G
 		if !rec.Grant.Overdue(at) {
 			return rec, nil
 		}
-		// Stored first, so that an instance whose clock is behind does not put back what this one removes.
-		if ending, unmarked := rec.Grant.Ending(at); unmarked {
-			marked := rec
-			marked.Grant = ending
-			updated, err := s.Grants.UpdateGrants(ctx, marked)
-			if errors.Is(err, ErrConflict) {
-				if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
-					return rec, fmt.Errorf("read the grant again: %w", err)
-				}
-				continue
-			}
-			if err != nil {
-				return rec, fmt.Errorf("store grant %s as ending: %w", rec.Grant.ID, err)
-			}
-			rec = updated[0]
+		var err error
+		if rec, err = s.mark(ctx, rec); err != nil {
+			return rec, err
+		}
+		if since, due := rec.Grant.DueSince(at); due {
+			ctx = WithUrgency(ctx, Urgency{Closing: true, Since: since})
 		}
 		if _, err := s.reconcileAll(ctx, rec.targets(), sweeping); err != nil {
 			return s.failedClosing(ctx, rec, err)

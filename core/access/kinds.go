@@ -83,7 +83,7 @@ func (s *Service) slowest(targets []jit.ID, f func(Kind) time.Duration) time.Dur
 func (s *Service) all(ctx context.Context, subscription string) ([]Snapshot, error) {
 	var out []Snapshot
 	for _, k := range s.Kinds {
-		snaps, err := k.Firewall.All(ctx, subscription)
+		snaps, err := s.list(ctx, k, subscription)
 		if err != nil {
 			return nil, fmt.Errorf("list every %s: %w", k.Noun, err)
 		}
@@ -101,9 +101,9 @@ func (s *Service) shown(ctx context.Context, target jit.ID) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	if !k.Maps {
-		return k.Firewall.Rules(ctx, target)
+		return s.read(ctx, target)
 	}
-	list, err := k.Firewall.All(ctx, target.Subscription)
+	list, err := s.list(ctx, k, target.Subscription)
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -75,6 +75,7 @@ type Snapshot struct {
 	Target  jit.ID
 	Rules   []jit.Rule // all but the default rules, in both directions
 	Version string     // changes with every write by anybody
+	Region  string     // where it stands, such as westeurope; "" where it is not known
 	Body    []byte     // the adapter's own: what it needs to write back what is not ours, byte for byte
 	// Addresses are those at which the target takes connections that it sends on: a firewall's
 	// public IPv4 addresses, sorted. None where the target only lets through, as a security group does.
@@ -99,6 +100,14 @@ type Firewall interface {
 	// write, but for an Unconfirmed snapshot: what it shows is then written again. ErrNotFound
 	// where the target is gone; ErrLocked, ErrForbidden, *Unavailable.
 	Apply(ctx context.Context, s Snapshot, c plan.Changes) (Snapshot, error)
+}
+
+// Pacer is what a Firewall implements whose writes have to wait for their turn.
+type Pacer interface {
+	// Turn waits until a write to the snapshot's target may be sent, in the order that the context's
+	// [Urgency] gives, and keeps the place for the Apply that gets the context that it gives. waited
+	// reports whether there was a wait. The place is given back when ctx ends unused.
+	Turn(ctx context.Context, s Snapshot) (held context.Context, waited bool, err error)
 }
 
 // PolicyRecord is a stored policy.

@@ -12,6 +12,10 @@ import (
 	"portcullis/core/plan"
 )
 
+// turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than
+// its work.
+const turnTimeout = 30 * time.Minute
+
 // outcome is what a round found and left on one target.
 type outcome struct {
 	target  jit.ID
@@ -28,22 +32,26 @@ type outcome struct {
 
 // rounds is group commit: while one round on a target is under way, all who ask
 // for another share the next one. Since a round works from what is stored, it does
-// the work of all who stored their change before it began; so n changes of
-// one target cost at most two rounds.
+// the work of all who stored their change before it looked; so n changes of
+// one target cost at most two rounds. A round that waits for its turn to write has not
+// looked for the last time yet, and still takes in who comes.
 type rounds struct {
 	mu      sync.Mutex
-	waiting map[string]*round // the round that has not begun, by target
+	waiting map[string]*round // the round that takes in who asks, by target
 	running map[string]bool
 }
 
 type round struct {
-	sweeping bool // for a sweep: what nobody asked for is a repair
+	sweeping bool    // for a sweep: what nobody asked for is a repair
+	urgency  Urgency // the most urgent of those who share it
+	sharing  int
+	hurry    context.CancelFunc // ends the wait for a turn, which was for something less urgent; nil where there is none
 	done     chan struct{}
 	out      outcome
 	err      error
 }
 
-// reconcile brings one target to what is stored, in a round that begins after
+// reconcile brings one target to what is stored, in a round that looks at it after
 // the call. It ends when the round does or when ctx does; the round goes on.
 func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
 	key := target.Key()
@@ -56,7 +64,7 @@ func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (
 		r = &round{done: make(chan struct{})}
 		s.rounds.waiting[key] = r
 	}
-	r.sweeping = r.sweeping || sweeping
+	r.share(UrgencyOf(ctx), sweeping)
 	if !s.rounds.running[key] {
 		s.rounds.running[key] = true
 		go s.run(context.WithoutCancel(ctx), target)
@@ -70,36 +78,58 @@ func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (
 	}
 }
 
+// share takes one more into the round. A closing does not wait in the place of an opening.
+func (r *round) share(u Urgency, sweeping bool) {
+	r.sharing++
+	r.sweeping = r.sweeping || sweeping
+	if !u.before(r.urgency) {
+		return
+	}
+	if r.urgency = u; r.hurry != nil {
+		r.hurry()
+	}
+}
+
 // run does rounds on one target until nobody waits for another.
 func (s *Service) run(ctx context.Context, target jit.ID) {
 	key := target.Key()
 	for {
 		s.rounds.mu.Lock()
 		r := s.rounds.waiting[key]
-		delete(s.rounds.waiting, key)
 		if r == nil {
 			delete(s.rounds.running, key)
 			s.rounds.mu.Unlock()
 			return
 		}
 		s.rounds.mu.Unlock()
-		r.out, r.err = s.bounded(ctx, target, r.sweeping)
+		r.out, r.err = s.round(ctx, target, r)
+		s.shut(target, r)
 		close(r.done)
 	}
 }
 
-// bounded is round within the time that the target's kind allows for it.
-func (s *Service) bounded(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
-	kind, err := s.kind(target)
-	if err != nil {
-		return outcome{}, err
+// shares gives how many share the round so far, and its urgency.
+func (s *Service) shares(r *round) (int, Urgency) {
+	s.rounds.mu.Lock()
+	defer s.rounds.mu.Unlock()
+	return r.sharing, r.urgency
+}
+
+// shut lets nobody into the round any more, and gives how many share it.
+func (s *Service) shut(target jit.ID, r *round) int {
+	s.rounds.mu.Lock()
+	defer s.rounds.mu.Unlock()
+	if s.rounds.waiting[target.Key()] == r {
+		delete(s.rounds.waiting, target.Key())
 	}
-	ctx, cancel := context.WithTimeout(ctx, kind.Round)
-	defer cancel()
-	return s.round(ctx, kind, target, sweeping)
+	return r.sharing
 }
 
 // round reads, computes and writes until there is nothing left to write.
+//
+// It begins from the rules that are remembered, if there are any: a write from these is safe, since it
+// is conditional. That nothing is left to write is concluded only from rules that were read after
+// everybody who shares the round had stored his change, or that a write of the round was answered with.
 //
 // The rules are read before the state, and the state is read again after every
 // write. So a change that is stored while a round is under way is seen either
@@ -110,12 +140,23 @@ func (s *Service) bounded(ctx context.Context, target jit.ID, sweeping bool) (ou
 //
 // A target that is not ours is remembered before it is written: a removal that fails may
 // leave nothing of ours to be seen there while it still lets packets in.
-func (s *Service) round(ctx context.Context, kind Kind, target jit.ID, sweeping bool) (outcome, error) {
+func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, error) {
 	var written plan.Changes
 	var repaired []string
 	var remembered bool
 	var last error
-	snap, err := kind.Firewall.Rules(ctx, target)
+	asked, urgency := s.shares(r)
+	kind, err := s.kind(target)
+	if err != nil {
+		return outcome{}, err
+	}
+	ctx = WithUrgency(ctx, urgency)
+	work := begin(ctx, kind)
+	defer func() { work.end() }()
+	snap, fresh, err := s.known(work.ctx, target)
+	if !fresh {
+		asked = 0
+	}
 	for range attempts {
 		if errors.Is(err, ErrNotFound) {
 			return outcome{target: target, at: s.now(), gone: true}, nil
@@ -123,43 +164,134 @@ func (s *Service) round(ctx context.Context, kind Kind, target jit.ID, sweeping 
 		if err != nil {
 			return outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
 		}
-		out, failed := s.compute(ctx, snap)
-		if failed != nil {
+		out, next, failed := s.take(ctx, kind, r, snap, work)
+		if work = next; failed != nil {
 			return outcome{}, failed
 		}
 		if out.plan.Changes.Empty() && !snap.Unconfirmed {
-			failed := s.note(ctx, out)
+			if sharing := s.shut(target, r); asked < sharing { // it may have been written since by others
+				asked = sharing
+				snap, err = s.read(work.ctx, target)
+				continue
+			}
+			failed := s.note(work.ctx, out)
 			if errors.Is(failed, ErrConflict) { // another round has noted something else meanwhile
 				last = failed
-				snap, err = kind.Firewall.Rules(ctx, target)
+				snap, err = s.read(work.ctx, target)
 				continue
 			}
 			out.written, out.repaired, out.remembered = written, repaired, remembered
 			return out, failed
 		}
-		what := repairs(out, sweeping)
-		if failed := s.logRepair(ctx, out, snap.Version, what); failed != nil {
+		what := repairs(out, r.sweeping)
+		if failed := s.logRepair(work.ctx, out, snap.Version, what); failed != nil {
 			return outcome{}, failed
 		}
 		if !out.state.Known && !remembered {
-			if failed := s.Targets.Remember(ctx, target); failed != nil {
+			if failed := s.Targets.Remember(work.ctx, target); failed != nil {
 				return outcome{}, fmt.Errorf("remember %s: %w", target.Name, failed)
 			}
 			remembered = true
 		}
-		next, applied := kind.Firewall.Apply(ctx, snap, out.plan.Changes)
+		answer, applied := s.write(work.ctx, kind, snap, out)
+		work.held = false
 		switch {
 		case applied == nil:
 			written, repaired = merge(written, out.plan.Changes), append(repaired, what...)
-			snap = next
+			snap, asked = answer, s.shut(target, r)
 			continue
 		case !errors.Is(applied, ErrConflict) && !errors.Is(applied, ErrNotFound):
 			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
 		}
 		last = applied
-		snap, err = kind.Firewall.Rules(ctx, target)
+		asked = s.shut(target, r)
+		snap, err = s.read(work.ctx, target)
 	}
 	return outcome{}, &Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
+}
+
+// stint is the context of a piece of work, and what ends it.
+type stint struct {
+	ctx  context.Context
+	end  context.CancelFunc
+	held bool // the place for a write is kept
+}
+
+// begin bounds a piece of work by the time that the target's kind allows for it.
+func begin(ctx context.Context, kind Kind) stint {
+	bounded, cancel := context.WithTimeout(ctx, kind.Round)
+	return stint{ctx: bounded, end: cancel}
+}
+
+// take computes what the snapshot's target should be. Where that is a write, it waits for its turn and then
+// looks at the state again, so that whatever falls due or is asked for meanwhile is in the same
+// write. After it nobody is let into the round any more, where there is something to write.
+func (s *Service) take(ctx context.Context, kind Kind, r *round, snap Snapshot, work stint) (outcome, stint, error) {
+	for {
+		looked, urgency := s.shares(r)
+		out, err := s.compute(work.ctx, snap)
+		if err != nil || out.plan.Changes.Empty() && !snap.Unconfirmed {
+			return out, work, err
+		}
+		waited := false
+		if pacer, ok := kind.Firewall.(Pacer); ok && !work.held {
+			work.end()
+			if work, waited, err = s.turn(ctx, kind, r, pacer, snap, out.urgency(urgency)); err != nil {
+				return out, work, fmt.Errorf("wait for the turn to write %s: %w", snap.Target.Name, err)
+			}
+			if !work.held { // something more urgent came
+				continue
+			}
+		}
+		if sharing := s.shut(snap.Target, r); !waited && looked == sharing {
+			return out, work, nil
+		}
+	}
+}
+
+// turn waits for the place of a write. It gives none where something more urgent came meanwhile.
+func (s *Service) turn(ctx context.Context, kind Kind, r *round, pacer Pacer, snap Snapshot, u Urgency) (stint, bool, error) {
+	place, leave := context.WithTimeout(ctx, turnTimeout)
+	s.rounds.mu.Lock()
+	if r.urgency.before(u) {
+		u = r.urgency
+	}
+	wait, hurry := context.WithCancel(WithUrgency(place, u))
+	r.hurry = hurry
+	s.rounds.mu.Unlock()
+	held, waited, err := pacer.Turn(wait, snap)
+	s.rounds.mu.Lock()
+	r.hurry = nil
+	s.rounds.mu.Unlock()
+	hurried := wait.Err() != nil && place.Err() == nil // also where it was too late, and the place is given back
+	if err != nil || hurried {
+		hurry()
+		leave()
+		if hurried {
+			err = nil
+		}
+		return begin(ctx, kind), waited, err
+	}
+	bounded, cancel := context.WithTimeout(held, kind.Round)
+	return stint{ctx: bounded, end: func() { cancel(); hurry(); leave() }, held: true}, waited, nil
+}
+
+// urgency gives the more urgent of u and what the round is about to do.
+func (out outcome) urgency(u Urgency) Urgency {
+	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
+	if !slices.ContainsFunc(out.plan.Changes.Delete, allow) && !slices.ContainsFunc(out.plan.Changes.Update, allow) {
+		return u
+	}
+	own := Urgency{Closing: true}
+	for _, o := range out.state.Openings {
+		if since, due := o.Grant.DueSince(out.at); due && (own.Since.IsZero() || since.Before(own.Since)) {
+			own.Since = since
+		}
+	}
+	if own.before(u) {
+		return own
+	}
+	return u
 }
 
 func merge(a, b plan.Changes) plan.Changes {
@@ -184,7 +316,7 @@ func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
 // or the joined errors.
 func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
-	err := each(targets, func(i int, t jit.ID) (err error) {
+	err := atOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.reconcile(ctx, t, sweeping)
 		return err
 	})
@@ -194,13 +326,18 @@ func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping b
 // preview computes what the targets would look like if their state were changed.
 // Nothing is written.
 func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
+	return s.previewFrom(ctx, s.shown, targets, change)
+}
+
+// previewFrom is preview from the rules that from gives.
+func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
-	err := each(targets, func(i int, t jit.ID) error {
+	err := atOnce(targets, func(i int, t jit.ID) error {
 		kind, err := s.kind(t)
 		if err != nil {
 			return err
 		}
-		snap, err := s.shown(ctx, t)
+		snap, err := from(ctx, t)
 		if errors.Is(err, ErrNotFound) {
 			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the " + kind.Noun + " " + t.Name + " was deleted a moment ago; ask again"}
 		}

@@ -46,7 +46,11 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 	if bad != nil {
 		return GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
 	}
-	if _, err := s.previewGrant(ctx, rec); err != nil {
+	_, err = s.previewGrant(ctx, s.recall, rec)
+	if refusal(err) != nil { // what is remembered may be old: nobody is refused for that
+		_, err = s.previewGrant(ctx, s.shown, rec)
+	}
+	if err != nil {
 		if refusal(err) != nil {
 			err = errors.Join(err, s.refused(ctx, who, r, err))
 		}
@@ -61,7 +65,7 @@ func (s *Service) Preview(ctx context.Context, r jit.Request) (GrantRecord, []Ta
 	if err != nil {
 		return GrantRecord{}, nil, err
 	}
-	outs, err := s.previewGrant(ctx, rec)
+	outs, err := s.previewGrant(ctx, s.shown, rec)
 	return rec, changesOf(outs), err
 }
 
@@ -122,8 +126,8 @@ func sameFamily(g jit.Grant, machines map[string]Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, rec GrantRecord) ([]outcome, error) {
-	outs, err := s.preview(ctx, rec.targets(), func(t jit.ID, state *plan.State) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), rec GrantRecord) ([]outcome, error) {
+	outs, err := s.previewFrom(ctx, from, rec.targets(), func(t jit.ID, state *plan.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {
 				state.Openings = append(state.Openings, rec.At(p))

@@ -55,6 +55,9 @@ type Service struct {
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
 
 	rounds   rounds
+	seen     snapshots // the rules of targets as they were last confirmed
+	cold     cold
+	closer   closer
 	surveys  memo[surveyed]
 	standing memo[map[string][]jit.Rule] // by target
 	past     memo[recent]
@@ -81,6 +84,17 @@ func each[T any](items []T, f func(int, T) error) error {
 			defer func() { <-slots }()
 			errs[i] = f(i, item)
 		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// atOnce is each for what waits for its turn elsewhere: one slow item keeps no other one waiting.
+func atOnce[T any](items []T, f func(int, T) error) error {
+	errs := make([]error, len(items))
+	var wg sync.WaitGroup
+	for i, item := range items {
+		wg.Go(func() { errs[i] = f(i, item) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -173,7 +173,7 @@ func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 	outs := make([]outcome, len(targets))
 	wrote := make([]bool, len(targets))
 	errs := make([]error, len(targets))
-	_ = each(targets, func(i int, t jit.ID) error {
+	_ = atOnce(targets, func(i int, t jit.ID) error {
 		outs[i], wrote[i], errs[i] = w.look(ctx, t)
 		return nil
 	})

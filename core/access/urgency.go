@@ -25,3 +25,11 @@ func UrgencyOf(ctx context.Context) Urgency {
 	u, _ := ctx.Value(urgencyKey{}).(Urgency)
 	return u
 }
+
+// before reports whether u goes before o.
+func (u Urgency) before(o Urgency) bool {
+	if u.Closing != o.Closing {
+		return u.Closing
+	}
+	return u.Closing && !u.Since.IsZero() && (o.Since.IsZero() || u.Since.Before(o.Since))
+}

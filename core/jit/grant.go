@@ -112,6 +112,27 @@ func (g Grant) Overdue(now time.Time) bool {
 	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
 }
 
+// DueSince gives since when some window should be closed, the earliest, and whether there is
+// one: see [Grant.Overdue].
+func (g Grant) DueSince(now time.Time) (since time.Time, due bool) {
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			if w.Status == Revoked || g.Live(w, now) {
+				continue
+			}
+			end := w.End
+			if w.Status == Initiating && g.OpenBy.Before(end) {
+				end = g.OpenBy
+			}
+			if !due || end.Before(since) {
+				since = end
+			}
+			due = true
+		}
+	}
+	return since, due
+}
+
 func (g Grant) any(f func(Window) bool) bool {
 	return slices.ContainsFunc(g.VMs, func(vm GrantVM) bool { return slices.ContainsFunc(vm.Ports, f) })
 }

@@ -61,6 +61,9 @@ func (g *gate) wait(ctx context.Context, at string, turn bool) (bool, error) {
 	}
 	w := &waiter{urgency: access.UrgencyOf(ctx), since: time.Now(), turn: turn, ready: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
+	if w.urgency.Since.IsZero() {
+		w.urgency.Since = w.since
+	}
 	g.mu.Lock()
 	if w.late(g) {
 		g.mu.Unlock()

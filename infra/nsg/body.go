@@ -21,6 +21,7 @@ type document struct {
 	id    string
 	etag  string
 	state string   // provisioningState
+	place string   // location
 	array arm.Span // properties.securityRules with its brackets
 	rules []json.RawMessage
 }
@@ -31,11 +32,11 @@ var errNoRules = errors.New("the answer has no securityRules array")
 // need is missing or stands twice, since then ARM and we might mean different ones.
 func parseDocument(text []byte) (document, error) {
 	d := document{text: text}
-	top, err := arm.Members(text, 0, "id", "etag", "properties")
+	top, err := arm.Members(text, 0, "id", "etag", "location", "properties")
 	if err != nil {
 		return d, err
 	}
-	d.id, d.etag = arm.Text(top["id"].Of(text)), arm.Text(top["etag"].Of(text))
+	d.id, d.etag, d.place = arm.Text(top["id"].Of(text)), arm.Text(top["etag"].Of(text)), arm.Text(top["location"].Of(text))
 	at, ok := top["properties"]
 	if !ok {
 		return d, errNoRules
@@ -63,7 +64,7 @@ func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 	if d.etag == "" {
 		return access.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
+	s := access.Snapshot{Target: target, Version: d.etag, Region: d.place, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
 	for _, raw := range d.rules {
 		s.Rules = append(s.Rules, decodeRule(raw))
 	}

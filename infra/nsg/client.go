@@ -21,6 +21,7 @@ var (
 	_ access.Firewall = (*Client)(nil)
 	_ access.Network  = (*Client)(nil)
 	_ access.Pinger   = (*Client)(nil)
+	_ access.Pacer    = (*Client)(nil)
 )
 
 // Config says which Resource Manager to speak to and how.

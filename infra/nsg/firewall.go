@@ -173,7 +173,7 @@ func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Chan
 	if err != nil {
 		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	text, err := c.put(ctx, clients.groups, s, body, doing)
+	text, err := c.put(arm.WithRegion(ctx, s.Region), clients.groups, s, body, doing)
 	if err != nil {
 		return access.Snapshot{}, err
 	}
@@ -187,10 +187,16 @@ func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Chan
 	return done, nil
 }
 
+// Turn implements [access.Pacer] with the pacer of the [Config]; without one it never waits.
+func (c *Client) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
+	return c.cfg.Pacer.Turn(ctx, s.Target.Subscription, s.Region)
+}
+
 // put sends the body and gives ARM's answer once the write has succeeded.
 func (c *Client) put(ctx context.Context, groups *armnetwork.SecurityGroupsClient, s access.Snapshot, body []byte, doing string) ([]byte, error) {
 	return arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
-		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body, PollEvery: c.cfg.PollEvery,
+		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
+		PollEvery: c.cfg.PollEvery, Pacer: c.cfg.Pacer, Subscription: s.Target.Subscription,
 		Begin: func(ctx context.Context) (*runtime.Poller[armnetwork.SecurityGroupsClientCreateOrUpdateResponse], error) {
 			return groups.BeginCreateOrUpdate(ctx, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
 		},

@@ -16,6 +16,8 @@
 //     confirmed; by reason.
 //   - portcullis.open.duration (s): from a request until its ports were confirmed open.
 //   - portcullis.arm.writes: writes of network security groups; by result.
+//   - portcullis.arm.wait (s): what calls waited for their turn; by kind (reads, writes) and lane (closing, opening).
+//   - portcullis.arm.queue: calls that wait for their turn in this instance; by kind and lane.
 //
 // The first two are read from the stored grants at each export, so that they
 // are true after a crash and on an instance that has only just started. Every

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"portcullis/core/access"
@@ -18,6 +19,8 @@ type instruments struct {
 	writes   metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
+	waits    metric.Float64Histogram
+	queue    metric.Int64ObservableGauge
 }
 
 func newInstruments(m metric.Meter) (instruments, error) {
@@ -26,7 +29,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 5)
+	errs := make([]error, 7)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -37,7 +40,45 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Windows that are open, or may still be. Every instance tells the same."))
 	i.overdue, errs[4] = m.Float64ObservableGauge("portcullis.closing.overdue", metric.WithUnit("s"),
 		metric.WithDescription("Age of the oldest window that should be closed and is not confirmed to be. Every instance tells the same."))
+	waits := []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800}
+	i.waits, errs[5] = m.Float64Histogram("portcullis.arm.wait", metric.WithUnit("s"),
+		metric.WithDescription("What calls of Azure Resource Manager waited for their turn, by kind and lane."), metric.WithExplicitBucketBoundaries(waits...))
+	i.queue, errs[6] = m.Int64ObservableGauge("portcullis.arm.queue", metric.WithUnit("{call}"),
+		metric.WithDescription("Calls of Azure Resource Manager that wait for their turn in this instance, by kind and lane."))
 	return i, errors.Join(errs...)
+}
+
+// Queued is how many calls of one kind and lane wait for their turn.
+type Queued struct {
+	Kind    string // reads, writes or deletes
+	Closing bool
+	Calls   int
+}
+
+func laneOf(closing bool) attribute.KeyValue {
+	if closing {
+		return attribute.String("lane", "closing")
+	}
+	return attribute.String("lane", "opening")
+}
+
+// Waited measures what a call of Azure Resource Manager waited for its turn.
+func (t *Telemetry) Waited(kind string, closing bool, waited time.Duration) {
+	t.instruments.waits.Record(context.Background(), waited.Seconds(), metric.WithAttributes(attribute.String("kind", kind), laneOf(closing)))
+}
+
+// WatchQueue reports portcullis.arm.queue at each export of metrics.
+func (t *Telemetry) WatchQueue(queued func() []Queued) error {
+	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, q := range queued() {
+			o.ObserveInt64(t.instruments.queue, int64(q.Calls), metric.WithAttributes(attribute.String("kind", q.Kind), laneOf(q.Closing)))
+		}
+		return nil
+	}, t.instruments.queue)
+	if err != nil {
+		return fmt.Errorf("watch the queue: %w", err)
+	}
+	return nil
 }
 
 // watchTimeout bounds what one export waits for Table Storage.

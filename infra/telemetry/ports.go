@@ -46,6 +46,19 @@ func (f *firewall) Apply(ctx context.Context, s access.Snapshot, c plan.Changes)
 	return next, err
 }
 
+// Turn implements [access.Pacer] where what it wraps does.
+func (f *firewall) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
+	pacer, ok := f.Firewall.(access.Pacer)
+	if !ok {
+		return ctx, false, nil
+	}
+	within, span := f.t.tracer.Start(ctx, "firewall.turn", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key())))
+	held, waited, err := pacer.Turn(within, s)
+	failed(span, err)
+	span.End()
+	return held, waited, err
+}
+
 func failed(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, result(err)) // the text of an error may hold names that belong in the log alone

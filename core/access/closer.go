@@ -1,0 +1,342 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// closer closes what is due apart from who was woken for it: a wake-up is recorded and
+// answered at once, and one write for each target closes all that is due there. What it
+// works on is lost with the process; a wake-up that was answered before the end has a later
+// one behind it, and the sweep is behind both. Its zero value is idle.
+type closer struct {
+	mu   sync.Mutex
+	held map[string]*closing // by grant
+}
+
+// closing is the closing of one grant.
+type closing struct {
+	rec  GrantRecord
+	done chan struct{}
+	err  error
+}
+
+// How many grants are taken along for one target at most, and how many are stored at a time.
+const (
+	mostAlong   = 1000
+	settleBatch = 40
+)
+
+// What a wake-up waits for its closing, and while how many closings are under way it waits at
+// all. More of them are a storm, in which every wake-up has to be answered before its lock ends.
+const (
+	closeWait = 20 * time.Second
+	calm      = 16
+)
+
+// hold takes grants for this closer. It gives those that it did not hold yet, and how many it holds now.
+func (c *closer) hold(recs ...GrantRecord) (mine []*closing, held int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = map[string]*closing{}
+	}
+	for _, rec := range recs {
+		if c.held[rec.Grant.ID] == nil {
+			k := &closing{rec: rec, done: make(chan struct{})}
+			c.held[rec.Grant.ID] = k
+			mine = append(mine, k)
+		}
+	}
+	return mine, len(c.held)
+}
+
+func (c *closer) holds(grant string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held[grant] != nil
+}
+
+// end tells who waits how a closing ended.
+func (c *closer) end(k *closing, rec GrantRecord, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[k.rec.Grant.ID] != k {
+		return
+	}
+	delete(c.held, k.rec.Grant.ID)
+	k.rec, k.err = rec, err
+	close(k.done)
+}
+
+// due closes a grant of which something is past its end: it records that, hands it to the closer,
+// and waits a while where few closings are under way. Where the end is not confirmed by then, or in a storm,
+// a later wake-up is scheduled, which finds nothing to do if all goes well. An error
+// means that this one should come again.
+func (s *Service) due(ctx context.Context, rec GrantRecord) error {
+	if s.closer.holds(rec.Grant.ID) {
+		return s.later(ctx, rec.Grant, 0)
+	}
+	rec, err := s.mark(ctx, rec)
+	if err != nil || !rec.Grant.Overdue(s.now()) {
+		return err
+	}
+	mine, held := s.closer.hold(rec)
+	if len(mine) == 0 {
+		return s.later(ctx, rec.Grant, 0)
+	}
+	go s.closeAll(context.WithoutCancel(ctx), mine, false)
+	if held > calm {
+		return s.later(ctx, rec.Grant, 0)
+	}
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-mine[0].done:
+		return s.retry(ctx, mine[0].rec, mine[0].err)
+	case <-timer.C:
+		return s.later(ctx, rec.Grant, 0)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for grant %s to close: %w", rec.Grant.ID, ctx.Err())
+	}
+}
+
+// later schedules one more wake-up: after a minute, or after as long as it is overdue already, so that
+// a long storm is not fed by its own wake-ups, but at least after the time given. Those of many grants are spread over half as
+// long again.
+func (s *Service) later(ctx context.Context, g jit.Grant, least time.Duration) error {
+	now := s.now()
+	wait := max(least, time.Minute)
+	if since, ok := g.DueSince(now); ok {
+		wait = max(wait, min(now.Sub(since), lastRetry))
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.ID))
+	at := now.Add(wait + wait/2*time.Duration(h.Sum32()%1000)/1000).Truncate(time.Millisecond)
+	if err := s.Alarm.Schedule(ctx, Wake{Grant: g.ID, Generation: g.Generation, At: at, Attempt: int(at.Unix())}); err != nil {
+		return fmt.Errorf("schedule another look at grant %s: %w", g.ID, err)
+	}
+	return nil
+}
+
+// mark stores that something of a grant has to close, where it is not stored yet: an
+// instance whose clock is behind then does not put back what this one removes.
+func (s *Service) mark(ctx context.Context, rec GrantRecord) (GrantRecord, error) {
+	for range attempts {
+		ending, unmarked := rec.Grant.Ending(s.now())
+		if !unmarked {
+			return rec, nil
+		}
+		marked := rec
+		marked.Grant = ending
+		updated, err := s.Grants.UpdateGrants(ctx, marked)
+		if err == nil {
+			return updated[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store grant %s as ending: %w", rec.Grant.ID, err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read the grant again: %w", err)
+		}
+	}
+	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+}
+
+// closeAll closes grants that are held and whatever else is due on their targets: all are marked, then
+// each target has one round, and as soon as all targets of some grants are confirmed these are stored as closed together.
+func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) {
+	ctx, cancel := context.WithTimeout(ctx, 2*turnTimeout)
+	defer cancel()
+	held = s.markAll(ctx, append(held, s.along(ctx, held)...))
+	at := s.now() // what is over now is not in rules computed later
+	var mu sync.Mutex
+	left := map[*closing]int{} // targets that are not confirmed yet
+	failed := map[*closing]error{}
+	standing := map[string][]*closing{} // by target
+	urgent := map[string]time.Time{}
+	var targets []jit.ID
+	for _, k := range held {
+		mine := k.rec.targets()
+		left[k] = len(mine)
+		since, _ := k.rec.Grant.DueSince(at)
+		for _, t := range mine {
+			standing[t.Key()] = append(standing[t.Key()], k)
+			if old, ok := urgent[t.Key()]; !ok || since.Before(old) {
+				urgent[t.Key()] = since
+			}
+			targets = append(targets, t)
+		}
+	}
+	if len(targets) == 0 {
+		s.settleAll(ctx, held, at)
+		return
+	}
+	_ = atOnce(distinct(targets), func(_ int, t jit.ID) error {
+		_, err := s.reconcile(WithUrgency(ctx, Urgency{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
+		var closed, open []*closing
+		mu.Lock()
+		for _, k := range standing[t.Key()] {
+			failed[k] = errors.Join(failed[k], err)
+			if left[k]--; left[k] > 0 {
+				continue
+			}
+			if failed[k] == nil {
+				closed = append(closed, k)
+			} else {
+				open = append(open, k)
+			}
+		}
+		mu.Unlock()
+		s.settleAll(ctx, closed, at)
+		return each(open, func(_ int, k *closing) error {
+			rec, err := s.failedClosing(ctx, k.rec, failed[k])
+			s.closer.end(k, rec, err)
+			return nil
+		})
+	})
+}
+
+// along holds and reads what else is due on the targets of grants. What cannot be read has its own wake-up.
+func (s *Service) along(ctx context.Context, held []*closing) []*closing {
+	var targets []jit.ID
+	for _, k := range held {
+		targets = append(targets, k.rec.targets()...)
+	}
+	targets = distinct(targets)
+	found := make([][]*closing, len(targets))
+	_ = each(targets, func(i int, t jit.ID) error {
+		state, err := s.Targets.State(ctx, t)
+		if err != nil {
+			return err
+		}
+		var due []GrantRecord
+		for _, o := range state.Openings {
+			if o.Grant.Overdue(s.now()) && len(due) < mostAlong {
+				due = append(due, GrantRecord{Grant: o.Grant})
+			}
+		}
+		found[i], _ = s.closer.hold(due...)
+		return nil
+	})
+	more := slices.Concat(found...)
+	ok := make([]bool, len(more))
+	_ = each(more, func(i int, k *closing) error {
+		rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
+		if ok[i] = err == nil && rec.Grant.Overdue(s.now()); !ok[i] {
+			s.closer.end(k, rec, err)
+			return err
+		}
+		k.rec = rec
+		return nil
+	})
+	var out []*closing
+	for i, k := range more {
+		if ok[i] {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// markAll marks grants, many at a time. It gives those that could be.
+func (s *Service) markAll(ctx context.Context, held []*closing) []*closing {
+	var unmarked []*closing
+	for _, k := range held {
+		if _, found := k.rec.Grant.Ending(s.now()); found {
+			unmarked = append(unmarked, k)
+		}
+	}
+	lost := map[*closing]bool{}
+	var mu sync.Mutex
+	_ = each(batches(unmarked), func(_ int, batch []*closing) error {
+		recs := make([]GrantRecord, len(batch))
+		for i, k := range batch {
+			recs[i] = k.rec
+			recs[i].Grant, _ = k.rec.Grant.Ending(s.now())
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, recs...)
+		for i, k := range batch {
+			rec, failed := k.rec, error(nil)
+			if err == nil {
+				rec = updated[i]
+			} else if rec, failed = s.mark(ctx, k.rec); failed == nil && !rec.Grant.Overdue(s.now()) {
+				failed = errNotDue
+			}
+			if failed != nil {
+				mu.Lock()
+				lost[k] = true
+				mu.Unlock()
+				if errors.Is(failed, errNotDue) {
+					failed = nil
+				}
+				s.closer.end(k, rec, failed)
+				continue
+			}
+			k.rec = rec
+		}
+		return nil
+	})
+	return slices.DeleteFunc(held, func(k *closing) bool { return lost[k] })
+}
+
+// errNotDue: somebody else has closed it, or moved its end.
+var errNotDue = errors.New("not due any more")
+
+// batches cuts grants into as many as one transaction of the store holds.
+func batches(all []*closing) [][]*closing {
+	var out [][]*closing
+	targets := 0
+	for _, k := range all {
+		n := max(1, len(k.rec.targets()))
+		if len(out) == 0 || targets+n > settleBatch {
+			out, targets = append(out, nil), 0
+		}
+		out[len(out)-1], targets = append(out[len(out)-1], k), targets+n
+	}
+	return out
+}
+
+// settleAll stores as closed what is confirmed to be: one entry in the log for each, told first, and one
+// transaction for many. Where somebody else wrote first each is looked at by itself.
+func (s *Service) settleAll(ctx context.Context, held []*closing, at time.Time) {
+	_ = each(batches(held), func(_ int, batch []*closing) error {
+		var entries []Entry
+		recs := make([]GrantRecord, len(batch))
+		for i, k := range batch {
+			recs[i] = k.rec
+			recs[i].Grant = k.rec.Grant.Settled(at)
+			entries = append(entries, newlyClosed(k.rec.Grant, recs[i].Grant, s.now())...)
+		}
+		err := s.Activity.Append(ctx, entries...)
+		if err != nil {
+			err = fmt.Errorf("write the activity log: %w", err)
+		}
+		var updated []GrantRecord
+		if err == nil {
+			updated, err = s.Grants.UpdateGrants(ctx, recs...)
+		}
+		for i, k := range batch {
+			switch {
+			case err == nil:
+				s.closer.end(k, updated[i], nil)
+			case errors.Is(err, ErrConflict):
+				rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
+				if err == nil {
+					rec, err = s.settle(ctx, rec, false)
+				}
+				s.closer.end(k, rec, err)
+			default:
+				s.closer.end(k, k.rec, fmt.Errorf("store grant %s as closed: %w", k.rec.Grant.ID, err))
+			}
+		}
+		return nil
+	})
+}
