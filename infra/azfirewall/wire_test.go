@@ -1,0 +1,391 @@
+package azfirewall_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/infra/arm"
+	"portcullis/infra/azfirewall"
+	"portcullis/local/armsim"
+)
+
+func TestFirewallConformance(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		knobs armsim.Knobs
+	}{
+		{"Updating", armsim.Knobs{PageSize: 2}},
+		{"Succeeded", armsim.Knobs{PageSize: 2, Firewalls: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			accesstest.TestFirewall(t, accesstest.NATRules(public), func(t *testing.T) (access.Firewall, accesstest.FirewallFixture) {
+				r := newRig(t, tc.knobs)
+				return r, r
+			})
+		})
+	}
+}
+
+// script is a server that answers requests one after the other and remembers them.
+type script struct {
+	server *httptest.Server
+
+	mu      sync.Mutex
+	answers []http.HandlerFunc
+	calls   []string // method and last segment of the path
+	bodies  []string
+	headers []http.Header
+}
+
+func play(t *testing.T, answers ...http.HandlerFunc) *script {
+	t.Helper()
+	s := &script{answers: answers}
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.calls = append(s.calls, r.Method+" "+r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+		s.bodies, s.headers = append(s.bodies, string(body)), append(s.headers, r.Header.Clone())
+		var next http.HandlerFunc
+		if len(s.answers) > 0 {
+			next, s.answers = s.answers[0], s.answers[1:]
+		}
+		s.mu.Unlock()
+		if next == nil {
+			http.Error(w, "a call too many", http.StatusTeapot)
+			return
+		}
+		next(w, r)
+	}))
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// seen gives the calls so far and checks that every answer was asked for.
+func (s *script) seen(t *testing.T) []string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.answers) > 0 {
+		t.Errorf("%d answers were not asked for", len(s.answers))
+	}
+	return slices.Clone(s.calls)
+}
+
+func answer(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], strings.ReplaceAll(header[i+1], "{host}", "http://"+r.Host))
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func refusal(status int, code, message string, header ...string) http.HandlerFunc {
+	return answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":%q,"details":[]}}`, code, message), header...)
+}
+
+// cut ends the connection without an answer.
+func cut(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// shown is the firewall gate as ARM would show it, with version and state.
+func shown(version, state string, collections ...string) string {
+	s := strings.Replace(string(gate(collections...).Body), `W/\"7\"`, version, 1)
+	return strings.Replace(s, `"provisioningState":"Succeeded"`, `"provisioningState":"`+state+`"`, 1)
+}
+
+// unchanged is the look before a write, at the version of gate.
+func unchanged() http.HandlerFunc {
+	return answer(200, string(gate().Body))
+}
+
+func create(rules ...jit.Rule) plan.Changes { return plan.Changes{Create: rules} }
+
+const (
+	operation = "{host}/subscriptions/" + sub + "/providers/Microsoft.Network/locations/westeurope/operations/op?api-version=2025-05-01"
+	ipDoc     = `{"properties":{"ipAddress":"198.51.100.1"}}`
+)
+
+func TestRulesReadsEveryCollection(t *testing.T) {
+	a := mine("a", 50022)
+	want := shown("v1", "Succeeded", append(theirs(), ourCollection(t, 100, a))...)
+	s := play(t, answer(200, want), answer(200, ipDoc), answer(200, want))
+	c := client(t, s.server, nil)
+	got, err := c.Rules(t.Context(), fwID("gate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range got.Rules {
+		names = append(names, r.Name)
+	}
+	if diff := cmp.Diff([]string{"portcullis-a", "web-traffic", "/Portcullis-not-ours/portcullis-decoy", "/Portcullis-not-ours/web-traffic"}, names); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if string(got.Body) != want || got.Version != "v1" || got.Unconfirmed || !slices.Equal(got.Addresses, []netip.Addr{public}) || !got.Rules[0].Equal(a) {
+		t.Errorf("snapshot %+v", got)
+	}
+	if _, err := c.Rules(t.Context(), fwID("gate")); err != nil { // addresses are remembered
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"GET gate", "GET ip", "GET gate"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestManaged: classic rules do not count where a policy or a hub is, and nothing is written there.
+func TestManaged(t *testing.T) {
+	managed := strings.Replace(string(gate().Body), `"firewallPolicy":null`, `"firewallPolicy":{"id":"/p"}`, 1)
+	// It may have no classic rules to show at all.
+	hub := `{"id":"` + fwID("hub").String() + `","etag":"1","properties":{"virtualHub":{"id":"/h"}}}`
+	refused := func(what string, err error) {
+		t.Helper()
+		var e *jit.Error
+		if !errors.As(err, &e) || e.Code != azfirewall.CodeManaged || e.Target == "" || !strings.Contains(e.Message, "gate") {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	s := play(t, answer(200, managed), answer(200, `{"value":[`+managed+`,`+hub+`]}`))
+	c := client(t, s.server, nil)
+	_, err := c.Rules(t.Context(), fwID("gate"))
+	refused("Rules", err)
+	snap := gate()
+	snap.Body = []byte(managed)
+	_, err = c.Apply(t.Context(), snap, create(mine("a", 50022)))
+	refused("Apply", err)
+	if list, err := c.All(t.Context(), sub); err != nil || len(list) != 0 {
+		t.Errorf("All gave %d firewalls and %v, want none", len(list), err)
+	}
+	if diff := cmp.Diff([]string{"GET gate", "GET azureFirewalls"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestApplySendsOneConditionalPut(t *testing.T) {
+	a := mine("a", 50022)
+	before, after := gate(theirs()...), append(theirs(), ourCollection(t, 64999, a))
+	before.Addresses = []netip.Addr{public}
+	s := play(t, answer(200, string(before.Body)), answer(200, shown("v8", "Succeeded", after...), "Azure-AsyncOperation", operation))
+	got, err := client(t, s.server, nil).Apply(t.Context(), before, create(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"GET gate", "PUT gate"}, s.seen(t)); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(head+"["+strings.Join(after, ",")+"]"+tail, s.bodies[1]); diff != "" {
+		t.Errorf("body on the wire (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{"If-Match": `W/"7"`, "Content-Type": "application/json", "Authorization": "Bearer app"} {
+		if got := s.headers[1].Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got.Version != "v8" || !slices.ContainsFunc(got.Rules, a.Equal) || !slices.Equal(got.Addresses, before.Addresses) {
+		t.Errorf("snapshot %+v", got)
+	}
+}
+
+// TestApplyLooksOnceMore: where the firewall has changed nothing is sent, whether ARM honours If-Match or not.
+func TestApplyLooksOnceMore(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		look http.HandlerFunc
+		want error
+	}{
+		{"changed", answer(200, shown("v8", "Succeeded")), access.ErrConflict},
+		{"gone", refusal(404, "ResourceNotFound", "not there"), access.ErrNotFound},
+		{"not to be seen", refusal(403, "AuthorizationFailed", "no"), access.ErrForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := play(t, tc.look)
+			_, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(mine("a", 50022)))
+			if !errors.Is(err, tc.want) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+			if calls := s.seen(t); len(calls) != 1 {
+				t.Errorf("calls %v, want the look alone", calls)
+			}
+		})
+	}
+}
+
+// TestApplyFollowsAWriteOfMinutes polls until the end and reads the firewall then.
+func TestApplyFollowsAWriteOfMinutes(t *testing.T) {
+	a := mine("a", 50022)
+	ours := ourCollection(t, 65000, a)
+	play5 := []http.HandlerFunc{unchanged(), answer(200, shown("v8", "Updating", ours), "Azure-AsyncOperation", operation, "retry-after-ms", "1")}
+	for range 20 {
+		play5 = append(play5, answer(200, `{"status":"InProgress"}`))
+	}
+	play5 = append(play5, refusal(503, "ServiceUnavailable", "a moment"), answer(200, `{"status":"Succeeded"}`), answer(200, shown("v9", "Succeeded", ours)))
+	s := play(t, play5...)
+	got, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls := s.seen(t); len(calls) != len(play5) || calls[len(calls)-1] != "GET gate" {
+		t.Errorf("calls %v", calls)
+	}
+	if got.Version != "v9" {
+		t.Errorf("version %q, want that of the last answer", got.Version)
+	}
+}
+
+// TestApplyOfUnknownFate holds that a write which may have taken effect is a conflict, so that the caller reads again, and keeps
+// its cause.
+func TestApplyOfUnknownFate(t *testing.T) {
+	a := mine("a", 50022)
+	ours := ourCollection(t, 65000, a)
+	updating := answer(200, shown("v8", "Updating", ours), "Azure-AsyncOperation", operation)
+	wider := mine("a", 50022, func(r *jit.Rule) { r.Source = jit.AnyPeer() })
+	other := mine("a", 50022, func(r *jit.Rule) { r.Translated = netip.MustParseAddrPort("10.0.1.5:22") })
+	for _, tc := range []struct {
+		name  string
+		play  []http.HandlerFunc
+		cause string
+	}{
+		{"reply lost every time", []http.HandlerFunc{cut, cut, cut}, "EOF"},
+		{"reply lost, then the version has changed", []http.HandlerFunc{cut, refusal(412, "PreconditionFailed", "etag")}, "PreconditionFailed"},
+		{"failed at once", []http.HandlerFunc{answer(200, shown("v8", "Failed", ours), "Azure-AsyncOperation", operation)}, `ended as "Failed"`},
+		{"superseded", []http.HandlerFunc{updating, answer(200, `{"status":"Canceled","error":{"code":"CanceledAndSupersededDueToAnotherOperation","message":"superseded"}}`)}, "CanceledAndSuperseded"},
+		{"failed", []http.HandlerFunc{updating, answer(200, `{"status":"Failed","error":{"code":"InternalServerError","message":"broken"}}`)}, "broken"},
+		{"refused by another operation after it was accepted", []http.HandlerFunc{updating, answer(200, `{"status":"Failed","error":{"code":"AnotherOperationInProgress","message":"busy"}}`)}, "AnotherOperationInProgress"},
+		{"poll throttled", []http.HandlerFunc{updating, refusal(429, "Throttled", "later", "Retry-After", "120")}, "Throttled"},
+		{"gone at the end", []http.HandlerFunc{updating, answer(200, `{"status":"Succeeded"}`), refusal(404, "ResourceNotFound", "gone")}, "ResourceNotFound"},
+		{"another answer than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded"))}, "does not show"},
+		{"a wider rule than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded", ourCollection(t, 65000, wider)))}, "does not show"},
+		{"a rule that leads elsewhere", []http.HandlerFunc{answer(200, shown("v8", "Succeeded", ourCollection(t, 65000, other)))}, "does not show"},
+		{"the rule in a collection of others", []http.HandlerFunc{answer(200, shown("v8", "Succeeded", strings.Replace(ours, `"portcullis"`, `"theirs"`, 1)))}, "does not show"},
+		{"an answer without collections", []http.HandlerFunc{answer(200, `{"properties":{"provisioningState":"Succeeded"}}`)}, "natRuleCollections"},
+		{"a policy came meanwhile", []http.HandlerFunc{answer(200, strings.Replace(shown("v8", "Succeeded", ours), `"firewallPolicy":null`, `"firewallPolicy":{"id":"/p"}`, 1))}, "firewall policy"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := play(t, append([]http.HandlerFunc{unchanged()}, tc.play...)...)
+			got, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(a))
+			if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply NAT rules to gate") {
+				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
+			}
+			s.seen(t)
+		})
+	}
+	t.Run("still there after a delete", func(t *testing.T) {
+		s := play(t, answer(200, string(gate(ours).Body)), answer(200, shown("v8", "Succeeded", ours)))
+		if _, err := client(t, s.server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, access.ErrConflict) {
+			t.Errorf("error %v, want a conflict", err)
+		}
+	})
+	t.Run("the caller goes away", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := play(t, unchanged(), updating, func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-r.Context().Done()
+		})
+		if _, err := client(t, s.server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want a conflict because of the cancellation", err)
+		}
+	})
+}
+
+// TestApplyTellsOfWhatDiffers: the answer shows our rule, and that somebody wrote meanwhile, as can be where If-Match is not honoured.
+func TestApplyTellsOfWhatDiffers(t *testing.T) {
+	a := mine("a", 50022)
+	f := theirs()
+	s := play(t, answer(200, string(gate(f[0]).Body)), answer(200, strings.Replace(shown("v8", "Succeeded", f[0], f[2], ourCollection(t, 65000, a)), `"z":"1"`, `"z":"2"`, 1)))
+	var told []string
+	c := client(t, s.server, func(cfg *azfirewall.Config) {
+		cfg.Differs = func(id jit.ID, members []string) { told = append(told, id.Name+" "+strings.Join(members, ",")) }
+	})
+	_, err := c.Apply(t.Context(), gate(f[0]), create(a))
+	if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), "another tags, natRuleCollections than was sent") {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff([]string{"gate tags,natRuleCollections"}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	unavailable := func(after time.Duration) func(error) bool {
+		return func(err error) bool {
+			u, ok := isUnavailable(err)
+			return ok && u.RetryAfter == after && u.Dependency == "Azure Resource Manager"
+		}
+	}
+	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
+	for _, tc := range []struct {
+		name  string
+		calls int
+		play  http.HandlerFunc
+		want  func(error) bool
+		says  string
+	}{
+		{"the version has changed", 1, refusal(412, "PreconditionFailed", "etag"), is(access.ErrConflict), "PreconditionFailed"},
+		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(access.ErrNotFound), "not there"},
+		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(access.ErrLocked), "remove the lock"},
+		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(access.ErrForbidden), "no write"},
+		{"no permission on an address", 1, refusal(403, "LinkedAuthorizationFailed", "no join"), is(access.ErrForbidden), "no join"},
+		{"another write under way", 1, refusal(409, "AnotherOperationInProgress", "busy"), unavailable(0), "busy"},
+		{"throttled for longer than the SDK waits", 1, refusal(429, "SubscriptionRequestsThrottled", "later", "Retry-After", "120"), unavailable(2 * time.Minute), "later"},
+		{"down", 3, refusal(503, "ServiceUnavailable", "down"), unavailable(0), "down"},
+		{"a limit", 1, refusal(400, "AzureFirewallDnatDestinationLimitReached", "250"), func(err error) bool {
+			var e *jit.Error
+			return errors.As(err, &e) && e.Code == arm.CodeRefused && e.Target == fwID("gate").String()
+		}, "AzureFirewallDnatDestinationLimitReached: 250"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for name, call := range map[string]func(*azfirewall.Client) error{
+				"read": func(c *azfirewall.Client) error { _, err := c.Rules(t.Context(), fwID("gate")); return err },
+				"apply": func(c *azfirewall.Client) error {
+					_, err := c.Apply(t.Context(), gate(), create(mine("a", 50022)))
+					return err
+				},
+			} {
+				answers := slices.Repeat([]http.HandlerFunc{tc.play}, tc.calls)
+				if name == "apply" {
+					answers = append([]http.HandlerFunc{unchanged()}, answers...)
+				}
+				s := play(t, answers...)
+				err := call(client(t, s.server, nil))
+				if !tc.want(err) || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), name+" NAT rules") {
+					t.Errorf("%s: error %v", name, err)
+				}
+				s.seen(t)
+			}
+		})
+	}
+}
+
+// TestRulesWaitsForTheWriteUnderWay: what an unfinished write shows is not taken for confirmed, and the state after a failed
+// one is told. All does not wait.
+func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
+	updating := answer(200, shown("1", "Updating"))
+	s := play(t, updating, updating, answer(200, shown("2", "Succeeded")), answer(200, ipDoc), answer(200, `{"value":[`+shown("3", "Updating")+`]}`), answer(200, shown("4", "Failed")))
+	c := client(t, s.server, nil)
+	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || snap.Unconfirmed || snap.Version != "2" {
+		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
+	}
+	if list, err := c.All(t.Context(), sub); err != nil || len(list) != 1 || !list[0].Unconfirmed || list[0].Target != fwID("GATE") && !list[0].Target.Equal(fwID("gate")) {
+		t.Errorf("All: %+v, %v", list, err)
+	}
+	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || !snap.Unconfirmed {
+		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
+	}
+	s.seen(t)
+}
