@@ -717,6 +717,14 @@ func TestCrashAnywhere(t *testing.T) {
 			_, err := w.ask(want("bob", 22, time.Hour, "203.0.113.9", "web", "app1"))
 			return err
 		}},
+		{"request behind a firewall", func(w *world, _ string) error {
+			_, err := w.ask(want("bob", 22, time.Hour, "203.0.113.9", "web", "behind"))
+			return err
+		}},
+		{"revoke behind a firewall", func(w *world, id string) error {
+			_, err := w.Revoke(w.t.Context(), who("alice"), w.other)
+			return err
+		}},
 		{"supersede", func(w *world, _ string) error {
 			_, err := w.ask(want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"))
 			return err
@@ -740,9 +748,10 @@ func TestCrashAnywhere(t *testing.T) {
 		t.Run(verb.name, func(t *testing.T) {
 			steps := 0
 			for n := 1; ; n++ {
-				w := newWorld(t)
-				w.enable("web", "app1")
+				w := newFirewalled(t)
+				w.enable("web", "app1", "behind")
 				id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+				w.other = w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "behind"))
 				w.leap(time.Minute)
 				seen := w.crashAt(n)
 				err := verb.do(w, id)
@@ -770,6 +779,11 @@ func TestCrashAnywhere(t *testing.T) {
 // settled checks what holds when every window has ended and a sweep has run.
 func settled(t *testing.T, w *world, when string) {
 	t.Helper()
+	if w.other != "" {
+		if got, want := w.cloud.Standing(fwID("hub-fw")), []jit.Rule{dnat("web", 443, "10.0.2.9:443")}; !slices.EqualFunc(got, want, jit.Rule.Equal) || w.allows("behind-nsg") != 0 {
+			t.Errorf("%s: the firewall holds %v, the group %d allows", when, got, w.allows("behind-nsg"))
+		}
+	}
 	for _, nsg := range []string{"web-nsg", "apps-nsg"} {
 		if n := w.allows(nsg); n != 0 {
 			t.Errorf("%s: %d rules of ours still open something on %s: %q", when, n, nsg, w.lines(nsg))
@@ -797,7 +811,7 @@ func settled(t *testing.T, w *world, when string) {
 	}
 	policies, _ := w.mem.AllPolicies(t.Context())
 	for _, p := range policies {
-		nsg := p.Placements[0].Target.Name
+		nsg := p.Placements[len(p.Placements)-1].Target.Name
 		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny }) {
 			t.Errorf("%s: %s has a policy and no deny", when, p.Policy.VM.Name)
 		}

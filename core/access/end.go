@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"portcullis/core/jit"
@@ -79,7 +80,12 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	// The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
-	_, _ = s.reconcileAll(ctx, rec.targets(), false)
+	// Nobody waits for it where it takes minutes.
+	targets := rec.targets()
+	for _, t := range keep(targets, s.maps) {
+		s.join(ctx, t, false)
+	}
+	_, _ = s.reconcileAll(ctx, slices.DeleteFunc(targets, s.maps), false)
 	return rec, nil
 }
 

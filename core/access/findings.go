@@ -26,10 +26,20 @@ func (w *sweep) report(out outcome) {
 		on(Finding{Kind: FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.target.Name, len(out.plan.Rules))})
 	}
 	for _, f := range out.plan.Exposed {
+		if f.Rule.Translated.IsValid() {
+			on(Finding{Kind: FindingExposed, VM: f.VM, Rule: f.Rule.Name,
+				Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.target.Name, f.Port, f.VM.Name)})
+			continue
+		}
 		on(Finding{Kind: FindingExposed, VM: f.VM, Rule: f.Rule.Name,
 			Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, out.target.Name, f.Port, f.VM.Name)})
 	}
 	for _, b := range out.plan.Blocked {
+		if b.By[0].Translated.IsValid() {
+			on(Finding{Kind: FindingBlocked, Grant: b.Grant, Rule: b.Rule,
+				Message: fmt.Sprintf("the rule %s of %s takes the connections of an open window too, and may send them elsewhere", b.By[0].Name, out.target.Name)})
+			continue
+		}
 		on(Finding{Kind: FindingBlocked, Grant: b.Grant, Rule: b.Rule,
 			Message: fmt.Sprintf("an open window on %s is blocked by the rule %s (priority %d), which was put above it", out.target.Name, b.By[0].Name, b.By[0].Priority)})
 	}
@@ -43,7 +53,7 @@ func (w *sweep) report(out outcome) {
 func (w *sweep) reachable() {
 	rules := func(t jit.ID) ([]jit.Rule, bool) {
 		snap, ok := w.snaps[t.Key()]
-		return snap.Rules, ok
+		return snap.Rules, ok && !w.maps(t)
 	}
 	for _, rec := range w.policies {
 		m, ok := w.machines[rec.Policy.VM.Key()]

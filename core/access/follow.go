@@ -40,8 +40,10 @@ func (w *sweep) follow(ctx context.Context) {
 			}
 		}
 	}
+	fronts := w.newFronts(w.policyOf, w.listedSnap)
+	fronts.lenient = true
 	for i, rec := range w.grants {
-		next, moved := w.moved(rec)
+		next, moved := w.moved(ctx, fronts, rec)
 		if !moved && len(rec.Placements) <= wide {
 			continue
 		}
@@ -58,7 +60,7 @@ func (w *sweep) follow(ctx context.Context) {
 // are gone are to be closed, and so are those of a machine none of whose network
 // interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
 // address, so that what is left there is still cleaned up.
-func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
+func (w *sweep) moved(ctx context.Context, fronts *fronts, rec GrantRecord) (GrantRecord, bool) {
 	now, changed := w.now(), false
 	next := rec
 	for _, vm := range rec.Grant.VMs {
@@ -71,7 +73,13 @@ func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
 			changed = true
 		}
 	}
-	placed := place(next.Grant, w.machines)
+	placed, err := fronts.mapped(ctx, place(next.Grant, w.machines), w.machines)
+	if err != nil { // what it has stays; the round at the firewall says what is wrong with it
+		w.failed(fmt.Errorf("find where grant %s is dialled: %w", rec.Grant.ID, err))
+		return next, changed
+	}
+	changed = changed || !slices.Equal(dialled(rec.Grant), dialled(placed.Grant))
+	next.Grant = placed.Grant
 	for _, old := range rec.Placements {
 		if !slices.ContainsFunc(placed.Placements, func(p GrantPlacement) bool { return p.Target.Equal(old.Target) }) {
 			placed.Placements = append(placed.Placements, GrantPlacement{Target: old.Target, Addresses: map[string][]netip.Addr{}})
@@ -86,6 +94,36 @@ func (w *sweep) moved(rec GrantRecord) (GrantRecord, bool) {
 		next.Connect = placed.Connect
 	}
 	return next, true
+}
+
+// policyOf gives the policy of a machine as the sweep has read it.
+func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
+	for _, rec := range w.policies {
+		if rec.Policy.VM.Equal(vm) {
+			return rec.Policy, true
+		}
+	}
+	return jit.Policy{}, false
+}
+
+// listedSnap gives a target as the sweep has listed it.
+func (w *sweep) listedSnap(_ context.Context, target jit.ID) (Snapshot, error) {
+	snap, ok := w.snaps[target.Key()]
+	if !ok {
+		return Snapshot{}, fmt.Errorf("%s is not in the list: %w", target.Name, ErrNotFound)
+	}
+	return snap, nil
+}
+
+// dialled gives what the windows of a grant are mapped at and come through, in their order.
+func dialled(g jit.Grant) []string {
+	var out []string
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			out = append(out, fmt.Sprint(w.Mapped, w.Via))
+		}
+	}
+	return out
 }
 
 // another reports whether a machine shares no network interface with what it was.

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Kind struct {
 	// policies close nothing there.
 	Maps bool
 	// Round bounds one round on one target: far above what a read and a write take.
+	// An invocation of the Functions host, which waits for one, must be allowed longer.
 	Round time.Duration
 	// OpenWithin is how long an opening there may stay unconfirmed: two rounds and more, since
 	// it may have to wait for one that is under way.
@@ -40,7 +42,7 @@ func SecurityGroups(f Firewall) Kind {
 
 // Firewalls is the kind of Azure Firewalls, whose writes take minutes.
 func Firewalls(f Firewall) Kind {
-	return Kind{Type: jit.TypeFirewall, Noun: "firewall", Firewall: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute}
+	return Kind{Type: jit.TypeFirewall, Noun: "firewall", Firewall: f, Compute: plan.Translate, Maps: true, Round: 8 * time.Minute, OpenWithin: 20 * time.Minute}
 }
 
 // KindsOf gives kinds as [Service.Kinds] holds them.
@@ -62,6 +64,14 @@ func (s *Service) kind(target jit.ID) (Kind, error) {
 	return k, nil
 }
 
+// noun gives what people call a target's kind.
+func (s *Service) noun(target jit.ID) string {
+	if k, err := s.kind(target); err == nil {
+		return k.Noun
+	}
+	return "target"
+}
+
 // maps reports whether the target is of a kind that maps ports.
 func (s *Service) maps(target jit.ID) bool {
 	k, err := s.kind(target)
@@ -79,10 +89,19 @@ func (s *Service) slowest(targets []jit.ID, f func(Kind) time.Duration) time.Dur
 	return longest
 }
 
+// kinds gives the kinds in the order of their types.
+func (s *Service) kinds() []Kind {
+	var out []Kind
+	for _, key := range slices.Sorted(maps.Keys(s.Kinds)) {
+		out = append(out, s.Kinds[key])
+	}
+	return out
+}
+
 // all reads every target of every kind in a subscription, sorted. It is complete or an error.
 func (s *Service) all(ctx context.Context, subscription string) ([]Snapshot, error) {
 	var out []Snapshot
-	for _, k := range s.Kinds {
+	for _, k := range s.kinds() {
 		snaps, err := s.list(ctx, k, subscription)
 		if err != nil {
 			return nil, fmt.Errorf("list every %s: %w", k.Noun, err)

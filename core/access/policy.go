@@ -53,9 +53,11 @@ func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy,
 		}
 	}
 	if !dryRun {
-		if outs, err = s.enable(ctx, who, records); err != nil {
+		done, err := s.enable(ctx, who, records)
+		if err != nil {
 			return nil, nil, err
 		}
+		outs = append(keep(outs, func(o outcome) bool { return s.maps(o.target) }), done...)
 	}
 	return s.enabled(records, known, machines, outs), changesOf(outs), nil
 }
@@ -135,7 +137,9 @@ func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord
 			return nil, errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, OpEnable, records[:i+1], before, err)...))
 		}
 	}
-	outs, err := s.reconcileAll(ctx, targetsOf(placements...), false)
+	// Where ports are mapped a policy changes no rule, and a round may take minutes.
+	targets := slices.DeleteFunc(targetsOf(placements...), s.maps)
+	outs, err := s.reconcileAll(ctx, targets, false)
 	logged := s.Activity.Append(ctx, s.editEntries(who, OpEnable, records, before, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err

@@ -54,6 +54,35 @@ type round struct {
 // reconcile brings one target to what is stored, in a round that looks at it after
 // the call. It ends when the round does or when ctx does; the round goes on.
 func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
+	if out, done := s.glance(ctx, target); done {
+		return out, nil
+	}
+	r := s.join(ctx, target, sweeping)
+	select {
+	case <-r.done:
+		return r.out, r.err
+	case <-ctx.Done():
+		return outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
+	}
+}
+
+// glance spares a round on a target of a kind that maps, where rounds take minutes, if
+// what is shown there is confirmed and is what should stand. A round would then have found nothing
+// to write either, and looks no later.
+func (s *Service) glance(ctx context.Context, target jit.ID) (outcome, bool) {
+	if !s.maps(target) {
+		return outcome{}, false
+	}
+	shown, err := s.shown(ctx, target)
+	if err != nil || shown.Unconfirmed {
+		return outcome{}, false
+	}
+	out, err := s.compute(ctx, shown)
+	return out, err == nil && out.plan.Changes.Empty() && !out.unnoted()
+}
+
+// join gives the next round on a target, and begins it where none is under way.
+func (s *Service) join(ctx context.Context, target jit.ID, sweeping bool) *round {
 	key := target.Key()
 	s.rounds.mu.Lock()
 	if s.rounds.waiting == nil {
@@ -70,12 +99,7 @@ func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (
 		go s.run(context.WithoutCancel(ctx), target)
 	}
 	s.rounds.mu.Unlock()
-	select {
-	case <-r.done:
-		return r.out, r.err
-	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
-	}
+	return r
 }
 
 // share takes one more into the round. A closing does not wait in the place of an opening.

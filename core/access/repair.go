@@ -59,8 +59,13 @@ func ofGrant(state plan.State, rule string, is func(jit.Window) bool) bool {
 
 // tampered reports whether a rule of ours was changed in what no verb changes in a
 // rule that keeps its name: all but the priority, the destination and the description.
+//
+// The destination of a NAT rule is an address of the firewall, which no verb changes.
 func tampered(was, want jit.Rule) bool {
-	want.Priority, want.Destination, want.Description = was.Priority, was.Destination, was.Description
+	want.Priority, want.Description = was.Priority, was.Description
+	if !want.Translated.IsValid() {
+		want.Destination = was.Destination
+	}
 	return !was.Equal(want)
 }
 

@@ -22,8 +22,11 @@ const (
 	digestLife = 10 * time.Second
 )
 
-// abandonTimeout bounds the undoing of an opening that failed.
-const abandonTimeout = time.Minute
+// abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
+// slowest kind concerned, since what it does not come to is the sweep's.
+func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
+	return max(time.Minute, s.slowest(targets, func(k Kind) time.Duration { return k.Round })/2)
+}
 
 // Request decides a request and stores the grant as an intent, with its
 // wake-ups scheduled. No port is open yet: that is [Service.Open]'s part. The flag
@@ -99,7 +102,17 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error
 	if err != nil {
 		return GrantRecord{}, err
 	}
-	return place(g, machines), sameFamily(g, machines)
+	if err := sameFamily(g, machines); err != nil {
+		return GrantRecord{}, err
+	}
+	rec, err := s.newFronts(policy, s.shown).mapped(ctx, place(g, machines), machines)
+	if err != nil {
+		return GrantRecord{}, err
+	}
+	if within := s.slowest(rec.targets(), func(k Kind) time.Duration { return k.OpenWithin }); within > 0 {
+		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
+	}
+	return rec, nil
 }
 
 // sameFamily refuses a source of a family in which the machine has no guarded address:
@@ -277,7 +290,7 @@ func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantR
 	}
 	for _, out := range outs {
 		if err == nil && out.gone {
-			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the network security group " + out.target.Name + " was deleted while the port was being opened"}
+			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the " + s.noun(out.target) + " " + out.target.Name + " was deleted while the port was being opened"}
 		}
 	}
 	if err == nil {
@@ -369,7 +382,7 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at
 // ran out. Its own failure is not reported: the grant then ends by
 // [jit.OpeningTimeout], and the sweep sees to it.
 func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, cause error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.targets()))
 	defer cancel()
 	rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.OpeningFailed), nil })
 	if err != nil {

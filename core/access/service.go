@@ -199,7 +199,7 @@ func exists(vm jit.ID, machines map[string]Machine, at string) (Machine, error) 
 	case !ok:
 		return m, &jit.Error{Code: CodeVMNotFound, Target: at, Message: vm.Name + " was not found: no network interface in its subscription belongs to it"}
 	case len(m.Placements) == 0:
-		return m, &jit.Error{Code: CodeMissingNSG, Target: at, Message: vm.Name + " has no network security group on its network interfaces or subnets; attach one first"}
+		return m, &jit.Error{Code: CodeMissingNSG, Target: at, Message: vm.Name + " has no network security group on its network interfaces or subnets, and no firewall in front of it; attach one first"}
 	}
 	return m, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"portcullis/core/jit"
@@ -22,7 +23,10 @@ type sweep struct {
 	known    map[string]bool // the targets that the store knows, by key
 	policies []PolicyRecord
 	grants   []GrantRecord
-	errs     []error
+	unlisted map[string]bool // kinds of target by subscription and type that could not be listed
+
+	mu   sync.Mutex // for what follows and rec
+	errs []error
 }
 
 // Sweep is the guarantee behind the alarm. In this order it
@@ -42,14 +46,20 @@ type sweep struct {
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
 func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
-	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, known: map[string]bool{}}
+	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
-	w.settle(ctx)
-	w.repair(ctx)
+	targets := w.targets(ctx)
+	w.rec.Targets = len(targets)
+	mapping := keep(targets, w.maps)
+	var slow sync.WaitGroup
+	slow.Go(func() { w.slow(ctx, mapping) })
+	w.settle(ctx, func(g GrantRecord) bool { return !w.isSlow(g) })
+	w.repair(ctx, slices.DeleteFunc(targets, w.maps))
 	w.reachable()
+	slow.Wait()
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
 		w.rec.Completed = w.rec.Ended
@@ -79,12 +89,16 @@ func (w *sweep) resume(ctx context.Context) {
 }
 
 func (w *sweep) failed(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err != nil {
 		w.errs = append(w.errs, err)
 	}
 }
 
 func (w *sweep) found(f Finding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f.Since = w.rec.Started
 	w.rec.Findings = append(w.rec.Findings, f)
 }
@@ -105,11 +119,9 @@ func (w *sweep) list(ctx context.Context) {
 		if machines[i], err = w.Network.Machines(ctx, sub); err != nil {
 			return fmt.Errorf("list the machines of subscription %s: %w", sub, err)
 		}
-		if snaps[i], err = w.all(ctx, sub); err != nil {
-			return fmt.Errorf("list the targets of subscription %s: %w", sub, err)
-		}
 		ok[i] = true
-		return nil
+		snaps[i], err = w.listTargets(ctx, sub)
+		return err
 	}))
 	for i, sub := range w.Subscriptions {
 		w.listed[strings.ToLower(sub)] = ok[i]
@@ -122,6 +134,36 @@ func (w *sweep) list(ctx context.Context) {
 	}
 }
 
+// listTargets reads the targets of every kind. A kind that cannot be listed, perhaps for want of
+// a permission, does not keep the others from being looked at.
+func (w *sweep) listTargets(ctx context.Context, sub string) ([]Snapshot, error) {
+	var out []Snapshot
+	var errs []error
+	for _, k := range w.kinds() {
+		snaps, err := w.Service.list(ctx, k, sub)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list every %s of subscription %s: %w", k.Noun, sub, err))
+			w.mu.Lock()
+			w.unlisted[strings.ToLower(sub+"/"+k.Type)] = true
+			w.mu.Unlock()
+		}
+		out = append(out, snaps...)
+	}
+	return out, errors.Join(errs...)
+}
+
+// slow is what a sweep does where writes take minutes: beside all else, so that nothing waits for it,
+// and no longer than the sweep has. A round that is under way then goes on by itself.
+func (w *sweep) slow(ctx context.Context, targets []jit.ID) {
+	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
+	defer cancel()
+	w.settle(ctx, w.isSlow)
+	w.stretch(ctx, targets)
+}
+
+// isSlow reports whether a grant opens where writes take minutes.
+func (w *sweep) isSlow(g GrantRecord) bool { return slices.ContainsFunc(g.targets(), w.maps) }
+
 // The time after which a sweep leaves the rest to the next one, below what a
 // Functions host allows an invocation, and how many targets it looks at between two
 // notes of how far it is.
@@ -132,9 +174,7 @@ const (
 
 // repair reconciles the targets whose rules, as listed, are not what they
 // should be. Only those cost a read and a write of their own.
-func (w *sweep) repair(ctx context.Context) {
-	targets := w.targets(ctx)
-	w.rec.Targets = len(targets)
+func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	from := max(0, slices.IndexFunc(targets, func(t jit.ID) bool { return t.Key() >= w.rec.Next }))
 	targets = slices.Concat(targets[from:], targets[:from]) // what the last sweep did not come to is first
 	for stretch := range slices.Chunk(targets, sweepStride) {
@@ -144,7 +184,10 @@ func (w *sweep) repair(ctx context.Context) {
 			return
 		}
 		if len(targets) > sweepStride {
-			w.failed(w.Sweeps.PutSweep(ctx, w.rec))
+			w.mu.Lock()
+			rec := w.rec
+			w.mu.Unlock()
+			w.failed(w.Sweeps.PutSweep(ctx, rec))
 		}
 		w.stretch(ctx, stretch)
 	}
@@ -184,7 +227,9 @@ func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 			continue
 		}
 		if wrote[i] {
+			w.mu.Lock()
 			w.rec.Changed++
+			w.mu.Unlock()
 		}
 		w.report(out)
 	}
@@ -194,7 +239,7 @@ func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	snap, listed := w.snaps[t.Key()]
 	if !listed {
-		if w.listed[strings.ToLower(t.Subscription)] {
+		if w.listed[strings.ToLower(t.Subscription)] && !w.unlisted[strings.ToLower(t.Subscription+"/"+t.Type)] {
 			out := outcome{target: t, gone: true}
 			return out, false, w.forget(ctx, out)
 		}
@@ -213,10 +258,10 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 	return out, !out.written.Empty(), w.forget(ctx, out)
 }
 
-// settle closes what is past its end.
-func (w *sweep) settle(ctx context.Context) {
+// settle closes what is past its end, of the grants that count.
+func (w *sweep) settle(ctx context.Context, count func(GrantRecord) bool) {
 	now := w.now()
-	due := keep(w.grants, func(g GrantRecord) bool { return g.Grant.Overdue(now) })
+	due := keep(w.grants, func(g GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
 	closed := make([]GrantRecord, len(due))
 	errs := make([]error, len(due))
 	_ = each(due, func(i int, g GrantRecord) error {
@@ -230,7 +275,9 @@ func (w *sweep) settle(ctx context.Context) {
 			w.failed(errs[i])
 			w.found(Finding{Kind: FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, g.Grant.End().Format(time.RFC3339), publicly(errs[i]))})
 		case closed[i].Grant.Closed():
+			w.mu.Lock()
 			w.rec.Closed++
+			w.mu.Unlock()
 			if closed[i].Grant.Reason() == jit.OpeningFailed {
 				w.found(Finding{Kind: FindingOpeningFailed, VM: vm, Grant: g.Grant.ID, Message: "an opening for " + vm.Name + " was never confirmed and has been undone"})
 			}

@@ -42,6 +42,7 @@ type world struct {
 	mu    sync.Mutex
 	clock time.Time
 	ids   int
+	other string // a grant behind a firewall, of tests that have one
 }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

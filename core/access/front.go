@@ -1,0 +1,158 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// fronts finds ports at the firewalls in front of machines. What it has read of one
+// firewall it reads once.
+type fronts struct {
+	*Service
+	policy func(jit.ID) (jit.Policy, bool)
+	snap   func(context.Context, jit.ID) (Snapshot, error)
+	read   map[string]plan.Input // by target
+	// lenient leaves a window as it is where it can have no port: the round at the firewall tells.
+	lenient bool
+}
+
+func (s *Service) newFronts(policy func(jit.ID) (jit.Policy, bool), snap func(context.Context, jit.ID) (Snapshot, error)) *fronts {
+	return &fronts{Service: s, policy: policy, snap: snap, read: map[string]plan.Input{}}
+}
+
+// input gives what stands and is stored at a firewall.
+func (f *fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
+	if in, ok := f.read[target.Key()]; ok {
+		return in, nil
+	}
+	snap, err := f.snap(ctx, target)
+	if err != nil {
+		return plan.Input{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
+	}
+	state, err := f.Targets.State(ctx, target)
+	if err != nil {
+		return plan.Input{}, fmt.Errorf("read what is stored of %s: %w", target.Name, err)
+	}
+	in := plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: f.now()}
+	f.read[target.Key()] = in
+	return in, nil
+}
+
+// mapped gives the record with a port of a firewall for each window of a machine that one
+// stands in front of. A window that has one at that firewall keeps it; one whose machine no firewall
+// stands in front of has none. Of several firewalls one maps all windows of a machine:
+// the one whose address the policy names or a window has, else that of the primary interface.
+func (f *fronts) mapped(ctx context.Context, rec GrantRecord, machines map[string]Machine) (GrantRecord, error) {
+	rec.Grant.VMs = slices.Clone(rec.Grant.VMs)
+	for i, vm := range rec.Grant.VMs {
+		m, ok := machines[vm.VM.Key()]
+		if !ok {
+			continue
+		}
+		front, in, err := f.front(ctx, vm, m)
+		if err != nil {
+			return rec, err
+		}
+		vm.Ports = slices.Clone(vm.Ports)
+		rec.Grant.VMs[i] = vm
+		dialled := false
+		for j := range vm.Ports {
+			w := &vm.Ports[j]
+			had := w.Mapped
+			if err := f.window(front, in, rec.Grant, vm.VM, w); err != nil && f.lenient {
+				w.Mapped = had
+			} else if err != nil {
+				return rec, err.At(fmt.Sprintf("virtualMachines[%d].ports[%d]", i, j))
+			}
+			dialled = dialled || w.Mapped.IsValid()
+		}
+		if !dialled {
+			front = Placement{}
+		}
+		rec.Placements = f.only(rec.Placements, vm.VM, front.Target)
+	}
+	return rec, nil
+}
+
+// window sets where one window is dialled.
+func (f *fronts) window(front Placement, in plan.Input, g jit.Grant, vm jit.ID, w *jit.Window) *jit.Error {
+	if front.Target.IsZero() || !reachesIPv4(w.Sources) {
+		w.Mapped, w.Via = netip.AddrPort{}, jit.Sources{}
+		return nil
+	}
+	w.Via = jit.SourcesOf(front.Inside...)
+	if slices.Contains(in.Public, w.Mapped.Addr()) {
+		return nil
+	}
+	policy, ok := f.policy(vm)
+	port, named := policy.Port(w.Number)
+	if !ok || !named { // its policy is gone, and the window ends
+		return nil
+	}
+	w.Mapped = netip.AddrPort{}
+	in.Openings = append(slices.Clone(in.Openings), plan.Opening{Grant: g}) // the ports that this grant has so far are taken
+	var err *jit.Error
+	w.Mapped, err = in.Map(policy, port)
+	return err
+}
+
+// front gives the firewall in front of a machine, and what stands there; none where there is none.
+func (f *fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (Placement, plan.Input, error) {
+	var found Placement
+	var at plan.Input
+	best := -1
+	for _, p := range m.Placements {
+		if !f.maps(p.Target) || !slices.ContainsFunc(p.Addresses, netip.Addr.Is4) {
+			continue
+		}
+		in, err := f.input(ctx, p.Target)
+		if err != nil {
+			return Placement{}, plan.Input{}, err
+		}
+		policy, _ := f.policy(vm.VM)
+		score := 0
+		switch {
+		case slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return slices.Contains(in.Public, w.Mapped.Addr()) }):
+			score = 3
+		case slices.Contains(in.Public, policy.PublicAddress):
+			score = 2
+		case len(m.Private) > 0 && slices.Contains(p.Addresses, m.Private[0]):
+			score = 1
+		}
+		if score > best {
+			found, at, best = p, in, score
+		}
+	}
+	return found, at, nil
+}
+
+// only leaves a machine out of every firewall that does not map it.
+func (f *fronts) only(placements []GrantPlacement, vm, front jit.ID) []GrantPlacement {
+	var out []GrantPlacement
+	for _, p := range placements {
+		if f.maps(p.Target) && !p.Target.Equal(front) {
+			kept := map[string][]netip.Addr{}
+			for key, addrs := range p.Addresses {
+				if key != vm.Key() {
+					kept[key] = addrs
+				}
+			}
+			if len(kept) == 0 {
+				continue
+			}
+			p.Addresses = kept
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// reachesIPv4 reports whether some source is of IPv4: a firewall translates no other.
+func reachesIPv4(s jit.Sources) bool {
+	return s.IsAny() || slices.ContainsFunc(s.Prefixes(), func(p netip.Prefix) bool { return p.Addr().Is4() })
+}
