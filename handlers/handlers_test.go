@@ -390,7 +390,7 @@ func TestRespondAsync(t *testing.T) {
 		t.Errorf("%d %v %s", r.status, r.header, r.text)
 	}
 	close(hold)
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if got := a.call("GET", r.header.Get("Location"), ""); got.body["status"] == "Initiated" {
 			break

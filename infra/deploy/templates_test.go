@@ -18,7 +18,7 @@ func TestTemplates(t *testing.T) {
 		t.Log("NOT CHECKED: the templates, since no Terraform provider is built on this machine; make check-infra builds one")
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "./check", "--validate").CombinedOutput(); err != nil {
 		t.Errorf("infra/deploy/check --validate: %v\n%s", err, out)

@@ -130,7 +130,7 @@ func TestReceived(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	defer c.Close(ctx)
 	r, err := c.NewReceiverForQueue(servicebus.DefaultQueue, nil)

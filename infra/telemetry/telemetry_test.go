@@ -265,7 +265,7 @@ func TestKilled(t *testing.T) {
 	if _, err := tel.Firewall(&firewall{errs: []error{nil}}).Apply(t.Context(), access.Snapshot{Unconfirmed: true}, plan.Changes{}); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -278,7 +278,7 @@ func modelRule(name string, priority int) *armnetwork.SecurityRule {
 
 // patience bounds a poller, whose loop would otherwise go on for as long as the server says InProgress.
 func patience(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -42,8 +42,8 @@ const (
 )
 
 const (
-	installTimeout = 5 * time.Minute
-	startTimeout   = 60 * time.Second
+	installTimeout = 8 * time.Minute
+	startTimeout   = 3 * time.Minute
 	startAttempts  = 3
 )
 

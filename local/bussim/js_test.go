@@ -18,8 +18,9 @@ import (
 // Microsoft on a second AMQP implementation. Its packages are installed once,
 // as package-lock.json pins them.
 func TestJavaScriptClient(t *testing.T) {
+	t.Parallel() // it waits
 	node, npm := program(t, "node"), program(t, "npm")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	install(ctx, t, npm)
 	conn := os.Getenv("SB_CONN")
@@ -27,7 +28,7 @@ func TestJavaScriptClient(t *testing.T) {
 		conn = serve(t, func(c *bussim.Config) {
 			c.Now = time.Now // its timers have to fire by themselves
 			for i := range c.Queues {
-				c.Queues[i].LockDuration = 2 * time.Second
+				c.Queues[i].LockDuration = 4 * time.Second // a slow machine settles within it
 			}
 		}).connectionString()
 	}
@@ -74,7 +75,7 @@ func command(ctx context.Context, env []string, name string, args ...string) (st
 	c.Dir = "js"
 	c.Env = append(os.Environ(), env...)
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 10 * time.Second
+	c.WaitDelay = time.Minute
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

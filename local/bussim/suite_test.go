@@ -25,7 +25,7 @@ const (
 	dupWindow = 20 * time.Second
 	keyName   = "RootManageSharedAccessKey"
 	localKey  = "SAS_KEY_VALUE" // local development only
-	patience  = 20 * time.Second
+	patience  = 2 * time.Minute // for what never comes: a machine may be slow
 )
 
 // clock is set by hand.

@@ -187,6 +187,7 @@ func TestEmptyAnswer(t *testing.T) {
 // TestTimeoutOfRequest holds that a slow HTTP function costs the handler its
 // life too.
 func TestTimeoutOfRequest(t *testing.T) {
+	t.Parallel()
 	r := start(t, shortTimeout, "echo", nil)
 	r.ready()
 	before := r.PID()

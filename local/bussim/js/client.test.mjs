@@ -7,7 +7,7 @@ import { ServiceBusClient } from "@azure/service-bus";
 const plainQueue = "portcullis-test";
 const dupQueue = "portcullis-test-dup";
 const missingQueue = "portcullis-test-missing";
-const patience = { timeout: 60_000 };
+const patience = { timeout: 180_000 }; // for what never comes: a machine may be slow
 const unique = Date.now().toString(36);
 
 let client;
@@ -26,7 +26,7 @@ before(async () => {
 after(() => client.close());
 
 function connect(conn) {
-  return new ServiceBusClient(conn, { retryOptions: { maxRetries: 1, retryDelayInMs: 100, timeoutInMs: 10_000 } });
+  return new ServiceBusClient(conn, { retryOptions: { maxRetries: 1, retryDelayInMs: 100, timeoutInMs: 60_000 } });
 }
 
 async function links(queue, options) {
@@ -34,7 +34,7 @@ async function links(queue, options) {
 }
 
 async function one(receiver) {
-  const got = await receiver.receiveMessages(1, { maxWaitTimeInMs: 15_000 });
+  const got = await receiver.receiveMessages(1, { maxWaitTimeInMs: 120_000 });
   assert.equal(got.length, 1, "messages received");
   return got[0];
 }
@@ -97,7 +97,7 @@ test("sends a batch and a message in several frames", patience, async () => {
 
 test("schedules, peeks and cancels", patience, async () => {
   const { sender, receiver } = await links(plainQueue);
-  const numbers = await sender.scheduleMessages([{ body: "kept" }, { body: "cancelled" }], new Date(Date.now() + 1500));
+  const numbers = await sender.scheduleMessages([{ body: "kept" }, { body: "cancelled" }], new Date(Date.now() + 5000));
   assert.equal(numbers.length, 2);
   assert.deepEqual((await receiver.peekMessages(10)).map((m) => m.state), ["scheduled", "scheduled"]);
   await sender.cancelScheduledMessages(numbers[1]);
@@ -183,7 +183,7 @@ test("subscribes, renewing the lock past its end", patience, async () => {
     });
   });
   const check = client.createReceiver(plainQueue);
-  for (let tries = 0; tries < 100 && (await check.peekMessages(1, { fromSequenceNumber: number })).length > 0; tries++) {
+  for (let tries = 0; tries < 1000 && (await check.peekMessages(1, { fromSequenceNumber: number })).length > 0; tries++) {
     await new Promise((done) => setTimeout(done, 50)); // until the SDK has completed it
   }
   await receiver.close();

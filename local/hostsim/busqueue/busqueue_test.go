@@ -26,7 +26,7 @@ const key = "local-development-only"
 func serve(t *testing.T, address string) (*bussim.Broker, string) {
 	t.Helper()
 	b, err := bussim.Open(bussim.Config{
-		Queues: []bussim.Queue{{Name: "ends", LockDuration: 2 * time.Second, MaxDeliveryCount: 3}},
+		Queues: []bussim.Queue{{Name: "ends", LockDuration: 5 * time.Minute, MaxDeliveryCount: 3}},
 		Keys:   map[string]string{"root": key},
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func send(t *testing.T, client *azservicebus.Client, m *azservicebus.Message) {
 }
 
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
