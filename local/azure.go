@@ -47,6 +47,8 @@ type azure struct {
 	// tap, if set before start, sees every call to Resource Manager and Table
 	// Storage before it takes effect and once more before its answer goes out.
 	tap func(service string, r *http.Request, answered bool)
+	// still, if set before start, keeps the sweep from running by its schedule.
+	still bool
 }
 
 // start opens the stand-ins, listens, and starts the app. On an error nothing
@@ -231,7 +233,7 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, toke
 		return fmt.Errorf("open the queue: %w", err)
 	}
 	a.host, err = hostsim.Start(ctx, hostsim.Config{
-		Root: app, Log: log, AlwaysRestart: true,
+		Root: app, Log: log, AlwaysRestart: true, Still: a.still,
 		Env: []string{
 			"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
 			"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,

@@ -106,11 +106,11 @@ func TestAzureClient(t *testing.T) {
 	}
 	asked, err := requester.Initiate(ctx, "demo", "westeurope", "default", armsecurity.JitNetworkAccessPolicyInitiateRequest{Justification: to.Ptr("by Microsoft's client"),
 		VirtualMachines: []*armsecurity.JitNetworkAccessPolicyInitiateVirtualMachine{{ID: to.Ptr(web), Ports: []*armsecurity.JitNetworkAccessPolicyInitiatePort{
-			{Number: to.Ptr[int32](22), EndTimeUTC: to.Ptr(time.Now().Add(time.Minute)), AllowedSourceAddressPrefix: to.Ptr("203.0.113.7")}}}}}, nil)
+			{Number: to.Ptr[int32](22), EndTimeUTC: to.Ptr(time.Now().Add(time.Hour)), AllowedSourceAddressPrefix: to.Ptr("203.0.113.7")}}}}}, nil)
 	if err != nil || *asked.Requestor != "requester@portcullis.example" {
 		t.Fatalf("Initiate: %v", err)
 	}
-	r.eventually("the port is open", 10*time.Second, func() bool { return r.open("web-nsg") })
+	r.eventually("the port is open", func() bool { return r.open("web-nsg") })
 	if _, err := admin.Delete(ctx, "demo", "westeurope", "default", nil); err != nil {
 		t.Errorf("Delete: %v", err)
 	}

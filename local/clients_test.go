@@ -60,7 +60,7 @@ func TestClients(t *testing.T) {
 	// standing checks that a block has opened the port, and for whom.
 	standing := func(t *testing.T, source string) string {
 		t.Helper()
-		r.eventually("the port is open", 20*time.Second, func() bool { return r.open("web-nsg") })
+		r.eventually("the port is open", func() bool { return r.open("web-nsg") })
 		newest := r.must(200, "GET", "/api/requests?top=1", nil)["value"].([]any)[0].(map[string]any)
 		port := newest["virtualMachines"].([]any)[0].(map[string]any)["ports"].([]any)[0].(map[string]any)
 		if newest["requestor"] != "requester@portcullis.example" || port["number"] != 22.0 || port["allowedSourceAddressPrefix"] != source {
@@ -141,7 +141,7 @@ func (r *rig) environment(t *testing.T) []string {
 // execute runs a command to its end and gives what it printed; one that fails ends the test.
 func execute(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer

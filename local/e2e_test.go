@@ -98,12 +98,12 @@ func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *ri
 	out := &syncWriter{w: r.log}
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
-		r.azure, r.ports = &azure{tap: tap}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.azure, r.ports = &azure{tap: tap, still: true}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {
 			break
 		}
-		if tries == 3 || !errors.Is(err, syscall.EADDRINUSE) {
+		if tries == 10 || !errors.Is(err, syscall.EADDRINUSE) {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *ri
 			t.Logf("log:\n%s", tail(r.log.String(), 6000))
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := r.host.Ready(ctx); err != nil {
 		t.Fatal(err)
@@ -179,17 +179,21 @@ func (r *rig) must(status int, method, path string, body any) map[string]any {
 	return answer
 }
 
+// patience is how long anything may take on the slowest of machines with everything else going
+// on in it. No test waits for it but one that fails.
+const patience = 2 * time.Minute
+
 // eventually waits until f reports true.
-func (r *rig) eventually(what string, within time.Duration, f func() bool) {
+func (r *rig) eventually(what string, f func() bool) {
 	r.t.Helper()
-	deadline := time.NewTimer(within)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-deadline.C:
-			r.t.Fatalf("not within %s: %s", within, what)
+			r.t.Fatalf("not within %s: %s", patience, what)
 		case <-tick.C:
 		}
 	}
@@ -283,7 +287,7 @@ func TestMainJob(t *testing.T) {
 	}
 
 	began := time.Now()
-	grant := r.must(200, "POST", "/api/request", ask("PT4S", "the main job"))
+	grant := r.must(200, "POST", "/api/request", ask("PT10S", "the main job"))
 	if grant["status"] != "Initiated" {
 		t.Errorf("the request is answered 200 with status %v", grant["status"])
 	}
@@ -298,11 +302,14 @@ func TestMainJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.eventually("the port is closed within 5 s of its end", time.Until(end)+5*time.Second, func() bool { return !r.open("web-nsg") })
-	t.Logf("closed %v after its end", time.Since(end).Round(time.Millisecond))
+	r.eventually("the port is closed", func() bool { return !r.open("web-nsg") })
+	if early := time.Until(end); early > 0 {
+		t.Errorf("closed %v before its end", early)
+	}
+	t.Logf("closed %v after its end at most,", time.Since(end).Round(time.Millisecond))
 
 	path := "/api/requests/" + grant["id"].(string)
-	r.eventually("the request reads Revoked", 5*time.Second, func() bool { return r.must(200, "GET", path, nil)["status"] == "Revoked" })
+	r.eventually("the request reads Revoked", func() bool { return r.must(200, "GET", path, nil)["status"] == "Revoked" })
 	var ops []string
 	for _, v := range r.must(200, "GET", "/api/activity", nil)["value"].([]any) {
 		e := v.(map[string]any)
@@ -323,11 +330,11 @@ func TestWithoutServiceBus(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	r.must(200, "POST", "/api/enable", vms(web))
-	grant := r.must(200, "POST", "/api/request", ask("PT3S", "the bus stops"))
+	grant := r.must(200, "POST", "/api/request", ask("PT10S", "the bus stops"))
 	r.bus.Refuse(true)
 	r.bus.DropConnections()
 	end, _ := time.Parse(time.RFC3339, grant["endTimeUtc"].(string))
-	r.eventually("the window has ended", 10*time.Second, func() bool { return time.Now().After(end) })
+	r.eventually("the window has ended", func() bool { return time.Now().After(end) })
 	if !r.open("web-nsg") {
 		t.Fatal("something closed the port without the bus and without a sweep")
 	}
@@ -381,13 +388,14 @@ func TestKilledAnywhere(t *testing.T) {
 	r.must(200, "POST", "/api/enable", vms(web))
 	foreign, closed := r.foreign("web-nsg"), r.nsg("web-nsg")
 
-	const tooFar = 200 // more calls than a request makes
+	const tooFar = 200    // more calls than a request makes
+	const length = "PT6S" // longer than a request takes that nothing kills
 	steps := 0
 	for n := 1; n <= tooFar; n++ {
 		mu.Lock()
 		seen, at = 0, n
 		mu.Unlock()
-		status, _ := r.call("POST", "/api/request", ask("PT2S", fmt.Sprint("killed at step ", n)))
+		status, _ := r.call("POST", "/api/request", ask(length, fmt.Sprint("killed at step ", n)))
 		mu.Lock()
 		reached := at == 0
 		at = 0
@@ -400,7 +408,7 @@ func TestKilledAnywhere(t *testing.T) {
 			break
 		}
 		<-killed // from here on a handler that is ready is a new one
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if err := r.host.Ready(ctx); err != nil {
 			t.Fatalf("after a kill at step %d: %v", n, err)
 		}
@@ -410,8 +418,8 @@ func TestKilledAnywhere(t *testing.T) {
 		t.Fatalf("only %d steps were tried", steps)
 	}
 	t.Logf("killed at each of %d steps", steps)
-	last := time.Now().Add(2 * time.Second)
-	r.eventually("the last window has ended", 5*time.Second, func() bool { return time.Now().After(last) })
+	last := time.Now().Add(6 * time.Second)
+	r.eventually("the last window has ended", func() bool { return time.Now().After(last) })
 	r.must(200, "POST", "/api/sweep", nil)
 	if diff := cmp.Diff(closed, r.nsg("web-nsg")); diff != "" {
 		t.Errorf("after the ends and one sweep the NSG is not closed as before:\n%s", diff)
@@ -431,13 +439,23 @@ func TestStateSurvivesRestart(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir, nil)
 	r.must(200, "POST", "/api/enable", vms(web))
-	grant := r.must(200, "POST", "/api/request", ask("PT4S", "over a restart"))
+	long := ask("PT1H", "open over a restart")
+	long["virtualMachines"].([]any)[0].(map[string]any)["ports"].([]any)[0].(map[string]any)["number"] = 3389
+	stays := r.must(200, "POST", "/api/request", long)["id"].(string)
+	ends := r.must(200, "POST", "/api/request", ask("PT8S", "due after a restart"))["id"].(string)
 	r.close()
 
 	r = newRig(t, dir, nil)
-	if !r.open("web-nsg") {
-		t.Fatal("the open window is gone after a restart")
+	stands := func(grant string) bool {
+		return slices.ContainsFunc(r.rules("web-nsg"), func(s string) bool {
+			return strings.Contains(s, "Allow portcullis-allow-"+strings.ReplaceAll(grant, "-", ""))
+		})
 	}
-	end, _ := time.Parse(time.RFC3339, grant["endTimeUtc"].(string))
-	r.eventually("the scheduled message closes the port", time.Until(end)+10*time.Second, func() bool { return !r.open("web-nsg") })
+	if !stands(stays) {
+		t.Fatalf("the open window is gone after a restart: %q", r.rules("web-nsg"))
+	}
+	r.eventually("the scheduled message closes the port", func() bool { return !stands(ends) })
+	if !stands(stays) {
+		t.Errorf("the other window is gone with it: %q", r.rules("web-nsg"))
+	}
 }

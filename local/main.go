@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer azure.close()
-	ready, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ready, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := azure.host.Ready(ready); err != nil {
 		return fmt.Errorf("wait for the app: %w", err)

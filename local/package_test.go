@@ -151,7 +151,7 @@ func TestStart(t *testing.T) {
 		_ = cmd.Wait()
 	})
 	r := &rig{t: t}
-	r.eventually("the handler listens", 20*time.Second, func() bool {
+	r.eventually("the handler listens", func() bool {
 		res, err := http.Get(url(port) + "/")
 		if err != nil {
 			return false
@@ -163,7 +163,7 @@ func TestStart(t *testing.T) {
 	if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("a call without a token: %v, %v", res, err)
 	}
-	r.eventually("the span of the call is with the collector", 20*time.Second, func() bool {
+	r.eventually("the span of the call is with the collector", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return sent["/v1/traces"]

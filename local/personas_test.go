@@ -184,7 +184,7 @@ func TestDoors(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := fmt.Sprint(status)
-			shows := strings.Contains(string(text), "virtualMachines/web") && !strings.Contains(string(text), `"enabled":false`)
+			shows := (strings.Contains(string(text), "virtualMachines/web") || strings.Contains(string(text), "virtualMachines%2Fweb")) && !strings.Contains(string(text), `"enabled":false`)
 			if strings.HasSuffix(cell, "+") && shows {
 				got += "+"
 			}

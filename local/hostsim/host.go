@@ -53,6 +53,8 @@ type Config struct {
 	// often. From the third error on it waits in between: 100 ms, and up to 5 s
 	// for a handler that never answers. The real host never does.
 	AlwaysRestart bool
+	// Still lets no schedule come due: timer functions run when [Host.Fire] says so only.
+	Still bool
 }
 
 // Host is a running stand-in: an http.Handler for the app's routes, with the

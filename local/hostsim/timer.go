@@ -25,6 +25,9 @@ func newTimer(h *Host, f *function) *timer {
 // as the real host does.
 func (t *timer) run() {
 	h := t.host
+	if h.cfg.Still {
+		return
+	}
 	if t.function.runOnStartup {
 		t.tick()
 	}
