@@ -29,8 +29,9 @@ type compatProperties struct {
 }
 
 type compatVM struct {
-	ID    string           `json:"id"`
-	Ports []compatPortRule `json:"ports"`
+	ID       string           `json:"id"`
+	Ports    []compatPortRule `json:"ports"`
+	PublicIP string           `json:"publicIpAddress"`
 }
 
 type compatPortRule struct {
@@ -107,6 +108,9 @@ func (vm compatVM) policy(at string) (jit.Policy, error) {
 		return jit.Policy{}, below(err, at+".id")
 	}
 	p := jit.Policy{VM: id}
+	if p.PublicAddress, err = publicIP(vm.PublicIP, at); err != nil {
+		return p, err
+	}
 	for j, port := range vm.Ports {
 		rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
 		if err != nil {
@@ -187,8 +191,9 @@ type compatAnswer struct {
 }
 
 type compatVMAnswer struct {
-	ID    string     `json:"id"`
-	Ports []portRule `json:"ports"`
+	ID       string     `json:"id"`
+	Ports    []portRule `json:"ports"`
+	PublicIP string     `json:"publicIpAddress,omitempty"`
 }
 
 type compatRequest struct {
@@ -210,13 +215,14 @@ type compatRequestPort struct {
 	End      string   `json:"endTimeUtc"`
 	Status   string   `json:"status"`
 	Reason   string   `json:"statusReason"`
+	Mapped   uint16   `json:"mappedPort,omitzero"`
 }
 
 func toCompat(p access.NamedPolicy) compatPolicy {
 	out := compatPolicy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
 		Properties: compatAnswer{VirtualMachines: []compatVMAnswer{}, Requests: []compatRequest{}, ProvisioningState: "Succeeded"}}
 	for _, m := range p.Machines {
-		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: toPortRules(m.Policy.Ports)})
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(toPortRules(m.Policy.Ports)), PublicIP: ipText(dialledAt(m.Policy, p.Requests))})
 	}
 	for _, g := range p.Requests {
 		out.Properties.Requests = append(out.Properties.Requests, toCompatRequest(g))
@@ -224,12 +230,36 @@ func toCompat(p access.NamedPolicy) compatPolicy {
 	return out
 }
 
+// withoutPins drops what the contract has no field for.
+func withoutPins(ports []portRule) []portRule {
+	for i := range ports {
+		ports[i].Mapped = 0
+	}
+	return ports
+}
+
+// dialledAt gives the firewall's address that a policy pins, else the one at which its
+// requests are mapped.
+func dialledAt(p jit.Policy, requests []jit.Grant) netip.Addr {
+	at := p.PublicAddress
+	for _, g := range requests {
+		for _, vm := range g.VMs {
+			for _, w := range vm.Ports {
+				if !at.IsValid() && vm.VM.Equal(p.VM) {
+					at = w.Mapped.Addr()
+				}
+			}
+		}
+	}
+	return at
+}
+
 func toCompatRequest(g jit.Grant) compatRequest {
 	out := compatRequest{Start: ticks(g.Start), Requestor: g.Requestor, Justification: g.Justification}
 	for _, vm := range g.VMs {
 		w := compatRequestVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := compatRequestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: compatReason(p)}
+			port := compatRequestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: compatReason(p), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {

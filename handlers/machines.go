@@ -36,8 +36,9 @@ type machine struct {
 	Connection    *connection  `json:"connection,omitempty"`
 	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
 	ExistingRules string       `json:"existingRules,omitempty"`
-	Options       *options     `json:"options,omitzero"`        // the policy's own
-	InForce       *options     `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
+	PublicIP      string       `json:"publicIpAddress,omitempty"` // the firewall's that the policy pins
+	Options       *options     `json:"options,omitzero"`          // the policy's own
+	InForce       *options     `json:"optionsInForce,omitzero"`   // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []portRule   `json:"ports,omitempty"`
 	Requests      *int         `json:"approvedRequests,omitempty"`
 	LastAccess    *lastAccess  `json:"lastAccess,omitempty"`
@@ -68,6 +69,7 @@ type openWindow struct {
 	Requestor     string   `json:"requestor"`
 	Justification string   `json:"justification,omitempty"`
 	Own           bool     `json:"own"`
+	Connect       *connect `json:"connect,omitempty"` // where a firewall takes it
 }
 
 func toMachine(m access.MachineView) machine {
@@ -86,13 +88,18 @@ func toMachine(m access.MachineView) machine {
 		return out
 	}
 	out.Options, out.InForce = toOptions(m.Options), toOptions(m.InForce)
+	out.PublicIP = ipText(m.PublicAddress)
 	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), toPortRules(m.Ports), &m.Requests
 	if !m.LastAccess.IsZero() {
 		out.LastAccess = &lastAccess{Time: stamp(m.LastAccess), Requestor: m.LastRequestor}
 	}
 	for _, w := range m.Windows {
-		out.Windows = append(out.Windows, openWindow{Grant: w.Grant, Number: w.Number, Protocol: string(w.Protocol), Sources: w.Sources.Strings(),
-			Start: stamp(w.Start), End: stamp(w.End), Status: w.Status.String(), Requestor: w.Requestor, Justification: w.Justification, Own: w.Own})
+		shown := openWindow{Grant: w.Grant, Number: w.Number, Protocol: string(w.Protocol), Sources: w.Sources.Strings(),
+			Start: stamp(w.Start), End: stamp(w.End), Status: w.Status.String(), Requestor: w.Requestor, Justification: w.Justification, Own: w.Own}
+		if w.Mapped.IsValid() {
+			shown.Connect = &connect{Host: w.Mapped.Addr().String(), Port: w.Mapped.Port()}
+		}
+		out.Windows = append(out.Windows, shown)
 	}
 	for _, f := range m.Findings {
 		out.Findings = append(out.Findings, toFinding(f))

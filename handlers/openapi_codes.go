@@ -17,6 +17,7 @@ var errorCodes = []string{
 	"EndTimeInPast",
 	"EndTimeNotLater",
 	"EntraIDUnavailable",
+	"FirewallManagerNotSupported",
 	"FirewallPublicAddressMissing",
 	"IdempotencyKeyReused",
 	"InternalServerError",

@@ -36,7 +36,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		if err != nil {
 			return err
 		}
-		answer := toGrant(rec.Grant, rec.Connect)
+		answer := toGrant(rec)
 		answer.ID, answer.DryRun, answer.Changes = "", true, toChanges(changes)
 		write(w, http.StatusOK, answer)
 		return nil
@@ -52,7 +52,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if rec.Grant.Status() != jit.Initiating { // sent before, and done by now
-		write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+		write(w, http.StatusOK, toGrant(rec))
 		return nil
 	}
 	return s.opening(w, r, rec, s.Wait-time.Since(began))
@@ -68,11 +68,11 @@ func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, 
 	case err != nil:
 		return err
 	case confirmed:
-		write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+		write(w, http.StatusOK, toGrant(rec))
 	default:
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
 		w.Header().Set("Retry-After", "2")
-		write(w, http.StatusAccepted, toGrant(rec.Grant, rec.Connect))
+		write(w, http.StatusAccepted, toGrant(rec))
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	}
 	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: nextLink(r.URL, cursor)}
 	for _, g := range grants {
-		page.Value = append(page.Value, toGrant(g, nil))
+		page.Value = append(page.Value, toGrant(access.GrantRecord{Grant: g}))
 	}
 	write(w, http.StatusOK, page)
 	return nil
@@ -169,22 +169,53 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	write(w, http.StatusOK, toGrant(rec))
 	return nil
 }
 
-// revoke closes a request's ports now: POST /api/requests/{id}/revoke.
+// revoke closes a request's ports now: POST /api/requests/{id}/revoke. It answers 202 with a
+// Location where that takes longer than the wait.
 func (s *server) revoke(w http.ResponseWriter, r call) error {
 	id, err := grantID(r)
 	if err != nil {
 		return err
 	}
-	rec, err := s.guard.Revoke(r.Context(), r.who, id)
-	if err != nil {
+	rec, closed, err := s.close(r, id)
+	switch {
+	case err != nil:
 		return err
+	case closed:
+		write(w, http.StatusOK, toGrant(rec))
+	default:
+		w.Header().Set("Location", "/api/requests/"+id)
+		w.Header().Set("Retry-After", "10")
+		write(w, http.StatusAccepted, toGrant(rec))
 	}
-	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
 	return nil
+}
+
+// close revokes a request and gives it as it then is, or as it is meanwhile if that takes longer
+// than the wait, as it does at a firewall; the closing goes on by itself. The flag reports which.
+func (s *server) close(r call, id string) (access.GrantRecord, bool, error) {
+	type closed struct {
+		rec access.GrantRecord
+		err error
+	}
+	done := make(chan closed, 1)
+	ctx := context.WithoutCancel(r.Context())
+	go func() {
+		rec, err := s.guard.Revoke(ctx, r.who, id)
+		done <- closed{rec, err}
+	}()
+	timer := time.NewTimer(s.Wait)
+	defer timer.Stop()
+	select {
+	case c := <-done:
+		return c.rec, c.err == nil, c.err
+	case <-timer.C:
+		rec, err := s.guard.Find(ctx, r.who, id)
+		return rec, false, err
+	}
 }
 
 // extend moves a request's end: POST /api/requests/{id}/extend.
@@ -205,7 +236,7 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, toGrant(rec.Grant, rec.Connect))
+	write(w, http.StatusOK, toGrant(rec))
 	return nil
 }
 

@@ -23,7 +23,8 @@ type enableVM struct {
 	ID            string     `json:"id"`
 	Ports         []portRule `json:"ports"`
 	ExistingRules string     `json:"existingRules"`
-	Options       *options   `json:"options"` // left out: those that are stored stay; {} takes them off
+	PublicIP      string     `json:"publicIpAddress"` // the firewall's, where the policy pins it
+	Options       *options   `json:"options"`         // left out: those that are stored stay; {} takes them off
 }
 
 // options are what a policy demands of requests, in both directions.
@@ -41,6 +42,7 @@ type portRule struct {
 	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero"`
 	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
 	Maximum  string   `json:"maxRequestAccessDuration"`
+	Mapped   uint16   `json:"mappedPort,omitzero"` // the firewall's, where the policy pins it
 }
 
 type vmsBody struct {
@@ -100,6 +102,9 @@ func (b enableBody) policies() ([]jit.Policy, error) {
 		if o := vm.Options; o != nil {
 			p.Options = &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification}
 		}
+		if p.PublicAddress, err = publicIP(vm.PublicIP, at); err != nil {
+			return nil, err
+		}
 		if vm.Ports == nil {
 			p.Ports = jit.DefaultPorts()
 		}
@@ -115,10 +120,22 @@ func (b enableBody) policies() ([]jit.Policy, error) {
 	return out, nil
 }
 
+// publicIP reads the address of a firewall that a policy pins; "" pins none.
+func publicIP(text, at string) (netip.Addr, error) {
+	if text == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is4() {
+		return netip.Addr{}, &jit.Error{Code: jit.CodeInvalidPublicAddress, Target: at + ".publicIpAddress", Message: fmt.Sprintf("%.60q is not an IPv4 address", text)}
+	}
+	return a, nil
+}
+
 // rule reads a port of a policy. Protocol, source and maximum left out are
 // Defender's: any, any, three hours.
 func (p portRule) rule(at string) (jit.PortRule, error) {
-	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour}
+	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
 	var err error
 	if p.Protocol != "" {
 		if rule.Protocol, err = jit.ParseProtocol(p.Protocol); err != nil {
@@ -203,6 +220,7 @@ type enabledVM struct {
 	ID            string     `json:"id"`
 	Location      string     `json:"location"`
 	ExistingRules string     `json:"existingRules"`
+	PublicIP      string     `json:"publicIpAddress,omitempty"`
 	Options       *options   `json:"options,omitzero"`        // the policy's own
 	InForce       *options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []portRule `json:"ports"`
@@ -233,6 +251,7 @@ type rule struct {
 	Sources      []string `json:"sourceAddressPrefixes"`
 	Destinations []string `json:"destinationAddressPrefixes"`
 	Ports        []string `json:"destinationPortRanges"`
+	Translated   string   `json:"translatedTo,omitempty"` // address and port to which a NAT rule leads
 	Description  string   `json:"description"`
 }
 
@@ -262,6 +281,7 @@ type grantPort struct {
 	End      string    `json:"endTimeUtc"`
 	Status   string    `json:"status"`
 	Reason   string    `json:"statusReason"`
+	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's
 	Connect  []connect `json:"connect,omitempty"`
 }
 
@@ -293,7 +313,7 @@ func toOptions(o jit.Options) *options {
 func toPortRules(ports []jit.PortRule) []portRule {
 	var out []portRule
 	for _, p := range ports {
-		r := portRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum)}
+		r := portRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
 		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 			r.Prefix = &prefixes[0]
 		} else {
@@ -307,7 +327,7 @@ func toPortRules(ports []jit.PortRule) []portRule {
 func toEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
-		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: ipText(e.Policy.PublicAddress), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed)}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())
@@ -315,6 +335,14 @@ func toEnabled(list []access.Enabled) []enabledVM {
 		out = append(out, vm)
 	}
 	return out
+}
+
+// ipText gives "" for no address.
+func ipText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func toForeign(list []plan.Foreign) []foreign {
@@ -338,6 +366,9 @@ func toRules(list []jit.Rule) []rule {
 	for _, r := range list {
 		w := rule{Name: r.Name, Priority: r.Priority, Access: r.Access.String(), Protocol: string(r.Protocol), Description: r.Description,
 			Sources: toPeers(r.Source), Destinations: toPeers(r.Destination)}
+		if r.Translated.IsValid() {
+			w.Translated = r.Translated.String()
+		}
 		for _, p := range r.DestinationPorts {
 			if p.First == p.Last {
 				w.Ports = append(w.Ports, fmt.Sprint(p.First))
@@ -361,22 +392,24 @@ func toPeers(p jit.Peers) []string {
 	return slices.Concat(out, p.Tags, p.Groups)
 }
 
-// toGrant writes a grant. connect, by machine, may be nil: then nothing is said of where to dial.
-func toGrant(g jit.Grant, dial map[string][]netip.Addr) grantAnswer {
+// toGrant writes a grant. Where the record says nothing of where its machines stand, nothing is said of
+// where to dial, but for ports of firewalls.
+func toGrant(rec access.GrantRecord) grantAnswer {
+	g := rec.Grant
 	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
 		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}
 	for _, vm := range g.VMs {
 		w := grantVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason)}
+			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {
 				port.Prefixes = prefixes
 			}
 			if p.Status == jit.Initiated || p.Status == jit.Initiating {
-				for _, a := range dial[vm.VM.Key()] {
-					port.Connect = append(port.Connect, connect{Host: a.String(), Port: p.Number})
+				for _, a := range rec.Dial(vm.VM, p) {
+					port.Connect = append(port.Connect, connect{Host: a.Addr().String(), Port: a.Port()})
 				}
 			}
 			w.Ports = append(w.Ports, port)

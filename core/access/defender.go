@@ -101,6 +101,9 @@ func (p NamedPolicy) sealed() NamedPolicy {
 		if o := m.Policy.OwnOptions(); !o.IsZero() {
 			fmt.Fprintf(&b, " %s\n", o)
 		}
+		if a := m.Policy.PublicAddress; a.IsValid() {
+			fmt.Fprintf(&b, " at %s\n", a)
+		}
 		for _, port := range m.Policy.Ports {
 			fmt.Fprintf(&b, " %d %s %s %s\n", port.Number, port.Protocol, port.Maximum, port.Sources)
 		}

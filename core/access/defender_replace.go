@@ -136,6 +136,7 @@ func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyReco
 		return rec, false, inOther(rec)
 	}
 	p.ExistingRules, p.Options = rec.Policy.ExistingRules, rec.Policy.Options
+	p = p.WithPins(rec.Policy)
 	if known && samePolicy(rec.Policy, p) {
 		return rec, false, nil
 	}
@@ -159,8 +160,8 @@ func inOther(rec PolicyRecord) *jit.Error {
 }
 
 func samePolicy(a, b jit.Policy) bool {
-	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
-		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources)
+	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && a.PublicAddress == b.PublicAddress && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
+		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources) && p.Mapped == q.Mapped
 	})
 }
 
@@ -309,6 +310,7 @@ func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyReco
 		rec.Version = now.Version
 		if err == nil {
 			rec.Policy.ExistingRules, rec.Policy.Options = now.Policy.ExistingRules, now.Policy.Options
+			rec.Policy = rec.Policy.WithPins(now.Policy)
 		}
 	}
 	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}

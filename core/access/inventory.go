@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -201,10 +203,14 @@ func (inv *inventory) view(m Machine, behind map[string]bool) MachineView {
 	if len(v.Targets) > 0 {
 		v.Connect = ConnectionNSG
 	}
+	if slices.ContainsFunc(v.Targets, inv.maps) {
+		v.Connect = ConnectionFirewall
+	}
 	managed, firewalled := behind[key]
 	rec, configured := inv.policies[key]
 	switch {
 	case configured:
+		v.PublicAddress = rec.Policy.PublicAddress
 		v.State, v.Ports, v.ExistingRules = MachineConfigured, rec.Policy.Ports, rec.Policy.ExistingRules
 		v.Options, v.InForce = rec.Policy.OwnOptions(), rec.Policy.InForce(inv.Floor)
 		p := inv.past[key]
@@ -222,7 +228,7 @@ func (inv *inventory) view(m Machine, behind map[string]bool) MachineView {
 // complete adds what is shown of the machines of a page: windows and findings.
 func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
 	windows := inv.windows()
-	rules, err := inv.rules(ctx, page)
+	snaps, err := inv.rules(ctx, page)
 	if err != nil {
 		return err
 	}
@@ -232,10 +238,25 @@ func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
 			continue
 		}
 		m.Windows = windows[m.VM.Key()]
+		inv.dial(m, snaps)
 		m.Findings = append(m.Findings, inv.found[m.VM.Key()]...)
-		m.Findings = mergeFindings(m.Findings, inv.exposed(m.VM, rules))
+		m.Findings = mergeFindings(m.Findings, inv.exposed(m.VM, snaps))
 	}
 	return nil
+}
+
+// dial says that a machine behind a firewall is dialled there: at the address that its policy
+// pins, else at the firewall's own, as far as they are known.
+func (inv *inventory) dial(m *MachineView, snaps map[string]Snapshot) {
+	for _, t := range m.Targets {
+		if snap, ok := snaps[t.Key()]; ok && inv.maps(t) && len(snap.Addresses) > 0 {
+			m.Dial, m.Public = snap.Addresses, true
+			if slices.Contains(snap.Addresses, m.PublicAddress) {
+				m.Dial = []netip.Addr{m.PublicAddress}
+			}
+			return
+		}
+	}
 }
 
 // windows gives the windows that are not closed, by machine, the first to end first.
@@ -260,9 +281,9 @@ func (inv *inventory) windows() map[string][]MachineWindow {
 	return out
 }
 
-// rules gives the rules of the subscriptions of the page's configured machines, at
+// rules gives what stands at the targets in the subscriptions of the page's configured machines, at
 // most rulesLife old, by target; what does not come in time is left out.
-func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string][]jit.Rule, error) {
+func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string]Snapshot, error) {
 	var subs []string
 	for _, m := range page {
 		if m.State == MachineConfigured {
@@ -273,30 +294,29 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 	subs = slices.Compact(subs)
 	bounded, cancel := context.WithTimeout(ctx, rulesWait)
 	defer cancel()
-	found := make([]map[string][]jit.Rule, len(subs))
+	found := make([]map[string]Snapshot, len(subs))
 	_ = each(subs, func(i int, sub string) (err error) {
-		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string][]jit.Rule](rulesLife), func(ctx context.Context, _ map[string][]jit.Rule) (map[string][]jit.Rule, error) {
+		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string]Snapshot](rulesLife), func(ctx context.Context, _ map[string]Snapshot) (map[string]Snapshot, error) {
 			snaps, err := inv.all(ctx, sub)
-			byTarget := make(map[string][]jit.Rule, len(snaps))
+			byTarget := make(map[string]Snapshot, len(snaps))
 			for _, snap := range snaps {
-				byTarget[snap.Target.Key()] = snap.Rules
+				snap.Body = nil
+				byTarget[snap.Target.Key()] = snap
 			}
 			return byTarget, err
 		})
 		return err
 	})
-	out := map[string][]jit.Rule{}
-	for _, rules := range found {
-		for target, r := range rules {
-			out[target] = r
-		}
+	out := map[string]Snapshot{}
+	for _, snaps := range found {
+		maps.Copy(out, snaps)
 	}
 	return out, ctx.Err()
 }
 
 // exposed gives how the rules leave a machine open beside its windows.
-func (inv *inventory) exposed(vm jit.ID, rules map[string][]jit.Rule) []Finding {
-	at := func(t jit.ID) ([]jit.Rule, bool) { r, ok := rules[t.Key()]; return r, ok }
+func (inv *inventory) exposed(vm jit.ID, snaps map[string]Snapshot) []Finding {
+	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.maps(t) }
 	var out []Finding
 	s := inv.surveys[strings.ToLower(vm.Subscription)]
 	i, ok := slices.BinarySearchFunc(s.Machines, vm.Key(), func(m Machine, key string) int { return strings.Compare(m.VM.Key(), key) })

@@ -56,9 +56,16 @@ const maxPolicyText = 16 << 10
 func policyText(p jit.Policy) string {
 	var ports []string
 	for _, r := range p.Ports {
-		ports = append(ports, fmt.Sprintf("%d %s from %s for %s", r.Number, r.Protocol, strings.Join(r.Sources.Strings(), " "), r.Maximum))
+		port := fmt.Sprintf("%d %s from %s for %s", r.Number, r.Protocol, strings.Join(r.Sources.Strings(), " "), r.Maximum)
+		if r.Mapped != 0 {
+			port += fmt.Sprintf(" at port %d of the firewall", r.Mapped)
+		}
+		ports = append(ports, port)
 	}
 	text := strings.Join(ports, ", ") + " (" + p.ExistingRules.String() + " existing rules)"
+	if p.PublicAddress.IsValid() {
+		text = "at " + p.PublicAddress.String() + " of the firewall; " + text
+	}
 	if o := p.OwnOptions(); !o.IsZero() {
 		text = o.String() + "; " + text // first, so that a long list of ports does not cut it off
 	}

@@ -80,6 +80,7 @@ type MachineView struct {
 	// Of configured machines alone:
 	Ports         []jit.PortRule
 	ExistingRules jit.ExistingRules
+	PublicAddress netip.Addr  // the firewall's that the policy pins
 	Options       jit.Options // the policy's own
 	InForce       jit.Options // what requests must meet: the stricter of Options and the installation's
 	Requests      int         // approved ones that began in the last 7 days

@@ -59,7 +59,7 @@ type Service struct {
 	cold     cold
 	closer   closer
 	surveys  memo[surveyed]
-	standing memo[map[string][]jit.Rule] // by target
+	standing memo[map[string]Snapshot] // by target, without what the adapter needs to write
 	past     memo[recent]
 }
 
@@ -147,6 +147,19 @@ func place(g jit.Grant, machines map[string]Machine) GrantRecord {
 	}
 	slices.SortFunc(rec.Placements, func(a, b GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	return rec
+}
+
+// Dial gives what to dial for a window of the grant: the firewall that maps it, and where none does
+// the machine's own addresses.
+func (g GrantRecord) Dial(vm jit.ID, w jit.Window) []netip.AddrPort {
+	if w.Mapped.IsValid() {
+		return []netip.AddrPort{w.Mapped}
+	}
+	var out []netip.AddrPort
+	for _, a := range g.Connect[vm.Key()] {
+		out = append(out, netip.AddrPortFrom(a, w.Number))
+	}
+	return out
 }
 
 func (m Machine) dial() []netip.Addr {

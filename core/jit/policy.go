@@ -177,6 +177,18 @@ func below(err error, path string) error {
 	return err
 }
 
+// WithPins gives the policy with the ports of a firewall that old pins for the same ports,
+// for who cannot say any.
+func (p Policy) WithPins(old Policy) Policy {
+	p.Ports = slices.Clone(p.Ports)
+	for i := range p.Ports {
+		if was, ok := old.Port(p.Ports[i].Number); ok {
+			p.Ports[i].Mapped = was.Mapped
+		}
+	}
+	return p
+}
+
 // Port gives the rule for a number, or false.
 func (p Policy) Port(number uint16) (PortRule, bool) {
 	i := slices.IndexFunc(p.Ports, func(r PortRule) bool { return r.Number == number })
