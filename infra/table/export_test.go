@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
@@ -96,3 +97,34 @@ func (s *Store) ActivityTable() *aztables.Client { return s.activity }
 
 // PolicyOf reads a policy's document as it would stand in a row.
 func PolicyOf(text string) (access.PolicyRecord, error) { return stored{text: text}.policy() }
+
+// VerifyRows is Verify of rows that were read before, as the service gives them.
+func VerifyRows(subscription string, on time.Time, rows [][]byte) (access.VerifyResult, error) {
+	c := chainAt(subscription, on)
+	var head foundHead
+	var marks, entries []stored
+	for _, data := range rows {
+		r, err := decodeRow(data)
+		if err != nil {
+			return access.VerifyResult{}, err
+		}
+		switch {
+		case r.partition != c.partition:
+		case r.key == c.headKey():
+			head = headOf(c, r)
+		case strings.HasPrefix(r.key, markRows):
+			marks = append(marks, r)
+		case strings.HasPrefix(r.key, entryRows):
+			entries = append(entries, r)
+		}
+	}
+	v := verificationOf(c, head)
+	for _, r := range marks {
+		v.mark(r)
+	}
+	for _, r := range entries {
+		v.add(r)
+	}
+	v.last = head
+	return v.result(), nil
+}

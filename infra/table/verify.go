@@ -33,7 +33,7 @@ func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (
 	if err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	v := verification{chain: c, first: first, names: map[string]bool{}, placed: map[int][]found{}, marks: map[string]string{}}
+	v := verificationOf(c, first)
 	if err := s.scan(ctx, in(c.partition).under(markRows), v.mark); err != nil {
 		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -80,16 +80,21 @@ func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
 	if err != nil {
 		return foundHead{}, err
 	}
+	return headOf(c, r), nil
+}
+
+// headOf reads the row of a chain's head.
+func headOf(c chainID, r stored) foundHead {
 	h := foundHead{exists: true}
 	if err := json.Unmarshal([]byte(r.text), &h.headDoc); err != nil {
 		h.bad = "it cannot be read"
-		return h, nil
+		return h
 	}
 	hash, err := hex.DecodeString(h.Hash)
 	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.is(row{partition: c.partition, key: c.headKey(), doc: want}) {
 		h.bad = "it is not as the app writes it"
 	}
-	return h, nil
+	return h
 }
 
 // is reports whether the row is exactly what the app writes, whatever the service adds.
@@ -142,6 +147,10 @@ type verification struct {
 	names       map[string]bool   // of every entry of the day
 	marks       map[string]string // ids of the chain's marks, by name
 	entries     int
+}
+
+func verificationOf(c chainID, first foundHead) *verification {
+	return &verification{chain: c, first: first, names: map[string]bool{}, placed: map[int][]found{}, marks: map[string]string{}}
 }
 
 // add takes a row of the day, if it is the chain's.
