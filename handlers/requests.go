@@ -37,7 +37,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 			return err
 		}
 		answer := toGrant(rec)
-		answer.ID, answer.DryRun, answer.Changes = "", true, toChanges(changes)
+		answer.ID, answer.DryRun, answer.Targets, answer.Changes = "", true, nil, toChanges(changes)
 		write(w, http.StatusOK, answer)
 		return nil
 	}

@@ -265,7 +265,14 @@ type grantAnswer struct {
 	Start         string         `json:"startTimeUtc"`
 	End           string         `json:"endTimeUtc"`
 	VMs           []grantVM      `json:"virtualMachines"`
+	Targets       []grantTarget  `json:"targets,omitempty"` // while it is being opened: how far it is
 	Changes       []targetChange `json:"changes,omitzero"`
+}
+
+// grantTarget is a target that a request waits for, or did: Waiting or Confirmed.
+type grantTarget struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
 }
 
 type grantVM struct {
@@ -392,12 +399,19 @@ func toPeers(p jit.Peers) []string {
 	return slices.Concat(out, p.Tags, p.Groups)
 }
 
-// toGrant writes a grant. Where the record says nothing of where its machines stand, nothing is said of
-// where to dial, but for ports of firewalls.
+// toGrant writes a grant, and while it is being opened how far that is. Where the record says nothing of
+// where its machines stand, nothing is said of where to dial, but for ports of firewalls.
 func toGrant(rec access.GrantRecord) grantAnswer {
 	g := rec.Grant
 	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
 		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}
+	for _, p := range rec.Progress() {
+		t := grantTarget{ID: p.Target.String(), Status: "Waiting"}
+		if p.Confirmed {
+			t.Status = "Confirmed"
+		}
+		out.Targets = append(out.Targets, t)
+	}
 	for _, vm := range g.VMs {
 		w := grantVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {

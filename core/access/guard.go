@@ -254,14 +254,26 @@ func (g *Guard) Find(ctx context.Context, who Caller, id string) (GrantRecord, e
 	return shownOf(rec, shown), nil
 }
 
-// shownOf gives the record of a grant as far as its machines are shown. Where it
-// stands, and what went wrong with it, may be the others'.
+// shownOf gives the record of a grant as far as its machines are shown: where the others
+// stand, and what went wrong with it, is not.
 func shownOf(rec GrantRecord, shown jit.Grant) GrantRecord {
 	addresses := map[string][]netip.Addr{}
 	for _, vm := range granted(shown) {
 		addresses[vm.Key()] = rec.Connect[vm.Key()]
 	}
-	return GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
+	out := GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
+	for _, p := range rec.Placements {
+		here := map[string][]netip.Addr{}
+		for _, vm := range granted(shown) {
+			if a := p.Addresses[vm.Key()]; len(a) > 0 {
+				here[vm.Key()] = a
+			}
+		}
+		if len(here) > 0 {
+			out.Placements = append(out.Placements, GrantPlacement{Target: p.Target, Addresses: here, Confirmed: p.Confirmed})
+		}
+	}
+	return out
 }
 
 // visible gives the grant with the machines that the caller may read.

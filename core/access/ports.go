@@ -149,6 +149,7 @@ type Policies interface {
 type GrantPlacement struct {
 	Target    jit.ID
 	Addresses map[string][]netip.Addr // by jit.ID.Key of the machine
+	Confirmed bool                    // the target has confirmed the opening; noted only while others are waited for
 }
 
 // GrantRecord is a stored grant.

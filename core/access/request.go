@@ -284,7 +284,7 @@ func (s *Service) schedule(ctx context.Context, g jit.Grant) error {
 // confirmed it. Where that fails, what was opened is closed again and the error
 // says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
 func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
-	outs, err := s.reconcileAll(ctx, rec.targets(), false)
+	rec, outs, err := s.openTargets(ctx, rec)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,8 +35,11 @@ type grantView struct {
 	Stamp         string // of all the above
 }
 
-// targetStep is one security group that is being changed.
-type targetStep struct{ Name, Kind string }
+// targetStep is one security group or firewall that is being changed.
+type targetStep struct {
+	Name, Kind string
+	Confirmed  bool // it has confirmed the rule
+}
 
 type grantVM struct {
 	Name, ID string
@@ -93,23 +95,20 @@ func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
 	return v
 }
 
-// waitingFor gives the security groups whose answer a grant waits for, of its first machines.
-func (s *server) waitingFor(c call, g jit.Grant) ([]targetStep, error) {
+// stepsOf gives what a grant waits for: of an opening with what has been confirmed, of a closing
+// where it stands.
+func stepsOf(rec access.GrantRecord) []targetStep {
 	var out []targetStep
-	for _, part := range g.VMs[:min(len(g.VMs), 20)] {
-		page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: part.VM.Key(), Limit: 1})
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range page.Machines {
-			for _, t := range m.Targets {
-				if step := (targetStep{Name: t.Name, Kind: kind(t)}); !slices.Contains(out, step) {
-					out = append(out, step)
-				}
-			}
-		}
+	for _, p := range rec.Progress() {
+		out = append(out, targetStep{Name: p.Target.Name, Kind: kind(p.Target), Confirmed: p.Confirmed})
 	}
-	return out, nil
+	if len(out) > 0 {
+		return out
+	}
+	for _, p := range rec.Placements {
+		out = append(out, targetStep{Name: p.Target.Name, Kind: kind(p.Target)})
+	}
+	return out
 }
 
 // stateOf gives where a window stands.
@@ -176,10 +175,7 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec access.Gran
 		return err
 	}
 	if view.Busy {
-		var err error
-		if view.Targets, err = s.waitingFor(c, rec.Grant); err != nil {
-			return err
-		}
+		view.Targets = stepsOf(rec)
 	}
 	if view.State == "failed" {
 		// Why is in the log alone: the grant does not hold it.

@@ -59,6 +59,7 @@ type windowDoc struct {
 type grantPlacementDoc struct {
 	T string
 	A map[string][]string
+	C bool `json:",omitempty"` // confirmed
 }
 
 func newGrantFields(g jit.Grant) (grantFields, error) {
@@ -124,7 +125,7 @@ func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
 		if err != nil {
 			return d, err
 		}
-		d.At = append(d.At, grantPlacementDoc{T: target, A: addressMapTexts(p.Addresses)})
+		d.At = append(d.At, grantPlacementDoc{T: target, A: addressMapTexts(p.Addresses), C: p.Confirmed})
 	}
 	return d, nil
 }
@@ -160,7 +161,7 @@ func (d grantDoc) record() (access.GrantRecord, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Placements = append(r.Placements, access.GrantPlacement{Target: target, Addresses: addrs})
+		r.Placements = append(r.Placements, access.GrantPlacement{Target: target, Addresses: addrs, Confirmed: at.C})
 	}
 	return r, nil
 }

@@ -88,6 +88,7 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		late, early := grantOf(morning.Add(time.Hour), 1, 1, 2), grantOf(morning, 2, 2)
 		early.Attempts, early.LastError = 3, "it's locked"
+		late.Placements[1].Confirmed = true
 		for _, want := range []access.GrantRecord{late, early} {
 			got := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), want, nil, morning))
 			wantSame(t, "what an insert gives", got, want)

@@ -51,7 +51,7 @@ func mutations() []mutation {
 		{name: "many are stored as closed before their targets are confirmed", file: "core/access/closer.go", noticed: "I8",
 			edits: []replacement{{"			if left[k]--; left[k] > 0 {\n", "			if left[k]--; left[k] > 1000 {\n"}, {"		_, err := s.reconcile(WithUrgency(", "		go s.reconcile(WithUrgency("}, {"Since: urgent[t.Key()]}), t, sweeping)\n", "Since: urgent[t.Key()]}), t, sweeping)\n		var err error\n"}}},
 		{name: "open before the rules are confirmed", file: "core/access/request.go", noticed: "I8",
-			edits: []replacement{{"	outs, err := s.reconcileAll(ctx, rec.targets(), false)\n", "	outs, err := []outcome(nil), error(nil)\n"}}},
+			edits: []replacement{{"	rec, outs, err := s.openTargets(ctx, rec)\n", "	outs, err := []outcome(nil), error(nil)\n"}}},
 		{name: "an opening is not logged", file: "core/access/request.go", noticed: "I5",
 			edits: []replacement{{"		if err := s.Activity.Append(ctx, entries...); err != nil {\n", "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},
 		{name: "rules are deleted by what they match, not by grant", file: "core/plan/plan.go", noticed: "I3",

@@ -1,0 +1,111 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// Progress says how far the opening of a grant is on one target.
+type Progress struct {
+	Target    jit.ID
+	Confirmed bool // the target has confirmed the rules of the grant
+}
+
+// Progress gives how far a grant's opening is, by target, as it is stored: so it is the
+// same on every instance and after a crash. Of a grant that is open, or over, it gives nothing:
+// its status says more. What is not noted as confirmed may be confirmed already.
+func (g GrantRecord) Progress() []Progress {
+	if g.Grant.Status() != jit.Initiating {
+		return nil
+	}
+	var out []Progress
+	for _, p := range g.Placements {
+		if len(p.Addresses) > 0 { // else nothing opens there any more
+			out = append(out, Progress{Target: p.Target, Confirmed: p.Confirmed})
+		}
+	}
+	return out
+}
+
+// openTargets reconciles the targets of a grant side by side, and notes in the grant which of
+// them have confirmed it while others are waited for. It gives the grant as it is then stored.
+func (s *Service) openTargets(ctx context.Context, rec GrantRecord) (GrantRecord, []outcome, error) {
+	targets := rec.targets()
+	n := &notes{Service: s, rec: rec, left: len(targets)}
+	outs := make([]outcome, len(targets))
+	err := each(targets, func(i int, t jit.ID) (err error) {
+		outs[i], err = s.reconcile(ctx, t, false)
+		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
+		return err
+	})
+	return n.rec, outs, err
+}
+
+// stands reports whether a round has left the rules of a grant on its target.
+func stands(out outcome, grant string) bool {
+	return !out.gone && refusedBy([]outcome{out}, grant) == nil && slices.ContainsFunc(out.state.Openings, func(o plan.Opening) bool {
+		return o.Grant.ID == grant && o.Grant.AnyLive(out.at)
+	})
+}
+
+// notes writes down what has been confirmed: one write at a time, which takes all that came in
+// during the one before, and none for the last target, after which the grant itself is
+// stored as open. A note is for people who wait: one that cannot be written is left out.
+type notes struct {
+	*Service
+	mu      sync.Mutex
+	rec     GrantRecord
+	left    int      // targets that have not answered
+	waiting []jit.ID // confirmed and not written
+	writing bool
+	over    bool // the grant is not being opened any more, or cannot be written
+}
+
+func (n *notes) note(ctx context.Context, out outcome, confirmed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.left--
+	if confirmed {
+		n.waiting = append(n.waiting, out.target)
+	}
+	for n.left > 0 && len(n.waiting) > 0 && !n.writing && !n.over {
+		targets := n.waiting
+		rec := n.rec
+		n.waiting, n.writing = nil, true
+		n.mu.Unlock()
+		rec, ok := n.write(ctx, rec, targets)
+		n.mu.Lock()
+		n.rec, n.writing, n.over = rec, false, !ok
+	}
+}
+
+// write stores that targets have confirmed the grant, if it is still being opened.
+func (n *notes) write(ctx context.Context, rec GrantRecord, targets []jit.ID) (GrantRecord, bool) {
+	for range attempts {
+		next := rec
+		next.Placements = slices.Clone(rec.Placements)
+		for i, p := range next.Placements {
+			next.Placements[i].Confirmed = p.Confirmed || slices.ContainsFunc(targets, p.Target.Equal)
+		}
+		updated, err := n.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			return updated[0], true
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, false
+		}
+		again, err := n.Grants.Grant(ctx, rec.Grant.ID)
+		if err != nil {
+			return rec, false
+		}
+		if rec = again; rec.Grant.Status() != jit.Initiating {
+			return rec, false
+		}
+	}
+	return rec, false
+}
