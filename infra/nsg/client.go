@@ -29,6 +29,8 @@ type Config struct {
 	arm.Connection
 	// Subscription is the one that Ping asks for. Without it Ping is an error.
 	Subscription string
+	// Subscriptions are the managed ones: a firewall in one of them may stand before machines of another.
+	Subscriptions []string
 	// PollEvery is the time between looks at an unfinished write where ARM does not say
 	// one; 0 is one second, the least that the SDK takes outside of tests.
 	PollEvery time.Duration
@@ -51,6 +53,7 @@ type clients struct {
 	networks   *armnetwork.VirtualNetworksClient
 	addresses  *armnetwork.PublicIPAddressesClient
 	firewalls  *armnetwork.AzureFirewallsClient
+	routes     *armnetwork.RouteTablesClient
 	raw        *azarm.Client // for what no client of armnetwork lists
 }
 
@@ -94,6 +97,7 @@ func (c *Client) subscription(id string) (*clients, error) {
 		networks:   f.NewVirtualNetworksClient(),
 		addresses:  f.NewPublicIPAddressesClient(),
 		firewalls:  f.NewAzureFirewallsClient(),
+		routes:     f.NewRouteTablesClient(),
 		raw:        raw,
 	}
 	c.subs[key] = s

@@ -50,6 +50,10 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 				return err
 			}
 		}
+		if f := frontOf(config, inv); f != nil && !f.managed && private.Is4() {
+			m.placement(f.target).Inside = f.inside
+			m.placement(f.target).Addresses = append(m.placement(f.target).Addresses, private)
+		}
 		if ref := config.PublicIPAddress; ref != nil {
 			if a, ok := inv.public[lower(ref.ID)]; ok {
 				m.Public = append(m.Public, a)
@@ -76,12 +80,20 @@ func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurat
 	if config.Subnet == nil {
 		return "", nil
 	}
-	guard, ok := inv.guards[lower(config.Subnet.ID)]
+	s, ok := inv.subnets[lower(config.Subnet.ID)]
 	if !ok {
 		return "", fmt.Errorf("%w: the interface %s is in the subnet %s, which is not listed; Microsoft.Network/virtualNetworks/read may be missing",
 			access.ErrForbidden, text(nic.Name), text(config.Subnet.ID))
 	}
-	return guard, nil
+	return s.guard, nil
+}
+
+// frontOf gives the firewall before a configuration; nil for none.
+func frontOf(config *armnetwork.InterfaceIPConfigurationPropertiesFormat, inv inventory) *front {
+	if config.Subnet == nil {
+		return nil
+	}
+	return inv.fronts[lower(config.Subnet.ID)]
 }
 
 // place puts an address behind an NSG.
@@ -93,18 +105,24 @@ func (m *machine) place(guard string, a netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	p := m.placement(target)
+	p.Addresses = append(p.Addresses, a)
+	return nil
+}
+
+func (m *machine) placement(target jit.ID) *access.Placement {
 	if m.behind[target.Key()] == nil {
 		m.behind[target.Key()] = &access.Placement{Target: target}
 	}
-	p := m.behind[target.Key()]
-	p.Addresses = append(p.Addresses, a)
-	return nil
+	return m.behind[target.Key()]
 }
 
 // located gives the machine with its placements sorted.
 func (m *machine) located() access.Machine {
 	for _, p := range m.behind {
-		slices.SortFunc(p.Addresses, netip.Addr.Compare)
+		if len(p.Inside) == 0 { // behind a firewall the primary address stays the first
+			slices.SortFunc(p.Addresses, netip.Addr.Compare)
+		}
 		p.Addresses = slices.Compact(p.Addresses)
 		m.Placements = append(m.Placements, *p)
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 // Machines gives every machine of a subscription that a network interface names. It
-// lists interfaces, virtual networks and public addresses, once each. Instances of
+// lists interfaces, virtual networks and public addresses, once each, and where a firewall may stand before
+// machines also firewalls and route tables (see [access.Placement]). Instances of
 // uniform scale sets are not among them: ARM does not list their interfaces here.
 //
 // An interface of a machine in a subnet that ARM does not list is an error
@@ -63,8 +64,22 @@ func (c *Client) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Ma
 // inventory is what the lists of one subscription say, by lower-case id.
 type inventory struct {
 	interfaces []*armnetwork.Interface
-	guards     map[string]string // NSG id of a subnet, "" for none
+	subnets    map[string]subnet
+	peers      map[string][]string // virtual networks that one is peered with
 	public     map[string]netip.Addr
+	fronts     map[string]*front // firewall before a subnet, of those that machines are in
+}
+
+// subnet is what the list of virtual networks says of one.
+type subnet struct {
+	guard    string // NSG id, "" for none
+	table    string // id of its route table, in lower case, "" for none
+	network  string // id of its virtual network, in lower case
+	prefixes []netip.Prefix
+}
+
+func newInventory() inventory {
+	return inventory{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}}
 }
 
 func (c *Client) machines(ctx context.Context, subscription string, wanted func(key string) bool) (map[string]access.Machine, error) {
@@ -75,6 +90,9 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 	}
 	inv, err := s.inventory(ctx, doing, subscription)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.fronts(ctx, doing, subscription, &inv, wanted); err != nil {
 		return nil, err
 	}
 	found, err := inv.machines(wanted)
@@ -108,7 +126,7 @@ func (inv inventory) machines(wanted func(key string) bool) (map[string]access.M
 
 // inventory makes the three listings at the same time. The first failure ends the others.
 func (s *clients) inventory(ctx context.Context, doing, subscription string) (inventory, error) {
-	inv := inventory{guards: map[string]string{}, public: map[string]netip.Addr{}}
+	inv := newInventory()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return pages(gctx, s.interfaces.NewListAllPager(nil), func(p armnetwork.InterfacesClientListAllResponse) {
@@ -165,16 +183,36 @@ func (inv *inventory) addSubnets(vnet *armnetwork.VirtualNetwork) {
 	if vnet == nil || vnet.Properties == nil {
 		return
 	}
-	for _, subnet := range vnet.Properties.Subnets {
-		if subnet == nil {
+	for _, p := range vnet.Properties.VirtualNetworkPeerings {
+		if p != nil && p.Properties != nil && p.Properties.RemoteVirtualNetwork != nil && connected(p.Properties.PeeringState) {
+			inv.peers[lower(vnet.ID)] = append(inv.peers[lower(vnet.ID)], lower(p.Properties.RemoteVirtualNetwork.ID))
+		}
+	}
+	for _, s := range vnet.Properties.Subnets {
+		if s == nil {
 			continue
 		}
-		guard := ""
-		if p := subnet.Properties; p != nil && p.NetworkSecurityGroup != nil {
-			guard = text(p.NetworkSecurityGroup.ID)
+		out := subnet{network: networkOf(s)}
+		if p := s.Properties; p != nil {
+			if p.NetworkSecurityGroup != nil {
+				out.guard = text(p.NetworkSecurityGroup.ID)
+			}
+			if p.RouteTable != nil {
+				out.table = lower(p.RouteTable.ID)
+			}
+			for _, q := range append(slices.Clone(p.AddressPrefixes), p.AddressPrefix) {
+				if parsed, err := netip.ParsePrefix(text(q)); err == nil && !slices.Contains(out.prefixes, parsed.Masked()) {
+					out.prefixes = append(out.prefixes, parsed.Masked())
+				}
+			}
 		}
-		inv.guards[lower(subnet.ID)] = guard
+		inv.subnets[lower(s.ID)] = out
 	}
+}
+
+// connected passes over peerings of which one half is missing.
+func connected(state *armnetwork.VirtualNetworkPeeringState) bool {
+	return state == nil || *state == armnetwork.VirtualNetworkPeeringStateConnected
 }
 
 func (inv *inventory) addPublic(ip *armnetwork.PublicIPAddress) {

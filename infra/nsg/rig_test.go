@@ -65,7 +65,8 @@ func client(t *testing.T, server *httptest.Server, change func(*nsg.Config)) *ns
 // fixture of both conformance suites.
 type rig struct {
 	*nsg.Client
-	arm *armsim.Server
+	arm    *armsim.Server
+	server *httptest.Server
 
 	mu     sync.Mutex
 	before func(*http.Request) // called once before each request is served
@@ -98,8 +99,15 @@ func newRig(t *testing.T, knobs armsim.Knobs) *rig {
 			t.Error(err)
 		}
 	})
+	r.server = h
 	r.Client = client(t, h, nil)
 	return r
+}
+
+// client gives another client of the rig's.
+func (r *rig) client(t *testing.T, change func(*nsg.Config)) *nsg.Client {
+	t.Helper()
+	return client(t, r.server, change)
 }
 
 func (r *rig) interpose(f func(*http.Request)) {

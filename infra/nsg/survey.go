@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,14 +33,14 @@ const (
 
 const resourcesVersion = "2021-04-01" // api-version of resource groups and of the list of all resources
 
-// Survey gives the machines of [Client.Machines], the classic ones, and which are behind an
-// Azure Firewall in their own virtual network.
+// Survey gives the machines of [Client.Machines], the classic ones, and which have an Azure Firewall
+// before them.
 //
 // Where a list is long it reads those of the resource groups side by side, so that it takes
 // seconds for ten thousand machines. What moves from one group to another meanwhile may be missing
 // or be found in both: it is for people to see, not for a sweep to act on.
 //
-// Firewalls and classic machines are left out where the app may not read them. A machine in a spoke
+// Firewalls and classic machines are left out where the app may not read them or the routes to them. A machine in a spoke
 // of a virtual hub is not taken for one behind the hub's firewall: the interface does not say so.
 func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey, error) {
 	doing := "survey subscription " + subscription
@@ -50,16 +49,18 @@ func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey
 		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	var inv inventory
-	var firewalls map[string]bool
 	out := access.Survey{Behind: map[string]bool{}}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { inv, err = s.inventorySideBySide(gctx, doing, subscription); return err })
-	g.Go(func() (err error) { firewalls, err = s.firewalled(gctx, doing, subscription); return readable(err) })
 	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
 	if err := g.Wait(); err != nil {
 		return access.Survey{}, err
 	}
-	found, err := inv.machines(func(string) bool { return true })
+	all := func(string) bool { return true }
+	if err := readable(c.fronts(ctx, doing, subscription, &inv, all)); err != nil {
+		return access.Survey{}, err
+	}
+	found, err := inv.machines(all)
 	if err != nil {
 		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -69,8 +70,8 @@ func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey
 	for _, nic := range inv.interfaces {
 		if vm, ok := machineOf(nic); ok {
 			for _, config := range configurations(nic) {
-				if managed, ok := firewalls[networkOf(config.Subnet)]; ok {
-					out.Behind[vm.Key()] = out.Behind[vm.Key()] || managed
+				if f := frontOf(config, inv); f != nil {
+					out.Behind[vm.Key()] = out.Behind[vm.Key()] || f.managed
 				}
 			}
 		}
@@ -93,31 +94,6 @@ func networkOf(subnet *armnetwork.Subnet) string {
 	}
 	network, _, _ := strings.Cut(lower(subnet.ID), "/subnets/")
 	return network
-}
-
-// firewalled gives the virtual networks that hold a firewall, true where Firewall Manager
-// runs it: it takes its rules from a policy, or is in a hub.
-func (s *clients) firewalled(ctx context.Context, doing, subscription string) (map[string]bool, error) {
-	out := map[string]bool{}
-	err := pages(ctx, s.firewalls.NewListAllPager(nil), func(p armnetwork.AzureFirewallsClientListAllResponse) {
-		for _, fw := range p.Value {
-			if fw == nil || fw.Properties == nil {
-				continue
-			}
-			managed := fw.Properties.FirewallPolicy != nil || fw.Properties.VirtualHub != nil
-			for _, config := range fw.Properties.IPConfigurations {
-				if config == nil || config.Properties == nil || config.Properties.Subnet == nil {
-					continue
-				}
-				network, _, _ := strings.Cut(lower(config.Properties.Subnet.ID), "/subnets/")
-				out[network] = out[network] || managed
-			}
-		}
-	})
-	if err != nil {
-		return nil, arm.Translate(ctx, doing, subscription, err)
-	}
-	return out, nil
 }
 
 // classic gives the machines of the classic deployment model, sorted: ARM lists them among all resources.
@@ -205,7 +181,7 @@ func walk[T any](pager *runtime.Pager[T], mu *sync.Mutex, add func(T)) walker {
 
 // inventorySideBySide is inventory, with the groups of long lists side by side.
 func (s *clients) inventorySideBySide(ctx context.Context, doing, subscription string) (inventory, error) {
-	inv := inventory{guards: map[string]string{}, public: map[string]netip.Addr{}}
+	inv := newInventory()
 	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
 	groups := sync.OnceValues(func() ([]string, error) { return s.resourceGroups(gctx, subscription) })
@@ -249,7 +225,7 @@ func (s *clients) listings(inv *inventory, mu *sync.Mutex) []listing {
 		group: func(name string) walker {
 			return walk(s.networks.NewListPager(name, nil), mu, func(p armnetwork.VirtualNetworksClientListResponse) { networks(p.Value) })
 		},
-		clear: func() { clear(inv.guards) },
+		clear: func() { clear(inv.subnets); clear(inv.peers) },
 	}, {
 		whole: func() walker {
 			return walk(s.addresses.NewListAllPager(nil), mu, func(p armnetwork.PublicIPAddressesClientListAllResponse) { addresses(p.Value) })
