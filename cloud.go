@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
+	"portcullis/core/jit"
 	"portcullis/infra/arm"
+	"portcullis/infra/azfirewall"
 	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
@@ -82,7 +85,19 @@ func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience st
 
 func nsgOf(cfg config, traces tracing.Provider) nsg.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
-	return nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Subscription: cfg.Subscriptions[0]}
+	return nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Subscription: cfg.Subscriptions[0], Subscriptions: cfg.Subscriptions}
+}
+
+// firewallsOf is where firewalls are written. What others have changed while we wrote is worth a line: whether ARM
+// then holds us off is not known.
+func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewall.Config {
+	endpoint, audience, options := resourceManager(cfg, traces)
+	return azfirewall.Config{
+		Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options},
+		Differs: func(firewall jit.ID, members []string) {
+			log.Warn("firewall changed by others during a write", "firewall", firewall.String(), "members", strings.Join(members, ", "))
+		},
+	}
 }
 
 func rbacOf(cfg config, traces tracing.Provider) rbac.Config {

@@ -26,6 +26,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
+	"portcullis/infra/azfirewall"
 	"portcullis/infra/identity"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
@@ -99,6 +100,10 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
+	gates, err := azfirewall.New(cred, firewallsOf(cfg, tel.Tracing(), log))
+	if err != nil {
+		return nil, fmt.Errorf("build the firewalls client: %w", err)
+	}
 	store, err := table.New(cfg.TableEndpoint, cred, table.Options{ClientOptions: azcore.ClientOptions{TracingProvider: tel.Tracing()}})
 	if err != nil {
 		return nil, fmt.Errorf("build the Table Storage client: %w", err)
@@ -108,7 +113,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
 	svc := &access.Service{
-		Network: network, Kinds: access.KindsOf(access.SecurityGroups(tel.Firewall(network))),
+		Network: network, Kinds: access.KindsOf(access.SecurityGroups(tel.Firewall(network)), access.Firewalls(tel.Firewall(gates))),
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}

@@ -40,9 +40,18 @@ The main job, step by step:
   curl -s -H "$ADMIN" -X POST -H 'Content-Length: 0' $APP/sweep      # the guarantee, run now
   curl -s -H "$ADMIN" $APP/disable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
 
+Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure): the answer may be 202 with an id to ask for again
+
+  FW=/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/behindfw
+  curl -s -H "$ADMIN" $APP/enable -d '{"virtualMachines":[{"id":"'$FW'"}]}'
+  curl -s -H "$REQUESTER" $APP/request -d '{"virtualMachines":[{"id":"'$FW'","ports":[{"number":22,"duration":"PT2M"}]}],"justification":"look"}'
+  curl -s -H "$READER" $APP/requests             # Initiated once the firewall has it, with the host and port to dial
+  curl -s "{{.ARM}}/local/walk?from=127.0.0.1&to=203.0.113.20:PORT"    # no machine is here to be dialled: how far a packet would come
+  curl -s $ARM/Microsoft.Network/azureFirewalls/hub-fw                 # the NAT rules: ours is gone after the end
+
 `))
 
 func guide(w io.Writer, p ports, took time.Duration) {
 	// A terminal that is gone is no reason to stop.
-	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Ports": p, "Sub": armsim.DemoSubscription, "Took": took.Round(time.Millisecond)})
+	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
 }

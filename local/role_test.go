@@ -20,7 +20,8 @@ import (
 // types in the path, and the verb. A write of a security group carries the rules of
 // others as they are, and where those name application security groups, RBAC also asks for the
 // permission to join them (documented for portal and templates, not verified against
-// the live service; the stand-in checks no permissions).
+// the live service; the stand-in checks no permissions). In the same way a write of a
+// firewall carries its public addresses and its subnet.
 func actions(method, path string) []string {
 	i := strings.LastIndex(strings.ToLower(path), "/providers/")
 	rest := "Microsoft.Resources" + path // subscriptions and groups have no provider in their paths
@@ -37,6 +38,9 @@ func actions(method, path string) []string {
 	}
 	verb := map[string]string{http.MethodGet: "read", http.MethodPut: "write", http.MethodDelete: "delete", http.MethodPost: "action"}[method]
 	out := []string{strings.Join(types, "/") + "/" + verb}
+	if out[0] == "Microsoft.Network/azureFirewalls/write" {
+		out = append(out, "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/virtualNetworks/subnets/join/action")
+	}
 	if out[0] == "Microsoft.Network/networkSecurityGroups/write" {
 		out = append(out, "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action")
 	}
@@ -67,6 +71,7 @@ func TestRole(t *testing.T) {
 	// Writes that take a moment are polled; those of the other tests often end at once.
 	knobs.Writes.LatencyMin, knobs.Writes.LatencyMax = armsim.Duration(100*time.Millisecond), armsim.Duration(200*time.Millisecond)
 	knobs.PageSize = 1 // what is read otherwise where lists are long
+	knobs.Firewalls = knobs.Writes
 	if err := r.arm.SetKnobs(knobs); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +86,8 @@ func TestRole(t *testing.T) {
 	r.must(200, "GET", "/api/machines", nil)
 	r.must(200, "POST", "/api/sweep", nil)
 	r.must(200, "POST", "/api/disable", vms(web))
+	r.must(200, "POST", "/api/enable", vms(behindfw))
+	r.must(200, "POST", "/api/request", askOf(behindfw, "PT1M", "through the firewall"))
 	if err := r.host.Fire(t.Context(), "sweep"); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +109,7 @@ func TestRole(t *testing.T) {
 	if err := json.Unmarshal(text, &role); err != nil {
 		t.Fatal(err)
 	}
-	want := slices.Sorted(slices.Values(slices.Concat(role["read"], role["write"])))
+	want := slices.Sorted(slices.Values(slices.Concat(role["read"], role["write"], role["firewall"])))
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(seen))); diff != "" {
 		t.Errorf("the app's role in infra/deploy (-) and the calls that it made (+) differ:\n%s", diff)
 	}

@@ -17,6 +17,12 @@ locals {
       for group in m.resource_groups : "${key}/${group}" => "${local.subscriptions[key]}/resourceGroups/${group}"
     }
   ]...)
+  # Where it may write firewalls too: in the resource groups named for that, and nowhere else.
+  firewalls = merge([
+    for key, m in var.managed : {
+      for group in m.firewall_groups : "${key}/${group}" => "${local.subscriptions[key]}/resourceGroups/${group}"
+    }
+  ]...)
   assignable = sort(values(local.subscriptions))
 
   tags = merge(var.tags, { "azd-service-name" = "portcullis" })

@@ -42,6 +42,19 @@ resource "azurerm_role_definition" "app_write" {
   }
 }
 
+resource "azurerm_role_definition" "app_firewall" {
+  count = length(local.firewalls) > 0 ? 1 : 0
+
+  name              = "Portcullis App Firewall Writer (${local.namespace})"
+  description       = "What Portcullis changes where machines stand behind an Azure Firewall: its NAT rules."
+  scope             = local.assignable[0]
+  assignable_scopes = local.assignable
+
+  permissions {
+    actions = local.app_actions.firewall
+  }
+}
+
 resource "azurerm_role_definition" "people" {
   for_each = local.people_actions
 
@@ -70,6 +83,16 @@ resource "azurerm_role_assignment" "app_write" {
 
   scope                            = each.value
   role_definition_id               = azurerm_role_definition.app_write.role_definition_resource_id
+  principal_id                     = azurerm_user_assigned_identity.this.principal_id
+  principal_type                   = "ServicePrincipal"
+  skip_service_principal_aad_check = true
+}
+
+resource "azurerm_role_assignment" "app_firewall" {
+  for_each = local.firewalls
+
+  scope                            = each.value
+  role_definition_id               = azurerm_role_definition.app_firewall[0].role_definition_resource_id
   principal_id                     = azurerm_user_assigned_identity.this.principal_id
   principal_type                   = "ServicePrincipal"
   skip_service_principal_aad_check = true

@@ -45,10 +45,11 @@ variable "cloud" {
 }
 
 variable "managed" {
-  description = "Where Portcullis may change network security groups. It reads the whole of each subscription, since virtual machines are found by listing; it writes in the resource groups named, or everywhere in the subscription where none is."
+  description = "Where Portcullis may change network security groups. It reads the whole of each subscription, since virtual machines are found by listing; it writes in the resource groups named, or everywhere in the subscription where none is. Azure Firewalls with classic rules it may change in firewall_groups alone: the resource groups that hold them, their public addresses and their virtual networks."
   type = map(object({
     subscription_id = string
     resource_groups = optional(set(string), [])
+    firewall_groups = optional(set(string), [])
   }))
 
   validation {

@@ -284,7 +284,7 @@ run "the_app_in_two_subscriptions" {
   variables {
     managed = {
       production = { subscription_id = "11111111-1111-1111-1111-111111111111" }
-      laboratory = { subscription_id = "44444444-4444-4444-4444-444444444444", resource_groups = ["bench", "field"] }
+      laboratory = { subscription_id = "44444444-4444-4444-4444-444444444444", resource_groups = ["bench", "field"], firewall_groups = ["hub"] }
     }
     people = {
       on-call = { principal_id = "55555555-5555-5555-5555-555555555555", role = "requester", scope = "/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/bench" }
@@ -296,6 +296,14 @@ run "the_app_in_two_subscriptions" {
       "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action",
     ])
     error_message = "the app may write something else than security groups"
+  }
+  assert {
+    condition = toset(azurerm_role_definition.app_firewall[0].permissions[0].actions) == toset([
+      "Microsoft.Network/azureFirewalls/write",
+      "Microsoft.Network/publicIPAddresses/join/action",
+      "Microsoft.Network/virtualNetworks/subnets/join/action",
+    ]) && toset([for a in azurerm_role_assignment.app_firewall : a.scope]) == toset(["/subscriptions/44444444-4444-4444-4444-444444444444/resourceGroups/hub"])
+    error_message = "the app may write firewalls elsewhere than where it is told to, or something else there"
   }
   assert {
     condition     = alltrue([for a in azurerm_role_definition.app_read.permissions[0].actions : endswith(a, "/read") && !strcontains(a, "*")])
