@@ -17,8 +17,9 @@ import (
 // works on is lost with the process; a wake-up that was answered before the end has a later
 // one behind it, and the sweep is behind both. Its zero value is idle.
 type closer struct {
-	mu   sync.Mutex
-	held map[string]*closing // by grant
+	mu      sync.Mutex
+	held    map[string]*closing // by grant
+	waiting int                 // wake-ups that wait for the end of theirs
 }
 
 // closing is the closing of one grant.
@@ -34,15 +35,16 @@ const (
 	settleBatch = 40
 )
 
-// What a wake-up waits for its closing, and while how many closings are under way it waits at
-// all. More of them are a storm, in which every wake-up has to be answered before its lock ends.
+// What a wake-up waits for its closing, and how many do at the same time: those that come while
+// others wait are answered at once, since there are few places for wake-ups and in a storm each has to be
+// answered before its lock ends.
 const (
 	closeWait = 20 * time.Second
-	calm      = 16
+	calm      = 2
 )
 
-// hold takes grants for this closer. It gives those that it did not hold yet, and how many it holds now.
-func (c *closer) hold(recs ...GrantRecord) (mine []*closing, held int) {
+// hold takes grants for this closer. It gives those that it did not hold yet.
+func (c *closer) hold(recs ...GrantRecord) (mine []*closing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
@@ -55,7 +57,33 @@ func (c *closer) hold(recs ...GrantRecord) (mine []*closing, held int) {
 			mine = append(mine, k)
 		}
 	}
-	return mine, len(c.held)
+	return mine
+}
+
+// join gives the closing of a grant, and whether it is a new one.
+func (c *closer) join(rec GrantRecord) (*closing, bool) {
+	if mine := c.hold(rec); len(mine) > 0 {
+		return mine[0], true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.held[rec.Grant.ID]; k != nil {
+		return k, false
+	}
+	k := &closing{rec: rec, done: make(chan struct{})} // it has ended just now
+	c.held[rec.Grant.ID] = k
+	return k, true
+}
+
+// wait counts one more wake-up that waits, n is 1, or one less, n is -1. It reports whether one more may.
+func (c *closer) wait(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && c.waiting >= calm {
+		return false
+	}
+	c.waiting += n
+	return true
 }
 
 func (c *closer) holds(grant string) bool {
@@ -88,14 +116,15 @@ func (s *Service) due(ctx context.Context, rec GrantRecord) error {
 	if err != nil || !rec.Grant.Overdue(s.now()) {
 		return err
 	}
-	mine, held := s.closer.hold(rec)
+	mine := s.closer.hold(rec)
 	if len(mine) == 0 {
 		return s.later(ctx, rec.Grant, 0)
 	}
 	go s.closeAll(context.WithoutCancel(ctx), mine, false)
-	if held > calm {
+	if !s.closer.wait(1) {
 		return s.later(ctx, rec.Grant, 0)
 	}
+	defer s.closer.wait(-1)
 	timer := time.NewTimer(closeWait)
 	defer timer.Stop()
 	select {
@@ -105,6 +134,27 @@ func (s *Service) due(ctx context.Context, rec GrantRecord) error {
 		return s.later(ctx, rec.Grant, 0)
 	case <-ctx.Done():
 		return fmt.Errorf("wait for grant %s to close: %w", rec.Grant.ID, ctx.Err())
+	}
+}
+
+// closeNow closes grants for a sweep and waits for their end, also for those that a wake-up is closing already.
+func (s *Service) closeNow(ctx context.Context, due []GrantRecord, ended func(int, GrantRecord, error)) {
+	var mine []*closing
+	wait := make([]*closing, len(due))
+	for i, rec := range due {
+		var new bool
+		if wait[i], new = s.closer.join(rec); new {
+			mine = append(mine, wait[i])
+		}
+	}
+	go s.closeAll(context.WithoutCancel(ctx), mine, true)
+	for i, k := range wait {
+		select {
+		case <-k.done:
+			ended(i, k.rec, k.err)
+		case <-ctx.Done():
+			ended(i, due[i], fmt.Errorf("wait for grant %s to close: %w", due[i].Grant.ID, ctx.Err()))
+		}
 	}
 }
 
@@ -223,7 +273,7 @@ func (s *Service) along(ctx context.Context, held []*closing) []*closing {
 				due = append(due, GrantRecord{Grant: o.Grant})
 			}
 		}
-		found[i], _ = s.closer.hold(due...)
+		found[i] = s.closer.hold(due...)
 		return nil
 	})
 	more := slices.Concat(found...)

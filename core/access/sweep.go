@@ -264,10 +264,9 @@ func (w *sweep) settle(ctx context.Context, count func(GrantRecord) bool) {
 	due := keep(w.grants, func(g GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
 	closed := make([]GrantRecord, len(due))
 	errs := make([]error, len(due))
-	_ = each(due, func(i int, g GrantRecord) error {
-		closed[i], errs[i] = w.Service.settle(ctx, g, true)
-		return nil
-	})
+	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
+	defer cancel()
+	w.Service.closeNow(bounded, due, func(i int, rec GrantRecord, err error) { closed[i], errs[i] = rec, err })
 	for i, g := range due {
 		vm := g.Grant.VMs[0].VM
 		switch {

@@ -30,8 +30,22 @@ func (p *Pacer) Polling(subscription string, least time.Duration) (every func() 
 	}, func() { n.Add(-1) }
 }
 
-// pollPart is the part of the tokens for reads that looks at unfinished writes may take.
-const pollPart = 0.8
+// pollPart is the part of the tokens for reads that looks at unfinished writes may take: at the
+// end of each there is one more read, and others read too.
+const pollPart = 0.5
+
+// Unfinished gives how many operations of a subscription are looked at.
+func (p *Pacer) Unfinished(subscription string) int {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.polls[strings.ToLower(subscription)]; n != nil {
+		return int(n.Load())
+	}
+	return 0
+}
 
 // Queue is how many calls wait at the moment.
 type Queue struct {

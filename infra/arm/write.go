@@ -36,6 +36,10 @@ type Write[T any] struct {
 	PollEvery    time.Duration
 	Pacer        *Pacer
 	Subscription string
+	// Glance, where it is set, gives the resource as a listing shows it that began after a time, and when
+	// that was; no text where a listing is not worth it or does not show it. While many writes are unfinished one listing
+	// tells of all of them.
+	Glance func(ctx context.Context, after time.Time) (text []byte, began time.Time, err error)
 }
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
@@ -69,8 +73,12 @@ func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 		}
 		return text, nil
 	}
-	if err := w.follow(ctx, poller, resp); err != nil {
+	text, err = w.follow(ctx, poller, resp)
+	if err != nil {
 		return nil, Unknown(w.Doing, err)
+	}
+	if text != nil {
+		return text, nil
 	}
 	if _, err := poller.Result(policy.WithCaptureResponse(ctx, &resp)); err != nil { // the GET after the end
 		return nil, Unknown(w.Doing, err)
@@ -85,24 +93,53 @@ func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 // is advice, not a refusal, and writes often end sooner.
 const mostAdvice = 3 * time.Second
 
-// follow looks at the operation until it has ended.
-func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) error {
+// follow looks at the operation until it has ended. It gives the resource where it has seen it.
+func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) ([]byte, error) {
 	every, done := w.Pacer.Polling(w.Subscription, w.PollEvery)
 	defer done()
+	seen := time.Now()
+	advised := seen.Add(min(mostAdvice, retryAfter(resp)))
 	for !poller.Done() {
-		timer := time.NewTimer(max(every(), min(mostAdvice, retryAfter(resp))))
+		if w.Glance != nil {
+			text, began, err := w.Glance(ctx, seen)
+			if ended, tells := w.ended(text); err == nil && ended {
+				return text, nil
+			} else if err == nil && tells {
+				seen = began
+				continue
+			}
+		}
+		timer := time.NewTimer(max(every(), time.Until(advised)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		var err error
 		if resp, err = poller.Poll(ctx); err != nil {
-			return err
+			return nil, err
 		}
+		advised = time.Now().Add(min(mostAdvice, retryAfter(resp)))
 	}
-	return nil
+	return nil, nil
+}
+
+// ended reports whether a listed resource shows that the write has succeeded, and whether it
+// tells anything of it: one that is as it was before, or that has failed, does not.
+func (w Write[T]) ended(text []byte) (ended, tells bool) {
+	if text == nil {
+		return false, false
+	}
+	top, err := Members(text, 0, "etag")
+	if err != nil {
+		return false, false
+	}
+	state, err := w.State(text)
+	if err != nil || Text(top["etag"].Of(text)) == w.Version {
+		return false, false
+	}
+	return strings.EqualFold(state, Succeeded), strings.EqualFold(state, Updating)
 }
 
 // fate follows the tries of one request, which the SDK repeats by itself.

@@ -55,6 +55,7 @@ type clients struct {
 	firewalls  *armnetwork.AzureFirewallsClient
 	routes     *armnetwork.RouteTablesClient
 	raw        *azarm.Client // for what no client of armnetwork lists
+	watch      watch
 }
 
 // New gives a client that calls ARM as cred. It calls nothing yet.

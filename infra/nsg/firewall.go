@@ -173,7 +173,7 @@ func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Chan
 	if err != nil {
 		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	text, err := c.put(arm.WithRegion(ctx, s.Region), clients.groups, s, body, doing)
+	text, err := c.put(arm.WithRegion(ctx, s.Region), clients, s, body, doing)
 	if err != nil {
 		return access.Snapshot{}, err
 	}
@@ -193,16 +193,20 @@ func (c *Client) Turn(ctx context.Context, s access.Snapshot) (context.Context, 
 }
 
 // put sends the body and gives ARM's answer once the write has succeeded.
-func (c *Client) put(ctx context.Context, groups *armnetwork.SecurityGroupsClient, s access.Snapshot, body []byte, doing string) ([]byte, error) {
+func (c *Client) put(ctx context.Context, clients *clients, s access.Snapshot, body []byte, doing string) ([]byte, error) {
+	defer clients.watch.want(s.Target)()
 	return arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
 		PollEvery: c.cfg.PollEvery, Pacer: c.cfg.Pacer, Subscription: s.Target.Subscription,
 		Begin: func(ctx context.Context) (*runtime.Poller[armnetwork.SecurityGroupsClientCreateOrUpdateResponse], error) {
-			return groups.BeginCreateOrUpdate(ctx, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
+			return clients.groups.BeginCreateOrUpdate(ctx, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
 		},
 		State: func(text []byte) (string, error) {
 			d, err := parseDocument(text)
 			return d.state, err
+		},
+		Glance: func(ctx context.Context, after time.Time) ([]byte, time.Time, error) {
+			return c.glance(ctx, clients, s.Target, after)
 		},
 	}.Do(ctx)
 }

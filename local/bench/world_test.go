@@ -154,8 +154,10 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // wire puts the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
 func (w *world) wire() {
 	options := azarm.ClientOptions{ClientOptions: w.toARM()}
-	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options}, Subscription: sub})
+	pacer := arm.NewPacer(arm.Config{})
+	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
 	w.check(err)
+	options.PerRetryPolicies = append(options.PerRetryPolicies, pacer)
 	authority, err := rbac.New(identity("app"), rbac.Config{Endpoint: armURL, Audience: audience, Options: options})
 	w.check(err)
 	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
@@ -295,6 +297,11 @@ func (f timed) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (ac
 		f.last.Store(time.Now().UnixNano())
 	}
 	return after, err
+}
+
+// Turn implements access.Pacer.
+func (f timed) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
+	return f.Firewall.(access.Pacer).Turn(ctx, s)
 }
 
 // lastWrite is when a write was last confirmed to the app.

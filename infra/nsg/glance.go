@@ -1,0 +1,162 @@
+package nsg
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"portcullis/core/jit"
+	"portcullis/infra/arm"
+)
+
+// watch follows many unfinished writes of one subscription by listing its NSGs: a page
+// tells of a hundred or more, where a look at an operation tells of one, and shows the NSG
+// that would have to be read after the operation's end.
+type watch struct {
+	mu     sync.Mutex
+	wanted map[string]int // unfinished writes, by lower-case id of the NSG
+	last   *sight
+}
+
+// sight is one listing, and what it shows of the NSGs that were wanted.
+type sight struct {
+	began time.Time
+	pages int
+	shown map[string][]byte
+	err   error
+	done  chan struct{}
+}
+
+// A listing is worth it where so many writes are unfinished, and so many for each of its pages.
+const (
+	glanceFrom = 8
+	glancePart = 3
+)
+
+// glanceEvery is the time between the beginnings of two listings, for each page of them: less than
+// a tenth of the tokens for reads.
+const glanceEvery = 500 * time.Millisecond
+
+// want notes that a write to the NSG is unfinished until done is called.
+func (w *watch) want(target jit.ID) (done func()) {
+	key := strings.ToLower(target.String())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wanted == nil {
+		w.wanted = map[string]int{}
+	}
+	w.wanted[key]++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.wanted[key]--; w.wanted[key] == 0 {
+			delete(w.wanted, key)
+		}
+	}
+}
+
+// glance gives the NSG as a listing shows it that began after a time, and when that was. It gives
+// nothing where one is not worth it at the moment.
+func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after time.Time) ([]byte, time.Time, error) {
+	w := &s.watch
+	for {
+		w.mu.Lock()
+		last, pages, unfinished := w.last, 1, len(w.wanted)
+		if last != nil && last.ended() && last.err == nil {
+			pages = max(1, last.pages)
+		}
+		switch {
+		case last != nil && last.began.After(after):
+			w.mu.Unlock()
+			if err := last.wait(ctx); err != nil {
+				return nil, last.began, err
+			}
+			return last.shown[strings.ToLower(target.String())], last.began, nil
+		case unfinished < glanceFrom || unfinished < glancePart*pages:
+			w.mu.Unlock()
+			return nil, time.Time{}, nil
+		case last != nil && !last.ended():
+			w.mu.Unlock()
+			if err := last.wait(ctx); err != nil && ctx.Err() != nil {
+				return nil, time.Time{}, err
+			}
+			continue
+		}
+		pause := max(time.Second, time.Duration(pages)*glanceEvery)
+		if last == nil || time.Since(last.began) >= pause && time.Since(after) >= pause {
+			w.last = &sight{began: time.Now(), shown: map[string][]byte{}, done: make(chan struct{})}
+			go s.glimpse(context.WithoutCancel(ctx), w.last)
+			w.mu.Unlock()
+			continue
+		}
+		wait := max(pause-time.Since(last.began), pause-time.Since(after), time.Millisecond)
+		w.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, time.Time{}, ctx.Err()
+		}
+	}
+}
+
+func (l *sight) ended() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *sight) wait(ctx context.Context) error {
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// glimpse makes one listing.
+func (s *clients) glimpse(ctx context.Context, l *sight) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	defer close(l.done)
+	for pager := s.groups.NewListAllPager(nil); pager.More(); l.pages++ {
+		var resp *http.Response
+		if _, l.err = pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); l.err != nil {
+			return
+		}
+		var page struct {
+			Value []json.RawMessage `json:"value"`
+		}
+		text, err := runtime.Payload(resp)
+		if err == nil {
+			err = json.Unmarshal(text, &page)
+		}
+		if l.err = err; err != nil {
+			return
+		}
+		for _, raw := range page.Value {
+			top, err := arm.Members(raw, 0, "id")
+			if err != nil {
+				continue
+			}
+			id := strings.ToLower(arm.Text(top["id"].Of(raw)))
+			s.watch.mu.Lock()
+			if s.watch.wanted[id] > 0 {
+				l.shown[id] = bytes.Clone(raw)
+			}
+			s.watch.mu.Unlock()
+		}
+	}
+}
