@@ -38,6 +38,7 @@ func blocks(t *testing.T, text string) map[string]string {
 // TestClients runs the blocks of docs/clients.md as they stand there, against the
 // running app over TLS. Their parameters are the environment's, as the page says.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile(clientsGuide)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func TestClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		binary := filepath.Join(t.TempDir(), "block")
-		execute(t, dir, os.Environ(), "go", "build", "-o", binary, ".")
+		execute(t, dir, append(os.Environ(), "CGO_ENABLED=0"), "go", "build", "-trimpath", "-o", binary, ".")
 		if got, want := execute(t, "", env, binary), "asked by requester@portcullis.example\n"; got != want {
 			t.Errorf("the block prints %q, want %q", got, want)
 		}

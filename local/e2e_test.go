@@ -359,6 +359,7 @@ func TestWithoutServiceBus(t *testing.T) {
 // Resource Manager and Table Storage, before it takes effect and before its answer is
 // heard. Whatever it left, nothing may be open past its end and one sweep.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var seen, at int // calls seen since armed, and at which one to kill; 0 for never
 	var host func()

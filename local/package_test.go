@@ -24,13 +24,12 @@ import (
 // makePackage makes dir/app.zip as `make package` does, and unzips it to dir/app.
 func makePackage(dir string) error {
 	staging, out := filepath.Join(dir, "staging"), filepath.Join(dir, "app.zip")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(staging, "handlers"), "portcullis")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	for _, cmd := range []*exec.Cmd{
-		build,
-		exec.Command("go", "run", "portcullis/local/pack", "-src", "..", "-out", staging),
-		exec.Command("go", "run", "portcullis/local/archive", "-app", staging, "-out", out),
+		exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(staging, "handlers"), "portcullis"),
+		exec.Command("go", "run", "-trimpath", "portcullis/local/pack", "-src", "..", "-out", staging),
+		exec.Command("go", "run", "-trimpath", "portcullis/local/archive", "-app", staging, "-out", out),
 	} {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // one form of everything, which is compiled once
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 		}
@@ -71,6 +70,7 @@ func unzip(from, dir string) error {
 // TestPackage holds the package that every end-to-end test runs: its files and
 // modes, and that building it again gives the same bytes.
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	dir := app(t)
 	want := []string{"-rw-r--r-- host.json", "-rwxr-xr-x handlers"}
 	declared, err := filepath.Glob("../functions/*/function.json")
@@ -125,6 +125,7 @@ const maxMemory = 60 << 10
 // With a collector named in the standard way it sends spans there soon after a
 // call: the telemetry is wired in what is shipped, and needs no end to be sent.
 func TestStart(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	sent := map[string]bool{}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -133,32 +134,8 @@ func TestStart(t *testing.T) {
 		sent[r.URL.Path] = true
 	}))
 	defer collector.Close()
-	port := freePort(t)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(app(t), "handlers"))
-	cmd.Env = []string{
-		"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),
-		"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
-		"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
-		"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL,
-	}
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // as the host stops it
-		_ = cmd.Wait()
-	})
+	cmd, port, took := startHandler(t, collector.URL)
 	r := &rig{t: t}
-	r.eventually("the handler listens", func() bool {
-		res, err := http.Get(url(port) + "/")
-		if err != nil {
-			return false
-		}
-		return res.Body.Close() == nil && res.StatusCode == http.StatusOK
-	})
-	took := time.Since(began)
 	res, err := http.Get(url(port) + "/api/machines")
 	if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("a call without a token: %v, %v", res, err)
@@ -184,4 +161,52 @@ func TestStart(t *testing.T) {
 	if memory > maxMemory {
 		t.Errorf("the handler holds %d KiB at rest, want %d at most", memory, maxMemory)
 	}
+}
+
+// startHandler starts the packaged handler until the test ends, and gives its port and when at
+// the latest it listened. A port that was free may be taken by another program before it does.
+func startHandler(t *testing.T, collector string) (*exec.Cmd, int, time.Duration) {
+	t.Helper()
+	for range 5 {
+		port := freePort(t)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(app(t), "handlers"))
+		cmd.Env = []string{
+			"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),
+			"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
+			"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
+			"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
+			"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector,
+		}
+		began, ended := time.Now(), make(chan struct{})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer close(ended)
+			_ = cmd.Wait()
+		}()
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill() // as the host stops it
+			<-ended
+		})
+		over := false
+		(&rig{t: t}).eventually("the handler listens", func() bool {
+			select {
+			case <-ended:
+				over = true
+				return true
+			default:
+			}
+			res, err := http.Get(url(port) + "/")
+			if err != nil {
+				return false
+			}
+			return res.Body.Close() == nil && res.StatusCode == http.StatusOK
+		})
+		if !over {
+			return cmd, port, time.Since(began)
+		}
+	}
+	t.Fatal("the handler ended before it listened, five times")
+	return nil, 0, 0
 }

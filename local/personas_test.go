@@ -141,6 +141,7 @@ func (r *rig) mustAs(header http.Header, status int, method, path string, body a
 
 // TestDoors holds the matrix, and that a refusal changes no rule.
 func TestDoors(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	if err := r.arm.SetKnobs(armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}); err != nil {
 		t.Fatal(err)
@@ -211,6 +212,7 @@ func TestDoors(t *testing.T) {
 
 // TestReaderAsks holds what somebody who may only look is told, whatever he says of himself.
 func TestReaderAsks(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	r.must(200, "POST", "/api/enable", vms(web))
 	header := r.as("reader")
@@ -236,6 +238,7 @@ func TestReaderAsks(t *testing.T) {
 
 // TestRolesCannotBeRead holds that nobody may anything while the app may not read role assignments.
 func TestRolesCannotBeRead(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	before := r.nsg("web-nsg")
 	denied := []armsim.Denied{{Principal: issuer.AppObjectID, Action: "Microsoft.Authorization/*"}}

@@ -66,6 +66,7 @@ func TestActions(t *testing.T) {
 // calls, no more and no less: it does everything that the app can do once, and
 // compares the calls that Resource Manager saw with infra/deploy/roles/app.json.
 func TestRole(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	knobs := armsim.DemoKnobs()
 	// Writes that take a moment are polled; those of the other tests often end at once.

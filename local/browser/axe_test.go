@@ -77,6 +77,7 @@ func (b *tab) check(axe, what string) {
 // TestBarriers: axe finds nothing serious, in both themes and on a narrow screen, and
 // nothing is wider than the screen.
 func TestBarriers(t *testing.T) {
+	t.Parallel()
 	lib := axe(t)
 	b := start(t).open()
 	b.visit("")

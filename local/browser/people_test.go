@@ -10,6 +10,7 @@ import (
 // TestPeople: each of the three personas can do what their role says, and is told
 // by name what they lack.
 func TestPeople(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web"},{"id":"`+demo+`app1"}]}`)
@@ -72,6 +73,7 @@ func TestPeople(t *testing.T) {
 // TestRefusedBesideItsField: what is refused is marked where it was typed, the rest is
 // kept, and the focus is there.
 func TestRefusedBesideItsField(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web","ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.0/24","maxRequestAccessDuration":"PT2H"}]}]}`)
@@ -102,6 +104,7 @@ func TestRefusedBesideItsField(t *testing.T) {
 
 // TestConfigureByHand: rows are added and removed, and what will change follows what is typed.
 func TestConfigureByHand(t *testing.T) {
+	t.Parallel()
 	b := start(t).open()
 	b.signIn("admin")
 	b.visit("?tab=notConfigured")
@@ -137,6 +140,7 @@ func TestConfigureByHand(t *testing.T) {
 
 // TestKeyboard: from the list into the pane and back without a mouse.
 func TestKeyboard(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web"}]}`)
@@ -160,6 +164,7 @@ func TestKeyboard(t *testing.T) {
 
 // TestMarkup: what people type is text, wherever it is shown, and nothing of it runs.
 func TestMarkup(t *testing.T) {
+	t.Parallel()
 	const evil = `<img src=x onerror="window.bad=1"><script>window.bad=2</script>"'><svg onload=alert(3)>`
 	m := start(t)
 	b := m.open()
@@ -194,6 +199,7 @@ func TestMarkup(t *testing.T) {
 
 // TestPolicy: the Content-Security-Policy holds against what would get past everything else.
 func TestPolicy(t *testing.T) {
+	t.Parallel()
 	b := start(t).open()
 	b.signIn("reader")
 	script[bool](b, `(() => {

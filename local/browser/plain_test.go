@@ -12,6 +12,7 @@ import (
 // TestWithoutScript: without JavaScript everything can be read, and the forms
 // work as pages of their own.
 func TestWithoutScript(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web"}]}`)

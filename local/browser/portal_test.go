@@ -13,6 +13,7 @@ func box(vm string) string { return `tbody input[value="` + demo + vm + `"]` }
 // TestJourney is what a newcomer does: enable two machines together, open a
 // port on both, watch it close, and find it in the log and in its CSV.
 func TestJourney(t *testing.T) {
+	t.Parallel()
 	b := start(t).open()
 	b.visit("")
 	b.says("h1", "Sign in")

@@ -4,6 +4,7 @@ import "testing"
 
 // TestReadme takes the two pictures of the README: `make pictures` puts them into docs/images.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web"},{"id":"`+demo+`app1"},{"id":"`+demo+`app2"},{"id":"`+demo+`both"}]}`)

@@ -42,7 +42,7 @@ func build(t *testing.T) string {
 		for _, args := range [][]string{
 			{"build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(app, "handlers"), "portcullis"},
 			{"build", "-trimpath", "-o", filepath.Join(built.dir, "local"), "portcullis/local"},
-			{"run", "portcullis/local/pack", "-src", "../..", "-out", app},
+			{"run", "-trimpath", "portcullis/local/pack", "-src", "../..", "-out", app},
 		} {
 			cmd := exec.Command("go", args...)
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -30,6 +30,7 @@ func (b *tab) looksAgain(selector, first string, n int) {
 
 // TestClickWhileLooking: what looks again by itself and shows nothing new takes no click that is being made, and no focus.
 func TestClickWhileLooking(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`web"},{"id":"`+demo+`app1"}]}`)
