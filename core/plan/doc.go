@@ -37,6 +37,10 @@
 // last, every group has to allow. Where a service tag or a group is not known the
 // answer is [Maybe]; a deny is then placed higher, and an exposure told.
 //
+// Security admin rules of Azure Virtual Network Manager come before all groups:
+// [Names.Reach] and [Names.Exposures] look at them too, and [Names.Admin] tells what they do to
+// a port. Compute does not know them, since no rule of ours can stand above them.
+//
 // # What it promises
 //
 // The order of the input does not matter, the output is sorted, computing again
@@ -46,6 +50,5 @@
 // # What it does not do
 //
 // It knows nothing of ARM, ETags or retries, and does not look up where a
-// machine stands: addresses are an input. It does not look at security admin rules of
-// Azure Virtual Network Manager, which come before any security group.
+// machine stands: addresses are an input.
 package plan

@@ -81,8 +81,8 @@ func DefaultRules() []jit.Rule {
 //
 // It is Maybe where the answer hangs on a name that n does not know. Every use
 // of an unknown name counts for itself: two rules of one unknown tag are not
-// taken to match the same addresses. Azure Virtual Network Manager's security
-// admin rules, which come before all of this, are not looked at.
+// taken to match the same addresses. Security admin rules of Azure Virtual Network
+// Manager come before all of this: [Names.Reach] looks at them too.
 func (n Names) Evaluate(p Packet, guards ...Guard) Verdict {
 	v := Verdict{Allowed: Yes}
 	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()

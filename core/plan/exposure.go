@@ -89,6 +89,7 @@ func fromPorts(ruleSets ...[]jit.Rule) []uint16 {
 type Endpoint struct {
 	VM      jit.ID
 	Address netip.Addr
+	Admin   []AdminRule // the security admin rules in effect on its virtual network, which come before all guards
 	Guards  []Guard
 }
 
@@ -124,6 +125,10 @@ func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposur
 	sources := fromSources(from).and(familyOf(e.Address))
 	var chains [][]line
 	var ruleSets [][]jit.Rule
+	e.Admin = adminOrder(e.Admin)
+	for _, r := range e.Admin {
+		ruleSets = append(ruleSets, []jit.Rule{r.Rule})
+	}
 	for _, g := range e.Guards {
 		rules := inbound(g.Rules)
 		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return n.guards(r.Destination, e.Address) == No })
@@ -160,7 +165,18 @@ type path struct {
 func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, from addresses) []Exposure {
 	found := map[string]path{}
 	for _, c.from = range classes {
-		paths := []path{{sure: from, possible: from}}
+		decided, sure, possible := n.admitted(e.Admin, c, from)
+		paths := []path{{sure: sure, possible: possible}}
+		var always []path // in, whatever the guards say
+		for _, s := range decided {
+			if s.rule.Action == AdminAlways {
+				d := Decision{Guard: s.rule.Manager, Rule: s.rule.Rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
+				if d.Allowed != Yes {
+					d.Allowed = Maybe
+				}
+				always = append(always, path{by: []Decision{d}, key: "admin/" + s.rule.Manager + "/" + s.rule.Name, sure: s.sure, possible: s.possible})
+			}
+		}
 		for i, lines := range chains {
 			var next []path
 			for _, p := range paths {
@@ -177,7 +193,7 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 			}
 			paths = next
 		}
-		for _, p := range paths {
+		for _, p := range append(paths, always...) {
 			if old, ok := found[p.key]; ok {
 				p.sure, p.possible = old.sure.or(p.sure), old.possible.or(p.possible)
 			}

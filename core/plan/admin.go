@@ -1,0 +1,163 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// AdminAction is what a security admin rule does with a packet that it matches. The
+// zero value drops it.
+type AdminAction uint8
+
+// The three actions, as Azure Virtual Network Manager documents them.
+const (
+	AdminDeny   AdminAction = iota // drops the packet: no security group is asked
+	AdminAllow                     // lets the security groups decide, and ends the admin rules
+	AdminAlways                    // AlwaysAllow: lets the packet in, no security group is asked
+)
+
+// String gives ARM's spelling.
+func (a AdminAction) String() string {
+	return [...]string{"Deny", "Allow", "AlwaysAllow"}[min(a, AdminAlways)]
+}
+
+// AdminRule is one security admin rule that is in effect on a virtual network. These come
+// before every security group. Priorities are 1 to 4096, the lower first. In which order rules of
+// one priority are looked at (those of several network managers) is not known here (unverified):
+// denies are taken to come last, so that what may be open counts as open.
+type AdminRule struct {
+	jit.Rule // its Access counts for nothing
+	Action   AdminAction
+	Manager  string // the name of the network manager that deployed it
+}
+
+// Title names the rule for people.
+func (r AdminRule) Title() string {
+	return "security admin rule " + r.Name + " of network manager " + r.Manager
+}
+
+// adminOrder gives the inbound rules in the order of evaluation.
+func adminOrder(rules []AdminRule) []AdminRule {
+	out := slices.DeleteFunc(slices.Clone(rules), func(r AdminRule) bool { return r.Direction != jit.Inbound })
+	slices.SortStableFunc(out, func(a, b AdminRule) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Action, a.Action), cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// Reach tells whether the packet reaches the endpoint: past the security admin rules of its
+// virtual network, then through its guards (see [Names.Evaluate]).
+func (n Names) Reach(p Packet, e Endpoint) Verdict {
+	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
+	var verdicts []Verdict
+	for _, r := range adminOrder(e.Admin) {
+		m := n.matches(r.Rule, p)
+		if m == No {
+			continue
+		}
+		v := Verdict{Allowed: truth(r.Action == AdminAlways), By: []Decision{{Guard: r.Manager, Rule: r.Rule, Allowed: truth(r.Action == AdminAlways)}}}
+		if r.Action == AdminAllow {
+			v = n.Evaluate(p, e.Guards...)
+		}
+		verdicts = append(verdicts, v)
+		if m == Yes {
+			return agreed(verdicts)
+		}
+	}
+	return agreed(append(verdicts, n.Evaluate(p, e.Guards...)))
+}
+
+// agreed gives the first of the verdicts that are possible, and Maybe where another differs.
+func agreed(possible []Verdict) Verdict {
+	v := possible[0]
+	for _, o := range possible {
+		if o.Allowed != v.Allowed {
+			v.Allowed = Maybe
+		}
+	}
+	return v
+}
+
+// adminShare is what one security admin rule decides of a cell.
+type adminShare struct {
+	rule           AdminRule
+	sure, possible addresses
+}
+
+// admitted splits the packets of a cell among the admin rules, which are in order. What none
+// decides, or an Allow does, is left to the security groups.
+func (n Names) admitted(rules []AdminRule, c cell, from addresses) (decided []adminShare, sure, possible addresses) {
+	if len(rules) == 0 {
+		return nil, from, from
+	}
+	lines := make([]line, 0, len(rules)+1)
+	for i, r := range rules {
+		r.Priority = i // so that a share tells whose it is
+		lines = append(lines, n.line(r.Rule))
+	}
+	rest := jit.Rule{Priority: len(rules), Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
+	for _, s := range n.shares(append(lines, n.line(rest)), c, from) {
+		if s.rule.Priority == len(rules) || rules[s.rule.Priority].Action == AdminAllow {
+			sure, possible = sure.or(s.sure), possible.or(s.possible)
+			continue
+		}
+		decided = append(decided, adminShare{rules[s.rule.Priority], s.sure, s.possible})
+	}
+	return decided, sure, possible
+}
+
+// AdminEffect is what the security admin rules of a virtual network do to one port of an
+// address before any security group is asked.
+type AdminEffect struct {
+	Opened []AdminRule // those that let some of the sources in, whatever the security groups say
+	Denied []AdminRule // those that keep some of them out
+	Whole  Truth       // whether they keep all of them out
+}
+
+// Admin tells what security admin rules do to packets from some sources to one port of an
+// address; a protocol of * is TCP and UDP. Where a name is not known, a rule counts for both.
+func (n Names) Admin(rules []AdminRule, dst netip.Addr, protocol jit.Protocol, port uint16, sources jit.Sources) AdminEffect {
+	rules = adminOrder(rules)
+	plain := make([]jit.Rule, 0, len(rules))
+	for _, r := range rules {
+		plain = append(plain, r.Rule)
+	}
+	e := AdminEffect{Whole: Yes}
+	from := fromSources(sources).and(familyOf(dst.Unmap()))
+	if len(rules) == 0 || len(from) == 0 {
+		return AdminEffect{Whole: No}
+	}
+	note := func(list []AdminRule, r AdminRule) []AdminRule {
+		if slices.ContainsFunc(list, func(o AdminRule) bool { return o.Name == r.Name && o.Manager == r.Manager }) {
+			return list
+		}
+		return append(list, r)
+	}
+	for _, c := range bothOf(protocol, dst.Unmap(), port) {
+		for _, c.from = range fromPorts(plain) {
+			decided, sure, possible := n.admitted(rules, c, from)
+			for _, s := range decided {
+				if s.rule.Action == AdminDeny {
+					e.Denied = note(e.Denied, s.rule)
+					continue
+				}
+				e.Opened = note(e.Opened, s.rule)
+				sure, possible = sure.or(s.sure), possible.or(s.possible)
+			}
+			switch {
+			case len(sure) > 0:
+				e.Whole = No
+			case len(possible) > 0 && e.Whole == Yes:
+				e.Whole = Maybe
+			}
+		}
+	}
+	if len(e.Denied) == 0 {
+		e.Whole = No
+	}
+	return e
+}
