@@ -227,6 +227,8 @@ type enabledVM struct {
 	Targets       []string   `json:"targets"`
 	Overridden    []foreign  `json:"overriddenRules"`
 	Exposed       []foreign  `json:"exposingRules"`
+	Blocked       []foreign  `json:"blockingRules,omitempty"` // that keep out everybody whom the policy allows
+	Unchecked     string     `json:"notLookedAt,omitempty"`
 	Unguarded     []string   `json:"unguardedNetworkInterfaces"`
 }
 
@@ -335,7 +337,7 @@ func toEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
 		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: ipText(e.Policy.PublicAddress), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
-			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed)}
+			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())
 		}

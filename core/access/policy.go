@@ -24,7 +24,9 @@ type Enabled struct {
 	Targets    []jit.ID
 	Overridden []plan.Foreign // foreign allows that our deny now outranks
 	Exposed    []plan.Foreign // foreign allows that still open a protected port
+	Blocked    []plan.Foreign // security admin rules that keep out everybody whom the policy allows
 	Unguarded  []string       // network interfaces that no security group guards
+	Unchecked  string         // what could not be looked at and why; "" for nothing
 }
 
 // Enable protects machines: it stores their policies and closes their ports. It
@@ -59,7 +61,9 @@ func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy,
 		}
 		outs = append(keep(outs, func(o outcome) bool { return s.maps(o.target) }), done...)
 	}
-	return s.enabled(records, known, machines, outs), changesOf(outs), nil
+	list := s.enabled(records, known, machines, outs)
+	s.ruled(ctx, list, machines)
+	return list, changesOf(outs), nil
 }
 
 // enabling checks what is to be enabled and builds the records to store. It gives those that

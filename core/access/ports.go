@@ -57,6 +57,8 @@ type Machine struct {
 	Private    []netip.Addr // every private address, the primary first
 	Public     []netip.Addr // every public address, that of the primary configuration first
 	Unguarded  []string     // ARM ids of its network interfaces that no security group guards
+	// VirtualNetwork is the ARM id, in lower case, of the one network that all its interfaces are in; "" where it is not known.
+	VirtualNetwork string
 }
 
 // Network knows where machines stand. A machine is known when a network
@@ -371,6 +373,7 @@ const (
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost" // rules of ours on a target of which nothing is stored
 	FindingBroken        FindingKind = "Broken"    // a target could not be read or written
+	FindingUnchecked     FindingKind = "Unchecked" // something that may matter could not be looked at
 )
 
 // SweepRecord is what one sweep did. It is the heartbeat.

@@ -105,6 +105,9 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error
 	if err := sameFamily(g, machines); err != nil {
 		return GrantRecord{}, err
 	}
+	if err := s.barredByAdmin(g, machines); err != nil {
+		return GrantRecord{}, err
+	}
 	rec, err := s.newFronts(policy, s.shown).mapped(ctx, place(g, machines), machines)
 	if err != nil {
 		return GrantRecord{}, err

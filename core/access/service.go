@@ -61,6 +61,7 @@ type Service struct {
 	surveys  memo[surveyed]
 	standing memo[map[string]Snapshot] // by target, without what the adapter needs to write
 	past     memo[recent]
+	admins   admins
 }
 
 // now gives the time as it is stored: UTC, in whole milliseconds.

@@ -37,7 +37,7 @@ type sweep struct {
 //     confirmed: closings come before all else;
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known;
-//   - looks what else can be reached;
+//   - looks what else can be reached, and what security admin rules do;
 //   - stores what it found. That record is the heartbeat.
 //
 // What cannot be done for one subscription, target or grant does not stop the
@@ -60,6 +60,7 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 	w.repair(ctx, slices.DeleteFunc(targets, w.maps))
 	w.reachable()
 	slow.Wait()
+	w.admin(ctx)
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
 		w.rec.Completed = w.rec.Ended

@@ -225,6 +225,8 @@ func words(k access.FindingKind) findingWords {
 		return findingWords{"An opening was not confirmed and has been undone", "warn", "Ask for access again."}
 	case access.FindingVMGone:
 		return findingWords{"A protected machine no longer exists", "warn", "End its protection, or leave it for when the machine comes back."}
+	case access.FindingUnchecked:
+		return findingWords{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
 	case access.FindingRepaired:
 		return findingWords{"Rules were changed and have been put right", "note", "Somebody or something edits the rules of Portcullis. Nothing needs to be done."}
 	}

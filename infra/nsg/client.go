@@ -18,10 +18,11 @@ import (
 )
 
 var (
-	_ access.Firewall = (*Client)(nil)
-	_ access.Network  = (*Client)(nil)
-	_ access.Pinger   = (*Client)(nil)
-	_ access.Pacer    = (*Client)(nil)
+	_ access.Firewall   = (*Client)(nil)
+	_ access.Network    = (*Client)(nil)
+	_ access.Pinger     = (*Client)(nil)
+	_ access.Pacer      = (*Client)(nil)
+	_ access.AdminRules = (*Client)(nil)
 )
 
 // Config says which Resource Manager to speak to and how.
@@ -54,6 +55,7 @@ type clients struct {
 	addresses  *armnetwork.PublicIPAddressesClient
 	firewalls  *armnetwork.AzureFirewallsClient
 	routes     *armnetwork.RouteTablesClient
+	management *armnetwork.ManagementClient
 	raw        *azarm.Client // for what no client of armnetwork lists
 	watch      watch
 }
@@ -99,6 +101,7 @@ func (c *Client) subscription(id string) (*clients, error) {
 		addresses:  f.NewPublicIPAddressesClient(),
 		firewalls:  f.NewAzureFirewallsClient(),
 		routes:     f.NewRouteTablesClient(),
+		management: f.NewManagementClient(),
 		raw:        raw,
 	}
 	c.subs[key] = s

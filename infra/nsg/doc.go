@@ -33,8 +33,8 @@
 //
 // It does not decide which rules should stand and does not retry a conflict: that
 // is for the callers, who compute the change again. It paces nothing beyond the
-// SDK's own retries. It does not see security admin rules of Azure Virtual Network
-// Manager, which are evaluated before any NSG.
+// SDK's own retries. It reads security admin rules of Azure Virtual Network Manager,
+// which are evaluated before any NSG ([Client.AdminRules]), and never writes one.
 //
 // Succeeded is ARM's word, not that of the data plane: how long packets lag
 // behind it is not documented.

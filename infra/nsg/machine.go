@@ -40,6 +40,9 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 			return err
 		}
 		unguarded = unguarded || nicGuard == "" && subnetGuard == ""
+		if m.VirtualNetwork == "" && config.Subnet != nil {
+			m.VirtualNetwork, _, _ = strings.Cut(lower(config.Subnet.ID), "/subnets/")
+		}
 		private, err := netip.ParseAddr(text(config.PrivateIPAddress))
 		if err != nil {
 			continue // no address yet: nothing to reach

@@ -8,6 +8,8 @@
 //   - GET, PUT, DELETE and paged lists of networkSecurityGroups and securityRules, networkInterfaces, virtualNetworks,
 //     publicIPAddresses, routeTables, azureFirewalls; GET and lists of subnets; management locks at any scope; resource
 //     groups; GET /subscriptions/{id}/resources with a resourceType filter.
+//   - POST virtualNetworks/{name}/listNetworkManagerEffectiveSecurityAdminRules, paged by a token in the body: what
+//     Knobs.AdminRules holds. Nobody's packets are held to them.
 //   - An NSG's etag is that of all its rules. If-Match on the PUT of an NSG is honoured at once, with 412; an etag in the
 //     body is ignored. The etag changes when a write starts and again when it ends.
 //   - A PUT of an NSG replaces rules and tags. Properties that only the service writes are ignored when sent; unknown
@@ -57,6 +59,7 @@
 // Of firewalls: whether If-Match is honoured (here: as for NSGs), every error code, whether names are unique over all kinds of
 // collection and priorities within one, whether an empty NAT rule collection is refused, ranges as destination ports, whether
 // the limit of 250 is checked in a PUT, Retry-After.
+// What the list of effective security admin rules answers beyond the SDK's model: paging, errors, default rules.
 // Whether bits below a prefix's mask, and the spelling of enumerations in any case, are accepted (here: they are). The
 // codes SecurityRuleInvalidDescription, SecurityRuleInvalidDirection, SecurityRuleInvalidProtocol,
 // SecurityRuleParameterCannotHaveBothValues, SecurityRuleParameterValueMissing,

@@ -34,6 +34,9 @@ type Knobs struct {
 	Down bool `json:"down,omitempty"`
 	// Denied takes permissions away; what nothing denies is allowed.
 	Denied []Denied `json:"denied,omitempty"`
+	// AdminRules are the effective security admin rules of virtual networks, by id, as ARM would list them: network managers
+	// themselves are not here.
+	AdminRules map[string][]map[string]any `json:"adminRules,omitempty"`
 }
 
 // Writes is how writes to an NSG and its rules behave.
@@ -105,6 +108,18 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 func (k Knobs) clone() Knobs {
 	k.Denied = slices.Clone(k.Denied)
+	var rules map[string][]map[string]any
+	for id, list := range k.AdminRules {
+		if rules == nil {
+			rules = map[string][]map[string]any{}
+		}
+		own := make([]map[string]any, 0, len(list))
+		for _, r := range list {
+			own = append(own, clone(r))
+		}
+		rules[key(id)] = own
+	}
+	k.AdminRules = rules
 	targets := make(map[string]*Writes, len(k.Targets))
 	for id, w := range k.Targets {
 		own := *w

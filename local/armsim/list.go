@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -128,6 +129,41 @@ func (s *Server) page(c *call, keys []string, show func(string) any) (answer, *E
 	if len(keys) > size {
 		query.Set("$skipToken", base64.RawURLEncoding.EncodeToString([]byte(keys[size-1])))
 		body["nextLink"] = s.base(c.r) + c.r.URL.EscapedPath() + "?" + query.Encode()
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// listAdminRules answers a page of the security admin rules in effect on a virtual network. The next page is
+// asked for with the token in the body.
+func (s *Server) listAdminRules(c *call) (answer, *Error) {
+	if c.r.Method != http.MethodPost {
+		return answer{}, methodNotAllowed(c.r)
+	}
+	if _, err := s.find(c.at); err != nil {
+		return answer{}, err
+	}
+	var query struct {
+		SkipToken string `json:"skipToken"`
+	}
+	if err := decode(c.body, &query); err != nil {
+		return answer{}, newError(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%v'.", err)
+	}
+	rules := s.knobs.AdminRules[key(c.at.id)]
+	from := 0
+	if query.SkipToken != "" {
+		n, err := strconv.Atoi(query.SkipToken)
+		if err != nil || n < 0 || n > len(rules) {
+			return answer{}, newError(http.StatusBadRequest, "InvalidSkipToken", "The skip token '%s' is invalid.", query.SkipToken)
+		}
+		from = n
+	}
+	end := len(rules)
+	if s.knobs.PageSize > 0 {
+		end = min(end, from+s.knobs.PageSize)
+	}
+	body := map[string]any{"value": append([]map[string]any{}, rules[from:end]...)}
+	if end < len(rules) {
+		body["skipToken"] = strconv.Itoa(end)
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }

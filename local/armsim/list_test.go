@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/local/armsim"
@@ -134,5 +136,36 @@ func TestResourceGroups(t *testing.T) {
 	_, list := r.want(200, "", "GET", "/subscriptions/"+sub+"/resourcegroups", "")
 	if l := at(list, "value").([]any); len(l) != 1 || at(l[0], "id") != id || at(l[0], "tags", "a") != "b" {
 		t.Errorf("groups: %v", list)
+	}
+}
+
+// TestAdminRules: what the knobs hold is listed by pages, of networks that exist, by POST only.
+func TestAdminRules(t *testing.T) {
+	r := newRig(t, armsim.Knobs{PageSize: 1})
+	id := scope + "virtualNetworks/net"
+	client := r.net.NewManagementClient()
+	list := func(token *string) (armnetwork.ManagementClientListNetworkManagerEffectiveSecurityAdminRulesResponse, error) {
+		return client.ListNetworkManagerEffectiveSecurityAdminRules(t.Context(), "rg", "net", armnetwork.QueryRequestOptions{SkipToken: token}, nil)
+	}
+	if _, err := list(nil); err == nil {
+		t.Error("of a network that is not there: no error")
+	}
+	r.put(id, `{"location":"westeurope","properties":{}}`)
+	err := r.arm.Tune(func(k *armsim.Knobs) {
+		k.AdminRules = map[string][]map[string]any{id: {{"kind": "Custom", "id": "/a"}, {"kind": "Default", "id": "/b"}}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := list(nil)
+	if err != nil || len(first.Value) != 1 || first.SkipToken == nil {
+		t.Fatalf("first page %+v, %v", first, err)
+	}
+	second, err := list(first.SkipToken)
+	if err != nil || len(second.Value) != 1 || second.SkipToken != nil || *second.Value[0].GetEffectiveBaseSecurityAdminRule().ID != "/b" {
+		t.Errorf("second page %+v, %v", second, err)
+	}
+	if _, err := list(to.Ptr("-1")); err == nil {
+		t.Error("a token that nobody gave: no error")
 	}
 }

@@ -26,6 +26,8 @@ func (s *Server) serve(c *call) (answer, *Error) {
 		return s.list(c)
 	case child:
 		return s.serveChild(c)
+	case adminRules:
+		return s.listAdminRules(c)
 	}
 	return s.serveOne(c)
 }

@@ -22,8 +22,9 @@ const (
 	genericList // GET /subscriptions/{id}/resources
 	group
 	groups
-	grant  // an assignment or a definition of Azure RBAC
-	grants // a list of them
+	grant      // an assignment or a definition of Azure RBAC
+	grants     // a list of them
+	adminRules // the security admin rules in effect on a virtual network
 )
 
 // target is a parsed path. Matching is case-insensitive throughout; the spelling that was asked for is kept.
@@ -51,7 +52,7 @@ func resourceTypes() []resourceType {
 	return []resourceType{
 		{name: nsgType, children: "securityRules"},
 		{name: "Microsoft.Network/networkInterfaces", generic: true},
-		{name: "Microsoft.Network/virtualNetworks", children: "subnets", generic: true},
+		{name: vnetType, children: "subnets", generic: true},
 		{name: "Microsoft.Network/publicIPAddresses", generic: true},
 		{name: firewallType},
 		{name: "Microsoft.Network/routeTables", generic: true},
@@ -60,6 +61,8 @@ func resourceTypes() []resourceType {
 
 const (
 	nsgType   = "Microsoft.Network/networkSecurityGroups"
+	vnetType  = "Microsoft.Network/virtualNetworks"
+	adminList = "listNetworkManagerEffectiveSecurityAdminRules"
 	lockType  = "Microsoft.Authorization/locks"
 	groupType = "Microsoft.Resources/resourceGroups"
 )
@@ -145,6 +148,9 @@ func providerTarget(t target, segments []string, i int) (target, *Error) {
 		case len(rest) == 1:
 			t.kind, t.name, t.id = one, rest[0], "/"+strings.Join(segments, "/")
 			return t, nil
+		case len(rest) == 2 && strings.EqualFold(rest[1], adminList) && rt.name == vnetType:
+			t.kind, t.name, t.id = adminRules, rest[0], "/"+strings.Join(segments[:i+3], "/")
+			return t, nil
 		case rt.children == "" || !strings.EqualFold(rest[1], rt.children) || len(rest) > 3:
 		default:
 			t.kind, t.name, t.id = children, rest[0], "/"+strings.Join(segments[:i+3], "/")
@@ -183,6 +189,8 @@ func (t target) action(method string) string {
 	switch t.kind {
 	case one, list:
 		return t.typ.name + "/" + verb
+	case adminRules:
+		return t.typ.name + "/" + adminList + "/action"
 	case child, children:
 		return t.typ.name + "/" + t.typ.children + "/" + verb
 	case lock, locks:
