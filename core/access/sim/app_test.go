@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	errCrashed  = errors.New("this instance is dead")
-	errInjected = errors.New("an injected fault")
+	errCrashed   = errors.New("this instance is dead")
+	errInjected  = errors.New("an injected fault")
+	errThrottled = errors.New("429 TooManyRequests")
 )
 
 // app is one instance of the service: a process that shares nothing with others but
@@ -61,7 +62,7 @@ func (r *run) newApp(name string) *app {
 	ports := port{a}
 	a.Service = &access.Service{
 		Network: ports, Kinds: access.KindsOf(access.SecurityGroups(ports)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub},
+		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other},
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	}
 	return a
@@ -176,7 +177,7 @@ func (p port) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error)
 }
 
 func (p port) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
-	if err := p.stop(ctx, accesstest.Step{Op: "All"}); err != nil {
+	if err := p.stop(ctx, accesstest.Step{Op: "All", Of: subscription}); err != nil {
 		return nil, err
 	}
 	return p.run.azure.list(subscription), nil
@@ -229,8 +230,8 @@ func changesText(c plan.Changes) string {
 	return strings.Join(out, " ")
 }
 
-func (p port) Machines(ctx context.Context, _ string) ([]access.Machine, error) {
-	if err := p.stop(ctx, accesstest.Step{Op: "Machines"}); err != nil {
+func (p port) Machines(ctx context.Context, subscription string) ([]access.Machine, error) {
+	if err := p.stop(ctx, accesstest.Step{Op: "Machines", Of: subscription}); err != nil {
 		return nil, err
 	}
 	z := p.run.azure
@@ -238,7 +239,7 @@ func (p port) Machines(ctx context.Context, _ string) ([]access.Machine, error) 
 	defer z.mu.Unlock()
 	var out []access.Machine
 	for _, m := range z.machines() {
-		if !m.gone {
+		if !m.gone && m.id.Subscription == subscription {
 			out = append(out, m.known(z))
 		}
 	}

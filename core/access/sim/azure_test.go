@@ -335,12 +335,23 @@ func (z *azure) places(m *machine) map[*group][]netip.Addr {
 	return out
 }
 
-const sub = "00000000-0000-0000-0000-00000000d3e0"
+// The machine db and its groups are in another subscription than all else.
+const (
+	sub   = "00000000-0000-0000-0000-00000000d3e0"
+	other = "00000000-0000-0000-0000-00000000d3e1"
+)
+
+func subscriptionOf(name string) string {
+	if name == "db" || strings.HasPrefix(name, "db-") {
+		return other
+	}
+	return sub
+}
 
 func vmID(name string) jit.ID {
-	return jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
+	return jit.ID{Subscription: subscriptionOf(name), ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
 }
 
 func nsgID(name string) jit.ID {
-	return jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: name}
+	return jit.ID{Subscription: subscriptionOf(name), ResourceGroup: "demo", Type: jit.TypeNSG, Name: name}
 }

@@ -3,7 +3,8 @@
 //
 // A run is made from one seed. Several instances of [portcullis/core/access.Service]
 // share one simulated Azure (security groups, network, locks, foreign writers), one
-// table and one bus. Every call of a port stops before it takes effect, and writes
+// table and one bus. The machines are in two subscriptions, and Resource Manager may
+// throttle every call, reads too, for a while. Every call of a port stops before it takes effect, and writes
 // once more after it; a scheduler that draws from the seed decides whose call goes on
 // next, what fails, when an instance dies, what others do to the security groups, how
 // far the clock moves, and which messages arrive how often. After every such step a

@@ -64,6 +64,7 @@ type run struct {
 	seen      counts
 
 	disturbed time.Time               // the last fault
+	throttled time.Time               // until when Resource Manager answers nobody
 	clean     int                     // clean sweeps that began since
 	sweepAt   time.Time               // when the next sweep is due
 	asked     []asked                 // requests to send again
@@ -93,7 +94,7 @@ type line struct {
 }
 
 // counts tells how eventful runs were: a simulation in which nothing happens proves nothing.
-type counts struct{ Opened, Closed, Refused, Repaired, Conflicts, Faults, Crashes, Sweeps, Wakes int }
+type counts struct{ Opened, Closed, Refused, Repaired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
 
 func (c *counts) add(o counts) {
 	c.Opened += o.Opened
@@ -102,6 +103,7 @@ func (c *counts) add(o counts) {
 	c.Repaired += o.Repaired
 	c.Conflicts += o.Conflicts
 	c.Faults += o.Faults
+	c.Throttled += o.Throttled
 	c.Crashes += o.Crashes
 	c.Sweeps += o.Sweeps
 	c.Wakes += o.Wakes
@@ -229,6 +231,10 @@ func (r *run) release(c *call) {
 	if r.faults && (r.chance(3) || g != nil && g.failed && r.chance(20)) {
 		fault = r.fault(c)
 	}
+	if r.faults && fault == nil && resourceManager(c) && time.Now().Before(r.throttled) {
+		r.disturb()
+		fault = r.throttle()
+	}
 	if fault != nil {
 		r.note("%v: %v", c, fault)
 	} else {
@@ -248,16 +254,32 @@ func (r *run) fault(c *call) error {
 		return errCrashed
 	}
 	dependency := "Table Storage"
-	switch c.step.Op {
-	case "Rules", "All", "Apply", "Machines", "Locate":
+	switch {
+	case resourceManager(c):
 		dependency = "Azure Resource Manager"
-	case "Schedule":
+		if r.chance(30) {
+			r.throttled = time.Now().Add(time.Duration(5+r.pick(60)) * time.Second)
+			return r.throttle()
+		}
+	case c.step.Op == "Schedule":
 		dependency = "Service Bus"
 	}
 	if c.step.Op == "Apply" && r.chance(30) {
 		return access.ErrConflict
 	}
 	return &access.Unavailable{Dependency: dependency, Err: errInjected}
+}
+
+// resourceManager reports whether the call is one that Azure Resource Manager may throttle.
+func resourceManager(c *call) bool {
+	return !c.step.After && slices.Contains([]string{"Rules", "All", "Apply", "Machines", "Locate"}, c.step.Op)
+}
+
+// throttle is the answer to every call of Resource Manager, reads and writes, while it
+// throttles.
+func (r *run) throttle() error {
+	r.seen.Throttled++
+	return &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Until(r.throttled), Err: errThrottled}
 }
 
 // disturb notes that the bounds count from now.
