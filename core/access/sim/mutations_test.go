@@ -28,7 +28,7 @@ const mutantSeeds = 200
 func mutations() []mutation {
 	return []mutation{
 		{name: "a deny does not outrank foreign allows", file: "core/plan/layout.go", noticed: "I4",
-			edits: []replacement{{"				d.below, d.cause = f.Priority, f\n", "				d.cause = f\n"}}},
+			edits: []replacement{{"				d.below, d.cause = f.Priority, *f\n", "				d.cause = *f\n"}}},
 		{name: "a write without If-Match", file: "core/access/sim/azure_test.go", noticed: "I2 I3 I4 I8",
 			elsewise: "the header is infra/nsg's, whose wire tests hold it; here ARM forgets to look at it",
 			edits:    []replacement{{"	case g.etag != s.Version:\n", "	case false:\n"}}},
