@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,13 +19,17 @@ type configureView struct {
 	VMs      []configureVM
 	Rows     []portRow
 	Existing string
-	Demands  demandsForm
-	Lacks    string // the permission to save that somebody lacks, "" for none
-	New      bool   // none of them is protected so far
-	Mixed    bool   // their policies differ
-	Wrong    wrongs
-	Changes  changesView
-	Saved    bool
+	// Firewalled says that a firewall stands in front of one of them, or that they were sent with
+	// what is asked for then: the address and ports at which it is dialled.
+	Firewalled bool
+	PublicIP   string
+	Demands    demandsForm
+	Lacks      string // the permission to save that somebody lacks, "" for none
+	New        bool   // none of them is protected so far
+	Mixed      bool   // their policies differ
+	Wrong      wrongs
+	Changes    changesView
+	Saved      bool
 }
 
 type configureVM struct {
@@ -37,6 +42,7 @@ type configureVM struct {
 type portRow struct {
 	Index                              int
 	Number, Protocol, Sources, Maximum string
+	Mapped                             string // the port of the firewall, "" for any
 }
 
 // changesView is what saving would change, or has changed.
@@ -80,8 +86,9 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 		rows := rowsOf(p.Ports)
 		switch {
 		case view.Rows == nil:
+			view.PublicIP = ipText(p.PublicAddress)
 			view.Rows, view.Existing, view.Demands = rows, p.ExistingRules.String(), demandsOf(p.OwnOptions(), s.Guard.Service.Floor)
-		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || demandsOf(p.OwnOptions(), s.Guard.Service.Floor) != view.Demands:
+		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || ipText(p.PublicAddress) != view.PublicIP || demandsOf(p.OwnOptions(), s.Guard.Service.Floor) != view.Demands:
 			view.Mixed = true
 		}
 	}
@@ -105,11 +112,39 @@ func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]ji
 	if view.Lacks, err = s.lacks(c, access.VerbEnable, vms...); err != nil {
 		return view, nil, err
 	}
+	if view.Firewalled, err = s.firewalled(c, vms); err != nil {
+		return view, nil, err
+	}
 	for i, vm := range vms {
 		_, has := policies[vm.Key()]
 		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: fmt.Sprintf("vm-%d", i)})
 	}
 	return view, policies, nil
+}
+
+// mostFirewalled bounds for how many machines of a form it is looked up what stands in front of them.
+const mostFirewalled = 20
+
+// firewalled reports whether a firewall stands in front of one of the machines.
+func (s *server) firewalled(c call, vms []jit.ID) (bool, error) {
+	for _, vm := range vms[:min(len(vms), mostFirewalled)] {
+		page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: vm.Key(), Limit: 1})
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(page.Machines, func(m access.MachineView) bool { return m.Connect == access.ConnectionFirewall }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// ipText gives "" for no address.
+func ipText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func rowsOf(ports []jit.PortRule) []portRow {
@@ -118,6 +153,9 @@ func rowsOf(ports []jit.PortRule) []portRow {
 		row := portRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: length(p.Maximum)}
 		if p.Sources.IsAny() {
 			row.Sources = "any"
+		}
+		if p.Mapped != 0 {
+			row.Mapped = strconv.Itoa(int(p.Mapped))
 		}
 		out = append(out, row)
 	}
@@ -163,10 +201,11 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 func (v *configureView) readRows(c call) {
 	f := c.PostForm
 	v.Existing = cmp.Or(f.Get("existing"), jit.Override.String())
+	v.PublicIP = f.Get("publicip")
 	v.Demands = readDemands(f, v.Demands.Floor)
 	for i := range f["number"] {
 		row := portRow{Index: i, Number: f["number"][i]}
-		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum} {
+		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped} {
 			if i < len(f[name]) {
 				*to = f[name][i]
 			}
@@ -191,9 +230,15 @@ func (v *configureView) policiesOf(vms []jit.ID) []jit.Policy {
 	for _, row := range v.Rows {
 		ports = append(ports, v.rule(row))
 	}
+	var public netip.Addr
+	if text := strings.TrimSpace(v.PublicIP); text != "" {
+		if public, err = netip.ParseAddr(text); err != nil {
+			v.Wrong.put("publicip", &jit.Error{Message: fmt.Sprintf("%.60q is not an address", text)})
+		}
+	}
 	var out []jit.Policy
 	for _, vm := range vms {
-		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing, Options: options})
+		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing, Options: options, PublicAddress: public})
 	}
 	return out
 }
@@ -214,6 +259,13 @@ func (v *configureView) rule(row portRow) jit.PortRule {
 	}
 	if rule.Maximum, err = readLength(row.Maximum); err != nil {
 		v.Wrong.put(field("maximum"), err)
+	}
+	if text := strings.TrimSpace(row.Mapped); text != "" {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			v.Wrong.put(field("mapped"), &jit.Error{Message: fmt.Sprintf("%.20q is not a port from 1 to %d", text, jit.MaxMapped)})
+		}
+		rule.Mapped = uint16(n)
 	}
 	return rule
 }
@@ -263,10 +315,12 @@ func (v *configureView) refused(told *jit.Error, vms []jit.ID) {
 	switch {
 	case at.port >= 0 && at.port < len(v.Rows):
 		name := map[string]string{"number": "number", "protocol": "protocol", "maxRequestAccessDuration": "maximum",
-			"allowedSourceAddressPrefix": "sources", "allowedSourceAddressPrefixes": "sources"}[at.field]
+			"allowedSourceAddressPrefix": "sources", "allowedSourceAddressPrefixes": "sources", "mappedPort": "mapped"}[at.field]
 		field = fmt.Sprintf("%s-%d", cmp.Or(name, "number"), at.port)
 	case at.vm >= 0 && at.field == "ports":
 		field = "ports"
+	case at.vm >= 0 && at.field == "publicIpAddress":
+		field = "publicip"
 	case at.vm >= 0 && at.field == "existingRules":
 		field = "existing"
 	case at.vm >= 0 && at.field == "widestIPv4Prefix":

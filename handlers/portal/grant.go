@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type grantView struct {
 	Start, End    time.Time
 	What          string // such as "port 22 of web", for announcements
 	Targets       []targetStep
+	Slow          bool // one of them takes minutes
 	VMs           []grantVM
 	Wrong         wrongs
 	Form          string // what was sent to be extended by
@@ -54,6 +56,8 @@ type grantPort struct {
 	State   string
 	Why     string
 	Dial    []dial
+	// Firewall says that it is dialled at a firewall.
+	Firewall bool
 }
 
 // dial is how to connect to one address.
@@ -76,9 +80,10 @@ func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
 		for _, w := range vm.Ports {
 			p := grantPort{Number: w.Number, Service: service(w.Number), Sources: sources(w.Sources), End: w.End, State: stateOf(g, w, c.now), Why: reasons[string(w.Reason)]}
 			if p.State == "open" {
-				for _, a := range rec.Connect[vm.VM.Key()] {
+				for _, a := range rec.Dial(vm.VM, w) {
 					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
 				}
+				p.Firewall = w.Mapped.IsValid()
 			}
 			numbers = append(numbers, strconv.Itoa(int(w.Number)))
 			v.State = more(v.State, p.State)
@@ -135,10 +140,11 @@ func more(a, b string) string {
 	return a
 }
 
-// dialing gives how to connect to a port at an address.
-func dialing(grant string, vm jit.ID, a netip.Addr, port uint16) dial {
+// dialing gives how to connect at an address and port to a port of a machine.
+func dialing(grant string, vm jit.ID, at netip.AddrPort, number uint16) dial {
+	a, port := at.Addr(), at.Port()
 	d := dial{Host: a.String(), Port: port, Command: net.JoinHostPort(a.String(), strconv.Itoa(int(port)))}
-	switch port {
+	switch number {
 	case 22:
 		d.Command = fmt.Sprintf("ssh user@%s -p %d", a, port)
 	case 3389:
@@ -176,6 +182,7 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec access.Gran
 	}
 	if view.Busy {
 		view.Targets = stepsOf(rec)
+		view.Slow = slices.ContainsFunc(view.Targets, func(t targetStep) bool { return t.Kind == firewall && !t.Confirmed })
 	}
 	if view.State == "failed" {
 		// Why is in the log alone: the grant does not hold it.

@@ -138,8 +138,11 @@ func kind(id jit.ID) string {
 	if strings.EqualFold(id.Type, jit.TypeNSG) {
 		return "network security group"
 	}
-	return "firewall"
+	return firewall
 }
+
+// firewall is what a firewall is called.
+const firewall = "firewall"
 
 // spans are durations as the core's messages write them.
 var spans = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+s\b`)
@@ -250,6 +253,9 @@ func ruleWords(r jit.Rule) string {
 	if r.Access == jit.Allow {
 		verb = "Allow"
 	}
+	if r.Translated.IsValid() {
+		return fmt.Sprintf("Send port %s (%s) of %s, from %s, on to %s", strings.Join(ports, ", "), protocol(r.Protocol), peers(r.Destination), peers(r.Source), r.Translated)
+	}
 	return fmt.Sprintf("%s %s (%s) from %s to %s", verb, strings.Join(ports, ", "), protocol(r.Protocol), peers(r.Source), peers(r.Destination))
 }
 
@@ -273,6 +279,9 @@ func foreignWords(list []plan.Foreign) []string {
 	var out []string
 	for _, f := range list {
 		line := fmt.Sprintf("%s (priority %d) for port %d of %s", f.Rule.Name, f.Rule.Priority, f.Port, f.VM.Name)
+		if f.Rule.Translated.IsValid() {
+			line = fmt.Sprintf("%s (of a firewall, while a window is open) for port %d of %s", f.Rule.Name, f.Port, f.VM.Name)
+		}
 		if !slices.Contains(out, line) {
 			out = append(out, line)
 		}
