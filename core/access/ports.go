@@ -72,6 +72,15 @@ type Network interface {
 	Locate(ctx context.Context, vms []jit.ID) (map[string]Machine, error)
 }
 
+// Recaller is what a Network implements that finds machines that it has seen before with less
+// than a listing.
+type Recaller interface {
+	// Recall is Locate for who is about to open something. Whether the interfaces that a machine was last seen with
+	// are still its own, and which addresses they have, is read from Azure now: an address that became another's is not given.
+	// Further interfaces, and what guards a subnet or stands before it, may be ten minutes old.
+	Recall(ctx context.Context, vms []jit.ID) (map[string]Machine, error)
+}
+
 // Snapshot is the rules of one target as they stood at one moment.
 type Snapshot struct {
 	Target  jit.ID

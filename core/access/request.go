@@ -85,7 +85,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error
 		}
 		vms[i] = vm.VM
 	}
-	policies, machines, err := s.find(ctx, vms)
+	policies, machines, err := s.findBy(ctx, s.recalled, vms)
 	if err != nil {
 		return GrantRecord{}, err
 	}

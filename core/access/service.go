@@ -181,7 +181,24 @@ func (s *Service) managed(vm jit.ID, at string) error {
 
 // find gives the policies of machines, and the machines themselves.
 func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]PolicyRecord, map[string]Machine, error) {
-	machines, err := s.Network.Locate(ctx, vms)
+	return s.findBy(ctx, s.Network.Locate, vms)
+}
+
+// recalled gives machines as [Recaller] has them, where nothing of them is missing.
+func (s *Service) recalled(ctx context.Context, vms []jit.ID) (map[string]Machine, error) {
+	r, ok := s.Network.(Recaller)
+	if !ok {
+		return s.Network.Locate(ctx, vms)
+	}
+	machines, err := r.Recall(ctx, vms)
+	if err != nil || slices.ContainsFunc(vms, func(vm jit.ID) bool { return len(machines[vm.Key()].Placements) == 0 }) {
+		return s.Network.Locate(ctx, vms) // nobody is refused for what is old
+	}
+	return machines, nil
+}
+
+func (s *Service) findBy(ctx context.Context, locate func(context.Context, []jit.ID) (map[string]Machine, error), vms []jit.ID) (map[string]PolicyRecord, map[string]Machine, error) {
+	machines, err := locate(ctx, vms)
 	if err != nil {
 		return nil, nil, fmt.Errorf("locate the virtual machines: %w", err)
 	}

@@ -43,6 +43,8 @@ type Client struct {
 	cfg     Config
 	options azarm.ClientOptions
 
+	homes homes
+
 	mu   sync.Mutex
 	subs map[string]*clients // by subscription, in lower case
 }

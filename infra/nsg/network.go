@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
@@ -68,6 +70,7 @@ type inventory struct {
 	peers      map[string][]string // virtual networks that one is peered with
 	public     map[string]netip.Addr
 	fronts     map[string]*front // firewall before a subnet, of those that machines are in
+	reads      *atomic.Int32     // pages that it took
 }
 
 // subnet is what the list of virtual networks says of one.
@@ -79,7 +82,7 @@ type subnet struct {
 }
 
 func newInventory() inventory {
-	return inventory{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}}
+	return inventory{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}, reads: new(atomic.Int32)}
 }
 
 func (c *Client) machines(ctx context.Context, subscription string, wanted func(key string) bool) (map[string]access.Machine, error) {
@@ -88,6 +91,7 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
+	began := time.Now()
 	inv, err := s.inventory(ctx, doing, subscription)
 	if err != nil {
 		return nil, err
@@ -99,6 +103,7 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
+	c.homes.learn(inv, began, wanted)
 	return found, nil
 }
 
@@ -130,11 +135,13 @@ func (s *clients) inventory(ctx context.Context, doing, subscription string) (in
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return pages(gctx, s.interfaces.NewListAllPager(nil), func(p armnetwork.InterfacesClientListAllResponse) {
+			inv.reads.Add(1)
 			inv.interfaces = append(inv.interfaces, p.Value...)
 		})
 	})
 	g.Go(func() error {
 		return pages(gctx, s.networks.NewListAllPager(nil), func(p armnetwork.VirtualNetworksClientListAllResponse) {
+			inv.reads.Add(1)
 			for _, vnet := range p.Value {
 				inv.addSubnets(vnet)
 			}
@@ -142,6 +149,7 @@ func (s *clients) inventory(ctx context.Context, doing, subscription string) (in
 	})
 	g.Go(func() error {
 		return pages(gctx, s.addresses.NewListAllPager(nil), func(p armnetwork.PublicIPAddressesClientListAllResponse) {
+			inv.reads.Add(1)
 			for _, ip := range p.Value {
 				inv.addPublic(ip)
 			}
@@ -150,9 +158,11 @@ func (s *clients) inventory(ctx context.Context, doing, subscription string) (in
 	if err := g.Wait(); err != nil {
 		return inventory{}, arm.Translate(ctx, doing, subscription, err)
 	}
-	slices.SortFunc(inv.interfaces, byPrimary)
+	inv.sort()
 	return inv, nil
 }
+
+func (inv inventory) sort() { slices.SortFunc(inv.interfaces, byPrimary) }
 
 func pages[T any](ctx context.Context, pager *runtime.Pager[T], add func(T)) error {
 	for pager.More() {
