@@ -117,7 +117,7 @@ func (in Input) translate(ours, foreign []jit.Rule, open []*wanted) (placed []ji
 	return placed, refused
 }
 
-// mappedOf gives the address and port of the firewall that a rule of ours takes.
+// mappedOf gives the address and port of the firewall that a rule of ours, as we make it, takes.
 func mappedOf(r jit.Rule) netip.AddrPort {
 	return netip.AddrPortFrom(r.Destination.Prefixes[0].Addr(), r.DestinationPorts[0].First)
 }
@@ -146,10 +146,13 @@ func taken(port uint16, by jit.Rule) *jit.Error {
 	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by its rule %s", port, by.Name)}
 }
 
-// taker gives a foreign rule that takes connections that the rule is for.
+// taker gives a foreign rule that takes connections that the rule is for. A rule of ours that others
+// have edited, and that is kept while its grant is lost, may be for any.
 func taker(foreign []jit.Rule, r jit.Rule) (jit.Rule, bool) {
-	at := mappedOf(r)
-	return takerOf(foreign, at, r.Protocol)
+	if len(r.Destination.Prefixes) != 1 || len(r.DestinationPorts) != 1 {
+		return jit.Rule{}, false
+	}
+	return takerOf(foreign, mappedOf(r), r.Protocol)
 }
 
 func takerOf(foreign []jit.Rule, at netip.AddrPort, p jit.Protocol) (jit.Rule, bool) {
