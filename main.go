@@ -100,7 +100,9 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
-	gates, err := azfirewall.New(cred, firewallsOf(cfg, tel.Tracing(), log))
+	firewalls := firewallsOf(cfg, tel.Tracing(), log)
+	firewalls.Pacer = pacer
+	gates, err := azfirewall.New(cred, firewalls)
 	if err != nil {
 		return nil, fmt.Errorf("build the firewalls client: %w", err)
 	}

@@ -25,6 +25,11 @@
 // subscription: one listing of each, at the same time. Both the NSG of an interface
 // and that of the subnet of each of its IP configurations guard a machine.
 //
+// A firewall stands before a machine where the routes of its subnet lead there, or, without routes, where it is in the same
+// virtual network; the placement names it as a target too, for infra/azfirewall to write. Where no virtual network can hold one
+// nothing more is asked; elsewhere it is a list of firewalls, and one of route tables. Routes that a gateway learns
+// and those of a virtual hub are not seen, and neither is an appliance that stands between.
+//
 // [Client.Survey] is for people to see: it lists long subscriptions by resource group, side by side.
 // With pages of 100 after 50 ms each, 10,000 machines with a public address take 200 pages: 5 s
 // of waiting in one group, under one second in twenty. Decoding them costs about a second of one core.

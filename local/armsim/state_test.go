@@ -154,3 +154,38 @@ func send(r *rig, method, path, body, etag string) int {
 	res.Body.Close()
 	return res.StatusCode
 }
+
+// A firewall's write under way goes on over a kill as an NSG's does.
+func TestKillDuringAFirewallsWrite(t *testing.T) {
+	c := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	r := open(t, dir, c)
+	r.tune(func(k *armsim.Knobs) { k.Firewalls.LatencyMin = seconds(240) })
+	r.put(scope+"publicIPAddresses/ip", `{"location":"westeurope","properties":{"ipAddress":"198.51.100.1"}}`)
+	r.put(fwID, firewall(natCollection("theirs", 200, natRule("web"))))
+	put, _ := r.want(200, "", "PUT", fwID, firewall(natCollection("theirs", 200, natRule("web")), natCollection("ours", 300, natRule("a"))))
+	operation := strings.TrimPrefix(put.Header.Get("Azure-AsyncOperation"), r.url)
+
+	after := t.TempDir()
+	text, err := os.ReadFile(filepath.Join(dir, "arm.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(after, "arm.db"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, after, c)
+	if diff := cmp.Diff(r.get(fwID), again.get(fwID)); diff != "" {
+		t.Errorf("another firewall after the restart:\n%s", diff)
+	}
+	effective := func() int {
+		return len(at(again.parse(again.arm.Effective(fwID)), "properties", "natRuleCollections").([]any))
+	}
+	if n := effective(); n != 1 {
+		t.Errorf("%d collections in effect during the write, want 1", n)
+	}
+	c.Advance(240 * time.Second)
+	if _, doc := again.want(200, "", "GET", operation, ""); doc["status"] != "Succeeded" || effective() != 2 {
+		t.Errorf("operation %v with %d collections in effect", doc, effective())
+	}
+}
