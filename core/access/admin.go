@@ -22,9 +22,11 @@ type AdminRules interface {
 }
 
 // How many virtual networks one sweep asks for at most (one call each), and for how long a
-// request believes what a sweep or an enable has seen: a rule may be gone by then.
+// request believes what a sweep or an enable has seen: a rule may be gone by then. Who waits for an
+// enable, and what else a sweep's invocation has to do, bound how long they may ask.
 const (
 	adminNetworks = 200
+	adminBudget   = 30 * time.Second
 	adminLife     = 10 * time.Minute
 )
 
@@ -75,6 +77,8 @@ func (s *Service) lookAtAdmin(ctx context.Context, machines []Machine) (map[stri
 	slices.Sort(networks)
 	networks = slices.Compact(networks)
 	asked := networks[:min(len(networks), adminNetworks)]
+	ctx, cancel := context.WithTimeout(ctx, adminBudget)
+	defer cancel()
 	found := make([][]plan.AdminRule, len(asked))
 	known := make([]bool, len(asked))
 	err := each(asked, func(i int, network string) (err error) {
@@ -91,6 +95,8 @@ func (s *Service) lookAtAdmin(ctx context.Context, machines []Machine) (map[stri
 		}
 	}
 	switch {
+	case ctx.Err() != nil:
+		return out, fmt.Sprintf("the security admin rules of %d of %d virtual networks, which decide before any security group: they did not come in time", len(networks)-len(out), len(networks))
 	case err != nil:
 		return out, fmt.Sprintf("the security admin rules of %d of %d virtual networks, which decide before any security group: %s", len(networks)-len(out), len(networks), publicly(err))
 	case len(asked) < len(networks):

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"portcullis/core/access"
@@ -126,4 +127,28 @@ func TestAdminRulesCannotBeRead(t *testing.T) {
 	if got, want := findings(w.sweep(), access.FindingUnchecked), "not looked at: the security admin rules of 1 of 1 virtual networks, which decide before any security group: the app lacks a permission"; got != want {
 		t.Errorf("the sweep says %q, want %q", got, want)
 	}
+}
+
+// TestAdminRulesThatDoNotCome: who waits for an enable does not wait for them for ever.
+func TestAdminRulesThatDoNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := underAdmin(t, nil)
+		w.Network = silent{w.cloud}
+		began := time.Now()
+		list, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22)}, false)
+		if err != nil || !strings.Contains(list[0].Unchecked, "did not come in time") {
+			t.Errorf("enable says %+v, %v", list, err)
+		}
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("it waited %s", took)
+		}
+	})
+}
+
+// silent is a network that never answers for admin rules.
+type silent struct{ *accesstest.Cloud }
+
+func (silent) AdminRules(ctx context.Context, _ string) ([]plan.AdminRule, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
