@@ -34,11 +34,15 @@
 // With pages of 100 after 50 ms each, 10,000 machines with a public address take 200 pages: 5 s
 // of waiting in one group, under one second in twenty. Decoding them costs about a second of one core.
 //
+// [Client.Recall] finds machines again by one GET for each interface that the last listing named, where
+// that is fewer reads. While many writes are unfinished one listing of the NSGs tells of them all.
+// docs/decisions/008 says what may be concluded from either.
+//
 // # What it does not do
 //
 // It does not decide which rules should stand and does not retry a conflict: that
-// is for the callers, who compute the change again. It paces nothing beyond the
-// SDK's own retries. It reads security admin rules of Azure Virtual Network Manager,
+// is for the callers, who compute the change again. It paces nothing by itself; the
+// [arm.Pacer] of its [Config] does. It reads security admin rules of Azure Virtual Network Manager,
 // which are evaluated before any NSG ([Client.AdminRules]), and never writes one.
 //
 // Succeeded is ARM's word, not that of the data plane: how long packets lag
