@@ -20,7 +20,7 @@ type crowded struct {
 // behind the same security group.
 func crowd(t *testing.T, n int, m mode, latency time.Duration, open func(*world) func(machine int) bool) (out crowded) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, setting{estate: estate{n, 1}, seed: 1})
+		w := newWorld(t, setting{estate: estate{machines: n, groups: 1}, seed: 1})
 		one := open(w)
 		w.draw(latency, latency, m)
 		before, began := w.cost(), time.Now()

@@ -162,3 +162,51 @@ func (p *peer) width() int {
 	}
 	return 16
 }
+
+// fill opens the windows of a storm, all with one end: their rules stand, their rows are written, their messages wait.
+func (p *peer) fill(s storm, machines int) (end time.Time) {
+	w := p.w
+	end = time.Now().Add(3 * time.Hour)
+	rules := make([][]any, w.groups)
+	tickets := make([]ticket, s.windows)
+	for i := range s.windows {
+		n := i % machines
+		g := w.groupOf(n)
+		tickets[i] = ticket{Group: groupID(g).Name, Rule: fmt.Sprintf("jit-%d", i), End: end}
+		rules[g] = append(rules[g], object{"name": tickets[i].Rule, "properties": object{
+			"priority": 100 + len(rules[g]), "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": fmt.Sprintf("198.51.%d.%d", i/machines>>8, i/machines&255),
+			"sourcePortRange": "*", "destinationAddressPrefix": addressOf(n).String(), "destinationPortRange": "22"}})
+	}
+	for g, list := range rules {
+		text, err := json.Marshal(object{"location": "westeurope", "properties": object{"securityRules": list}})
+		w.check(err)
+		w.check(w.arm.Put(groupID(g).String(), text))
+	}
+	w.parallel(s.windows, func(i int) error {
+		body, err := json.Marshal(tickets[i])
+		if err != nil {
+			return err
+		}
+		if err := p.row(w.tb.Context(), tickets[i], "open", aztables.UpdateModeReplace); err != nil {
+			return err
+		}
+		return w.queue.schedule(w.tb.Context(), end, body)
+	})
+	return end
+}
+
+// look lists the rules of one group.
+func (p *peer) look(ctx context.Context, group string) error {
+	n := 0
+	for pager := p.rules.NewListPager("rg", group, nil); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		n += len(page.Value)
+	}
+	if n == 0 {
+		return errNoRules
+	}
+	return nil
+}

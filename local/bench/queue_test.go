@@ -46,6 +46,7 @@ type queue struct {
 	mu     sync.Mutex
 	waits  messages
 	wake   chan struct{} // has one when waits has changed
+	hands  int           // messages that are being handled
 	counts bus
 }
 
@@ -83,6 +84,13 @@ func (q *queue) counted() bus {
 	return q.counts
 }
 
+// busy reports whether a message is due or being handled.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.hands > 0 || len(q.waits) > 0 && !q.waits[0].at.After(time.Now())
+}
+
 // receive waits for a message that is due; nil when ctx ends.
 func (q *queue) receive(ctx context.Context) *message {
 	for {
@@ -93,6 +101,7 @@ func (q *queue) receive(ctx context.Context) *message {
 				m := heap.Pop(&q.waits).(*message)
 				m.tries++
 				q.counts.Received++
+				q.hands++
 				q.mu.Unlock()
 				return m
 			}
@@ -113,6 +122,7 @@ func (q *queue) receive(ctx context.Context) *message {
 // settle completes a message that was handled, and gives one that was not back or, after its last delivery, up.
 func (q *queue) settle(m *message, failed bool) {
 	q.mu.Lock()
+	q.hands--
 	switch {
 	case !failed:
 		q.counts.Completed++

@@ -23,7 +23,7 @@ type measured struct {
 func ours(t *testing.T, s shape, m mode, low, high time.Duration, runs int) []measured {
 	var out []measured
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, setting{estate: estate{s.machines, s.groups}, seed: 1})
+		w := newWorld(t, setting{estate: estate{machines: s.machines, groups: s.groups}, seed: 1})
 		w.enable(s.machines, s.ports)
 		defer w.serve(hostWidth, w.revoke)()
 		for range runs {
@@ -58,7 +58,7 @@ const hostWidth = 8
 func peers(t *testing.T, s shape, m mode, low, high time.Duration, runs int, best bool) []measured {
 	var out []measured
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, setting{estate: estate{s.machines, s.groups}, seed: 1})
+		w := newWorld(t, setting{estate: estate{machines: s.machines, groups: s.groups}, seed: 1})
 		p := w.newPeer(best)
 		defer w.serve(p.width(), p.close)()
 		for range runs {

@@ -26,31 +26,39 @@ import (
 	"portcullis/core/plan"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
+	"portcullis/infra/azfirewall"
 	"portcullis/infra/nsg"
 	"portcullis/infra/rbac"
 	"portcullis/infra/servicebus"
 	"portcullis/infra/table"
 	"portcullis/local/armsim"
+	"portcullis/local/issuer"
 	"portcullis/local/tablesim"
 )
 
 const (
 	sub      = "11111111-1111-1111-1111-111111111111"
-	tenant   = "22222222-2222-2222-2222-222222222222"
-	person   = "33333333-3333-3333-3333-333333333333"
+	tenant   = issuer.DefaultTenant
+	person   = "00000000-0000-0000-0000-0000000000e3" // the issuer's admin
 	group    = "/subscriptions/" + sub + "/resourceGroups/rg"
 	network  = group + "/providers/Microsoft.Network/"
 	armURL   = "https://management.example"
 	audience = "https://management.azure.com"
-	tableURL = "https://devaccount.table.example"
+	tableURL = "https://table.example/devaccount"
 )
 
 type object = map[string]any
 
 // estate is machines behind security groups: machine i stands behind group i modulo groups, by its network interface.
-type estate struct{ machines, groups int }
+// The spare machines come after them, each behind a group of its own.
+type estate struct{ machines, groups, spare int }
 
-func (e estate) groupOf(machine int) int { return machine % e.groups }
+func (e estate) groupOf(machine int) int {
+	if machine >= e.machines {
+		return e.groups + machine - e.machines
+	}
+	return machine % e.groups
+}
 
 func groupID(n int) jit.ID {
 	return jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeNSG, Name: fmt.Sprintf("nsg%05d", n)}
@@ -76,6 +84,7 @@ type world struct {
 	store  *table.Store
 	svc    *access.Service
 	app    http.Handler
+	real   bool
 	rng    *rand.Rand
 	drawn  []time.Duration // how long a write to each group takes
 	writes atomic.Int64    // nanoseconds since 1970 of the last write that was confirmed
@@ -86,16 +95,20 @@ type setting struct {
 	estate
 	knobs armsim.Knobs
 	seed  uint64
-	dir   string // of the table, "" for one of its own
+	real  bool // in real time: no call takes longer than it does, and links in answers name the server that was asked
 }
 
 func newWorld(tb testing.TB, s setting) *world {
 	tb.Helper()
-	w := &world{tb: tb, estate: s.estate, queue: newQueue(), rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups)}
+	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
 	var err error
-	w.arm, err = armsim.Open(armsim.Config{URL: armURL, Verify: func(token string) (string, error) { return token, nil }, Seed: s.seed, Knobs: s.knobs})
+	base := armURL
+	if s.real {
+		base = ""
+	}
+	w.arm, err = armsim.Open(armsim.Config{URL: base, Verify: func(token string) (string, error) { return token, nil }, Seed: s.seed, Knobs: s.knobs})
 	w.check(err)
-	w.tables, err = tablesim.Open(tablesim.Config{Dir: s.dir, Verify: func(string) error { return nil }})
+	w.tables, err = tablesim.Open(tablesim.Config{AccountInPath: true, Verify: func(string) error { return nil }})
 	w.check(err)
 	tb.Cleanup(func() { w.check(errors.Join(w.arm.Close(), w.tables.Close())) })
 	w.build()
@@ -122,7 +135,7 @@ func (w *world) build() {
 	w.check(w.arm.Put(role, armsim.Role("Owner", "BuiltInRole", []string{"*"}, nil, []string{"/"})))
 	put("/subscriptions/"+sub+"/providers/Microsoft.Authorization/roleAssignments/44444444-4444-4444-4444-444444444444",
 		object{"properties": object{"roleDefinitionId": role, "principalId": person, "principalType": "User"}})
-	for n := range w.groups {
+	for n := range w.groups + w.spare {
 		put(groupID(n).String(), object{"location": "westeurope", "properties": object{"securityRules": []any{object{
 			"name": "AllowWeb", "properties": object{"priority": 3000, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
 				"sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "443"}}}}})
@@ -131,7 +144,7 @@ func (w *world) build() {
 	put(network+"virtualNetworks/vnet", object{"location": "westeurope", "properties": object{
 		"addressSpace": object{"addressPrefixes": []string{"10.0.0.0/8"}},
 		"subnets":      []any{object{"name": "machines", "properties": object{"addressPrefix": "10.0.0.0/8"}}}}})
-	for n := range w.machines {
+	for n := range w.machines + w.spare {
 		put(network+"networkInterfaces/"+nicName(n), object{"location": "westeurope", "properties": object{
 			"primary": true, "virtualMachine": object{"id": machineID(n).String()},
 			"networkSecurityGroup": object{"id": groupID(w.groupOf(n)).String()},
@@ -142,10 +155,16 @@ func (w *world) build() {
 
 // transports are the ways to the two services.
 func (w *world) toARM() azcore.ClientOptions {
+	if w.real {
+		return azcore.ClientOptions{Transport: wire{w.arm, 0}}
+	}
 	return azcore.ClientOptions{Transport: wire{w.arm, armTrip}}
 }
 
 func (w *world) toTables() azcore.ClientOptions {
+	if w.real {
+		return azcore.ClientOptions{Transport: wire{w.tables, 0}}
+	}
 	return azcore.ClientOptions{Transport: wire{w.tables, tableTrip}}
 }
 
@@ -154,8 +173,11 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // wire puts the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
 func (w *world) wire() {
 	options := azarm.ClientOptions{ClientOptions: w.toARM()}
+	// As in main: Resource Manager counts the calls of an identity together, whoever makes them.
 	pacer := arm.NewPacer(arm.Config{})
 	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
+	w.check(err)
+	gates, err := azfirewall.New(identity("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}})
 	w.check(err)
 	options.PerRetryPolicies = append(options.PerRetryPolicies, pacer)
 	authority, err := rbac.New(identity("app"), rbac.Config{Endpoint: armURL, Audience: audience, Options: options})
@@ -163,7 +185,7 @@ func (w *world) wire() {
 	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
 	w.svc = &access.Service{
-		Network: network, Kinds: access.KindsOf(access.SecurityGroups(timed{network, &w.writes})),
+		Network: network, Kinds: access.KindsOf(access.SecurityGroups(timed{network, &w.writes}), access.Firewalls(gates)),
 		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
 		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	}
@@ -299,7 +321,7 @@ func (f timed) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (ac
 	return after, err
 }
 
-// Turn implements access.Pacer.
+// Turn implements access.Pacer, as the firewall behind it does.
 func (f timed) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
 	return f.Firewall.(access.Pacer).Turn(ctx, s)
 }
@@ -358,9 +380,12 @@ func (w *world) standing(n int) (allows, denies int) {
 }
 
 // allows counts the allow rules on all groups, beside those that were there.
-func (w *world) allows() int {
+func (w *world) allows() int { return w.allowsOf(w.groups + w.spare) }
+
+// allowsOf counts them on the first groups.
+func (w *world) allowsOf(groups int) int {
 	sum := 0
-	for n := range w.groups {
+	for n := range groups {
 		a, _ := w.standing(n)
 		sum += a
 	}

@@ -1,0 +1,200 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"portcullis/local/armsim"
+	"portcullis/local/bussim"
+	"portcullis/local/issuer"
+)
+
+// machineRoom is the stand-ins on loopback and the binary that ships before them, in real time.
+type machineRoom struct {
+	*world
+	binary string
+	env    []string
+	token  string
+	tokens *issuer.Issuer
+}
+
+const namespace = "portcullis-bench.servicebus.windows.net"
+
+func newMachineRoom(t *testing.T, e estate) *machineRoom {
+	t.Helper()
+	w := newWorld(t, setting{estate: e, real: true, seed: 1, knobs: armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}})
+	r := &machineRoom{world: w, binary: filepath.Join(t.TempDir(), "handlers")}
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", r.binary, "portcullis")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the app: %v\n%s", err, out)
+	}
+	front := httptest.NewUnstartedServer(nil)
+	url := "http://" + front.Listener.Addr().String()
+	var err error
+	r.tokens, err = issuer.Open(issuer.Config{URL: url, IdentityHeader: "bench"})
+	w.check(err)
+	mux := http.NewServeMux()
+	mux.Handle("/subscriptions/", w.arm)
+	mux.Handle("/providers/", w.arm)
+	mux.Handle("/", r.tokens)
+	front.Config.Handler = mux
+	front.Start()
+	t.Cleanup(front.Close)
+	tables := httptest.NewServer(w.tables)
+	t.Cleanup(tables.Close)
+	bus, err := bussim.Open(bussim.Config{Queues: []bussim.Queue{{Name: "portcullis-revoke", LockDuration: time.Minute, MaxDeliveryCount: maxDeliveries}},
+		VerifyToken: func(context.Context, string, string) error { return nil }})
+	w.check(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.check(err)
+	go func() { _ = bus.Serve(l) }() // it ends with the broker
+	t.Cleanup(func() { w.check(bus.Close()) })
+	r.token, err = r.tokens.Token("admin", "")
+	w.check(err)
+	r.env = []string{
+		"PORTCULLIS_TENANT=" + issuer.DefaultTenant, "PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience, "PORTCULLIS_AUTHORITY=" + url, "PORTCULLIS_SUBSCRIPTIONS=" + sub,
+		"PORTCULLIS_TABLE_ENDPOINT=" + tables.URL + "/devaccount", "PORTCULLIS_ARM_ENDPOINT=" + url, "PORTCULLIS_SERVICEBUS_ADDRESS=" + l.Addr().String(),
+		"ServiceBus__fullyQualifiedNamespace=" + namespace, "IDENTITY_ENDPOINT=" + url + "/msi/token", "IDENTITY_HEADER=bench",
+	}
+	return r
+}
+
+// process is one run of the binary.
+type process struct {
+	room  *machineRoom
+	cmd   *exec.Cmd
+	url   string
+	start time.Duration // from its start to the first 200 of its health
+}
+
+// launch starts the binary and waits until it is healthy. It is ended with the test.
+func (r *machineRoom) launch(t *testing.T) *process {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r.check(err)
+	port := l.Addr().(*net.TCPAddr).Port
+	r.check(l.Close())
+	p := &process{room: r, cmd: exec.Command(r.binary), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	p.cmd.Env = append(r.env, fmt.Sprintf("FUNCTIONS_CUSTOMHANDLER_PORT=%d", port))
+	began := time.Now()
+	r.check(p.cmd.Start())
+	t.Cleanup(p.end)
+	for time.Since(began) < 20*time.Second {
+		if resp, err := http.Get(p.url + "/api/health"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				p.start = time.Since(began)
+				return p
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("the app does not become healthy")
+	return nil
+}
+
+func (p *process) end() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill() // it may have ended by itself
+		_ = p.cmd.Wait()
+	}
+}
+
+// resident gives the process's resident memory now, and the most it ever was, in MiB.
+func (p *process) resident() (now, most float64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	p.room.check(err)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 {
+			kb, _ := strconv.ParseFloat(fields[1], 64)
+			switch fields[0] {
+			case "VmRSS:":
+				now = kb / 1024
+			case "VmHWM:":
+				most = kb / 1024
+			}
+		}
+	}
+	return now, most
+}
+
+// post calls the app as the admin, wants 200, and gives the answer.
+func (p *process) post(method, path, body string) string {
+	p.room.tb.Helper()
+	r, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
+	p.room.check(err)
+	r.Header.Set("Authorization", "Bearer "+p.room.token)
+	resp, err := http.DefaultClient.Do(r)
+	p.room.check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	p.room.check(err)
+	if resp.StatusCode != http.StatusOK {
+		p.room.tb.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, text)
+	}
+	return string(text)
+}
+
+// rate is what wrk found.
+type rate struct {
+	perSecond float64
+	p50, p99  string
+	bad       string // answers that are not 2xx, "" for none
+}
+
+var (
+	perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	half      = regexp.MustCompile(`50%\s+(\S+)`)
+	nearlyAll = regexp.MustCompile(`99%\s+(\S+)`)
+	notGood   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+)
+
+// wrk loads the app with 16 connections for some seconds. script makes the requests; without one it is a GET of the path.
+func (p *process) wrk(t *testing.T, path, script string, length time.Duration) rate {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "wrk.lua")
+	head := fmt.Sprintf("wrk.headers['Authorization'] = 'Bearer %s'\nwrk.headers['Content-Type'] = 'application/json'\n", p.room.token)
+	p.room.check(os.WriteFile(file, []byte(head+script), 0o600))
+	out, err := exec.Command("wrk", "--latency", "-t", "2", "-c", "16", "-d", fmt.Sprintf("%ds", int(length.Seconds())), "-s", file, p.url+path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("wrk: %v\n%s", err, out)
+	}
+	find := func(re *regexp.Regexp) string {
+		if m := re.FindSubmatch(out); m != nil {
+			return string(m[1])
+		}
+		return ""
+	}
+	r := rate{p50: find(half), p99: find(nearlyAll), bad: find(notGood)}
+	r.perSecond, _ = strconv.ParseFloat(find(perSecond), 64)
+	return r
+}
+
+// asking is a script of wrk that asks for port 22 of one machine after the other, each time from another address.
+func asking(path string, machines int) string {
+	return fmt.Sprintf(`wrk.method = "POST"
+local thread = 0
+function setup(t) t:set("id", thread); thread = thread + 1 end
+local n = 0
+request = function()
+  n = n + 1
+  local source = string.format("100.%%d.%%d.%%d", 64 + id, math.floor(n / 256) %% 256, n %% 256)
+  local vm = string.format("%s/providers/Microsoft.Compute/virtualMachines/vm%%05d", (n * 7 + id) %% %d)
+  return wrk.format(nil, "%s", nil, '{"virtualMachines":[{"id":"' .. vm .. '","ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"' .. source .. '"}]}],"justification":"bench"}')
+end
+`, group, machines, path)
+}
