@@ -46,8 +46,6 @@ func mutations() []mutation {
 			edits: []replacement{{"			if sharing := s.shut(target, r); asked < sharing {", "			if sharing := s.shut(target, r); asked < 0 {"}}},
 		{name: "complete a due wake-up without recording it", file: "core/access/end.go", noticed: "I1",
 			edits: []replacement{{"		return s.due(ctx, rec)\n", "		return nil\n"}}},
-		{name: "a wake-up that is answered early has none behind it", file: "core/access/closer.go", noticed: "I1",
-			edits: []replacement{{"	if err := s.Alarm.Schedule(ctx, Wake{Grant: g.ID, Generation: g.Generation, At: at, Attempt: int(at.Unix())}); err != nil {\n", "	if err := ctx.Err(); err != nil || at.IsZero() {\n"}}},
 		{name: "many are stored as closed before their targets are confirmed", file: "core/access/closer.go", noticed: "I8",
 			edits: []replacement{{"			if left[k]--; left[k] > 0 {\n", "			if left[k]--; left[k] > 1000 {\n"}, {"		_, err := s.reconcile(WithUrgency(", "		go s.reconcile(WithUrgency("}, {"Since: urgent[t.Key()]}), t, sweeping)\n", "Since: urgent[t.Key()]}), t, sweeping)\n		var err error\n"}}},
 		{name: "open before the rules are confirmed", file: "core/access/request.go", noticed: "I8",
