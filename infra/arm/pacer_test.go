@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -381,17 +382,20 @@ func TestOpeningsGetTheirShare(t *testing.T) {
 	for _, writes := range []int{900, 3000} {
 		synctest.Test(t, func(t *testing.T) {
 			r, start := newRig(arm.Limits{}), time.Now()
-			over := false
+			var over atomic.Bool
+			var mu sync.Mutex
 			var storm, opens sync.WaitGroup
-			storm.Go(func() { r.storm(t, writes); over = true })
+			storm.Go(func() { r.storm(t, writes); over.Store(true) })
 			synctest.Wait()
 			var longest time.Duration
-			for i := 0; !over; i++ {
+			for i := 0; !over.Load(); i++ {
 				opens.Go(func() {
 					asked := time.Now()
 					if _, err := r.call(t.Context(), http.MethodPut, "one", fmt.Sprint("open", i)); err != nil {
 						t.Error(err)
 					}
+					mu.Lock()
+					defer mu.Unlock()
 					longest = max(longest, time.Since(asked))
 				})
 				time.Sleep(10 * time.Second)
