@@ -1,0 +1,5 @@
+//go:build race
+
+package nsg_test
+
+const raceDetector = true
