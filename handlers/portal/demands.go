@@ -69,7 +69,7 @@ func widest(o jit.Options) string {
 func demanded(o jit.Options) []string {
 	var out []string
 	if o.ForbidAnySource {
-		out = append(out, "not from any address at once")
+		out = append(out, "not from every address at once")
 	}
 	if w := widest(o); w != "" {
 		out = append(out, "from "+w)

@@ -66,7 +66,7 @@ func TestDemandsAreSaid(t *testing.T) {
 			t.Errorf("%s: all configured addresses may be chosen: %v", path, !disabled)
 		}
 	}
-	s.get("machine?vm="+web).holds(t, "not from any address at once; from ranges no wider than /24 (IPv4) or /64 (IPv6); with a justification")
+	s.get("machine?vm="+web).holds(t, "not from every address at once; from ranges no wider than /24 (IPv4) or /64 (IPv6); with a justification")
 	s.get("machine?vm="+app1).lacks(t, "May be asked for</dt>")
 }
 

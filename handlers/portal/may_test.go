@@ -65,6 +65,7 @@ func TestAllAtOnce(t *testing.T) {
 	s.get("request?vm="+web).lacks(t, "All machines at once")
 	p := s.get("request?vm=" + web + "&vm=" + app1)
 	p.holds(t, "All machines at once", `data-every="22"`, "on 2 machines", `data-every-for="3389"`)
+	p.holds(t, `data-every="22" checked`, `data-every="3389">`) // as it is proposed below
 	if got := strings.Count(p.text, `data-port="22"`); got != 2 {
 		t.Errorf("%d ports follow", got)
 	}

@@ -63,6 +63,7 @@ type everyPort struct {
 	Service string
 	For     string
 	Count   int
+	On      bool // it is chosen on all of them
 }
 
 // complete adds what the form says beside what is chosen.
@@ -79,9 +80,10 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 			if !known {
 				n = len(v.Every)
 				at[port.Number] = n
-				v.Every = append(v.Every, everyPort{Number: port.Number, Service: service(port.Number), For: v.VMs[i].Ports[j].For})
+				v.Every = append(v.Every, everyPort{Number: port.Number, Service: service(port.Number), For: v.VMs[i].Ports[j].For, On: true})
 			}
 			v.Every[n].Count++
+			v.Every[n].On = v.Every[n].On && v.VMs[i].Ports[j].On
 		}
 	}
 	v.Every = slices.DeleteFunc(v.Every, func(e everyPort) bool { return e.Count < 2 })
