@@ -86,7 +86,7 @@ func sdkPolicy(vms ...string) armsecurity.JitNetworkAccessPolicy {
 
 func (a *app) sdkInitiate(vm string) armsecurity.JitNetworkAccessPolicyInitiateRequest {
 	return armsecurity.JitNetworkAccessPolicyInitiateRequest{Justification: to.Ptr("why"), VirtualMachines: []*armsecurity.JitNetworkAccessPolicyInitiateVirtualMachine{
-		{ID: to.Ptr(vm), Ports: []*armsecurity.JitNetworkAccessPolicyInitiatePort{{Number: to.Ptr[int32](22), EndTimeUTC: to.Ptr(a.clock.Add(time.Hour + 123456700))}}}}}
+		{ID: to.Ptr(vm), Ports: []*armsecurity.JitNetworkAccessPolicyInitiatePort{{Number: to.Ptr[int32](22), EndTimeUTC: to.Ptr(a.now().Add(time.Hour + 123456700))}}}}}
 }
 
 // names walks all pages of a list.

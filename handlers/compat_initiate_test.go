@@ -104,11 +104,11 @@ func TestW22(t *testing.T) {
 	}{
 		{"open", `"status":"Initiated","statusReason":"UserRequested"`, func(*testing.T, *app) {}},
 		{"expired", `"status":"Revoked","statusReason":"Expired"`, func(t *testing.T, a *app) {
-			a.clock = a.clock.Add(time.Hour)
+			a.leap(time.Hour)
 			a.call("POST", "/sweep", `{"Data":{}}`).wants(t, 200, "")
 		}},
 		{"superseded", `"status":"Revoked","statusReason":"NewerRequestInitiated"`, func(t *testing.T, a *app) {
-			a.clock = a.clock.Add(time.Minute)
+			a.leap(time.Minute)
 			a.call("POST", policy+"/initiate"+version, initiate(web, port)).wants(t, 202, "")
 		}},
 		{"revoked", `"status":"Revoked","statusReason":"UserRequested"`, func(t *testing.T, a *app) {
@@ -121,7 +121,7 @@ func TestW22(t *testing.T) {
 		}},
 		{"never opened", `"status":"Revoked","statusReason":"Expired"`, func(t *testing.T, a *app) {
 			a.call("POST", "/api/requests/"+a.openGrant()+"/revoke", "").wants(t, 200, "")
-			a.clock = a.clock.Add(time.Minute)
+			a.leap(time.Minute)
 			failed := false
 			a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 				if s.Op == "Apply" && !failed {

@@ -188,7 +188,7 @@ func TestHistory(t *testing.T) {
 	named := strings.Replace(policy, "/default", "/other", 1)
 	a.call("PUT", named+version, putBody(app2)).wants(t, 200, "")
 	a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"192.0.2.1"}`)).wants(t, 202, "")
-	a.clock = a.clock.Add(7*24*time.Hour + time.Second)
+	a.leap(7*24*time.Hour + time.Second)
 	both := `{"virtualMachines":[{"id":"` + app1 + `","ports":[{"number":22,"duration":"PT1H"}]},{"id":"` + app2 + `","ports":[{"number":22,"duration":"PT1H"}]}]}`
 	a.call("POST", "/api/request", both).wants(t, 200, "")
 	r := a.call("GET", policy+version, "")
@@ -200,9 +200,9 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%s", r.text)
 	}
 	for i := range 105 {
-		g := jit.Grant{ID: a.svc.NewID(), Requestor: fmt.Sprintf("r%d", i), Start: a.clock.Add(time.Duration(i) * time.Second), OpenBy: a.clock.Add(time.Hour), Generation: 1,
-			VMs: []jit.GrantVM{{VM: mustVM(t, web), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: a.clock.Add(time.Hour), Status: jit.Initiated}}}}}
-		if _, err := a.store.InsertGrant(t.Context(), access.GrantRecord{Grant: g}, nil, a.clock); err != nil {
+		g := jit.Grant{ID: a.svc.NewID(), Requestor: fmt.Sprintf("r%d", i), Start: a.now().Add(time.Duration(i) * time.Second), OpenBy: a.now().Add(time.Hour), Generation: 1,
+			VMs: []jit.GrantVM{{VM: mustVM(t, web), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: a.now().Add(time.Hour), Status: jit.Initiated}}}}}
+		if _, err := a.store.InsertGrant(t.Context(), access.GrantRecord{Grant: g}, nil, a.now()); err != nil {
 			t.Fatal(err)
 		}
 	}

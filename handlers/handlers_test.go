@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,8 +39,22 @@ type app struct {
 	store *accesstest.Faulty
 	bell  *accesstest.Bell
 	svc   *access.Service
-	clock time.Time
 	log   *bytes.Buffer
+
+	mu    sync.Mutex // what closes by itself looks at the clock too
+	clock time.Time
+}
+
+func (a *app) now() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.clock
+}
+
+func (a *app) leap(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock = a.clock.Add(d)
 }
 
 // anything lets everybody do anything.
@@ -66,7 +81,7 @@ func newApp(t *testing.T) *app {
 		Placements: []access.Placement{{Target: nsg, Addresses: addrs}}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	a.svc = &access.Service{Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
-		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: func() time.Time { return a.clock }, NewID: newID}
+		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: a.now, NewID: newID}
 	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
 		Caller: func(r *http.Request) (access.Caller, error) {
 			if r.Header.Get("Authorization") == "" {
@@ -308,7 +323,7 @@ func TestDependencyDown(t *testing.T) {
 			open, _ := a.store.OpenGrants(t.Context())
 			live := 0
 			for _, g := range open {
-				if g.Grant.AnyLive(a.clock) {
+				if g.Grant.AnyLive(a.now()) {
 					live++
 				}
 			}
@@ -407,7 +422,7 @@ func TestPaging(t *testing.T) {
 	a := newApp(t)
 	a.enable()
 	for i := range 5 {
-		a.clock = a.clock.Add(time.Minute)
+		a.leap(time.Minute)
 		if r := a.call("POST", "/api/request", ports(fmt.Sprintf(`{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.%d"}`, i))); r.status != 200 {
 			t.Fatal(r.text)
 		}
@@ -504,7 +519,7 @@ func TestTriggers(t *testing.T) {
 		})
 	}
 	// A failed closing is not 2xx, so that the message comes again.
-	a.clock = a.clock.Add(2 * time.Hour)
+	a.leap(2 * time.Hour)
 	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" {
 			return access.ErrLocked
@@ -545,7 +560,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.text)
 	}
 	a.call("POST", "/api/sweep", "{}")
-	a.clock = a.clock.Add(90 * time.Second)
+	a.leap(90 * time.Second)
 	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
 		t.Errorf("%s", got.text)
 	}
