@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (r *run) newApp(name string) *app {
 	store := store{Faulty: &accesstest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
 	a.Service = &access.Service{
-		Network: ports, Kinds: access.KindsOf(access.SecurityGroups(ports)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
+		Network: ports, Kinds: access.KindsOf(access.SecurityGroups(only{ports, jit.TypeNSG}), access.Firewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other},
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	}
@@ -181,6 +182,17 @@ func (p port) All(ctx context.Context, subscription string) ([]access.Snapshot, 
 		return nil, err
 	}
 	return p.run.azure.list(subscription), nil
+}
+
+// only is the port for one kind of target.
+type only struct {
+	port
+	kind string
+}
+
+func (o only) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+	list, err := o.port.All(ctx, subscription)
+	return slices.DeleteFunc(list, func(s access.Snapshot) bool { return s.Target.Type != o.kind }), err
 }
 
 func (p port) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {

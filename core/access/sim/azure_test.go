@@ -33,9 +33,10 @@ type group struct {
 	packets []jit.Rule // what the data plane does
 	etag    string
 	tags    string
-	write   *write    // under way
-	failed  bool      // the last write did: the model may not be what the data plane does
-	hurt    time.Time // when
+	public  []netip.Addr // of a firewall
+	write   *write       // under way
+	failed  bool         // the last write did: the model may not be what the data plane does
+	hurt    time.Time    // when
 
 	// What the run knows and no adapter sees.
 	foreign []jit.Rule // what foreign writers left, in their order
@@ -61,6 +62,7 @@ type maker struct {
 // write is one accepted PUT.
 type write struct {
 	done   chan struct{}
+	ready  time.Time // it does not end before
 	err    error
 	answer access.Snapshot
 }
@@ -69,6 +71,7 @@ type write struct {
 type machine struct {
 	id     jit.ID
 	nics   []nic
+	front  string // the firewall in front of it
 	gone   bool
 	lives  int       // how often it was made anew under its name
 	reborn time.Time // grants from before are another machine's
@@ -99,7 +102,7 @@ func clone(rules []jit.Rule) []jit.Rule {
 }
 
 func (g *group) shown() access.Snapshot {
-	return access.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Unconfirmed: g.write != nil || g.failed}
+	return access.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}
 }
 
 // sorted gives the groups in the order of their names.
@@ -182,7 +185,7 @@ func (z *azure) accept(s access.Snapshot, c plan.Changes, supersede bool) (*writ
 		return nil, &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Second, Err: errors.New("AnotherOperationInProgress")}
 	}
 	rules := changed(s.Rules, c)
-	if err := valid(rules); err != nil {
+	if err := valid(rules, g.public); err != nil {
 		return nil, err
 	}
 	if g.write != nil {
@@ -190,6 +193,9 @@ func (z *azure) accept(s access.Snapshot, c plan.Changes, supersede bool) (*writ
 	}
 	g.model, g.tags, g.etag = rules, string(s.Body), z.next()
 	g.write = &write{done: make(chan struct{})}
+	if g.gates() { // as long as the writes so far make it
+		g.write.ready = time.Now().Add(gateLeast + time.Duration(z.etags*37%100)*(gateMost-gateLeast)/100)
+	}
 	return g.write, nil
 }
 
@@ -237,7 +243,7 @@ func changed(rules []jit.Rule, c plan.Changes) []jit.Rule {
 }
 
 // valid is what ARM checks of a body.
-func valid(rules []jit.Rule) error {
+func valid(rules []jit.Rule, public []netip.Addr) error {
 	names, places := map[string]bool{}, map[string]string{}
 	for _, r := range rules {
 		name := strings.ToLower(r.Name)
@@ -245,6 +251,12 @@ func valid(rules []jit.Rule) error {
 		switch {
 		case names[name]:
 			return fmt.Errorf("%w: two rules named %s", errInvalid, r.Name)
+		case len(public) > 0:
+			if !r.Translated.IsValid() || r.Priority != 0 || len(r.Destination.Prefixes) != 1 || len(r.DestinationPorts) != 1 || !slices.Contains(public, r.Destination.Prefixes[0].Addr()) {
+				return fmt.Errorf("%w: %s is no NAT rule", errInvalid, r.Name)
+			}
+			names[name] = true
+			continue
 		case places[place] != "":
 			return fmt.Errorf("%w: SecurityRuleConflict: %s and %s at priority %d", errInvalid, places[place], r.Name, r.Priority)
 		case r.Priority < 100 || r.Priority > 4096, len(r.Name) > 80, len(r.Description) > 140:
@@ -272,7 +284,7 @@ func (z *azure) hand(g *group, at time.Time, edit func(ours, foreign []jit.Rule)
 	before := clone(ours)
 	ours, foreign := edit(ours, clone(g.foreign))
 	rules := slices.Concat(foreign, ours)
-	if valid(rules) != nil {
+	if valid(rules, g.public) != nil {
 		return false
 	}
 	g.model, g.packets, g.foreign, g.etag, g.failed = clone(rules), clone(rules), clone(foreign), z.next(), false
@@ -315,6 +327,7 @@ func (m *machine) known(z *azure) access.Machine {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		out.Placements = append(out.Placements, access.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs)})
 	}
+	out.Placements = append(out.Placements, z.placement(m)...)
 	slices.SortFunc(out.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
 	return out
 }

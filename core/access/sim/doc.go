@@ -12,6 +12,11 @@
 // plan, checks the invariants. At the end faults stop, time passes, and everything has
 // to settle.
 //
+// One target is a firewall in front of two machines, whose writes take half a minute to four. What is
+// sent to it is translated, naively, and what arrives is held against the machine's security
+// groups as coming from the firewall's own subnet. Others take its ports, redirect our rules, drop them,
+// and put machines behind it or take them away.
+//
 // # The invariants, as they are checked
 //
 //   - I1 no rule of ours allows traffic later than its grant's end plus one period of
@@ -28,6 +33,9 @@
 //     of ours has it;
 //   - I8 a window is stored or told as open only where the data plane lets it
 //     through at that moment, and as closed only where nothing of it is left.
+//
+// Behind a firewall I2 includes that no window is given a port that a foreign rule has, I3 that an open
+// window stays at its port, I4 that no two ports of machines are dialled at one.
 //
 // Closings under faults are bounded, not instant: the bounds of I1 count from the last
 // fault or foreign write, and a window that was stored as closed while another

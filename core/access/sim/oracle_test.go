@@ -22,6 +22,7 @@ func (r *run) oracle() {
 		r.justified(g)
 	}
 	r.uninterrupted()
+	r.alone()
 	r.closedToOthers()
 	r.told()
 }
@@ -59,7 +60,7 @@ func (r *run) justified(g *group) {
 		if id := grantIn(x.Name); id != "" && r.table.grants[id] != nil && !r.table.lines[id] {
 			r.violate("I5", "%s opens a port for grant %s, of which the log has no line", x.Name, id)
 		}
-		for _, dst := range r.addresses() {
+		for _, dst := range slices.Concat(r.addresses(), g.public) {
 			if !within(x.Destination, dst) {
 				continue
 			}
@@ -71,7 +72,7 @@ func (r *run) justified(g *group) {
 				for _, protocol := range protocols(x.Protocol) {
 					for _, src := range sources {
 						for _, port := range slices.Compact([]uint16{ports.First, ports.Last}) {
-							r.justify(g, x, packet{src, dst, port, protocol})
+							r.justify(g, x, packet{src, dst, port, protocol, x.Translated})
 						}
 					}
 				}
@@ -124,6 +125,15 @@ func (r *run) covers(g *group, l *ledger, p packet) bool {
 func (r *run) find(g *group, l *ledger, p packet, also func(jit.ID, jit.Window) bool) bool {
 	for _, vm := range l.rec.Grant.VMs {
 		for _, w := range vm.Ports {
+			if g.gates() {
+				if w.Mapped == netip.AddrPortFrom(p.dst, p.port) && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && holds(w.Sources, p.src) && p.to.Port() == w.Number && r.stands(g, l, vm.VM, p.to.Addr()) && also(vm.VM, w) {
+					return true
+				}
+				continue
+			}
+			if (w.Mapped.IsValid() || !g.dirty.IsZero()) && gateSubnet.Contains(p.src) && w.Number == p.port && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && r.stands(g, l, vm.VM, p.dst) && also(vm.VM, w) {
+				return true
+			}
 			if w.Number == p.port && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && holds(w.Sources, p.src) && r.stands(g, l, vm.VM, p.dst) && also(vm.VM, w) {
 				return true
 			}
@@ -137,6 +147,9 @@ func (r *run) find(g *group, l *ledger, p packet, also func(jit.ID, jit.Window) 
 func (r *run) stands(g *group, l *ledger, vm jit.ID, a netip.Addr) bool {
 	m := r.azure.vms[vm.Name]
 	if m != nil && !m.gone && !l.inserted.Before(m.reborn) {
+		if at, addrs := r.azure.front(m); at == g && slices.Contains(addrs, a) {
+			return true
+		}
 		for at, addrs := range r.azure.places(m) {
 			if at == g && slices.Contains(addrs, a) {
 				return true
@@ -157,7 +170,7 @@ func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 	if w.Status == jit.Initiating && l.rec.Grant.OpenBy.Before(due) {
 		due = l.rec.Grant.OpenBy
 	}
-	grace := writeTime
+	grace := g.time()
 	if r.skewed {
 		grace += skewMax
 	}
@@ -174,7 +187,7 @@ func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 		due = l.closed[at]
 		grace = 0 // closed is closed, but for hands and faults
 		if r.disturbed.After(l.inserted) || g.dirty.After(l.inserted) {
-			due, grace = r.disturbed, writeTime+period
+			due, grace = r.disturbed, g.time()+period
 			if g.dirty.After(due) {
 				due = g.dirty
 			}
@@ -219,6 +232,7 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 	if m == nil || m.gone || l.inserted.Before(m.reborn) {
 		return
 	}
+	r.through(invariant, l, m, w)
 	for g, addrs := range r.azure.places(m) {
 		if !g.dirty.IsZero() || g.locked {
 			continue
@@ -226,7 +240,7 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 		for _, dst := range addrs {
 			for _, src := range inside(w.Sources, dst) {
 				for _, protocol := range protocols(r.kept(l, vm, w)) {
-					if !lets(g.packets, packet{src, dst, w.Number, protocol}, count) {
+					if !lets(g.packets, packet{src: src, dst: dst, port: w.Number, protocol: protocol}, count) {
 						r.violate(invariant, "grant %s is open (%s), but %s does not let %s to %s:%d/%s in", l.rec.Grant.ID, grantText(l.rec.Grant), g.id.Name, src, dst, w.Number, protocol)
 						return
 					}
@@ -287,7 +301,7 @@ func (r *run) closedToOthers() {
 				for _, port := range rec.Policy.Ports {
 					for _, protocol := range protocols(port.Protocol) {
 						for _, src := range sameFamily(dst) {
-							p := packet{src, dst, port.Number, protocol}
+							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol}
 							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) {
 								r.violate("I4", "the foreign rule %s (%d) of %s opens port %d of %s, which its policy closes", x.Name, x.Priority, g.id.Name, port.Number, m.id.Name)
 								return

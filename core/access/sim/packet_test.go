@@ -12,6 +12,7 @@ type packet struct {
 	src, dst netip.Addr
 	port     uint16
 	protocol jit.Protocol
+	to       netip.AddrPort // where the rule in question sends it
 }
 
 func hit(r jit.Rule, p packet) bool {

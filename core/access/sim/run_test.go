@@ -73,6 +73,7 @@ type run struct {
 	lose      bool                    // the table is lost once
 	bereft    bool                    // it was
 	revoked   map[string]bool         // the grants that somebody asked to close
+	wasBehind map[string]bool         // the machines that the firewall stood in front of
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 }
 
@@ -302,7 +303,7 @@ func (r *run) drain(quiet bool) {
 	old := r.faults
 	r.faults = r.faults && !quiet
 	r.check()
-	for range 3000 {
+	for range 6000 {
 		if r.broken() || !r.advance() {
 			break
 		}
@@ -317,6 +318,10 @@ func (r *run) drain(quiet bool) {
 func (r *run) advance() bool {
 	calls, busy := r.unstarved(r.waiting()), r.busy()
 	n := len(calls) + len(busy)
+	if at := r.early(); n == 0 && !at.IsZero() { // all wait for a firewall; a little at a time, since waiting makes others act
+		r.sleep(min(time.Until(at), 5*time.Second))
+		return true
+	}
 	if n == 0 {
 		return false
 	}
@@ -355,7 +360,7 @@ func (r *run) unstarved(calls []*call) []*call {
 func (r *run) busy() []*group {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
-	return slices.DeleteFunc(r.azure.sorted(), func(g *group) bool { return g.write == nil })
+	return slices.DeleteFunc(r.azure.sorted(), func(g *group) bool { return g.write == nil || g.write.ready.After(time.Now()) })
 }
 
 func (r *run) end(g *group) {
@@ -399,7 +404,7 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 }
 
 func newRun(c config) *run {
-	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}}
+	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}}
 	r.start = time.Now()
 	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
 	r.bus = &bus{run: r, known: map[access.Wake]bool{}}

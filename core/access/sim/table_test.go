@@ -47,6 +47,7 @@ func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 		t.run.mu.Lock()
 		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}}
 		t.run.mu.Unlock()
+		t.run.given(t.grants[rec.Grant.ID])
 	}
 	return rec, err
 }

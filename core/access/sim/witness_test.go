@@ -16,6 +16,9 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
 		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
 	}
+	if old.Status == jit.Initiated && w.Status == jit.Initiated && old.Mapped.IsValid() && w.Mapped != old.Mapped && !r.churn {
+		r.violate("I3", "the open window of grant %s for %s:%d moved from %s to %s", l.rec.Grant.ID, vm.Name, w.Number, old.Mapped, w.Mapped)
+	}
 	if old.Status != jit.Initiated || w.Status == jit.Initiated {
 		if w.Status == jit.Initiated && w.End.Before(old.End) {
 			r.violate("I3", "the window of grant %s for %s:%d became shorter", l.rec.Grant.ID, vm.Name, w.Number)

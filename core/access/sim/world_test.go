@@ -29,6 +29,13 @@ func (r *run) build() {
 	z.add("db-nic-nsg", foreign("SecurityCenter-JITRule-1", 400, jit.Deny, "*", 22, 3389))
 	z.add("db-subnet-nsg")
 	z.add(spare, foreign("AllowRdpAny", 1000, jit.Allow, "*", 3389))
+	z.gate()
+	z.add("behind-nsg", foreign("AllowAdmin", 200, jit.Allow, "198.51.100.0/24", 22))
+	r.place("behind", nic{addrs("10.0.4.4"), []string{"behind-nsg"}})
+	r.place("hidden", nic{addrs("10.0.4.5"), []string{"behind-nsg"}})
+	for _, name := range []string{"behind", "hidden"} {
+		z.vms[vmID(name).Name].front = gateName
+	}
 	r.place("web", nic{addrs("10.0.0.4"), []string{"web-nsg"}})
 	r.place("app1", nic{addrs("10.0.1.4", "2001:db8:1::4"), []string{"apps-nsg"}})
 	r.place("app2", nic{addrs("10.0.1.5"), []string{"apps-nsg"}})
@@ -40,7 +47,7 @@ func (r *run) build() {
 // spare guards no machine in the beginning.
 const spare = "spare-nsg"
 
-var protected = []string{"web", "app1", "app2", "db", "two"}
+var protected = []string{"behind", "hidden", "web", "app1", "app2", "db", "two"}
 
 func (r *run) place(name string, nics ...nic) {
 	m := &machine{id: vmID(name), nics: nics}
@@ -73,6 +80,9 @@ func (r *run) touchAt(m *machine) {
 	for g := range r.azure.places(m) {
 		g.touch(time.Now())
 	}
+	if g := r.azure.groups[gateName]; g != nil && (m.front != "" || r.wasBehind[m.id.Name]) {
+		g.touch(time.Now())
+	}
 }
 
 // hands is one thing that others do to a security group.
@@ -84,6 +94,9 @@ func (r *run) hands() {
 	}
 	now := time.Now()
 	what, edit := r.edit(g)
+	if g.gates() {
+		what, edit = r.editGate(g)
+	}
 	if r.azure.hand(g, now, edit) {
 		r.note("FOREIGN %s on %s", what, g.id.Name)
 	}
@@ -164,7 +177,14 @@ func (r *run) moves() {
 	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	r.touchAt(m)
 	r.touchAt(o)
-	switch r.pick(6) {
+	switch r.pick(7) {
+	case 6:
+		if m.front != "" {
+			m.front, r.wasBehind[m.id.Name] = "", true
+		} else if len(m.nics) == 1 {
+			m.front = gateName
+		}
+		r.note("MOVE %s is behind %q", m.id.Name, m.front)
 	case 0:
 		if m != o && !m.gone && !o.gone && m.nics[0].addrs[0].Is4() {
 			m.nics[0].addrs[0], o.nics[0].addrs[0] = o.nics[0].addrs[0], m.nics[0].addrs[0]
@@ -175,7 +195,7 @@ func (r *run) moves() {
 		r.note("MOVE %s gets %s", m.id.Name, m.nics[0].addrs[0])
 	case 2:
 		to := z.sorted()[r.pick(len(z.groups))].id.Name
-		if !slices.Contains(m.nics[0].groups, to) {
+		if !z.groups[to].gates() && !slices.Contains(m.nics[0].groups, to) {
 			m.nics[0].groups = append(slices.Clone(m.nics[0].groups[min(1, len(m.nics[0].groups)):]), to)
 			r.note("MOVE %s to %s", m.id.Name, to)
 		}
