@@ -19,7 +19,7 @@ type Packet struct {
 
 // Path is how far a packet comes.
 type Path struct {
-	Steps   []string       `json:"steps"`             // what happened to it, in words
+	Steps   []string       `json:"steps,omitempty"`   // what happened to it, in words
 	Machine string         `json:"machine,omitempty"` // id of the virtual machine that it reaches; empty where it is dropped
 	At      netip.AddrPort `json:"at,omitzero"`       // the private address and port that it reaches there
 	Dropped string         `json:"dropped,omitempty"` // what dropped it
