@@ -57,7 +57,7 @@ func (r *run) step(late bool) {
 			r.check()
 		}
 	case n < 97:
-		if r.churn {
+		if r.churn && !r.still {
 			r.moves()
 			r.check()
 		}

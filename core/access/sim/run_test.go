@@ -70,6 +70,7 @@ type run struct {
 	asked     []asked                 // requests to send again
 	guarded   map[string]string       // the version of each policy that is known to have its denies
 	was       map[string][]netip.Addr // every address that a machine ever had
+	still     bool                    // nothing moves any more, so that what a machine made anew leads to shows
 	lose      bool                    // the table is lost once
 	bereft    bool                    // it was
 	revoked   map[string]bool         // the grants that somebody asked to close

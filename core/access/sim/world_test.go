@@ -207,6 +207,7 @@ func (r *run) moves() {
 		if r.chance(60) { // at once, or when it is its turn again
 			m.gone, m.reborn = false, time.Now()
 			m.lives++
+			r.still = r.chance(50)
 			r.note("MOVE %s is made anew", m.id.Name)
 		}
 	case 4:
