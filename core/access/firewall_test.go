@@ -87,7 +87,7 @@ func TestFirewallOpensAndCloses(t *testing.T) {
 			}
 		}
 	}
-	if g := w.grant(id); g.OpenBy.Sub(g.Start) != 20*time.Minute || g.Status() != jit.Initiated {
+	if g := w.grant(id); g.OpenBy.Sub(g.Start) != 25*time.Minute || g.Status() != jit.Initiated {
 		t.Errorf("%s, to be confirmed within %s", g.Status(), g.OpenBy.Sub(g.Start))
 	}
 	w.pass(time.Hour)

@@ -28,7 +28,7 @@ type Kind struct {
 	// policies close nothing there.
 	Maps bool
 	// Round bounds one round on one target: far above what a read and a write take.
-	// An invocation of the Functions host, which waits for one, must be allowed longer.
+	// It may be more than a Functions host allows an invocation: no invocation has to wait for it.
 	Round time.Duration
 	// OpenWithin is how long an opening there may stay unconfirmed: two rounds and more, since
 	// it may have to wait for one that is under way.
@@ -42,7 +42,7 @@ func SecurityGroups(f Firewall) Kind {
 
 // Firewalls is the kind of Azure Firewalls, whose writes take minutes.
 func Firewalls(f Firewall) Kind {
-	return Kind{Type: jit.TypeFirewall, Noun: "firewall", Firewall: f, Compute: plan.Translate, Maps: true, Round: 8 * time.Minute, OpenWithin: 20 * time.Minute}
+	return Kind{Type: jit.TypeFirewall, Noun: "firewall", Firewall: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute}
 }
 
 // KindsOf gives kinds as [Service.Kinds] holds them.

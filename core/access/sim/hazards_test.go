@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 37+17 {
-		t.Errorf("%d rows, want 37 of the platform and 17 of others", rows)
+	if rows != 42+17 {
+		t.Errorf("%d rows, want 42 of the platform and 17 of others", rows)
 	}
 }
 
