@@ -553,26 +553,6 @@ func encoded(s string, times int) string {
 	return s
 }
 
-func TestHealth(t *testing.T) {
-	a := newApp(t)
-	got := a.call("GET", "/api/health", "")
-	if got.status != 200 || got.body["lastSweepAgeSeconds"] != -1.0 {
-		t.Errorf("%d %s", got.status, got.text)
-	}
-	a.call("POST", "/api/sweep", "{}")
-	a.leap(90 * time.Second)
-	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
-		t.Errorf("%s", got.text)
-	}
-	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Dependencies: map[string]access.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
-		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") }})
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
-	if w.Code != 503 || !strings.Contains(w.Body.String(), `"tableStorage":"unavailable"`) || strings.Contains(w.Body.String(), "SECRET") {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
 // FuzzTrigger: whatever the host or a forger sends to a trigger gets an answer
 // with a body, and no panic.
 func FuzzTrigger(f *testing.F) {

@@ -1,11 +1,8 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"sync"
-	"time"
 
 	"portcullis/core/access"
 )
@@ -66,54 +63,5 @@ func (s *server) sweepNow(w http.ResponseWriter, r call) error {
 		return err
 	}
 	write(w, http.StatusOK, toSweep(rec))
-	return nil
-}
-
-type healthAnswer struct {
-	Status       string            `json:"status"`
-	Version      string            `json:"version"`
-	Dependencies map[string]string `json:"dependencies"`
-	LastSweep    string            `json:"lastSweepEndedAt,omitempty"`
-	SweepAge     int               `json:"lastSweepAgeSeconds"`
-	Overdue      int               `json:"oldestOverdueClosingSeconds"`
-}
-
-// healthTimeout bounds what the health function waits for a dependency.
-const healthTimeout = 5 * time.Second
-
-// health says which dependency answers, when the last sweep ended and how old the
-// oldest overdue closing is: GET /api/health. 503 where a dependency does not answer.
-func (s *server) health(w http.ResponseWriter, r call) error {
-	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-	defer cancel()
-	out := healthAnswer{Status: "ok", Version: s.Version, Dependencies: map[string]string{}, SweepAge: -1}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for name, d := range s.Dependencies {
-		wg.Go(func() {
-			state := "ok"
-			if err := d.Ping(ctx); err != nil {
-				state = "unavailable"
-				s.Log.Warn("dependency does not answer", "invocation", invocation(r.Context()), "dependency", name, "error", err.Error())
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			out.Dependencies[name] = state
-		})
-	}
-	wg.Wait()
-	status := http.StatusOK
-	for _, state := range out.Dependencies {
-		if state != "ok" {
-			out.Status, status = "unavailable", http.StatusServiceUnavailable
-		}
-	}
-	if rec, err := s.guard.Service.Sweeps.LastSweep(ctx); err == nil && !rec.Completed.IsZero() {
-		out.LastSweep, out.SweepAge = stamp(rec.Completed), int(s.guard.Service.Now().Sub(rec.Completed).Seconds())
-	}
-	if age, err := s.guard.Service.Overdue(ctx); err == nil {
-		out.Overdue = int(age.Seconds())
-	}
-	write(w, status, out)
 	return nil
 }

@@ -33,6 +33,7 @@ type Options struct {
 type server struct {
 	Options
 	guard *access.Guard
+	seen  healthSeen
 }
 
 // route is one pattern of the mux and what stands behind it.
