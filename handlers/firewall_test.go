@@ -1,12 +1,16 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 )
 
@@ -86,4 +90,36 @@ func TestCompatFirewall(t *testing.T) {
 	if code, _ := a.call("PUT", path+"?api-version=2020-01-01", bad).code(); code != "InvalidPublicIpAddress" {
 		t.Errorf("an address that is none: %s", code)
 	}
+}
+
+// TestRevokeTakesMinutes: a closing that a firewall has not confirmed yet is answered 202, never as
+// closed; it goes on by itself, and is looked at where the answer says.
+func TestRevokeTakesMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		fw := a.firewalled()
+		if r := a.call("POST", "/api/enable", fmt.Sprintf(`{"virtualMachines":[{"id":%q}]}`, web)); r.status != 200 {
+			t.Fatal(r.text)
+		}
+		asked := a.call("POST", "/api/request", fmt.Sprintf(`{"virtualMachines":[{"id":%q,"ports":[{"number":22,"duration":"PT1H"}]}]}`, web))
+		id, _ := asked.body["id"].(string)
+		a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			if s.Op == "Apply" && !s.After && s.Of == fw.Key() {
+				time.Sleep(3 * time.Minute)
+			}
+			return nil
+		}
+		r := a.call("POST", "/api/requests/"+id+"/revoke", "")
+		if r.status != 202 || r.body["status"] != "Initiated" || r.header.Get("Location") != "/api/requests/"+id {
+			t.Errorf("%d %s at %q", r.status, r.text, r.header.Get("Location"))
+		}
+		if len(a.cloud.Standing(fw)) != 1 {
+			t.Errorf("%v stands", a.cloud.Standing(fw))
+		}
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if r := a.call("GET", "/api/requests/"+id, ""); r.body["status"] != "Revoked" || len(a.cloud.Standing(fw)) != 0 {
+			t.Errorf("%d %s, %v stands", r.status, r.text, a.cloud.Standing(fw))
+		}
+	})
 }
