@@ -108,8 +108,7 @@ func (s *Server) putRule(c *call) (answer, *Error) {
 		return answer{}, err
 	}
 	rule["name"] = c.at.childName
-	doc := clone(r.Doc)
-	rules := listOf(doc, "securityRules")
+	doc, rules := editable(r.Doc, "securityRules")
 	i := ruleIndex(doc, c.at.childName)
 	if i >= 0 {
 		rule["name"] = items(doc, "securityRules")[i]["name"]
@@ -141,8 +140,8 @@ func (s *Server) deleteRule(c *call) (answer, *Error) {
 	if i < 0 {
 		return answer{status: http.StatusNoContent}, nil
 	}
-	doc := clone(r.Doc)
-	setProperty(doc, "securityRules", slices.Delete(listOf(doc, "securityRules"), i, i+1))
+	doc, rules := editable(r.Doc, "securityRules")
+	setProperty(doc, "securityRules", slices.Delete(rules, i, i+1))
 	o, err := s.begin(c, doc, false)
 	if err != nil {
 		return answer{}, err

@@ -52,6 +52,17 @@ func listOf(doc map[string]any, name string) []any {
 	return l
 }
 
+// editable copies a document as far as its list properties.{name} can be changed and its items replaced: the items
+// themselves, of which there may be a thousand, are shared and stay as they are.
+func editable(doc map[string]any, name string) (map[string]any, []any) {
+	out := maps.Clone(doc)
+	p, _ := doc["properties"].(map[string]any)
+	if p != nil {
+		out["properties"] = maps.Clone(p)
+	}
+	return out, slices.Clone(listOf(doc, name))
+}
+
 func setProperty(doc map[string]any, name string, value any) {
 	p, _ := doc["properties"].(map[string]any)
 	if p == nil {

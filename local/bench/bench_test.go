@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 var (
 	into = flag.String("into", "", "write the report to this file; without it TestBench does nothing")
 	only = flag.String("only", "", "run these sections only, such as B1,B3")
+	some = flag.String("storms", "", "of B4 run these only, by their number from 0, such as 0,3")
 )
 
 // What Azure's write takes, and how it answers, where a row does not say otherwise.
@@ -187,7 +189,10 @@ func benchStorms(t *testing.T, r *report) {
 		r.storms(rows, opens)
 		r.write(t)
 	}
-	for _, s := range storms() {
+	for i, s := range storms() {
+		if *some != "" && !slices.Contains(strings.Split(*some, ","), fmt.Sprint(i)) {
+			continue
+		}
 		limit := "ARM"
 		if s.network {
 			limit = "ARM and network"
