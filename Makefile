@@ -74,6 +74,7 @@ mutants:
 	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutants$$' ./core/access/sim
 
 bench:
+	@local/need-wrk
 	$(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./local/bench -into $(CURDIR)/docs/benchmarks.md
 
 lint:

@@ -38,7 +38,7 @@ func (s *Service) openTargets(ctx context.Context, rec GrantRecord) (GrantRecord
 	targets := rec.targets()
 	n := &notes{Service: s, rec: rec, left: len(targets)}
 	outs := make([]outcome, len(targets))
-	err := each(targets, func(i int, t jit.ID) (err error) {
+	err := atOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.reconcile(ctx, t, false)
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
 		return err
