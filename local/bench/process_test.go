@@ -163,13 +163,10 @@ var (
 	notGood   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 )
 
-// wrk loads the app with 16 connections for some seconds. script makes the requests; without one it is a GET of the path.
-func (p *process) wrk(t *testing.T, path, script string, length time.Duration) rate {
+// wrk loads the app with GETs of a path over 16 connections for some seconds.
+func (p *process) wrk(t *testing.T, path string, length time.Duration) rate {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "wrk.lua")
-	head := fmt.Sprintf("wrk.headers['Authorization'] = 'Bearer %s'\nwrk.headers['Content-Type'] = 'application/json'\n", p.room.token)
-	p.room.check(os.WriteFile(file, []byte(head+script), 0o600))
-	out, err := exec.Command("wrk", "--latency", "-t", "2", "-c", "16", "-d", fmt.Sprintf("%ds", int(length.Seconds())), "-s", file, p.url+path).CombinedOutput()
+	out, err := exec.Command("wrk", "--latency", "-t", "2", "-c", "16", "-d", fmt.Sprintf("%ds", int(length.Seconds())), "-H", "Authorization: Bearer "+p.room.token, p.url+path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
 	}
@@ -182,19 +179,4 @@ func (p *process) wrk(t *testing.T, path, script string, length time.Duration) r
 	r := rate{p50: find(half), p99: find(nearlyAll), bad: find(notGood)}
 	r.perSecond, _ = strconv.ParseFloat(find(perSecond), 64)
 	return r
-}
-
-// asking is a script of wrk that asks for port 22 of one machine after the other, each time from another address.
-func asking(path string, machines int) string {
-	return fmt.Sprintf(`wrk.method = "POST"
-local thread = 0
-function setup(t) t:set("id", thread); thread = thread + 1 end
-local n = 0
-request = function()
-  n = n + 1
-  local source = string.format("100.%%d.%%d.%%d", 64 + id, math.floor(n / 256) %% 256, n %% 256)
-  local vm = string.format("%s/providers/Microsoft.Compute/virtualMachines/vm%%05d", (n * 7 + id) %% %d)
-  return wrk.format(nil, "%s", nil, '{"virtualMachines":[{"id":"' .. vm .. '","ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"' .. source .. '"}]}],"justification":"bench"}')
-end
-`, group, machines, path)
 }

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"encoding/json"
 	"net/http"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +27,7 @@ func ours(t *testing.T, s shape, m mode, low, high time.Duration, runs int) []me
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, setting{estate: estate{machines: s.machines, groups: s.groups}, seed: 1})
 		w.enable(s.machines, s.ports)
-		defer w.serve(hostWidth, w.revoke)()
+		defer w.serve(w.hostWidth(), w.revoke)()
 		for range runs {
 			var one measured
 			one.boundOpen = armTrip + w.draw(low, high, m)
@@ -51,8 +53,22 @@ const (
 	settled = 5 * time.Minute
 )
 
-// hostWidth is extensions.serviceBus.maxConcurrentCalls of host.json.
-const hostWidth = 8
+// hostWidth is how many messages the host hands to the app at a time, as host.json says.
+func (w *world) hostWidth() int {
+	w.tb.Helper()
+	text, err := os.ReadFile("../../host.json")
+	w.check(err)
+	var host struct {
+		Extensions struct {
+			ServiceBus struct{ MaxConcurrentCalls int }
+		}
+	}
+	w.check(json.Unmarshal(text, &host))
+	if host.Extensions.ServiceBus.MaxConcurrentCalls < 1 {
+		w.tb.Fatal("host.json does not say how many messages are handled at a time")
+	}
+	return host.Extensions.ServiceBus.MaxConcurrentCalls
+}
 
 // peers is ours for the obvious design.
 func peers(t *testing.T, s shape, m mode, low, high time.Duration, runs int, best bool) []measured {

@@ -138,7 +138,7 @@ func (s storm) ours(t *testing.T, m mode, low, high time.Duration) stormed {
 			status, _ := w.try(http.MethodPost, "/api/request", request(n, 1, 1, time.Hour, "198.51.100.7"))
 			return status == http.StatusOK
 		}
-		return w.fill(s, s.machinesOf()), hostWidth, w.revoke, open, w.lastWrite
+		return w.fill(s, s.machinesOf()), w.hostWidth(), w.revoke, open, w.lastWrite
 	})
 }
 
