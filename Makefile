@@ -9,6 +9,7 @@
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
 #   make check-infra     the Terraform module against the provider's real schemas (the first time builds the provider)
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
+#   make scale           how cost grows up to 100,000 policies and a million past grants; writes docs/scale.md
 #   make lint            gofmt, go vet and go.mod as they should be
 #   make fuzz            every fuzz target for FUZZTIME (60s)
 #   make clean           remove what make built; the state of `make run` stays
@@ -18,7 +19,7 @@ GO ?= go
 FUZZTIME ?= 60s
 SEEDS ?= 2000
 
-.PHONY: help run test pictures sim mutants bench build package check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants bench scale build package check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -76,6 +77,9 @@ mutants:
 bench:
 	@local/need-wrk
 	$(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./local/bench -into $(CURDIR)/docs/benchmarks.md
+
+scale:
+	$(GO) test -count=1 -timeout 60m -v -run '^TestARequestDoesNotGrow$$' ./infra/table -scale 100000 -into $(CURDIR)/docs/scale.md
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

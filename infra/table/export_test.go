@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +79,73 @@ func (s *Store) AgeState(ctx context.Context, v int) error {
 
 // Equals gives the filter for a column that has a text.
 func Equals(name, value string) string { return where(nil).text(name, value).String() }
+
+// PolicyEntities gives what PutPolicy stores of a new policy whose targets nothing else bears on: entities of the State table.
+func PolicyEntities(p access.PolicyRecord) ([][]byte, error) {
+	o, err := owned{head: op{kind: add}}.policy(p)
+	if err != nil {
+		return nil, err
+	}
+	return entities(append([]op{o.head}, o.rest...)...)
+}
+
+// PastEntities gives what is left of a grant that has been closed: entities of the History table, and those
+// of the keys by which it was asked for in the State table.
+func PastEntities(g access.GrantRecord, keys []access.Key) (history, state [][]byte, err error) {
+	c, err := newClosing(g, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	past := []op{{kind: add, row: c.row}}
+	if c.note != nil {
+		past = append(past, op{kind: put, row: *c.note})
+	}
+	claims, err := newClaims(keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	if history, err = entities(past...); err != nil {
+		return nil, nil, err
+	}
+	state, err = entities(claims...)
+	return history, state, err
+}
+
+func entities(ops ...op) ([][]byte, error) {
+	var out [][]byte
+	for _, o := range ops {
+		a, err := o.action()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a.Entity)
+	}
+	return out, nil
+}
+
+// Rows gives what stands in the State and the History table, in order, but for what differs from write to write.
+func (s *Store) Rows(ctx context.Context) ([]string, error) {
+	var out []string
+	for _, t := range []*aztables.Client{s.state, s.history} {
+		rows, _, err := s.query(ctx, t, where(nil).ge("PartitionKey", ""), 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			line := r.partition + " " + r.key
+			for _, name := range slices.Sorted(maps.Keys(r.properties)) {
+				if name != writeColumn && !strings.Contains(name, "odata.") && name != "Timestamp" {
+					line += fmt.Sprintf(" %s=%s", name, r.properties[name])
+				}
+			}
+			out = append(out, line)
+		}
+	}
+	return out, nil
+}
+
+// Tables gives the names of the State and the History table.
+func (s *Store) Tables() (state, history string) { return s.names[0], s.names[1] }
 
 // What keys and documents are made with.
 var (

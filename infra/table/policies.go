@@ -55,9 +55,23 @@ func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 		o.head = op{kind: replace, etag: etag}
 		o.rest = gone
 	}
-	doc, err := newPolicyDoc(p)
+	o, err := o.policy(p)
 	if err != nil {
 		return p, err
+	}
+	etags, err := s.commit(ctx, o)
+	if err != nil {
+		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
+	}
+	p.Version = versionOf(etags[0], targets)
+	return p, nil
+}
+
+// policy completes the write of a policy: what stands in its row, its parts and their targets' marks.
+func (o owned) policy(p access.PolicyRecord) (owned, error) {
+	doc, err := newPolicyDoc(p)
+	if err != nil {
+		return o, err
 	}
 	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
 	for i, at := range p.Placements {
@@ -66,12 +80,7 @@ func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
 			markTarget(at.Target))
 	}
-	etags, err := s.commit(ctx, o)
-	if err != nil {
-		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
-	}
-	p.Version = versionOf(etags[0], targets)
-	return p, nil
+	return o, nil
 }
 
 // DeletePolicy is one transaction, after one read where the record has other targets than are stored.
