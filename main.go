@@ -119,7 +119,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}
-	if err := errors.Join(tel.Watch(store, svc.Overdue), tel.WatchQueue(queued(pacer))); err != nil {
+	if err := errors.Join(tel.Watch(store, svc.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
 		return nil, err
 	}
 	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{

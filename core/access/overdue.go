@@ -15,6 +15,11 @@ func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the open grants: %w", err)
 	}
+	return s.OverdueOf(open), nil
+}
+
+// OverdueOf is [Service.Overdue] of open grants that were read before.
+func (s *Service) OverdueOf(open []GrantRecord) time.Duration {
 	now, oldest := s.now(), time.Duration(0)
 	for _, g := range open {
 		for _, vm := range g.Grant.VMs {
@@ -29,5 +34,5 @@ func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
 			}
 		}
 	}
-	return oldest, nil
+	return oldest
 }

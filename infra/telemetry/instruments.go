@@ -85,9 +85,9 @@ func (t *Telemetry) WatchQueue(queued func() []Queued) error {
 const watchTimeout = 4 * time.Second
 
 // Watch reports portcullis.windows.open and portcullis.closing.overdue from what
-// is stored, at each export of metrics: two reads of the open grants, and none
+// is stored, at each export of metrics: one read of the open grants, and none
 // where metrics are off. What cannot be read is not reported, rather than 0.
-func (t *Telemetry) Watch(grants access.Grants, overdue func(context.Context) (time.Duration, error)) error {
+func (t *Telemetry) Watch(grants access.Grants, overdue func(open []access.GrantRecord) time.Duration) error {
 	_, err := t.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 		defer cancel()
@@ -95,12 +95,8 @@ func (t *Telemetry) Watch(grants access.Grants, overdue func(context.Context) (t
 		if err != nil {
 			return fmt.Errorf("measure the open windows: %w", err)
 		}
-		age, err := overdue(ctx)
-		if err != nil {
-			return fmt.Errorf("measure what is overdue: %w", err)
-		}
 		o.ObserveInt64(t.instruments.open, openWindows(all))
-		o.ObserveFloat64(t.instruments.overdue, age.Seconds())
+		o.ObserveFloat64(t.instruments.overdue, overdue(all).Seconds())
 		return nil
 	}, t.instruments.open, t.instruments.overdue)
 	if err != nil {

@@ -147,7 +147,7 @@ func TestOffWithoutAnEndpoint(t *testing.T) {
 			t.Errorf("%q: the SDKs would make spans", environ)
 		}
 		asked := false
-		if err := tel.Watch(accesstest.NewMemory(), func(context.Context) (time.Duration, error) { asked = true; return 0, nil }); err != nil {
+		if err := tel.Watch(&grants{}, func([]access.GrantRecord) time.Duration { asked = true; return 0 }); err != nil {
 			t.Fatal(err)
 		}
 		if err := tel.Stop(t.Context()); err != nil || asked {
@@ -222,11 +222,16 @@ func TestMetricsAndSpans(t *testing.T) {
 		}
 	}
 
-	if err := tel.Watch(grants{}, func(context.Context) (time.Duration, error) { return 90 * time.Second, nil }); err != nil {
+	stored := &grants{}
+	overdue := func(open []access.GrantRecord) time.Duration { return time.Duration(len(open)) * 90 * time.Second }
+	if err := tel.Watch(stored, overdue); err != nil {
 		t.Fatal(err)
 	}
 	if err := tel.Stop(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if stored.reads != 1 {
+		t.Errorf("one export read the open grants %d times", stored.reads)
 	}
 	want := map[string]float64{
 		"portcullis.arm.writes ok": 2, "portcullis.arm.writes unavailable": 1,
@@ -246,10 +251,14 @@ func TestMetricsAndSpans(t *testing.T) {
 }
 
 // grants has two windows that are or may be open among five.
-type grants struct{ access.Grants }
+type grants struct {
+	access.Grants
+	reads int
+}
 
 // OpenGrants implements access.Grants.
-func (grants) OpenGrants(context.Context) ([]access.GrantRecord, error) {
+func (g *grants) OpenGrants(context.Context) ([]access.GrantRecord, error) {
+	g.reads++
 	var ports []jit.Window
 	for _, s := range []jit.Status{0, jit.Initiating, jit.Initiated, jit.Revoking, jit.Revoked} {
 		ports = append(ports, jit.Window{Status: s})
