@@ -160,10 +160,11 @@ type part struct {
 }
 
 func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []*wanted {
-	var parts []part
+	var few, fewer [2]part // most grants have one, which then costs no place on the heap
+	parts := few[:0]
 	for _, vm := range o.Grant.VMs {
 		key := vm.VM.Key()
-		var own []part
+		own := fewer[:0]
 		for _, w := range vm.Ports {
 			if !o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
 				continue
@@ -182,11 +183,11 @@ func allowsOf(o Opening, rivals map[rival][]jit.Grant, now time.Time) []*wanted 
 		}
 	}
 	out := make([]*wanted, 0, len(parts))
-	for _, p := range parts {
+	for i := range parts {
+		p := &parts[i]
 		// The end is not part of the name, so that an extension keeps the rule. Names
 		// still differ: one port of one machine stands in one part of each family only.
-		id := "protocol=" + string(p.protocol) + " v6=" + strconv.FormatBool(p.v6) + " sources=" + p.sources + " ports=" + portsKey(p.ports) + " vms=" + vmsKey(p.keys)
-		r := jit.Rule{Name: allowName(o.Grant.ID, id), Access: jit.Allow, Protocol: p.protocol, Description: allowNote(p.end, p.vms)}
+		r := jit.Rule{Name: allowName(o.Grant.ID, p.appendID(make([]byte, 0, 512))), Access: jit.Allow, Protocol: p.protocol, Description: allowNote(p.end, p.vms)}
 		if p.from.IsAny() {
 			r.Source = jit.AnyPeer()
 		} else {
@@ -205,6 +206,23 @@ func arriving(w jit.Window) jit.Sources {
 		return w.Sources
 	}
 	return jit.SourcesOf(slices.Concat(w.Sources.Prefixes(), w.Via.Prefixes())...)
+}
+
+// appendID writes what tells the part from all others of its grant.
+func (p *part) appendID(to []byte) []byte {
+	to = append(append(to, "protocol="...), p.protocol...)
+	to = strconv.AppendBool(append(to, " v6="...), p.v6)
+	to = append(append(to, " sources="...), p.sources...)
+	to = appendPorts(append(to, " ports="...), p.ports)
+	to = append(to, " vms="...)
+	slices.Sort(p.keys)
+	for i, key := range p.keys {
+		if i > 0 {
+			to = append(to, ' ')
+		}
+		to = append(to, key...)
+	}
+	return to
 }
 
 func addPort(parts []part, p part) []part {
@@ -239,25 +257,24 @@ func finish(r jit.Rule, addrs []netip.Addr, ports []uint16) jit.Rule {
 
 func byName(a, b *wanted) int { return cmp.Compare(a.rule.Name, b.rule.Name) }
 
-func portsKey(ports []uint16) string {
+func portsKey(ports []uint16) string { return string(appendPorts(make([]byte, 0, 64), ports)) }
+
+func appendPorts(to []byte, ports []uint16) []byte {
 	slices.Sort(ports)
-	out := make([]byte, 0, 64)
 	for i, n := range ports {
 		if i > 0 {
-			out = append(out, ' ')
+			to = append(to, ' ')
 		}
-		out = strconv.AppendUint(out, uint64(n), 10)
+		to = strconv.AppendUint(to, uint64(n), 10)
 	}
-	return string(out)
+	return to
 }
 
-func vmsKey(keys []string) string {
-	slices.Sort(keys)
-	return strings.Join(keys, " ")
-}
-
-// family keeps the addresses of one family: a rule cannot mix them.
+// family keeps the addresses of one family: a rule cannot mix them. It may give the list that it got.
 func family(addrs []netip.Addr, v6 bool) []netip.Addr {
+	if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsValid() || a.Is4() == v6 || a.Is4In6() }) {
+		return addrs
+	}
 	var out []netip.Addr
 	for _, a := range addrs {
 		if a.Unmap().Is6() == v6 {
@@ -269,17 +286,18 @@ func family(addrs []netip.Addr, v6 bool) []netip.Addr {
 
 // sourcesOf keeps the sources of one family; any stays any.
 func sourcesOf(s jit.Sources, v6 bool) jit.Sources {
+	mixed := false // which any is not either
+	for p := range s.All() {
+		mixed = mixed || p.Addr().Is6() != v6
+	}
+	if !mixed {
+		return s
+	}
 	var kept []netip.Prefix
-	others := false
 	for p := range s.All() {
 		if p.Addr().Is6() == v6 {
 			kept = append(kept, p)
-		} else {
-			others = true
 		}
-	}
-	if !others { // which any has not either
-		return s
 	}
 	return jit.SourcesOf(kept...)
 }

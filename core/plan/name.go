@@ -48,15 +48,26 @@ func isHex(s string) bool {
 
 // allowName names the rule of a grant for one group of windows: 17+32+1+8 = 58
 // characters of the 80 that ARM takes.
-func allowName(grantID, group string) string {
-	return allowPrefix + strings.ToLower(strings.ReplaceAll(grantID, "-", "")) + "-" + digest(group, 8)
+func allowName(grantID string, group []byte) string {
+	name := append(make([]byte, 0, 80), allowPrefix...)
+	for i := range len(grantID) {
+		switch c := grantID[i]; {
+		case c == '-':
+		case 'A' <= c && c <= 'Z':
+			name = append(name, c+'a'-'A')
+		default:
+			name = append(name, c)
+		}
+	}
+	return string(digest(append(name, '-'), group, 8))
 }
 
-func denyName(group string) string { return denyPrefix + digest(group, 12) }
+func denyName(group string) string { return string(digest([]byte(denyPrefix), []byte(group), 12)) }
 
-func digest(s string, n int) string {
-	sum := sha256.Sum256(append(make([]byte, 0, 512), s...)) // of most without a copy on the heap
-	return hex.EncodeToString(sum[:n/2])
+// digest appends n characters that tell s from all else.
+func digest(to, s []byte, n int) []byte {
+	sum := sha256.Sum256(s)
+	return hex.AppendEncode(to, sum[:n/2])
 }
 
 // EndOf reads the end from the description of an allow rule, or false where
@@ -81,13 +92,18 @@ func allowNote(end time.Time, vms []jit.ID) string {
 	if t := end.Truncate(time.Second); !t.Equal(end) {
 		end = t.Add(time.Second)
 	}
-	return note(described+until+end.Format(time.RFC3339)+" to ", vms)
+	begin := append(make([]byte, 0, maxNote), described+until...)
+	return note(append(end.AppendFormat(begin, time.RFC3339), " to "...), vms)
 }
 
-func denyNote(vms []jit.ID) string { return note(described+"deny to ", vms) }
+func denyNote(vms []jit.ID) string { return note([]byte(described+"deny to "), vms) }
 
 // note appends as many machine names as fit into 140 characters and counts the rest.
-func note(s string, vms []jit.ID) string {
+func note(begin []byte, vms []jit.ID) string {
+	if len(vms) == 1 && len(begin)+len(vms[0].Name) <= maxNote { // most are, and there are a thousand in a full group
+		return string(append(begin, vms[0].Name...))
+	}
+	s := string(begin)
 	names := make([]string, 0, len(vms))
 	for _, vm := range vms {
 		names = append(names, vm.Name)

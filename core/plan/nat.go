@@ -81,7 +81,7 @@ func translations(openings []Opening, now time.Time) []*wanted {
 
 func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
 	id := "nat protocol=" + string(w.Protocol) + " sources=" + from.String() + " port=" + strconv.Itoa(int(w.Number)) + " vm=" + vm.Key()
-	r := jit.Rule{Name: allowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Description: allowNote(w.End, []jit.ID{vm}), Translated: netip.AddrPortFrom(to, w.Number)}
+	r := jit.Rule{Name: allowName(grant, []byte(id)), Access: jit.Allow, Protocol: w.Protocol, Description: allowNote(w.End, []jit.ID{vm}), Translated: netip.AddrPortFrom(to, w.Number)}
 	if from.IsAny() {
 		r.Source = jit.AnyPeer()
 	} else {
