@@ -27,10 +27,11 @@ func ours(t *testing.T, s shape, m mode, low, high time.Duration, runs int) []me
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, setting{estate: estate{machines: s.machines, groups: s.groups}, seed: 1})
 		w.enable(s.machines, s.ports)
+		time.Sleep(30 * time.Second) // the tokens that this took come back
 		defer w.serve(w.hostWidth(), w.revoke)()
 		for range runs {
 			var one measured
-			one.boundOpen = armTrip + w.draw(low, high, m)
+			one.boundOpen = armTrip + max(m.retryAfter, w.draw(low, high, m))
 			before, began := w.cost(), time.Now()
 			w.call(http.MethodPost, "/api/request", request(0, s.machines, s.ports, length, "198.51.100.7"))
 			one.opened, one.open = time.Since(began), w.cost().minus(before)
@@ -79,7 +80,7 @@ func peers(t *testing.T, s shape, m mode, low, high time.Duration, runs int, bes
 		defer w.serve(p.width(), p.close)()
 		for range runs {
 			var one measured
-			one.boundOpen = armTrip + w.draw(low, high, m)
+			one.boundOpen = armTrip + max(m.retryAfter, w.draw(low, high, m))
 			before, began := w.cost(), time.Now()
 			end := began.Add(24 * time.Hour) // far enough for all to be open by then
 			one.failures = p.open(t.Context(), 0, s.machines, s.ports, end)
