@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func (c Precondition) check(p NamedPolicy) error {
 // policyNamed reads one named policy, without machines where it does not exist,
 // and all records by machine.
 func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy, map[string]PolicyRecord, error) {
-	all, err := s.Policies.AllPolicies(ctx)
+	all, err := AllPolicies(ctx, s.Policies)
 	if err != nil {
 		return NamedPolicy{}, nil, fmt.Errorf("read the policies: %w", err)
 	}
@@ -160,8 +161,21 @@ func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy
 	return p.sealed(), byVM, nil
 }
 
-// inPolicy refuses unless the named policy lists every one of the machines.
+// inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
+// machines; only a refusal looks through all of them, for what to say.
 func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) error {
+	listed := make([]bool, len(vms))
+	err := each(vms, func(i int, vm jit.ID) error {
+		rec, err := s.Policies.Policy(ctx, vm)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("read the policy of %s: %w", vm, err)
+		}
+		listed[i] = err == nil && rec.Listing().Key() == name.Key()
+		return nil
+	})
+	if err != nil || len(vms) > 0 && !slices.Contains(listed, false) {
+		return err
+	}
 	p, _, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return err
