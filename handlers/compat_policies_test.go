@@ -47,7 +47,7 @@ func TestOneStore(t *testing.T) {
 	}
 	// existingRules cannot be said here, and stays.
 	a.put(web)
-	all, err := a.store.AllPolicies(t.Context())
+	all, err := access.AllPolicies(t.Context(), a.store)
 	if err != nil || all[0].Policy.ExistingRules != jit.Respect || all[0].Policy.Ports[0].Protocol != jit.AnyProtocol {
 		t.Errorf("%+v, %v", all, err)
 	}

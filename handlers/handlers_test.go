@@ -271,7 +271,7 @@ func TestOtherSites(t *testing.T) {
 			}
 		}
 	}
-	if all, _ := a.store.AllPolicies(t.Context()); len(all) != 0 {
+	if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 {
 		t.Error("another site enabled a machine")
 	}
 	if r := a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`"}]}`, "Sec-Fetch-Site", "same-origin"); r.status != 200 {

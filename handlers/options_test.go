@@ -105,7 +105,7 @@ func TestOptionsRefused(t *testing.T) {
 		if _, target := r.code(); target != want[1] {
 			t.Errorf("%s: target %q, want %q", options, target, want[1])
 		}
-		if all, _ := a.store.AllPolicies(t.Context()); len(all) != 0 {
+		if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 {
 			t.Errorf("%s: stored %+v", options, all)
 		}
 	}

@@ -52,7 +52,7 @@ func TestEnableRefuses(t *testing.T) {
 			if code(err) != tc.want {
 				t.Errorf("error %v, want %s", err, tc.want)
 			}
-			if all, _ := w.mem.AllPolicies(t.Context()); len(all) != 0 || w.cloud.Writes() != writes {
+			if all, _ := access.AllPolicies(t.Context(), w.mem); len(all) != 0 || w.cloud.Writes() != writes {
 				t.Errorf("a refusal stored %d policies and made %d writes", len(all), w.cloud.Writes()-writes)
 			}
 		})
@@ -809,7 +809,7 @@ func settled(t *testing.T, w *world, when string) {
 	for _, g := range open {
 		t.Errorf("%s: grant of %s is left %s", when, g.Grant.Requestor, g.Grant.Status())
 	}
-	policies, _ := w.mem.AllPolicies(t.Context())
+	policies, _ := access.AllPolicies(t.Context(), w.mem)
 	for _, p := range policies {
 		nsg := p.Placements[len(p.Placements)-1].Target.Name
 		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny }) {

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -137,32 +138,32 @@ func ruledBy(m Machine, p jit.Policy, rules []plan.AdminRule) []ruled {
 	return out
 }
 
-// admin finds what security admin rules do to protected ports and to open windows. What
-// cannot be looked at is a finding, and no failure of the sweep.
-func (w *sweep) admin(ctx context.Context) {
-	var guarded []Machine
-	for _, rec := range w.policies {
-		if m, ok := w.machines[rec.Policy.VM.Key()]; ok {
-			guarded = append(guarded, m)
-		}
-	}
-	rules, left := w.lookAtAdmin(ctx, guarded)
+// adminRules gives the security admin rules by virtual network. What cannot be looked at is a finding, and no
+// failure of the sweep.
+func (w *sweep) adminRules(ctx context.Context) map[string][]plan.AdminRule {
+	rules, left := w.lookAtAdmin(ctx, slices.Collect(maps.Values(w.networks)))
 	if left != "" {
 		w.found(Finding{Kind: FindingUnchecked, Message: "not looked at: " + left})
 	}
-	for _, rec := range w.policies {
-		m := w.machines[rec.Policy.VM.Key()]
-		for _, r := range ruledBy(m, rec.Policy, rules[m.VirtualNetwork]) {
-			f := Finding{Kind: FindingExposed, VM: r.VM, Rule: r.title, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.title, r.Rule.Priority, r.Port, r.VM.Name)}
-			if !r.opens {
-				f.Kind, f.Message = FindingBlocked, fmt.Sprintf("port %d of %s cannot be opened: it is blocked by the %s (priority %d)", r.Port, r.VM.Name, r.title, r.Rule.Priority)
-			}
-			if !r.opens && !r.sure {
-				f.Message = fmt.Sprintf("port %d of %s may be blocked by the %s (priority %d), as far as the names in it are known", r.Port, r.VM.Name, r.title, r.Rule.Priority)
-			}
-			w.found(f)
+	return rules
+}
+
+// adminOnPorts finds what security admin rules do to the ports that a policy protects.
+func (w *sweep) adminOnPorts(m Machine, p jit.Policy, rules []plan.AdminRule) {
+	for _, r := range ruledBy(m, p, rules) {
+		f := Finding{Kind: FindingExposed, VM: r.VM, Rule: r.title, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.title, r.Rule.Priority, r.Port, r.VM.Name)}
+		if !r.opens {
+			f.Kind, f.Message = FindingBlocked, fmt.Sprintf("port %d of %s cannot be opened: it is blocked by the %s (priority %d)", r.Port, r.VM.Name, r.title, r.Rule.Priority)
 		}
+		if !r.opens && !r.sure {
+			f.Message = fmt.Sprintf("port %d of %s may be blocked by the %s (priority %d), as far as the names in it are known", r.Port, r.VM.Name, r.title, r.Rule.Priority)
+		}
+		w.found(f)
 	}
+}
+
+// adminOnWindows finds what security admin rules do to open windows.
+func (w *sweep) adminOnWindows(rules map[string][]plan.AdminRule) {
 	now := w.now()
 	for _, rec := range w.grants {
 		for _, vm := range rec.Grant.VMs {

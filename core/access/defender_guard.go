@@ -37,7 +37,7 @@ func (f PolicyFilter) matches(n PolicyName) bool {
 // after, sorted by key, with the machines that the caller may read, and the key to
 // go on after, "" at the end. A policy of which he may read no machine is left out.
 func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, after string, limit int) ([]NamedPolicy, string, error) {
-	all, err := g.Service.Policies.AllPolicies(ctx)
+	all, err := AllPolicies(ctx, g.Service.Policies)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the policies: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -178,8 +179,28 @@ func TestImportAtOnce(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if calls["AllPolicies"] != 1 || calls["Locate"] != 1 || calls["Apply"] != 1 {
-		t.Errorf("calls %v, want one each of AllPolicies, Locate and Apply", calls)
+	if calls["EachPolicy"] != 1 || calls["Locate"] != 1 || calls["Apply"] != 1 {
+		t.Errorf("calls %v, want one each of EachPolicy, Locate and Apply", calls)
 	}
 	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4,10.0.1.5 :22")
+}
+
+// TestInitiateReadsItsOwnPolicies holds that an opening through a named policy does not look through everybody's.
+func TestInitiateReadsItsOwnPolicies(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web", "app1")
+	var mu sync.Mutex
+	calls := map[string]int{}
+	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		mu.Lock()
+		defer mu.Unlock()
+		calls[s.Op]++
+		return nil
+	}
+	if _, _, err := guarded(w).Initiate(t.Context(), person("requester"), defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web", "app1")); err != nil {
+		t.Fatal(err)
+	}
+	if calls["EachPolicy"] != 0 || calls["Policy"] == 0 {
+		t.Errorf("calls %v, want no look through all policies", calls)
+	}
 }

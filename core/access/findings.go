@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -48,21 +49,31 @@ func (w *sweep) report(out outcome) {
 	}
 }
 
-// reachable finds the well-known management ports of protected machines that no
-// policy names and that the Internet can reach.
-func (w *sweep) reachable() {
+// judge looks at every protected machine for what else can be reached and what security admin rules do.
+func (w *sweep) judge(ctx context.Context) {
+	rules := w.adminRules(ctx)
+	err := w.Policies.EachPolicy(ctx, func(rec PolicyRecord) error {
+		if m, ok := w.machines[rec.Policy.VM.Key()]; ok {
+			w.reachable(m, rec.Policy)
+			w.adminOnPorts(m, rec.Policy, rules[m.VirtualNetwork])
+		}
+		return nil
+	})
+	if err != nil {
+		w.failed(fmt.Errorf("look at the protected machines: read the policies: %w", err))
+	}
+	w.adminOnWindows(rules)
+}
+
+// reachable finds the well-known management ports of a protected machine that its
+// policy does not name and that the Internet can reach.
+func (w *sweep) reachable(m Machine, p jit.Policy) {
 	rules := func(t jit.ID) ([]jit.Rule, bool) {
 		snap, ok := w.snaps[t.Key()]
 		return snap.Rules, ok && !w.maps(t)
 	}
-	for _, rec := range w.policies {
-		m, ok := w.machines[rec.Policy.VM.Key()]
-		if !ok {
-			continue
-		}
-		for _, e := range reachable(m, rec.Policy, rules) {
-			w.found(reached(m, e))
-		}
+	for _, e := range reachable(m, p, rules) {
+		w.found(reached(m, e))
 	}
 }
 

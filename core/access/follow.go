@@ -20,25 +20,21 @@ const wide = 48
 // follow moves policies and open grants to where their machines stand now, so
 // that no rule of ours names an address that has become another's.
 func (w *sweep) follow(ctx context.Context) {
-	for i, rec := range w.policies {
-		vm := rec.Policy.VM
-		if !w.listed[strings.ToLower(vm.Subscription)] {
-			continue
+	open := map[string]bool{}
+	for _, rec := range w.grants {
+		for _, vm := range rec.Grant.VMs {
+			open[vm.VM.Key()] = true
 		}
-		m, exists := w.machines[vm.Key()]
-		if !exists {
-			w.found(gone(vm))
+	}
+	err := w.Policies.EachPolicy(ctx, func(rec PolicyRecord) error {
+		if key := rec.Policy.VM.Key(); open[key] {
+			w.granted[key] = rec.Policy
 		}
-		for _, nic := range m.Unguarded {
-			w.found(unguarded(vm, nic))
-		}
-		if !slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
-			rec.Placements = m.Placements
-			var err error
-			if w.policies[i], err = w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
-				w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
-			}
-		}
+		w.followPolicy(ctx, rec)
+		return nil
+	})
+	if err != nil {
+		w.failed(fmt.Errorf("read the policies: %w", err))
 	}
 	fronts := w.newFronts(w.policyOf, w.listedSnap)
 	fronts.lenient = true
@@ -53,6 +49,31 @@ func (w *sweep) follow(ctx context.Context) {
 		} else if !errors.Is(err, ErrConflict) {
 			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
 		}
+	}
+}
+
+// followPolicy moves one policy to where its machine stands now.
+func (w *sweep) followPolicy(ctx context.Context, rec PolicyRecord) {
+	vm := rec.Policy.VM
+	if !w.listed[strings.ToLower(vm.Subscription)] {
+		return
+	}
+	m, exists := w.machines[vm.Key()]
+	if !exists {
+		w.found(gone(vm))
+	}
+	if m.VirtualNetwork != "" {
+		w.networks[m.VirtualNetwork] = m
+	}
+	for _, nic := range m.Unguarded {
+		w.found(unguarded(vm, nic))
+	}
+	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
+		return
+	}
+	rec.Placements = m.Placements
+	if _, err := w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
+		w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
 	}
 }
 
@@ -96,14 +117,10 @@ func (w *sweep) moved(ctx context.Context, fronts *fronts, rec GrantRecord) (Gra
 	return next, true
 }
 
-// policyOf gives the policy of a machine as the sweep has read it.
+// policyOf gives the policy of a machine with an open grant as the sweep has read it.
 func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
-	for _, rec := range w.policies {
-		if rec.Policy.VM.Equal(vm) {
-			return rec.Policy, true
-		}
-	}
-	return jit.Policy{}, false
+	p, ok := w.granted[vm.Key()]
+	return p, ok
 }
 
 // listedSnap gives a target as the sweep has listed it.

@@ -91,7 +91,7 @@ func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) 
 
 // Policies gives the policies of machines that the caller may read, sorted by machine.
 func (g *Guard) Policies(ctx context.Context, who Caller) ([]PolicyRecord, error) {
-	all, err := g.Service.Policies.AllPolicies(ctx)
+	all, err := AllPolicies(ctx, g.Service.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}

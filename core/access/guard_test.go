@@ -319,7 +319,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 // state is everything that an operation may change but the activity log, as text.
 func (g *doorway) state() string {
 	g.t.Helper()
-	policies, err := g.mem.AllPolicies(g.t.Context())
+	policies, err := access.AllPolicies(g.t.Context(), g.mem)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
 				return nil
 			})
 		},
-		func() (err error) { policies, err = inv.Policies.AllPolicies(ctx); return err },
+		func() (err error) { policies, err = AllPolicies(ctx, inv.Policies); return err },
 		func() (err error) { inv.open, err = inv.Grants.OpenGrants(ctx); return err },
 		func() (err error) { grants, err = inv.recent(ctx); return err },
 		func() (err error) {

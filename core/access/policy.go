@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -264,6 +265,20 @@ func (s *Service) deletePolicy(ctx context.Context, rec PolicyRecord) error {
 		}
 	}
 	return &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy is being changed by others; ask again"}
+}
+
+// AllPolicies gives every policy, sorted by machine. It holds all of them: it is for lists that people read.
+func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
+	var all []PolicyRecord
+	err := from.EachPolicy(ctx, func(rec PolicyRecord) error {
+		all = append(all, rec)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	return all, nil
 }
 
 // revokeWindowsOf asks every open window of the machines to close.

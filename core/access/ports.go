@@ -146,8 +146,10 @@ type Listed struct {
 type Policies interface {
 	// Policy gives the policy of a machine; ErrNotFound where it has none.
 	Policy(ctx context.Context, vm jit.ID) (PolicyRecord, error)
-	// AllPolicies gives every policy, sorted by machine.
-	AllPolicies(ctx context.Context) ([]PolicyRecord, error)
+	// EachPolicy gives f every policy, once and in any order, and holds no more of them than a page. It ends with
+	// the first error of f, which it gives back. f may write policies: what is written meanwhile may be
+	// given as it was or as it is.
+	EachPolicy(ctx context.Context, f func(PolicyRecord) error) error
 	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those
 	// targets as known; parts at other targets go. It gives the record with its new Version.
 	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)

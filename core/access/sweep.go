@@ -21,9 +21,10 @@ type sweep struct {
 	listed   map[string]bool    // those subscriptions, in lower case
 	snaps    map[string]Snapshot
 	known    map[string]bool // the targets that the store knows, by key
-	policies []PolicyRecord
 	grants   []GrantRecord
-	unlisted map[string]bool // kinds of target by subscription and type that could not be listed
+	granted  map[string]jit.Policy // of the machines with an open grant, by key: filled by follow
+	networks map[string]Machine    // one protected machine in each virtual network: filled by follow
+	unlisted map[string]bool       // kinds of target by subscription and type that could not be listed
 
 	mu   sync.Mutex // for what follows and rec
 	errs []error
@@ -31,14 +32,18 @@ type sweep struct {
 
 // Sweep is the guarantee behind the alarm. In this order it
 //
-//   - lists machines, targets, policies and open grants;
+//   - lists machines, targets and open grants;
 //   - moves policies and grants to where their machines stand now;
 //   - settles every grant with something past its end, and undoes openings that were never
 //     confirmed: closings come before all else;
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known;
-//   - looks what else can be reached, and what security admin rules do;
+//   - looks what else can be reached, and what security admin rules do, machine by machine;
 //   - stores what it found. That record is the heartbeat.
+//
+// It walks the policies twice, first to move them and at the end to judge them, and holds no more of them than a
+// page and those of machines with an open grant. It does hold the machines and the rules as Azure has listed them,
+// and the open grants: each is a rule at each of its targets, and a security group takes 1,000.
 //
 // What cannot be done for one subscription, target or grant does not stop the
 // rest: the record and the error name it. Running it twice, or beside any other verb, is safe.
@@ -46,7 +51,7 @@ type sweep struct {
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
 func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
-	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}}
+	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]Machine{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
@@ -58,9 +63,8 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 	slow.Go(func() { w.slow(ctx, mapping) })
 	w.settle(ctx, func(g GrantRecord) bool { return !w.isSlow(g) })
 	w.repair(ctx, slices.DeleteFunc(targets, w.maps))
-	w.reachable()
+	w.judge(ctx)
 	slow.Wait()
-	w.admin(ctx)
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
 		w.rec.Completed = w.rec.Ended
@@ -107,9 +111,6 @@ func (w *sweep) found(f Finding) {
 // list reads everything once: the rules of all targets of a subscription are one paged list.
 func (w *sweep) list(ctx context.Context) {
 	var err error
-	if w.policies, err = w.Policies.AllPolicies(ctx); err != nil {
-		w.failed(fmt.Errorf("read the policies: %w", err))
-	}
 	if w.grants, err = w.Grants.OpenGrants(ctx); err != nil {
 		w.failed(fmt.Errorf("read the open grants: %w", err))
 	}

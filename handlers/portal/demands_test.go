@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 )
 
@@ -96,7 +97,7 @@ func TestConfigureDemands(t *testing.T) {
 			t.Errorf("%s: %d %s", name, p.status, p.field(t, "wrong-"+tc.field))
 		}
 	}
-	if all, _ := s.store.AllPolicies(t.Context()); len(all) != 0 {
+	if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 {
 		t.Fatalf("stored %+v", all)
 	}
 	s.post("configure", append(base, "demands", "shown", "noany", "on", "needwhy", "on", "widest4", "24", "widest6", "/64")...).holds(t, "Saved.")

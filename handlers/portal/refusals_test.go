@@ -196,7 +196,7 @@ func TestConfigureRefusals(t *testing.T) {
 				t.Errorf("status %d", p.status)
 			}
 			p.holds(t, append(tc.holds, "Not saved.")...)
-			if all, _ := s.store.AllPolicies(t.Context()); len(all) != 0 || s.cloud.Writes() != writes {
+			if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 || s.cloud.Writes() != writes {
 				t.Error("a refusal saved something")
 			}
 			preview := s.post("configure", append([]string{"intent", "preview", "vm", web}, tc.rows...)...)

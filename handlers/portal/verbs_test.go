@@ -35,7 +35,7 @@ func TestConfigure(t *testing.T) {
 	removed := s.post("configure", append(form, "intent", "remove-0")...)
 	removed.holds(t, `value="8443"`, "Deny 8443 (any protocol)")
 	removed.lacks(t, `aria-label="Port, row 2"`)
-	if all, _ := s.store.AllPolicies(t.Context()); len(all) != 0 {
+	if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 {
 		t.Error("something was saved before Save")
 	}
 	s.post("configure", append(form, "intent", "save", "existing", "respect")...).holds(t, "Saved.", "data-changed")

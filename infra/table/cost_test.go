@@ -29,7 +29,7 @@ func TestCosts(t *testing.T) {
 		want counts
 	}{
 		{"policy", func(w world) error { _, err := w.s.Policy(ctx, vm(1)); return err }, counts{tablesim.GetEntity: 1}},
-		{"all policies", func(w world) error { _, err := w.s.AllPolicies(ctx); return err }, counts{tablesim.QueryEntities: 1}},
+		{"all policies", func(w world) error { _, err := access.AllPolicies(ctx, w.s); return err }, counts{tablesim.QueryEntities: 1}},
 		{"new policy", func(w world) error { _, err := w.s.PutPolicy(ctx, policyRecord(2, 2)); return err }, counts{tablesim.Batch: 1}},
 		{"policy again", func(w world) error { _, err := w.s.PutPolicy(ctx, w.policy); return err }, counts{tablesim.Batch: 1}},
 		{"policy moves", func(w world) error {

@@ -132,7 +132,7 @@ func TestNewerFormat(t *testing.T) {
 	ctx := t.Context()
 	reads := map[string]func(*table.Store) error{
 		"policy": func(s *table.Store) error { _, err := s.Policy(ctx, vm(1)); return err },
-		"list":   func(s *table.Store) error { _, err := s.AllPolicies(ctx); return err },
+		"list":   func(s *table.Store) error { _, err := access.AllPolicies(ctx, s); return err },
 		"grant":  func(s *table.Store) error { _, err := s.Grant(ctx, grantRecord(1, 1).Grant.ID); return err },
 		"open":   func(s *table.Store) error { _, err := s.OpenGrants(ctx); return err },
 		"state":  func(s *table.Store) error { _, err := s.State(ctx, nsg(0)); return err },

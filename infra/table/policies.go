@@ -1,11 +1,9 @@
 package table
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -22,22 +20,21 @@ func (s *Store) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, err
 	return r.policy()
 }
 
-// AllPolicies reads the policies' range, 1,000 rows a page.
-func (s *Store) AllPolicies(ctx context.Context) ([]access.PolicyRecord, error) {
-	rows, _, err := s.query(ctx, s.state, in(live).under(policyRows), 0, 0)
-	if err != nil {
-		return nil, fmt.Errorf("list policies: %w", err)
-	}
-	var out []access.PolicyRecord
-	for _, r := range rows {
-		p, err := r.policy()
+// EachPolicy reads the policies' range, 1,000 rows a page, and holds one page.
+func (s *Store) EachPolicy(ctx context.Context, f func(access.PolicyRecord) error) error {
+	for r, err := range s.each(ctx, s.state, in(live).under(policyRows)) {
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("list policies: %w", err)
 		}
-		out = append(out, p)
+		p, err := r.policy()
+		if err == nil {
+			err = f(p)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(out, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
-	return out, nil
+	return nil
 }
 
 // PutPolicy is one transaction, after one read where the targets have changed.

@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -71,6 +72,28 @@ func (s *Store) query(ctx context.Context, t *aztables.Client, w where, limit, p
 		}
 	}
 	return rows, true, nil
+}
+
+// each gives the entities of a filter in their order and holds one page of them. The next page is asked
+// for when this one is done with. An error is the last that it gives.
+func (s *Store) each(ctx context.Context, t *aztables.Client, w where) iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		format, filter := aztables.MetadataFormatFull, w.String()
+		pager := t.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter, Format: &format})
+		for pager.More() {
+			page, err := pager.NextPage(ctx)
+			if err != nil {
+				yield(stored{}, translate(err))
+				return
+			}
+			for _, data := range page.Entities {
+				r, err := decodeRow(data)
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // get reads one entity; access.ErrNotFound.

@@ -296,7 +296,7 @@ func (m *pair) compare(ctx context.Context, rt *rapid.T) {
 	for i, s := range m.stores {
 		v := &views[i]
 		var errs [4]error
-		v.policies, errs[0] = s.AllPolicies(ctx)
+		v.policies, errs[0] = access.AllPolicies(ctx, s)
 		v.grants, errs[1] = s.OpenGrants(ctx)
 		v.list, _, errs[2] = s.ListGrants(ctx, access.GrantFilter{}, "", 100)
 		v.known, errs[3] = s.Known(ctx)

@@ -43,9 +43,10 @@ func (f *Faulty) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, er
 	return step(ctx, f, "Policy", vm.Key(), func() (access.PolicyRecord, error) { return f.Store.Policy(ctx, vm) })
 }
 
-// AllPolicies implements [access.Policies].
-func (f *Faulty) AllPolicies(ctx context.Context) ([]access.PolicyRecord, error) {
-	return step(ctx, f, "AllPolicies", "", func() ([]access.PolicyRecord, error) { return f.Store.AllPolicies(ctx) })
+// EachPolicy implements [access.Policies].
+func (f *Faulty) EachPolicy(ctx context.Context, each func(access.PolicyRecord) error) error {
+	_, err := step(ctx, f, "EachPolicy", "", func() (struct{}, error) { return done(f.Store.EachPolicy(ctx, each)) })
+	return err
 }
 
 // PutPolicy implements [access.Policies].

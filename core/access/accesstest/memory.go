@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,16 +79,20 @@ func (m *Memory) Policy(_ context.Context, vm jit.ID) (access.PolicyRecord, erro
 	return clonePolicy(p), nil
 }
 
-// AllPolicies implements access.Policies.
-func (m *Memory) AllPolicies(context.Context) ([]access.PolicyRecord, error) {
+// EachPolicy implements access.Policies. It gives the policies that there were when it began.
+func (m *Memory) EachPolicy(_ context.Context, f func(access.PolicyRecord) error) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []access.PolicyRecord
-	for _, p := range m.policies {
-		out = append(out, clonePolicy(p))
+	var all []access.PolicyRecord
+	for _, key := range slices.Sorted(maps.Keys(m.policies)) {
+		all = append(all, clonePolicy(m.policies[key]))
 	}
-	slices.SortFunc(out, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
-	return out, nil
+	m.mu.Unlock() // f may write
+	for _, p := range all {
+		if err := f(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PutPolicy implements access.Policies.

@@ -133,7 +133,7 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		_, err := s.Policy(t.Context(), machine(1))
 		wantError(t, "policy that nobody put", err, access.ErrNotFound)
-		all := must[[]access.PolicyRecord](t)(s.AllPolicies(t.Context()))
+		all := must[[]access.PolicyRecord](t)(access.AllPolicies(t.Context(), s))
 		wantSame(t, "all policies of an empty store", all, []access.PolicyRecord(nil))
 		stale := policyOf(1, 1)
 		wantError(t, "delete without a version", s.DeletePolicy(t.Context(), stale), access.ErrConflict)
@@ -197,7 +197,43 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 				t.Errorf("a read gives version %q, the write gave %q", read.Version, got.Version)
 			}
 		}
-		wantSame(t, "all policies, sorted", must[[]access.PolicyRecord](t)(s.AllPolicies(t.Context())), want)
+		wantSame(t, "all policies, sorted", must[[]access.PolicyRecord](t)(access.AllPolicies(t.Context(), s)), want)
+	})
+	t.Run("each", func(t *testing.T) {
+		s := open(t)
+		for n := range 7 {
+			must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(n+1, 1)))
+		}
+		stop, calls := errors.New("enough"), 0
+		wantError(t, "a walk that its caller ends", s.EachPolicy(t.Context(), func(access.PolicyRecord) error {
+			if calls++; calls == 5 {
+				return stop
+			}
+			return nil
+		}), stop)
+		if calls != 5 {
+			t.Errorf("a walk that was to end after 5 policies gave %d", calls)
+		}
+		seen := map[string]int{}
+		wantError(t, "a walk that moves what it is given", s.EachPolicy(t.Context(), func(p access.PolicyRecord) error {
+			seen[p.Policy.VM.Key()]++
+			p.Placements = policyOf(1, 2).Placements
+			_, err := s.PutPolicy(t.Context(), p)
+			return err
+		}), nil)
+		for key, n := range seen {
+			if n != 1 {
+				t.Errorf("%s was given %d times", key, n)
+			}
+		}
+		for _, p := range must[[]access.PolicyRecord](t)(access.AllPolicies(t.Context(), s)) {
+			if seen[p.Policy.VM.Key()] != 1 || len(p.Placements) != 1 || !p.Placements[0].Target.Equal(nsg(2)) {
+				t.Errorf("%s was not moved: %v", p.Policy.VM.Name, p.Placements)
+			}
+		}
+		if len(seen) != 7 {
+			t.Errorf("%d policies of 7 were given", len(seen))
+		}
 	})
 	t.Run("parts follow", func(t *testing.T) {
 		s := open(t)
@@ -234,7 +270,7 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 // wantState compares what the store says of targets with what its headers say.
 func wantState(t *testing.T, s Store, guards ...int) {
 	t.Helper()
-	policies := must[[]access.PolicyRecord](t)(s.AllPolicies(t.Context()))
+	policies := must[[]access.PolicyRecord](t)(access.AllPolicies(t.Context(), s))
 	grants := must[[]access.GrantRecord](t)(s.OpenGrants(t.Context()))
 	known := map[string]bool{}
 	for _, id := range must[[]jit.ID](t)(s.Known(t.Context())) {
