@@ -7,7 +7,7 @@
 //     and the bearer token that every call needs; request and correlation ids.
 //   - GET, PUT, DELETE and paged lists of networkSecurityGroups and securityRules, networkInterfaces, virtualNetworks,
 //     publicIPAddresses, routeTables, azureFirewalls; GET and lists of subnets; management locks at any scope; resource
-//     groups; GET /subscriptions/{id}/resources with a resourceType filter.
+//     groups; GET .../resources of a subscription or a group, with a resourceType filter.
 //   - POST virtualNetworks/{name}/listNetworkManagerEffectiveSecurityAdminRules, paged by a token in the body: what
 //     Knobs.AdminRules holds. Nobody's packets are held to them.
 //   - An NSG's etag is that of all its rules. If-Match on the PUT of an NSG is honoured at once, with 412; an etag in the
@@ -40,7 +40,7 @@
 //
 // # Leaves out
 //
-// Everything else of ARM. In particular: resource groups appear with their first resource and are never deleted;
+// Everything else of ARM. In particular: resource groups appear with their first resource, and the delete of one ends at once;
 // subscriptions exist as soon as they are named; property names are matched with their case, which ARM does not mind;
 // references between resources are not checked, except that an NSG in use cannot be deleted; writes other than those of
 // NSGs, rules and firewalls end at once; of a firewall: firewall policies and hubs (their id is all there is), what network and

@@ -132,7 +132,7 @@ func TestResourceGroups(t *testing.T) {
 	r.want(400, "LocationRequired", "PUT", id, "{}")
 	r.want(201, "", "PUT", id, `{"location":"westeurope"}`)
 	r.want(200, "", "PUT", strings.ToLower(id), `{"location":"westeurope","tags":{"a":"b"}}`)
-	r.want(405, "MethodNotAllowed", "DELETE", id, "")
+	r.want(405, "MethodNotAllowed", "POST", id, "")
 	_, list := r.want(200, "", "GET", "/subscriptions/"+sub+"/resourcegroups", "")
 	if l := at(list, "value").([]any); len(l) != 1 || at(l[0], "id") != id || at(l[0], "tags", "a") != "b" {
 		t.Errorf("groups: %v", list)

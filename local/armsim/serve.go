@@ -172,7 +172,8 @@ func (s *Server) deletePlain(c *call) (answer, *Error) {
 	return answer{status: http.StatusOK}, nil
 }
 
-// serveGroup answers for a resource group, which exists from the first resource put into it.
+// serveGroup answers for a resource group, which exists from the first resource put into it. A DELETE takes what is in it
+// along, at once; ARM takes minutes for it, and refuses what is in use elsewhere.
 func (s *Server) serveGroup(c *call) (answer, *Error) {
 	old := s.resources[key(c.at.id)]
 	switch {
@@ -180,6 +181,15 @@ func (s *Server) serveGroup(c *call) (answer, *Error) {
 		return answer{}, groupNotFound(c.at.group)
 	case c.r.Method == http.MethodGet:
 		return answer{status: http.StatusOK, body: s.render(old, old.Doc)}, nil
+	case c.r.Method == http.MethodDelete && old == nil:
+		return answer{}, groupNotFound(c.at.group)
+	case c.r.Method == http.MethodDelete:
+		for k := range s.resources {
+			if within(k, c.at.id) {
+				s.remove(k)
+			}
+		}
+		return answer{status: http.StatusAccepted}, nil
 	case c.r.Method != http.MethodPut:
 		return answer{}, methodNotAllowed(c.r)
 	}

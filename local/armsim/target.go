@@ -19,7 +19,7 @@ const (
 	operationDone      // an operation's result
 	lock
 	locks
-	genericList // GET /subscriptions/{id}/resources
+	genericList // GET /subscriptions/{id}[/resourceGroups/{name}]/resources
 	group
 	groups
 	grant      // an assignment or a definition of Azure RBAC
@@ -95,6 +95,10 @@ func parseTarget(path string) (target, *Error) {
 			return t, nil
 		}
 		t.group, next = segments[3], 4
+		if is(4, "resources") && len(segments) == 5 {
+			t.kind = genericList
+			return t, nil
+		}
 	} else if is(2, "resources") && len(segments) == 3 {
 		t.kind = genericList
 		return t, nil
