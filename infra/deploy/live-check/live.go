@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -17,7 +18,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
@@ -27,13 +30,45 @@ const apiVersion = "2025-05-01"
 type row struct{ fact, want, got string }
 
 type live struct {
-	client       *arm.Client
-	id, location string
-	made         bool // by us, and ours to delete
-	rows         []row
+	client              *arm.Client
+	cred                azcore.TokenCredential
+	in                  cloud.Configuration
+	subscription, scope string // ids of the subscription and of the resource group
+	id, location        string // of the security group
+	run                 string // marks the resource group as this run's
+	made                bool   // the resource group, by us: ours to write in and to delete
+	locked              []string
+	opened              bool // the machine's port, perhaps
+	door                door
+	dial                func(ctx context.Context, address string) (net.Conn, error)
+	watch               time.Duration // how long a live connection is looked at
+	now                 func() time.Time
+	sleep               func(ctx context.Context, d time.Duration) error
+	progress            io.Writer // what a person has to do meanwhile
+	rows                []row
 }
 
+const purpose = "portcullis live-check"
+
 func (l *live) note(fact, want, got string) { l.rows = append(l.rows, row{fact, want, got}) }
+
+// skip notes what could not be asked, and why.
+func (l *live) skip(fact, why string) { l.note(fact, "", "skipped: "+why) }
+
+// verdict sums a row up in a word or two.
+func (r row) verdict() string {
+	switch {
+	case strings.HasPrefix(r.got, "skipped: "):
+		return "skipped"
+	case strings.HasPrefix(r.got, "unclear: "):
+		return "unclear"
+	case r.want == "":
+		return "for information"
+	case r.want != r.got:
+		return "DIFFERENT"
+	}
+	return "as taken"
+}
 
 // answer is what ARM said.
 type answer struct {
@@ -56,18 +91,22 @@ func (a answer) text(keys ...string) string {
 	return s
 }
 
-// call sends one request and reads the answer, whatever its status.
+// call sends one request and reads the answer, whatever its status. What is not a read goes to the resource group that
+// was made here and to what lies in it, or nowhere.
 func (l *live) call(ctx context.Context, method, path string, header http.Header, body any) (answer, error) {
+	if method != http.MethodGet && !l.within(path) {
+		return answer{}, fmt.Errorf("%s %s: it is not in the resource group that was made here; nothing was sent", method, path)
+	}
 	endpoint := l.client.Endpoint() + path
 	if strings.HasPrefix(path, "https://") || strings.HasPrefix(path, "http://") {
-		// An operation's address comes from ARM; the token goes to ARM alone.
+		// The address of a list's next page comes from ARM; the token goes to ARM alone.
 		u, err := url.Parse(path)
 		own, _ := url.Parse(l.client.Endpoint())
-		if err != nil || own == nil || u.Scheme != own.Scheme || u.Host != own.Host {
-			return answer{}, fmt.Errorf("the operation's address %q is not Resource Manager's", path)
+		if err != nil || own == nil || u.Scheme != own.Scheme || strings.TrimSuffix(u.Host, ":443") != own.Host {
+			return answer{}, fmt.Errorf("the address %q is not Resource Manager's", path)
 		}
 		endpoint = path
-	} else {
+	} else if !strings.Contains(path, "?") {
 		endpoint += "?api-version=" + apiVersion
 	}
 	req, err := runtime.NewRequest(ctx, method, endpoint)
@@ -130,25 +169,20 @@ func rule(name string, priority int, prefix string) map[string]any {
 func (l *live) group(change map[string]any, rules ...map[string]any) map[string]any {
 	properties := map[string]any{"securityRules": append([]map[string]any{}, rules...)}
 	maps.Copy(properties, change)
-	return map[string]any{"location": l.location, "tags": map[string]any{"purpose": "portcullis live-check"}, "properties": properties}
+	return map[string]any{"location": l.location, "tags": map[string]any{"purpose": purpose}, "properties": properties}
 }
 
 func match(etag string) http.Header { return http.Header{"If-Match": {etag}} }
 
 func (l *live) create(ctx context.Context) error {
-	a, err := l.call(ctx, http.MethodGet, l.id, nil, nil)
+	if err := l.makeGroup(ctx); err != nil {
+		return err
+	}
+	a, err := l.call(ctx, http.MethodPut, l.id, nil, l.group(nil))
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusNotFound {
-		return fmt.Errorf("%s: %s; it must not exist", l.id, a)
-	}
-	l.made = true // a write whose answer is lost may have made it too
-	if a, err = l.call(ctx, http.MethodPut, l.id, nil, l.group(nil)); err != nil {
-		return err
-	}
 	if a.status >= 300 {
-		l.made = false
 		return fmt.Errorf("create %s: %s %s", l.id, a, a.text("error", "message"))
 	}
 	l.note("PUT that creates", "201", a.String())
@@ -159,12 +193,14 @@ func (l *live) create(ctx context.Context) error {
 }
 
 func (l *live) delete(ctx context.Context) error {
-	a, err := l.call(ctx, http.MethodDelete, l.id, nil, nil)
+	var a answer
+	err := l.until(ctx, lockSpread, func() (done bool, err error) {
+		a, err = l.call(ctx, http.MethodDelete, l.id, nil, nil)
+		// A lock that was taken off holds on for a while, and so may a write.
+		return err == nil && (a.status < 300 || a.status == http.StatusNotFound), err
+	})
 	if err != nil {
-		return err
-	}
-	if a.status >= 300 {
-		return errors.New(a.String())
+		return fmt.Errorf("%s: %w", a, err)
 	}
 	_, err = l.settle(ctx)
 	return err
@@ -193,7 +229,8 @@ func (l *live) currentMatch(ctx context.Context) error {
 }
 
 func (l *live) matchWithoutGroup(ctx context.Context) error {
-	other := &live{client: l.client, id: l.id + "-none", location: l.location}
+	other := *l
+	other.id += "-none"
 	a, err := other.call(ctx, http.MethodPut, other.id, match(`W/"00000000-0000-0000-0000-000000000000"`), l.group(nil))
 	if err != nil {
 		return err
