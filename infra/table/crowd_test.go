@@ -33,11 +33,16 @@ func pastOfCrowd(n int) (access.GrantRecord, []access.Key) {
 
 // asked gives a new grant on machine n of the crowd, at its target.
 func asked(n, id int, start time.Time) access.GrantRecord {
-	ms := start.UnixMilli()
-	g := access.GrantRecord{Grant: jit.Grant{ID: fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, id), Requestor: "ann", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
+	g := access.GrantRecord{Grant: jit.Grant{ID: grantID(start, id), Requestor: "ann", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 		VMs: []jit.GrantVM{{VM: vm(n), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: start.Add(time.Hour), Status: jit.Initiating}}}}}}
 	g.Placements = []access.GrantPlacement{{Target: nsg(n), Addresses: map[string][]netip.Addr{vm(n).Key(): {address(n)}}}}
 	return g
+}
+
+// grantID gives a UUID of version 7.
+func grantID(start time.Time, id int) string {
+	ms := start.UnixMilli()
+	return fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, id)
 }
 
 // ended gives the record after ten minutes of use.

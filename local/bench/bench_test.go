@@ -77,7 +77,8 @@ func (r *report) heading() {
 		"*Obvious, at its best* writes all rules at the same time and polls every second. All three call the same simulated Resource Manager through the same SDK in the same run. " +
 		"The *bound* is what no design can beat, from the platform's limits alone. Counts are exact and the same in every run. Times in seconds are simulated: " +
 		"a write to a security group takes 2 to 10 s, drawn for each group from a seed; a call to Resource Manager 50 ms more, one to Table Storage or Service Bus 10 ms (assumed, not measured). " +
-		"Nothing here was measured against Azure. What is simulated and what is left out: the package comment of `local/bench`.")
+		"Nothing here was measured against Azure. What is simulated and what is left out: the package comment of `local/bench`. " +
+		"How cost grows with what is stored: [scale.md](scale.md).")
 }
 
 // designs are the three that every table compares.

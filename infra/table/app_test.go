@@ -1,0 +1,77 @@
+package table_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+	"portcullis/infra/table"
+)
+
+// app is the verbs over a store of this package, with Resource Manager and Service Bus in memory, and a clock that
+// stands until somebody moves it.
+type app struct {
+	*access.Service
+	cloud *accesstest.Cloud
+	bell  *accesstest.Bell
+	clock time.Time
+	ids   int
+	asked []string
+}
+
+func newApp(s *table.Store) *app {
+	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: day}
+	a.Service = &access.Service{
+		Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
+		Alarm: a.bell, Subscriptions: []string{subscription}, Now: func() time.Time { return a.clock },
+		NewID: func() string {
+			a.ids++
+			return grantID(a.clock, 1<<40+a.ids)
+		},
+	}
+	return a
+}
+
+// place has machine n of the crowd stand behind its group.
+func (a *app) place(n int) {
+	a.cloud.SetRules(nsg(n))
+	p := ofCrowd(n)
+	a.cloud.Place(access.Machine{VM: vm(n), Location: p.Location, Private: []netip.Addr{address(n)}, Placements: p.Placements})
+}
+
+// request opens a port of machine n for a minute, for somebody who has never asked before, and lets the window end.
+func (a *app) request(t *testing.T, n int) {
+	t.Helper()
+	name := fmt.Sprint("requestor", a.ids)
+	r := jit.Request{Requestor: name, RequestorID: name, VMs: []jit.RequestVM{{VM: vm(n), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
+	who := access.Caller{ID: name, Name: name}
+	rec, _, err := a.Request(t.Context(), who, r, "")
+	if err == nil {
+		rec, err = a.Open(t.Context(), who, rec)
+	}
+	if err != nil || rec.Grant.Status() != jit.Initiated {
+		t.Fatalf("request for machine %d: %s, %v", n, rec.Grant.Status(), err)
+	}
+	a.clock = a.clock.Add(time.Minute)
+	for _, w := range a.bell.Due(a.clock) {
+		if err := a.Wake(t.Context(), w.Grant, w.Generation); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.asked = append(a.asked, rec.Grant.ID)
+}
+
+// ended holds that everything that was asked for is closed.
+func (a *app) ended(t *testing.T) {
+	t.Helper()
+	for _, id := range a.asked {
+		if rec, err := a.Grants.Grant(t.Context(), id); err != nil || !rec.Grant.Closed() {
+			t.Fatalf("grant %s after its end: %s, %v", id, rec.Grant.Status(), err)
+		}
+	}
+	a.asked = nil
+}
