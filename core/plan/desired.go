@@ -59,11 +59,18 @@ func denies(policies []Protected) []*wanted {
 	numbers := map[string][]uint16{}
 	for _, p := range policies {
 		respect := p.Policy.ExistingRules == jit.Respect
-		byProtocol := map[jit.Protocol][]uint16{}
-		for _, port := range p.Policy.Ports {
-			byProtocol[port.Protocol] = append(byProtocol[port.Protocol], port.Number)
-		}
-		for protocol, ports := range byProtocol {
+		for i, port := range p.Policy.Ports {
+			protocol := port.Protocol
+			same := func(q jit.PortRule) bool { return q.Protocol == protocol }
+			if slices.ContainsFunc(p.Policy.Ports[:i], same) {
+				continue
+			}
+			ports := make([]uint16, 0, 8)
+			for _, q := range p.Policy.Ports[i:] {
+				if same(q) {
+					ports = append(ports, q.Number)
+				}
+			}
 			name := portsKey(ports)
 			numbers[name] = ports
 			for _, v6 := range []bool{false, true} {

@@ -146,11 +146,16 @@ func (l *layout) all(closed, open []*wanted) {
 
 // guarded gives the destinations of a deny that stand already.
 func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
-	stands := map[netip.Prefix]bool{}
-	if r := l.standing[deny.Name]; r != nil {
-		for _, p := range r.Destination.Prefixes {
-			stands[p] = true
-		}
+	r := l.standing[deny.Name]
+	switch {
+	case r == nil:
+		return nil
+	case slices.Equal(r.Destination.Prefixes, deny.Destination.Prefixes):
+		return r.Destination.Prefixes
+	}
+	stands := make(map[netip.Prefix]bool, len(r.Destination.Prefixes))
+	for _, p := range r.Destination.Prefixes {
+		stands[p] = true
 	}
 	var out []netip.Prefix
 	for _, p := range deny.Destination.Prefixes {
@@ -314,13 +319,16 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	if l.sources+peers(w.rule.Source) > MaxPeers || l.dests+peers(w.rule.Destination) > MaxPeers {
 		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
 	}
+	n := l.stood(w.rule.Name)
+	stays := n >= MinPriority && !l.used.has(n)
 	limit := MaxPriority + 1
 	for i := range l.denies {
-		if r := &l.denies[i]; r.Priority < limit && l.names.mayMeet(r, &w.rule) {
+		// Where it stands above a deny, whether they meet does not matter: most rules are done with that.
+		if r := &l.denies[i]; r.Priority < limit && !(stays && n < r.Priority) && l.names.mayMeet(r, &w.rule) {
 			limit = r.Priority
 		}
 	}
-	if n := l.stood(w.rule.Name); n >= MinPriority && n < limit && !l.used.has(n) {
+	if stays && n < limit {
 		// A rule that stands below a foreign deny is not moved above it: whoever placed the deny
 		// there meant it. Plan.Blocked tells.
 		l.place(w.rule, n)

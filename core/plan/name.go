@@ -109,7 +109,12 @@ func note(begin []byte, vms []jit.ID) string {
 		names = append(names, vm.Name)
 	}
 	slices.Sort(names)
-	for n := min(len(names), maxNote); n > 0; n-- {
+	most, room := 0, maxNote-utf8.RuneCountInString(s) // more cannot fit, whatever is said of the rest
+	for most < len(names) && room >= 0 {
+		room -= utf8.RuneCountInString(names[most]) + len(", ")
+		most++
+	}
+	for n := most; n > 0; n-- {
 		out := s + strings.Join(names[:n], ", ")
 		if rest := len(names) - n; rest > 0 {
 			out += fmt.Sprintf(" and %d more", rest)
