@@ -67,7 +67,7 @@ func newPlane(t *testing.T) *plane {
 	real := p.live.dial
 	p.live.dial = func(ctx context.Context, address string) (net.Conn, error) { return p.dial(ctx, address, real) }
 	p.live.watch = 100 * time.Millisecond
-	p.after = p.wrote
+	p.after = func(r *http.Request, body []byte, status int) { p.wrote(r, body, status) }
 	p.person = p.does("vm")
 	return p
 }
@@ -88,10 +88,10 @@ func (p *plane) does(names ...string) func(string) {
 	}
 }
 
-// wrote takes over what a write of the security group says of the port.
-func (p *plane) wrote(r *http.Request, body []byte, status int) {
+// wrote takes over what a write of the security group says of the port, and says whether it opens it.
+func (p *plane) wrote(r *http.Request, body []byte, status int) (opens bool) {
 	if r.Method != http.MethodPut || r.URL.Path != nsgID || status >= 300 {
-		return
+		return false
 	}
 	var doc struct {
 		Properties struct {
@@ -119,7 +119,7 @@ func (p *plane) wrote(r *http.Request, body []byte, status int) {
 	}
 	p.behind = p.lag
 	if p.wanted {
-		return
+		return true
 	}
 	for _, conn := range p.conns {
 		switch {
@@ -130,6 +130,7 @@ func (p *plane) wrote(r *http.Request, body []byte, status int) {
 			conn.Close()
 		}
 	}
+	return false
 }
 
 func (p *plane) dial(ctx context.Context, address string, real func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
@@ -336,7 +337,7 @@ func TestPortIsClosedWhateverHappens(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		p.after = func(r *http.Request, body []byte, status int) {
-			if p.wrote(r, body, status); p.wanted {
+			if p.wrote(r, body, status) {
 				stop()
 			}
 		}
@@ -349,7 +350,7 @@ func TestPortIsClosedWhateverHappens(t *testing.T) {
 		p := newPlane(t)
 		left := 1
 		p.after = func(r *http.Request, body []byte, status int) {
-			if p.wrote(r, body, status); p.wanted && left > 0 {
+			if p.wrote(r, body, status) && left > 0 {
 				left--
 				p.arm.Tune(func(k *armsim.Knobs) { k.Writes.FailNext = 3 })
 			}
