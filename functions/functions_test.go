@@ -222,6 +222,10 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_TENANT":                   "00000000-0000-0000-0000-000000000000",
 		"PORTCULLIS_AUDIENCE":                 "api://00000000-0000-0000-0000-000000000000,00000000-0000-0000-0000-000000000000",
 		"PORTCULLIS_CLOUD":                    "AzurePublic",
+		"PORTCULLIS_FORBID_ANY_SOURCE":        "off",
+		"PORTCULLIS_WIDEST_SOURCE_IPV4":       "",
+		"PORTCULLIS_WIDEST_SOURCE_IPV6":       "",
+		"PORTCULLIS_REQUIRE_JUSTIFICATION":    "off",
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
 	}
 	if diff := cmp.Diff(want, example.Values); diff != "" {
