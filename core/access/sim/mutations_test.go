@@ -40,7 +40,7 @@ func mutations() []mutation {
 			elsewise: "and once only; read again after the write it would do no harm",
 			edits: []replacement{
 				{"	snap, fresh, err := s.known(work.ctx, target)\n", "	r.out.state, _ = s.Targets.State(ctx, target)\n	snap, fresh, err := s.known(work.ctx, target)\n"},
-				{"		out, err := s.compute(work.ctx, snap)\n", "		out, err := outcome{target: snap.Target, at: s.now(), state: r.out.state, current: snap.Rules, plan: plan.Compute(plan.Input{State: r.out.state, Current: snap.Rules, Now: s.now()})}, error(nil)\n"},
+				{"		out, err := s.compute(work.ctx, snap)\n", "		out, err := outcome{target: snap.Target, at: s.now(), state: r.out.state, current: snap.Rules, plan: kind.Compute(plan.Input{State: r.out.state, Current: snap.Rules, Public: snap.Addresses, Now: s.now()})}, error(nil)\n"},
 			}},
 		{name: "confirm from a remembered snapshot", file: "core/access/reconcile.go", noticed: "I8 I1 I3 I4",
 			edits: []replacement{{"			if sharing := s.shut(target, r); asked < sharing {", "			if sharing := s.shut(target, r); asked < 0 {"}}},

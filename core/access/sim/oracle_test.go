@@ -126,7 +126,10 @@ func (r *run) find(g *group, l *ledger, p packet, also func(jit.ID, jit.Window) 
 	for _, vm := range l.rec.Grant.VMs {
 		for _, w := range vm.Ports {
 			if g.gates() {
-				if w.Mapped == netip.AddrPortFrom(p.dst, p.port) && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && holds(w.Sources, p.src) && p.to.Port() == w.Number && r.stands(g, l, vm.VM, p.to.Addr()) && also(vm.VM, w) {
+				// Until the sweep that takes a machine's port at a firewall away has come to the firewall too, its rule may stand.
+				at := netip.AddrPortFrom(p.dst, p.port)
+				mapped := w.Mapped == at || !g.dirty.IsZero() && l.mapped[window{vm.VM.Name, w.Number}] == at
+				if mapped && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && holds(w.Sources, p.src) && p.to.Port() == w.Number && r.stands(g, l, vm.VM, p.to.Addr()) && also(vm.VM, w) {
 					return true
 				}
 				continue

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -32,12 +33,13 @@ type window struct {
 type ledger struct {
 	rec      access.GrantRecord
 	inserted time.Time
-	turn     int                  // how many steps had been taken then
-	opened   bool                 // some window was stored as open
-	openedAt int                  // after how many steps, the last time
-	closed   map[window]time.Time // when each was stored as closed
-	behind   map[window][]string  // the verbs under way then: they may hold an older plan
-	lost     bool                 // the table lost it
+	turn     int                       // how many steps had been taken then
+	opened   bool                      // some window was stored as open
+	openedAt int                       // after how many steps, the last time
+	closed   map[window]time.Time      // when each was stored as closed
+	behind   map[window][]string       // the verbs under way then: they may hold an older plan
+	mapped   map[window]netip.AddrPort // where a firewall last mapped each, which a machine that moves away from it loses
+	lost     bool                      // the table lost it
 
 }
 
@@ -45,7 +47,7 @@ func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 	rec, err := t.Memory.InsertGrant(ctx, g, keys, now)
 	if err == nil {
 		t.run.mu.Lock()
-		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}}
+		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}, mapped: map[window]netip.AddrPort{}}
 		t.run.mu.Unlock()
 		t.run.given(t.grants[rec.Grant.ID])
 	}
@@ -70,6 +72,9 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 			for j, w := range vm.Ports {
 				old := before.Grant.VMs[i].Ports[j]
 				was := old.Status
+				if old.Mapped.IsValid() {
+					l.mapped[window{vm.VM.Name, w.Number}] = old.Mapped
+				}
 				t.run.lawful(l, vm.VM, old, w)
 				switch {
 				case w.Status == jit.Initiated && was != jit.Initiated:
