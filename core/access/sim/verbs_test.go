@@ -443,6 +443,7 @@ func (r *run) mended(name string, target jit.ID, c plan.Changes) {
 		// What comes back otherwise than it was is not a repair but what somebody asked for meanwhile.
 		restored := x.Source.Any == was.Source.Any && slices.Equal(x.Destination.Prefixes, was.Destination.Prefixes) && !slices.ContainsFunc(c.Delete, x.Equal)
 		l := r.table.grants[grantIn(key)]
+		sweeping := sweeping && (l == nil || l.opened) // an opening through a firewall outlasts sweeps, which make it again
 		if (restored && (sweeping || l != nil && l.opened || was.Equal(sure[key])) || key == handName) && !r.repairTold(x.Name, g.dirty) {
 			untold = append(untold, x.Name)
 		}
