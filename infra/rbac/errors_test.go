@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,9 +223,9 @@ func TestListIsGoneHalfway(t *testing.T) {
 
 // TestSubscriptionIsGone holds that nobody has permissions in a subscription that does not exist, and that this is remembered.
 func TestSubscriptionIsGone(t *testing.T) {
-	n := 0
+	var n atomic.Int32 // the lists are asked for at the same time
 	a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, _ *http.Request) {
-		n++
+		n.Add(1)
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"error":{"code":"SubscriptionNotFound","message":"x"}}`))
 	})
@@ -233,8 +234,8 @@ func TestSubscriptionIsGone(t *testing.T) {
 			t.Errorf("missing %q, %v", got, err)
 		}
 	}
-	if n != 3 {
-		t.Errorf("%d calls, want the three lists once", n)
+	if n.Load() != 3 {
+		t.Errorf("%d calls, want the three lists once", n.Load())
 	}
 }
 
