@@ -147,7 +147,9 @@ func (s *Service) closeNow(ctx context.Context, due []GrantRecord, ended func(in
 			mine = append(mine, wait[i])
 		}
 	}
-	go s.closeAll(context.WithoutCancel(ctx), mine, true)
+	if len(mine) > 0 {
+		go s.closeAll(context.WithoutCancel(ctx), mine, true)
+	}
 	for i, k := range wait {
 		select {
 		case <-k.done:

@@ -22,7 +22,7 @@ func TestClosingGoesOn(t *testing.T) {
 		}
 		return nil
 	}
-	s.clock = noon.Add(time.Minute)
+	s.clock.Set(noon.Add(time.Minute))
 	if p := s.post("requests/" + id + "/close"); p.status != 303 {
 		t.Errorf("%d %s", p.status, p.text)
 	}

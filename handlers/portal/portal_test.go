@@ -40,7 +40,7 @@ type site struct {
 	store *accesstest.Faulty
 	svc   *access.Service
 	guard *access.Guard
-	clock time.Time
+	clock *accesstest.Clock
 	log   *bytes.Buffer
 	may   func(who access.Caller, scope string, action string) bool
 	down  error // of whoever identifies callers
@@ -66,14 +66,14 @@ func vm(t *testing.T, id string) jit.ID {
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, clock: noon, log: &bytes.Buffer{},
+	s := &site{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, clock: accesstest.NewClock(noon), log: &bytes.Buffer{},
 		may: func(access.Caller, string, string) bool { return true }}
 	s.place(web, "web-nsg", "10.0.0.4", "198.51.100.4")
 	s.place(app1, "apps-nsg", "10.0.0.5", "")
 	s.cloud.Place(access.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	s.svc = &access.Service{Network: s.cloud, Kinds: access.KindsOf(access.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
-		Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: func() time.Time { return s.clock }, NewID: newID}
+		Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: newID}
 	s.guard = &access.Guard{Service: s.svc, Authority: s}
 	s.Handler = portal.New(portal.Options{
 		Guard: s.guard,

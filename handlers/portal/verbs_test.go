@@ -121,7 +121,7 @@ func TestRequest(t *testing.T) {
 	bob.holds(t, "The request is another")
 	s.send(s.ask("GET", "requests/"+id, "", "X-Ms-Token-Aad-Id-Token", "bob")).lacks(t, `id="extend-for"`)
 
-	s.clock = noon.Add(10 * time.Minute)
+	s.clock.Set(noon.Add(10 * time.Minute))
 	if p := s.post("requests/" + id + "/close"); p.status != 303 {
 		t.Errorf("close: %d %s", p.status, p.text)
 	}
@@ -255,13 +255,13 @@ func TestUnchanged(t *testing.T) {
 	s.opened("alice", "logs", time.Hour, 22)
 	second := again(stays(first, ""))
 	stays(second, "none")
-	s.clock = noon.Add(time.Minute)
+	s.clock.Set(noon.Add(time.Minute))
 	stays(second, "none") // the browser counts by itself
 	whole := s.get("").text
 	if !strings.Contains(whole, second) {
 		t.Error("the page around it looks again by another link")
 	}
-	s.clock = noon.Add(2 * time.Hour)
+	s.clock.Set(noon.Add(2 * time.Hour))
 	stays(second, "")
 
 	caller := access.Caller{ID: "tid/alice", Name: "alice@example.com"}

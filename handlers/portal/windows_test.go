@@ -21,10 +21,10 @@ func TestPicture(t *testing.T) {
 	s := newSite(t)
 	s.enable()
 	s.opened("alice", "first", 2*time.Hour, 22)
-	s.clock = noon.Add(time.Hour)
+	s.clock.Set(noon.Add(time.Hour))
 	s.opened("bob", "meanwhile", 2*time.Hour, 22)
 	s.opened("alice", "again", 3*time.Hour, 22) // takes the place of the first
-	s.clock = noon.Add(12 * time.Hour)
+	s.clock.Set(noon.Add(12 * time.Hour))
 	if _, err := s.guard.Sweep(t.Context(), caller("alice")); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestPicture(t *testing.T) {
 	if n := len(rects(week.text)); n != 3 {
 		t.Errorf("%d bars in a week", n)
 	}
-	s.clock = noon.Add(40 * time.Hour)
+	s.clock.Set(noon.Add(40 * time.Hour))
 	s.get("windows").holds(t, "Nothing was open")
 	s.get("windows?vm="+app1+"&span=7d").holds(t, "Nothing was open")
 }

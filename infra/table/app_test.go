@@ -18,19 +18,19 @@ type app struct {
 	*access.Service
 	cloud *accesstest.Cloud
 	bell  *accesstest.Bell
-	clock time.Time
+	clock *accesstest.Clock
 	ids   int
 	asked []string
 }
 
 func newApp(s *table.Store) *app {
-	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: day}
+	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: accesstest.NewClock(day)}
 	a.Service = &access.Service{
 		Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
-		Alarm: a.bell, Subscriptions: []string{subscription}, Now: func() time.Time { return a.clock },
+		Alarm: a.bell, Subscriptions: []string{subscription}, Now: a.clock.Now,
 		NewID: func() string {
 			a.ids++
-			return grantID(a.clock, 1<<40+a.ids)
+			return grantID(a.clock.Now(), 1<<40+a.ids)
 		},
 	}
 	return a
@@ -56,8 +56,8 @@ func (a *app) request(t *testing.T, n int) {
 	if err != nil || rec.Grant.Status() != jit.Initiated {
 		t.Fatalf("request for machine %d: %s, %v", n, rec.Grant.Status(), err)
 	}
-	a.clock = a.clock.Add(time.Minute)
-	for _, w := range a.bell.Due(a.clock) {
+	a.clock.Advance(time.Minute)
+	for _, w := range a.bell.Due(a.clock.Now()) {
 		if err := a.Wake(t.Context(), w.Grant, w.Generation); err != nil {
 			t.Fatal(err)
 		}
