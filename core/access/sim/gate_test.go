@@ -83,6 +83,9 @@ func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 	if !w.Mapped.IsValid() || g == nil || !g.dirty.IsZero() || g.locked || g.barred {
 		return
 	}
+	if slices.ContainsFunc(r.heirs(l, m.id, w), func(n jit.Window) bool { return n.Mapped != w.Mapped }) {
+		return // somebody else took its port since, and the newer request has another one
+	}
 	for _, src := range inside(w.Sources, w.Mapped.Addr()) {
 		for _, protocol := range protocols(r.kept(l, m.id, w)) {
 			to, ok := translated(g.packets, packet{src: src, dst: w.Mapped.Addr(), port: w.Mapped.Port(), protocol: protocol}, own)

@@ -274,19 +274,30 @@ func (r *run) told() {
 // kept gives the protocol of the window that still counts: where the same person has
 // asked again for the same, it is that of the newer window, which takes its place.
 func (r *run) kept(l *ledger, vm jit.ID, w jit.Window) jit.Protocol {
+	for _, n := range r.heirs(l, vm, w) {
+		if n.Protocol != w.Protocol && w.Protocol == jit.AnyProtocol {
+			return n.Protocol
+		}
+	}
+	return w.Protocol
+}
+
+// heirs gives the windows that take the place of one, since the same person has asked again for the same.
+func (r *run) heirs(l *ledger, vm jit.ID, w jit.Window) []jit.Window {
+	var out []jit.Window
 	for _, o := range r.table.grants {
 		if o == l || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID || o.rec.Grant.Start.Before(l.rec.Grant.Start) {
 			continue
 		}
 		for _, v := range o.rec.Grant.VMs {
 			for _, n := range v.Ports {
-				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) && n.Status != jit.Revoked && n.Protocol != w.Protocol && w.Protocol == jit.AnyProtocol {
-					return n.Protocol
+				if v.VM.Equal(vm) && n.Number == w.Number && n.Sources.Equal(w.Sources) && n.Status != jit.Revoked {
+					out = append(out, n)
 				}
 			}
 		}
 	}
-	return w.Protocol
+	return out
 }
 
 // closedToOthers is the other half of I4: a foreign rule opens no port that a policy closes.
