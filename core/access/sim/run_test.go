@@ -321,6 +321,9 @@ func (r *run) advance() bool {
 	n := len(calls) + len(busy)
 	if at := r.early(); n == 0 && !at.IsZero() { // all wait for a firewall; a little at a time, since waiting makes others act
 		r.sleep(min(time.Until(at), 5*time.Second))
+		if !time.Now().Before(r.sweepAt) { // a sweep waits for no firewall either
+			r.due()
+		}
 		return true
 	}
 	if n == 0 {
