@@ -80,21 +80,19 @@ func (id ID) String() string {
 // i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
 // that are each other's upper and lower case.
 func (id ID) Key() string {
-	var b strings.Builder
-	b.Grow(len("/subscriptions//resourcegroups//providers//") + len(id.Subscription) + len(id.ResourceGroup) + len(id.Type) + len(id.Name))
+	b := make([]byte, 0, 192) // most are shorter, and are written without a second place on the heap
 	for _, part := range [...]string{"/subscriptions/", id.Subscription, "/resourcegroups/", id.ResourceGroup, "/providers/", id.Type, "/", id.Name} {
-		for i := range len(part) {
-			c := part[i]
-			if c >= utf8.RuneSelf {
-				return fold(id.String())
-			}
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
-			}
-			b.WriteByte(c)
+		b = append(b, part...)
+	}
+	for i, c := range b {
+		if c >= utf8.RuneSelf {
+			return fold(id.String())
+		}
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 func fold(s string) string {

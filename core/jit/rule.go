@@ -57,7 +57,10 @@ type Peers struct {
 
 // PeersOf gives the peers of the addresses, each as a prefix of its own.
 func PeersOf(addrs ...netip.Addr) Peers {
-	var p Peers
+	if len(addrs) == 0 {
+		return Peers{}
+	}
+	p := Peers{Prefixes: make([]netip.Prefix, 0, len(addrs))}
 	for _, a := range addrs {
 		p.Prefixes = append(p.Prefixes, netip.PrefixFrom(a, a.BitLen()))
 	}

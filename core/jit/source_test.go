@@ -96,8 +96,8 @@ func TestParseSources(t *testing.T) {
 				return
 			}
 			wantCode(t, err, "")
-			if s.String() != tt.want {
-				t.Errorf("got %s, want %s", s, tt.want)
+			if s.String() != tt.want || strings.Join(s.Strings(), ",") != tt.want {
+				t.Errorf("got %s and %q, want %s", s, s.Strings(), tt.want)
 			}
 		})
 	}
