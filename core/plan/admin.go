@@ -96,9 +96,9 @@ func (n Names) admitted(rules []AdminRule, c cell, from addresses) (decided []ad
 	lines := make([]line, 0, len(rules)+1)
 	for i, r := range rules {
 		r.Priority = i // so that a share tells whose it is
-		lines = append(lines, n.line(r.Rule))
+		lines = append(lines, n.line(&r.Rule))
 	}
-	rest := jit.Rule{Priority: len(rules), Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+	rest := &jit.Rule{Priority: len(rules), Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
 	for _, s := range n.shares(append(lines, n.line(rest)), c, from) {
 		if s.rule.Priority == len(rules) || rules[s.rule.Priority].Action == AdminAllow {

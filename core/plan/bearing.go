@@ -12,23 +12,27 @@ import (
 // deny outranks from those that still expose the port. One that foreign denies
 // wholly keep from having an effect is neither. What names does not know counts as
 // exposing.
-func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridden, exposed []Foreign) {
-	guards := map[netip.Addr][]jit.Rule{} // our denies by address
-	for _, r := range ours {
-		if r.Access == jit.Deny && r.Direction == jit.Inbound {
+func (n Names) bearing(policies []Protected, foreign []*jit.Rule, ours []jit.Rule) (overridden, exposed []Foreign) {
+	protected := protectedPorts(policies)
+	var theirs []line
+	for _, r := range foreign {
+		if r.Direction == jit.Inbound && slices.ContainsFunc(protected, func(n uint16) bool { return holdsPort(r.DestinationPorts, n) }) {
+			theirs = append(theirs, n.line(r))
+		}
+	}
+	if len(theirs) == 0 { // as it should be
+		return nil, nil
+	}
+	slices.SortFunc(theirs, func(a, b line) int { return byPriority(a.rule, b.rule) })
+	guards := map[netip.Addr][]*jit.Rule{} // our denies by address
+	for i := range ours {
+		if r := &ours[i]; r.Access == jit.Deny && r.Direction == jit.Inbound {
 			for _, p := range r.Destination.Prefixes {
 				guards[p.Addr()] = append(guards[p.Addr()], r)
 			}
 		}
 	}
-	protected := protectedPorts(policies)
-	var theirs []jit.Rule
-	for i := range foreign {
-		if r := &foreign[i]; r.Direction == jit.Inbound && slices.ContainsFunc(protected, func(n uint16) bool { return holdsPort(r.DestinationPorts, n) }) {
-			theirs = append(theirs, *r)
-		}
-	}
-	slices.SortFunc(theirs, byPriority)
+	var near []line // those that bear on one address
 	for _, p := range policies {
 		type at struct {
 			port uint16
@@ -38,17 +42,17 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 		open := map[at]bool{}
 		for _, a := range p.Addresses {
 			a = a.Unmap()
-			var near []jit.Rule
-			for i := range theirs {
-				if n.guards(theirs[i].Destination, a) != No {
-					near = append(near, theirs[i])
+			near = near[:0]
+			for _, l := range theirs {
+				if n.guards(l.rule.Destination, a) != No {
+					near = append(near, l)
 				}
 			}
 			for _, port := range p.Policy.Ports {
 				for _, c := range bothOf(port.Protocol, a, port.Number) {
 					for _, r := range n.effective(near, c) {
 						k := at{port.Number, r.Name}
-						found[k] = Foreign{Rule: r, VM: p.Policy.VM, Port: port.Number}
+						found[k] = Foreign{Rule: *r, VM: p.Policy.VM, Port: port.Number}
 						open[k] = open[k] || !outranked(r, guards[a], c)
 					}
 				}
@@ -69,7 +73,7 @@ func (n Names) bearing(policies []Protected, foreign, ours []jit.Rule) (overridd
 }
 
 func compareForeign(a, b Foreign) int {
-	return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(a.Rule, b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
+	return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(&a.Rule, &b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
 }
 
 func protectedPorts(policies []Protected) []uint16 {
@@ -91,27 +95,23 @@ func bothOf(p jit.Protocol, a netip.Addr, port uint16) []cell {
 	return []cell{{protocol: p, dst: a, port: port}}
 }
 
-// effective gives the allows among rules, sorted by priority, to which the denies
-// before them leave something of the cell. A deny of some source ports only leaves the others.
-func (n Names) effective(rules []jit.Rule, c cell) []jit.Rule {
-	var out []jit.Rule
+// effective gives the allows among lines, sorted by priority, to which the denies
+// before them leave something of the cell. A deny of some source ports only leaves the
+// others: whoever comes in chooses the source port.
+func (n Names) effective(lines []line, c cell) []*jit.Rule {
+	var out []*jit.Rule
 	var denied addresses
-	for _, r := range rules {
-		any := r
-		any.SourcePorts = []jit.PortRange{jit.AllPorts()} // whoever comes in chooses the source port
-		hit := n.hits(any, c)
-		if hit == No {
-			continue
-		}
-		if r.Access == jit.Deny {
-			if hit == Yes && slices.Contains(r.SourcePorts, jit.AllPorts()) {
-				sure, _ := n.set(r.Source)
-				denied = denied.or(sure)
+	from := familyOf(c.dst)
+	for _, l := range lines {
+		hit := n.reaches(l.rule, c)
+		switch {
+		case hit == No:
+		case l.rule.Access == jit.Allow:
+			if len(l.possible.and(from).minus(denied)) > 0 {
+				out = append(out, l.rule)
 			}
-			continue
-		}
-		if _, possible := n.set(r.Source); len(possible.and(familyOf(c.dst)).minus(denied)) > 0 {
-			out = append(out, r)
+		case hit == Yes && slices.Contains(l.rule.SourcePorts, jit.AllPorts()):
+			denied = denied.or(l.sure)
 		}
 	}
 	return out
@@ -119,8 +119,8 @@ func (n Names) effective(rules []jit.Rule, c cell) []jit.Rule {
 
 // outranked reports whether a deny of ours that holds the whole cell stands
 // above the rule.
-func outranked(r jit.Rule, denies []jit.Rule, c cell) bool {
-	return slices.ContainsFunc(denies, func(d jit.Rule) bool {
+func outranked(r *jit.Rule, denies []*jit.Rule, c cell) bool {
+	return slices.ContainsFunc(denies, func(d *jit.Rule) bool {
 		return d.Priority < r.Priority && d.Source.Any && d.Protocol.Overlaps(c.protocol) && holdsPort(d.DestinationPorts, c.port)
 	})
 }

@@ -18,19 +18,27 @@ type cell struct {
 
 // line is a rule with the addresses that it names as sources.
 type line struct {
-	rule           jit.Rule
+	rule           *jit.Rule
 	sure, possible addresses
 }
 
-func (n Names) line(r jit.Rule) line {
+func (n Names) line(r *jit.Rule) line {
 	l := line{rule: r}
 	l.sure, l.possible = n.set(r.Source)
 	return l
 }
 
 // hits tells whether the rule matches packets of the cell from some source.
-func (n Names) hits(r jit.Rule, c cell) Truth {
-	if !r.Protocol.Overlaps(c.protocol) || !holdsPort(r.DestinationPorts, c.port) || !holdsPort(r.SourcePorts, c.from) {
+func (n Names) hits(r *jit.Rule, c cell) Truth {
+	if !holdsPort(r.SourcePorts, c.from) {
+		return No
+	}
+	return n.reaches(r, c)
+}
+
+// reaches is hits for whatever source port.
+func (n Names) reaches(r *jit.Rule, c cell) Truth {
+	if !r.Protocol.Overlaps(c.protocol) || !holdsPort(r.DestinationPorts, c.port) {
 		return No
 	}
 	return n.guards(r.Destination, c.dst)
@@ -39,7 +47,7 @@ func (n Names) hits(r jit.Rule, c cell) Truth {
 // share is what one rule decides: surely where no earlier rule may match,
 // possibly where none surely does.
 type share struct {
-	rule           jit.Rule
+	rule           *jit.Rule
 	sure, possible addresses
 }
 
@@ -134,8 +142,8 @@ func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposur
 		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return n.guards(r.Destination, e.Address) == No })
 		ruleSets = append(ruleSets, rules)
 		var lines []line
-		for _, r := range rules {
-			lines = append(lines, n.line(r))
+		for i := range rules {
+			lines = append(lines, n.line(&rules[i]))
 		}
 		chains = append(chains, lines)
 	}
@@ -184,7 +192,7 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 					if s.rule.Access != jit.Allow {
 						continue
 					}
-					d := Decision{Guard: e.Guards[i].Name, Rule: s.rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
+					d := Decision{Guard: e.Guards[i].Name, Rule: *s.rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
 					if d.Allowed != Yes {
 						d.Allowed = Maybe
 					}
@@ -249,25 +257,34 @@ type Block struct {
 //
 // It serves before a grant, on the planned rules, and after, on those that stand.
 func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
-	earlier := slices.DeleteFunc(inbound(rules), func(r jit.Rule) bool { return r.Priority >= allow.Priority })
-	if !slices.ContainsFunc(earlier, func(r jit.Rule) bool { return r.Access == jit.Deny && n.mayMeet(&r, &allow) }) {
-		return Block{Whole: No}
-	}
-	b := Block{Whole: Yes}
-	by := map[string]jit.Rule{}
-	var lines []line
-	for _, r := range earlier {
-		if n.mayMeet(&r, &allow) {
-			lines = append(lines, n.line(r))
+	return n.block(&allow, pointers(rules))
+}
+
+func (n Names) block(allow *jit.Rule, rules []*jit.Rule) Block {
+	var earlier []*jit.Rule // that meet it; default rules come after all of ours
+	denies := false
+	for _, r := range rules {
+		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.mayMeet(r, allow) {
+			earlier = append(earlier, r)
+			denies = denies || r.Access == jit.Deny
 		}
 	}
-	lines = append(lines, n.line(allow))
+	if !denies {
+		return Block{Whole: No}
+	}
+	slices.SortStableFunc(earlier, byPriority)
+	b := Block{Whole: Yes}
+	by := map[string]jit.Rule{}
+	lines := make([]line, 0, len(earlier)+1)
+	for _, r := range append(earlier, allow) {
+		lines = append(lines, n.line(r))
+	}
 	from, _ := n.set(allow.Source)
-	for _, c := range cells(allow, lines) {
+	for _, c := range cells(*allow, lines) {
 		for _, s := range n.shares(lines, c, from.and(familyOf(c.dst))) {
 			switch {
 			case s.rule.Access == jit.Deny:
-				by[s.rule.Name] = s.rule
+				by[s.rule.Name] = *s.rule
 			case len(s.sure) > 0:
 				b.Whole = No
 			case b.Whole == Yes:
@@ -290,7 +307,7 @@ func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
 func cells(allow jit.Rule, lines []line) []cell {
 	var rules []jit.Rule
 	for _, l := range lines {
-		rules = append(rules, l.rule)
+		rules = append(rules, *l.rule)
 	}
 	protocols := []jit.Protocol{allow.Protocol}
 	if allow.Protocol == jit.AnyProtocol {

@@ -3,9 +3,9 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"portcullis/core/jit"
 )
@@ -41,38 +41,38 @@ func (p *priorities) has(n int) bool { return n >= MinPriority && n <= MaxPriori
 // while that is still a right one, so that a plan moves nothing without need.
 type layout struct {
 	names    Names
-	standing map[string]*jit.Rule // our inbound rules that stand and are still wanted, by lower-case name
-	reserved priorities           // theirs, until they are placed: given to others only where nothing else is free
-	used     priorities           // of foreign inbound rules and of placed ones
-	allowed  []*jit.Rule          // foreign inbound allows, by priority
-	denied   []*jit.Rule          // foreign inbound denies, by priority
-	rules    int                  // rules on the target, of both directions
+	anew     bool        // denies are laid as if none stood
+	reserved priorities  // of rules that stand and are not placed yet: given to others only where nothing else is free
+	used     priorities  // of foreign inbound rules and of placed ones
+	allowed  []*jit.Rule // foreign inbound allows, by priority
+	denied   []*jit.Rule // foreign inbound denies, by priority
+	rules    int         // rules on the target, of both directions
 	sources  int
 	dests    int
-	owed     int // destinations that denies not yet placed already guard
-	placed   []jit.Rule
-	denies   []jit.Rule // those of placed that deny
+	owed     int      // destinations that denies not yet placed already guard
+	closed   []placed // denies
+	opened   []placed // allows
 	refused  []Refusal
 }
 
 // lay places the denies, then the allows of each grant. Standing denies keep
 // their priorities, but where that leaves another rule no room they are laid anew:
 // the rule that forced one so high may be gone.
-func lay(n Names, ours, foreign []jit.Rule, closed, open []*wanted) *layout {
-	l := newLayout(n, ours, foreign, slices.Concat(closed, open))
+func lay(n Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
+	for _, list := range [][]*wanted{closed, open} {
+		for _, w := range list {
+			if r := ours.find(w.rule.Name); r != nil && r.Direction == jit.Inbound {
+				w.stands = r
+			}
+		}
+	}
+	l := newLayout(n, foreign, len(open))
 	l.all(closed, open)
 	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
 		return l
 	}
-	again := newLayout(n, ours, foreign, slices.Concat(closed, open))
-	for name, r := range again.standing {
-		if r.Access == jit.Deny {
-			again.reserved.set(r.Priority, false)
-			anew := *r
-			anew.Priority = 0
-			again.standing[name] = &anew
-		}
-	}
+	again := newLayout(n, foreign, len(open))
+	again.anew = true
 	again.all(closed, open)
 	if len(again.refused) < len(l.refused) {
 		return again
@@ -80,15 +80,10 @@ func lay(n Names, ours, foreign []jit.Rule, closed, open []*wanted) *layout {
 	return l
 }
 
-func newLayout(n Names, ours, foreign []jit.Rule, keep []*wanted) *layout {
-	l := &layout{names: n, standing: make(map[string]*jit.Rule, len(keep)), rules: len(foreign), placed: make([]jit.Rule, 0, len(keep)),
+func newLayout(n Names, foreign []*jit.Rule, open int) *layout {
+	l := &layout{names: n, rules: len(foreign), opened: make([]placed, 0, open),
 		allowed: make([]*jit.Rule, 0, len(foreign)), denied: make([]*jit.Rule, 0, len(foreign))}
-	still := make(map[string]bool, len(keep))
-	for _, w := range keep {
-		still[w.rule.Name] = true
-	}
-	for i := range foreign {
-		r := &foreign[i]
+	for _, r := range foreign {
 		l.sources += peers(r.Source)
 		l.dests += peers(r.Destination)
 		if r.Direction != jit.Inbound {
@@ -101,20 +96,12 @@ func newLayout(n Names, ours, foreign []jit.Rule, keep []*wanted) *layout {
 			l.denied = append(l.denied, r)
 		}
 	}
-	first := func(a, b *jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
-	slices.SortFunc(l.allowed, first)
-	slices.SortFunc(l.denied, first)
-	for i := range ours {
-		r := &ours[i]
-		if name := strings.ToLower(r.Name); r.Direction == jit.Inbound && still[name] {
-			l.standing[name] = r
-			l.reserved.set(r.Priority, true)
-		}
-	}
+	slices.SortFunc(l.allowed, byPriority)
+	slices.SortFunc(l.denied, byPriority)
 	return l
 }
 
-func byPriority(a, b jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
+func byPriority(a, b *jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
 
 func peers(p jit.Peers) int {
 	if p.Any {
@@ -124,41 +111,45 @@ func peers(p jit.Peers) int {
 }
 
 // stood gives the priority at which a rule of ours stands, 0 where it does not.
-func (l *layout) stood(name string) int {
-	if r := l.standing[name]; r != nil {
-		return r.Priority
+func (l *layout) stood(w *wanted) int {
+	if w.stands == nil || l.anew && w.rule.Access == jit.Deny {
+		return 0
 	}
-	return 0
+	return w.stands.Priority
 }
 
 func (l *layout) all(closed, open []*wanted) {
+	for _, list := range [][]*wanted{closed, open} {
+		for _, w := range list {
+			l.reserved.set(l.stood(w), true)
+		}
+	}
 	for _, w := range closed {
-		l.owed += len(l.guarded(w.rule))
+		l.owed += len(guarded(w))
 	}
 	for _, d := range l.byCeiling(closed) {
 		l.deny(d)
 	}
-	stands := func(name string) bool { _, ok := l.standing[name]; return ok }
-	for _, rules := range byGrant(open, stands) {
+	for rules := range byGrant(open, func(w *wanted) bool { return w.stands != nil }) {
 		l.open(rules)
 	}
 }
 
 // guarded gives the destinations of a deny that stand already.
-func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
-	r := l.standing[deny.Name]
-	switch {
-	case r == nil:
+func guarded(deny *wanted) []netip.Prefix {
+	if deny.stands == nil {
 		return nil
-	case slices.Equal(r.Destination.Prefixes, deny.Destination.Prefixes):
-		return r.Destination.Prefixes
 	}
-	stands := make(map[netip.Prefix]bool, len(r.Destination.Prefixes))
-	for _, p := range r.Destination.Prefixes {
+	wants, have := deny.rule.Destination.Prefixes, deny.stands.Destination.Prefixes
+	if slices.Equal(have, wants) {
+		return have
+	}
+	stands := make(map[netip.Prefix]bool, len(have))
+	for _, p := range have {
 		stands[p] = true
 	}
 	var out []netip.Prefix
-	for _, p := range deny.Destination.Prefixes {
+	for _, p := range wants {
 		if stands[p] {
 			out = append(out, p)
 		}
@@ -169,8 +160,8 @@ func (l *layout) guarded(deny jit.Rule) []netip.Prefix {
 // denial is a deny with the priorities between which it must stand.
 type denial struct {
 	*wanted
-	above, below int // floor and ceiling, both excluded
-	cause        jit.Rule
+	above, below int       // floor and ceiling, both excluded
+	cause        *jit.Rule // of either
 }
 
 // byCeiling finds where each deny must stand and orders them: those that may stay
@@ -185,18 +176,18 @@ func (l *layout) byCeiling(rules []*wanted) []denial {
 				continue
 			}
 			if !w.respect {
-				d.below, d.cause = f.Priority, *f
+				d.below, d.cause = f.Priority, f
 				break
 			}
-			d.above, d.cause = f.Priority, *f
+			d.above, d.cause = f.Priority, f
 		}
 		out = append(out, d)
 	}
 	turn := func(d denial) int {
-		switch r, stands := l.standing[d.rule.Name]; {
-		case stands && r.Priority > d.above && r.Priority < d.below:
+		switch n := l.stood(d.wanted); {
+		case n > d.above && n < d.below:
 			return 0
-		case stands:
+		case d.stands != nil:
 			return 1
 		}
 		return 2
@@ -213,32 +204,32 @@ func (l *layout) byCeiling(rules []*wanted) []denial {
 // rule does not open. One that respects is left out, since any place would override
 // what it has to respect. Both are named in refused.
 func (l *layout) deny(d denial) {
-	r, ok := l.trim(d.rule)
-	if !ok {
+	r := l.trim(d.wanted)
+	if r == nil {
 		return
 	}
 	free := func(n int) bool { return n > d.above && n < d.below && !l.used.has(n) }
-	stood := l.stood(r.Name)
+	stood := l.stood(d.wanted)
 	if stood >= MinPriority && free(stood) {
-		l.place(r, stood)
+		l.place(d.wanted, r, stood)
 		return
 	}
 	for _, yield := range []bool{false, true} {
 		for n := min(d.below-1, MaxPriority); n > d.above; n-- {
 			if free(n) && (yield || !l.reserved.has(n)) {
-				l.place(r, n)
+				l.place(d.wanted, r, n)
 				return
 			}
 		}
 	}
 	if d.respect {
-		l.refuse(d.rule, CodeNoPriorityLeft, "no priority is free below the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules override", d.cause.Name, d.above)
+		l.refuse(r, CodeNoPriorityLeft, "no priority is free below the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules override", d.cause.Name, d.above)
 		return
 	}
-	l.refuse(d.rule, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause.Name, d.below)
+	l.refuse(r, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause.Name, d.below)
 	for n := d.below; n <= MaxPriority; n++ {
 		if !l.used.has(n) && (n == stood || !l.reserved.has(n)) {
-			l.place(r, n)
+			l.place(d.wanted, r, n)
 			return
 		}
 	}
@@ -246,69 +237,69 @@ func (l *layout) deny(d denial) {
 
 // trim cuts a deny down to the destinations for which the target has room, those
 // that stand first, and refuses the rest by name: a machine that is one too many must
-// not unguard the others.
-func (l *layout) trim(r jit.Rule) (jit.Rule, bool) {
-	stand := l.guarded(r)
+// not unguard the others. It gives nil where there is no room at all.
+func (l *layout) trim(w *wanted) *jit.Rule {
+	r, stand := &w.rule, guarded(w)
 	l.owed -= len(stand)
 	room := MaxPeers - l.dests - l.owed
 	switch {
 	case l.rules >= MaxRules:
 		l.refuse(r, CodeTooManyRules, "the security group holds %d rules, the most that Azure allows; remove some and enable again", MaxRules)
-		return r, false
+		return nil
 	case l.sources+peers(r.Source) > MaxPeers || room <= 0:
 		l.refuse(r, CodeTooManyPeers, "the rules of the security group hold %d addresses, the most that Azure allows; remove some and enable again", MaxPeers)
-		return r, false
+		return nil
 	case peers(r.Destination) <= room:
-		return r, true
+		return r
 	}
 	l.refuse(r, CodeTooManyPeers, "the rules of the security group may hold %d addresses: %d that should be guarded are not; remove some and enable again", MaxPeers, peers(r.Destination)-room)
-	kept := stand[:min(room, len(stand))]
+	kept := slices.Clone(stand[:min(room, len(stand))])
 	for _, p := range r.Destination.Prefixes {
 		if len(kept) < room && !slices.Contains(stand, p) {
 			kept = append(kept, p)
 		}
 	}
-	r.Destination = jit.Peers{Prefixes: kept}
-	return r.Canonical(), true
+	less := *r
+	less.Destination = jit.Peers{Prefixes: kept}
+	less = less.Canonical()
+	return &less
 }
 
-// byGrant splits the rules by grant. Grants that stand come before new ones, so that
-// when room runs out it is the new one that is refused.
-func byGrant(rules []*wanted, stand func(name string) bool) [][]*wanted {
-	var standing, fresh [][]*wanted
-	for len(rules) > 0 {
-		n, stands := 0, false
-		for n < len(rules) && rules[n].grant == rules[0].grant {
-			stands = stands || stand(rules[n].rule.Name)
-			n++
+// byGrant gives the rules of each grant. Grants of which a rule stands come before new ones,
+// so that when room runs out it is the new one that is refused.
+func byGrant(rules []*wanted, stands func(*wanted) bool) iter.Seq[[]*wanted] {
+	return func(yield func([]*wanted) bool) {
+		for _, standing := range []bool{true, false} {
+			for from, to := 0, 0; from < len(rules); from = to {
+				for to < len(rules) && rules[to].grant == rules[from].grant {
+					to++
+				}
+				if grant := rules[from:to]; slices.ContainsFunc(grant, stands) == standing && !yield(grant) {
+					return
+				}
+			}
 		}
-		if stands {
-			standing = append(standing, rules[:n])
-		} else {
-			fresh = append(fresh, rules[:n])
-		}
-		rules = rules[n:]
 	}
-	return append(standing, fresh...)
 }
 
 // open places the rules of one grant, all or none: where they stand if they may,
 // else at the first free priority from 100, above every deny of ours and every foreign deny that
 // would block them.
 func (l *layout) open(rules []*wanted) {
-	n := len(l.placed)
+	n := len(l.opened)
 	for _, w := range rules {
 		if err := l.allow(w); err != nil {
-			for _, r := range l.placed[n:] {
-				l.lift(r)
+			for _, p := range l.opened[n:] {
+				l.used.set(p.priority, false)
+				l.count(p.rule, -1)
 			}
-			l.placed = l.placed[:n]
+			l.opened = l.opened[:n]
 			l.refused = append(l.refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: err})
 			break
 		}
 	}
 	for _, w := range rules { // placed or refused, none waits for its old priority any more
-		l.reserved.set(l.stood(w.rule.Name), false)
+		l.reserved.set(l.stood(w), false)
 	}
 }
 
@@ -319,19 +310,19 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	if l.sources+peers(w.rule.Source) > MaxPeers || l.dests+peers(w.rule.Destination) > MaxPeers {
 		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
 	}
-	n := l.stood(w.rule.Name)
+	n := l.stood(w)
 	stays := n >= MinPriority && !l.used.has(n)
 	limit := MaxPriority + 1
-	for i := range l.denies {
+	for _, d := range l.closed {
 		// Where it stands above a deny, whether they meet does not matter: most rules are done with that.
-		if r := &l.denies[i]; r.Priority < limit && !(stays && n < r.Priority) && l.names.mayMeet(r, &w.rule) {
-			limit = r.Priority
+		if d.priority < limit && !(stays && n < d.priority) && l.names.mayMeet(d.rule, &w.rule) {
+			limit = d.priority
 		}
 	}
 	if stays && n < limit {
 		// A rule that stands below a foreign deny is not moved above it: whoever placed the deny
 		// there meant it. Plan.Blocked tells.
-		l.place(w.rule, n)
+		l.place(w, &w.rule, n)
 		return nil
 	}
 	blocked, cause := limit, ""
@@ -346,7 +337,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	}
 	for n := MinPriority; n < blocked; n++ {
 		if !l.used[n] && !l.reserved[n] {
-			l.place(w.rule, n)
+			l.place(w, &w.rule, n)
 			return nil
 		}
 	}
@@ -356,27 +347,24 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	return &jit.Error{Code: CodeNoPriorityLeft, Message: fmt.Sprintf("no priority is free between %d and %d, where the rule has to stand; free one and ask again", MinPriority, limit-1)}
 }
 
-func (l *layout) place(r jit.Rule, priority int) {
-	l.reserved.set(l.stood(r.Name), false)
-	r.Priority = priority
+// place gives a wanted rule, or what there is room for of it, its priority.
+func (l *layout) place(w *wanted, r *jit.Rule, priority int) {
+	l.reserved.set(l.stood(w), false)
 	l.used.set(priority, true)
-	l.placed = append(l.placed, r)
-	if r.Access == jit.Deny {
-		l.denies = append(l.denies, r)
+	l.count(r, +1)
+	if p := (placed{r, priority}); r.Access == jit.Deny {
+		l.closed = append(l.closed, p)
+	} else {
+		l.opened = append(l.opened, p)
 	}
-	l.rules++
-	l.sources += peers(r.Source)
-	l.dests += peers(r.Destination)
 }
 
-// lift takes back the placing of an allow.
-func (l *layout) lift(r jit.Rule) {
-	l.used.set(r.Priority, false)
-	l.rules--
-	l.sources -= peers(r.Source)
-	l.dests -= peers(r.Destination)
+func (l *layout) count(r *jit.Rule, times int) {
+	l.rules += times
+	l.sources += times * peers(r.Source)
+	l.dests += times * peers(r.Destination)
 }
 
-func (l *layout) refuse(deny jit.Rule, code jit.Code, format string, args ...any) {
+func (l *layout) refuse(deny *jit.Rule, code jit.Code, format string, args ...any) {
 	l.refused = append(l.refused, Refusal{Rule: deny.Name, Err: &jit.Error{Code: code, Message: fmt.Sprintf(format, args...)}})
 }

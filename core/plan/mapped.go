@@ -53,7 +53,7 @@ func (in Input) Map(p jit.Policy, port jit.PortRule) (netip.AddrPort, *jit.Error
 	if port.Mapped == 0 {
 		for _, at := range in.Public {
 			for have, by := range windows {
-				if _, theirs := takerOf(foreign, have, port.Protocol); by == owner && have.Addr() == at && !theirs {
+				if by == owner && have.Addr() == at && takerOf(foreign, have, port.Protocol) == nil {
 					return have, nil
 				}
 			}
@@ -84,10 +84,10 @@ func (in Input) windows() map[netip.AddrPort]string {
 }
 
 // mapAt gives the port for the owner at one address.
-func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []jit.Rule, windows map[netip.AddrPort]string) (uint16, *jit.Error) {
+func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []*jit.Rule, windows map[netip.AddrPort]string) (uint16, *jit.Error) {
 	if port.Mapped != 0 {
 		to := netip.AddrPortFrom(at, port.Mapped)
-		if f, ok := takerOf(foreign, to, port.Protocol); ok {
+		if f := takerOf(foreign, to, port.Protocol); f != nil {
 			return 0, taken(port.Mapped, f)
 		}
 		if by, ok := windows[to]; ok && by != owner {
@@ -112,7 +112,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 		if by, ok := windows[to]; ok && by != owner || in.pinned(at, n) {
 			continue
 		}
-		if _, ok := takerOf(foreign, to, jit.AnyProtocol); !ok {
+		if takerOf(foreign, to, jit.AnyProtocol) == nil {
 			return n, nil
 		}
 	}
@@ -121,7 +121,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 
 // homes gives the port of each port of a machine that the policies here protect, and of owner:
 // those whose home is free are at home, the others at the next port that is nobody's. 0 where none is left.
-func (in Input) homes(at netip.Addr, owner string, foreign []jit.Rule) map[string]uint16 {
+func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule) map[string]uint16 {
 	owners := []string{owner}
 	for _, p := range in.Policies {
 		for _, port := range p.Policy.Ports {
@@ -134,11 +134,7 @@ func (in Input) homes(at netip.Addr, owner string, foreign []jit.Rule) map[strin
 	owners = slices.Compact(owners)
 	used := map[uint16]bool{}
 	free := func(n uint16) bool {
-		if used[n] || in.pinned(at, n) {
-			return false
-		}
-		_, theirs := takerOf(foreign, netip.AddrPortFrom(at, n), jit.AnyProtocol)
-		return !theirs
+		return !used[n] && !in.pinned(at, n) && takerOf(foreign, netip.AddrPortFrom(at, n), jit.AnyProtocol) == nil
 	}
 	out := map[string]uint16{}
 	for _, o := range owners {

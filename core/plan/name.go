@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"portcullis/core/jit"
 )
 
 // Prefix begins the name of every rule of ours, and of no other: whoever makes a
@@ -87,41 +85,53 @@ func EndOf(description string) (time.Time, bool) {
 
 // allowNote describes an allow rule. The end is rounded up to the second, so that
 // who closes by the description alone never closes early.
-func allowNote(end time.Time, vms []jit.ID) string {
+func allowNote(end time.Time, machines []string) string {
 	end = end.UTC()
 	if t := end.Truncate(time.Second); !t.Equal(end) {
 		end = t.Add(time.Second)
 	}
 	begin := append(make([]byte, 0, maxNote), described+until...)
-	return note(append(end.AppendFormat(begin, time.RFC3339), " to "...), vms)
+	return note(append(end.AppendFormat(begin, time.RFC3339), " to "...), machines)
 }
 
-func denyNote(vms []jit.ID) string { return note([]byte(described+"deny to "), vms) }
+func denyNote(machines []string) string { return note([]byte(described+"deny to "), machines) }
 
 // note appends as many machine names as fit into 140 characters and counts the rest.
-func note(begin []byte, vms []jit.ID) string {
-	if len(vms) == 1 && len(begin)+len(vms[0].Name) <= maxNote { // most are, and there are a thousand in a full group
-		return string(append(begin, vms[0].Name...))
+func note(begin []byte, machines []string) string {
+	if len(machines) == 1 && len(begin)+len(machines[0]) <= maxNote { // most are, and there are a thousand in a full group
+		return string(append(begin, machines[0]...))
 	}
 	s := string(begin)
-	names := make([]string, 0, len(vms))
-	for _, vm := range vms {
-		names = append(names, vm.Name)
-	}
-	slices.Sort(names)
-	most, room := 0, maxNote-utf8.RuneCountInString(s) // more cannot fit, whatever is said of the rest
+	names := least(machines, maxNote/len(", ")) // more cannot fit, whatever is said of the rest
+	most, room := 0, maxNote-utf8.RuneCountInString(s)
 	for most < len(names) && room >= 0 {
 		room -= utf8.RuneCountInString(names[most]) + len(", ")
 		most++
 	}
 	for n := most; n > 0; n-- {
 		out := s + strings.Join(names[:n], ", ")
-		if rest := len(names) - n; rest > 0 {
+		if rest := len(machines) - n; rest > 0 {
 			out += fmt.Sprintf(" and %d more", rest)
 		}
 		if utf8.RuneCountInString(out) <= maxNote {
 			return out
 		}
 	}
-	return s + fmt.Sprintf("%d machines", len(names))
+	return s + fmt.Sprintf("%d machines", len(machines))
+}
+
+// least gives the first n of the names in their order, without putting all of them in order.
+func least(names []string, n int) []string {
+	out := make([]string, 0, min(n, len(names)))
+	for _, name := range names {
+		if len(out) == n {
+			if name >= out[n-1] {
+				continue
+			}
+			out = out[:n-1]
+		}
+		at, _ := slices.BinarySearch(out, name)
+		out = slices.Insert(out, at, name)
+	}
+	return out
 }

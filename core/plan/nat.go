@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -46,12 +45,13 @@ const (
 // sources. A foreign rule that leads to a name and not to an address is not known to lead anywhere.
 func Translate(in Input) Plan {
 	ours, foreign := apart(in.Current)
-	p := in.plan(ours, translations, func(open []*wanted) ([]jit.Rule, []Refusal) { return in.translate(ours, foreign, open) })
+	p := in.plan(ours, translations, func(open []*wanted) ([]placed, []Refusal) { return in.translate(ours, foreign, open) })
 	p.Exposed = leading(in.Policies, foreign)
-	for _, r := range p.Rules {
-		if f, ok := taker(foreign, r); ok {
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if f := taker(foreign, r); f != nil {
 			grant, _ := GrantOf(r.Name)
-			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: Block{By: []jit.Rule{f}, Whole: Maybe}})
+			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: Block{By: []jit.Rule{*f}, Whole: Maybe}})
 		}
 	}
 	return p
@@ -60,17 +60,20 @@ func Translate(in Input) Plan {
 // translations gives the NAT rules that the live grants want at now.
 func translations(openings []Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
+	var l lists
 	var out []*wanted
-	for _, o := range openings {
+	for i := range openings {
+		o := &openings[i]
 		for _, vm := range o.Grant.VMs {
 			to := family(o.Addresses[vm.VM.Key()], false)
 			if len(to) == 0 {
 				continue
 			}
-			for _, w := range vm.Ports {
+			for j := range vm.Ports {
+				w := &vm.Ports[j]
 				from := sourcesOf(w.Sources, false)
-				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
-					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
+				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) {
+					out = append(out, &wanted{rule: l.translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
 				}
 			}
 		}
@@ -79,28 +82,22 @@ func translations(openings []Opening, now time.Time) []*wanted {
 	return out
 }
 
-func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
+func (l *lists) translation(grant string, vm jit.ID, w *jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
 	id := "nat protocol=" + string(w.Protocol) + " sources=" + from.String() + " port=" + strconv.Itoa(int(w.Number)) + " vm=" + vm.Key()
-	r := jit.Rule{Name: allowName(grant, []byte(id)), Access: jit.Allow, Protocol: w.Protocol, Description: allowNote(w.End, []jit.ID{vm}), Translated: netip.AddrPortFrom(to, w.Number)}
-	if from.IsAny() {
-		r.Source = jit.AnyPeer()
-	} else {
-		r.Source = jit.Peers{Prefixes: from.Prefixes()}
-	}
-	return finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
+	r := jit.Rule{Name: allowName(grant, []byte(id)), Access: jit.Allow, Protocol: w.Protocol, Source: l.sources(from), Description: allowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
+	return l.finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
 }
 
 // ownerOf names what a port of a firewall is for: one port of one machine, whoever asked.
 func ownerOf(vm jit.ID, number uint16) string { return vm.Key() + ":" + strconv.Itoa(int(number)) }
 
 // translate gives the rules that may stand: those of grants that stand already come first.
-func (in Input) translate(ours, foreign []jit.Rule, open []*wanted) (placed []jit.Rule, refused []Refusal) {
-	standing := byKey(ours)
+func (in Input) translate(ours named, foreign []*jit.Rule, open []*wanted) (stay []placed, refused []Refusal) {
 	owners := map[netip.AddrPort]string{}
-	stands := func(name string) bool { return standing[strings.ToLower(name)] != nil }
-	for _, rules := range byGrant(open, stands) {
+	stands := func(w *wanted) bool { return ours.find(w.rule.Name) != nil }
+	for rules := range byGrant(open, stands) {
 		i := slices.IndexFunc(rules, func(w *wanted) bool {
-			err := in.fits(w, foreign, stands(w.rule.Name), owners, len(in.Public)+len(foreign)+len(placed)+len(rules))
+			err := in.fits(w, foreign, stands(w), owners, len(in.Public)+len(foreign)+len(stay)+len(rules))
 			if err != nil {
 				refused = append(refused, Refusal{Grant: w.grant, Rule: w.rule.Name, Err: err})
 			}
@@ -110,20 +107,20 @@ func (in Input) translate(ours, foreign []jit.Rule, open []*wanted) (placed []ji
 			continue
 		}
 		for _, w := range rules {
-			owners[mappedOf(w.rule)] = w.owner
-			placed = append(placed, w.rule)
+			owners[mappedOf(&w.rule)] = w.owner
+			stay = append(stay, placed{rule: &w.rule})
 		}
 	}
-	return placed, refused
+	return stay, refused
 }
 
 // mappedOf gives the address and port of the firewall that a rule of ours, as we make it, takes.
-func mappedOf(r jit.Rule) netip.AddrPort {
+func mappedOf(r *jit.Rule) netip.AddrPort {
 	return netip.AddrPortFrom(r.Destination.Prefixes[0].Addr(), r.DestinationPorts[0].First)
 }
 
-func (in Input) fits(w *wanted, foreign []jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
-	at := mappedOf(w.rule)
+func (in Input) fits(w *wanted, foreign []*jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
+	at := mappedOf(&w.rule)
 	if !slices.Contains(in.Public, at.Addr()) {
 		return &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall does not have the public address %s (any more); ask again", at.Addr())}
 	}
@@ -133,7 +130,7 @@ func (in Input) fits(w *wanted, foreign []jit.Rule, stands bool, owners map[neti
 	if stands {
 		return nil
 	}
-	if f, ok := taker(foreign, w.rule); ok {
+	if f := taker(foreign, &w.rule); f != nil {
 		return taken(at.Port(), f)
 	}
 	if held > MaxNATRules {
@@ -142,37 +139,37 @@ func (in Input) fits(w *wanted, foreign []jit.Rule, stands bool, owners map[neti
 	return nil
 }
 
-func taken(port uint16, by jit.Rule) *jit.Error {
+func taken(port uint16, by *jit.Rule) *jit.Error {
 	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by its rule %s", port, by.Name)}
 }
 
 // taker gives a foreign rule that takes connections that the rule is for. A rule of ours that others
 // have edited, and that is kept while its grant is lost, may be for any.
-func taker(foreign []jit.Rule, r jit.Rule) (jit.Rule, bool) {
+func taker(foreign []*jit.Rule, r *jit.Rule) *jit.Rule {
 	if len(r.Destination.Prefixes) != 1 || len(r.DestinationPorts) != 1 {
-		return jit.Rule{}, false
+		return nil
 	}
 	return takerOf(foreign, mappedOf(r), r.Protocol)
 }
 
-func takerOf(foreign []jit.Rule, at netip.AddrPort, p jit.Protocol) (jit.Rule, bool) {
-	i := slices.IndexFunc(foreign, func(f jit.Rule) bool {
-		return f.Protocol.Overlaps(p) && holdsPort(f.DestinationPorts, at.Port()) && (Names{}).guards(f.Destination, at.Addr()) != No
-	})
-	if i < 0 {
-		return jit.Rule{}, false
+// takerOf gives the first of the rules that takes connections to an address and port; nil where none does.
+func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
+	for _, f := range foreign {
+		if f.Protocol.Overlaps(p) && holdsPort(f.DestinationPorts, at.Port()) && (Names{}).guards(f.Destination, at.Addr()) != No {
+			return f
+		}
 	}
-	return foreign[i], true
+	return nil
 }
 
 // leading gives the foreign rules that lead to protected ports, sorted.
-func leading(policies []Protected, foreign []jit.Rule) []Foreign {
+func leading(policies []Protected, foreign []*jit.Rule) []Foreign {
 	var out []Foreign
 	for _, p := range policies {
 		for _, port := range p.Policy.Ports {
 			for _, f := range foreign {
 				if f.Translated.Port() == port.Number && f.Protocol.Overlaps(port.Protocol) && slices.Contains(p.Addresses, f.Translated.Addr()) {
-					out = append(out, Foreign{Rule: f, VM: p.Policy.VM, Port: port.Number})
+					out = append(out, Foreign{Rule: *f, VM: p.Policy.VM, Port: port.Number})
 				}
 			}
 		}

@@ -43,10 +43,13 @@ func (c Changes) Empty() bool { return len(c.Create)+len(c.Update)+len(c.Delete)
 // Apply gives the rules with the changes made, as a firewall that holds them would have them.
 func (c Changes) Apply(rules []jit.Rule) []jit.Rule {
 	out := make([]jit.Rule, 0, len(rules)+len(c.Create))
-	gone := byKey(slices.Concat(c.Update, c.Delete))
-	for _, r := range rules {
-		if _, ok := gone[strings.ToLower(r.Name)]; !ok {
-			out = append(out, r.Clone())
+	gone := make(map[string]bool, len(c.Update)+len(c.Delete))
+	for _, r := range slices.Concat(c.Update, c.Delete) {
+		gone[strings.ToLower(r.Name)] = true
+	}
+	for i := range rules {
+		if !gone[strings.ToLower(rules[i].Name)] {
+			out = append(out, rules[i].Clone())
 		}
 	}
 	for _, r := range slices.Concat(c.Update, c.Create) {
@@ -92,9 +95,9 @@ type Blocked struct {
 func Compute(in Input) Plan {
 	ours, foreign := apart(in.Current)
 	closed := denies(in.Policies)
-	p := in.plan(ours, allows, func(open []*wanted) ([]jit.Rule, []Refusal) {
+	p := in.plan(ours, allows, func(open []*wanted) ([]placed, []Refusal) {
 		l := lay(in.Names, ours, foreign, closed, open)
-		return l.placed, l.refused
+		return slices.Concat(l.opened, l.closed), l.refused
 	})
 	p.Overridden, p.Exposed = in.Names.bearing(in.Policies, foreign, p.Rules)
 	p.Blocked = in.Names.blocked(p.Rules, foreign)
@@ -105,54 +108,89 @@ func Compute(in Input) Plan {
 type wants func([]Opening, time.Time) []*wanted
 
 // lays gives rules their places, beside those that stand, and what found none.
-type lays func(open []*wanted) ([]jit.Rule, []Refusal)
+type lays func(open []*wanted) ([]placed, []Refusal)
+
+// placed is a rule of ours and the place that it got.
+type placed struct {
+	rule     *jit.Rule
+	priority int
+}
+
+// rulesOf gives the rules in their places, sorted by name.
+func rulesOf(list []placed) []jit.Rule {
+	slices.SortFunc(list, func(a, b placed) int { return cmp.Compare(a.rule.Name, b.rule.Name) })
+	out := make([]jit.Rule, len(list))
+	for i, p := range list {
+		out[i] = *p.rule
+		out[i].Priority = p.priority
+	}
+	return out
+}
 
 // plan gives our rules as they should stand and the changes that lead there.
-func (in Input) plan(ours []jit.Rule, want wants, lay lays) Plan {
+func (in Input) plan(ours named, want wants, lay lays) Plan {
 	var p Plan
+	var stay []placed
 	if in.Known {
-		p.Rules, p.Refused = in.arrange(want, lay)
+		stay, p.Refused = in.arrange(want, lay)
 	} else {
-		p = Plan{Rules: keepUntilEnd(ours, in.Now)}
+		stay = keepUntilEnd(ours.rules, in.Now)
 	}
-	slices.SortFunc(p.Rules, func(a, b jit.Rule) int { return cmp.Compare(a.Name, b.Name) })
+	p.Rules = rulesOf(stay)
 	p.Changes = diff(ours, p.Rules)
 	return p
 }
 
-// apart tells our rules from those of others. A rule is some 300 bytes, so that the lists
-// are made as long as they have to be.
-func apart(rules []jit.Rule) (ours, foreign []jit.Rule) {
+// named is rules that are found by their names, which ARM takes in any case.
+type named struct {
+	rules []*jit.Rule
+	at    map[string]int // in rules, by name in lower case
+}
+
+// find gives the rule of a name in lower case, nil where there is none.
+func (n named) find(name string) *jit.Rule {
+	if i, ok := n.at[name]; ok {
+		return n.rules[i]
+	}
+	return nil
+}
+
+// apart tells our rules from those of others. Both are those of the list given: a rule is some
+// 300 bytes, and there may be a thousand.
+func apart(rules []jit.Rule) (ours named, foreign []*jit.Rule) {
 	n := 0
 	for i := range rules {
 		if Owned(rules[i].Name) {
 			n++
 		}
 	}
-	ours, foreign = make([]jit.Rule, 0, n), make([]jit.Rule, 0, len(rules)-n)
+	ours = named{make([]*jit.Rule, 0, n), make(map[string]int, n)}
+	foreign = make([]*jit.Rule, 0, len(rules)-n)
 	for i := range rules {
-		if Owned(rules[i].Name) {
-			ours = append(ours, rules[i])
+		if r := &rules[i]; Owned(r.Name) {
+			ours.at[strings.ToLower(r.Name)] = len(ours.rules)
+			ours.rules = append(ours.rules, r)
 		} else {
-			foreign = append(foreign, rules[i])
+			foreign = append(foreign, r)
 		}
 	}
 	return ours, foreign
 }
 
-func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
+func (n Names) blocked(ours []jit.Rule, foreign []*jit.Rule) []Blocked {
 	first := MaxPriority + 1 // of the denies of others
-	for i := range foreign {
-		if r := &foreign[i]; r.Access == jit.Deny && r.Direction == jit.Inbound {
+	for _, r := range foreign {
+		if r.Access == jit.Deny && r.Direction == jit.Inbound {
 			first = min(first, r.Priority)
 		}
 	}
 	var out []Blocked
-	for _, r := range ours {
+	for i := range ours {
+		r := &ours[i]
 		if r.Access != jit.Allow || r.Direction != jit.Inbound || r.Priority < first {
 			continue
 		}
-		if b := n.Blocked(r, foreign); len(b.By) > 0 {
+		if b := n.block(r, foreign); len(b.By) > 0 {
 			grant, _ := GrantOf(r.Name)
 			out = append(out, Blocked{Grant: grant, Rule: r.Name, Block: b})
 		}
@@ -162,7 +200,7 @@ func (n Names) blocked(ours, foreign []jit.Rule) []Blocked {
 
 // arrange gives our rules in their places, and what found none. A grant that
 // is refused supersedes nothing: whoever asked keeps the older window.
-func (in Input) arrange(want wants, lay lays) ([]jit.Rule, []Refusal) {
+func (in Input) arrange(want wants, lay lays) ([]placed, []Refusal) {
 	openings := in.Openings
 	var refused []Refusal // of grants left out for good
 	for {
@@ -190,40 +228,34 @@ func (in Input) arrange(want wants, lay lays) ([]jit.Rule, []Refusal) {
 
 // keepUntilEnd is what becomes of our rules where the state is lost: a deny
 // stays, an allow stays until its end, and one whose end cannot be read goes.
-func keepUntilEnd(ours []jit.Rule, now time.Time) []jit.Rule {
-	var kept []jit.Rule
+func keepUntilEnd(ours []*jit.Rule, now time.Time) []placed {
+	var kept []placed
 	for _, r := range ours {
 		end, ok := EndOf(r.Description)
 		if r.Access == jit.Deny || ok && now.Before(end) {
-			kept = append(kept, r)
+			kept = append(kept, placed{r, r.Priority})
 		}
 	}
 	return kept
 }
 
-// byKey finds rules by name, which ARM takes in any case.
-func byKey(rules []jit.Rule) map[string]*jit.Rule {
-	m := make(map[string]*jit.Rule, len(rules))
-	for i := range rules {
-		m[strings.ToLower(rules[i].Name)] = &rules[i]
-	}
-	return m
-}
-
-func diff(current, desired []jit.Rule) Changes {
+func diff(current named, desired []jit.Rule) Changes {
 	var c Changes
-	stands, wanted := byKey(current), byKey(desired)
+	kept := make([]bool, len(current.rules))
 	for _, d := range desired {
-		switch r, ok := stands[strings.ToLower(d.Name)]; {
-		case !ok:
+		i, stands := current.at[strings.ToLower(d.Name)]
+		switch {
+		case !stands:
 			c.Create = append(c.Create, d)
-		case !r.Equal(d):
+			continue
+		case !current.rules[i].Equal(d):
 			c.Update = append(c.Update, d)
 		}
+		kept[i] = true
 	}
-	for _, r := range current {
-		if _, ok := wanted[strings.ToLower(r.Name)]; !ok {
-			c.Delete = append(c.Delete, r)
+	for i, r := range current.rules {
+		if !kept[i] {
+			c.Delete = append(c.Delete, *r)
 		}
 	}
 	slices.SortFunc(c.Delete, func(a, b jit.Rule) int { return cmp.Compare(a.Name, b.Name) })
