@@ -286,6 +286,26 @@ func TestRevokeTwice(t *testing.T) {
 	}
 }
 
+// TestExtendTooLate: what ends while the wake-ups for its later end are being scheduled has ended.
+func TestExtendTooLate(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.leap(time.Hour - time.Second)
+	w.bell.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.After {
+			w.leap(time.Second)
+		}
+		return nil
+	}
+	if rec, err := w.Extend(t.Context(), who("alice"), id, time.Hour, time.Time{}); code(err) != jit.CodeRequestEnded {
+		t.Errorf("%s, %v, want %s", rec.Grant.End(), err, jit.CodeRequestEnded)
+	}
+	w.bell.Fault = nil
+	w.pass(0)
+	w.stands("web-nsg", closedWeb...)
+}
+
 func TestExtend(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")

@@ -64,11 +64,20 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 	}
 	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
-		next, err := g.Extend(policy, s.Floor, duration, end, s.now())
-		if err != nil {
-			return g, err
+		for {
+			now := s.now()
+			next, err := g.Extend(policy, s.Floor, duration, end, now)
+			if err != nil {
+				return g, err
+			}
+			if err := s.schedule(ctx, next); err != nil {
+				return g, err
+			}
+			if g.Lasts(now, s.now()) {
+				return next, nil
+			}
+			// Scheduling took so long that a window has ended meanwhile, and may be closed already.
 		}
-		return next, s.schedule(ctx, next)
 	})
 	if refusal(err) != nil {
 		return rec, s.refusedGrant(ctx, who, OpExtend, rec.Grant, err)

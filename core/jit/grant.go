@@ -103,6 +103,11 @@ func (g Grant) AnyLive(now time.Time) bool {
 	return g.any(func(w Window) bool { return g.Live(w, now) })
 }
 
+// Lasts reports whether every window that is live at one moment is still live at a later one.
+func (g Grant) Lasts(from, to time.Time) bool {
+	return !g.any(func(w Window) bool { return g.Live(w, from) && !g.Live(w, to) })
+}
+
 // Closed reports whether every window is confirmed closed.
 func (g Grant) Closed() bool { return !g.any(func(w Window) bool { return w.Status != Revoked }) }
 
