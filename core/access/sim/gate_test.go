@@ -80,7 +80,7 @@ func translated(rules []jit.Rule, p packet, count func(jit.Rule) bool) (netip.Ad
 // port that the window tells arrives at the machine, and its security groups let the firewall in.
 func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 	g, have := r.azure.front(m)
-	if !w.Mapped.IsValid() || g == nil || !g.dirty.IsZero() || g.locked || g.barred {
+	if !w.Mapped.IsValid() || g == nil || !g.dirty.IsZero() || g.locked || g.barred || r.reopening(l, g) {
 		return
 	}
 	if slices.ContainsFunc(r.heirs(l, m.id, w), func(n jit.Window) bool { return n.Mapped != w.Mapped }) {
@@ -94,7 +94,7 @@ func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 				return
 			}
 			for group, list := range r.azure.places(m) {
-				if slices.Contains(list, to.Addr()) && group.dirty.IsZero() && !group.locked && !lets(group.packets, packet{src: gateInside, dst: to.Addr(), port: w.Number, protocol: protocol}, own) {
+				if slices.Contains(list, to.Addr()) && group.dirty.IsZero() && !group.locked && !r.reopening(l, group) && !lets(group.packets, packet{src: gateInside, dst: to.Addr(), port: w.Number, protocol: protocol}, own) {
 					r.violate(invariant, "grant %s is open (%s), but %s does not let in what %s sends to %s", l.rec.Grant.ID, grantText(l.rec.Grant), group.id.Name, g.id.Name, to)
 					return
 				}

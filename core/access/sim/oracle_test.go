@@ -237,7 +237,7 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 	}
 	r.through(invariant, l, m, w)
 	for g, addrs := range r.azure.places(m) {
-		if !g.dirty.IsZero() || g.locked {
+		if !g.dirty.IsZero() || g.locked || r.reopening(l, g) {
 			continue
 		}
 		for _, dst := range addrs {
@@ -251,6 +251,12 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 			}
 		}
 	}
+}
+
+// reopening reports whether the grant was extended so late that the group may have been closed at the old end: the
+// extension was asked for before it and stored after it.
+func (r *run) reopening(l *ledger, g *group) bool {
+	return !l.late.IsZero() && time.Since(l.late) < g.time()
 }
 
 // told is I5 the other way round: what the log tells as closed is not open. The line

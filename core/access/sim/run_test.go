@@ -426,13 +426,13 @@ func newRun(c config) *run {
 
 // mood decides what this run's world does.
 func (r *run) mood() {
-	switch r.pick(11) {
+	switch r.pick(12) {
 	case 0, 9, 10: // calm: the bounds are held to the second
 	case 1:
 		r.foreign = true
 	case 2:
 		r.faults, r.lossy = true, true
-	case 3:
+	case 3, 11:
 		r.churn = true
 	case 4:
 		r.faults, r.crashes = true, true

@@ -39,8 +39,8 @@ type ledger struct {
 	closed   map[window]time.Time      // when each was stored as closed
 	behind   map[window][]string       // the verbs under way then: they may hold an older plan
 	mapped   map[window]netip.AddrPort // where a firewall last mapped each, which a machine that moves away from it loses
+	late     time.Time                 // when an end was last moved after it had passed: what closes then may be open again only after a write
 	lost     bool                      // the table lost it
-
 }
 
 func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
@@ -76,6 +76,9 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 					l.mapped[window{vm.VM.Name, w.Number}] = old.Mapped
 				}
 				t.run.lawful(l, vm.VM, old, w)
+				if w.End.After(old.End) && !time.Now().Before(old.End) {
+					l.late = time.Now()
+				}
 				switch {
 				case w.Status == jit.Initiated && was != jit.Initiated:
 					l.opened, l.openedAt = true, t.run.taken

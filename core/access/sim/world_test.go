@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -175,9 +176,13 @@ func (r *run) moves() {
 	defer z.mu.Unlock()
 	m := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
+	kind := r.pick(7)
+	if o := r.opened(); o != nil && r.chance(25) { // it matters most to a machine with an open window
+		m, kind = o, 3
+	}
 	r.touchAt(m)
 	r.touchAt(o)
-	switch r.pick(7) {
+	switch kind {
 	case 6:
 		if m.front != "" {
 			m.front, r.wasBehind[m.id.Name] = "", true
@@ -207,7 +212,7 @@ func (r *run) moves() {
 		if r.chance(60) { // at once, or when it is its turn again
 			m.gone, m.reborn = false, time.Now()
 			m.lives++
-			r.still = r.chance(50)
+			r.still = r.still || r.chance(75)
 			r.note("MOVE %s is made anew", m.id.Name)
 		}
 	case 4:
@@ -222,6 +227,20 @@ func (r *run) moves() {
 	r.remember(o)
 	r.touchAt(m)
 	r.touchAt(o)
+}
+
+// opened gives a machine with a window that has a while to go; nil where there is none.
+func (r *run) opened() *machine {
+	for _, id := range slices.Sorted(maps.Keys(r.table.grants)) {
+		l := r.table.grants[id]
+		for _, vm := range l.rec.Grant.VMs {
+			m := r.azure.vms[vm.VM.Name]
+			if m != nil && !m.gone && !l.lost && slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return w.Status == jit.Initiated && time.Until(w.End) > 2*period }) {
+				return m
+			}
+		}
+	}
+	return nil
 }
 
 // replace deletes one of the machine's security groups and makes it anew, at once or
