@@ -148,6 +148,10 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	} else if !slices.Contains(r.SourcePorts, jit.AllPorts()) || !slices.Contains(r.DestinationPorts, jit.AllPorts()) {
 		ports = Maybe // whether a rule with ports matches a protocol without is not documented
 	}
+	destination := n.guards(r.Destination, p.Destination)
+	if ports == No || destination == No {
+		return No // most rules end here, and the sets below are the dear part
+	}
 	sure, possible := n.set(r.Source)
 	source := No
 	switch {
@@ -156,7 +160,7 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	case possible.has(p.Source):
 		source = Maybe
 	}
-	return all(ports, source, n.guards(r.Destination, p.Destination))
+	return all(ports, source, destination)
 }
 
 // all is Yes where every one is, No where one is, else Maybe.

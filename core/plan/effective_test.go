@@ -83,8 +83,13 @@ func genGuards(t *rapid.T) []plan.Guard {
 	return guards
 }
 
-func everyPacket(f func(plan.Packet)) {
-	for _, dst := range tinyMachine {
+// tinyFrom is the ports that connections come from: each edge of the ranges of [genRules].
+var tinyFrom = []uint16{0, 7, 1023, 1024, 2500, 65535}
+
+// packets gives every packet from the tiny network to the machines, from each of the ports.
+func packets(machines []string, from ...uint16) []plan.Packet {
+	var out []plan.Packet
+	for _, dst := range machines {
 		d := netip.MustParseAddr(dst)
 		for _, src := range tinySources {
 			s := netip.MustParseAddr(src)
@@ -93,12 +98,21 @@ func everyPacket(f func(plan.Packet)) {
 			}
 			for _, proto := range []jit.Protocol{jit.TCP, jit.UDP} {
 				for _, port := range tinyPorts {
-					for _, from := range []uint16{0, 7, 1023, 1024, 2500, 65535} {
-						f(plan.Packet{Protocol: proto, Source: s, SourcePort: from, Destination: d, DestinationPort: port})
+					for _, n := range from {
+						out = append(out, plan.Packet{Protocol: proto, Source: s, SourcePort: n, Destination: d, DestinationPort: port})
 					}
 				}
 			}
 		}
+	}
+	return out
+}
+
+var tinyPackets = packets(tinyMachine, tinyFrom...)
+
+func everyPacket(f func(plan.Packet)) {
+	for _, p := range tinyPackets {
+		f(p)
 	}
 }
 
@@ -176,7 +190,7 @@ func TestBlockedAgainstNaiveMatcher(t *testing.T) {
 		got := n.Blocked(allow, rules)
 		some, sure, denied := false, false, false
 		for _, s := range sources {
-			for _, from := range []uint16{0, 7, 1023, 1024, 2500, 65535} {
+			for _, from := range tinyFrom {
 				p := plan.Packet{Protocol: jit.TCP, Source: s.Addr(), SourcePort: from, Destination: dst, DestinationPort: 22}
 				canAllow, canDeny := naiveGuard(n, append(slices.Clone(rules), allow), p)
 				some, sure, denied = some || canAllow, sure || canAllow && !canDeny, denied || canDeny

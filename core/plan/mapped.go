@@ -95,7 +95,8 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 		}
 		return port.Mapped, nil
 	}
-	homes := in.homes(at, owner, foreign)
+	pinned := in.pinned(at)
+	homes := in.homes(at, owner, foreign, pinned)
 	byPort := map[uint16]string{}
 	for o, n := range homes {
 		byPort[n] = o
@@ -109,7 +110,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 			continue
 		}
 		to := netip.AddrPortFrom(at, n)
-		if by, ok := windows[to]; ok && by != owner || in.pinned(at, n) {
+		if by, ok := windows[to]; ok && by != owner || pinned[n] {
 			continue
 		}
 		if takerOf(foreign, to, jit.AnyProtocol) == nil {
@@ -121,7 +122,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 
 // homes gives the port of each port of a machine that the policies here protect, and of owner:
 // those whose home is free are at home, the others at the next port that is nobody's. 0 where none is left.
-func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule) map[string]uint16 {
+func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule, pinned map[uint16]bool) map[string]uint16 {
 	owners := []string{owner}
 	for _, p := range in.Policies {
 		for _, port := range p.Policy.Ports {
@@ -134,7 +135,7 @@ func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule) map[stri
 	owners = slices.Compact(owners)
 	used := map[uint16]bool{}
 	free := func(n uint16) bool {
-		return !used[n] && !in.pinned(at, n) && takerOf(foreign, netip.AddrPortFrom(at, n), jit.AnyProtocol) == nil
+		return !used[n] && !pinned[n] && takerOf(foreign, netip.AddrPortFrom(at, n), jit.AnyProtocol) == nil
 	}
 	out := map[string]uint16{}
 	for _, o := range owners {
@@ -152,12 +153,20 @@ func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule) map[stri
 	return out
 }
 
-// pinned reports whether some policy here pins the port at the address.
-func (in Input) pinned(at netip.Addr, n uint16) bool {
-	return slices.ContainsFunc(in.Policies, func(p Protected) bool {
-		return (!p.Policy.PublicAddress.IsValid() || p.Policy.PublicAddress == at) &&
-			slices.ContainsFunc(p.Policy.Ports, func(r jit.PortRule) bool { return r.Mapped == n })
-	})
+// pinned gives the ports that policies here pin at the address.
+func (in Input) pinned(at netip.Addr) map[uint16]bool {
+	out := map[uint16]bool{}
+	for _, p := range in.Policies {
+		if p.Policy.PublicAddress.IsValid() && p.Policy.PublicAddress != at {
+			continue
+		}
+		for _, port := range p.Policy.Ports {
+			if port.Mapped != 0 {
+				out[port.Mapped] = true
+			}
+		}
+	}
+	return out
 }
 
 // home gives the port at which an owner is at home.

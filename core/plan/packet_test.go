@@ -13,13 +13,26 @@ import (
 // sharing nothing with the evaluator. What is unknown is decided in every possible
 // way, one after the other.
 
+// probes is the address that a load balancer's health probes come from.
+var probes = netip.MustParseAddr("168.63.129.16")
+
+// always is what stands below the rules of every security group.
+var always = func() []jit.Rule {
+	all := []jit.PortRange{{First: 0, Last: 65535}}
+	return []jit.Rule{
+		{Priority: 65000, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"VirtualNetwork"}}, Destination: jit.Peers{Tags: []string{"VirtualNetwork"}}, SourcePorts: all, DestinationPorts: all},
+		{Priority: 65001, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"AzureLoadBalancer"}}, Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all},
+		{Priority: 65500, Access: jit.Deny, Protocol: "*", Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all},
+	}
+}()
+
 // answer is what a rule does about one packet.
 type answer struct {
 	matches, depends bool
 	allow            bool
 }
 
-func naiveMatch(n plan.Names, r jit.Rule, p plan.Packet) answer {
+func naiveMatch(n plan.Names, r *jit.Rule, p plan.Packet) answer {
 	a := answer{allow: r.Access == jit.Allow}
 	if r.Protocol != "*" && r.Protocol != p.Protocol {
 		return a
@@ -58,7 +71,7 @@ func naivePeers(n plan.Names, p jit.Peers, a netip.Addr, destination bool) (hold
 			return true, false
 		}
 	}
-	host := a == netip.MustParseAddr("168.63.129.16")
+	host := a == probes
 	for _, t := range p.Tags {
 		known := len(n.VirtualNetwork) > 0
 		inNet := destination || host
@@ -102,27 +115,19 @@ func naivePeers(n plan.Names, p jit.Peers, a netip.Addr, destination bool) (hold
 
 // naiveGuard tells whether one security group can let the packet in, and whether it can keep it out.
 func naiveGuard(n plan.Names, rules []jit.Rule, p plan.Packet) (canAllow, canDeny bool) {
-	var in []jit.Rule
-	for _, r := range rules {
-		if r.Direction == jit.Inbound {
-			in = append(in, r)
-		}
-	}
-	all := []jit.PortRange{{First: 0, Last: 65535}}
-	in = append(in,
-		jit.Rule{Priority: 65000, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"VirtualNetwork"}}, Destination: jit.Peers{Tags: []string{"VirtualNetwork"}}, SourcePorts: all, DestinationPorts: all},
-		jit.Rule{Priority: 65001, Access: jit.Allow, Protocol: "*", Source: jit.Peers{Tags: []string{"AzureLoadBalancer"}}, Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all},
-		jit.Rule{Priority: 65500, Access: jit.Deny, Protocol: "*", Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all})
-	var matched []struct {
+	type match struct {
 		priority int
 		answer
 	}
-	for _, r := range in {
-		if a := naiveMatch(n, r, p); a.matches || a.depends {
-			matched = append(matched, struct {
-				priority int
-				answer
-			}{r.Priority, a})
+	var matched []match
+	for _, rules := range [][]jit.Rule{rules, always} {
+		for i := range rules {
+			if rules[i].Direction != jit.Inbound {
+				continue
+			}
+			if a := naiveMatch(n, &rules[i], p); a.matches || a.depends {
+				matched = append(matched, match{rules[i].Priority, a})
+			}
 		}
 	}
 	open := 0
