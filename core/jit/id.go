@@ -114,7 +114,24 @@ func lower(c rune) rune {
 func same(a, b string) bool { return fold(a) == fold(b) }
 
 // Equal reports whether ARM takes both ids as the same resource.
-func (id ID) Equal(other ID) bool { return id.Key() == other.Key() }
+func (id ID) Equal(other ID) bool {
+	return id == other || sameEnd(id.Name, other.Name) && id.Key() == other.Key()
+}
+
+// sameEnd reports whether two keys may end with these names: most ids differ there, and to see it
+// costs less than their keys.
+func sameEnd(a, b string) bool {
+	for i := 1; i <= min(len(a), len(b)); i++ {
+		x, y := a[len(a)-i], b[len(b)-i]
+		if x >= utf8.RuneSelf || y >= utf8.RuneSelf {
+			break // told by the keys
+		}
+		if lower(rune(x)) != lower(rune(y)) {
+			return false
+		}
+	}
+	return true
+}
 
 // IsZero reports whether the id is unset.
 func (id ID) IsZero() bool { return id == ID{} }

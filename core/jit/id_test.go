@@ -113,8 +113,11 @@ func TestParseVM(t *testing.T) {
 // ARM compares without regard to case, but does not take a Kelvin sign for a k:
 // who may do something in one of two such groups may not do it in the other.
 func TestKeyTellsLookalikesApart(t *testing.T) {
-	id := func(group string) jit.ID {
+	in := func(group string) jit.ID {
 		return jit.ID{Subscription: sub, ResourceGroup: group, Type: jit.TypeVM, Name: "web"}
+	}
+	named := func(name string) jit.ID {
+		return jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
 	}
 	for _, tt := range []struct {
 		name, a, b string
@@ -128,10 +131,17 @@ func TestKeyTellsLookalikesApart(t *testing.T) {
 		{"Angstrom sign", "ångström", "\u212bngström", false},
 		{"case", "Kiosk", "kIOSK", true},
 		{"case of other scripts", "KÖLN-ДОМ", "köln-дом", true},
+		{"the same", "kiosk", "kiosk", true},
+		{"another end", "kiosk1", "kiosk2", false},
+		{"the end of the other", "kiosk", "my-kiosk", false},
+		{"nothing", "kiosk", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := id(tt.a).Equal(id(tt.b)); got != tt.same {
-				t.Errorf("%q equals %q: %t, want %t", tt.a, tt.b, got, tt.same)
+			for _, id := range []func(string) jit.ID{in, named} {
+				a, b := id(tt.a), id(tt.b)
+				if a.Equal(b) != tt.same || b.Equal(a) != tt.same || (a.Key() == b.Key()) != tt.same {
+					t.Errorf("%s equals %s: %t, back %t, by key %t; want %t", a, b, a.Equal(b), b.Equal(a), a.Key() == b.Key(), tt.same)
+				}
 			}
 		})
 	}

@@ -254,11 +254,15 @@ func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 	defer m.mu.Unlock()
 	var policies []access.PolicyRecord
 	for _, p := range m.policies {
-		policies = append(policies, clonePolicy(p))
+		if policyAt(p, target) {
+			policies = append(policies, clonePolicy(p))
+		}
 	}
 	var grants []access.GrantRecord
 	for _, g := range m.open {
-		grants = append(grants, cloneGrant(g))
+		if grantAt(g, target) {
+			grants = append(grants, cloneGrant(g))
+		}
 	}
 	at := m.targets[target.Key()]
 	state := StateOf(target, at.ours, policies, grants)
@@ -348,16 +352,24 @@ func (m *Memory) Forget(ctx context.Context, target jit.ID, clear func(context.C
 // used reports whether a policy or an open grant has a part at the target.
 func (m *Memory) used(target jit.ID) bool {
 	for _, p := range m.policies {
-		if slices.ContainsFunc(p.Placements, func(at access.Placement) bool { return at.Target.Equal(target) }) {
+		if policyAt(p, target) {
 			return true
 		}
 	}
 	for _, g := range m.open {
-		if slices.ContainsFunc(g.Placements, func(at access.GrantPlacement) bool { return at.Target.Equal(target) }) {
+		if grantAt(g, target) {
 			return true
 		}
 	}
 	return false
+}
+
+func policyAt(p access.PolicyRecord, target jit.ID) bool {
+	return slices.ContainsFunc(p.Placements, func(at access.Placement) bool { return at.Target.Equal(target) })
+}
+
+func grantAt(g access.GrantRecord, target jit.ID) bool {
+	return slices.ContainsFunc(g.Placements, func(at access.GrantPlacement) bool { return at.Target.Equal(target) })
 }
 
 // Confirm implements access.Targets.
