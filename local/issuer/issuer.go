@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -74,6 +75,11 @@ type Issuer struct {
 	key    *rsa.PrivateKey
 	kid    string
 	routes *http.ServeMux
+
+	// An RS256 signature of a text is always the same, and to make it is dear: what is asked
+	// for again within a second is what was signed before.
+	mu     sync.Mutex
+	signed map[string]string // the token of a header and claims
 }
 
 // Open returns an issuer, making its key when Config.Dir holds none. A key file that cannot be read is an error: it is
@@ -103,7 +109,7 @@ func Open(cfg Config) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open issuer: %w", err)
 	}
-	i := &Issuer{cfg: cfg, key: key, kid: keyID(&key.PublicKey), routes: http.NewServeMux()}
+	i := &Issuer{cfg: cfg, key: key, kid: keyID(&key.PublicKey), routes: http.NewServeMux(), signed: map[string]string{}}
 	i.routes.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", i.discovery)
 	i.routes.HandleFunc("GET /{tenant}/discovery/v2.0/keys", i.keys)
 	i.routes.HandleFunc("POST /local/token", i.personaToken)
@@ -248,12 +254,28 @@ func (i *Issuer) sign(c Claims) (string, error) {
 	c.IssuedAt, c.NotBefore, c.Expires = now.Unix(), now.Unix(), now.Add(i.cfg.Lifetime).Unix()
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, c)
 	t.Header["kid"] = i.kid
-	signed, err := t.SignedString(i.key)
+	text, err := t.SigningString()
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	return signed, nil
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if token, ok := i.signed[text]; ok {
+		return token, nil
+	}
+	signature, err := t.Method.Sign(text, i.key)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	if len(i.signed) >= mostSigned {
+		clear(i.signed)
+	}
+	i.signed[text] = text + "." + t.EncodeSegment(signature)
+	return i.signed[text], nil
 }
+
+// mostSigned is how many tokens are kept, of this second and of earlier ones.
+const mostSigned = 100
 
 func fail(w http.ResponseWriter, status int, code, message string) {
 	reply(w, status, map[string]string{"error": code, "error_description": message})
