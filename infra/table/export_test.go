@@ -13,6 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
 )
 
 // OpenWithKey is New with the account's key, which Azurite wants. The product
@@ -140,6 +142,33 @@ func (s *Store) Rows(ctx context.Context) ([]string, error) {
 			}
 			out = append(out, line)
 		}
+	}
+	return out, nil
+}
+
+// States gives the states of many targets by one listing of all that is stored, each read as State reads it.
+func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, error) {
+	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	var out []plan.State
+	for _, target := range targets {
+		var mine []stored
+		mark, found := stored{}, access.ErrNotFound
+		for _, r := range rows {
+			if strings.HasPrefix(r.key, partRows(target)) {
+				mine = append(mine, r)
+			}
+			if r.key == targetRow(target) {
+				mark, found = r, nil
+			}
+		}
+		state, err := stateOf(target, mine, func() (stored, error) { return mark, found })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, state)
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	scale = flag.Int("scale", 1000, "the most policies that TestARequestDoesNotGrow stores; ten times as many past grants come with them")
+	scale = flag.Int("scale", 500, "the most policies that TestARequestDoesNotGrow stores; ten times as many past grants come with them")
 	into  = flag.String("into", "", "write what TestARequestDoesNotGrow measures to this file")
 )
 

@@ -40,6 +40,14 @@ func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 	if err != nil {
 		return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
 	}
+	return stateOf(target, rows, func() (stored, error) {
+		r, _, err := s.get(ctx, s.state, live, targetRow(target))
+		return r, err
+	})
+}
+
+// stateOf reads what bears on a target from its rows, and its mark where there are none.
+func stateOf(target jit.ID, rows []stored, mark func() (stored, error)) (plan.State, error) {
 	state := plan.State{Known: true}
 	for _, r := range rows {
 		switch {
@@ -65,7 +73,7 @@ func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 	}
 	if len(state.Policies)+len(state.Openings) == 0 {
 		var d targetDoc
-		r, _, err := s.get(ctx, s.state, live, targetRow(target))
+		r, err := mark()
 		if errors.Is(err, access.ErrNotFound) {
 			return plan.State{}, nil
 		}

@@ -122,11 +122,14 @@ func (r stored) is(want row) bool {
 
 // sameJSON compares two strings as texts, and anything else as bytes.
 func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
 	var x, y string
 	if json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil {
 		return x == y
 	}
-	return bytes.Equal(a, b)
+	return false
 }
 
 // found is an entry as it was read, and what of its row is wrong.
