@@ -20,40 +20,46 @@ func (s Span) Of(text []byte) json.RawMessage { return text[s.Start:s.End] }
 // larger one. It refuses an object in which one of them stands twice, since then ARM and we
 // might mean different ones.
 func Members(object []byte, base int, names ...string) (map[string]Span, error) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	s := scan{text: object}
+	if s.peek() != '{' {
 		return nil, errors.New("not a JSON object")
 	}
 	found := map[string]Span{}
-	for d.More() {
-		t, err := d.Token()
+	err := s.object(func(written []byte) error {
+		at, err := s.value()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		name, _ := t.(string)
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
+		i := slices.IndexFunc(names, func(name string) bool { return named(written, name) })
+		if i < 0 {
+			return nil
 		}
-		end := int(d.InputOffset())
-		if !slices.Contains(names, name) {
-			continue
+		if _, twice := found[names[i]]; twice {
+			return fmt.Errorf("%s stands twice", names[i])
 		}
-		if _, twice := found[name]; twice {
-			return nil, fmt.Errorf("%s stands twice", name)
-		}
-		found[name] = Span{base + end - len(value), base + end}
-	}
-	if _, err := d.Token(); err != nil {
+		found[names[i]] = Span{base + at.Start, base + at.End}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
-// Object gives the members of an object; none for anything else.
+// Object gives the members of an object, the last one where one stands twice; none for anything else. They share their
+// bytes with raw.
 func Object(raw json.RawMessage) map[string]json.RawMessage {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
+	s := scan{text: raw}
+	if s.peek() != '{' {
+		return nil
+	}
+	m := map[string]json.RawMessage{}
+	err := s.object(func(name []byte) error {
+		at, err := s.value()
+		m[nameOf(name)] = at.Of(raw)
+		return err
+	})
+	if err != nil || !s.ended() {
 		return nil
 	}
 	return m
@@ -61,6 +67,9 @@ func Object(raw json.RawMessage) map[string]json.RawMessage {
 
 // Text gives a string, "" for null or nothing, and anything else as it is written.
 func Text(raw json.RawMessage) string {
+	if plain(raw) {
+		return strings.TrimSpace(string(raw[1 : len(raw)-1]))
+	}
 	var s *string
 	switch {
 	case len(raw) == 0:

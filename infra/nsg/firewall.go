@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -90,8 +89,7 @@ func read(target jit.ID, text []byte) (access.Snapshot, error) {
 }
 
 // All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
-// that cannot be read makes it an error; unlike in [Client.Rules] the SDK's model has
-// to understand it too, since the pager finds the next page by it.
+// that cannot be read makes it an error.
 func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
 	doing := "list security groups of subscription " + subscription
 	s, err := c.subscription(subscription)
@@ -99,45 +97,37 @@ func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapsho
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	var out []access.Snapshot
-	for pager := s.groups.NewListAllPager(nil); pager.More(); {
-		var resp *http.Response
-		if _, err := pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); err != nil {
-			return nil, arm.Translate(ctx, doing, subscription, err)
+	var bad error
+	err = s.listGroups(ctx, subscription, func(page []arm.Listed) error {
+		for _, one := range page {
+			var snap access.Snapshot
+			if snap, bad = readListed(one); bad != nil {
+				return bad
+			}
+			out = append(out, snap)
 		}
-		text, err := runtime.Payload(resp)
-		if err != nil {
-			return nil, arm.Translate(ctx, doing, subscription, err)
-		}
-		page, err := readPage(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
-		}
-		out = append(out, page...)
+		return nil
+	})
+	switch {
+	case bad != nil:
+		return nil, fmt.Errorf("%s: %w", doing, bad)
+	case err != nil:
+		return nil, arm.Translate(ctx, doing, subscription, err)
 	}
 	slices.SortFunc(out, func(a, b access.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	return out, nil
 }
 
-func readPage(text []byte) ([]access.Snapshot, error) {
-	var page struct {
-		Value []json.RawMessage `json:"value"`
+func readListed(one arm.Listed) (access.Snapshot, error) {
+	target, err := parseNSG(one.ID)
+	if err != nil {
+		return access.Snapshot{}, err
 	}
-	if err := json.Unmarshal(text, &page); err != nil {
-		return nil, err
+	snap, err := read(target, one.Raw)
+	if err != nil {
+		return snap, fmt.Errorf("%s: %w", target.Name, err)
 	}
-	var out []access.Snapshot
-	for _, raw := range page.Value {
-		target, err := parseNSG(arm.Text(arm.Object(raw)["id"]))
-		if err != nil {
-			return nil, err
-		}
-		snap, err := read(target, raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", target.Name, err)
-		}
-		out = append(out, snap)
-	}
-	return out, nil
+	return snap, nil
 }
 
 func parseNSG(s string) (jit.ID, error) {

@@ -3,14 +3,9 @@ package nsg
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"portcullis/core/jit"
 	"portcullis/infra/arm"
@@ -92,7 +87,7 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 		pause := max(time.Second, time.Duration(pages)*glanceEvery)
 		if last == nil || time.Since(last.began) >= pause && time.Since(after) >= pause {
 			w.last = &sight{began: time.Now(), shown: map[string][]byte{}, done: make(chan struct{})}
-			go s.glimpse(context.WithoutCancel(ctx), w.last)
+			go s.glimpse(context.WithoutCancel(ctx), target.Subscription, w.last)
 			w.mu.Unlock()
 			continue
 		}
@@ -126,37 +121,20 @@ func (l *sight) wait(ctx context.Context) error {
 	}
 }
 
-// glimpse makes one listing.
-func (s *clients) glimpse(ctx context.Context, l *sight) {
+// glimpse makes one listing. Of the NSGs that nobody waits for it reads the id alone.
+func (s *clients) glimpse(ctx context.Context, subscription string, l *sight) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	defer close(l.done)
-	for pager := s.groups.NewListAllPager(nil); pager.More(); l.pages++ {
-		var resp *http.Response
-		if _, l.err = pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); l.err != nil {
-			return
-		}
-		var page struct {
-			Value []json.RawMessage `json:"value"`
-		}
-		text, err := runtime.Payload(resp)
-		if err == nil {
-			err = json.Unmarshal(text, &page)
-		}
-		if l.err = err; err != nil {
-			return
-		}
-		for _, raw := range page.Value {
-			top, err := arm.Members(raw, 0, "id")
-			if err != nil {
-				continue
+	l.err = s.listGroups(ctx, subscription, func(page []arm.Listed) error {
+		l.pages++
+		s.watch.mu.Lock()
+		defer s.watch.mu.Unlock()
+		for _, one := range page {
+			if id := strings.ToLower(one.ID); s.watch.wanted[id] > 0 {
+				l.shown[id] = bytes.Clone(one.Raw)
 			}
-			id := strings.ToLower(arm.Text(top["id"].Of(raw)))
-			s.watch.mu.Lock()
-			if s.watch.wanted[id] > 0 {
-				l.shown[id] = bytes.Clone(raw)
-			}
-			s.watch.mu.Unlock()
 		}
-	}
+		return nil
+	})
 }

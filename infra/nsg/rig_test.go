@@ -38,7 +38,7 @@ func (c credential) GetToken(context.Context, policy.TokenRequestOptions) (azcor
 }
 
 // client gives the adapter for a server on loopback, with retries that do not wait.
-func client(t *testing.T, server *httptest.Server, change func(*nsg.Config)) *nsg.Client {
+func client(t testing.TB, server *httptest.Server, change func(*nsg.Config)) *nsg.Client {
 	t.Helper()
 	cfg := nsg.Config{
 		Connection: arm.Connection{

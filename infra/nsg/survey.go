@@ -2,6 +2,7 @@ package nsg
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,39 +113,20 @@ func (s *clients) classic(ctx context.Context, doing, subscription string) ([]ji
 	return out, nil
 }
 
-// resources lists what has an id and a name, by the pipeline alone: no client of the SDK is
-// worth its weight for two lists.
+// resources lists what has an id and a name: no client of the SDK is worth its weight for two lists.
 func (s *clients) resources(ctx context.Context, path string, query url.Values, add func(id, name string)) error {
 	query.Set("api-version", resourcesVersion)
-	next := runtime.JoinPaths(s.raw.Endpoint(), path) + "?" + query.Encode()
-	for next != "" {
-		if !strings.HasPrefix(next, s.raw.Endpoint()) {
-			return fmt.Errorf("the next page is at another place: %q", next)
-		}
-		req, err := runtime.NewRequest(ctx, http.MethodGet, next)
-		if err != nil {
-			return err
-		}
-		resp, err := s.raw.Pipeline().Do(req)
-		if err != nil {
-			return err
-		}
-		if !runtime.HasStatusCode(resp, http.StatusOK) {
-			return runtime.NewResponseError(resp)
-		}
+	return s.eachPage(ctx, path, query, func(text []byte) (string, error) {
 		var page struct {
 			Value    []struct{ ID, Name string } `json:"value"`
 			NextLink string                      `json:"nextLink"`
 		}
-		if err := runtime.UnmarshalAsJSON(resp, &page); err != nil {
-			return err
-		}
+		err := json.Unmarshal(text, &page)
 		for _, r := range page.Value {
 			add(r.ID, r.Name)
 		}
-		next = page.NextLink
-	}
-	return nil
+		return page.NextLink, err
+	})
 }
 
 // walker reads one page and reports whether there is another.
