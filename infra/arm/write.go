@@ -97,7 +97,7 @@ const mostAdvice = 3 * time.Second
 func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) ([]byte, error) {
 	every, done := w.Pacer.Polling(w.Subscription, w.PollEvery)
 	defer done()
-	seen := time.Now()
+	seen := time.Now() // when the last look began
 	advised := seen.Add(min(mostAdvice, retryAfter(resp)))
 	for !poller.Done() {
 		if w.Glance != nil {
@@ -109,13 +109,14 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 				continue
 			}
 		}
-		timer := time.NewTimer(max(every(), time.Until(advised)))
+		timer := time.NewTimer(max(time.Until(seen.Add(every())), time.Until(advised)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, ctx.Err()
 		}
+		seen = time.Now()
 		var err error
 		if resp, err = poller.Poll(ctx); err != nil {
 			return nil, err

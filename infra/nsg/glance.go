@@ -17,6 +17,7 @@ import (
 type watch struct {
 	mu     sync.Mutex
 	wanted map[string]int // unfinished writes, by lower-case id of the NSG
+	since  time.Time      // from when on there has always been one
 	last   *sight
 }
 
@@ -29,15 +30,33 @@ type sight struct {
 	done  chan struct{}
 }
 
-// A listing is worth it where so many writes are unfinished, and so many for each of its pages.
+// Listings are begun where so many writes are unfinished, and so many for each page of a listing. Once
+// begun they go on while there is one for each page: each costs no more than looking at the operations.
 const (
 	glanceFrom = 8
 	glancePart = 3
 )
 
-// glanceEvery is the time between the beginnings of two listings, for each page of them: less than
-// a tenth of the tokens for reads.
-const glanceEvery = 500 * time.Millisecond
+// The time between the beginnings of two listings, for each page of them: a sixteenth of the time for which
+// writes have been unfinished, so that nobody learns of an end much later, for what it took, than it was; at least so much,
+// which is a sixth of the tokens for reads, and at most so much more.
+const (
+	glanceAge   = 16
+	glanceLeast = 250 * time.Millisecond
+	glanceMost  = 500 * time.Millisecond
+)
+
+// pause is the time between two listings at the moment.
+func (w *watch) pause(pages int) time.Duration {
+	each := time.Duration(pages)
+	return min(max(time.Since(w.since)/glanceAge, each*glanceLeast), max(time.Second, each*glanceMost))
+}
+
+// worth reports whether a listing is worth it at the moment.
+func (w *watch) worth(pages int) bool {
+	going := w.last != nil && w.last.began.After(w.since) && time.Since(w.last.began) < 2*w.pause(pages)+time.Second
+	return len(w.wanted) >= glanceFrom && len(w.wanted) >= glancePart*pages || going && len(w.wanted) >= pages
+}
 
 // want notes that a write to the NSG is unfinished until done is called.
 func (w *watch) want(target jit.ID) (done func()) {
@@ -46,6 +65,9 @@ func (w *watch) want(target jit.ID) (done func()) {
 	defer w.mu.Unlock()
 	if w.wanted == nil {
 		w.wanted = map[string]int{}
+	}
+	if len(w.wanted) == 0 {
+		w.since = time.Now()
 	}
 	w.wanted[key]++
 	return func() {
@@ -63,7 +85,7 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 	w := &s.watch
 	for {
 		w.mu.Lock()
-		last, pages, unfinished := w.last, 1, len(w.wanted)
+		last, pages := w.last, 1
 		if last != nil && last.ended() && last.err == nil {
 			pages = max(1, last.pages)
 		}
@@ -74,7 +96,7 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 				return nil, last.began, err
 			}
 			return last.shown[strings.ToLower(target.String())], last.began, nil
-		case unfinished < glanceFrom || unfinished < glancePart*pages:
+		case !w.worth(pages):
 			w.mu.Unlock()
 			return nil, time.Time{}, nil
 		case last != nil && !last.ended():
@@ -84,14 +106,16 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 			}
 			continue
 		}
-		pause := max(time.Second, time.Duration(pages)*glanceEvery)
-		if last == nil || time.Since(last.began) >= pause && time.Since(after) >= pause {
+		wait := w.pause(pages) - time.Since(after)
+		if last != nil {
+			wait = max(wait, w.pause(pages)-time.Since(last.began))
+		}
+		if wait <= 0 {
 			w.last = &sight{began: time.Now(), shown: map[string][]byte{}, done: make(chan struct{})}
 			go s.glimpse(context.WithoutCancel(ctx), target.Subscription, w.last)
 			w.mu.Unlock()
 			continue
 		}
-		wait := max(pause-time.Since(last.began), pause-time.Since(after), time.Millisecond)
 		w.mu.Unlock()
 		timer := time.NewTimer(wait)
 		select {
