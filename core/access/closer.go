@@ -20,18 +20,20 @@ type closer struct {
 	mu      sync.Mutex
 	held    map[string]*closing // by grant
 	waiting int                 // wake-ups that wait for the end of theirs
+	walk    walk
 }
 
 // closing is the closing of one grant.
 type closing struct {
-	rec  GrantRecord
-	done chan struct{}
-	err  error
+	first jit.Grant // as it was when it was taken
+	rec   GrantRecord
+	done  chan struct{}
+	err   error
 }
 
-// How many grants are taken along for one target at most, and how many are stored at a time.
+// How many grants are read one by one to be taken along for one target, and how many are stored at a time.
 const (
-	mostAlong   = 1000
+	fewAlong    = 16
 	settleBatch = 40
 )
 
@@ -43,6 +45,10 @@ const (
 	calm      = 2
 )
 
+func newClosing(rec GrantRecord) *closing {
+	return &closing{first: rec.Grant, rec: rec, done: make(chan struct{})}
+}
+
 // hold takes grants for this closer. It gives those that it did not hold yet.
 func (c *closer) hold(recs ...GrantRecord) (mine []*closing) {
 	c.mu.Lock()
@@ -52,7 +58,7 @@ func (c *closer) hold(recs ...GrantRecord) (mine []*closing) {
 	}
 	for _, rec := range recs {
 		if c.held[rec.Grant.ID] == nil {
-			k := &closing{rec: rec, done: make(chan struct{})}
+			k := newClosing(rec)
 			c.held[rec.Grant.ID] = k
 			mine = append(mine, k)
 		}
@@ -70,7 +76,7 @@ func (c *closer) join(rec GrantRecord) (*closing, bool) {
 	if k := c.held[rec.Grant.ID]; k != nil {
 		return k, false
 	}
-	k := &closing{rec: rec, done: make(chan struct{})} // it has ended just now
+	k := newClosing(rec) // the other one has ended just now
 	c.held[rec.Grant.ID] = k
 	return k, true
 }
@@ -86,10 +92,15 @@ func (c *closer) wait(n int) bool {
 	return true
 }
 
-func (c *closer) holds(grant string) bool {
+// holding gives a grant that is being closed as it was when it was taken, if it is.
+func (c *closer) holding(grant string) (jit.Grant, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.held[grant] != nil
+	k := c.held[grant]
+	if k == nil {
+		return jit.Grant{}, false
+	}
+	return k.first, true
 }
 
 // end tells who waits how a closing ended.
@@ -109,9 +120,6 @@ func (c *closer) end(k *closing, rec GrantRecord, err error) {
 // a later wake-up is scheduled, which finds nothing to do if all goes well. An error
 // means that this one should come again.
 func (s *Service) due(ctx context.Context, rec GrantRecord) error {
-	if s.closer.holds(rec.Grant.ID) {
-		return s.later(ctx, rec.Grant, 0)
-	}
 	rec, err := s.mark(ctx, rec)
 	if err != nil || !rec.Grant.Overdue(s.now()) {
 		return err
@@ -120,11 +128,13 @@ func (s *Service) due(ctx context.Context, rec GrantRecord) error {
 	if len(mine) == 0 {
 		return s.later(ctx, rec.Grant, 0)
 	}
-	go s.closeAll(context.WithoutCancel(ctx), mine, false)
 	if !s.closer.wait(1) {
+		go s.closeAll(context.WithoutCancel(ctx), mine, false)
+		s.gather(ctx)
 		return s.later(ctx, rec.Grant, 0)
 	}
 	defer s.closer.wait(-1)
+	go s.closeAlong(context.WithoutCancel(ctx), mine)
 	timer := time.NewTimer(closeWait)
 	defer timer.Stop()
 	select {
@@ -202,12 +212,20 @@ func (s *Service) mark(ctx context.Context, rec GrantRecord) (GrantRecord, error
 	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
 }
 
-// closeAll closes grants that are held and whatever else is due on their targets: all are marked, then
+// closeAlong closes grants that are held and whatever else is due on their targets.
+func (s *Service) closeAlong(ctx context.Context, held []*closing) {
+	s.closeAll(ctx, append(held, s.along(ctx, held)...), false)
+}
+
+// closeAll closes grants that are held: all are marked, then
 // each target has one round, and as soon as all targets of some grants are confirmed these are stored as closed together.
 func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*turnTimeout)
 	defer cancel()
-	held = s.markAll(ctx, append(held, s.along(ctx, held)...))
+	s.closeMarked(ctx, s.markAll(ctx, held), sweeping)
+}
+
+func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping bool) {
 	at := s.now() // what is over now is not in rules computed later
 	var mu sync.Mutex
 	left := map[*closing]int{} // targets that are not confirmed yet
@@ -215,9 +233,12 @@ func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) 
 	standing := map[string][]*closing{} // by target
 	urgent := map[string]time.Time{}
 	var targets []jit.ID
+	var nowhere []*closing
 	for _, k := range held {
 		mine := k.rec.targets()
-		left[k] = len(mine)
+		if left[k] = len(mine); len(mine) == 0 {
+			nowhere = append(nowhere, k)
+		}
 		since, _ := k.rec.Grant.DueSince(at)
 		for _, t := range mine {
 			standing[t.Key()] = append(standing[t.Key()], k)
@@ -227,10 +248,7 @@ func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) 
 			targets = append(targets, t)
 		}
 	}
-	if len(targets) == 0 {
-		s.settleAll(ctx, held, at)
-		return
-	}
+	s.settleAll(ctx, nowhere, at)
 	_ = atOnce(distinct(targets), func(_ int, t jit.ID) error {
 		_, err := s.reconcile(WithUrgency(ctx, Urgency{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
 		var closed, open []*closing
@@ -254,48 +272,6 @@ func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) 
 			return nil
 		})
 	})
-}
-
-// along holds and reads what else is due on the targets of grants. What cannot be read has its own wake-up.
-func (s *Service) along(ctx context.Context, held []*closing) []*closing {
-	var targets []jit.ID
-	for _, k := range held {
-		targets = append(targets, k.rec.targets()...)
-	}
-	targets = distinct(targets)
-	found := make([][]*closing, len(targets))
-	_ = each(targets, func(i int, t jit.ID) error {
-		state, err := s.Targets.State(ctx, t)
-		if err != nil {
-			return err
-		}
-		var due []GrantRecord
-		for _, o := range state.Openings {
-			if o.Grant.Overdue(s.now()) && len(due) < mostAlong {
-				due = append(due, GrantRecord{Grant: o.Grant})
-			}
-		}
-		found[i] = s.closer.hold(due...)
-		return nil
-	})
-	more := slices.Concat(found...)
-	ok := make([]bool, len(more))
-	_ = each(more, func(i int, k *closing) error {
-		rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
-		if ok[i] = err == nil && rec.Grant.Overdue(s.now()); !ok[i] {
-			s.closer.end(k, rec, err)
-			return err
-		}
-		k.rec = rec
-		return nil
-	})
-	var out []*closing
-	for i, k := range more {
-		if ok[i] {
-			out = append(out, k)
-		}
-	}
-	return out
 }
 
 // markAll marks grants, many at a time. It gives those that could be.

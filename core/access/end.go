@@ -105,6 +105,9 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 // already, and the wake-up would come back at once. An error means that something
 // is still open and the wake-up should come again.
 func (s *Service) Wake(ctx context.Context, grant string, generation int) error {
+	if g, closing := s.closer.holding(grant); closing {
+		return s.later(ctx, g, 0)
+	}
 	rec, err := s.Grants.Grant(ctx, grant)
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -110,6 +110,42 @@ func (w *world) drain(svc *access.Service) (dead int) {
 	}
 }
 
+// windows stores windows that all end in an hour, each of a person of its own, so many on each of so many groups. A sweep writes the rules.
+func (w *world) windows(groups, each int) (ids []string, end time.Time) {
+	t := w.t
+	end = time.Now().UTC().Truncate(time.Millisecond).Add(time.Hour)
+	for g := range groups {
+		name := fmt.Sprint("vm", g)
+		w.cloud.SetRules(nsgID(fmt.Sprint("nsg", g)))
+		w.place(name, fmt.Sprint("nsg", g), fmt.Sprintf("10.1.%d.4", g))
+		m, err := w.cloud.Locate(t.Context(), []jit.ID{vmID(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := m[vmID(name).Key()].Placements[0]
+		if _, err := w.mem.PutPolicy(t.Context(), access.PolicyRecord{Policy: policyOf(name, 22), Placements: []access.Placement{at}}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range each {
+			r := want(fmt.Sprintf("p%d-%d", g, n), 22, 0, fmt.Sprintf("198.51.100.%d", n), name)
+			r.VMs[0].Ports[0].End = end
+			granted, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return policyOf(name, 22), true }, jit.Options{}, r, w.newID(), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := access.GrantRecord{Grant: granted.Opened(time.Now()), Placements: []access.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
+			if _, err := w.mem.InsertGrant(t.Context(), rec, nil, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.bell.Schedule(t.Context(), access.Wake{Grant: granted.ID, Generation: granted.Generation, At: end}); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, granted.ID)
+		}
+	}
+	return ids, end
+}
+
 // TestStormLeavesNoDeadLetters is the trap of limits.md: 400 windows end at one instant on 40 groups whose
 // writes take a minute and get their turn every 25 s, so that the last one is written after 16 minutes, longer than any lock
 // lasts. No message may end as undeliverable, each group is written once, and nothing is read again.
@@ -121,37 +157,7 @@ func TestStormLeavesNoDeadLetters(t *testing.T) {
 		svc := w.instance()
 		svc.Kinds = access.KindsOf(access.SecurityGroups(fw))
 		svc.Now = time.Now
-		end := time.Now().UTC().Truncate(time.Millisecond).Add(time.Hour)
-		var ids []string
-		for g := range groups {
-			name := fmt.Sprint("vm", g)
-			w.cloud.SetRules(nsgID(fmt.Sprint("nsg", g)))
-			w.place(name, fmt.Sprint("nsg", g), fmt.Sprintf("10.1.%d.4", g))
-			m, err := w.cloud.Locate(t.Context(), []jit.ID{vmID(name)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			at := m[vmID(name).Key()].Placements[0]
-			if _, err := w.mem.PutPolicy(t.Context(), access.PolicyRecord{Policy: policyOf(name, 22), Placements: []access.Placement{at}}); err != nil {
-				t.Fatal(err)
-			}
-			for n := range each {
-				r := want(fmt.Sprintf("p%d-%d", g, n), 22, 0, fmt.Sprintf("198.51.100.%d", n), name)
-				r.VMs[0].Ports[0].End = end
-				granted, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return policyOf(name, 22), true }, jit.Options{}, r, w.newID(), time.Now())
-				if err != nil {
-					t.Fatal(err)
-				}
-				rec := access.GrantRecord{Grant: granted.Opened(time.Now()), Placements: []access.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
-				if _, err := w.mem.InsertGrant(t.Context(), rec, nil, time.Now()); err != nil {
-					t.Fatal(err)
-				}
-				if err := w.bell.Schedule(t.Context(), access.Wake{Grant: granted.ID, Generation: granted.Generation, At: end}); err != nil {
-					t.Fatal(err)
-				}
-				ids = append(ids, granted.ID)
-			}
-		}
+		ids, end := w.windows(groups, each)
 		fw.every = 0
 		if _, err := svc.Sweep(t.Context(), who("portcullis")); err != nil { // writes the rules
 			t.Fatal(err)
@@ -207,6 +213,90 @@ func TestWakeThatCannotBeHandedOn(t *testing.T) {
 		}
 		if len(w.bell.Set()) == 0 {
 			t.Error("no wake-up is behind the one that was answered")
+		}
+	})
+}
+
+// TestStormIsGathered holds that where many windows have ended a few wake-ups close them all: one of a group on which much is due, or
+// more of them than wait at the same time. All are found by one look over the open grants, and none is read by itself
+// but those that the wake-ups name.
+func TestStormIsGathered(t *testing.T) {
+	const groups = 30
+	for _, tc := range []struct {
+		name  string
+		each  int
+		wakes int // that are delivered, each of another group
+		most  int // grants that are read by themselves: those named, what the two wake-ups that wait take along, and what is marked twice
+	}{
+		{"much is due on one group", 20, 1, 1},
+		{"a little on each of many groups", 2, 4, 8},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				fw := &slow{Firewall: w.cloud, takes: 5 * time.Second}
+				w.Kinds = access.KindsOf(access.SecurityGroups(fw))
+				w.Now = time.Now
+				ids, end := w.windows(groups, tc.each)
+				if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Until(end))
+				var mu sync.Mutex
+				done := map[string]int{}
+				w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if !s.After {
+						done[s.Op]++
+					}
+					return nil
+				}
+				fw.reads, fw.writes = 0, 0
+				var wakes sync.WaitGroup
+				for i := range tc.wakes {
+					wakes.Go(func() {
+						if err := w.Wake(t.Context(), ids[i*tc.each], 1); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wakes.Wait()
+				time.Sleep(time.Minute)
+				for _, id := range ids {
+					if !w.grant(id).Closed() {
+						t.Fatalf("grant %s is not closed", id)
+					}
+				}
+				if fw.writes != groups || done["OpenGrants"] != 1 || done["Grant"] > tc.most {
+					t.Errorf("%d writes of %d groups; the store was asked for %v", fw.writes, groups, done)
+				}
+			})
+		})
+	}
+}
+
+// TestSweepClosesWhatStandsNowhere holds that a grant without a target, as that of a machine that is gone, is closed beside
+// others that have one.
+func TestSweepClosesWhatStandsNowhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.clock = time.Now()
+		w.enable("web")
+		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+		rec, err := w.mem.Grant(t.Context(), w.mustAsk(want("bob", 22, time.Hour, "203.0.113.8", "web")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Placements = nil
+		if _, err := w.mem.UpdateGrants(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		w.cloud.RemoveMachine(vmID("web"))
+		w.leap(2 * time.Hour)
+		w.sweep()
+		if !w.grant(id).Closed() || !w.grant(rec.Grant.ID).Closed() {
+			t.Errorf("closed: %t, and the one that stands nowhere: %t", w.grant(id).Closed(), w.grant(rec.Grant.ID).Closed())
 		}
 	})
 }
