@@ -24,8 +24,8 @@
 //     the time that it asks for, however far off. Who cannot wait so long gets an
 //     [access.Unavailable] that says when. A 429 that tells of another operation on the
 //     resource closes nothing: it is passed on to who asked.
-//   - A call that closes ([access.Urgency]) goes before all others, the most overdue first, and some
-//     tokens for writes are left to closings alone. While closings wait, one token in eight still
+//   - A call that closes ([access.Urgency]) goes before all others, the most overdue first, and where windows
+//     have ended lately some tokens for writes are left to closings alone. While closings wait, one token in eight still
 //     goes to the others, so that a storm of closings does not lock everybody out.
 //   - Subscriptions do not wait for each other.
 //

@@ -27,7 +27,8 @@ type gate struct {
 	closed  time.Time // nothing passes until then
 	held    int       // tokens that were given to a turn and not used yet
 	regions map[string]*region
-	streak  int // closings let through since an opening was, while one waited
+	streak  int         // closings let through since an opening was, while one waited
+	lately  []time.Time // when the last closings were let through, as many as are ever reserved for
 	timer   *time.Timer
 }
 
@@ -226,7 +227,7 @@ func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 	if opening != nil && (closing == nil || g.limits.Share > 0 && g.streak >= g.limits.Share-1) {
 		w, at = opening, openingAt
 		if !closings && g.kind == Writes {
-			need += float64(g.limits.Reserve)
+			need += float64(g.reserve(now))
 		}
 	}
 	if w == nil {
@@ -237,6 +238,15 @@ func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 		return nil, "", soonest
 	}
 	return w, at, 0
+}
+
+// reserve is how many tokens are left to closings while none waits: as many as there were in the last minute, since
+// where windows end more will. Where none did lately nothing is left, and a large request waits for nobody.
+func (g *gate) reserve(now time.Time) int {
+	for len(g.lately) > 0 && now.Sub(g.lately[0]) > time.Minute {
+		g.lately = g.lately[1:]
+	}
+	return len(g.lately)
 }
 
 // tiny is what sums of fractions may be wrong by.
@@ -256,6 +266,8 @@ func (g *gate) take(w *waiter, at string, now time.Time) {
 		if g.streak++; !g.anyOpening() {
 			g.streak = 0
 		}
+		g.lately = append(g.lately, now)
+		g.lately = g.lately[max(0, len(g.lately)-g.limits.Reserve):]
 	} else {
 		r.openings = r.openings[1:]
 		g.streak = 0

@@ -26,7 +26,8 @@ type Limits struct {
 	// NetworkWindow; 0 is no such limit.
 	NetworkWrites int
 	NetworkWindow time.Duration
-	// Reserve is how many tokens for writes are left to closings alone.
+	// Reserve is how many tokens for writes are left to closings alone: as many as they took in the last minute, and
+	// at most so many.
 	Reserve int
 	// Share is the part of the tokens, one in Share, that goes to openings while closings
 	// wait; 0 is none.
@@ -42,6 +43,12 @@ func Documented() Limits {
 		NetworkWrites: 1000, NetworkWindow: 5*time.Minute + time.Second,
 		Reserve: 20, Share: 8,
 	}
+}
+
+// WithoutNetwork gives the limits without that of the network provider, for who has found that his subscriptions do not have it.
+func (l Limits) WithoutNetwork() Limits {
+	l.NetworkWrites, l.NetworkWindow = 0, 0
+	return l
 }
 
 const slack = 2

@@ -358,23 +358,45 @@ func TestClosingsGoFirst(t *testing.T) {
 }
 
 func TestReserveIsForClosings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, start := newRig(arm.Limits{Writes: arm.Bucket{Size: 100, PerSecond: 1}, Reserve: 20}), time.Now()
-		var all sync.WaitGroup
-		for i := range 90 {
-			all.Go(func() { r.call(t.Context(), http.MethodPut, "one", fmt.Sprint("open", i)) })
-		}
-		synctest.Wait()
-		if len(r.sent) != 80 {
-			t.Errorf("%d openings were sent at once, want 80 of 100 tokens", len(r.sent))
-		}
-		for i := range 20 {
-			if _, err := r.call(closing(t.Context(), start), http.MethodPut, "one", fmt.Sprint("close", i)); err != nil || time.Since(start) > 0 {
-				t.Fatalf("closing %d waited %s behind openings, error %v", i, time.Since(start), err)
-			}
-		}
-		all.Wait()
-	})
+	for _, tc := range []struct {
+		name           string
+		closings       int           // that there were before the openings
+		ago            time.Duration // and how long before
+		want, reserved int           // openings that are sent at once, and closings behind them
+	}{
+		{"closings a moment ago", 25, 30 * time.Second, 80, 20},
+		{"a few of them", 3, 30 * time.Second, 97, 3},
+		{"closings long ago", 25, time.Minute + time.Second, 100, 0},
+		{"no closings", 0, time.Minute, 100, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(arm.Limits{Writes: arm.Bucket{Size: 100, PerSecond: 1}, Reserve: 20})
+				close := func(name string) {
+					began := time.Now()
+					if _, err := r.call(closing(t.Context(), began), http.MethodPut, "one", name); err != nil || time.Since(began) > 0 {
+						t.Fatalf("closing %s waited %s, error %v", name, time.Since(began), err)
+					}
+				}
+				for i := range tc.closings {
+					close(fmt.Sprint("before", i))
+				}
+				time.Sleep(tc.ago)
+				var all sync.WaitGroup
+				for i := range 110 {
+					all.Go(func() { r.call(t.Context(), http.MethodPut, "one", fmt.Sprint("open", i)) })
+				}
+				synctest.Wait()
+				if got := len(r.sent) - tc.closings; got != tc.want {
+					t.Errorf("%d openings were sent at once, want %d of 100 tokens", got, tc.want)
+				}
+				for i := range tc.reserved {
+					close(fmt.Sprint("behind", i))
+				}
+				all.Wait()
+			})
+		})
+	}
 }
 
 // While a storm of closings goes on somebody opens a port every ten seconds.
