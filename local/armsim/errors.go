@@ -61,7 +61,11 @@ func write(w http.ResponseWriter, status int, body any) {
 		w.WriteHeader(status)
 		return
 	}
-	text, err := json.Marshal(body)
+	text, ready := body.(literal)
+	var err error
+	if !ready {
+		text, err = json.Marshal(body)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

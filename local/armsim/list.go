@@ -1,7 +1,9 @@
 package armsim
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"regexp"
@@ -39,8 +41,33 @@ func (s *Server) list(c *call) (answer, *Error) {
 		if c.at.kind == genericList {
 			return generic(r)
 		}
-		return s.render(r, r.Doc)
+		return s.listed(k, r)
 	})
+}
+
+// shown is an NSG as a list shows it, and what that is made of.
+type shown struct {
+	etag, state string
+	text        json.RawMessage
+}
+
+// listed renders a resource for a list. Lists of thousands of NSGs are asked for every few seconds, and few of
+// these change in between.
+func (s *Server) listed(k string, r *resource) any {
+	if r.Type != nsgType {
+		return s.render(r, r.Doc)
+	}
+	had, ok := s.shown[k]
+	if ok && had.etag == r.ETag && had.state == r.State && s.refs != nil {
+		return had.text
+	}
+	doc := s.render(r, r.Doc)
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return doc // and write says why
+	}
+	s.shown[k] = shown{r.ETag, r.State, text}
+	return json.RawMessage(text)
 }
 
 // wanted returns the test for the resources that the list holds.
@@ -125,13 +152,47 @@ func (s *Server) page(c *call, keys []string, show func(string) any) (answer, *E
 	for _, k := range keys[:min(size, len(keys))] {
 		value = append(value, show(k))
 	}
-	body := map[string]any{"value": value}
+	next := ""
 	if len(keys) > size {
 		query.Set("$skipToken", base64.RawURLEncoding.EncodeToString([]byte(keys[size-1])))
-		body["nextLink"] = s.base(c.r) + c.r.URL.EscapedPath() + "?" + query.Encode()
+		next = s.base(c.r) + c.r.URL.EscapedPath() + "?" + query.Encode()
+	}
+	if c.at.kind == list && c.at.typ.name == nsgType {
+		return answer{status: http.StatusOK, body: joined(value, next)}, nil
+	}
+	body := map[string]any{"value": value}
+	if next != "" {
+		body["nextLink"] = next
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
+
+// joined is a page whose elements are text already.
+func joined(value []any, next string) any {
+	var b bytes.Buffer
+	b.WriteString(`{"value":[`)
+	for i, v := range value {
+		text, ok := v.(json.RawMessage)
+		if !ok {
+			return map[string]any{"value": value, "nextLink": next} // write says what is wrong with it
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(text)
+	}
+	b.WriteByte(']')
+	if next != "" {
+		link, _ := json.Marshal(next)
+		b.WriteString(`,"nextLink":`)
+		b.Write(link)
+	}
+	b.WriteByte('}')
+	return literal(b.Bytes())
+}
+
+// literal is a body that is JSON already.
+type literal []byte
 
 // listAdminRules answers a page of the security admin rules in effect on a virtual network. The next page is
 // asked for with the token in the body.

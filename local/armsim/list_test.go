@@ -3,8 +3,10 @@ package armsim_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
@@ -167,5 +169,50 @@ func TestAdminRules(t *testing.T) {
 	}
 	if _, err := list(to.Ptr("-1")); err == nil {
 		t.Error("a token that nobody gave: no error")
+	}
+}
+
+// TestAListIsNeverOld holds that a list shows each NSG as a GET of it does, whatever changes between two lists.
+func TestAListIsNeverOld(t *testing.T) {
+	r := newRig(t, armsim.Knobs{Writes: armsim.Writes{LatencyMin: armsim.Duration(time.Minute), LatencyMax: armsim.Duration(time.Minute)}})
+	r.put(nsgID, `{"location":"westeurope","properties":{"securityRules":[]}}`)
+	r.put(scope+"networkSecurityGroups/other", `{"location":"westeurope"}`)
+	get := func(path string) string {
+		answer, body := r.do(http.MethodGet, path, "")
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("GET %s: %s %s", path, answer.Status, body)
+		}
+		return body
+	}
+	last := ""
+	for _, step := range []struct {
+		name   string
+		change func()
+	}{
+		{"nothing", func() {}},
+		{"a write begins", func() {
+			r.do(http.MethodPut, nsgID, `{"location":"westeurope","tags":{"a":"b"},"properties":{"securityRules":[]}}`)
+		}},
+		{"it ends", func() { r.clock.Advance(time.Minute) }},
+		{"an interface comes", func() {
+			r.put(scope+"networkInterfaces/nic", `{"location":"westeurope","properties":{"networkSecurityGroup":{"id":"`+nsgID+`"}}}`)
+		}},
+		{"the interface goes", func() { r.put(scope+"networkInterfaces/nic", `{"location":"westeurope","properties":{}}`) }},
+		{"it is put directly", func() { r.put(nsgID, `{"location":"westeurope","tags":{"c":"d"}}`) }},
+	} {
+		step.change()
+		var page struct{ Value []json.RawMessage }
+		if err := json.Unmarshal([]byte(get(scope+"networkSecurityGroups")), &page); err != nil || len(page.Value) != 2 {
+			t.Fatalf("%s: %d groups, error %v", step.name, len(page.Value), err)
+		}
+		for i, id := range []string{nsgID, scope + "networkSecurityGroups/other"} {
+			if diff := cmp.Diff(get(id), string(page.Value[i])); diff != "" {
+				t.Errorf("%s: %s (-GET +list):\n%s", step.name, id, diff)
+			}
+		}
+		if string(page.Value[0]) == last {
+			t.Errorf("%s: the list shows no change", step.name)
+		}
+		last = string(page.Value[0])
 	}
 }

@@ -53,6 +53,7 @@ type Server struct {
 	knobs     Knobs
 	groups    map[string][]string   // in lower case
 	refs      map[string]references // NSG key to who points at it; nil when stale
+	shown     map[string]shown      // NSG key to how lists show it
 	buckets   map[string]*bucket
 	dirty     map[string]bool // keys of resources to save
 	dirtyOps  map[string]bool
@@ -75,7 +76,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, knobs: cfg.Knobs.clone(), groups: lowerGroups(cfg.Groups),
-		resources: map[string]*resource{}, ops: map[string]*operation{},
+		resources: map[string]*resource{}, ops: map[string]*operation{}, shown: map[string]shown{},
 		buckets: map[string]*bucket{}, dirty: map[string]bool{}, dirtyOps: map[string]bool{},
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), perTarget: map[string]Counts{},
 	}

@@ -133,6 +133,7 @@ func (s *Server) set(r *resource) {
 func (s *Server) remove(k string) {
 	if r, ok := s.resources[k]; ok {
 		delete(s.resources, k)
+		delete(s.shown, k)
 		s.touched(k, r.Type)
 	}
 }
@@ -141,6 +142,7 @@ func (s *Server) touched(k, typ string) {
 	s.dirty[k] = true
 	if typ != nsgType && typ != firewallType {
 		s.refs = nil
+		clear(s.shown)
 	}
 }
 
