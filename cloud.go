@@ -88,6 +88,14 @@ func nsgOf(cfg config, traces tracing.Provider) nsg.Config {
 	return nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Subscription: cfg.Subscriptions[0], Subscriptions: cfg.Subscriptions}
 }
 
+// limitsOf is what the calls to Resource Manager are held to.
+func limitsOf(cfg config) arm.Limits {
+	if cfg.Unlimited {
+		return arm.Documented().WithoutNetwork()
+	}
+	return arm.Documented()
+}
+
 // firewallsOf is where firewalls are written. What others have changed while we wrote is worth a line: whether ARM
 // then holds us off is not known.
 func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewall.Config {

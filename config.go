@@ -32,6 +32,7 @@ var settings = map[string]string{
 	"PORTCULLIS_WIDEST_SOURCE_IPV4":       "the widest IPv4 prefix that any policy lets anybody ask for, such as /24; empty for no bound. Set together with that of IPv6",
 	"PORTCULLIS_WIDEST_SOURCE_IPV6":       "the widest IPv6 prefix that any policy lets anybody ask for, such as /64; empty for no bound. Set together with that of IPv4",
 	"PORTCULLIS_REQUIRE_JUSTIFICATION":    "on: every request says why; off (default)",
+	"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes",
 	"PORTCULLIS_SIGN_IN":                  "one machine only: names that the page offers to sign in as, separated by commas",
 	"PORTCULLIS_SERVICEBUS_ADDRESS":       "one machine only: host:port of a Service Bus without TLS on a loopback address",
 	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
@@ -52,6 +53,7 @@ type config struct {
 	BusAddress    string            // "" for the namespace's
 	SignIn        []portal.Provider // none: as App Service authentication has it
 	Floor         jit.Options       // what every request must meet, whatever the policies do
+	Unlimited     bool              // the network provider's own limit is not kept
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It
@@ -125,6 +127,13 @@ func readConfig(environ []string) (config, error) {
 	}
 	if c.SignIn, err = signIn(env["PORTCULLIS_SIGN_IN"], c.Authority); err != nil {
 		wrong("PORTCULLIS_SIGN_IN", "%v", err)
+	}
+	switch v := env["PORTCULLIS_NETWORK_WRITE_LIMIT"]; v {
+	case "on", "":
+	case "off":
+		c.Unlimited = true
+	default:
+		wrong("PORTCULLIS_NETWORK_WRITE_LIMIT", "%q is neither on nor off", v)
 	}
 	for _, err := range readFloor(env, &c.Floor) {
 		wrong(err.name, "%v", err.error)

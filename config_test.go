@@ -10,6 +10,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/portal"
+	"portcullis/infra/arm"
 )
 
 //go:embed local.settings.json.example
@@ -75,6 +76,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a Resource Manager elsewhere over https", map[string]string{"PORTCULLIS_ARM_ENDPOINT": "https://management.example.com"}, []string{"only a loopback address"}},
 		{"a bus that is not here", map[string]string{"PORTCULLIS_SERVICEBUS_ADDRESS": "203.0.113.7:5672"}, []string{"PORTCULLIS_SERVICEBUS_ADDRESS"}},
 		{"a switch that is neither on nor off", map[string]string{"PORTCULLIS_FORBID_ANY_SOURCE": "true"}, []string{"PORTCULLIS_FORBID_ANY_SOURCE", `"true" is neither on nor off`}},
+		{"a limit that is neither on nor off", map[string]string{"PORTCULLIS_NETWORK_WRITE_LIMIT": "1000"}, []string{"PORTCULLIS_NETWORK_WRITE_LIMIT", `"1000" is neither on nor off`}},
 		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
 		{"a misspelt demand", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS is not a setting"}},
 		{"a widest prefix without a slash", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "24", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/64"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV4", `"24"`, "/1 to /32"}},
@@ -111,6 +113,7 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_WIDEST_SOURCE_IPV4":    "/24",
 		"PORTCULLIS_WIDEST_SOURCE_IPV6":    "/64",
 		"PORTCULLIS_REQUIRE_JUSTIFICATION": "off",
+		"PORTCULLIS_NETWORK_WRITE_LIMIT":   "off",
 
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
@@ -124,11 +127,24 @@ func TestReadConfig(t *testing.T) {
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
 		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
+		Unlimited:     true,
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+// TestLimits holds that the network provider's documented limit is kept unless a setting says otherwise, and that Resource
+// Manager's own are kept in any case.
+func TestLimits(t *testing.T) {
+	kept, unlimited := limitsOf(config{}), limitsOf(config{Unlimited: true})
+	if kept != arm.Documented() || kept.NetworkWrites != 1000 {
+		t.Errorf("limits %+v", kept)
+	}
+	if unlimited.NetworkWrites != 0 || unlimited.Writes != kept.Writes || unlimited.Reads != kept.Reads || unlimited.Share != kept.Share {
+		t.Errorf("without the network provider's: %+v", unlimited)
 	}
 }
 

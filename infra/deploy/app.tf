@@ -21,6 +21,7 @@ locals {
     PORTCULLIS_WIDEST_SOURCE_IPV4       = var.demands.widest_source_ipv4
     PORTCULLIS_WIDEST_SOURCE_IPV6       = var.demands.widest_source_ipv6
     PORTCULLIS_REQUIRE_JUSTIFICATION    = var.demands.require_justification ? "on" : "off"
+    PORTCULLIS_NETWORK_WRITE_LIMIT      = var.network_write_limit ? "on" : "off"
     ServiceBus__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.${local.cloud.bus}"
   }
 

@@ -197,6 +197,13 @@ variable "demands" {
   }
 }
 
+variable "network_write_limit" {
+  description = "Whether the app keeps to 1,000 network writes in five minutes and region, the documented limit of Azure's network provider. Off, only Resource Manager's own limits pace it: a storm over more than 1,000 security groups may end sooner, or calls may be refused and repeated."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "alert_emails" {
   description = "Whom the alerts reach by mail, by a name for each."
   type        = map(string)

@@ -253,6 +253,23 @@ run "nothing_demanded" {
   }
 }
 
+run "network_writes_are_limited" {
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_NETWORK_WRITE_LIMIT"] == "on"
+    error_message = "the network provider's limit is not kept, although nobody said so"
+  }
+}
+
+run "network_writes_are_not_limited" {
+  variables {
+    network_write_limit = false
+  }
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["PORTCULLIS_NETWORK_WRITE_LIMIT"] == "off"
+    error_message = "the app is not told that the network provider's limit is not there"
+  }
+}
+
 run "demands" {
   variables {
     demands = { forbid_any_source = true, widest_source_ipv4 = "/24", widest_source_ipv6 = "/64", require_justification = true }
