@@ -142,7 +142,7 @@ func benchCounts(t *testing.T, r *report) {
 	}
 	r.table([]string{"V, G, P", "design", "writes", "reads"}, quick)
 	r.text("## B2: how long it takes")
-	r.text("Until every rule is confirmed; closing is counted from the end of the window. The bound is one round trip and the slowest of the G writes, or the 3 s for which Resource Manager asks to be left alone; x bound is the median. The app leaves 20 of 200 tokens for writes to closings, so that a request for 200 groups waits two seconds for the last of them. With fewer than 100 runs p99 is the slowest.")
+	r.text("Until every rule is confirmed; closing is counted from the end of the window. The bound is one round trip and the slowest of the G writes, or the 3 s for which Resource Manager asks to be left alone; x bound is the median. With fewer than 100 runs p99 is the slowest.")
 	r.table([]string{"V, G, P", "design", "runs", "open p50", "open p99", "x bound", "close p50", "close p99"}, times)
 }
 
@@ -233,7 +233,7 @@ func (r *report) storms(rows, opens [][]string) {
 	r.text("On so many security groups, with full token buckets. The bound is the round trip and the last of one write for each group, as early as the buckets give it; since nobody knows beforehand which group is slow, it is the mean over a thousand orders. " +
 		"Last close is when the last rule was confirmed gone, and with it the longest that a door stood open after its end. Rejected are calls answered with an error, dead letters messages that were given up after ten deliveries, " +
 		"left are rules that stand for ever. A group holds 1,000 rules, of which one is our deny and one somebody else's: with 10 groups there are 9,980 windows. " +
-		"The app keeps to the network provider's documented limit of 1,000 writes in five minutes also where the simulated provider does not have it. " +
+		"Where the network provider has no limit the app is told so (PORTCULLIS_NETWORK_WRITE_LIMIT=off). " +
 		"The obvious design handles 16 messages at a time, the host's default, and at its best 16 on each of 100 instances.")
 	r.table([]string{"groups", "limits", "bound", "design", "last close", "x bound", "writes", "reads", "rejected", "dead letters", "left"}, rows)
 	r.text("## B5: requests during a storm")

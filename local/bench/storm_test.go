@@ -158,7 +158,7 @@ const patience = 36 * time.Hour
 func (s storm) pass(t *testing.T, m mode, low, high time.Duration,
 	design func(*world) (end time.Time, wide int, revoke func(context.Context, []byte) error, open func(int) bool, last func() time.Time)) (out stormed) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, setting{estate: estate{s.machinesOf(), s.groups, s.opens}, knobs: s.knobs(), seed: 1})
+		w := newWorld(t, setting{estate: estate{s.machinesOf(), s.groups, s.opens}, knobs: s.knobs(), seed: 1, free: !s.network})
 		end, wide, revoke, open, last := design(w)
 		w.draw(low, high, m)
 		out.bound = s.bound(w.drawn[:s.groups])

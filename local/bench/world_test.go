@@ -85,6 +85,7 @@ type world struct {
 	svc    *access.Service
 	app    http.Handler
 	real   bool
+	free   bool
 	rng    *rand.Rand
 	drawn  []time.Duration // how long a write to each group takes
 	writes atomic.Int64    // nanoseconds since 1970 of the last write that was confirmed
@@ -96,11 +97,12 @@ type setting struct {
 	knobs armsim.Knobs
 	seed  uint64
 	real  bool // in real time: no call takes longer than it does, and links in answers name the server that was asked
+	free  bool // the app does not keep to the network provider's limit, as PORTCULLIS_NETWORK_WRITE_LIMIT=off has it
 }
 
 func newWorld(tb testing.TB, s setting) *world {
 	tb.Helper()
-	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
+	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, free: s.free, rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
 	var err error
 	base := armURL
 	if s.real {
@@ -174,7 +176,11 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 func (w *world) wire() {
 	options := azarm.ClientOptions{ClientOptions: w.toARM()}
 	// As in main: Resource Manager counts the calls of an identity together, whoever makes them.
-	pacer := arm.NewPacer(arm.Config{})
+	limits := arm.Documented()
+	if w.free {
+		limits = limits.WithoutNetwork()
+	}
+	pacer := arm.NewPacer(arm.Config{Limits: limits})
 	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
 	w.check(err)
 	gates, err := azfirewall.New(identity("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}})
