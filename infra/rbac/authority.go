@@ -58,9 +58,10 @@ type Authority struct {
 	cred    azcore.TokenCredential
 	options arm.ClientOptions
 
-	callers *cache[held]         // by caller and subscription
-	roles   *cache[[]permission] // by subscription and name
-	denials *cache[[]denial]     // by subscription
+	callers *cache[[]assignment]    // by caller and subscription
+	denied  *cache[map[string]bool] // the same
+	roles   *cache[[]permission]    // by subscription and name
+	denials *cache[[]denial]        // by subscription
 
 	mu   sync.Mutex
 	subs map[string]*clients // by subscription, in lower case
@@ -91,7 +92,8 @@ func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
 	return &Authority{
 		cred: cred, options: o, subs: map[string]*clients{},
-		callers: newCache[held](maxCallers, maxCallerBytes, cfg.Now),
+		callers: newCache[[]assignment](maxCallers, maxCallerBytes, cfg.Now),
+		denied:  newCache[map[string]bool](maxCallers, maxCallerBytes, cfg.Now),
 		roles:   newCache[[]permission](maxRoles, maxRoleBytes, cfg.Now),
 		denials: newCache[[]denial](maxDenials, maxDenialBytes, cfg.Now),
 	}, nil
@@ -141,11 +143,12 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (r
 	if err != nil {
 		return rights{}, err
 	}
-	var has held
+	key := caller + " " + sub
+	var held []assignment
 	var denials []denial
 	err = together(
 		func() (err error) {
-			has, err = a.callers.get(ctx, caller+" "+sub, func(ctx context.Context) (held, int, error) { return c.held(ctx, oid) })
+			held, err = a.callers.get(ctx, key, func(ctx context.Context) ([]assignment, int, error) { return c.held(ctx, oid) })
 			return err
 		},
 		func() (err error) {
@@ -156,18 +159,28 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (r
 		return rights{}, err
 	}
 	r := rights{roles: map[string][]permission{}}
-	for _, g := range has.assignments {
+	for _, g := range held {
 		if g.scope.covers(at) {
 			r.assignments = append(r.assignments, g)
 			r.roles[g.role] = nil
 		}
 	}
-	for _, d := range denials {
-		if d.covers(at) && d.applies(oid, has.denied) {
-			r.denials = append(r.denials, d)
-		}
+	denials = slices.DeleteFunc(slices.Clone(denials), func(d denial) bool { return !d.covers(at) })
+	var assigned map[string]bool
+	err = together(
+		func() error { return a.define(ctx, c, sub, r.roles) },
+		func() (err error) {
+			if !slices.ContainsFunc(denials, func(d denial) bool { return d.others(oid) }) {
+				return nil // whose groups the caller is in says nothing
+			}
+			assigned, err = a.denied.get(ctx, key, func(ctx context.Context) (map[string]bool, int, error) { return c.denied(ctx, oid) })
+			return err
+		})
+	if err != nil {
+		return rights{}, err
 	}
-	return r, a.define(ctx, c, sub, r.roles)
+	r.denials = slices.DeleteFunc(denials, func(d denial) bool { return !d.applies(oid, assigned) })
+	return r, nil
 }
 
 // define reads the definitions of the roles.

@@ -20,7 +20,7 @@ import (
 )
 
 // first is what a caller's first question in a subscription costs, with one role.
-var first = []string{"denyAssignments", "denyAssignments", "roleAssignments", "roleDefinitions"}
+var first = []string{"denyAssignments", "roleAssignments", "roleDefinitions"}
 
 // TestCalls holds what ARM is asked: the same for one machine and for two hundred, and nothing that is remembered.
 func TestCalls(t *testing.T) {
@@ -46,16 +46,53 @@ func TestCalls(t *testing.T) {
 	}{
 		{"two hundred machines at once", func() {}, first},
 		{"another machine and another action", func() { r.missing(ann, web, write) }, nil},
-		{"another caller with the same role", func() { r.missing(bob, web, write) }, list("denyAssignments", "roleAssignments")},
-		{"one without roles", func() { r.missing(unit, web, write) }, list("denyAssignments", "roleAssignments")},
+		{"another caller with the same role", func() { r.missing(bob, web, write) }, list("roleAssignments")},
+		{"one without roles", func() { r.missing(unit, web, write) }, list("roleAssignments")},
 		{"again: refusals are remembered too", func() { r.missing(unit, web, write) }, nil},
-		{"another subscription", func() { r.missing(ann, "/subscriptions/"+other, write) }, list("denyAssignments", "denyAssignments", "roleAssignments")},
+		{"another subscription", func() { r.missing(ann, "/subscriptions/"+other, write) }, list("denyAssignments", "roleAssignments")},
 		{"a moment before a minute is over", func() { r.clock.advance(rbac.Life - 1); r.missing(ann, web, write) }, nil},
 		{"a minute later", func() { r.clock.advance(1); r.missing(ann, web, write) }, first},
 	} {
 		step.do()
 		if diff := cmp.Diff(step.want, r.calls()); diff != "" {
 			t.Errorf("%s: calls (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+// TestCallsForGroups holds that the deny assignments of a caller are asked for where one that bears on the machine may
+// name a group of his, and nowhere else.
+func TestCallsForGroups(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		deny  deny
+		asked bool
+		want  string
+	}{
+		{"a group that he is in", deny{to: []object{who(team)}, actions: list(initiate)}, true, initiate},
+		{"somebody else", deny{to: []object{who(bob)}, actions: list(initiate)}, true, ""},
+		{"himself", deny{to: []object{who(ann)}, actions: list(initiate)}, false, initiate},
+		{"everybody", deny{to: []object{all()}, actions: list(initiate)}, false, initiate},
+		{"a group, but not him", deny{to: []object{who(team)}, except: []object{who(ann)}, actions: list(initiate)}, false, ""},
+		{"a group, on other machines", deny{at: demo + "2", to: []object{who(team)}, actions: list(initiate)}, false, ""},
+	} {
+		r := newRig(t)
+		r.grant(grant{actions: list("*")})
+		r.deny(tc.deny)
+		r.arm.SetGroups(map[string][]string{ann: {team}})
+		r.calls()
+		want := slices.Clone(first)
+		if tc.asked {
+			want = append(list("denyAssignments"), first...)
+		}
+		for range 2 { // the second time all of it is remembered
+			if got := r.missing(ann, web, initiate); got != tc.want {
+				t.Errorf("%s: missing %q, want %q", tc.name, got, tc.want)
+			}
+			if diff := cmp.Diff(want, r.calls()); diff != "" {
+				t.Errorf("%s: calls (-want +got):\n%s", tc.name, diff)
+			}
+			want = nil
 		}
 	}
 }
@@ -148,7 +185,7 @@ func TestForbiddenIsRemembered(t *testing.T) {
 			t.Fatalf("missing %q, %v", got, err)
 		}
 	}
-	if calls := r.calls(); len(calls) != 3 {
+	if calls := r.calls(); len(calls) != 2 {
 		t.Errorf("calls %v", calls)
 	}
 	cache := rbac.NewCache(2, 600, r.clock.Now)
@@ -309,7 +346,7 @@ func TestStampede(t *testing.T) {
 	started.Wait()
 	close(gate)
 	done.Wait()
-	if len(seen) != 3 {
+	if len(seen) != 2 {
 		t.Errorf("calls: %v", seen)
 	}
 	for call, n := range seen {

@@ -4,12 +4,12 @@
 //
 // # What is read
 //
-// For a caller and a subscription: the role assignments and the deny assignments of
-// the caller, through groups too, with the filter assignedTo(); and every
-// deny assignment of the subscription, because it is not documented whether
-// assignedTo() shows those to everybody. A list at a subscription holds what was assigned
-// at it, above it and below it, so that three lists serve any number of machines.
-// And the definition of each role that bears on a machine asked for.
+// For a caller and a subscription: the role assignments of the caller, through groups too, with
+// the filter assignedTo(), and every deny assignment of the subscription, because it is not
+// documented whether assignedTo() shows those to everybody. A list at a subscription holds what was
+// assigned at it, above it and below it, so that two lists serve any number of machines.
+// Then the definition of each role that bears on a machine asked for and, where a deny assignment that bears
+// on it names others than the caller, who may be groups, the list of the caller's own.
 // The app's own identity needs Microsoft.Authorization/roleAssignments/read,
 // roleDefinitions/read and denyAssignments/read.
 //

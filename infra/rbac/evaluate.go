@@ -1,5 +1,7 @@
 package rbac
 
+import "slices"
+
 // assignment is a role assignment that can grant something: without a condition, at a
 // scope of a known form.
 type assignment struct {
@@ -67,18 +69,10 @@ func (d denial) covers(at scope) bool {
 // applies reports whether the denial is for the caller. assigned are the ids of those
 // that ARM says are, which holds for groups.
 func (d denial) applies(oid string, assigned map[string]bool) bool {
-	for _, id := range d.excluded {
-		if id == oid {
-			return false
-		}
-	}
-	if d.everybody || assigned[d.id] {
-		return true
-	}
-	for _, id := range d.principals {
-		if id == oid {
-			return true
-		}
-	}
-	return false
+	return !slices.Contains(d.excluded, oid) && (d.everybody || assigned[d.id] || slices.Contains(d.principals, oid))
+}
+
+// others reports whether the denial may be for the caller only as a member of a group.
+func (d denial) others(oid string) bool {
+	return !slices.Contains(d.excluded, oid) && !d.applies(oid, nil)
 }

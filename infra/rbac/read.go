@@ -47,50 +47,48 @@ func (a *Authority) subscription(id string) (*clients, error) {
 	return c, nil
 }
 
-// held is what names a caller in one subscription.
-type held struct {
-	assignments []assignment
-	denied      map[string]bool // ids of deny assignments
+// assignedTo is the filter for what is assigned to an object id and to the groups that it is
+// in. An object id is a GUID, so that it cannot end the text.
+func assignedTo(oid string) *string {
+	filter := "assignedTo('" + oid + "')"
+	return &filter
 }
 
-// held reads what is assigned to the object id and to the groups that it is in. A
-// subscription that does not exist grants nothing.
-func (c *clients) held(ctx context.Context, oid string) (held, int, error) {
-	filter := "assignedTo('" + oid + "')" // an oid is a GUID, so it cannot end the text
-	has := held{denied: map[string]bool{}}
-	err := together(
-		func() error {
-			pager := c.assignments.NewListForSubscriptionPager(&armauthorization.RoleAssignmentsClientListForSubscriptionOptions{Filter: &filter})
-			doing := "list the role assignments of a caller in subscription " + c.sub
-			return all(ctx, doing, pager, func(page armauthorization.RoleAssignmentsClientListForSubscriptionResponse) (int, error) {
-				for _, a := range page.Value {
-					if g, ok := toAssignment(a); ok {
-						has.assignments = append(has.assignments, g)
-					}
-				}
-				return len(page.Value), nil
-			})
-		},
-		func() error {
-			pager := c.deny.NewListPager(&armauthorization.DenyAssignmentsClientListOptions{Filter: &filter})
-			doing := "list the deny assignments of a caller in subscription " + c.sub
-			return all(ctx, doing, pager, func(page armauthorization.DenyAssignmentsClientListResponse) (int, error) {
-				for _, d := range page.Value {
-					if d != nil {
-						has.denied[lower(text(d.ID))] = true
-					}
-				}
-				return len(page.Value), nil
-			})
-		})
+// held reads the role assignments of the object id. A subscription that does not exist grants nothing.
+func (c *clients) held(ctx context.Context, oid string) ([]assignment, int, error) {
+	var out []assignment
 	size := 512
-	for _, g := range has.assignments {
-		size += 128 + g.scope.size()
-	}
-	for id := range has.denied {
-		size += 64 + len(id)
-	}
-	return has, size, err
+	pager := c.assignments.NewListForSubscriptionPager(&armauthorization.RoleAssignmentsClientListForSubscriptionOptions{Filter: assignedTo(oid)})
+	doing := "list the role assignments of a caller in subscription " + c.sub
+	err := all(ctx, doing, pager, func(page armauthorization.RoleAssignmentsClientListForSubscriptionResponse) (int, error) {
+		for _, a := range page.Value {
+			if g, ok := toAssignment(a); ok {
+				out = append(out, g)
+				size += 128 + g.scope.size()
+			}
+		}
+		return len(page.Value), nil
+	})
+	return out, size, err
+}
+
+// denied reads the ids, in lower case, of the deny assignments of the object id.
+func (c *clients) denied(ctx context.Context, oid string) (map[string]bool, int, error) {
+	out := map[string]bool{}
+	size := 512
+	pager := c.deny.NewListPager(&armauthorization.DenyAssignmentsClientListOptions{Filter: assignedTo(oid)})
+	doing := "list the deny assignments of a caller in subscription " + c.sub
+	err := all(ctx, doing, pager, func(page armauthorization.DenyAssignmentsClientListResponse) (int, error) {
+		for _, d := range page.Value {
+			if d != nil {
+				id := lower(text(d.ID))
+				out[id] = true
+				size += 64 + len(id)
+			}
+		}
+		return len(page.Value), nil
+	})
+	return out, size, err
 }
 
 // denials reads every deny assignment that bears on the subscription.
