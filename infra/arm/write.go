@@ -36,6 +36,9 @@ type Write[T any] struct {
 	PollEvery    time.Duration
 	Pacer        *Pacer
 	Subscription string
+	// Look, where it is set, reads the resource. It is asked in place of the operation, since at the end it
+	// shows what would have to be read then; where it does not tell of this write, or for long, the operation is asked.
+	Look func(ctx context.Context) (text []byte, err error)
 	// Glance, where it is set, gives the resource as a listing shows it that began after a time, and when
 	// that was; no text where a listing is not worth it or does not show it. While many writes are unfinished one listing
 	// tells of all of them.
@@ -43,7 +46,7 @@ type Write[T any] struct {
 }
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
-// so, else that of the GET after the operation's end. Whatever else comes after the request
+// so, else what shows that it has, or the GET after the operation's end. Whatever else comes after the request
 // was sent and may have taken effect is [access.ErrConflict].
 func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 	var fate fate
@@ -93,12 +96,17 @@ func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 // is advice, not a refusal, and writes often end sooner.
 const mostAdvice = 3 * time.Second
 
+// mostLooking is how long after a write the resource is read to see its end, twice what writes take. What
+// still shows as Updating may be another's write that has superseded this one: the operation tells.
+const mostLooking = 20 * time.Second
+
 // follow looks at the operation until it has ended. It gives the resource where it has seen it.
 func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) ([]byte, error) {
 	every, done := w.Pacer.Polling(w.Subscription, w.PollEvery)
 	defer done()
-	seen := time.Now() // when the last look began
-	advised := seen.Add(min(mostAdvice, retryAfter(resp)))
+	sent := time.Now()
+	seen := sent // when the last look began
+	advised := sent.Add(min(mostAdvice, retryAfter(resp)))
 	for !poller.Done() {
 		if w.Glance != nil {
 			text, began, err := w.Glance(ctx, seen)
@@ -117,6 +125,14 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 			return nil, ctx.Err()
 		}
 		seen = time.Now()
+		if w.Look != nil && time.Since(sent) < mostLooking {
+			text, err := w.Look(ctx)
+			if ended, tells := w.ended(text); err == nil && ended {
+				return text, nil
+			} else if err == nil && tells {
+				continue
+			}
+		}
 		var err error
 		if resp, err = poller.Poll(ctx); err != nil {
 			return nil, err
@@ -126,7 +142,7 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 	return nil, nil
 }
 
-// ended reports whether a listed resource shows that the write has succeeded, and whether it
+// ended reports whether a resource that was read or listed shows that the write has succeeded, and whether it
 // tells anything of it: one that is as it was before, or that has failed, does not.
 func (w Write[T]) ended(text []byte) (ended, tells bool) {
 	if text == nil {

@@ -115,7 +115,7 @@ func TestCalls(t *testing.T) {
 			_, err := r.Apply(t.Context(), s, create(a))
 			return err
 		}},
-		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Polls: 1, Reads: 1}, func(r *rig, s access.Snapshot) error {
+		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Reads: 1}, func(r *rig, s access.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, create(a))
 			return err
 		}},

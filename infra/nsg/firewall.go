@@ -51,13 +51,7 @@ func (c *Client) look(ctx context.Context, target jit.ID) (access.Snapshot, stri
 	if err != nil {
 		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
-	var resp *http.Response
-	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
-	_, err = s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
-	if err != nil && !arm.Answered(resp) {
-		return access.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
-	}
-	text, err := runtime.Payload(resp)
+	text, err := s.group(ctx, target)
 	if err != nil {
 		return access.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
 	}
@@ -70,6 +64,17 @@ func (c *Client) look(ctx context.Context, target jit.ID) (access.Snapshot, stri
 		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
 	return snap, d.state, nil
+}
+
+// group gives ARM's answer to one GET of an NSG.
+func (s *clients) group(ctx context.Context, target jit.ID) ([]byte, error) {
+	var resp *http.Response
+	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
+	_, err := s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
+	if err != nil && !arm.Answered(resp) {
+		return nil, err
+	}
+	return runtime.Payload(resp)
 }
 
 // target gives the clients for an NSG's subscription.
@@ -182,10 +187,14 @@ func (c *Client) Turn(ctx context.Context, s access.Snapshot) (context.Context, 
 	return c.cfg.Pacer.Turn(ctx, s.Target.Subscription, s.Region)
 }
 
+// mostLooked bounds the NSGs, by the bytes that are written, some 70 rules, which are read to see whether their write has
+// ended: a larger one is more work to read again and again than the one read that it saves.
+const mostLooked = 64 << 10
+
 // put sends the body and gives ARM's answer once the write has succeeded.
 func (c *Client) put(ctx context.Context, clients *clients, s access.Snapshot, body []byte, doing string) ([]byte, error) {
 	defer clients.watch.want(s.Target)()
-	return arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
+	write := arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
 		PollEvery: c.cfg.PollEvery, Pacer: c.cfg.Pacer, Subscription: s.Target.Subscription,
 		Begin: func(ctx context.Context) (*runtime.Poller[armnetwork.SecurityGroupsClientCreateOrUpdateResponse], error) {
@@ -198,5 +207,9 @@ func (c *Client) put(ctx context.Context, clients *clients, s access.Snapshot, b
 		Glance: func(ctx context.Context, after time.Time) ([]byte, time.Time, error) {
 			return c.glance(ctx, clients, s.Target, after)
 		},
-	}.Do(ctx)
+	}
+	if len(body) <= mostLooked {
+		write.Look = func(ctx context.Context) ([]byte, error) { return clients.group(ctx, s.Target) }
+	}
+	return write.Do(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -351,7 +352,7 @@ func (r firewallFixture) Fail(t *testing.T, target jit.ID, how accessFailure) {
 	}
 }
 
-// supersede lets another writer put the NSG as it was, between the PUT's answer and the first poll.
+// supersede lets another writer put the NSG as it was, between the PUT's answer and the first look at it.
 func (r *rig) supersede(t *testing.T, target jit.ID) {
 	t.Helper()
 	before, _ := r.arm.Get(target.String())
@@ -359,8 +360,12 @@ func (r *rig) supersede(t *testing.T, target jit.ID) {
 		k.Writes = armsim.Writes{LatencyMin: armsim.Duration(time.Hour), Concurrent: armsim.Supersede}
 	})
 	var once sync.Once
+	var sent atomic.Bool
 	r.interpose(func(req *http.Request) {
-		if !strings.Contains(req.URL.Path, "/operations/") {
+		if req.Method == http.MethodPut {
+			sent.Store(true)
+		}
+		if req.Method != http.MethodGet || !sent.Load() {
 			return
 		}
 		once.Do(func() {

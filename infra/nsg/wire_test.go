@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -179,30 +180,52 @@ func TestApplySendsOneConditionalPut(t *testing.T) {
 	}
 }
 
-func TestApplyPollsAnUnfinishedWrite(t *testing.T) {
+// TestApplyLooksAtAnUnfinishedWrite holds what is asked until a write has ended: the group itself, which shows the end
+// and the rules at once, and the operation where the group does not tell or is large.
+func TestApplyLooksAtAnUnfinishedWrite(t *testing.T) {
 	a := mine("a", 100)
-	updating := shown("v8", "Updating", encoded(t, a))
-	s := play(t,
-		answer(200, updating, "Azure-AsyncOperation", operation, "retry-after-ms", "1"),
-		answer(200, `{"status":"InProgress"}`),
-		refusal(503, "ServiceUnavailable", "a moment"),
-		answer(200, `{"status":"Succeeded"}`),
-		answer(200, shown("v9", "Succeeded", encoded(t, a))),
-	)
-	got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a))
-	if err != nil {
-		t.Fatal(err)
+	large := mine("large", 101)
+	large.Source.Any = false
+	for i := range 3000 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, byte(i >> 8), byte(i)}), 32)
+		large.Source.Prefixes, large.Destination.Prefixes = append(large.Source.Prefixes, p), append(large.Destination.Prefixes, p)
 	}
-	if diff := cmp.Diff([]string{"PUT shop", "GET op", "GET op", "GET op", "GET shop"}, s.seen(t)); diff != "" {
-		t.Errorf("calls (-want +got):\n%s", diff)
-	}
-	if got.Version != "v9" {
-		t.Errorf("version %q, want that of the last answer", got.Version)
-	}
-	for i, h := range s.headers[1:] {
-		if h.Get("If-Match") != "" || s.bodies[i+1] != "" {
-			t.Errorf("call %d has If-Match %q and the body %q", i+1, h.Get("If-Match"), s.bodies[i+1])
-		}
+	wait := []string{"Azure-AsyncOperation", operation, "retry-after-ms", "1"}
+	updating, done := answer(200, shown("v8", "Updating", encoded(t, a))), answer(200, shown("v9", "Succeeded", encoded(t, a)))
+	under, ended := answer(200, `{"status":"InProgress"}`), answer(200, `{"status":"Succeeded"}`)
+	old := answer(200, shown(`W/\"7\"`, "Succeeded"))
+	for _, tc := range []struct {
+		name  string
+		rules []jit.Rule
+		play  []http.HandlerFunc
+		want  []string
+	}{
+		{"the group is Updating, then Succeeded", []jit.Rule{a}, []http.HandlerFunc{updating, updating, done}, []string{"GET shop", "GET shop", "GET shop"}},
+		{"ARM falters", []jit.Rule{a}, []http.HandlerFunc{refusal(503, "ServiceUnavailable", "a moment"), done}, []string{"GET shop", "GET shop"}},
+		{"the group shows as it was", []jit.Rule{a}, []http.HandlerFunc{old, under, old, ended, done}, []string{"GET shop", "GET op", "GET shop", "GET op", "GET shop"}},
+		{"the group may not be read for a while", []jit.Rule{a}, []http.HandlerFunc{refusal(403, "AuthorizationFailed", "no"), under, done}, []string{"GET shop", "GET op", "GET shop"}},
+		{"the answer is none", []jit.Rule{a}, []http.HandlerFunc{answer(200, `{}`), under, done}, []string{"GET shop", "GET op", "GET shop"}},
+		{"a large group", []jit.Rule{a, large}, []http.HandlerFunc{under, refusal(503, "ServiceUnavailable", "a moment"), ended, answer(200, shown("v9", "Succeeded", encoded(t, a), encoded(t, large)))},
+			[]string{"GET op", "GET op", "GET op", "GET shop"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := play(t, append([]http.HandlerFunc{answer(200, shown("v8", "Updating", encoded(t, a)), wait...)}, tc.play...)...)
+			got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(tc.rules...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(append([]string{"PUT shop"}, tc.want...), s.seen(t)); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			if got.Version != "v9" {
+				t.Errorf("version %q, want that of the last answer", got.Version)
+			}
+			for i, h := range s.headers[1:] {
+				if h.Get("If-Match") != "" || s.bodies[i+1] != "" {
+					t.Errorf("call %d has If-Match %q and the body %q", i+1, h.Get("If-Match"), s.bodies[i+1])
+				}
+			}
+		})
 	}
 }
 
@@ -224,6 +247,7 @@ func TestApplyRepeatsTheSameBody(t *testing.T) {
 func TestApplyOfUnknownFate(t *testing.T) {
 	a := mine("a", 100)
 	updating := answer(200, shown("v8", "Updating", encoded(t, a)), "Azure-AsyncOperation", operation)
+	old := answer(200, shown(`W/\"7\"`, "Succeeded"))
 	wider := a
 	wider.Source, wider.Destination = jit.AnyPeer(), jit.AnyPeer()
 	for _, tc := range []struct {
@@ -235,10 +259,11 @@ func TestApplyOfUnknownFate(t *testing.T) {
 		{"reply lost, then the version has changed", []http.HandlerFunc{cut, refusal(412, "PreconditionFailed", "etag")}, "PreconditionFailed"},
 		{"reply lost, then locked", []http.HandlerFunc{cut, refusal(409, "ScopeLocked", "frozen")}, "ScopeLocked"},
 		{"failed at once", []http.HandlerFunc{answer(200, shown("v8", "Failed", encoded(t, a)), "Azure-AsyncOperation", operation)}, `ended as "Failed"`},
-		{"superseded", []http.HandlerFunc{updating, answer(200, `{"status":"Canceled","error":{"code":"CanceledAndSupersededDueToAnotherOperation","message":"superseded"}}`)}, "CanceledAndSuperseded"},
-		{"failed", []http.HandlerFunc{updating, answer(200, `{"status":"Failed","error":{"code":"InternalServerError","message":"broken"}}`)}, "broken"},
-		{"poll throttled", []http.HandlerFunc{updating, refusal(429, "Throttled", "later", "Retry-After", "120")}, "Throttled"},
-		{"gone at the end", []http.HandlerFunc{updating, answer(200, `{"status":"Succeeded"}`), refusal(404, "ResourceNotFound", "gone")}, "ResourceNotFound"},
+		{"superseded", []http.HandlerFunc{updating, old, answer(200, `{"status":"Canceled","error":{"code":"CanceledAndSupersededDueToAnotherOperation","message":"superseded"}}`)}, "CanceledAndSuperseded"},
+		{"superseded, as the group shows", []http.HandlerFunc{updating, answer(200, shown("v9", "Succeeded"))}, "does not show"},
+		{"failed", []http.HandlerFunc{updating, answer(200, shown("v9", "Failed", encoded(t, a))), answer(200, `{"status":"Failed","error":{"code":"InternalServerError","message":"broken"}}`)}, "broken"},
+		{"poll throttled", []http.HandlerFunc{updating, old, refusal(429, "Throttled", "later", "Retry-After", "120")}, "Throttled"},
+		{"gone at the end", []http.HandlerFunc{updating, refusal(404, "ResourceNotFound", "gone"), answer(200, `{"status":"Succeeded"}`), refusal(404, "ResourceNotFound", "gone")}, "ResourceNotFound"},
 		{"another answer than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded"))}, "does not show"},
 		{"a wider rule than asked for", []http.HandlerFunc{answer(200, shown("v8", "Succeeded", encoded(t, wider)))}, "does not show"},
 		{"an answer without rules", []http.HandlerFunc{answer(200, `{"properties":{"provisioningState":"Succeeded"}}`)}, "securityRules"},

@@ -127,7 +127,7 @@ func benchCounts(t *testing.T, r *report) {
 	r.text("## B1: what one request costs")
 	r.text("V machines behind G security groups, P ports of each. Each cell is opening / closing. Reads are everything that Resource Manager's read limit counts: reads, lists, polls. " +
 		"A table operation is one request to Table Storage, transactions and pages among them. A bus operation is one call that schedules, one message received, one completed. " +
-		"Of our reads 4 are what the caller may do, remembered for a minute, and 3 are where the machines stand; the rest follows unfinished writes.")
+		"Of our reads 3 are what the caller may do, remembered for a minute, and 3 are where the machines stand; the rest follows unfinished writes.")
 	r.table([]string{"V, G, P", "design", "writes", "reads", "table", "bus"}, counts)
 	r.text("The same where Resource Manager's answer to a write says Succeeded, as it has been seen to for groups that nothing uses: nobody has to look again.")
 	var quick [][]string
