@@ -1,0 +1,67 @@
+package nsg_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/infra/nsg"
+)
+
+// inProcess is an ARM without a network, so that time may be simulated.
+type inProcess http.HandlerFunc
+
+func (f inProcess) Do(req *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	f(answer, req)
+	resp := answer.Result()
+	resp.Request = req
+	return resp, nil
+}
+
+// TestLooksAreTimed holds when an unfinished write is looked at: not before the Retry-After of its answer is over, then
+// every second. A group that shows as Updating for longer than writes take may be written by another whose
+// write superseded ours, so that from 20 s on the operation is asked, which tells.
+func TestLooksAreTimed(t *testing.T) {
+	a := mine("a", 100)
+	updating := shown("v8", "Updating", encoded(t, a))
+	server := httptest.NewServer(http.NotFoundHandler()) // for its address alone
+	defer server.Close()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var looks, polls []time.Duration
+		arm := inProcess(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodPut:
+				answer(200, updating, "Retry-After", "3", "Azure-AsyncOperation", strings.Replace(operation, "{host}", server.URL, 1))(w, r)
+			case strings.HasSuffix(r.URL.Path, "/op"):
+				polls = append(polls, time.Since(began))
+				answer(200, `{"status":"Canceled","error":{"code":"CanceledAndSupersededDueToAnotherOperation","message":"superseded"}}`)(w, r)
+			default:
+				looks = append(looks, time.Since(began))
+				answer(200, updating)(w, r)
+			}
+		})
+		c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, time.Second })
+		if _, err := c.Apply(t.Context(), shop(), create(a)); !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), "CanceledAndSuperseded") {
+			t.Errorf("error %v, want a conflict that says what became of the operation", err)
+		}
+		var want []time.Duration
+		for at := 3 * time.Second; at < 20*time.Second; at += time.Second {
+			want = append(want, at)
+		}
+		if diff := cmp.Diff(want, looks); diff != "" {
+			t.Errorf("looks at the group (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]time.Duration{20 * time.Second}, polls); diff != "" {
+			t.Errorf("looks at the operation (-want +got):\n%s", diff)
+		}
+	})
+}
