@@ -102,7 +102,7 @@ func TestBarriers(t *testing.T) {
 				t.Errorf("%s is %d pixels wider than the screen", name(what), wide)
 			}
 		}
-		for path, what := range map[string]string{"": "machines", "?tab=notConfigured": "notconfigured", "?tab=unsupported": "unsupported", "activity": "log", "windows": "timeline", "windows?span=7d": "week", "findings": "findings", "nothing": "refused"} {
+		for path, what := range map[string]string{"": "machines", "?tab=notConfigured": "notconfigured", "?tab=unsupported": "unsupported", "activity": "log", "windows": "timeline", "windows?span=7d": "week", "findings": "findings", "nothing": "refused", "configure?vm=" + demo + "behindfw": "firewall"} {
 			b.visit(path)
 			look(what)
 		}
