@@ -236,15 +236,16 @@ func scheme(r *http.Request) string {
 	return "https"
 }
 
-// pageStart reads where a page begins.
-func pageStart(q url.Values) (string, error) {
+// pageStart reads where a page begins: after which policy, none for the first page.
+func pageStart(q url.Values) (access.PolicyName, error) {
 	token, ok := queryFold(q, skipToken)
 	if !ok {
-		return "", nil
+		return access.PolicyName{}, nil
 	}
-	after, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(after) == 0 || len(after) > 1000 {
-		return "", &jit.Error{Code: CodeInvalidQuery, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	after, ok := access.ParsePolicyName(string(text))
+	if err != nil || !ok || len(text) > 1000 {
+		return after, &jit.Error{Code: CodeInvalidQuery, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
 	}
-	return string(after), nil
+	return after, nil
 }

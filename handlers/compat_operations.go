@@ -20,7 +20,10 @@ func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	page := list[compatPolicy]{Value: []compatPolicy{}, NextLink: nextPage(r.Request, next)}
+	page := list[compatPolicy]{Value: []compatPolicy{}}
+	if next != (access.PolicyName{}) {
+		page.NextLink = nextPage(r.Request, next.String())
+	}
 	for _, policy := range policies {
 		page.Value = append(page.Value, toCompat(policy))
 	}

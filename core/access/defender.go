@@ -44,6 +44,16 @@ func (n PolicyName) String() string { return n.id().String() }
 // Key gives the ARM id in lower case.
 func (n PolicyName) Key() string { return n.id().Key() }
 
+// ParsePolicyName reads what [PolicyName.String] gives, and reports false for anything else.
+func ParsePolicyName(text string) (PolicyName, bool) {
+	part := strings.Split(text, "/")
+	if len(part) != 11 {
+		return PolicyName{}, false
+	}
+	n := PolicyName{Subscription: part[2], ResourceGroup: part[4], Location: part[8], Name: part[10]}
+	return n, n.String() == text && !slices.Contains(part[1:], "")
+}
+
 // Scope gives the ARM id of the resource group, where permissions for the policy
 // as such are looked for.
 func (n PolicyName) Scope() string {
@@ -141,51 +151,88 @@ func (c Precondition) check(p NamedPolicy) error {
 	return nil
 }
 
-// policyNamed reads one named policy, without machines where it does not exist,
-// and all records by machine.
-func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy, map[string]PolicyRecord, error) {
-	all, err := AllPolicies(ctx, s.Policies)
+// policyNamed reads one named policy, without machines where it does not exist. Its records have no Version.
+func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy, error) {
+	p := NamedPolicy{Name: name}
+	f := PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
+	err := s.Policies.EachListed(ctx, f, PolicyName{}, func(rec PolicyRecord) error {
+		p.Machines = append(p.Machines, rec)
+		return nil
+	})
 	if err != nil {
-		return NamedPolicy{}, nil, fmt.Errorf("read the policies: %w", err)
-	}
-	p, byVM := NamedPolicy{Name: name}, map[string]PolicyRecord{}
-	for _, rec := range all {
-		byVM[rec.Policy.VM.Key()] = rec
-		if rec.Listing().Key() == name.Key() {
-			p.Machines = append(p.Machines, rec)
-		}
+		return NamedPolicy{}, fmt.Errorf("read the policies: %w", err)
 	}
 	if len(p.Machines) > 0 {
 		p.Name = p.Machines[0].Listing() // in the casing with which it was made
 	}
-	return p.sealed(), byVM, nil
+	return p.sealed(), nil
 }
 
-// inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
-// machines; only a refusal looks through all of them, for what to say.
-func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) error {
-	listed := make([]bool, len(vms))
+// storedNamed reads one named policy and the records of further machines, as they can be written: all records by machine.
+func (s *Service) storedNamed(ctx context.Context, name PolicyName, vms []jit.ID) (NamedPolicy, map[string]PolicyRecord, error) {
+	p, err := s.policyNamed(ctx, name)
+	if err != nil {
+		return p, nil, err
+	}
+	records, err := s.policiesOf(ctx, distinct(slices.Concat(p.vms(), vms)))
+	if err != nil {
+		return p, nil, err
+	}
+	stands := func(rec PolicyRecord) bool { return rec.Version != "" && rec.Listing().Key() == name.Key() }
+	for i, m := range p.Machines {
+		p.Machines[i] = records[m.Policy.VM.Key()]
+	}
+	p.Machines = keep(p.Machines, stands) // the others are gone since they were listed
+	return p.sealed(), records, nil
+}
+
+// policiesOf reads the policies of machines, by key; those that have none are left out.
+func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]PolicyRecord, error) {
+	found := make([]PolicyRecord, len(vms))
 	err := each(vms, func(i int, vm jit.ID) error {
 		rec, err := s.Policies.Policy(ctx, vm)
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("read the policy of %s: %w", vm, err)
+			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
 		}
-		listed[i] = err == nil && rec.Listing().Key() == name.Key()
+		found[i] = rec
 		return nil
 	})
-	if err != nil || len(vms) > 0 && !slices.Contains(listed, false) {
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]PolicyRecord{}
+	for i, vm := range vms {
+		if found[i].Version != "" {
+			out[vm.Key()] = found[i]
+		}
+	}
+	return out, nil
+}
+
+// inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
+// machines; only a refusal looks whether there is such a policy, for what to say.
+func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) error {
+	records, err := s.policiesOf(ctx, vms)
+	if err != nil {
 		return err
 	}
-	p, _, err := s.policyNamed(ctx, name)
+	lists := func(vm jit.ID) bool {
+		rec, ok := records[vm.Key()]
+		return ok && rec.Listing().Key() == name.Key()
+	}
+	outside := keep(vms, func(vm jit.ID) bool { return !lists(vm) })
+	if len(vms) > 0 && len(outside) == 0 {
+		return nil
+	}
+	p, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return err
 	}
 	if len(p.Machines) == 0 {
 		return noPolicy(name)
 	}
-	lists := p.vms()
 	for i, vm := range vms {
-		if !slices.ContainsFunc(lists, vm.Equal) {
+		if !lists(vm) {
 			return &jit.Error{Code: CodeNotInPolicy, Target: fmt.Sprintf("virtualMachines[%d].id", i), Message: vm.Name + " is not in the policy " + p.Name.Name}
 		}
 	}

@@ -25,40 +25,57 @@ type PolicyFilter struct {
 	Subscription  string
 	ResourceGroup string
 	Location      string
+	Name          string
 }
 
-func (f PolicyFilter) matches(n PolicyName) bool {
+// Matches reports whether the filter selects what has the name.
+func (f PolicyFilter) Matches(n PolicyName) bool {
 	return strings.EqualFold(f.Subscription, n.Subscription) &&
 		(f.ResourceGroup == "" || strings.EqualFold(f.ResourceGroup, n.ResourceGroup)) &&
-		(f.Location == "" || strings.EqualFold(f.Location, n.Location))
+		(f.Location == "" || strings.EqualFold(f.Location, n.Location)) &&
+		(f.Name == "" || strings.EqualFold(f.Name, n.Name))
 }
 
-// NamedPolicies gives at most limit named policies after the one with the key
-// after, sorted by key, with the machines that the caller may read, and the key to
-// go on after, "" at the end. A policy of which he may read no machine is left out.
-func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, after string, limit int) ([]NamedPolicy, string, error) {
-	all, err := AllPolicies(ctx, g.Service.Policies)
-	if err != nil {
-		return nil, "", fmt.Errorf("read the policies: %w", err)
-	}
-	all = keep(all, func(r PolicyRecord) bool { return f.matches(r.Listing()) })
+// NamedPolicies gives at most limit named policies after the one of a name, if that is not zero, with the machines that the
+// caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
+func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, after PolicyName, limit int) ([]NamedPolicy, PolicyName, error) {
 	var out []NamedPolicy
-	next := ""
-	for _, p := range named(all) {
-		if p.Name.Key() <= after {
-			continue
+	var one []PolicyRecord // of one name, until the next one comes
+	full := errors.New("the page is full")
+	add := func() error {
+		if len(one) == 0 {
+			return nil
 		}
-		if p.Machines, err = g.readable(ctx, who, p.Machines); err != nil {
-			return nil, "", err
-		}
-		if len(p.Machines) == 0 {
-			continue
+		p := named(one)[0]
+		one = nil
+		var err error
+		if p.Machines, err = g.readable(ctx, who, p.Machines); err != nil || len(p.Machines) == 0 {
+			return err
 		}
 		if len(out) == limit {
-			next = out[limit-1].Name.Key()
-			break
+			return full
 		}
 		out = append(out, p)
+		return nil
+	}
+	err := g.Service.Policies.EachListed(ctx, f, after, func(rec PolicyRecord) error {
+		if len(one) > 0 && one[0].Listing().Key() != rec.Listing().Key() {
+			if err := add(); err != nil {
+				return err
+			}
+		}
+		one = append(one, rec)
+		return nil
+	})
+	if err == nil {
+		err = add()
+	}
+	next := PolicyName{}
+	switch {
+	case errors.Is(err, full):
+		next = out[limit-1].Name
+	case err != nil:
+		return nil, next, fmt.Errorf("read the policies: %w", err)
 	}
 	return out, next, g.showRequests(ctx, out)
 }
@@ -67,7 +84,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, a
 // Who may read none of them is told that it does not exist if he may read the resource
 // group, and otherwise that he may not, whether it exists or not.
 func (g *Guard) NamedPolicy(ctx context.Context, who Caller, name PolicyName) (NamedPolicy, error) {
-	p, _, err := g.Service.policyNamed(ctx, name)
+	p, err := g.Service.policyNamed(ctx, name)
 	if err != nil {
 		return p, err
 	}
@@ -205,13 +222,13 @@ func (g *Guard) DeletePolicy(ctx context.Context, who Caller, name PolicyName, c
 	if refusal(err) == nil {
 		return was, err
 	}
-	p, _, failed := g.Service.policyNamed(ctx, name)
+	p, failed := g.Service.policyNamed(ctx, name)
 	return was, errors.Join(g.Service.refusedPolicies(ctx, who, OpDisable, policiesOf(p.vms()), err), failed)
 }
 
 func (g *Guard) deletePolicy(ctx context.Context, who Caller, name PolicyName, c Precondition) (bool, error) {
 	for range attempts {
-		p, _, err := g.Service.policyNamed(ctx, name)
+		p, err := g.Service.policyNamed(ctx, name)
 		if err != nil {
 			return false, err
 		}

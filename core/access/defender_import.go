@@ -88,7 +88,7 @@ func (s *Service) importMachines(ctx context.Context, who Caller, name PolicyNam
 // importing stores the policies that can be enabled and gives their records, by their place in out.
 func (s *Service) importing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, out []Imported) map[int]PolicyRecord {
 	records := map[int]PolicyRecord{}
-	_, byVM, err := s.policyNamed(ctx, name)
+	byVM, err := s.policiesOf(ctx, distinct(policyVMs(policies)))
 	changed := map[int]bool{}
 	seen := map[string]bool{}
 	var moved []jit.ID

@@ -152,7 +152,7 @@ func TestReplaceWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestImportAtOnce: a list is imported with one look at the policies and one at
+// TestImportAtOnce: a list is imported with one look at the policy of each machine and one at
 // the network, and a machine whose deny has no place keeps nobody out.
 func TestImportAtOnce(t *testing.T) {
 	w := newWorld(t)
@@ -179,14 +179,14 @@ func TestImportAtOnce(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if calls["EachPolicy"] != 1 || calls["Locate"] != 1 || calls["Apply"] != 1 {
-		t.Errorf("calls %v, want one each of EachPolicy, Locate and Apply", calls)
+	if calls["Policy"] != 4 || calls["EachPolicy"]+calls["EachListed"] != 0 || calls["Locate"] != 1 || calls["Apply"] != 1 {
+		t.Errorf("calls %v, want four of Policy, one each of Locate and Apply, and no walk through all", calls)
 	}
 	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4,10.0.1.5 :22")
 }
 
-// TestInitiateReadsItsOwnPolicies holds that an opening through a named policy does not look through everybody's.
-func TestInitiateReadsItsOwnPolicies(t *testing.T) {
+// TestNamedPoliciesReadTheirOwn holds that nobody who names a policy looks through everybody's, a refusal included.
+func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web", "app1")
 	var mu sync.Mutex
@@ -197,10 +197,41 @@ func TestInitiateReadsItsOwnPolicies(t *testing.T) {
 		calls[s.Op]++
 		return nil
 	}
-	if _, _, err := guarded(w).Initiate(t.Context(), person("requester"), defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web", "app1")); err != nil {
-		t.Fatal(err)
+	g := guarded(w)
+	other := defaultPolicy
+	other.Name = "other"
+	initiate := func(name access.PolicyName) error {
+		_, _, err := g.Initiate(t.Context(), person("requester"), name, want("", 22, time.Hour, "192.0.2.1", "web", "app1"))
+		return err
 	}
-	if calls["EachPolicy"] != 0 || calls["Policy"] == 0 {
-		t.Errorf("calls %v, want no look through all policies", calls)
+	for _, row := range []struct {
+		name string
+		call func() error
+		code jit.Code
+	}{
+		{"initiate what another policy lists", func() error { return initiate(other) }, jit.CodePolicyNotFound},
+		{"initiate", func() error { return initiate(defaultPolicy) }, ""},
+		{"read", func() error { _, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); return err }, ""},
+		{"read what is not there", func() error { _, err := g.NamedPolicy(t.Context(), person("admin"), other); return err }, jit.CodePolicyNotFound},
+		{"list", func() error {
+			_, _, err := g.NamedPolicies(t.Context(), person("admin"), access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 10)
+			return err
+		}, ""},
+		{"replace", func() error {
+			_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), access.Precondition{})
+			return err
+		}, ""},
+		{"delete", func() error {
+			_, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, access.Precondition{})
+			return err
+		}, ""},
+	} {
+		clear(calls)
+		if err := row.call(); code(err) != row.code || (err != nil) != (row.code != "") {
+			t.Errorf("%s: %v, want the code %q", row.name, err, row.code)
+		}
+		if calls["EachPolicy"] != 0 || calls["EachListed"]+calls["Policy"] == 0 {
+			t.Errorf("%s: calls %v, want no look through all policies", row.name, calls)
+		}
 	}
 }

@@ -89,7 +89,7 @@ func (s *Service) checkNamed(name PolicyName, policies []jit.Policy) error {
 
 // replacing compares a named policy with what is stored.
 func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) (replacement, error) {
-	before, byVM, err := s.policyNamed(ctx, name)
+	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
 		return replacement{}, err
 	}

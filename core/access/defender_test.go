@@ -169,7 +169,7 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	}
 	w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web", "app1"))
 	for name, shown := range map[string]string{"admin": "app1 web", "reader": "app1 web", "webreader": "web", "nobody": ""} {
-		list, _, err := g.NamedPolicies(t.Context(), person(name), access.PolicyFilter{Subscription: strings.ToUpper(sub)}, "", 10)
+		list, _, err := g.NamedPolicies(t.Context(), person(name), access.PolicyFilter{Subscription: strings.ToUpper(sub)}, access.PolicyName{}, 10)
 		if err != nil || len(list) > 1 || len(list) == 1 && machines(list[0]) != shown || len(list) == 0 && shown != "" {
 			t.Errorf("%s: %+v, %v", name, list, err)
 			continue
@@ -179,7 +179,7 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 		}
 	}
 	// Who may read web alone cannot lose app1 by writing back what he read.
-	list, _, err := g.NamedPolicies(t.Context(), person("webadmin"), access.PolicyFilter{Subscription: sub}, "", 10)
+	list, _, err := g.NamedPolicies(t.Context(), person("webadmin"), access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 10)
 	if err != nil || machines(list[0]) != "web" {
 		t.Fatalf("%+v, %v", list, err)
 	}

@@ -13,9 +13,9 @@ import (
 )
 
 // wide is how many targets a grant has at most that a store writes in one step (100
-// rows in one transaction, and a grant is one row and up to two for each target). A wider one may have
+// rows in one transaction: a grant is two, two for each target, and up to three for each of its two keys). A wider one may have
 // been left half written by a crash, so each sweep writes it again.
-const wide = 48
+const wide = 46
 
 // follow moves policies and open grants to where their machines stand now, so
 // that no rule of ours names an address that has become another's.
@@ -40,7 +40,7 @@ func (w *sweep) follow(ctx context.Context) {
 	fronts.lenient = true
 	for i, rec := range w.grants {
 		next, moved := w.moved(ctx, fronts, rec)
-		if !moved && len(rec.Placements) <= wide {
+		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
 			continue
 		}
 		updated, err := w.Grants.UpdateGrants(ctx, next)
@@ -68,7 +68,7 @@ func (w *sweep) followPolicy(ctx context.Context, rec PolicyRecord) {
 	for _, nic := range m.Unguarded {
 		w.found(unguarded(vm, nic))
 	}
-	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
+	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) && !rec.Outdated {
 		return
 	}
 	rec.Placements = m.Placements

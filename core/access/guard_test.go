@@ -293,7 +293,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		"Verify.none": verify(access.NoSubscription, 1),
 		"Verify.all":  verify("", 2),
 		"NamedPolicies": func(g *doorway) string {
-			v, _, err := g.Guard.NamedPolicies(ctx, g.who, access.PolicyFilter{Subscription: sub}, "", 100)
+			v, _, err := g.Guard.NamedPolicies(ctx, g.who, access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 100)
 			return outcome(t, err, v)
 		},
 		"NamedPolicy": func(g *doorway) string {

@@ -130,6 +130,7 @@ type PolicyRecord struct {
 	ChangedBy  string
 	ChangedAt  time.Time
 	Version    string // "" for a policy that must not exist yet
+	Outdated   bool   // stored by an earlier version of this app: lists may not give it until it is written again
 }
 
 // Listed says under which name Defender for Cloud's clients find a machine's
@@ -150,6 +151,11 @@ type Policies interface {
 	// the first error of f, which it gives back. f may write policies: what is written meanwhile may be
 	// given as it was or as it is.
 	EachPolicy(ctx context.Context, f func(PolicyRecord) error) error
+	// EachListed gives f every policy that the filter selects by its [PolicyRecord.Listing], those of one name one after the
+	// other, the names in an order that stays the same, from the one on that comes after the name after, if that is not
+	// zero. It reads what it gives and no more, and holds no more than a page; else it is as EachPolicy. The records have no
+	// Version: who is about to write one reads it by its machine.
+	EachListed(ctx context.Context, f PolicyFilter, after PolicyName, give func(PolicyRecord) error) error
 	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those
 	// targets as known; parts at other targets go. It gives the record with its new Version.
 	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)
@@ -174,6 +180,7 @@ type GrantRecord struct {
 	Attempts   int                     // closings that failed so far
 	LastError  string                  // why the last one did
 	Version    string                  // "" for a grant that must not exist yet
+	Outdated   bool                    // as of a policy
 }
 
 // Key makes a request idempotent: one requestor's key names one grant until it expires.
@@ -183,6 +190,7 @@ type Key struct {
 	Digest    string    // of the request's content: the same key with other content is an error
 	Grant     string    // the grant it made
 	Expires   time.Time // from then on the key names nothing
+	Version   string    // "" for a key that must not exist yet; else that of the expired one whose place it takes
 }
 
 // Grants stores grants. A grant is open until every window is confirmed closed
@@ -193,7 +201,7 @@ type Grants interface {
 	InsertGrant(ctx context.Context, g GrantRecord, keys []Key, now time.Time) (GrantRecord, error)
 	// UpdateGrants replaces grants and their parts, all or none; those that are closed
 	// leave their targets and become history. It gives the records with their new Versions.
-	// Grants of more than 48 targets together may be written one after the other and each in
+	// Grants of more than 24 targets together may be written one after the other, and one of more than 46 in
 	// several steps, the grant itself first; writing such a grant again completes it.
 	UpdateGrants(ctx context.Context, gs ...GrantRecord) ([]GrantRecord, error)
 	// Grant gives one grant, open or history; ErrNotFound.
@@ -204,8 +212,13 @@ type Grants interface {
 
 // KeyStore looks up idempotency keys.
 type KeyStore interface {
-	// FindKey gives the key in force at now; ErrNotFound.
+	// FindKey gives the key in force at now; ErrNotFound. Where one stands that has expired, it may come with the
+	// error: a new key with its Version takes its place without a conflict.
 	FindKey(ctx context.Context, requestor, value string, now time.Time) (Key, error)
+	// DropKeys removes keys that have expired at the time given, those that expired first before others and at most most
+	// of them, and tells how many. It removes no key that is in force then, whoever claims it anew meanwhile. It may be called again
+	// after an error, and by many at once.
+	DropKeys(ctx context.Context, expired time.Time, most int) (int, error)
 }
 
 // GrantFilter selects grants; zero fields select all.

@@ -42,7 +42,7 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		return GrantRecord{}, false, bad
 	}
 	digest := digestOf(r)
-	known, free, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
+	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
 	if err != nil || known.Version != "" {
 		return known, err == nil, err
 	}
@@ -59,7 +59,7 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		}
 		return GrantRecord{}, false, err
 	}
-	return s.intend(ctx, who, rec, key, free, digest)
+	return s.intend(ctx, who, rec, keys, key, digest)
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
@@ -177,44 +177,51 @@ func refusedBy(outs []outcome, grant string) error {
 }
 
 // repeated finds the grant that the same key, or the same request a moment ago, has
-// made, and the value under which the request's digest is free.
+// made; where there is none, the keys under which a new one goes.
 //
 // A key that the client chose always names its grant. A digest does not outlive
 // it: who closed a port may ask for it again at once. Since the digest itself is taken
 // until it expires, the next grant goes under the digest and the ended grant's id.
-func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (rec GrantRecord, free string, err error) {
+func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (GrantRecord, []Key, error) {
+	var keys []Key
 	if key != "" {
-		if rec, err = s.keyed(ctx, requestor, key, digest); err != nil || rec.Version != "" {
-			return rec, "", err
+		rec, k, err := s.keyed(ctx, requestor, key, digest)
+		if err != nil || rec.Version != "" {
+			return rec, nil, err
 		}
+		keys = append(keys, k)
 	}
-	free = digest
+	free := digest
 	for range attempts {
-		if rec, err = s.keyed(ctx, requestor, free, digest); err != nil || rec.Version == "" || rec.Grant.AnyLive(s.now()) {
-			return rec, free, err
+		rec, k, err := s.keyed(ctx, requestor, free, digest)
+		if err != nil || rec.Grant.AnyLive(s.now()) {
+			return rec, nil, err
+		}
+		if rec.Version == "" {
+			return rec, append(keys, k), nil
 		}
 		free = digest + "/" + rec.Grant.ID
 	}
-	return GrantRecord{}, "", busyRequest()
+	return GrantRecord{}, nil, busyRequest()
 }
 
-// keyed gives the grant under a key; one without a version where there is none.
-func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (GrantRecord, error) {
+// keyed gives the grant under a key; one without a version where there is none, and then the key that a new one would have.
+func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (GrantRecord, Key, error) {
 	k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
 	if errors.Is(err, ErrNotFound) {
-		return GrantRecord{}, nil
+		return GrantRecord{}, Key{Requestor: requestor, Value: value, Digest: digest, Version: k.Version}, nil
 	}
 	if err != nil {
-		return GrantRecord{}, fmt.Errorf("look up the idempotency key: %w", err)
+		return GrantRecord{}, k, fmt.Errorf("look up the idempotency key: %w", err)
 	}
 	if k.Digest != digest {
-		return GrantRecord{}, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
+		return GrantRecord{}, k, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
 	}
 	rec, err := s.Grants.Grant(ctx, k.Grant)
 	if err != nil {
-		return GrantRecord{}, fmt.Errorf("read grant %s: %w", k.Grant, err)
+		return GrantRecord{}, k, fmt.Errorf("read grant %s: %w", k.Grant, err)
 	}
-	return rec, nil
+	return rec, k, nil
 }
 
 func busyRequest() error {
@@ -236,11 +243,13 @@ func digestOf(r jit.Request) string {
 }
 
 // intend writes the close before the open: the grant with its ends, then the wake-ups.
-func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, free, digest string) (GrantRecord, bool, error) {
-	now, by := s.now(), cmp.Or(rec.Grant.RequestorID, rec.Grant.Requestor)
-	keys := []Key{{Requestor: by, Value: free, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(digestLife)}}
-	if key != "" {
-		keys = append(keys, Key{Requestor: by, Value: key, Digest: digest, Grant: rec.Grant.ID, Expires: now.Add(keyLife)})
+func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, keys []Key, key, digest string) (GrantRecord, bool, error) {
+	now := s.now()
+	for i := range keys {
+		keys[i].Grant, keys[i].Expires = rec.Grant.ID, now.Add(digestLife)
+		if key != "" && keys[i].Value == key {
+			keys[i].Expires = now.Add(keyLife)
+		}
 	}
 	// The log comes first: from the moment a grant is stored another round on its target may open it.
 	if err := s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...); err != nil {
@@ -256,7 +265,7 @@ func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, key, 
 	}
 	if errors.Is(err, ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
-		if known, _, err := s.repeated(ctx, by, key, digest); err != nil || known.Version != "" {
+		if known, _, err := s.repeated(ctx, keys[0].Requestor, key, digest); err != nil || known.Version != "" {
 			return known, err == nil, err
 		}
 		return GrantRecord{}, false, busyRequest()

@@ -202,25 +202,8 @@ func (s *Service) findBy(ctx context.Context, locate func(context.Context, []jit
 	if err != nil {
 		return nil, nil, fmt.Errorf("locate the virtual machines: %w", err)
 	}
-	found := make([]PolicyRecord, len(vms))
-	err = each(vms, func(i int, vm jit.ID) error {
-		rec, err := s.Policies.Policy(ctx, vm)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
-		}
-		found[i] = rec
-		return nil
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	policies := map[string]PolicyRecord{}
-	for i, vm := range vms {
-		if found[i].Version != "" {
-			policies[vm.Key()] = found[i]
-		}
-	}
-	return policies, machines, nil
+	policies, err := s.policiesOf(ctx, vms)
+	return policies, machines, err
 }
 
 // exists refuses machines that no network interface names, or that nothing guards.

@@ -39,6 +39,7 @@ type sweep struct {
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
+//   - removes idempotency keys that have expired;
 //   - stores what it found. That record is the heartbeat.
 //
 // It walks the policies twice, first to move them and at the end to judge them, and holds no more of them than a
@@ -64,6 +65,7 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 	w.settle(ctx, func(g GrantRecord) bool { return !w.isSlow(g) })
 	w.repair(ctx, slices.DeleteFunc(targets, w.maps))
 	w.judge(ctx)
+	w.dropKeys(ctx)
 	slow.Wait()
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
@@ -82,6 +84,19 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 		entry.Result, entry.Reason = Failed, w.rec.Error
 	}
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
+}
+
+// Expired keys are removed some time after they name nothing any more, for whose clock is behind, and so many
+// in one sweep: more than requests come in between two, at the ten writes a second that Resource Manager takes.
+const (
+	keyGrace = 10 * time.Minute
+	mostKeys = 5000
+)
+
+func (w *sweep) dropKeys(ctx context.Context) {
+	if _, err := w.Keys.DropKeys(ctx, w.now().Add(-keyGrace), mostKeys); err != nil {
+		w.failed(err)
+	}
 }
 
 // resume takes from the last record where to go on, and when the last whole sweep ended.

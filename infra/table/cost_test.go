@@ -1,6 +1,8 @@
 package table_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +32,23 @@ func TestCosts(t *testing.T) {
 	}{
 		{"policy", func(w world) error { _, err := w.s.Policy(ctx, vm(1)); return err }, counts{tablesim.GetEntity: 1}},
 		{"all policies", func(w world) error { _, err := access.AllPolicies(ctx, w.s); return err }, counts{tablesim.QueryEntities: 1}},
+		{"named policy", func(w world) error {
+			return w.s.EachListed(ctx, filterOf(w.policy.Listing()), access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+		}, counts{tablesim.QueryEntities: 1}},
+		{"policies of a group at any location", func(w world) error {
+			f := filterOf(w.policy.Listing())
+			f.Location, f.Name = "", ""
+			return w.s.EachListed(ctx, f, access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+		}, counts{tablesim.QueryEntities: 3}}, // to find its one location, the range there, and that there is no other
 		{"new policy", func(w world) error { _, err := w.s.PutPolicy(ctx, policyRecord(2, 2)); return err }, counts{tablesim.Batch: 1}},
 		{"policy again", func(w world) error { _, err := w.s.PutPolicy(ctx, w.policy); return err }, counts{tablesim.Batch: 1}},
 		{"policy moves", func(w world) error {
 			w.policy.Placements = policyRecord(1, 2).Placements
+			_, err := w.s.PutPolicy(ctx, w.policy)
+			return err
+		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
+		{"policy under another name", func(w world) error {
+			w.policy.Listed.Name = "night"
 			_, err := w.s.PutPolicy(ctx, w.policy)
 			return err
 		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
@@ -48,8 +63,20 @@ func TestCosts(t *testing.T) {
 			_, err := w.s.InsertGrant(ctx, g, []access.Key{key("used", g)}, day.Add(time.Hour))
 			return err
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 2}},
-		{"new grant at 48 targets", func(w world) error {
-			g := grantRecord(3, 48)
+		{"new grant by a key that was found expired", func(w world) error {
+			g := grantRecord(3, 1)
+			k := key("used", g)
+			spent, err := w.s.FindKey(ctx, k.Requestor, k.Value, day.Add(time.Hour))
+			if !errors.Is(err, access.ErrNotFound) {
+				return err
+			}
+			k.Version = spent.Version
+			_, err = w.s.InsertGrant(ctx, g, []access.Key{k}, day.Add(time.Hour))
+			return err
+		}, counts{tablesim.Batch: 1, tablesim.GetEntity: 1}},
+		{"no key has expired", func(w world) error { _, err := w.s.DropKeys(ctx, day, 5000); return err }, counts{tablesim.QueryEntities: 1}},
+		{"new grant at 46 targets", func(w world) error {
+			g := grantRecord(3, 46)
 			_, err := w.s.InsertGrant(ctx, g, []access.Key{key("a", g), key("b", g)}, day)
 			return err
 		}, counts{tablesim.Batch: 1}},
@@ -168,5 +195,127 @@ func TestListReadsWhatItNeeds(t *testing.T) {
 	}
 	if visited := sim.Stats().EntitiesVisited; visited > 4 {
 		t.Errorf("two days cost a look at %d entities", visited)
+	}
+}
+
+// TestListOfOpenReadsWhatItNeeds has more open grants than a page holds.
+func TestListOfOpenReadsWhatItNeeds(t *testing.T) {
+	s, sim := store(t)
+	const open = 60
+	for n := range open {
+		g := grantRecord(n, 1)
+		g.Grant.Start = day.Add(time.Duration(n) * time.Minute)
+		if _, err := s.InsertGrant(t.Context(), g, nil, day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cursor, seen := "", 0
+	for page := range open / 5 {
+		sim.ResetStats()
+		got, next, err := s.ListGrants(t.Context(), access.GrantFilter{}, cursor, 5)
+		if err != nil || len(got) != 5 {
+			t.Fatalf("page %d: %d grants, %v", page, len(got), err)
+		}
+		for _, g := range got {
+			if want := day.Add(time.Duration(open-1-seen) * time.Minute); !g.Start.Equal(want) {
+				t.Errorf("grant %d began at %s, want %s", seen, g.Start, want)
+			}
+			seen++
+		}
+		if stats := sim.Stats(); stats.EntitiesVisited > 6 {
+			t.Errorf("page %d of 5 looked at %d entities", page, stats.EntitiesVisited)
+		}
+		cursor = next
+	}
+	if cursor != "" {
+		t.Error("there is more after the last grant")
+	}
+	sim.ResetStats()
+	f := access.GrantFilter{From: day.Add(10 * time.Minute), To: day.Add(13 * time.Minute)}
+	if got, _, err := s.ListGrants(t.Context(), f, "", 100); err != nil || len(got) != 3 || sim.Stats().EntitiesVisited != 3 {
+		t.Errorf("three minutes gave %d grants, %v, and a look at %d entities", len(got), err, sim.Stats().EntitiesVisited)
+	}
+}
+
+func filterOf(n access.PolicyName) access.PolicyFilter {
+	return access.PolicyFilter{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Location: n.Location, Name: n.Name}
+}
+
+// TestNamedPolicyReadsItsOwn has many named policies: one of them costs what it holds, and so does a part of the list.
+func TestNamedPolicyReadsItsOwn(t *testing.T) {
+	s, sim := store(t)
+	for n := range 90 { // three machines under each of thirty names, at three locations
+		p := policyRecord(n, 1)
+		p.Location = []string{"westeurope", "northeurope", "westus"}[n/3%3]
+		p.Listed = access.Listed{ResourceGroup: fmt.Sprint("group", n/9), Location: p.Location, Name: "default"}
+		if _, err := s.PutPolicy(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, row := range map[string]struct {
+		filter               access.PolicyFilter
+		machines, operations int
+	}{
+		"a name":                {access.PolicyFilter{Subscription: subscription, ResourceGroup: "GROUP4", Location: "westus", Name: "default"}, 3, 1},
+		"a group at a location": {access.PolicyFilter{Subscription: subscription, ResourceGroup: "group4", Location: "westus"}, 3, 1},
+		"a location":            {access.PolicyFilter{Subscription: subscription, Location: "westus"}, 30, 1},
+		"a group":               {access.PolicyFilter{Subscription: subscription, ResourceGroup: "group4"}, 9, 7},
+		"a subscription":        {access.PolicyFilter{Subscription: subscription}, 90, 1},
+		"another subscription":  {access.PolicyFilter{Subscription: "22222222-2222-2222-2222-222222222222"}, 0, 1},
+	} {
+		sim.ResetStats()
+		got := 0
+		if err := s.EachListed(t.Context(), row.filter, access.PolicyName{}, func(access.PolicyRecord) error { got++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		stats := sim.Stats()
+		finding := 0 // a group is looked for at each location, each of which is found by one row
+		if name == "a group" {
+			finding = 3
+		}
+		if got != row.machines || total(stats.Operations) != row.operations || stats.EntitiesVisited != row.machines+finding {
+			t.Errorf("%s: %d machines, %d operations, %d entities looked at; want %d, %d, %d", name, got, total(stats.Operations), stats.EntitiesVisited, row.machines, row.operations, row.machines+finding)
+		}
+	}
+}
+
+// TestExpiredKeysGo holds what it costs to remove them: a query for each 1,000, a transaction for each 50, and no look at
+// those that are in force.
+func TestExpiredKeysGo(t *testing.T) {
+	s, sim := store(t)
+	const expired, inForce = 120, 30
+	for n := range expired + inForce {
+		g := grantRecord(n, 1)
+		k := key(fmt.Sprint(n), g)
+		if n >= expired {
+			k.Expires = day.Add(24 * time.Hour)
+		}
+		if _, err := s.InsertGrant(t.Context(), g, []access.Key{k}, day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct {
+		most, want int
+		cost       counts
+	}{
+		{70, 70, counts{tablesim.QueryEntities: 1, tablesim.Batch: 2}},
+		{5000, 50, counts{tablesim.QueryEntities: 1, tablesim.Batch: 1}},
+		{5000, 0, counts{tablesim.QueryEntities: 1}},
+	} {
+		sim.ResetStats()
+		n, err := s.DropKeys(t.Context(), day.Add(time.Hour), row.most)
+		stats := sim.Stats()
+		if err != nil || n != row.want || stats.EntitiesVisited != row.want || stats.EntitiesWritten != 2*row.want {
+			t.Errorf("%d keys removed, %v; %d entities looked at, %d written; want %d keys", n, err, stats.EntitiesVisited, stats.EntitiesWritten, row.want)
+		}
+		if diff := cmp.Diff(row.cost, stats.Operations); diff != "" {
+			t.Errorf("operations (-want +got):\n%s", diff)
+		}
+	}
+	for n := range expired + inForce {
+		_, err := s.FindKey(t.Context(), "ann", fmt.Sprint(n), day)
+		if found := err == nil; found != (n >= expired) {
+			t.Errorf("key %d is there: %t", n, found)
+		}
 	}
 }

@@ -9,11 +9,14 @@
 //	State     one partition, "live":
 //	          policy|<machine>                   a policy, the authority on it
 //	          grant|<id>                         an open grant, the authority on it
+//	          open|<inverted start>|<id>         what lists give of it, the newest first
+//	          named|<names>|<machine>            a copy of the policy where its named policy is found
 //	          target|<target>                    marks a target as ours, or as to be looked at
 //	          part|<target>|policy|<machine>     a policy as it bears on one target
 //	          part|<target>|grant|<id>           an open grant as it bears on one target
 //	          part|<target>|denies               the denies of ours last seen confirmed there
 //	          key|<requestor and value>          an idempotency key
+//	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
 //	          sweep                              the last sweep
 //	History   closed grants, a partition for each day of their start
 //	Activity  the activity log, a partition for each day:
@@ -35,8 +38,8 @@
 //
 // A write and all that depends on it is one entity group transaction while it
 // concerns at most 100 entities and 4 MiB, and every row that has an owner (policy, grant, key,
-// target, history) is written on the condition of its ETag. Parts are written without
-// one, always in a transaction that holds their owner's.
+// target, history) is written on the condition of its ETag. Parts, and the rows by which something is found (open,
+// named), are written without one, always in a transaction that holds their owner's.
 //
 // A grant at more targets than fit is written in several transactions, each of which
 // holds the grant's own row on the condition of the one before. So the first transaction decides
@@ -58,5 +61,5 @@
 // # What it does not do
 //
 // It makes no decision about access, reads no clock, caches nothing but where the log ends, and
-// deletes no history. The chain is not signed: see docs/audit.md for what it proves. It does not create the storage account, and does not work on Cosmos DB.
+// deletes neither history nor the log. The chain is not signed: see docs/audit.md for what it proves. It does not create the storage account, and does not work on Cosmos DB.
 package table

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ func (s *Store) AgeState(ctx context.Context, v int) error {
 		return err
 	}
 	for _, r := range rows {
-		text := strings.Replace(r.text, `"V":1`, fmt.Sprintf(`"V":%d`, v), 1)
+		text := regexp.MustCompile(`"V":\d+`).ReplaceAllString(r.text, fmt.Sprintf(`"V":%d`, v))
 		if _, err := s.submit(ctx, s.state, []op{{kind: replace, etag: r.etag, row: row{partition: live, key: r.key, doc: json.RawMessage(text)}}}); err != nil {
 			return err
 		}
@@ -91,26 +92,17 @@ func PolicyEntities(p access.PolicyRecord) ([][]byte, error) {
 	return entities(append([]op{o.head}, o.rest...)...)
 }
 
-// PastEntities gives what is left of a grant that has been closed: entities of the History table, and those
-// of the keys by which it was asked for in the State table.
-func PastEntities(g access.GrantRecord, keys []access.Key) (history, state [][]byte, err error) {
+// PastEntities gives what is left of a grant that has been closed, once its keys are gone: entities of the History table.
+func PastEntities(g access.GrantRecord) ([][]byte, error) {
 	c, err := newClosing(g, "")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	past := []op{{kind: add, row: c.row}}
 	if c.note != nil {
 		past = append(past, op{kind: put, row: *c.note})
 	}
-	claims, err := newClaims(keys)
-	if err != nil {
-		return nil, nil, err
-	}
-	if history, err = entities(past...); err != nil {
-		return nil, nil, err
-	}
-	state, err = entities(claims...)
-	return history, state, err
+	return entities(past...)
 }
 
 func entities(ops ...op) ([][]byte, error) {
@@ -164,7 +156,7 @@ func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, er
 				mark, found = r, nil
 			}
 		}
-		state, err := stateOf(target, mine, func() (stored, error) { return mark, found })
+		state, err := stateOf(target, mine, func() (stored, error) { return mark, found }, func(jit.ID) (*jit.Options, error) { return nil, nil })
 		if err != nil {
 			return nil, err
 		}
@@ -225,4 +217,28 @@ func VerifyRows(subscription string, on time.Time, rows [][]byte) (access.Verify
 	}
 	v.last = head
 	return v.result(), nil
+}
+
+// OfBefore makes the live rows those of an app that listed neither named policies nor open grants nor keys by age, and kept
+// a policy's options out of its parts.
+func (s *Store) OfBefore(ctx context.Context) error {
+	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
+	if err != nil {
+		return err
+	}
+	options := regexp.MustCompile(`"Options":\{[^}]*\},`)
+	for _, r := range rows {
+		o := op{kind: remove, etag: r.etag, row: row{partition: live, key: r.key}}
+		if kind, _, _ := strings.Cut(r.key, "|"); kind != "named" && kind != "open" && kind != "age" {
+			text := strings.Replace(r.text, `"V":2`, `"V":1`, 1)
+			if kind == "part" {
+				text = strings.Replace(options.ReplaceAllString(text, ""), `"Whole":true,`, "", 1)
+			}
+			o.kind, o.row.doc = replace, json.RawMessage(text)
+		}
+		if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

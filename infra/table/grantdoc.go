@@ -21,6 +21,12 @@ type grantDoc struct {
 	LastError string
 }
 
+// openDoc is what lists give of an open grant.
+type openDoc struct {
+	V     int
+	Grant grantFields
+}
+
 // grantPartDoc is a grant as it bears on one target: the machines behind it.
 type grantPartDoc struct {
 	V      int
@@ -132,13 +138,14 @@ func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
 
 func (r stored) grant() (access.GrantRecord, error) {
 	var d grantDoc
-	if err := r.read(&d); err != nil {
+	if err := r.readUpTo(listedVersion, &d); err != nil {
 		return access.GrantRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
 		return rec, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
+	rec.Outdated = d.V < listedVersion && r.partition == live
 	return rec, nil
 }
 

@@ -33,6 +33,10 @@ func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 	if o.head.row, err = grantHead(g); err != nil {
 		return g, wrap(err)
 	}
+	listed, err := listGrant(g.Grant)
+	if err != nil {
+		return g, wrap(err)
+	}
 	parts, err := grantParts(g)
 	if err != nil {
 		return g, wrap(err)
@@ -42,11 +46,11 @@ func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 		return g, wrap(err)
 	}
 	for range 3 {
-		// The keys come first: where the grant does not fit in one transaction, they are in the one that decides.
-		o.rest = append(slices.Clone(claims), parts...)
+		// What is first is in the transaction that decides, where the grant does not fit in one.
+		o.rest = slices.Concat([]op{listed}, rows(claims), parts)
 		etags, err := s.commit(ctx, o)
 		if err == nil {
-			g.Version = versionOf(etags[0], targetsOfGrant(g))
+			g.Version = versionOf(etags[0], placesOfGrant(g))
 			return g, nil
 		}
 		if !errors.Is(err, access.ErrConflict) {
@@ -80,7 +84,20 @@ func grantHead(g access.GrantRecord) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
+	doc.V = listedVersion
 	return row{partition: live, key: grantRow(g.Grant.ID), columns: grantColumns(g.Grant), doc: doc}.sign(), nil
+}
+
+// listGrant writes an open grant where lists find it: by its start, the newest first. It is a copy of what lists give, written
+// with every change of the grant.
+func listGrant(g jit.Grant) (op, error) {
+	fields, err := newGrantFields(g)
+	return op{kind: put, row: row{partition: live, key: openRow(g.Start, g.ID), columns: grantColumns(g), doc: openDoc{V: version, Grant: fields}}}, err
+}
+
+// unlistGrant removes a grant from the list.
+func unlistGrant(g jit.Grant) op {
+	return op{kind: drop, row: row{partition: live, key: openRow(g.Start, g.ID)}}
 }
 
 // grantColumns are what a GrantFilter looks at.
@@ -149,7 +166,8 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 	}
 	out := slices.Clone(gs)
 	for i := range out {
-		out[i].Version = versionOf(etags[i], targetsOfGrant(out[i]))
+		out[i].Outdated = false
+		out[i].Version = versionOf(etags[i], placesOfGrant(out[i]))
 		if out[i].Grant.Closed() {
 			out[i].Version = closedVersion
 		}
@@ -173,13 +191,18 @@ func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, e
 	if g.Grant.Closed() {
 		o.head.kind = remove
 		o.before = func(ctx context.Context) (row, error) { return s.openHead(ctx, g.Grant.ID) }
+		o.rest = append([]op{unlistGrant(g.Grant)}, o.rest...)
 		for _, t := range targetsOfGrant(g) {
 			o.rest = append(o.rest, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
 		}
 		return o, nil
 	}
+	listed, err := listGrant(g.Grant)
+	if err != nil {
+		return owned{}, err
+	}
 	parts, err := grantParts(g)
-	o.rest = append(o.rest, parts...)
+	o.rest = slices.Concat([]op{listed}, o.rest, parts)
 	return o, err
 }
 
@@ -202,7 +225,7 @@ func (s *Store) openHead(ctx context.Context, id string) (row, error) {
 // grantBefore gives the ETag by which a stored grant is written, and drops for its
 // parts at targets that the record does not name.
 func (s *Store) grantBefore(ctx context.Context, g access.GrantRecord) (azcore.ETag, []op, error) {
-	etag, same, ok := etagOf(g.Version, targetsOfGrant(g))
+	etag, same, ok := etagOf(g.Version, placesOfGrant(g))
 	if !ok {
 		return "", nil, access.ErrConflict
 	}
@@ -239,17 +262,13 @@ func (s *Store) Grant(ctx context.Context, id string) (access.GrantRecord, error
 		return access.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
 	}
 	g, err := r.grant()
-	g.Version = versionOf(etag, targetsOfGrant(g))
+	g.Version = versionOf(etag, placesOfGrant(g))
 	return g, err
 }
 
 // OpenGrants reads the grants' range, 1,000 rows a page.
 func (s *Store) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
-	return s.openGrants(ctx, in(live).under(grantRows))
-}
-
-func (s *Store) openGrants(ctx context.Context, w where) ([]access.GrantRecord, error) {
-	rows, _, err := s.query(ctx, s.state, w, 0, 0)
+	rows, _, err := s.query(ctx, s.state, in(live).under(grantRows), 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list open grants: %w", err)
 	}
@@ -259,7 +278,7 @@ func (s *Store) openGrants(ctx context.Context, w where) ([]access.GrantRecord, 
 		if err != nil {
 			return nil, err
 		}
-		g.Version = versionOf(r.etag, targetsOfGrant(g))
+		g.Version = versionOf(r.etag, placesOfGrant(g))
 		out = append(out, g)
 	}
 	slices.SortFunc(out, func(a, b access.GrantRecord) int { return byStart(a.Grant, b.Grant) })

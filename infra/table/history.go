@@ -219,8 +219,8 @@ func within(t time.Time) time.Time {
 	return t
 }
 
-// ListGrants reads the open grants that match, and then as many of history as
-// the page still needs. In that order, since a grant is in history before it leaves the open ones; one that
+// ListGrants is a query of the open grants and one of history, two of history with a cursor; each reads as many as the
+// page can hold. In that order, since a grant is in history before it leaves the open ones; one that
 // is in both counts as open.
 func (s *Store) ListGrants(ctx context.Context, f access.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	after, err := parseCursor(cursor)
@@ -230,18 +230,21 @@ func (s *Store) ListGrants(ctx context.Context, f access.GrantFilter, cursor str
 	limit = bounded(limit)
 	merged := page[jit.Grant]{limit: limit}
 	if f.Status != jit.Revoked.String() {
-		w := in(live).under(grantRows).grantFilter(f)
-		if after != nil {
-			w = w.le("Start", column(after.time))
-		}
-		open, err := s.openGrants(ctx, w)
+		rows, err := s.read(ctx, s.state, openSpan(f.From, f.To, after).grantFilter(f), limit+1)
 		if err != nil {
-			return nil, "", err
+			return nil, "", fmt.Errorf("list open grants: %w", err)
 		}
-		for _, g := range open {
-			if at := (position{g.Grant.Start, safe(g.Grant.ID)}); after == nil || after.before(at) {
-				merged.add(at, g.Grant)
+		for _, r := range rows {
+			var d openDoc
+			err := r.read(&d)
+			if err != nil {
+				return nil, "", err
 			}
+			g, err := d.Grant.grant()
+			if err != nil {
+				return nil, "", fmt.Errorf("read entity %s: %w", r.key, err)
+			}
+			merged.add(position{g.Start, safe(g.ID)}, g)
 		}
 	}
 	if f.Status == "" || f.Status == jit.Revoked.String() {
@@ -259,4 +262,19 @@ func (s *Store) ListGrants(ctx context.Context, f access.GrantFilter, cursor str
 	}
 	items, next := merged.cut()
 	return items, next, nil
+}
+
+// openSpan holds for the rows of the list of open grants that began in [from, to) and come after a position: a range of its order.
+func openSpan(from, to time.Time, after *position) where {
+	w := in(live).under(openRows)
+	if !from.IsZero() { // the latest is first
+		w = w.lt("RowKey", openRows+inverted(within(from))+"}")
+	}
+	if !to.IsZero() {
+		w = w.gt("RowKey", openRows+inverted(within(to))+"}")
+	}
+	if after != nil {
+		w = w.gt("RowKey", openRows+inverted(after.time)+"|"+after.name)
+	}
+	return w
 }

@@ -3,6 +3,7 @@ package table
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -15,14 +16,18 @@ const (
 	live       = "live"
 	policyRows = "policy|"
 	grantRows  = "grant|"
+	openRows   = "open|"
 	targetRows = "target|"
+	keyRows    = "key|"
+	ageRows    = "age|"
 	rowSweep   = "sweep"
 )
 
-func policyRow(vm jit.ID) string     { return policyRows + digest(vm.Key()) }
-func grantRow(id string) string      { return grantRows + safe(id) }
-func targetRow(target jit.ID) string { return targetRows + digest(target.Key()) }
-func partRows(target jit.ID) string  { return "part|" + digest(target.Key()) + "|" }
+func policyRow(vm jit.ID) string                { return policyRows + digest(vm.Key()) }
+func grantRow(id string) string                 { return grantRows + safe(id) }
+func openRow(start time.Time, id string) string { return openRows + historyRow(start, id) }
+func targetRow(target jit.ID) string            { return targetRows + digest(target.Key()) }
+func partRows(target jit.ID) string             { return "part|" + digest(target.Key()) + "|" }
 
 // deniesRow sorts before the parts that bear on the target.
 func deniesRow(target jit.ID) string { return partRows(target) + "denies" }
@@ -32,29 +37,40 @@ func policyPartRow(target, vm jit.ID) string { return partRows(target) + policyR
 func grantPartRow(target jit.ID, id string) string { return partRows(target) + grantRow(id) }
 
 func keyRow(requestor, value string) string {
-	return "key|" + digest(digest(requestor)+digest(value))
+	return keyRows + digest(digest(requestor)+digest(value))
 }
 
-// versionOf makes the version of a record: its ETag, and a digest of the targets
-// where it has parts. While a write keeps the targets, nothing needs to be read to know
+// versionOf makes the version of a record: its ETag, and a digest of the places
+// where it has parts. While a write keeps these, nothing needs to be read to know
 // which parts have to go.
-func versionOf(etag azcore.ETag, targets []jit.ID) string {
-	return targetsDigest(targets) + ";" + string(etag)
+func versionOf(etag azcore.ETag, places []string) string {
+	return placesDigest(places) + ";" + string(etag)
 }
 
 // etagOf takes a version apart. It reports false for one that names no row.
-func etagOf(version string, targets []jit.ID) (etag azcore.ETag, same, ok bool) {
+func etagOf(version string, places []string) (etag azcore.ETag, same, ok bool) {
 	sum, tag, ok := strings.Cut(version, ";")
-	return azcore.ETag(tag), sum == targetsDigest(targets), ok && tag != ""
+	return azcore.ETag(tag), sum == placesDigest(places), ok && tag != ""
 }
 
-func targetsDigest(targets []jit.ID) string {
-	keys := make([]string, 0, len(targets))
-	for _, t := range targets {
-		keys = append(keys, t.Key())
+func placesDigest(places []string) string {
+	return digest(strings.Join(slices.Sorted(slices.Values(places)), " "))[:16]
+}
+
+// placesOfGrant are the targets of a grant.
+func placesOfGrant(r access.GrantRecord) []string { return keysOf(targetsOfGrant(r)) }
+
+// placesOfPolicy are the targets of a policy, and where it is listed.
+func placesOfPolicy(r access.PolicyRecord) []string {
+	return append(keysOf(targetsOfPolicy(r)), namedRow(r))
+}
+
+func keysOf(ids []jit.ID) []string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, id.Key())
 	}
-	slices.Sort(keys)
-	return digest(strings.Join(keys, " "))[:16]
+	return out
 }
 
 func targetsOfPolicy(r access.PolicyRecord) []jit.ID {

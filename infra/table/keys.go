@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"portcullis/core/access"
 )
@@ -19,38 +24,97 @@ type keyDoc struct {
 	Expires   stamp
 }
 
+// ageDoc says that the key which its row names is there, to be removed once it has expired.
+type ageDoc struct{ V int }
+
 func (r stored) idempotencyKey() (access.Key, error) {
 	var d keyDoc
 	err := r.read(&d)
 	return access.Key{Requestor: d.Requestor, Value: d.Value, Digest: d.Digest, Grant: d.Grant, Expires: time.Time(d.Expires)}, err
 }
 
-// newClaims gives the operations that claim keys nobody has.
-func newClaims(keys []access.Key) ([]op, error) {
-	var ops []op
+// ageRow names the row that has a key found by its age. It stands if and only if the key with this very expiry does: it comes
+// and goes in the same transactions.
+func ageRow(expires time.Time, key string) string {
+	return ageRows + age(expires) + "|" + strings.TrimPrefix(key, keyRows)
+}
+
+// age gives a time such that earlier ones sort first: 19 digits.
+func age(t time.Time) string { return fmt.Sprintf("%019d", within(t).UnixNano()) }
+
+// claim is a key that a grant takes: its row, its row by age, and that of the expired key whose place it takes.
+type claim struct {
+	key, age op
+	gone     []op
+}
+
+func newClaims(keys []access.Key) ([]claim, error) {
+	var claims []claim
 	seen := map[string]bool{}
 	for _, k := range keys {
-		key := keyRow(k.Requestor, k.Value)
-		if seen[key] {
+		c := claim{key: op{kind: add, row: row{partition: live, key: keyRow(k.Requestor, k.Value), columns: map[string]any{"Expires": column(k.Expires)},
+			doc: keyDoc{V: version, Requestor: k.Requestor, Value: k.Value, Digest: k.Digest, Grant: k.Grant, Expires: stamp(k.Expires)}}}}
+		if seen[c.key.row.key] {
 			return nil, errors.New("one idempotency key stands twice")
 		}
-		seen[key] = true
-		doc := keyDoc{V: version, Requestor: k.Requestor, Value: k.Value, Digest: k.Digest, Grant: k.Grant, Expires: stamp(k.Expires)}
-		ops = append(ops, op{kind: add, row: row{partition: live, key: key, columns: map[string]any{"Expires": column(k.Expires)}, doc: doc}})
+		seen[c.key.row.key] = true
+		c.age = op{kind: add, row: row{partition: live, key: ageRow(k.Expires, c.key.row.key), doc: ageDoc{V: version}}}
+		if k.Version != "" {
+			expired, etag, err := expiredKey(k.Version)
+			if err != nil {
+				return nil, err
+			}
+			c = c.instead(expired, etag)
+		}
+		claims = append(claims, c)
 	}
-	return ops, nil
+	return claims, nil
+}
+
+// instead has the claim take the place of a key that expired then.
+func (c claim) instead(expired time.Time, etag azcore.ETag) claim {
+	c.key.kind, c.key.etag = replace, etag
+	c.age.kind, c.gone = add, []op{{kind: drop, row: row{partition: live, key: ageRow(expired, c.key.row.key)}}}
+	if c.gone[0].row.key == c.age.row.key { // it stands as it should
+		c.age.kind, c.gone = put, nil
+	}
+	return c
+}
+
+// rows gives the operations of claims.
+func rows(claims []claim) []op {
+	var ops []op
+	for _, c := range claims {
+		ops = append(append(ops, c.key, c.age), c.gone...)
+	}
+	return ops
+}
+
+// versionOfKey and expiredKey are the version of a key that has expired: when that was, and its ETag.
+func versionOfKey(expired time.Time, etag azcore.ETag) string {
+	return strconv.FormatInt(expired.UnixNano(), 10) + ";" + string(etag)
+}
+
+func expiredKey(version string) (time.Time, azcore.ETag, error) {
+	nano, etag, _ := strings.Cut(version, ";")
+	n, err := strconv.ParseInt(nano, 10, 64)
+	if err != nil || etag == "" {
+		return time.Time{}, "", fmt.Errorf("an idempotency key by the version %q: %w", version, access.ErrConflict)
+	}
+	return time.Unix(0, n).UTC(), azcore.ETag(etag), nil
 }
 
 // reclaim looks at the keys again after a conflict: one that names nothing any more is
 // replaced by its ETag. It reports whether a claim has changed, and
 // access.ErrConflict for a key in force for another grant.
-func (s *Store) reclaim(ctx context.Context, claims []op, keys []access.Key, now time.Time) ([]op, bool, error) {
-	next, changed := make([]op, len(claims)), false
+func (s *Store) reclaim(ctx context.Context, claims []claim, keys []access.Key, now time.Time) ([]claim, bool, error) {
+	next, changed := make([]claim, len(claims)), false
 	for i, c := range claims {
-		r, etag, err := s.get(ctx, s.state, live, c.row.key)
+		r, etag, err := s.get(ctx, s.state, live, c.key.row.key)
 		if errors.Is(err, access.ErrNotFound) {
-			next[i] = op{kind: add, row: c.row}
-			changed = changed || c.kind != add
+			changed = changed || c.key.kind != add
+			c.key.kind, c.age.kind, c.gone = add, add, nil
+			next[i] = c
 			continue
 		}
 		if err != nil {
@@ -63,21 +127,100 @@ func (s *Store) reclaim(ctx context.Context, claims []op, keys []access.Key, now
 		if now.Before(k.Expires) && k.Grant != keys[i].Grant {
 			return nil, false, fmt.Errorf("%w: an idempotency key names another grant", access.ErrConflict)
 		}
-		next[i] = op{kind: replace, etag: etag, row: c.row}
-		changed = changed || c.kind != replace || c.etag != etag
+		changed = changed || c.key.kind != replace || c.key.etag != etag
+		next[i] = c.instead(k.Expires, etag)
 	}
 	return next, changed, nil
 }
 
 // FindKey reads one row.
 func (s *Store) FindKey(ctx context.Context, requestor, value string, now time.Time) (access.Key, error) {
-	r, _, err := s.get(ctx, s.state, live, keyRow(requestor, value))
+	r, etag, err := s.get(ctx, s.state, live, keyRow(requestor, value))
 	if err != nil {
 		return access.Key{}, fmt.Errorf("idempotency key: %w", err)
 	}
 	k, err := r.idempotencyKey()
 	if err == nil && !now.Before(k.Expires) {
-		return access.Key{}, fmt.Errorf("idempotency key: %w", access.ErrNotFound)
+		k.Version = versionOfKey(k.Expires, etag)
+		return k, fmt.Errorf("idempotency key: %w", access.ErrNotFound)
 	}
 	return k, err
+}
+
+// agedTogether is how many keys go in one transaction: each is two rows.
+const agedTogether = maxOps / 2
+
+// DropKeys is a query for each 1,000 keys that have expired, and a transaction for each 50. What somebody else has
+// claimed or removed meanwhile makes a transaction fail; then each of its keys is looked at by itself.
+func (s *Store) DropKeys(ctx context.Context, expired time.Time, most int) (int, error) {
+	wrap := func(err error) error { return fmt.Errorf("remove expired idempotency keys: %w", err) }
+	old := in(live).ge("RowKey", ageRows).lt("RowKey", ageRows+age(expired.Add(1)))
+	dropped := 0
+	for left := most; left > 0; {
+		aged, done, err := s.query(ctx, s.state, old, min(left, 1000), 0)
+		if err != nil {
+			return dropped, wrap(err)
+		}
+		left -= len(aged)
+		for some := range slices.Chunk(aged, agedTogether) {
+			n, err := s.dropKeys(ctx, some)
+			if dropped += n; err != nil {
+				return dropped, wrap(err)
+			}
+		}
+		if done {
+			break
+		}
+	}
+	return dropped, nil
+}
+
+func (s *Store) dropKeys(ctx context.Context, aged []stored) (int, error) {
+	var ops []op
+	for _, r := range aged {
+		ops = append(ops, r.dropKey()...)
+	}
+	_, err := s.submit(ctx, s.state, ops)
+	if err == nil {
+		return len(aged), nil
+	}
+	if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+		return 0, err
+	}
+	dropped := 0
+	for _, r := range aged {
+		ok, err := s.dropOne(ctx, r)
+		if err != nil {
+			return dropped, err
+		}
+		if ok {
+			dropped++
+		}
+	}
+	return dropped, nil
+}
+
+// dropKey removes the row by age on the condition that it is as it was read. The key needs no condition: were it
+// another by now, the row would be gone.
+func (r stored) dropKey() []op {
+	return []op{{kind: remove, etag: r.etag, row: row{partition: live, key: r.key}}, {kind: drop, row: row{partition: live, key: r.agedKey()}}}
+}
+
+func (r stored) agedKey() string { return keyRows + r.key[strings.LastIndex(r.key, "|")+1:] }
+
+// dropOne is dropKeys for one key. A row by age whose key is gone, which no call of this store leaves, goes by itself.
+func (s *Store) dropOne(ctx context.Context, r stored) (bool, error) {
+	ops := r.dropKey()
+	_, err := s.submit(ctx, s.state, ops)
+	if errors.Is(err, access.ErrNotFound) {
+		if _, _, err = s.get(ctx, s.state, live, r.agedKey()); errors.Is(err, access.ErrNotFound) {
+			_, err = s.submit(ctx, s.state, ops[:1])
+		} else if err == nil {
+			return false, nil // the row by age is gone: the key is another
+		}
+	}
+	if errors.Is(err, access.ErrConflict) || errors.Is(err, access.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

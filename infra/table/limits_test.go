@@ -133,6 +133,10 @@ func TestNewerFormat(t *testing.T) {
 	reads := map[string]func(*table.Store) error{
 		"policy": func(s *table.Store) error { _, err := s.Policy(ctx, vm(1)); return err },
 		"list":   func(s *table.Store) error { _, err := access.AllPolicies(ctx, s); return err },
+		"named": func(s *table.Store) error {
+			return s.EachListed(ctx, access.PolicyFilter{Subscription: subscription}, access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+		},
+		"grants": func(s *table.Store) error { _, _, err := s.ListGrants(ctx, access.GrantFilter{}, "", 10); return err },
 		"grant":  func(s *table.Store) error { _, err := s.Grant(ctx, grantRecord(1, 1).Grant.ID); return err },
 		"open":   func(s *table.Store) error { _, err := s.OpenGrants(ctx); return err },
 		"state":  func(s *table.Store) error { _, err := s.State(ctx, nsg(0)); return err },
@@ -156,11 +160,11 @@ func TestNewerFormat(t *testing.T) {
 			if err := read(s); err != nil {
 				t.Fatalf("before: %v", err)
 			}
-			if err := s.AgeState(ctx, 2); err != nil {
+			if err := s.AgeState(ctx, 3); err != nil {
 				t.Fatal(err)
 			}
 			err := read(s)
-			if err == nil || errors.Is(err, access.ErrNotFound) || !strings.Contains(err.Error(), "version 2") {
+			if err == nil || errors.Is(err, access.ErrNotFound) || !strings.Contains(err.Error(), "version 3") {
 				t.Errorf("got error %v, want one that tells the version", err)
 			}
 		})

@@ -22,7 +22,7 @@ func (s *Store) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, err
 
 // EachPolicy reads the policies' range, 1,000 rows a page, and holds one page.
 func (s *Store) EachPolicy(ctx context.Context, f func(access.PolicyRecord) error) error {
-	for r, err := range s.each(ctx, s.state, in(live).under(policyRows)) {
+	for r, err := range s.each(ctx, s.state, in(live).under(policyRows), maxPage) {
 		if err != nil {
 			return fmt.Errorf("list policies: %w", err)
 		}
@@ -37,7 +37,7 @@ func (s *Store) EachPolicy(ctx context.Context, f func(access.PolicyRecord) erro
 	return nil
 }
 
-// PutPolicy is one transaction, after one read where the targets have changed.
+// PutPolicy is one transaction, after one read where the targets or the name have changed.
 func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
 	targets := targetsOfPolicy(p)
 	if t, bad := twice(targets); bad {
@@ -60,7 +60,7 @@ func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 	if err != nil {
 		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
 	}
-	p.Version = versionOf(etags[0], targets)
+	p.Version, p.Outdated = versionOf(etags[0], placesOfPolicy(p)), false
 	return p, nil
 }
 
@@ -71,8 +71,9 @@ func (o owned) policy(p access.PolicyRecord) (owned, error) {
 		return o, err
 	}
 	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
+	o.rest = append(o.rest, op{kind: put, row: row{partition: live, key: namedRow(p), doc: doc}})
 	for i, at := range p.Placements {
-		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Public: doc.Public, A: doc.At[i].A}
+		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Whole: true, Public: doc.Public, A: doc.At[i].A}
 		o.rest = append(o.rest,
 			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
 			markTarget(at.Target))
@@ -80,7 +81,7 @@ func (o owned) policy(p access.PolicyRecord) (owned, error) {
 	return o, nil
 }
 
-// DeletePolicy is one transaction, after one read where the record has other targets than are stored.
+// DeletePolicy is one transaction, after one read where the record has other targets, or another name, than are stored.
 func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 	wrap := func(err error) error { return fmt.Errorf("remove the policy of %s: %w", p.Policy.VM, err) }
 	if p.Version == "" {
@@ -94,6 +95,7 @@ func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 	if err != nil {
 		return wrap(err)
 	}
+	rest = append(rest, op{kind: drop, row: row{partition: live, key: namedRow(p)}})
 	for _, t := range targetsOfPolicy(p) {
 		rest = append(rest, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
 	}
@@ -106,9 +108,9 @@ func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 }
 
 // policyBefore gives the ETag by which a stored policy is written, and drops for
-// its parts at targets that the record does not name.
+// its parts at targets that the record does not name, and for its row under another name.
 func (s *Store) policyBefore(ctx context.Context, p access.PolicyRecord) (azcore.ETag, []op, error) {
-	etag, same, ok := etagOf(p.Version, targetsOfPolicy(p))
+	etag, same, ok := etagOf(p.Version, placesOfPolicy(p))
 	if !ok {
 		return "", nil, access.ErrConflict
 	}
@@ -127,6 +129,9 @@ func (s *Store) policyBefore(ctx context.Context, p access.PolicyRecord) (azcore
 		return "", nil, err
 	}
 	var gone []op
+	if namedRow(old) != namedRow(p) {
+		gone = append(gone, op{kind: drop, row: row{partition: live, key: namedRow(old)}})
+	}
 	for _, t := range without(targetsOfPolicy(old), targetsOfPolicy(p)) {
 		gone = append(gone, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
 	}

@@ -34,8 +34,7 @@ type portDoc struct {
 	M   uint16 `json:",omitempty"` // the firewall's port that is pinned
 }
 
-// optionsDoc is what a policy demands of requests. It stands in the policy's own document alone: its
-// parts are for rules.
+// optionsDoc is what a policy demands of requests.
 type optionsDoc struct {
 	NoAny bool `json:",omitempty"`
 	V4    int  `json:",omitempty"`
@@ -61,7 +60,9 @@ type policyPartDoc struct {
 	VM       string
 	Ports    []portDoc
 	Existing string
-	Public   string `json:",omitempty"`
+	Options  *optionsDoc `json:",omitempty"`
+	Whole    bool        `json:",omitempty"` // with its options; in documents of before these are in the policy's own document alone
+	Public   string      `json:",omitempty"`
 	A        []string
 }
 
@@ -107,11 +108,9 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	if err != nil {
 		return policyDoc{}, err
 	}
-	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
+	d := policyDoc{V: listedVersion, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
-	if o := r.Policy.OwnOptions(); !o.IsZero() {
-		d.Options = &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification}
-	}
+	d.Options = newOptionsDoc(r.Policy)
 	if l := r.Listed; l != (access.Listed{}) {
 		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
 	}
@@ -125,16 +124,32 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	return d, nil
 }
 
+func newOptionsDoc(p jit.Policy) *optionsDoc {
+	o := p.OwnOptions()
+	if o.IsZero() {
+		return nil
+	}
+	return &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification}
+}
+
+func (d *optionsDoc) options() (*jit.Options, error) {
+	if d == nil {
+		return nil, nil
+	}
+	o := &jit.Options{ForbidAnySource: d.NoAny, WidestIPv4: d.V4, WidestIPv6: d.V6, RequireJustification: d.Why}
+	return o, o.Validate() // one that was not stored so: what it should demand is not known
+}
+
 func (r stored) policy() (access.PolicyRecord, error) {
 	var d policyDoc
-	if err := r.read(&d); err != nil {
+	if err := r.readUpTo(listedVersion, &d); err != nil {
 		return access.PolicyRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
 		return access.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	rec.Version = versionOf(r.etag, targetsOfPolicy(rec))
+	rec.Version, rec.Outdated = versionOf(r.etag, placesOfPolicy(rec)), d.V < listedVersion
 	return rec, nil
 }
 
@@ -144,11 +159,8 @@ func (d policyDoc) record() (access.PolicyRecord, error) {
 		return access.PolicyRecord{}, err
 	}
 	r := access.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
-	if o := d.Options; o != nil {
-		r.Policy.Options = &jit.Options{ForbidAnySource: o.NoAny, WidestIPv4: o.V4, WidestIPv6: o.V6, RequireJustification: o.Why}
-		if err := r.Policy.Options.Validate(); err != nil {
-			return r, err // not as it was stored: what it should demand is not known
-		}
+	if r.Policy.Options, err = d.Options.options(); err != nil {
+		return r, err
 	}
 	if d.Listed != nil {
 		r.Listed = access.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
@@ -167,18 +179,22 @@ func (d policyDoc) record() (access.PolicyRecord, error) {
 	return r, nil
 }
 
-func (r stored) policyPart() (plan.Protected, error) {
+// policyPart gives a policy as it bears on a target, and whether it is whole: else its options are not known.
+func (r stored) policyPart() (plan.Protected, bool, error) {
 	var d policyPartDoc
 	if err := r.read(&d); err != nil {
-		return plan.Protected{}, err
+		return plan.Protected{}, false, err
 	}
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
+	if err == nil {
+		p.Options, err = d.Options.options()
+	}
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, false, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
 	addrs, err := addressesOf(d.A)
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, false, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	return plan.Protected{Policy: p, Addresses: addrs}, nil
+	return plan.Protected{Policy: p, Addresses: addrs}, d.Whole, nil
 }

@@ -74,12 +74,12 @@ func (s *Store) query(ctx context.Context, t *aztables.Client, w where, limit, p
 	return rows, true, nil
 }
 
-// each gives the entities of a filter in their order and holds one page of them. The next page is asked
+// each gives the entities of a filter in their order and holds one page of them, of at most top. The next page is asked
 // for when this one is done with. An error is the last that it gives.
-func (s *Store) each(ctx context.Context, t *aztables.Client, w where) iter.Seq2[stored, error] {
+func (s *Store) each(ctx context.Context, t *aztables.Client, w where, top int) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		format, filter := aztables.MetadataFormatFull, w.String()
-		pager := t.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter, Format: &format})
+		format, filter, most := aztables.MetadataFormatFull, w.String(), int32(top)
+		pager := t.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter, Format: &format, Top: &most})
 		for pager.More() {
 			page, err := pager.NextPage(ctx)
 			if err != nil {

@@ -195,7 +195,7 @@ func report(t *testing.T, rows, walks [][]string) {
 }
 
 const scaleText = "What the verbs ask of Table Storage, by the store and the client that ships, over loopback, of the stand-in `local/tablesim`, which keeps rows in the order of their keys in a B+tree, " +
-	"as the service keeps them in order. Every machine has a policy and a target of its own and ten past grants, each with its row in the history and the idempotency key that nobody deletes. These rows are put into the " +
+	"as the service keeps them in order. Every machine has a policy and a target of its own and ten past grants, each with its row in the history; their idempotency keys are gone, since sweeps remove those that have expired. These rows are put into the " +
 	"stand-in's file directly, as the store encodes them (a test compares them with what the store writes). The day's activity log is appended through the store. " +
 	"Resource Manager and Service Bus are in memory and answer at once. A request opens one port of one machine, until its alarm closes it and it is history. " +
 	"Each call is made 49 times, of machines spread over all; counts are the same in every one, or the test fails. Times are those of this machine and not of Azure; what they show is that they do not grow. " +

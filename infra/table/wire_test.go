@@ -116,8 +116,12 @@ func TestConditionsOnTheWire(t *testing.T) {
 			return (strings.HasPrefix(w.row, "policy|") || strings.HasPrefix(w.row, "grant|")) && (w.method == "POST" || w.ifMatch != "") ||
 				strings.HasPrefix(w.row, "target|") && w.method == "DELETE" && w.ifMatch != "" && w.ifMatch != "*"
 		})
+		// A key goes with its row by age, which has the condition for both.
+		aged := slices.ContainsFunc(batch, func(w written) bool {
+			return strings.HasPrefix(w.row, "age|") && w.method == "DELETE" && w.ifMatch != "" && w.ifMatch != "*"
+		})
 		for _, w := range batch {
-			owned := strings.HasPrefix(w.row, "part|") || strings.HasPrefix(w.row, "target|") && w.method == "PUT"
+			owned := strings.HasPrefix(w.row, "part|") || strings.HasPrefix(w.row, "open|") || strings.HasPrefix(w.row, "named|") || strings.HasPrefix(w.row, "age|") && w.method == "DELETE" || strings.HasPrefix(w.row, "target|") && w.method == "PUT"
 			unconditional := w.method != "POST" && (w.ifMatch == "" || w.ifMatch == "*")
 			kinds[fmt.Sprintf("%s %s %t", w.method, strings.SplitN(w.row, "|", 2)[0], unconditional)]++
 			switch {
@@ -125,13 +129,15 @@ func TestConditionsOnTheWire(t *testing.T) {
 				t.Errorf("an operation that we never make: %+v", w)
 			case owned && unconditional && !owner:
 				t.Errorf("%+v without its owner in the transaction", w)
+			case strings.HasPrefix(w.row, "key|") && w.method == "DELETE" && aged:
 			case unconditional && !owned && w.row != "sweep" && w.row != "at":
 				t.Errorf("%+v has no condition", w)
 			}
 		}
 	}
 	for _, kind := range []string{"POST policy false", "PUT policy false", "DELETE policy false", "POST grant false", "PUT grant false", "DELETE grant false",
-		"PUT part true", "DELETE part true", "PUT target true", "DELETE target false", "POST key false", "PUT key false", "PUT sweep true", "POST e false", "POST id false", "POST head false", "PUT head false", "PUT at true"} {
+		"PUT part true", "DELETE part true", "PUT target true", "DELETE target false", "POST key false", "PUT key false", "PUT sweep true", "POST e false", "POST id false", "POST head false", "PUT head false", "PUT at true",
+		"PUT open true", "DELETE open true", "PUT named true", "DELETE named true", "POST age false", "DELETE age false", "DELETE age true", "DELETE key true"} {
 		if kinds[kind] == 0 {
 			t.Errorf("the test did not see %q; it saw %v", kind, kinds)
 		}
@@ -159,13 +165,17 @@ func everything(t *testing.T, s *table.Store) {
 		if n == 1 {
 			g.Grant.Start = now // which its id does not tell
 		}
-		g, err := s.InsertGrant(ctx, g, []access.Key{key("a", g)}, now)
+		k := key("a", g)
+		k.Expires = now.Add(time.Hour)
+		g, err := s.InsertGrant(ctx, g, []access.Key{k}, now)
 		check(err)
 		out, err := s.UpdateGrants(ctx, g)
 		check(err)
 		_, err = s.UpdateGrants(ctx, closed(out[0]))
 		check(err)
 	}
+	_, err = s.DropKeys(ctx, day.Add(48*time.Hour), 10)
+	check(err)
 	check(s.Forget(ctx, nsg(1), cleared))
 	check(s.Remember(ctx, nsg(1)))
 	check(s.Remember(ctx, nsg(1)))

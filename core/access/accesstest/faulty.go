@@ -49,6 +49,12 @@ func (f *Faulty) EachPolicy(ctx context.Context, each func(access.PolicyRecord) 
 	return err
 }
 
+// EachListed implements [access.Policies].
+func (f *Faulty) EachListed(ctx context.Context, filter access.PolicyFilter, after access.PolicyName, give func(access.PolicyRecord) error) error {
+	_, err := step(ctx, f, "EachListed", "", func() (struct{}, error) { return done(f.Store.EachListed(ctx, filter, after, give)) })
+	return err
+}
+
 // PutPolicy implements [access.Policies].
 func (f *Faulty) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
 	return step(ctx, f, "PutPolicy", p.Policy.VM.Key(), func() (access.PolicyRecord, error) { return f.Store.PutPolicy(ctx, p) })
@@ -87,6 +93,11 @@ func (f *Faulty) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
 // FindKey implements [access.KeyStore].
 func (f *Faulty) FindKey(ctx context.Context, requestor, value string, now time.Time) (access.Key, error) {
 	return step(ctx, f, "FindKey", value, func() (access.Key, error) { return f.Store.FindKey(ctx, requestor, value, now) })
+}
+
+// DropKeys implements [access.KeyStore].
+func (f *Faulty) DropKeys(ctx context.Context, expired time.Time, most int) (int, error) {
+	return step(ctx, f, "DropKeys", "", func() (int, error) { return f.Store.DropKeys(ctx, expired, most) })
 }
 
 // State implements [access.Targets].

@@ -95,6 +95,25 @@ func (m *Memory) EachPolicy(_ context.Context, f func(access.PolicyRecord) error
 	return nil
 }
 
+// EachListed implements access.Policies, as EachPolicy.
+func (m *Memory) EachListed(ctx context.Context, f access.PolicyFilter, after access.PolicyName, give func(access.PolicyRecord) error) error {
+	var listed []access.PolicyRecord
+	_ = m.EachPolicy(ctx, func(r access.PolicyRecord) error {
+		if n := r.Listing(); f.Matches(n) && (after == access.PolicyName{} || n.Key() > after.Key()) {
+			r.Version = ""
+			listed = append(listed, r)
+		}
+		return nil
+	})
+	slices.SortStableFunc(listed, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Listing().Key(), b.Listing().Key()) })
+	for _, r := range listed {
+		if err := give(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // PutPolicy implements access.Policies.
 func (m *Memory) PutPolicy(_ context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
 	m.mu.Lock()
@@ -221,6 +240,26 @@ func (m *Memory) FindKey(_ context.Context, requestor, value string, now time.Ti
 		return access.Key{}, access.ErrNotFound
 	}
 	return k, nil
+}
+
+// DropKeys implements access.KeyStore.
+func (m *Memory) DropKeys(_ context.Context, expired time.Time, most int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var gone [][2]string
+	for at, k := range m.keys {
+		if !expired.Before(k.Expires) {
+			gone = append(gone, at)
+		}
+	}
+	slices.SortFunc(gone, func(a, b [2]string) int {
+		return cmp.Or(m.keys[a].Expires.Compare(m.keys[b].Expires), slices.Compare(a[:], b[:]))
+	})
+	gone = gone[:min(len(gone), most)]
+	for _, at := range gone {
+		delete(m.keys, at)
+	}
+	return len(gone), nil
 }
 
 // ListGrants implements access.History.

@@ -19,6 +19,7 @@ import (
 // its own to each subtest and has it closed when the subtest ends.
 func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Policies", func(t *testing.T) { TestPolicies(t, open) })
+	t.Run("Listed", func(t *testing.T) { TestListed(t, open) })
 	t.Run("Grants", func(t *testing.T) { TestGrants(t, open) })
 	t.Run("Keys", func(t *testing.T) { TestKeys(t, open) })
 	t.Run("History", func(t *testing.T) { TestHistory(t, open) })

@@ -1,0 +1,103 @@
+package table
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"portcullis/core/access"
+)
+
+// namedRows begin the rows by which named policies are found: subscription, location, resource group, name, machine. Each is
+// a copy of the machine's policy, written in one transaction with it.
+const namedRows = "named|"
+
+// namedRow names the row of a policy under its name.
+func namedRow(r access.PolicyRecord) string {
+	return namedPrefix(r.Listing()) + digest(r.Policy.VM.Key())
+}
+
+// namedPrefix begins the rows of one named policy.
+func namedPrefix(n access.PolicyName) string {
+	return namedRows + word(n.Subscription) + "|" + word(n.Location) + "|" + word(n.ResourceGroup) + "|" + word(n.Name) + "|"
+}
+
+// word gives a key's form of a name in which case does not count: what is usual in names stays, any other byte becomes =XX, and
+// a long one is told by its digest.
+func word(s string) string {
+	s = strings.ToLower(s)
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-._()", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "=%02X", c)
+		}
+	}
+	if b.Len() > 90 {
+		return "==" + digest(s)
+	}
+	return b.String()
+}
+
+// listedPage is how many policies a page of the service holds for a list, whose pages are of 50 named policies.
+const listedPage = 200
+
+// EachListed reads the range of what the filter names, page by page. Of a resource group at any location it reads one range at each
+// location that the subscription has policies at, and one row to find each location.
+func (s *Store) EachListed(ctx context.Context, f access.PolicyFilter, after access.PolicyName, give func(access.PolicyRecord) error) error {
+	sub := namedRows + word(f.Subscription) + "|"
+	begin := ""
+	if after != (access.PolicyName{}) {
+		begin = strings.TrimSuffix(namedPrefix(after), "|") + "}"
+	}
+	if f.Location != "" || f.ResourceGroup == "" {
+		prefix := sub
+		for _, name := range []string{f.Location, f.ResourceGroup, f.Name} {
+			if name == "" {
+				break
+			}
+			prefix += word(name) + "|"
+		}
+		return s.eachNamed(ctx, prefix, begin, f, give)
+	}
+	for from := max(sub, begin); ; {
+		first, _, err := s.query(ctx, s.state, in(live).ge("RowKey", from).lt("RowKey", strings.TrimSuffix(sub, "|")+"}"), 1, 0)
+		if err != nil || len(first) == 0 {
+			return err
+		}
+		location, _, _ := strings.Cut(strings.TrimPrefix(first[0].key, sub), "|")
+		prefix := sub + location + "|" + word(f.ResourceGroup) + "|"
+		if f.Name != "" {
+			prefix += word(f.Name) + "|"
+		}
+		if err := s.eachNamed(ctx, prefix, begin, f, give); err != nil {
+			return err
+		}
+		from = sub + location + "}"
+	}
+}
+
+func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f access.PolicyFilter, give func(access.PolicyRecord) error) error {
+	w := in(live).under(prefix)
+	if begin > prefix {
+		w = w.gt("RowKey", begin)
+	}
+	for r, err := range s.each(ctx, s.state, w, listedPage) {
+		if err != nil {
+			return fmt.Errorf("list policies: %w", err)
+		}
+		p, err := r.policy()
+		if err != nil {
+			return err
+		}
+		if !f.Matches(p.Listing()) { // a name without what comes before it in the order
+			continue
+		}
+		p.Version = "" // the copy's is not the policy's
+		if err := give(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
