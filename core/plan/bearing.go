@@ -8,23 +8,87 @@ import (
 	"portcullis/core/jit"
 )
 
+// bearer is a foreign allow that bears on a protected port of a machine.
+type bearer struct {
+	vm   jit.ID
+	key  string // of the machine
+	port uint16
+	rule *jit.Rule
+	open bool // it still exposes the port of some address
+}
+
 // bearing finds the foreign allows of protected ports, and tells those that our
 // deny outranks from those that still expose the port. One that foreign denies
 // wholly keep from having an effect is neither. What names does not know counts as
 // exposing.
 func (n Names) bearing(policies []Protected, foreign []*jit.Rule, ours []jit.Rule) (overridden, exposed []Foreign) {
 	protected := protectedPorts(policies)
-	var theirs []line
+	var theirs []*jit.Rule
 	for _, r := range foreign {
 		if r.Direction == jit.Inbound && slices.ContainsFunc(protected, func(n uint16) bool { return holdsPort(r.DestinationPorts, n) }) {
-			theirs = append(theirs, n.line(r))
+			theirs = append(theirs, r)
 		}
 	}
 	if len(theirs) == 0 { // as it should be
 		return nil, nil
 	}
-	slices.SortFunc(theirs, func(a, b line) int { return byPriority(a.rule, b.rule) })
-	guards := map[netip.Addr][]*jit.Rule{} // our denies by address
+	slices.SortFunc(theirs, byPriority)
+	v4, v6 := n.from(theirs, netip.IPv4Unspecified()), n.from(theirs, netip.IPv6Unspecified())
+	guards := guardsOf(ours)
+	var found []bearer
+	var near []line // those that bear on one address
+	for i := range policies {
+		p := &policies[i]
+		key, first := "", len(found)
+		for _, a := range p.Addresses {
+			a = a.Unmap()
+			var lines []line
+			switch {
+			case a.Is4():
+				lines = v4
+			case a.Is6():
+				lines = v6
+			}
+			near = near[:0]
+			for _, l := range lines {
+				if n.guards(l.rule.Destination, a) != No {
+					near = append(near, l)
+				}
+			}
+			if len(near) > 0 && key == "" {
+				key = p.Policy.VM.Key()
+			}
+			for _, port := range p.Policy.Ports {
+				for _, c := range bothOf(port.Protocol, a, port.Number) {
+					for _, r := range n.effective(near, c) {
+						at := slices.IndexFunc(found[first:], func(b bearer) bool { return b.port == port.Number && b.rule == r })
+						if at < 0 {
+							at = len(found) - first
+							found = append(found, bearer{vm: p.Policy.VM, key: key, port: port.Number, rule: r})
+						}
+						found[first+at].open = found[first+at].open || !outranked(r, guards[a], c)
+					}
+				}
+			}
+		}
+	}
+	return foreignOf(found)
+}
+
+// from gives the rules with those of their sources that are of the address's family.
+func (n Names) from(rules []*jit.Rule, a netip.Addr) []line {
+	all := familyOf(a)
+	out := make([]line, 0, len(rules))
+	for _, r := range rules {
+		l := n.line(r)
+		out = append(out, line{rule: r, sure: l.sure.and(all), possible: l.possible.and(all)})
+	}
+	return out
+}
+
+// guardsOf gives our denies by the addresses that they close.
+func guardsOf(ours []jit.Rule) map[netip.Addr][]*jit.Rule {
+	guards := map[netip.Addr][]*jit.Rule{}
 	for i := range ours {
 		if r := &ours[i]; r.Access == jit.Deny && r.Direction == jit.Inbound {
 			for _, p := range r.Destination.Prefixes {
@@ -32,48 +96,23 @@ func (n Names) bearing(policies []Protected, foreign []*jit.Rule, ours []jit.Rul
 			}
 		}
 	}
-	var near []line // those that bear on one address
-	for _, p := range policies {
-		type at struct {
-			port uint16
-			rule string
-		}
-		found := map[at]Foreign{}
-		open := map[at]bool{}
-		for _, a := range p.Addresses {
-			a = a.Unmap()
-			near = near[:0]
-			for _, l := range theirs {
-				if n.guards(l.rule.Destination, a) != No {
-					near = append(near, l)
-				}
-			}
-			for _, port := range p.Policy.Ports {
-				for _, c := range bothOf(port.Protocol, a, port.Number) {
-					for _, r := range n.effective(near, c) {
-						k := at{port.Number, r.Name}
-						found[k] = Foreign{Rule: *r, VM: p.Policy.VM, Port: port.Number}
-						open[k] = open[k] || !outranked(r, guards[a], c)
-					}
-				}
-			}
-		}
-		for k, f := range found {
-			if open[k] {
-				exposed = append(exposed, f)
-			} else {
-				overridden = append(overridden, f)
-			}
-		}
-	}
-	for _, list := range [][]Foreign{overridden, exposed} {
-		slices.SortFunc(list, compareForeign)
-	}
-	return overridden, exposed
+	return guards
 }
 
-func compareForeign(a, b Foreign) int {
-	return cmp.Or(cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Port, b.Port), byPriority(&a.Rule, &b.Rule), cmp.Compare(a.Rule.Name, b.Rule.Name))
+// foreignOf sorts what bears by machine, port and rule.
+func foreignOf(found []bearer) (overridden, exposed []Foreign) {
+	slices.SortFunc(found, func(a, b bearer) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.port, b.port), byPriority(a.rule, b.rule), cmp.Compare(a.rule.Name, b.rule.Name))
+	})
+	for _, b := range found {
+		f := Foreign{Rule: *b.rule, VM: b.vm, Port: b.port}
+		if b.open {
+			exposed = append(exposed, f)
+		} else {
+			overridden = append(overridden, f)
+		}
+	}
+	return overridden, exposed
 }
 
 func protectedPorts(policies []Protected) []uint16 {
@@ -101,13 +140,12 @@ func bothOf(p jit.Protocol, a netip.Addr, port uint16) []cell {
 func (n Names) effective(lines []line, c cell) []*jit.Rule {
 	var out []*jit.Rule
 	var denied addresses
-	from := familyOf(c.dst)
 	for _, l := range lines {
 		hit := n.reaches(l.rule, c)
 		switch {
 		case hit == No:
 		case l.rule.Access == jit.Allow:
-			if len(l.possible.and(from).minus(denied)) > 0 {
+			if len(l.possible.minus(denied)) > 0 {
 				out = append(out, l.rule)
 			}
 		case hit == Yes && slices.Contains(l.rule.SourcePorts, jit.AllPorts()):

@@ -164,16 +164,16 @@ func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
 
 // leading gives the foreign rules that lead to protected ports, sorted.
 func leading(policies []Protected, foreign []*jit.Rule) []Foreign {
-	var out []Foreign
+	var found []bearer
 	for _, p := range policies {
 		for _, port := range p.Policy.Ports {
 			for _, f := range foreign {
 				if f.Translated.Port() == port.Number && f.Protocol.Overlaps(port.Protocol) && slices.Contains(p.Addresses, f.Translated.Addr()) {
-					out = append(out, Foreign{Rule: *f, VM: p.Policy.VM, Port: port.Number})
+					found = append(found, bearer{vm: p.Policy.VM, key: p.Policy.VM.Key(), port: port.Number, rule: f, open: true})
 				}
 			}
 		}
 	}
-	slices.SortFunc(out, compareForeign)
-	return out
+	_, exposed := foreignOf(found)
+	return exposed
 }
