@@ -28,7 +28,7 @@ const mutantSeeds = 200
 func mutations() []mutation {
 	return []mutation{
 		{name: "a deny does not outrank foreign allows", file: "core/plan/layout.go", noticed: "I4",
-			edits: []replacement{{"				d.below, d.cause = f.Priority, *f\n", "				d.cause = *f\n"}}},
+			edits: []replacement{{"				d.below, d.cause = f.Priority, f\n", "				d.cause = f\n"}}},
 		{name: "a write without If-Match", file: "core/access/sim/azure_test.go", noticed: "I2 I3 I4 I8",
 			elsewise: "the header is infra/nsg's, whose wire tests hold it; here ARM forgets to look at it",
 			edits:    []replacement{{"	case g.etag != s.Version:\n", "	case false:\n"}}},
@@ -53,17 +53,18 @@ func mutations() []mutation {
 		{name: "an opening is not logged", file: "core/access/request.go", noticed: "I5",
 			edits: []replacement{{"		if err := s.Activity.Append(ctx, entries...); err != nil {\n", "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},
 		{name: "rules are deleted by what they match, not by grant", file: "core/plan/plan.go", noticed: "I3",
-			edits: []replacement{{"		if _, ok := wanted[strings.ToLower(r.Name)]; !ok {\n", `		ended := slices.ContainsFunc(current, func(o jit.Rule) bool {
-			_, kept := wanted[strings.ToLower(o.Name)]
-			o.Name, o.Priority, o.Description = r.Name, r.Priority, r.Description
-			return !kept && o.Equal(r)
-		})
-		if _, ok := wanted[strings.ToLower(r.Name)]; !ok || ended {
+			edits: []replacement{{"		if !kept[i] {\n", `		ended := false
+		for j, o := range current.rules {
+			same := *o
+			same.Name, same.Priority, same.Description = r.Name, r.Priority, r.Description
+			ended = ended || !kept[j] && same.Equal(*r)
+		}
+		if !kept[i] || ended {
 `}}},
 		{name: "the end is not scheduled before the opening", file: "core/access/request.go", noticed: "I1",
 			edits: []replacement{{"	if err = s.schedule(ctx, stored.Grant); err != nil {\n", "	if err = error(nil); err != nil {\n"}}},
 		{name: "an extension is not scheduled", file: "core/access/end.go", noticed: "I1",
-			edits: []replacement{{"return next, s.schedule(ctx, next)", "return next, nil"}}},
+			edits: []replacement{{"if err := s.schedule(ctx, next); err != nil {", "if err := error(nil); err != nil {"}}},
 		{name: "the intent is logged after nothing", file: "core/access/request.go", noticed: "I5",
 			elsewise: "an intent that no line tells of, and that another round opens",
 			edits:    []replacement{{"s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...)", "s.Activity.Append(ctx)"}}},
@@ -82,10 +83,10 @@ func mutations() []mutation {
 			edits: []replacement{{"			return s.failedClosing(ctx, rec, err)\n", "			_ = err\n"}}},
 		{name: "revoke answers before anything is closed", file: "core/access/end.go", noticed: "I8",
 			edits: []replacement{{"	return s.settle(ctx, rec, false)\n", "	return rec, nil\n"}}},
-		{name: "machines share a rule that asks for more than each", file: "core/plan/desired.go", noticed: "I4 I8",
-			edits: []replacement{{"parts[i].shape == p.shape && slices.Equal(parts[i].ports, p.ports)", "parts[i].shape == p.shape"}}},
+		{name: "machines share a rule that asks for more than each", file: "core/plan/allows.go", noticed: "I4 I8",
+			edits: []replacement{{"p.shape.equal(&own.shape) && slices.Equal(p.ports, own.ports)", "p.shape.equal(&own.shape)"}}},
 		{name: "a rule opens to every destination", file: "core/plan/desired.go", noticed: "I4",
-			edits: []replacement{{"	r.Destination = jit.PeersOf(addrs...)\n", "	r.Destination = jit.AnyPeer()\n	_ = addrs\n"}}},
+			edits: []replacement{{"	r.Destination = jit.Peers{Prefixes: slices.Clip(l.prefixes[n:])}\n", "	r.Destination = jit.AnyPeer()\n	_ = n\n"}}},
 		{name: "superseding is not stored", file: "core/access/request.go", noticed: "I4 I5",
 			edits: []replacement{{"s.Grants.UpdateGrants(ctx, append(older, changed)...)", "s.Grants.UpdateGrants(ctx, append(older[:0], changed)...)"}}},
 		{name: "a request supersedes those of others", file: "core/jit/grant.go", noticed: "I3",
@@ -96,10 +97,10 @@ func mutations() []mutation {
 			edits: []replacement{{"		return now.Before(w.End) && now.Before(g.OpenBy)\n", "		return now.Before(w.End)\n"}}},
 		{name: "a window includes its end", file: "core/jit/grant.go", noticed: "I1 I8",
 			edits: []replacement{{"	case Initiated:\n		return now.Before(w.End)\n	}\n	return false\n", "	case Initiated:\n		return !now.After(w.End)\n	}\n	return false\n"}}},
-		{name: "the group does not admit the firewall", file: "core/plan/desired.go", noticed: "I8 I3",
+		{name: "the group does not admit the firewall", file: "core/plan/allows.go", noticed: "I8 I3",
 			edits: []replacement{{"	if w.Sources.IsAny() || !w.Mapped.IsValid() {\n", "	if true {\n"}}},
 		{name: "a NAT rule does not end", file: "core/plan/nat.go", noticed: "I1 I8 I4 I6",
-			edits: []replacement{{"o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)])", "(o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) || w.Status != jit.Initiating)"}}},
+			edits: []replacement{{"o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w))", "(o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) || w.Status != jit.Initiating)"}}},
 		{name: "firewalls are not swept", file: "core/access/sweep.go", noticed: "I1 I3 I4 I6 I7",
 			edits: []replacement{{"	slow.Go(func() { w.slow(ctx, mapping) })\n", "	_ = mapping\n"}}},
 		{name: "the sweep closes nothing", file: "core/access/sweep.go", noticed: "I1",
