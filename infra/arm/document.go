@@ -65,6 +65,27 @@ func Object(raw json.RawMessage) map[string]json.RawMessage {
 	return m
 }
 
+// Elements gives the elements of an array; an error for anything else. They share their bytes with raw.
+func Elements(raw json.RawMessage) ([]json.RawMessage, error) {
+	s := scan{text: raw}
+	if s.peek() != '[' {
+		return nil, errors.New("not a JSON array")
+	}
+	out := []json.RawMessage{}
+	err := s.array(func() error {
+		at, err := s.value()
+		out = append(out, at.Of(raw))
+		return err
+	})
+	if err == nil && !s.ended() {
+		err = s.fail()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // Text gives a string, "" for null or nothing, and anything else as it is written.
 func Text(raw json.RawMessage) string {
 	if plain(raw) {

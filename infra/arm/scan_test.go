@@ -92,7 +92,7 @@ func samePage(t interface{ Fatalf(string, ...any) }, text []byte) {
 	}
 }
 
-// sameObject compares Object and Text with what they promise.
+// sameObject compares Object, Elements and Text with what they promise.
 func sameObject(t interface{ Fatalf(string, ...any) }, text []byte) {
 	var want map[string]json.RawMessage
 	if json.Unmarshal(text, &want) != nil {
@@ -100,6 +100,12 @@ func sameObject(t interface{ Fatalf(string, ...any) }, text []byte) {
 	}
 	if diff := cmp.Diff(want, arm.Object(text)); diff != "" {
 		t.Fatalf("Object(%q) (-want +got):\n%s", text, diff)
+	}
+	var elements []json.RawMessage
+	isArray := json.Unmarshal(text, &elements) == nil && elements != nil
+	got, err := arm.Elements(text)
+	if diff := cmp.Diff(elements, got); (err == nil) != isArray || isArray && diff != "" {
+		t.Fatalf("Elements(%q): %v (-want +got):\n%s", text, err, diff)
 	}
 	var s *string
 	words := ""

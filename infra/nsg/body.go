@@ -49,12 +49,8 @@ func parseDocument(text []byte) (document, error) {
 	if d.array, ok = properties["securityRules"]; !ok {
 		return d, errNoRules
 	}
-	array := d.array.Of(text)
-	if len(array) == 0 || array[0] != '[' {
+	if d.rules, err = arm.Elements(d.array.Of(text)); err != nil {
 		return d, errNoRules
-	}
-	if err := json.Unmarshal(array, &d.rules); err != nil {
-		return d, fmt.Errorf("securityRules: %w", err)
 	}
 	return d, nil
 }
