@@ -46,6 +46,7 @@ type waiter struct {
 	since    time.Time
 	deadline time.Time     // zero for none
 	turn     bool          // it is not sent at once
+	taken    time.Time     // when it was let through
 	ready    chan struct{} // closed when it may go, or when err says why not
 	passed   bool
 	err      error
@@ -55,10 +56,10 @@ func newGate(k Kind, l Limits, waited func(Kind, bool, time.Duration)) *gate {
 	return &gate{kind: k, limits: l, bucket: l.bucket(k), waited: waited, tokens: float64(l.bucket(k).Size), filled: time.Now(), regions: map[string]*region{}}
 }
 
-// wait takes a token, or waits for one. It reports whether it had to.
-func (g *gate) wait(ctx context.Context, at string, turn bool) (bool, error) {
+// wait takes a token, or waits for one. It gives when it was taken, and whether there was a wait.
+func (g *gate) wait(ctx context.Context, at string, turn bool) (time.Time, bool, error) {
 	if err := ctx.Err(); err != nil {
-		return false, err
+		return time.Time{}, false, err
 	}
 	w := &waiter{urgency: access.UrgencyOf(ctx), since: time.Now(), turn: turn, ready: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
@@ -68,7 +69,7 @@ func (g *gate) wait(ctx context.Context, at string, turn bool) (bool, error) {
 	g.mu.Lock()
 	if w.late(g) {
 		g.mu.Unlock()
-		return false, w.err
+		return time.Time{}, false, w.err
 	}
 	g.enqueue(at, w)
 	g.pump()
@@ -76,21 +77,21 @@ func (g *gate) wait(ctx context.Context, at string, turn bool) (bool, error) {
 	g.mu.Unlock()
 	if passed {
 		g.told(w)
-		return false, nil
+		return w.taken, false, nil
 	}
 	select {
 	case <-w.ready:
 		g.told(w)
-		return true, w.err
+		return w.taken, true, w.err
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if w.passed {
-		g.giveBack(at, turn)
+		g.giveBack(at, w.taken, turn)
 	}
 	g.leave(at, w)
-	return true, ctx.Err()
+	return time.Time{}, true, ctx.Err()
 }
 
 // late reports whether the call would have to wait for longer than its context lasts.
@@ -279,7 +280,7 @@ func (g *gate) take(w *waiter, at string, now time.Time) {
 	if w.turn {
 		g.held++
 	}
-	w.passed = true
+	w.passed, w.taken = true, now
 	close(w.ready)
 }
 
@@ -333,13 +334,20 @@ func (g *gate) hold(r *region, now time.Time) int {
 	return min(most, int(lack))
 }
 
-// giveBack returns what was taken and not used.
-func (g *gate) giveBack(at string, turn bool) {
+// giveBack returns what was taken at a time and not used.
+func (g *gate) giveBack(at string, taken time.Time, turn bool) {
 	if g.tokens++; turn {
 		g.held--
 	}
-	if r := g.at(at); g.counted() && len(r.sent) > 0 {
-		r.sent = r.sent[:len(r.sent)-1]
+	if g.counted() {
+		g.at(at).uncount(taken)
+	}
+}
+
+// uncount takes one call that was counted at a time out of the count.
+func (r *region) uncount(at time.Time) {
+	if i, found := slices.BinarySearchFunc(r.sent, at, time.Time.Compare); found {
+		r.sent = slices.Delete(r.sent, i, i+1)
 	}
 }
 

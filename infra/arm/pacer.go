@@ -71,7 +71,7 @@ func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
 	g := p.gate(subscriptionOf(req.Raw().URL.Path), kindOf(req.Raw().Method))
 	for try := 1; ; try++ {
 		if !turnOf(ctx).use(g) {
-			if _, err := g.wait(ctx, regionOf(ctx), false); err != nil {
+			if _, _, err := g.wait(ctx, regionOf(ctx), false); err != nil {
 				return nil, err
 			}
 		}

@@ -168,14 +168,24 @@ func (r *rig) after(t *testing.T, start time.Time, name string) time.Duration {
 	return at
 }
 
-// storm sends n closing writes at once and waits until all are answered.
-func (r *rig) storm(t *testing.T, n int) {
+// storm sends n closing writes at once and waits until all are answered. Where think is not 0 each waits for its turn, and
+// takes that long to make up its mind then.
+func (r *rig) storm(t *testing.T, n int, think time.Duration) {
 	t.Helper()
 	since := time.Now()
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			if status, err := r.call(closing(t.Context(), since), http.MethodPut, "one", fmt.Sprint("nsg", i)); err != nil || status != 200 {
+			ctx, cancel := context.WithCancel(closing(t.Context(), since))
+			defer cancel()
+			if think > 0 {
+				var err error
+				if ctx, _, err = r.pacer.Turn(ctx, "one", ""); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(think)
+			}
+			if status, err := r.call(ctx, http.MethodPut, "one", fmt.Sprint("nsg", i)); err != nil || status != 200 {
 				t.Errorf("write %d: status %d, error %v", i, status, err)
 			}
 		})
@@ -186,12 +196,16 @@ func (r *rig) storm(t *testing.T, n int) {
 func TestNothingIsRefused(t *testing.T) {
 	for _, tc := range []struct {
 		writes int
+		think  time.Duration
 		within time.Duration // what the buckets allow at best, and 1 %
-	}{{200, time.Second}, {1000, 81 * time.Second}, {2000, 382 * time.Second}} {
-		t.Run(fmt.Sprint(tc.writes), func(t *testing.T) {
+	}{
+		{200, 0, time.Second}, {1000, 0, 81 * time.Second}, {2000, 0, 382 * time.Second},
+		{200, 10 * time.Millisecond, time.Second}, {2000, 10 * time.Millisecond, 384 * time.Second}, {5000, 10 * time.Millisecond, 1296 * time.Second},
+	} {
+		t.Run(fmt.Sprint(tc.writes, tc.think), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, start := newRig(arm.Limits{}), time.Now()
-				r.storm(t, tc.writes)
+				r.storm(t, tc.writes, tc.think)
 				if took := time.Since(start); r.refused > 0 || took > tc.within {
 					t.Errorf("%d writes took %s, %d refused; want %s and none", tc.writes, took, r.refused, tc.within)
 				}
@@ -230,7 +244,7 @@ func TestHeadersCorrectTheCount(t *testing.T) {
 		if _, err := r.call(t.Context(), http.MethodPut, "one", "first"); err != nil {
 			t.Fatal(err)
 		}
-		r.storm(t, 50)
+		r.storm(t, 50, 0)
 		if r.refused > 0 {
 			t.Errorf("%d writes were refused although the headers told what was left", r.refused)
 		}
@@ -323,7 +337,7 @@ func TestBusyClosesNothing(t *testing.T) {
 				}
 			})
 			synctest.Wait()
-			r.storm(t, 50)
+			r.storm(t, 50, 0)
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("others waited %s because one group is busy", took)
 			}
@@ -407,7 +421,7 @@ func TestOpeningsGetTheirShare(t *testing.T) {
 			var over atomic.Bool
 			var mu sync.Mutex
 			var storm, opens sync.WaitGroup
-			storm.Go(func() { r.storm(t, writes); over.Store(true) })
+			storm.Go(func() { r.storm(t, writes, 0); over.Store(true) })
 			synctest.Wait()
 			var longest time.Duration
 			for i := 0; !over.Load(); i++ {
@@ -436,7 +450,7 @@ func TestSubscriptionsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, start := newRig(arm.Limits{}), time.Now()
 		var all sync.WaitGroup
-		all.Go(func() { r.storm(t, 400) })
+		all.Go(func() { r.storm(t, 400, 0) })
 		synctest.Wait()
 		if _, err := r.call(t.Context(), http.MethodPut, "two", "nsg"); err != nil || time.Since(start) > 0 {
 			t.Errorf("the other subscription waited %s, error %v", time.Since(start), err)

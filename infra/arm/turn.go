@@ -10,6 +10,7 @@ import (
 type turn struct {
 	gate   *gate
 	region string
+	taken  time.Time
 	used   atomic.Bool
 }
 
@@ -30,10 +31,11 @@ func (p *Pacer) Turn(ctx context.Context, subscription, region string) (context.
 	}
 	ctx = WithRegion(ctx, region)
 	t := &turn{gate: p.gate(subscription, Writes), region: regionOf(ctx)}
-	waited, err := t.gate.wait(ctx, t.region, true)
+	taken, waited, err := t.gate.wait(ctx, t.region, true)
 	if err != nil {
 		return ctx, waited, err
 	}
+	t.taken = taken
 	context.AfterFunc(ctx, t.leave)
 	return context.WithValue(ctx, turnKey{}, t), waited, nil
 }
@@ -48,13 +50,14 @@ func (t *turn) use(g *gate) bool {
 	defer g.mu.Unlock()
 	g.fill(time.Now())
 	if g.closed.After(time.Now()) {
-		g.giveBack(t.region, true)
+		g.giveBack(t.region, t.taken, true)
 		return false
 	}
 	g.held--
-	r := g.at(t.region)
-	if g.counted() && len(r.sent) > 0 { // what counts is when it is sent
-		r.sent = append(r.sent[:0:0], append(r.sent[1:], time.Now())...)
+	if g.counted() { // what counts is when it is sent
+		r := g.at(t.region)
+		r.uncount(t.taken)
+		r.sent = append(r.sent, time.Now())
 	}
 	return true
 }
@@ -65,6 +68,6 @@ func (t *turn) leave() {
 	}
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
-	t.gate.giveBack(t.region, true)
+	t.gate.giveBack(t.region, t.taken, true)
 	t.gate.pump()
 }
