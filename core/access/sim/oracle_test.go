@@ -189,6 +189,9 @@ func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 		}
 		due = l.closed[at]
 		grace = 0 // closed is closed, but for hands and faults
+		if g.gates() && len(l.behind[at]) > 0 {
+			grace = g.time() // a firewall's round goes on when the verb that asked for it waits no longer
+		}
 		if r.disturbed.After(l.inserted) || g.dirty.After(l.inserted) {
 			due, grace = r.disturbed, g.time()+period
 			if g.dirty.After(due) {
