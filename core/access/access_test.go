@@ -467,6 +467,30 @@ func TestSweepFollowsMachines(t *testing.T) {
 	w.stands("other-nsg", "0100 allow ours 203.0.113.7 -> 10.0.2.4 :22", "4096 deny ours * -> 10.0.2.4 :22,3389")
 }
 
+// TestSweepFollowsWhatIsExtended: an extension between the sweep's look at a grant and its move does not keep the
+// grant where it was.
+func TestSweepFollowsWhatIsExtended(t *testing.T) {
+	w := newWorld(t)
+	w.enable("app1", "app2")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
+	w.place("app1", "apps-nsg", "10.0.1.9")
+	w.place("app2", "apps-nsg", "10.0.1.4")
+	extended := false
+	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "EachPolicy" && !s.After && !extended {
+			extended = true
+			_, err := w.Extend(ctx, who("alice"), id, 2*time.Hour, time.Time{})
+			return err
+		}
+		return nil
+	}
+	w.sweep()
+	if !extended || w.grant(id).End() != noon.Add(2*time.Hour) {
+		t.Fatal("nobody came in between")
+	}
+	w.stands("apps-nsg", "0100 allow ours 203.0.113.7 -> 10.0.1.9 :22", "4096 deny ours * -> 10.0.1.4,10.0.1.9 :22,3389")
+}
+
 // TestMachineDeleted: a window does not outlive its machine, whose address or
 // name may become another's (azure-docs issue 11987).
 func TestMachineDeleted(t *testing.T) {

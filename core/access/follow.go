@@ -39,17 +39,36 @@ func (w *sweep) follow(ctx context.Context) {
 	fronts := w.newFronts(w.policyOf, w.listedSnap)
 	fronts.lenient = true
 	for i, rec := range w.grants {
-		next, moved := w.moved(ctx, fronts, rec)
-		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
-			continue
-		}
-		updated, err := w.Grants.UpdateGrants(ctx, next)
-		if err == nil {
-			w.grants[i] = updated[0]
-		} else if !errors.Is(err, ErrConflict) {
+		if w.grants[i], err = w.followGrant(ctx, fronts, rec); err != nil {
 			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
 		}
 	}
+}
+
+// followGrant moves one grant. Whoever changes it meanwhile has left it where it was, as an
+// extension does, so that it is read and moved again.
+func (w *sweep) followGrant(ctx context.Context, fronts *fronts, rec GrantRecord) (GrantRecord, error) {
+	for range attempts {
+		next, moved := w.moved(ctx, fronts, rec)
+		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
+			return rec, nil
+		}
+		updated, err := w.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			return updated[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, err
+		}
+		again, err := w.Grants.Grant(ctx, rec.Grant.ID)
+		if err != nil {
+			return rec, err
+		}
+		if rec = again; rec.Grant.Closed() {
+			return rec, nil
+		}
+	}
+	return rec, nil // the next sweep tries again
 }
 
 // followPolicy moves one policy to where its machine stands now.
