@@ -276,6 +276,50 @@ func TestStormIsGathered(t *testing.T) {
 	}
 }
 
+// TestStormWithoutItsGathering holds that wake-ups close what they name also where the open grants cannot be read, and that these
+// are not read all the time: a look takes a second, and there is another after four.
+func TestStormWithoutItsGathering(t *testing.T) {
+	const groups = 60
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Kinds = access.KindsOf(access.SecurityGroups(&slow{Firewall: w.cloud, takes: 5 * time.Second}))
+		w.Now = time.Now
+		ids, end := w.windows(groups, 1)
+		if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(end))
+		looks := 0
+		w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+			if s.Op != "OpenGrants" {
+				return nil
+			}
+			looks++
+			time.Sleep(time.Second)
+			return errFault
+		}
+		for second := range 10 {
+			for _, id := range ids[6*second : 6*second+6] {
+				go func() {
+					if err := w.Wake(context.WithoutCancel(t.Context()), id, 1); err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		for _, id := range ids {
+			if !w.grant(id).Closed() {
+				t.Fatalf("grant %s is not closed", id)
+			}
+		}
+		if looks != 2 {
+			t.Errorf("the open grants were looked at %d times in ten seconds, want 2", looks)
+		}
+	})
+}
+
 // TestSweepClosesWhatStandsNowhere holds that a grant without a target, as that of a machine that is gone, is closed beside
 // others that have one.
 func TestSweepClosesWhatStandsNowhere(t *testing.T) {

@@ -180,7 +180,7 @@ func (s storm) pass(t *testing.T, m mode, low, high time.Duration,
 			})
 		}
 		wg.Wait()
-		for w.queue.busy() && time.Since(end) < patience || w.allowsOf(s.groups) > 0 && time.Since(end) < time.Hour {
+		for w.queue.busy() && time.Since(end) < patience || w.opens(s.groups) && time.Since(end) < time.Hour {
 			time.Sleep(time.Minute)
 		}
 		time.Sleep(10 * time.Minute)

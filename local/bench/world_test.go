@@ -388,6 +388,16 @@ func (w *world) standing(n int) (allows, denies int) {
 // allows counts the allow rules on all groups, beside those that were there.
 func (w *world) allows() int { return w.allowsOf(w.groups + w.spare) }
 
+// opens reports whether there is one on the first groups.
+func (w *world) opens(groups int) bool {
+	for n := range groups {
+		if allows, _ := w.standing(n); allows > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // allowsOf counts them on the first groups.
 func (w *world) allowsOf(groups int) int {
 	sum := 0
