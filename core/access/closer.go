@@ -252,6 +252,7 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 	_ = atOnce(distinct(targets), func(_ int, t jit.ID) error {
 		_, err := s.reconcile(WithUrgency(ctx, Urgency{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
 		var closed, open []*closing
+		var causes []error // of those that stay open
 		mu.Lock()
 		for _, k := range standing[t.Key()] {
 			failed[k] = errors.Join(failed[k], err)
@@ -261,13 +262,13 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 			if failed[k] == nil {
 				closed = append(closed, k)
 			} else {
-				open = append(open, k)
+				open, causes = append(open, k), append(causes, failed[k])
 			}
 		}
 		mu.Unlock()
 		s.settleAll(ctx, closed, at)
-		return each(open, func(_ int, k *closing) error {
-			rec, err := s.failedClosing(ctx, k.rec, failed[k])
+		return each(open, func(i int, k *closing) error {
+			rec, err := s.failedClosing(ctx, k.rec, causes[i])
 			s.closer.end(k, rec, err)
 			return nil
 		})

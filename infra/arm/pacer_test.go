@@ -401,7 +401,10 @@ func TestReserveIsForClosings(t *testing.T) {
 					all.Go(func() { r.call(t.Context(), http.MethodPut, "one", fmt.Sprint("open", i)) })
 				}
 				synctest.Wait()
-				if got := len(r.sent) - tc.closings; got != tc.want {
+				r.mu.Lock()
+				got := len(r.sent) - tc.closings
+				r.mu.Unlock()
+				if got != tc.want {
 					t.Errorf("%d openings were sent at once, want %d of 100 tokens", got, tc.want)
 				}
 				for i := range tc.reserved {
