@@ -204,6 +204,9 @@ type Grants interface {
 	// Grants of more than 24 targets together may be written one after the other, and one of more than 46 in
 	// several steps, the grant itself first; writing such a grant again completes it.
 	UpdateGrants(ctx context.Context, gs ...GrantRecord) ([]GrantRecord, error)
+	// NoteConfirmed stores which placements of an open grant have confirmed it, and nothing else: in all but that the record is
+	// to be as it is stored. It is conditional as an update, and gives the record with its new Version.
+	NoteConfirmed(ctx context.Context, g GrantRecord) (GrantRecord, error)
 	// Grant gives one grant, open or history; ErrNotFound.
 	Grant(ctx context.Context, id string) (GrantRecord, error)
 	// OpenGrants gives every grant that is not closed, oldest first.

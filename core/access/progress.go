@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
@@ -36,13 +37,15 @@ func (g GrantRecord) Progress() []Progress {
 // them have confirmed it while others are waited for. It gives the grant as it is then stored.
 func (s *Service) openTargets(ctx context.Context, rec GrantRecord) (GrantRecord, []outcome, error) {
 	targets := rec.targets()
-	n := &notes{Service: s, rec: rec, left: len(targets)}
+	n := &notes{Service: s, rec: rec, left: len(targets), done: make(chan struct{})}
 	outs := make([]outcome, len(targets))
 	err := atOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.reconcile(ctx, t, false)
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
 		return err
 	})
+	close(n.done)
+	n.writer.Wait()
 	return n.rec, outs, err
 }
 
@@ -53,11 +56,17 @@ func stands(out outcome, grant string) bool {
 	})
 }
 
-// notes writes down what has been confirmed: one write at a time, which takes all that came in
-// during the one before, and none for the last target, after which the grant itself is
+// noteAfter is how long what has been confirmed waits for more to be noted with it.
+const noteAfter = time.Second
+
+// notes writes down what has been confirmed: at most once in each noteAfter, which takes all that came in
+// since the write before, and not at all for what the last target confirms, after which the grant itself is
 // stored as open. A note is for people who wait: one that cannot be written is left out.
 type notes struct {
 	*Service
+	done   chan struct{} // closed once no target is waited for any more
+	writer sync.WaitGroup
+
 	mu      sync.Mutex
 	rec     GrantRecord
 	left    int      // targets that have not answered
@@ -66,6 +75,7 @@ type notes struct {
 	over    bool // the grant is not being opened any more, or cannot be written
 }
 
+// note takes down that a target has answered. It waits for nothing.
 func (n *notes) note(ctx context.Context, out outcome, confirmed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -73,14 +83,36 @@ func (n *notes) note(ctx context.Context, out outcome, confirmed bool) {
 	if confirmed {
 		n.waiting = append(n.waiting, out.target)
 	}
-	for n.left > 0 && len(n.waiting) > 0 && !n.writing && !n.over {
-		targets := n.waiting
-		rec := n.rec
-		n.waiting, n.writing = nil, true
+	if n.left > 0 && len(n.waiting) > 0 && !n.writing && !n.over {
+		n.writing = true
+		n.writer.Go(func() { n.run(ctx) })
+	}
+}
+
+// run writes what waits until nothing does.
+func (n *notes) run(ctx context.Context) {
+	timer := time.NewTimer(noteAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-n.done:
+			return
+		}
+		n.mu.Lock()
+		targets, rec := n.waiting, n.rec
+		n.waiting = nil
+		more := n.left > 0 && len(targets) > 0 && !n.over
+		n.writing = more
 		n.mu.Unlock()
+		if !more {
+			return
+		}
 		rec, ok := n.write(ctx, rec, targets)
 		n.mu.Lock()
-		n.rec, n.writing, n.over = rec, false, !ok
+		n.rec, n.over = rec, !ok
+		n.mu.Unlock()
+		timer.Reset(noteAfter)
 	}
 }
 
@@ -92,9 +124,9 @@ func (n *notes) write(ctx context.Context, rec GrantRecord, targets []jit.ID) (G
 		for i, p := range next.Placements {
 			next.Placements[i].Confirmed = p.Confirmed || slices.ContainsFunc(targets, p.Target.Equal)
 		}
-		updated, err := n.Grants.UpdateGrants(ctx, next)
+		updated, err := n.Grants.NoteConfirmed(ctx, next)
 		if err == nil {
-			return updated[0], true
+			return updated, true
 		}
 		if !errors.Is(err, ErrConflict) {
 			return rec, false

@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ func TestProgress(t *testing.T) {
 	first := func(change func(*access.GrantRecord, *world)) func(*world, accesstest.Step) error {
 		once := true
 		return func(w *world, s accesstest.Step) error {
-			if s.Op != "UpdateGrants" || s.After || !once {
+			if s.Op != "NoteConfirmed" || s.After || !once {
 				return nil
 			}
 			once = false
@@ -65,7 +66,7 @@ func TestProgress(t *testing.T) {
 			return nil
 		}, none, "Revoked", string(access.CodeTargetGone)},
 		"the note cannot be stored": {func(_ *world, s accesstest.Step) error {
-			if s.Op == "UpdateGrants" {
+			if s.Op == "NoteConfirmed" || s.Op == "UpdateGrants" {
 				return errFault
 			}
 			return nil
@@ -99,13 +100,14 @@ func TestProgress(t *testing.T) {
 				}
 				stored := w.store.Fault
 				w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
-					if tc.fault != nil && s.Op == "UpdateGrants" {
+					if tc.fault != nil && (s.Op == "NoteConfirmed" || s.Op == "UpdateGrants") {
 						return tc.fault(w, s)
 					}
 					return nil
 				}
 				done := make(chan error)
 				go func() { _, err := w.Open(t.Context(), who("alice"), rec); done <- err }()
+				time.Sleep(2 * time.Second) // of the bubble's
 				synctest.Wait()
 				if got := w.progress(id); tc.half != "" && got != tc.half {
 					t.Errorf("while apps-nsg has not answered: %s, want %s", got, tc.half)
@@ -127,35 +129,58 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestProgressCosts: one target costs no write more, and what many targets confirm at once is noted together.
+// TestProgressCosts: targets that confirm one after the other, ten in a second, are noted once in each second, in the order in
+// which they came, and the last of them with the grant itself.
 func TestProgressCosts(t *testing.T) {
-	for vms, most := range map[int]int{1: 1, 2: 2, 12: 12} {
-		w := newWorld(t)
-		var names []string
-		for i := range vms {
-			name := fmt.Sprintf("vm%02d", i)
-			w.cloud.SetRules(nsgID("nsg-" + name))
-			w.place(name, "nsg-"+name, fmt.Sprintf("10.0.2.%d", i))
-			names = append(names, name)
-		}
-		w.enable(names...)
-		rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", names...), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		writes := 0
-		w.store.Fault = func(_ context.Context, s accesstest.Step) error {
-			if s.Op == "UpdateGrants" && !s.After {
-				writes++ // one at a time: that is what is tested
+	for targets, notes := range map[int][]int{1: nil, 2: nil, 10: nil, 12: {11}, 36: {11, 21, 31}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var names []string
+			turn := map[string]time.Duration{}
+			for i := range targets {
+				name := fmt.Sprintf("vm%02d", i)
+				w.cloud.SetRules(nsgID("nsg-" + name))
+				w.place(name, "nsg-"+name, fmt.Sprintf("10.0.2.%d", i))
+				names = append(names, name)
+				turn[nsgID("nsg-"+name).Key()] = max(50*time.Millisecond, time.Duration(i)*100*time.Millisecond)
 			}
-			return nil
-		}
-		if _, err := w.Open(t.Context(), who("alice"), rec); err != nil {
-			t.Fatal(err)
-		}
-		if writes > most {
-			t.Errorf("%d targets: %d writes of the grant, want %d at most", vms, writes, most)
-		}
+			w.enable(names...)
+			rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", names...), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+				if s.Op == "Apply" && s.After {
+					time.Sleep(turn[s.Of])
+				}
+				return nil
+			}
+			var noted []int
+			stored := 0
+			w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+				switch {
+				case s.Op == "UpdateGrants" && !s.After:
+					stored++
+				case s.Op == "NoteConfirmed" && s.After:
+					g, err := w.mem.Grant(ctx, rec.Grant.ID)
+					n := 0
+					for _, p := range g.Placements {
+						if p.Confirmed {
+							n++
+						}
+					}
+					noted = append(noted, n)
+					return err
+				}
+				return nil
+			}
+			if _, err := w.Open(t.Context(), who("alice"), rec); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(noted, notes) || stored != 1 {
+				t.Errorf("%d targets: noted at %v, want %v; the grant was stored %d times, want once", targets, noted, notes, stored)
+			}
+		})
 	}
 }
 

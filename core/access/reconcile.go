@@ -350,11 +350,11 @@ func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping b
 // preview computes what the targets would look like if their state were changed.
 // Nothing is written.
 func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
-	return s.previewFrom(ctx, s.shown, targets, change)
+	return s.previewFrom(ctx, s.shown, s.Targets.State, targets, change)
 }
 
-// previewFrom is preview from the rules that from gives.
-func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
+// previewFrom is preview from the rules that from gives, and what stored gives.
+func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
 	err := atOnce(targets, func(i int, t jit.ID) error {
 		kind, err := s.kind(t)
@@ -368,7 +368,7 @@ func (s *Service) previewFrom(ctx context.Context, from func(context.Context, ji
 		if err != nil {
 			return fmt.Errorf("read the rules of %s: %w", t.Name, err)
 		}
-		state, err := s.Targets.State(ctx, t)
+		state, err := stored(ctx, t)
 		if err != nil {
 			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
 		}

@@ -37,7 +37,7 @@ func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
 func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key string) (GrantRecord, bool, error) {
-	rec, bad := s.decide(ctx, r)
+	rec, states, bad := s.decide(ctx, r)
 	if bad != nil && refusal(bad) == nil {
 		return GrantRecord{}, false, bad
 	}
@@ -49,9 +49,9 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 	if bad != nil {
 		return GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
 	}
-	_, err = s.previewGrant(ctx, s.recall, rec)
+	_, err = s.previewGrant(ctx, s.recall, states.of, rec)
 	if refusal(err) != nil { // what is remembered may be old: nobody is refused for that
-		_, err = s.previewGrant(ctx, s.shown, rec)
+		_, err = s.previewGrant(ctx, s.shown, s.Targets.State, rec)
 	}
 	if err != nil {
 		if refusal(err) != nil {
@@ -64,58 +64,72 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
 func (s *Service) Preview(ctx context.Context, r jit.Request) (GrantRecord, []TargetChange, error) {
-	rec, err := s.decide(ctx, r)
+	rec, states, err := s.decide(ctx, r)
 	if err != nil {
 		return GrantRecord{}, nil, err
 	}
-	outs, err := s.previewGrant(ctx, s.shown, rec)
+	outs, err := s.previewGrant(ctx, s.shown, states.of, rec)
 	return rec, changesOf(outs), err
 }
 
-// decide gives the grant as it would be stored.
-func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, error) {
-	now := s.now()
+// decide gives the grant as it would be stored, and what is stored of the targets.
+func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, states, error) {
+	id, now := s.newGrant()
+	states := states{Targets: s.Targets}
 	if err := r.Validate(now); err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, err
 	}
 	vms := make([]jit.ID, len(r.VMs))
 	for i, vm := range r.VMs {
 		if err := s.managed(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
-			return GrantRecord{}, err
+			return GrantRecord{}, states, err
 		}
 		vms[i] = vm.VM
 	}
-	policies, machines, err := s.findBy(ctx, s.recalled, vms)
+	machines, err := s.recalled(ctx, vms)
 	if err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, fmt.Errorf("locate the virtual machines: %w", err)
 	}
 	for i, vm := range vms {
 		if _, err := exists(vm, machines, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
-			return GrantRecord{}, err
+			return GrantRecord{}, states, err
 		}
 	}
-	policy := func(vm jit.ID) (jit.Policy, bool) {
-		rec, ok := policies[vm.Key()]
-		return rec.Policy, ok
-	}
-	g, err := jit.Decide(policy, s.Floor, r, s.NewID(), now)
+	policies, err := s.protecting(ctx, &states, vms, machines)
 	if err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, err
+	}
+	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
+	g, err := jit.Decide(policy, s.Floor, r, id, now)
+	if err != nil {
+		return GrantRecord{}, states, err
 	}
 	if err := sameFamily(g, machines); err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, err
 	}
 	if err := s.barredByAdmin(g, machines); err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, err
 	}
 	rec, err := s.newFronts(policy, s.shown).mapped(ctx, place(g, machines), machines)
 	if err != nil {
-		return GrantRecord{}, err
+		return GrantRecord{}, states, err
 	}
 	if within := s.slowest(rec.targets(), func(k Kind) time.Duration { return k.OpenWithin }); within > 0 {
 		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
 	}
-	return rec, nil
+	return rec, states, nil
+}
+
+// newGrant gives an id and the time of the same millisecond, if a few tries do: then the id tells where the grant is among
+// those that have closed, and nothing else has to be stored for that.
+func (s *Service) newGrant() (id string, now time.Time) {
+	for range attempts {
+		now = s.now()
+		if id = s.NewID(); s.now().Equal(now) {
+			break
+		}
+	}
+	return id, now
 }
 
 // sameFamily refuses a source of a family in which the machine has no guarded address:
@@ -142,8 +156,8 @@ func sameFamily(g jit.Grant, machines map[string]Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), rec GrantRecord) ([]outcome, error) {
-	outs, err := s.previewFrom(ctx, from, rec.targets(), func(t jit.ID, state *plan.State) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec GrantRecord) ([]outcome, error) {
+	outs, err := s.previewFrom(ctx, from, stored, rec.targets(), func(t jit.ID, state *plan.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {
 				state.Openings = append(state.Openings, rec.At(p))

@@ -181,7 +181,12 @@ func (s *Service) managed(vm jit.ID, at string) error {
 
 // find gives the policies of machines, and the machines themselves.
 func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]PolicyRecord, map[string]Machine, error) {
-	return s.findBy(ctx, s.Network.Locate, vms)
+	machines, err := s.Network.Locate(ctx, vms)
+	if err != nil {
+		return nil, nil, fmt.Errorf("locate the virtual machines: %w", err)
+	}
+	policies, err := s.policiesOf(ctx, vms)
+	return policies, machines, err
 }
 
 // recalled gives machines as [Recaller] has them, where nothing of them is missing.
@@ -195,15 +200,6 @@ func (s *Service) recalled(ctx context.Context, vms []jit.ID) (map[string]Machin
 		return s.Network.Locate(ctx, vms) // nobody is refused for what is old
 	}
 	return machines, nil
-}
-
-func (s *Service) findBy(ctx context.Context, locate func(context.Context, []jit.ID) (map[string]Machine, error), vms []jit.ID) (map[string]PolicyRecord, map[string]Machine, error) {
-	machines, err := locate(ctx, vms)
-	if err != nil {
-		return nil, nil, fmt.Errorf("locate the virtual machines: %w", err)
-	}
-	policies, err := s.policiesOf(ctx, vms)
-	return policies, machines, err
 }
 
 // exists refuses machines that no network interface names, or that nothing guards.

@@ -1,6 +1,7 @@
 package table_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -63,6 +64,14 @@ func TestOfBefore(t *testing.T) {
 		}
 		if k, err := s.FindKey(ctx, "ann", "a", day); err != nil || k.Grant != open(t, s).Grant.ID {
 			t.Errorf("key %+v, %v", k, err)
+		}
+	})
+	t.Run("is asked for", func(t *testing.T) {
+		a, _ := prepare(t)
+		r := jit.Request{Requestor: "ann", RequestorID: "ann", VMs: []jit.RequestVM{{VM: vm(1), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
+		_, _, err := a.Request(ctx, access.Caller{ID: "ann", Name: "ann"}, r, "")
+		if refused, ok := errors.AsType[*jit.Error](err); !ok || refused.Code != jit.CodeJustificationRequired {
+			t.Errorf("a request without the justification that the policy demands: %v", err)
 		}
 	})
 	t.Run("is swept", func(t *testing.T) {

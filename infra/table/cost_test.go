@@ -90,6 +90,11 @@ func TestCosts(t *testing.T) {
 			_, err := w.s.UpdateGrants(ctx, w.grant)
 			return err
 		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
+		{"note of what is confirmed, at 130 targets", func(w world) error {
+			w.wide.Placements[7].Confirmed = true
+			_, err := w.s.NoteConfirmed(ctx, w.wide)
+			return err
+		}, counts{tablesim.Batch: 1}},
 		{"close", func(w world) error { _, err := w.s.UpdateGrants(ctx, closed(w.grant)); return err }, counts{tablesim.Batch: 2}},
 		{"close at 130 targets", func(w world) error { _, err := w.s.UpdateGrants(ctx, closed(w.wide)); return err }, counts{tablesim.Batch: 3, tablesim.GetEntity: 1}},
 		{"open grant", func(w world) error { _, err := w.s.Grant(ctx, w.grant.Grant.ID); return err }, counts{tablesim.GetEntity: 1}},

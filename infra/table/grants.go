@@ -175,6 +175,35 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 	return out, nil
 }
 
+// NoteConfirmed is one write of the grant's own row, however many targets it has: its parts do not say what is confirmed.
+func (s *Store) NoteConfirmed(ctx context.Context, g access.GrantRecord) (access.GrantRecord, error) {
+	wrap := func(err error) error { return fmt.Errorf("note what has confirmed grant %s: %w", g.Grant.ID, err) }
+	etag, same, ok := etagOf(g.Version, placesOfGrant(g))
+	switch {
+	case !ok || g.Grant.Closed():
+		return g, wrap(access.ErrConflict)
+	case !same || g.Outdated: // more than that has changed, or is missing
+		out, err := s.UpdateGrants(ctx, g)
+		if err != nil {
+			return g, err
+		}
+		return out[0], nil
+	}
+	head, err := grantHead(g)
+	if err != nil {
+		return g, wrap(err)
+	}
+	etags, err := s.submit(ctx, s.state, []op{{kind: replace, etag: etag, row: head}})
+	if errors.Is(err, access.ErrNotFound) { // it has closed
+		err = access.ErrConflict
+	}
+	if err != nil {
+		return g, wrap(err)
+	}
+	g.Version = versionOf(etags[0], placesOfGrant(g))
+	return g, nil
+}
+
 // grantUpdate gives what an update of one grant writes to the State table.
 func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, error) {
 	if err := storable(g); err != nil {

@@ -170,7 +170,16 @@ func (w *world) toTables() azcore.ClientOptions {
 	return azcore.ClientOptions{Transport: wire{w.tables, tableTrip}}
 }
 
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
+// newID gives a UUID of version 7 of the bubble's time, which begins anew in every bubble: the module's own never go back.
+func newID() string {
+	id := uuid.Must(uuid.NewRandom())
+	ms := time.Now().UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	id[6] = 7<<4 | id[6]&0xf
+	return id.String()
+}
 
 // wire puts the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
 func (w *world) wire() {

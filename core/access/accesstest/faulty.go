@@ -80,6 +80,11 @@ func (f *Faulty) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]
 	return step(ctx, f, "UpdateGrants", of, func() ([]access.GrantRecord, error) { return f.Store.UpdateGrants(ctx, gs...) })
 }
 
+// NoteConfirmed implements [access.Grants].
+func (f *Faulty) NoteConfirmed(ctx context.Context, g access.GrantRecord) (access.GrantRecord, error) {
+	return step(ctx, f, "NoteConfirmed", g.Grant.ID, func() (access.GrantRecord, error) { return f.Store.NoteConfirmed(ctx, g) })
+}
+
 // Grant implements [access.Grants].
 func (f *Faulty) Grant(ctx context.Context, id string) (access.GrantRecord, error) {
 	return step(ctx, f, "Grant", id, func() (access.GrantRecord, error) { return f.Store.Grant(ctx, id) })

@@ -203,6 +203,23 @@ func (m *Memory) UpdateGrants(_ context.Context, gs ...access.GrantRecord) ([]ac
 	return out, nil
 }
 
+// NoteConfirmed implements access.Grants.
+func (m *Memory) NoteConfirmed(_ context.Context, g access.GrantRecord) (access.GrantRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, ok := m.open[g.Grant.ID]
+	if !ok || old.Version != g.Version {
+		return g, access.ErrConflict
+	}
+	old = cloneGrant(old)
+	for i, p := range g.Placements {
+		old.Placements[i].Confirmed = p.Confirmed
+	}
+	old.Version = m.version()
+	m.open[g.Grant.ID] = old
+	return cloneGrant(old), nil
+}
+
 // Grant implements access.Grants.
 func (m *Memory) Grant(_ context.Context, id string) (access.GrantRecord, error) {
 	m.mu.Lock()

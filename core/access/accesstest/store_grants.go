@@ -126,6 +126,23 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 			t.Errorf("state of a target shows other machines: %v, %v", state.Openings, err)
 		}
 	})
+	t.Run("confirmed", func(t *testing.T) {
+		s := open(t)
+		g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
+		noted := g
+		noted.Placements = slices.Clone(g.Placements)
+		noted.Placements[1].Confirmed = true
+		got := must[access.GrantRecord](t)(s.NoteConfirmed(t.Context(), noted))
+		wantSame(t, "what a note gives", got, noted)
+		wantSame(t, "what is stored", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), noted)
+		wantState(t, s, 1, 2)
+		_, err := s.NoteConfirmed(t.Context(), g)
+		wantError(t, "note by a stale version", err, access.ErrConflict)
+		got = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), got))[0]
+		must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(got, morning.Add(time.Minute))))
+		_, err = s.NoteConfirmed(t.Context(), got)
+		wantError(t, "note on a grant that has closed", err, access.ErrConflict)
+	})
 	t.Run("closed", func(t *testing.T) { grantCloses(t, open(t)) })
 	t.Run("wide", func(t *testing.T) { grantWide(t, open(t)) })
 	t.Run("one winner", func(t *testing.T) { grantRaces(t, open(t)) })

@@ -1,0 +1,56 @@
+package access
+
+import (
+	"context"
+	"fmt"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+)
+
+// states is what is stored of targets, as it was read a moment ago.
+type states struct {
+	Targets
+	read map[string]plan.State
+}
+
+// of gives what was read of a target, and reads what was not.
+func (s states) of(ctx context.Context, target jit.ID) (plan.State, error) {
+	if state, ok := s.read[target.Key()]; ok {
+		return state, nil
+	}
+	return s.State(ctx, target)
+}
+
+// protecting gives the policies of machines. They are among what is stored of the machines' targets, which is read
+// here since it is needed next; the policy of a machine that has moved since a sweep looked is read by itself.
+func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, machines map[string]Machine) (map[string]jit.Policy, error) {
+	var placements [][]Placement
+	for _, vm := range vms {
+		placements = append(placements, machines[vm.Key()].Placements)
+	}
+	targets := targetsOf(placements...)
+	found := make([]plan.State, len(targets))
+	err := each(targets, func(i int, t jit.ID) (err error) {
+		if found[i], err = s.Targets.State(ctx, t); err != nil {
+			err = fmt.Errorf("read what is stored of %s: %w", t.Name, err)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	states.read = map[string]plan.State{}
+	policies := map[string]jit.Policy{}
+	for i, t := range targets {
+		states.read[t.Key()] = found[i]
+		for _, p := range found[i].Policies {
+			policies[p.Policy.VM.Key()] = p.Policy
+		}
+	}
+	elsewhere, err := s.policiesOf(ctx, keep(vms, func(vm jit.ID) bool { _, ok := policies[vm.Key()]; return !ok }))
+	for key, rec := range elsewhere {
+		policies[key] = rec.Policy
+	}
+	return policies, err
+}
