@@ -7,6 +7,7 @@ import (
 // TestDemands: what a request must meet is set in one pane, said in the other and refused beside its
 // field; a port of several machines is chosen at once, each as long as it allows.
 func TestDemands(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	b := m.open()
 	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`app2","ports":[{"number":22,"maxRequestAccessDuration":"PT30M"}]}]}`)

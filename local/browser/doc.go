@@ -3,5 +3,6 @@
 //
 // It holds tests alone. They are apart from the other packages because they
 // need Chromium (local/need-chromium installs Debian's) and take seconds.
-// Each run leaves screenshots in screenshots/, which git ignores.
+// A run leaves screenshots in screenshots/, which git ignores: the README's, and what the page
+// showed where a test failed; with -shots, one of every step.
 package browser

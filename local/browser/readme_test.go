@@ -16,12 +16,12 @@ func TestReadme(t *testing.T) {
 	b.visit("")
 	b.says("#open", "restart the shop")
 	b.says("#list", "both")
-	b.shot("readme-machines")
+	b.picture("readme-machines")
 	b.screen(1280, 900, "light")
 	b.click(`a.primary[href*="request?vm="][href$="web"]`)
 	b.says("#pane h2", "Request access")
 	b.fill("#why", "update the certificates")
-	b.shot("readme-request")
+	b.picture("readme-request")
 	for _, name := range []string{"readme-machines", "readme-request"} {
 		if size := sizeOf(t, name); size == 0 || size > 200<<10 {
 			t.Errorf("%s has %d bytes, want at most 200 KiB", name, size)

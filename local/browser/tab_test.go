@@ -3,6 +3,7 @@ package browser_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,7 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// tab is a browser with one tab, with nothing kept from any other.
+// tab is a tab of the browser, with nothing kept from any other.
 type tab struct {
 	*machine
 	ctx context.Context
@@ -47,40 +48,84 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// open starts a browser that sees the machine.
+// shared is the one Chromium of all tests, started by the first that wants it: to start is the dearest
+// thing that it does. Each tab is in a browser context of its own, which shares nothing with another's.
+var shared struct {
+	once   sync.Once
+	ctx    context.Context
+	cancel context.CancelFunc
+	dir    string
+	err    error
+}
+
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	program := chromium(t)
+	shared.once.Do(func() {
+		if shared.dir, shared.err = os.MkdirTemp("", "portcullis-chromium"); shared.err != nil {
+			return
+		}
+		options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(program), chromedp.UserDataDir(shared.dir), chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(patience),
+			chromedp.Flag("force-color-profile", "srgb")}
+		for _, flag := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
+			"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "disable-extensions", "hide-scrollbars", "mute-audio",
+			// No tab waits because another is in front of it.
+			"disable-background-timer-throttling", "disable-backgrounding-occluded-windows", "disable-renderer-backgrounding"} {
+			options = append(options, chromedp.Flag(flag, true))
+		}
+		options = append(options, chromedp.Flag("disable-features", "SpareRendererForSitePerProcess")) // one process more for each page
+		ctx, cancelAll := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, cancelTab := chromedp.NewContext(ctx)
+		shared.ctx, shared.cancel = ctx, func() { cancelTab(); cancelAll() }
+		shared.err = chromedp.Do(ctx) // starts the browser, which lives as long as this call's context
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.ctx
+}
+
+// closeBrowser ends the browser, if there is one.
+func closeBrowser() {
+	if shared.cancel != nil {
+		shared.cancel()
+	}
+	if shared.dir != "" {
+		os.RemoveAll(shared.dir)
+	}
+}
+
+// open gives a tab that sees the machine.
 func (m *machine) open() *tab {
 	t := m.t
 	t.Helper()
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(patience),
-		chromedp.Flag("force-color-profile", "srgb")}
-	for _, flag := range []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
-		"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "disable-extensions", "hide-scrollbars", "mute-audio"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	ctx, cancelAll := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	b := &tab{machine: m, ctx: ctx}
+	b := &tab{machine: m}
+	ctx, cancel := chromedp.NewContext(browser(t), chromedp.WithNewBrowserContext(), chromedp.WithListener(b.heard))
+	b.ctx = ctx
 	t.Cleanup(func() {
 		if t.Failed() {
-			b.shot("failed-" + t.Name())
+			b.picture("failed-" + t.Name())
 		}
-		cancelTab()
-		cancelAll()
+		cancel()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, w := range b.wrong {
 			t.Errorf("the browser's console: %s", w)
 		}
 	})
-	// The first call starts the browser, which lives as long as that call's context.
-	if err := chromedp.Listen(ctx, b.heard); err != nil {
+	// The first call makes the tab, which lives as long as that call's context.
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
 	b.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		if _, err := cdp.Call(ctx, t, runtime.Enable, cdp.Empty{}); err != nil {
 			return chromedp.Void{}, err
 		}
-		_, err := cdp.Call(ctx, t, cdplog.Enable, cdp.Empty{})
+		if _, err := cdp.Call(ctx, t, cdplog.Enable, cdp.Empty{}); err != nil {
+			return chromedp.Void{}, err
+		}
+		// Each page is in front for who looks at it, whatever the others do.
+		_, err := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 		return chromedp.Void{}, err
 	})
 	b.screen(1280, 900, "light")
@@ -307,8 +352,18 @@ func sizeOf(t *testing.T, name string) int64 {
 	return info.Size()
 }
 
-// shot writes a screenshot of what is to be seen into the folder that git ignores.
+var shots = flag.Bool("shots", false, "leave a screenshot of every step in screenshots/, and not only of what the README shows and of what failed")
+
+// shot writes a screenshot of what is to be seen, if all are wanted.
 func (b *tab) shot(name string) {
+	b.t.Helper()
+	if *shots {
+		b.picture(name)
+	}
+}
+
+// picture writes a screenshot of what is to be seen into the folder that git ignores.
+func (b *tab) picture(name string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
