@@ -68,8 +68,8 @@ func (z *azure) front(m *machine) (*group, []netip.Addr) {
 
 // translated gives where the rules that count send a packet, as naively as can be.
 func translated(rules []jit.Rule, p packet, count func(jit.Rule) bool) (netip.AddrPort, bool) {
-	for _, x := range rules {
-		if count(x) && x.Translated.IsValid() && hit(x, p) {
+	for i := range rules {
+		if x := &rules[i]; x.Translated.IsValid() && hit(x, p) && count(*x) {
 			return x.Translated, true
 		}
 	}

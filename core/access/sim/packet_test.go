@@ -15,7 +15,7 @@ type packet struct {
 	to       netip.AddrPort // where the rule in question sends it
 }
 
-func hit(r jit.Rule, p packet) bool {
+func hit(r *jit.Rule, p packet) bool {
 	if r.Direction != jit.Inbound || r.Protocol != jit.AnyProtocol && r.Protocol != p.protocol {
 		return false
 	}
@@ -37,14 +37,16 @@ func within(p jit.Peers, a netip.Addr) bool {
 
 // first gives the rule that decides about the packet among those that count.
 func first(rules []jit.Rule, p packet, count func(jit.Rule) bool) (jit.Rule, bool) {
-	var best jit.Rule
-	found := false
-	for _, r := range rules {
-		if count(r) && hit(r, p) && (!found || r.Priority < best.Priority) {
-			best, found = r, true
+	best := -1
+	for i := range rules { // hardly one is hit, and to copy them all is dear under the race detector
+		if r := &rules[i]; (best < 0 || r.Priority < rules[best].Priority) && hit(r, p) && count(*r) {
+			best = i
 		}
 	}
-	return best, found
+	if best < 0 {
+		return jit.Rule{}, false
+	}
+	return rules[best], true
 }
 
 func every(jit.Rule) bool { return true }
