@@ -52,14 +52,18 @@ check-infra:
 
 # The race detector needs a C compiler. Vet looks at what is compiled for it, so that nothing is compiled
 # twice. What takes longest begins first, and three at a time, since they also wait: two cores end together.
-LONGEST := ./local/browser ./local ./infra/table ./core/access/sim ./core/plan ./infra/nsg
+# Test binaries are linked each time, so without what debuggers want. The collector comes later than by default:
+# memory is plenty, and what it does costs twice under the race detector, which also waits a second at every end.
+LONGEST := ./local/browser ./local ./infra/table ./core/access/sim ./core/access ./local/bench
+test: export GOGC = 400
+test: export GORACE = atexit_sleep_ms=100
 test:
 	@local/need-cc
 	@local/need-chromium
 	@infra/deploy/check --ready || echo "NOT CHECKED: the templates in infra/deploy, since no Terraform provider is built on this machine; make check-infra builds one" >&2
 	@python3 -c 'import azure.mgmt.security' 2>/dev/null || echo "NOT RUN: the Python block of docs/clients.md; pip install azure-mgmt-security" >&2
 	$(GO) vet -race ./...
-	$(GO) test -race -vet=off -shuffle=on -p 3 -timeout 20m $(LONGEST) ./...
+	$(GO) test -race -vet=off -shuffle=on -ldflags '-s -w' -p 3 -timeout 20m $(LONGEST) ./...
 
 pictures:
 	@local/need-chromium
@@ -69,7 +73,7 @@ pictures:
 
 # Without the race detector, which make test has: it slows the histories down and shuffles them.
 sim:
-	$(GO) test -count=1 -timeout 60m -v -run '^TestSim$$' ./core/access/sim -seeds $(SEEDS)
+	$(GO) test -count=1 -timeout 60m -v -run '^Test(Sim|Replay)$$' ./core/access/sim -seeds $(SEEDS)
 
 mutants:
 	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutants$$' ./core/access/sim
