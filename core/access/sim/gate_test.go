@@ -86,6 +86,9 @@ func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 	if slices.ContainsFunc(r.heirs(l, m.id, w), func(n jit.Window) bool { return n.Mapped != w.Mapped }) {
 		return // somebody else took its port since, and the newer request has another one
 	}
+	if slices.ContainsFunc(protocols(w.Protocol), func(p jit.Protocol) bool { return taken(g, w.Mapped, p) }) {
+		return // somebody else has taken its port: ours is not put back beside it, and a finding says so
+	}
 	for _, src := range inside(w.Sources, w.Mapped.Addr()) {
 		for _, protocol := range protocols(r.kept(l, m.id, w)) {
 			to, ok := translated(g.packets, packet{src: src, dst: w.Mapped.Addr(), port: w.Mapped.Port(), protocol: protocol}, own)
@@ -123,6 +126,12 @@ func (r *run) alone() {
 	}
 }
 
+// taken reports whether a foreign rule of the firewall has a port of it.
+func taken(g *group, at netip.AddrPort, protocol jit.Protocol) bool {
+	_, ok := first(g.foreign, packet{src: strangers[0], dst: at.Addr(), port: at.Port(), protocol: protocol}, every)
+	return ok
+}
+
 // given is the other half: at the moment at which a window gets a port, no foreign rule has it.
 func (r *run) given(l *ledger) {
 	g := r.azure.groups[gateName]
@@ -132,8 +141,8 @@ func (r *run) given(l *ledger) {
 	for _, vm := range l.rec.Grant.VMs {
 		for _, w := range vm.Ports {
 			for _, protocol := range protocols(w.Protocol) {
-				if x, ok := first(g.foreign, packet{src: strangers[0], dst: w.Mapped.Addr(), port: w.Mapped.Port(), protocol: protocol}, every); ok && w.Mapped.IsValid() {
-					r.violate("I2", "grant %s is given %s, which the rule %s has", l.rec.Grant.ID, w.Mapped, x.Name)
+				if w.Mapped.IsValid() && taken(g, w.Mapped, protocol) {
+					r.violate("I2", "grant %s is given %s, which a foreign rule has", l.rec.Grant.ID, w.Mapped)
 				}
 			}
 		}
