@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -642,6 +643,60 @@ func TestRevokeThatFindsNothingToWrite(t *testing.T) {
 		t.Errorf("the opening ends as %s, %v", got.Grant.Status(), err)
 	}
 	w.stands("web-nsg", closedWeb...)
+}
+
+// TestRevokedWhileOpeningFails: another instance closes the grant right before the write that opens it, and nothing more
+// can be read after that write: what it opened goes at once all the same.
+func TestRevokedWhileOpeningFails(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, wrote, failed := w.instance(), false, false
+	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && !s.After && !wrote {
+			wrote = true
+			_, err := other.Revoke(ctx, who("alice"), rec.Grant.ID)
+			return err
+		}
+		return nil
+	}
+	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "State" && wrote && !failed && w.allows("web-nsg") == 1 {
+			failed = true
+			return errFault
+		}
+		return nil
+	}
+	if got, err := w.Open(t.Context(), who("alice"), rec); err == nil || !failed {
+		t.Errorf("the opening ends as %s, %v", got.Grant.Status(), err)
+	}
+	w.stands("web-nsg", closedWeb...)
+}
+
+// TestRevokedByTwo: who finds on storing it that somebody else has closed the grant is told that it is closed.
+func TestRevokedByTwo(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	first := true
+	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+		if s.Op == "UpdateGrants" && first {
+			first = false
+			_, err := w.Revoke(ctx, who("bob"), id)
+			return err
+		}
+		return nil
+	}
+	rec, err := w.Revoke(t.Context(), who("alice"), id)
+	if err != nil || !rec.Grant.Closed() {
+		t.Errorf("%s, %v", rec.Grant.Status(), err)
+	}
+	if n := strings.Count(strings.Join(w.log(), "\n"), "Revoke Succeeded"); n != 1 {
+		t.Errorf("the log tells of %d revokes: %q", n, w.log())
+	}
 }
 
 // TestRepairByAVerb: a round that a request asked for puts right what others

@@ -34,7 +34,10 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 	if err != nil || rec.Grant.Closed() {
 		return rec, err
 	}
-	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.UserRequested), nil })
+	rec, err = s.revoke(ctx, rec, jit.UserRequested)
+	if errors.Is(err, errClosed) {
+		return rec, nil
+	}
 	if err != nil {
 		return rec, err
 	}
@@ -42,6 +45,19 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	return s.settle(ctx, rec, false)
+}
+
+// errClosed: others have closed the grant meanwhile.
+var errClosed = errors.New("closed meanwhile")
+
+// revoke stores that a grant is to close, or gives [errClosed].
+func (s *Service) revoke(ctx context.Context, rec GrantRecord, why jit.Reason) (GrantRecord, error) {
+	return s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
+		if g.Closed() {
+			return g, errClosed
+		}
+		return g.Revoke(s.now(), why), nil
+	})
 }
 
 // Extend moves the ends of a grant's live windows to the given end, or to

@@ -293,11 +293,17 @@ func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]GrantRec
 			continue
 		}
 		rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
+			if g.Closed() {
+				return g, errClosed
+			}
 			for _, vm := range vms {
 				g = g.RevokeVM(vm, s.now(), jit.PolicyRemoved)
 			}
 			return g, nil
 		})
+		if errors.Is(err, errClosed) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -410,7 +410,12 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at
 func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.targets()))
 	defer cancel()
-	rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.OpeningFailed), nil })
+	targets := rec.targets()
+	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
+	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
+		_, _ = s.reconcileAll(ctx, targets, false)
+		return
+	}
 	if err != nil {
 		return
 	}

@@ -192,7 +192,7 @@ func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 		if g.gates() && len(l.behind[at]) > 0 {
 			grace = g.time() // a firewall's round goes on when the verb that asked for it waits no longer
 		}
-		if r.disturbed.After(l.inserted) || g.dirty.After(l.inserted) {
+		if !r.disturbed.Before(l.inserted) || !g.dirty.Before(l.inserted) {
 			due, grace = r.disturbed, g.time()+period
 			if g.dirty.After(due) {
 				due = g.dirty
