@@ -34,7 +34,7 @@ type closing struct {
 // How many grants are read one by one to be taken along for one target, and how many are stored at a time.
 const (
 	fewAlong    = 16
-	settleBatch = 40
+	settleBatch = 33 // three rows each, and 100 in a transaction
 )
 
 // What a wake-up waits for its closing, and how many do at the same time: those that come while
