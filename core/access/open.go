@@ -1,0 +1,162 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// Open opens what a grant says and reports it open once every target has
+// confirmed it. Where that fails, what was opened is closed again and the error
+// says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
+func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
+	rec, outs, err := s.openTargets(ctx, rec)
+	if err == nil {
+		err = refusedBy(outs, rec.Grant.ID)
+	}
+	for _, out := range outs {
+		if err == nil && out.gone {
+			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the " + s.noun(out.target) + " " + out.target.Name + " was deleted while the port was being opened"}
+		}
+	}
+	if err == nil {
+		rec, err = s.confirm(ctx, who, rec, outs)
+	}
+	if err != nil {
+		s.abandon(ctx, who, rec, err)
+		return GrantRecord{}, err
+	}
+	return rec, nil
+}
+
+// confirm marks a grant open whose rules stand, and the windows that it
+// supersedes as ending, in one step. Where the grant was changed meanwhile it is looked at again: a
+// grant that was revoked while it was being opened is closed.
+func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs []outcome) (GrantRecord, error) {
+	at := s.now()
+	for _, out := range outs {
+		if out.at.Before(at) {
+			at = out.at
+		}
+	}
+	for range attempts {
+		if !rec.Grant.AnyLive(s.now()) {
+			return s.settle(ctx, rec, false)
+		}
+		changed := rec
+		changed.Grant = rec.Grant.Opened(at)
+		// A newer request that came in meanwhile has taken its place: its rules do not stand.
+		for _, out := range outs {
+			for _, o := range out.state.Openings {
+				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
+			}
+		}
+		entries := newlyOpen(who, rec.Grant, changed.Grant, at)
+		older, err := s.supersede(ctx, changed.Grant, outs, at)
+		if err != nil {
+			return rec, err
+		}
+		// The log comes first: what cannot be logged is not reported open.
+		if err := s.Activity.Append(ctx, entries...); err != nil {
+			return rec, fmt.Errorf("write the activity log: %w", err)
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, append(older, changed)...)
+		if err == nil {
+			last := len(updated) - 1
+			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
+			_ = each(updated[:last], func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+			if updated[last].Grant.Overdue(s.now()) {
+				return s.settle(ctx, updated[last], false)
+			}
+			return updated[last], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store the grant as open: %w", err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read the grant again: %w", err)
+		}
+	}
+	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+}
+
+// supersede gives the older grants on the same targets whose windows g takes the
+// place of, with those windows asked to close.
+func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]GrantRecord, error) {
+	var older []GrantRecord
+	seen := map[string]bool{g.ID: true}
+	for _, out := range outs {
+		for _, o := range out.state.Openings {
+			if _, found := o.Grant.Superseded(g, at); !found || seen[o.Grant.ID] {
+				continue
+			}
+			seen[o.Grant.ID] = true
+			rec, err := s.Grants.Grant(ctx, o.Grant.ID)
+			if err != nil {
+				return nil, fmt.Errorf("read grant %s: %w", o.Grant.ID, err)
+			}
+			if after, found := rec.Grant.Superseded(g, at); found {
+				rec.Grant = after
+				older = append(older, rec)
+			}
+		}
+	}
+	return older, nil
+}
+
+// abandon undoes an opening. It has its own time, since the caller's may be what
+// ran out. Its own failure is not reported: the grant then ends by
+// [jit.OpeningTimeout], and the sweep sees to it.
+func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.targets()))
+	defer cancel()
+	targets := rec.targets()
+	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
+	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
+		_, _ = s.reconcileAll(ctx, targets, false)
+		return
+	}
+	if err != nil {
+		return
+	}
+	entries := grantEntries(who, OpOpen, Failed, rec.Grant, s.now())
+	for i := range entries {
+		entries[i].Message = publicly(cause)
+	}
+	if s.Activity.Append(ctx, entries...) != nil {
+		return
+	}
+	_, _ = s.settle(ctx, rec, false)
+}
+
+// abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
+// slowest kind concerned, since what it does not come to is the sweep's.
+func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
+	return max(time.Minute, s.slowest(targets, func(k Kind) time.Duration { return k.Round })/2)
+}
+
+// change applies f to a stored grant, starting again from what is stored when
+// somebody else wrote first.
+func (s *Service) change(ctx context.Context, rec GrantRecord, f func(jit.Grant) (jit.Grant, error)) (GrantRecord, error) {
+	for range attempts {
+		next := rec
+		var err error
+		if next.Grant, err = f(rec.Grant); err != nil {
+			return rec, err
+		}
+		updated, err := s.Grants.UpdateGrants(ctx, next)
+		if err == nil {
+			return updated[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return rec, fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
+		}
+		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
+			return rec, fmt.Errorf("read grant %s again: %w", next.Grant.ID, err)
+		}
+	}
+	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Grant.ID, Message: "the request is being changed by others; ask again"}
+}
