@@ -36,7 +36,8 @@ func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantR
 // supersedes as ending, in one step. Where the grant was changed meanwhile it is looked at again: a
 // grant that was revoked while it was being opened is closed.
 func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs []outcome) (GrantRecord, error) {
-	at := s.now()
+	confirmed := s.now()
+	at := confirmed
 	for _, out := range outs {
 		if out.at.Before(at) {
 			at = out.at
@@ -54,7 +55,7 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
 			}
 		}
-		entries := newlyOpen(who, rec.Grant, changed.Grant, at)
+		entries := newlyOpen(who, rec.Grant, changed.Grant, confirmed)
 		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
 			return rec, err

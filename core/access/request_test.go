@@ -384,3 +384,31 @@ func TestLockedTargetRefusesAnOpening(t *testing.T) {
 		})
 	}
 }
+
+// TestOpenedWhenItWasConfirmed: the log tells of an opening at the time at which it is open on every
+// target, which a firewall takes minutes for, and not at that at which its rules were computed.
+func TestOpenedWhenItWasConfirmed(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && s.After {
+			w.leap(3 * time.Minute)
+		}
+		return nil
+	}
+	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "State" && s.After {
+			w.leap(time.Second)
+		}
+		return nil
+	}
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	end := w.now()
+	entries, _, err := w.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpOpen}, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || !entries[0].Time.Equal(end) {
+		t.Errorf("logged as %+v, want one at %s", entries, end)
+	}
+}
