@@ -23,12 +23,11 @@ func TestOpeningTellsOfItsTargets(t *testing.T) {
 		return nil
 	}
 	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
-		if s.Op == "UpdateGrants" && s.After {
-			select {
-			case noted <- struct{}{}:
-			default:
-				opened <- struct{}{}
-			}
+		switch {
+		case s.Op == "NoteConfirmed" && s.After:
+			noted <- struct{}{}
+		case s.Op == "UpdateGrants" && s.After:
+			opened <- struct{}{}
 		}
 		return nil
 	}
@@ -52,7 +51,6 @@ func TestOpeningTellsOfItsTargets(t *testing.T) {
 	if got := targets(look()); got != "Initiating apps-nsg Waiting web-nsg Confirmed" {
 		t.Errorf("half open: %s", got)
 	}
-	noted <- struct{}{}
 	close(release)
 	<-opened
 	if got := targets(look()); got != "Initiated" {
