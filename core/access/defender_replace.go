@@ -267,7 +267,7 @@ func (s *Service) drop(ctx context.Context, who Caller, vms []jit.ID) error {
 }
 
 // claim writes the first machine's record as it was read, with nothing changed but
-// who did it: of all who read the same policy only one can.
+// who did it: of all who read the same policy only one can. What it lists is then read once more.
 func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
 	if len(r.before.Machines) == 0 {
 		return nil
@@ -280,6 +280,15 @@ func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
 	}
 	if err != nil {
 		return fmt.Errorf("store the policy of %s: %w", first.Policy.VM.Name, err)
+	}
+	// Lists and records are read one after the other: the record may have been read after somebody else's claim, and
+	// the list before what he wrote then.
+	now, err := s.policyNamed(ctx, r.before.Name)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(now.Machines, r.before.Machines, func(a, b PolicyRecord) bool { return samePolicy(a.Policy, b.Policy) }) {
+		return errClaimed
 	}
 	for i, rec := range r.changed {
 		if rec.Policy.VM.Equal(first.Policy.VM) {

@@ -149,6 +149,8 @@ func TestKeyboard(t *testing.T) {
 	if got := b.text(":focus"); got != "Skip to the content" {
 		t.Errorf("the first stop is %q", got)
 	}
+	b.calm() // before the scripts are there the link is an ordinary one
+	b.eventually("the scripts are there", func() bool { return script[bool](b, `document.readyState === "complete" && typeof htmx === "object"`) })
 	script[bool](b, `(document.querySelector('a.primary[href*="request?vm="]').focus(), true)`)
 	b.do(chromedp.KeyEvent("\r"))
 	b.says("#pane h2", "Request access")
