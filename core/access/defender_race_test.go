@@ -33,13 +33,14 @@ func (w *world) meanwhile(op string, f func()) {
 func TestSecondEditorIsRefused(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
+	elsewhere := &access.Guard{Service: w.instance(), Authority: g.Authority}
 	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	unchanged := access.Precondition{Match: []string{first.ETag}}
 	w.meanwhile("PutPolicy", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), unchanged); err != nil {
+		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), unchanged); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})
@@ -56,11 +57,12 @@ func TestSecondEditorIsRefused(t *testing.T) {
 func TestSecondEditorWithoutPrecondition(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
+	elsewhere := &access.Guard{Service: w.instance(), Authority: g.Authority}
 	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
+		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})

@@ -36,6 +36,11 @@ func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName
 	if err := s.checkNamed(name, policies); err != nil {
 		return NamedPolicy{}, err
 	}
+	unlock, err := s.editing.lock(ctx, name.Key())
+	if err != nil {
+		return NamedPolicy{}, err
+	}
+	defer unlock()
 	for range attempts {
 		r, err := s.replacing(ctx, who, name, policies)
 		if err != nil {

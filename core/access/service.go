@@ -58,6 +58,7 @@ type Service struct {
 	seen     snapshots // the rules of targets as they were last confirmed
 	cold     cold
 	closer   closer
+	editing  editing
 	surveys  memo[surveyed]
 	standing memo[map[string]Snapshot] // by target, without what the adapter needs to write
 	past     memo[recent]

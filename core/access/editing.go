@@ -1,0 +1,43 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// editing lets one caller at a time change a named policy in this process: what is read, compared with a precondition
+// and then written is several rows. Between processes the claim does it ([Service.claim]). Its zero value is
+// ready.
+type editing struct {
+	mu   sync.Mutex
+	held map[string]chan struct{} // by the policy's key; closed when it is let go
+}
+
+// lock waits until nobody else holds the key, and gives what lets it go.
+func (e *editing) lock(ctx context.Context, key string) (func(), error) {
+	for {
+		e.mu.Lock()
+		other, taken := e.held[key]
+		if !taken {
+			if e.held == nil {
+				e.held = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			e.held[key] = mine
+			e.mu.Unlock()
+			return func() {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				delete(e.held, key)
+				close(mine)
+			}, nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another change of the policy: %w", ctx.Err())
+		}
+	}
+}
