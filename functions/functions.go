@@ -157,6 +157,9 @@ func function(name string, trigger binding, out []binding) (Function, error) {
 		}
 	case "timerTrigger":
 		f.Kind, f.Schedule = Timer, trigger.Schedule
+		if err := CheckSchedule(f.Schedule); err != nil {
+			return Function{}, err
+		}
 	default:
 		return Function{}, fmt.Errorf("trigger type %q is not one of httpTrigger, serviceBusTrigger, timerTrigger", trigger.Type)
 	}
@@ -164,7 +167,7 @@ func function(name string, trigger binding, out []binding) (Function, error) {
 		return Function{}, fmt.Errorf("%d output bindings on a %s function, want %d", len(out), f.Kind, wantOut)
 	}
 	if wantOut == 1 && out[0].Type != "http" {
-		return Function{}, fmt.Errorf("output binding of type %q, want http: with any other the host does not forward the request", out[0].Type)
+		return Function{}, fmt.Errorf("output binding of type %q, want http: with any other the host does not proxy the request", out[0].Type)
 	}
 	return f, nil
 }

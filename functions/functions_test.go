@@ -30,7 +30,8 @@ func TestParseRefuses(t *testing.T) {
 		{"HTTP without an output", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"}]}`, "0 output bindings"},
 		{"HTTP with two outputs", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"},` + httpOut + `,` + httpOut + `]}`, "2 output bindings"},
 		{"HTTP with another output", `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"},{"type":"queue","direction":"out","name":"q"}]}`, `"queue"`},
-		{"timer with an output", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t"},` + httpOut + `]}`, "1 output bindings"},
+		{"timer with an output", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t","schedule":"0 * * * * *"},` + httpOut + `]}`, "1 output bindings"},
+		{"a schedule that the host reads otherwise", `{"bindings":[{"type":"timerTrigger","direction":"in","name":"t","schedule":"0 0 22-2 * * *"}]}`, "the other way round"},
 		{"many messages at once", `{"bindings":[{"type":"serviceBusTrigger","direction":"in","name":"m","cardinality":"many"}]}`, `cardinality "many"`},
 		{"cardinality left to the default", `{"bindings":[{"type":"serviceBusTrigger","direction":"in","name":"m"}]}`, `cardinality ""`},
 	}
@@ -46,6 +47,45 @@ func TestParseRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSchedules holds that no schedule means one thing to the host and another to
+// who reads it.
+func TestSchedules(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"", "has 1 fields"},
+		{"*/5 * * * *", "has 5 fields"},
+		{"0 */5 * * * * *", "has 7 fields"},
+		{"00:05:00", "has 1 fields"},
+		{"26:00:00", "has 1 fields"},
+		{"@hourly", "has 1 fields"},
+		{"%SCHEDULE%", "has 1 fields"},
+		{"TZ=UTC 0 0 0 1 *", "not of the forms"},
+		{"0 0 0 ? * *", "not of the forms"},
+		{"0 0 0 L * *", "not of the forms"},
+		{"0 0 0 * JAN *", "not of the forms"},
+		{"0 0 0 * * SUN", "not of the forms"},
+		{"0 0 0 * * FRI-MON", "not of the forms"},
+		{"0 5/15 * * * *", "not of the forms"},
+		{"0 5-20/5 * * * *", "not of the forms"},
+		{"0 */0 * * * *", "not of the forms"},
+		{"0 1,,2 * * * *", "not of the forms"},
+		{"0 0 22-2 * * *", "the other way round"},
+		{"0 0 1,22-2 * * *", "the other way round"},
+		{"0 0 0 * * 5-1", "the other way round"},
+		{"0 0 0 * * 7", "Sunday is 0"},
+		{"0 0 0 * * 5-7", "Sunday is 0"},
+		{"0 0 0 13 * 5", "has to be both"},
+		{"0 */5 * * * *", ""},
+		{"0 0,30 9-17 * * 1-5", ""},
+		{"15 0 0 1 */3 *", ""},
+	}
+	for _, tt := range tests {
+		err := functions.CheckSchedule(tt.text)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %q", tt.text, err, tt.want)
+		}
 	}
 }
 
@@ -215,6 +255,8 @@ func TestSettingsExample(t *testing.T) {
 	}
 	want := map[string]string{
 		"FUNCTIONS_WORKER_RUNTIME":            "custom",
+		"ASPNETCORE_FORWARDEDHEADERS_ENABLED": "true",
+		"AzureWebJobsDisableHomepage":         "true",
 		"AzureWebJobsStorage__accountName":    "portcullisexample",
 		"ServiceBus__fullyQualifiedNamespace": "portcullis-example.servicebus.windows.net",
 		"ServiceBus__credential":              "managedidentity",

@@ -81,7 +81,7 @@ func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.L
 	if err := a.serveBus(p, filepath.Join(dir, "bus"), tokens, log); err != nil {
 		return fmt.Errorf("start Service Bus: %w", err)
 	}
-	if err := a.serveHost(ctx, p, app, secret, tokens, log); err != nil {
+	if err := a.serveHost(ctx, p, app, filepath.Join(dir, "host"), secret, tokens, log); err != nil {
 		return fmt.Errorf("start the Functions host: %w", err)
 	}
 	return nil
@@ -222,7 +222,10 @@ func (a *azure) serveBus(p ports, dir string, tokens *issuer.Issuer, log *slog.L
 }
 
 // serveHost starts the Functions host with the app in it.
-func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, tokens *issuer.Issuer, log *slog.Logger) error {
+func (a *azure) serveHost(ctx context.Context, p ports, app, state, secret string, tokens *issuer.Issuer, log *slog.Logger) error {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
 	client, err := azservicebus.NewClient(namespace, hostCredential{tokens}, &azservicebus.ClientOptions{
 		NewWebSocketConn: func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", p.Bus))
@@ -233,8 +236,9 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, secret string, toke
 		return fmt.Errorf("open the queue: %w", err)
 	}
 	a.host, err = hostsim.Start(ctx, hostsim.Config{
-		Root: app, Log: log, AlwaysRestart: true, Still: a.still,
+		Root: app, Log: log, AlwaysRestart: true, Still: a.still, State: state,
 		Env: []string{
+			"ASPNETCORE_FORWARDEDHEADERS_ENABLED=true",
 			"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
 			"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
 			"PORTCULLIS_AUTHORITY=" + url(p.ARM),

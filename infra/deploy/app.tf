@@ -36,6 +36,9 @@ locals {
     ServiceBus__credential = "managedidentity"
     ServiceBus__clientId   = azurerm_user_assigned_identity.this.client_id
 
+    ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true" # else the caller's address is the front end's
+    AzureWebJobsDisableHomepage         = "true"
+
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.this.client_id};Authorization=AAD"
 
     # App Service authentication signs people in with the managed identity in place of a client

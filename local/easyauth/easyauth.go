@@ -9,6 +9,8 @@
 //   - the session is a cookie of the platform's that scripts cannot read
 //   - the identity headers that a client sends itself are removed from every request, and
 //     requests of a session carry X-MS-TOKEN-AAD-ID-TOKEN and the unsigned X-MS-CLIENT-PRINCIPAL headers
+//   - the front end adds the address and port from which it took a request to the end of X-Forwarded-For,
+//     behind whatever the client claims
 //   - requests without a session go through (the mode "allow unauthenticated requests"), so that
 //     scripts can send a token of their own in Authorization
 //
@@ -91,6 +93,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.Clone(r.Context())
 	strip(r.Header)
+	r.Header.Set("X-Forwarded-For", strings.Join(append(r.Header.Values("X-Forwarded-For"), r.RemoteAddr), ", "))
 	if name, ok := s.known(r); ok {
 		token, err := s.cfg.Token(name)
 		if err != nil {

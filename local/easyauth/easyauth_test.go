@@ -45,6 +45,21 @@ func (s *site) get(path, cookie string, headers ...string) *http.Response {
 	return w.Result()
 }
 
+// TestCallersAddress holds that the caller's address stands last, whatever a client claims.
+func TestCallersAddress(t *testing.T) {
+	s := newSite(t)
+	for claimed, want := range map[string]string{"": "192.0.2.1:1234", "10.0.0.1, 10.0.0.2:80": "10.0.0.1, 10.0.0.2:80, 192.0.2.1:1234"} {
+		headers := []string{}
+		if claimed != "" {
+			headers = []string{"X-Forwarded-For", claimed}
+		}
+		s.get("/api/x", "", headers...)
+		if got := s.seen.Values("X-Forwarded-For"); len(got) != 1 || got[0] != want {
+			t.Errorf("claimed %q: the host got %q, want %q", claimed, got, want)
+		}
+	}
+}
+
 func (s *site) login(as string) string {
 	s.t.Helper()
 	res := s.get("/.auth/login/local?as="+as+"&post_login_redirect_uri=%2Fapi%2Fportal%2F", "")

@@ -24,7 +24,7 @@ import (
 const theApp = `
 -- host.json --
 {"version":"2.0","functionTimeout":"00:01:00",
- "customHandler":{"description":{"defaultExecutablePath":"EXECUTABLE"},"enableForwardingHttpRequest":true},
+ "customHandler":{"description":{"defaultExecutablePath":"EXECUTABLE"},"enableProxyingHttpRequest":true},
  "extensionBundle":{"id":"Microsoft.Azure.Functions.ExtensionBundle","version":"[4.*, 5.0.0)"},
  "extensions":{"serviceBus":{"maxConcurrentCalls":2}}}
 -- item/function.json --

@@ -20,6 +20,7 @@ type envelope struct {
 // it reads back from text: the loss of the fraction is the host's.
 const (
 	roundTrip = "2006-01-02T15:04:05.9999999Z07:00"
+	withZone  = "2006-01-02T15:04:05.9999999-07:00"
 	noZone    = "2006-01-02T15:04:05"
 	noFrac    = "2006-01-02T15:04:05-07:00"
 )
@@ -150,20 +151,23 @@ func (md metadata) apply(body string) {
 	}
 }
 
-// timerStatus is TimerInfo.ScheduleStatus: the occurrences before and after the
-// last run, and when it ran.
+// timerStatus is TimerInfo.ScheduleStatus: when the function last ran, when it is to
+// run next, and when this was written. The zero times stand before the first run.
 type timerStatus struct {
 	Last, Next, LastUpdated string
 }
 
-// timerEnvelope encodes one run of the timer function f. Status is nil before
-// the first run.
-func timerEnvelope(f *function, status *timerStatus, now time.Time) ([]byte, error) {
+func newTimerStatus(last, next time.Time) *timerStatus {
+	return &timerStatus{Last: last.Format(withZone), Next: next.Format(withZone), LastUpdated: last.Format(withZone)}
+}
+
+// timerEnvelope encodes one run of the timer function f.
+func timerEnvelope(f *function, status *timerStatus, pastDue bool, now time.Time) ([]byte, error) {
 	return encode(envelope{
 		Data: map[string]any{f.binding: map[string]any{
 			"Schedule":       map[string]any{"AdjustForDST": true},
 			"ScheduleStatus": status,
-			"IsPastDue":      false,
+			"IsPastDue":      pastDue,
 		}},
 		Metadata: map[string]any{"sys": sys(f.name, now)},
 	})

@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"portcullis/functions"
 )
 
 // function is one <name>/function.json of the app.
@@ -130,7 +133,7 @@ func parseFunction(name string, text []byte, s settings) (*function, error) {
 
 func (f *function) http(b binding, out []binding, s settings) error {
 	if len(out) != 1 || out[0].Type != "http" {
-		return errors.New("not exactly one httpTrigger in and one http out, so the host would not forward the request")
+		return errors.New("not exactly one httpTrigger in and one http out, so the host would not proxy the request")
 	}
 	if !strings.EqualFold(b.AuthLevel, "anonymous") {
 		return fmt.Errorf("authLevel %q: keys are not simulated, only anonymous is (the host's default is function)", b.AuthLevel)
@@ -170,25 +173,18 @@ func (f *function) serviceBus(b binding, s settings) error {
 	return nil
 }
 
-// timer reads an NCRONTAB expression of six fields. The cron library reads two
-// things otherwise than NCRONTAB does, and they are refused: time zones and
-// descriptors, which NCRONTAB lacks, and a day of the month beside a day of the
-// week, which NCRONTAB joins by and, the library by or.
+// timer reads a schedule. The cron library reads it only if the host reads it alike.
 func (f *function) timer(b binding) error {
-	fields := strings.Fields(b.Schedule)
-	if len(fields) != 6 {
-		return fmt.Errorf("schedule %q has %d fields, want 6 with the seconds first", b.Schedule, len(fields))
-	}
-	if strings.ContainsAny(b.Schedule, "?=@") {
-		return fmt.Errorf("schedule %q is not NCRONTAB", b.Schedule)
-	}
-	if fields[3] != "*" && fields[5] != "*" {
-		return fmt.Errorf("schedule %q names days of the month and of the week, which is not simulated", b.Schedule)
+	if err := functions.CheckSchedule(b.Schedule); err != nil {
+		return err
 	}
 	var err error
 	f.schedule, err = cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(b.Schedule)
 	if err != nil {
 		return fmt.Errorf("schedule %q: %w", b.Schedule, err)
+	}
+	if f.schedule.Next(time.Now()).IsZero() {
+		return fmt.Errorf("schedule %q never comes", b.Schedule)
 	}
 	f.runOnStartup = b.RunOnStartup
 	return nil

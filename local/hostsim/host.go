@@ -8,15 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Version is the host version that requests carry in
-// X-Azure-Functions-HostVersion and User-Agent: the one whose sources the
-// stand-in was written from.
-const Version = "4.1037.0.0"
+// X-Azure-Functions-HostVersion and User-Agent: the one that the stand-in is compared with.
+const Version = "4.1045.200.25556"
 
 // DefaultMaxBody is the real host's bound for a request body, in bytes: 100 MB
 // (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT).
@@ -31,8 +32,10 @@ var ErrStopped = errors.New("host stopped")
 type Config struct {
 	// Root is the packaged app: host.json, <name>/function.json, the binary.
 	Root string
-	// Env is the environment of the handler, to which the host adds its own
-	// variables. Nil means this process's environment.
+	// Env is the app's settings: the environment of the handler, to which the host adds
+	// its own variables. Nil means this process's environment. With
+	// ASPNETCORE_FORWARDEDHEADERS_ENABLED=true the host takes the caller's address and protocol
+	// from what the nearest proxy says.
 	Env []string
 	// Queues opens the queue of a Service Bus trigger. Connection is the name in
 	// function.json, a prefix of settings. It is called once for each trigger; a
@@ -47,12 +50,15 @@ type Config struct {
 	// Now tells the time. Nil means time.Now.
 	Now func() time.Time
 	// MaxBody bounds a request body, in bytes; a larger one is answered with
-	// 413. 0 means DefaultMaxBody.
+	// 500. 0 means DefaultMaxBody.
 	MaxBody int64
 	// AlwaysRestart starts the handler again whatever it exits with and however
 	// often. From the third error on it waits in between: 100 ms, and up to 5 s
 	// for a handler that never answers. The real host never does.
 	AlwaysRestart bool
+	// State is a folder that keeps what the timers know of their last run, so that one that
+	// came due while no host ran is run at the start. "" keeps nothing.
+	State string
 	// Still lets no schedule come due: timer functions run when [Host.Fire] says so only.
 	Still bool
 }
@@ -67,6 +73,8 @@ type Host struct {
 	client    *http.Client
 	timers    map[string]*timer
 	closers   []io.Closer
+
+	trustsForwarded bool // the app's setting of forwarded headers is on
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -105,13 +113,29 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if h.functions, err = readFunctions(root, h.settings); err != nil {
 		return nil, fmt.Errorf("read the app: %w", err)
 	}
+	if h.cfg.Env == nil {
+		h.cfg.Env = os.Environ()
+	}
+	for _, e := range h.cfg.Env {
+		if name, value, _ := strings.Cut(e, "="); name == "ASPNETCORE_FORWARDEDHEADERS_ENABLED" {
+			h.trustsForwarded = strings.EqualFold(value, "true")
+		}
+	}
 	h.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			DisableCompression:  true, // an Accept-Encoding of its own would reach the handler
-			MaxIdleConnsPerHost: 64,
+			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			DisableCompression:     true, // an Accept-Encoding of its own would reach the handler
+			MaxIdleConnsPerHost:    64,
+			MaxResponseHeaderBytes: maxAnswerHeaders,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, f := range h.functions {
+		if f.trigger == "timerTrigger" {
+			if h.timers[f.name], err = newTimer(h, f); err != nil {
+				return nil, err
+			}
+		}
 	}
 	pumps, err := h.openPumps()
 	if err != nil {
@@ -122,12 +146,8 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	for _, p := range pumps {
 		h.wg.Go(p.run)
 	}
-	for _, f := range h.functions {
-		if f.trigger == "timerTrigger" {
-			t := newTimer(h, f)
-			h.timers[f.name] = t
-			h.wg.Go(t.run)
-		}
+	for _, t := range h.timers {
+		h.wg.Go(t.run)
 	}
 	return h, nil
 }
@@ -172,7 +192,7 @@ func (h *Host) Fire(ctx context.Context, function string) error {
 	if !ok {
 		return fmt.Errorf("fire %s: no such timer function", function)
 	}
-	return t.fire(ctx)
+	return t.fire(ctx, false)
 }
 
 // Close kills the handler and waits until nothing of the host is left running.

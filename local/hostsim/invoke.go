@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,12 +87,15 @@ func (h *Host) within(ctx context.Context, p *process, do func(context.Context) 
 }
 
 func (h *Host) post(ctx context.Context, p *process, f *function, id string, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"/"+f.name, bytes.NewReader(body))
+	// A reader of unknown kind: the host posts in chunks.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"/"+f.name, struct{ io.Reader }{bytes.NewReader(body)})
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	addHostHeaders(req.Header, id)
+	req.Header.Set("User-Agent", "Azure-Functions-Host/"+Version)
+	req.Header.Set("X-Azure-Functions-HostVersion", Version)
+	req.Header.Set("X-Azure-Functions-InvocationId", id)
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return err
@@ -146,12 +148,4 @@ func judge(contentType string, answer []byte) (logs []string, err error) {
 		return nil, errEmpty
 	}
 	return result.Logs, nil
-}
-
-// addHostHeaders adds what the host puts on each request to the handler.
-func addHostHeaders(header http.Header, invocation string) {
-	header.Add("X-Azure-Functions-HostVersion", Version)
-	header.Add("X-Azure-Functions-InvocationId", invocation)
-	agent := strings.TrimSpace(header.Get("User-Agent") + " Azure-Functions-Host/" + Version)
-	header.Set("User-Agent", agent)
 }

@@ -68,11 +68,7 @@ func (h *Host) startProcess() (*process, error) {
 		}
 		cmd.Dir = d
 	}
-	inherited := h.cfg.Env
-	if inherited == nil {
-		inherited = os.Environ()
-	}
-	cmd.Env = append(append([]string(nil), inherited...), env...)
+	cmd.Env = append(append([]string(nil), h.cfg.Env...), env...)
 	stdout, stderr := &lineWriter{line: h.stdoutLine}, &lineWriter{line: h.stderrLine}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipes open

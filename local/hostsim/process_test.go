@@ -22,7 +22,7 @@ import (
 
 // TestGivesUp holds the handlers that the host does not serve for long.
 func TestGivesUp(t *testing.T) {
-	quick := strings.Replace(theApp, `"enableForwarding`, `"initializationTimeout":"00:00:00.1","enableForwarding`, 1)
+	quick := strings.Replace(theApp, `"enableProxying`, `"initializationTimeout":"00:00:00.1","enableProxying`, 1)
 	tests := []struct {
 		name, mode, want string
 		stopped          bool

@@ -2,7 +2,6 @@ package hostsim
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 )
 
@@ -66,8 +65,8 @@ func parseSegment(part string) (segment, error) {
 	return segment{kind: kind}, nil
 }
 
-// match reports whether the route matches path, a URL path as sent (escaped).
-// Case does not count, and neither does one slash at the end.
+// match reports whether the route matches path, as [readPath] gives it. Case does not
+// count, and neither does one slash at the end.
 func (r route) match(path string) bool {
 	path = strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/")
 	parts := strings.Split(path, "/")
@@ -78,8 +77,7 @@ func (r route) match(path string) bool {
 		if i == len(parts) {
 			return seg.kind == optional
 		}
-		text, err := url.PathUnescape(parts[i])
-		if err != nil || text == "" || seg.kind == literal && strings.ToLower(text) != seg.text {
+		if parts[i] == "" || seg.kind == literal && strings.ToLower(parts[i]) != seg.text {
 			return false
 		}
 	}

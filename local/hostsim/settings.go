@@ -78,10 +78,10 @@ func (f *hostFile) settings() (settings, error) {
 		return settings{}, fmt.Errorf("version %q, want 2.0", f.Version)
 	case ch.Description.DefaultExecutablePath == "":
 		return settings{}, errors.New("customHandler.description.defaultExecutablePath cannot be empty")
-	case ch.EnableProxying:
-		return settings{}, errors.New("customHandler.enableProxyingHttpRequest is not simulated")
-	case !ch.EnableForwarding:
-		return settings{}, errors.New("customHandler.enableForwardingHttpRequest is off: HTTP functions in the envelope are not simulated")
+	case ch.EnableForwarding:
+		return settings{}, errors.New("customHandler.enableForwardingHttpRequest is not simulated")
+	case !ch.EnableProxying:
+		return settings{}, errors.New("customHandler.enableProxyingHttpRequest is off: HTTP functions in the envelope are not simulated")
 	}
 	s := settings{
 		executable:       ch.Description.DefaultExecutablePath,

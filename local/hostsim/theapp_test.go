@@ -52,7 +52,7 @@ func TestTheApp(t *testing.T) {
 		if w.Code != 200 || decode(t, w.Body).URI != path {
 			t.Errorf("%s %s: %d", f.Methods[0], path, w.Code)
 		}
-		r.log.waitFor(t, "msg=forward function="+f.Name+" ")
+		r.log.waitFor(t, "msg=proxy function="+f.Name+" ")
 	}
 	fired := make(chan error, 1)
 	go func() { fired <- r.Fire(within(t), "sweep") }()

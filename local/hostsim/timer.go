@@ -2,7 +2,11 @@ package hostsim
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -10,14 +14,56 @@ import (
 type timer struct {
 	host     *Host
 	function *function
+	file     string        // keeps the status; "" for none
 	turn     chan struct{} // holds a token while no run is under way
 	status   *timerStatus  // guarded by turn
 }
 
-func newTimer(h *Host, f *function) *timer {
+// newTimer gives a timer with the status that an earlier host left. The first one ever
+// takes note of the next occurrence.
+func newTimer(h *Host, f *function) (*timer, error) {
 	t := &timer{host: h, function: f, turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
-	return t
+	if h.cfg.State != "" {
+		t.file = filepath.Join(h.cfg.State, f.name+".json")
+		text, err := os.ReadFile(t.file)
+		if err == nil {
+			t.status = &timerStatus{}
+			err = json.Unmarshal(text, t.status)
+			if err == nil {
+				_, err = time.Parse(withZone, t.status.Next)
+			}
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("read the status of the timer %s: %w", f.name, err)
+		}
+	}
+	if t.status != nil {
+		return t, nil
+	}
+	return t, t.keep(time.Time{}, f.schedule.Next(h.cfg.Now().UTC()))
+}
+
+// keep notes the status, for the next host too.
+func (t *timer) keep(last, next time.Time) error {
+	t.status = newTimerStatus(last, next)
+	if t.file == "" {
+		return nil
+	}
+	text, err := json.Marshal(t.status)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.file, text, 0o600); err != nil {
+		return fmt.Errorf("keep the status of the timer %s: %w", t.function.name, err)
+	}
+	return nil
+}
+
+// pastDue reports whether the next occurrence that an earlier host noted has passed.
+func (t *timer) pastDue() bool {
+	next, err := time.Parse(withZone, t.status.Next)
+	return err == nil && next.Before(t.host.cfg.Now())
 }
 
 // run fires the timer at each occurrence of its schedule until the host stops.
@@ -28,8 +74,8 @@ func (t *timer) run() {
 	if h.cfg.Still {
 		return
 	}
-	if t.function.runOnStartup {
-		t.tick()
+	if late := t.pastDue(); late || t.function.runOnStartup {
+		t.tick(late)
 	}
 	var last time.Time
 	for {
@@ -39,27 +85,23 @@ func (t *timer) run() {
 			base = last
 		}
 		next := t.function.schedule.Next(base)
-		if next.IsZero() {
-			h.log.Warn("the schedule has no occurrence", "function", t.function.name)
-			return
-		}
 		sleep(h.ctx, next.Sub(now))
-		if _, err := h.await(h.ctx); err != nil && h.stopping() {
+		if _, err := h.await(h.ctx); err != nil && h.stopping() || h.ctx.Err() != nil {
 			return
 		}
 		last = next
-		t.tick()
+		t.tick(false)
 	}
 }
 
-func (t *timer) tick() {
-	if err := t.fire(t.host.ctx); err != nil && !t.host.stopping() {
+func (t *timer) tick(pastDue bool) {
+	if err := t.fire(t.host.ctx, pastDue); err != nil && !t.host.stopping() {
 		t.host.log.Error("timer function failed", "function", t.function.name, "error", err)
 	}
 }
 
 // fire runs the function when no other run of it is under way.
-func (t *timer) fire(ctx context.Context) error {
+func (t *timer) fire(ctx context.Context, pastDue bool) error {
 	h := t.host
 	select {
 	case <-t.turn:
@@ -73,17 +115,15 @@ func (t *timer) fire(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()
 	now := h.cfg.Now().UTC()
-	body, err := timerEnvelope(t.function, t.status, now)
+	body, err := timerEnvelope(t.function, t.status, pastDue, now)
 	if err != nil {
 		return err
 	}
 	err = h.invoke(ctx, t.function, body)
-	t.status = &timerStatus{
-		Last:        now.Format(roundTrip),
-		Next:        t.function.schedule.Next(h.cfg.Now().UTC()).Format(roundTrip),
-		LastUpdated: h.cfg.Now().UTC().Format(roundTrip),
+	if h.ctx.Err() != nil {
+		return err // cut off: the occurrence is past due for the next host
 	}
-	return err
+	return errors.Join(err, t.keep(now, t.function.schedule.Next(h.cfg.Now().UTC())))
 }
 
 // stopping reports whether the host is closed or has given the handler up.

@@ -3,6 +3,7 @@ package hostsim_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestFireRefuses(t *testing.T) {
 }
 
 // TestFire runs the timer twice: the first time nothing is known of an earlier
-// run. A failure is the caller's to see and does not keep it from running again.
+// run, which the host says with the first day of its calendar. A failure is the caller's to see and does not keep it from running again.
 func TestFire(t *testing.T) {
 	golden, err := txtar.ParseFile("testdata/timer.txtar")
 	if err != nil {
@@ -82,6 +83,37 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// TestMissed holds that an occurrence which passed while no host ran is run at the start
+// of the next one, once, and that one which a host saw is not.
+func TestMissed(t *testing.T) {
+	state := t.TempDir()
+	now := time.Date(2026, 12, 31, 23, 59, 58, 0, time.UTC)
+	at := func(day time.Time) func(*hostsim.Config) {
+		return func(c *hostsim.Config) { c.State, c.Now = state, func() time.Time { return day } }
+	}
+	first := start(t, theApp, "echo", at(now.Add(-time.Hour)))
+	first.ready()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	late := start(t, theApp, "echo", at(now.Add(time.Hour)))
+	call := late.next()
+	if !strings.Contains(call.Body, `"IsPastDue":true`) || !strings.Contains(call.Body, `"Last":"0001-01-01T00:00:00+00:00"`) || !strings.Contains(call.Body, `"Next":"2027-01-01T00:00:00+00:00"`) {
+		t.Errorf("the missed run: %s", call.Body)
+	}
+	call.answer <- ok
+	fired := make(chan error, 1)
+	go func() { fired <- late.Fire(within(t), "sweep") }()
+	call = late.next()
+	if !strings.Contains(call.Body, `"IsPastDue":false`) || !strings.Contains(call.Body, `"Last":"2027-01-01T00:59:58+00:00"`) {
+		t.Errorf("the run after it: %s", call.Body)
+	}
+	call.answer <- ok
+	if err := receive(t, fired, "the run"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRunOnStartup(t *testing.T) {
 	r := start(t, strings.Replace(theApp, `"schedule"`, `"runOnStartup":true,"schedule"`, 1), "echo", nil)
 	call := r.next()
@@ -97,8 +129,8 @@ func TestStartRefuses(t *testing.T) {
 		{"not JSON", `{"version"`, `{{"version"`, "host.json"},
 		{"an old version", `"2.0"`, `"1.0"`, `version "1.0"`},
 		{"no executable", "EXECUTABLE", "", "defaultExecutablePath"},
-		{"no forwarding", `"enableForwardingHttpRequest":true`, `"x":1`, "enableForwardingHttpRequest is off"},
-		{"proxying", `"enableForwardingHttpRequest"`, `"enableProxyingHttpRequest":true,"enableForwardingHttpRequest"`, "enableProxyingHttpRequest"},
+		{"no proxying", `"enableProxyingHttpRequest":true`, `"x":1`, "enableProxyingHttpRequest is off"},
+		{"forwarding", `"enableProxyingHttpRequest"`, `"enableForwardingHttpRequest":true,"enableProxyingHttpRequest"`, "enableForwardingHttpRequest"},
 		{"a time that is none", `"00:01:00"`, `"60s"`, `functionTimeout: "60s"`},
 		{"a time out of range", `"00:01:00"`, `"00:61:00"`, "out of the range"},
 		{"a timeout of nothing", `"00:01:00"`, `"00:00:00"`, "functionTimeout is zero"},
@@ -120,8 +152,8 @@ func TestStartRefuses(t *testing.T) {
 		{"a topic", `"queueName":"ends"`, `"topicName":"t"`, "no queueName"},
 		{"a schedule of five fields", "0 0 0 1 1 *", "0 0 1 1 *", "has 5 fields"},
 		{"a schedule out of range", "0 0 0 1 1 *", "0 0 25 1 1 *", "schedule"},
-		{"a time zone", "0 0 0 1 1 *", "TZ=UTC 0 0 1 1 *", "is not NCRONTAB"},
-		{"days of month and week", "0 0 0 1 1 *", "0 0 0 1 1 1", "month and of the week"},
+		{"what the host reads otherwise", "0 0 0 1 1 *", "0 0 22-2 1 1 *", "the other way round"},
+		{"a day that never comes", "0 0 0 1 1 *", "0 0 0 30 2 *", "never comes"},
 		{"a retry policy", `{"bindings":[{"type":"timerTrigger"`, `{"retry":{},"bindings":[{"type":"timerTrigger"`, "retry"},
 	}
 	for _, tt := range tests {
@@ -143,6 +175,13 @@ func TestStartRefuses(t *testing.T) {
 			Root:   unpack(t, theApp),
 			Queues: func(string, string) (hostsim.Queue, error) { return nil, os.ErrPermission },
 		}, "open the queue ends of Bus: permission denied")
+	})
+	t.Run("a status of a timer that is none", func(t *testing.T) {
+		state := t.TempDir()
+		if err := os.WriteFile(filepath.Join(state, "sweep.json"), []byte(`{"Next":"soon"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refuse(t, hostsim.Config{Root: unpack(t, theApp), State: state}, "status of the timer sweep")
 	})
 	t.Run("no functions", func(t *testing.T) {
 		app, _, _ := strings.Cut(theApp, "-- item")
