@@ -36,6 +36,7 @@ var settings = map[string]string{
 	"PORTCULLIS_SIGN_IN":                  "one machine only: names that the page offers to sign in as, separated by commas",
 	"PORTCULLIS_SERVICEBUS_ADDRESS":       "one machine only: host:port of a Service Bus without TLS on a loopback address",
 	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
+	"ASPNETCORE_FORWARDEDHEADERS_ENABLED": "the platform's: true where the host itself takes the caller's address from X-Forwarded-For",
 }
 
 // config is every setting, read once.
@@ -54,6 +55,9 @@ type config struct {
 	SignIn        []portal.Provider // none: as App Service authentication has it
 	Floor         jit.Options       // what every request must meet, whatever the policies do
 	Unlimited     bool              // the network provider's own limit is not kept
+	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
+	// X-Forwarded-For on, which is so for the value true in any case and for no other.
+	ForwardedHeaders bool
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It
@@ -73,7 +77,7 @@ func readConfig(environ []string) (config, error) {
 		errs = append(errs, fmt.Errorf("%s (%s): %s", name, settings[name], fmt.Sprintf(format, args...)))
 	}
 
-	c := config{Cloud: "AzurePublic", ClientID: env["PORTCULLIS_IDENTITY_CLIENT_ID"]}
+	c := config{Cloud: "AzurePublic", ClientID: env["PORTCULLIS_IDENTITY_CLIENT_ID"], ForwardedHeaders: strings.EqualFold(env["ASPNETCORE_FORWARDEDHEADERS_ENABLED"], "true")}
 	var err error
 	if c.Port, err = strconv.Atoi(env["FUNCTIONS_CUSTOMHANDLER_PORT"]); err != nil || c.Port < 1 || c.Port > 65535 {
 		wrong("FUNCTIONS_CUSTOMHANDLER_PORT", "%q is not a port; this program is started by the Functions host", env["FUNCTIONS_CUSTOMHANDLER_PORT"])

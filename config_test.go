@@ -159,11 +159,21 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.Contains(settings[name], "one machine only") {
+		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.Contains(settings[name], "one machine only") || strings.HasPrefix(settings[name], "the platform's") {
 			continue // the host's, or not for a deployment
 		}
 		if !strings.Contains(example, name) && name != "PORTCULLIS_IDENTITY_CLIENT_ID" {
 			t.Errorf("local.settings.json.example does not show %s", name)
+		}
+	}
+}
+
+// TestForwardedHeaders holds that nothing but true counts as true: whoever decides by it whose address is known must not guess.
+func TestForwardedHeaders(t *testing.T) {
+	for value, want := range map[string]bool{"unset": false, "": false, "false": false, "1": false, "yes": false, " true": false, "true,": false, "true": true, "True": true, "TRUE": true} {
+		cfg, err := readConfig(environ(map[string]string{"ASPNETCORE_FORWARDEDHEADERS_ENABLED": value}))
+		if err != nil || cfg.ForwardedHeaders != want {
+			t.Errorf("%q: %v, %v, want %v", value, cfg.ForwardedHeaders, err, want)
 		}
 	}
 }
