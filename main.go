@@ -55,7 +55,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 		return fmt.Errorf("read the settings:\n%w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(stdout, nil))
-	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now})
+	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now, Invocation: handlers.Invocation})
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 		return err
 	}
 	app.setUp(ctx, log)
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", cfg.Port))
+	l, err := net.Listen("tcp", addressOf(cfg))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -123,13 +123,17 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, err
 	}
 	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
+		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Handler,
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
 		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn,
 	})
-	return &application{handler: tel.Handler(h), store: store}, nil
+	return &application{handler: h, store: store}, nil
 }
+
+// addressOf gives where the Functions host finds this process.
+func addressOf(cfg config) string { return fmt.Sprintf("127.0.0.1:%d", cfg.Port) }
 
 // queued gives how many calls wait, as telemetry has it.
 func queued(p *arm.Pacer) func() []telemetry.Queued {

@@ -162,12 +162,11 @@ func queryFold(q url.Values, name string) (string, bool) {
 	return "", false
 }
 
-// tricky reports whether a path could be read in two ways: by the platform's
-// front end, the Functions host and us.
+// tricky reports whether a path could be read in two ways: by the platform's front
+// end, the Functions host and us. In proxy mode the host passes an encoded slash on as %252F, so that a
+// percent sign is left in what was decoded; no name that is known here has one.
 func tricky(u *url.URL) bool {
-	path := u.EscapedPath()
-	lower := strings.ToLower(path)
-	if strings.Contains(path, "//") || strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(path, `\`) {
+	if strings.Contains(u.Path, "//") || strings.ContainsAny(u.Path, `\%`) || strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
 		return true
 	}
 	return slices.ContainsFunc(strings.Split(u.Path, "/"), func(segment string) bool { return segment == "." || segment == ".." })
@@ -201,11 +200,10 @@ const skipToken = "$skipToken"
 // nextPage gives the absolute link to the next page, which clients follow as it
 // is, with their token.
 //
-// The host is the request's own Host header, by which the platform's front end has
-// found this app, and the scheme is X-Forwarded-Proto, which it sets. X-Forwarded-Host
-// is not read: the front end passes it on as the client sent it. A client that
-// forges Host or X-Forwarded-Proto misleads nobody but itself, because answers are
-// never cached (Cache-Control: no-store).
+// The host is the one that the client called, by which the platform's front end has
+// found this app (see arrival.go), and the scheme is X-Forwarded-Proto, which the Functions host sets. A
+// client that forges Host misleads nobody but itself, because answers are never
+// cached (Cache-Control: no-store).
 func nextPage(r *http.Request, after string) string {
 	if after == "" {
 		return ""

@@ -41,7 +41,7 @@ func (a *app) client(wrap func(http.Handler) http.Handler) (*armsecurity.JitNetw
 	a.t.Helper()
 	// The platform's front end adds the hop that it saw.
 	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("X-Forwarded-For", "203.0.113.7:51234")
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
 		a.ServeHTTP(w, r)
 	})
 	server := httptest.NewTLSServer(wrap(front))
@@ -239,8 +239,9 @@ func TestNextLink(t *testing.T) {
 		name, host, want string
 		headers          []string
 	}{
-		{"behind the front end", "jit.example.com", "https://jit.example.com/api/subscriptions/", []string{"X-Forwarded-Proto", "https"}},
-		{"with a forged host", "jit.example.com", "https://jit.example.com/api/subscriptions/", []string{"X-Forwarded-Host", "evil.example.com", "Forwarded", "host=evil.example.com"}},
+		{"behind the host", hostAddress, "https://jit.example.com/api/subscriptions/", []string{"X-Forwarded-Host", "jit.example.com", "X-Forwarded-Proto", "https"}},
+		{"with forged hosts", hostAddress, "https://jit.example.com/api/subscriptions/", []string{"X-Forwarded-Host", "jit.example.com", "X-Forwarded-Proto", "https", "X-Original-Host", "evil.example.com", "Forwarded", "host=evil.example.com"}},
+		{"on one machine behind the host", hostAddress, "http://localhost:7071/api/subscriptions/", []string{"X-Forwarded-Host", "localhost:7071", "X-Forwarded-Proto", "http"}},
 		{"without a word of the scheme", "jit.example.com", "https://jit.example.com/api/subscriptions/", nil},
 		{"on one machine", "127.0.0.1:7071", "http://127.0.0.1:7071/api/subscriptions/", nil},
 		{"on one machine by name", "localhost:7071", "http://localhost:7071/api/subscriptions/", nil},

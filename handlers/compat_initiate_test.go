@@ -105,7 +105,7 @@ func TestW22(t *testing.T) {
 		{"open", `"status":"Initiated","statusReason":"UserRequested"`, func(*testing.T, *app) {}},
 		{"expired", `"status":"Revoked","statusReason":"Expired"`, func(t *testing.T, a *app) {
 			a.leap(time.Hour)
-			a.call("POST", "/sweep", `{"Data":{}}`).wants(t, 200, "")
+			a.sweeps().wants(t, 200, "")
 		}},
 		{"superseded", `"status":"Revoked","statusReason":"NewerRequestInitiated"`, func(t *testing.T, a *app) {
 			a.leap(time.Minute)

@@ -99,7 +99,7 @@ func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
 	if err := decodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
-	own, _ := ownAddress(r.Request)
+	own := arrivalOf(r.Context()).caller
 	asked, err := body.request(own)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func TestETag(t *testing.T) {
 	a := newCompat(t)
 	etag := a.put(web, app1)
 	a.call("POST", policy+"/initiate"+version, initiate(web, `{"number":22,"duration":"PT1H"}`)).wants(t, 202, "")
-	a.call("POST", "/sweep", `{"Data":{}}`).wants(t, 200, "")
+	a.sweeps().wants(t, 200, "")
 	for name, got := range map[string]string{"GET": a.call("GET", policy+version, "").header.Get("ETag"), "PUT of the same": a.put(app1, web), "and back": func() string { a.put(web); return a.put(web, app1) }()} {
 		if got != etag {
 			t.Errorf("%s: %s, want %s", name, got, etag)

@@ -291,7 +291,9 @@ func TestPathTricks(t *testing.T) {
 		{strings.Replace(policy, "/default", "/x'%20or%20'1'%20eq%20'1", 1), 400, "InvalidResourceId"},
 		{strings.Replace(policy, "/default", "/d%0d%0aX:y", 1), 400, "InvalidResourceId"},
 		{strings.Replace(policy, "/demo/", "/"+strings.Repeat("g", 91)+"/", 1), 400, "InvalidResourceId"},
-		{strings.Replace(policy, "/westeurope/", "/west%25europe/", 1), 400, "InvalidResourceId"},
+		{strings.Replace(policy, "/westeurope/", "/west%25europe/", 1), 400, "InvalidRequestPath"},
+		{strings.Replace(policy, "/default", "/x%252F..%252Fdefault", 1), 400, "InvalidRequestPath"}, // as the host passes on an encoded slash
+		{strings.Replace(policy, "/default", "/x%255Cdefault", 1), 400, "InvalidRequestPath"},
 		{strings.Replace(policy, sub, "not-a-subscription", 1), 400, "InvalidSubscriptionId"},
 		{strings.Replace(policy, "Microsoft.Security", "Microsoft.Network", 1), 404, "NotFound"},
 		{policy + "/initiate/again", 404, "NotFound"},

@@ -42,7 +42,7 @@ func decodeWith(r *http.Request, into any, how json.Options) error {
 		return &jit.Error{Code: CodeBodyTooLarge, Message: "the body is larger than 1 MiB"}
 	}
 	if len(body) == 0 {
-		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed; send it with Content-Length, not chunked"}
+		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
 	}
 	if err := json.Unmarshal(body, into, how); err != nil {
 		return badJSON(err)

@@ -5,11 +5,11 @@
 // face (compat.go) decodes as Azure Resource Manager does, since its clients are used as
 // they are; what could be read in two ways it refuses all the same.
 //
-// The Functions host forwards HTTP functions with their method, headers and full
+// The Functions host proxies HTTP functions with their method, headers and full
 // path (all of them below /api), and posts the two triggers to /revoke and
-// /sweep with its own envelope. Both kinds share one listener, so no route may
-// catch what it does not name, or what is not below its own literal segment: an
-// outside request can then never become a trigger's.
+// /sweep with its own envelope. Both kinds share one listener. Two things keep them apart, and
+// each would be enough: no route catches what it does not name, or what is not below its own literal
+// segment; and a trigger is taken only from a call that proves to be the host's own (arrival.go).
 //
 // Errors have one shape, {"error":{"code","message","target"}}, one translator
 // (errors.go) and stable codes; an error that is not a refusal shows nothing of

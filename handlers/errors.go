@@ -21,7 +21,7 @@ const (
 	CodeUnknownField    jit.Code = "UnknownField"          // a field that the body may not have
 	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
 	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
-	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty: perhaps sent chunked, which the Functions host drops
+	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty
 	CodeInvalidQuery    jit.Code = "InvalidQueryParameter"
 	CodeInvalidPath     jit.Code = "InvalidRequestPath" // a path that could be read in two ways
 	CodeNotFound        jit.Code = "NotFound"           // no such path, or not with this method
@@ -80,7 +80,7 @@ type errorDetail struct {
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, detail := answer(err)
 	if status >= 500 {
-		s.Log.Error("request failed", "invocation", invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
+		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
 	}
 	if down, ok := errors.AsType[*access.Unavailable](err); ok && status == http.StatusServiceUnavailable {
 		wait := max(down.RetryAfter.Round(time.Second), time.Second)

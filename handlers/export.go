@@ -85,7 +85,7 @@ func (s *server) stream(r call, f access.EntryFilter, out exporter, entries []ac
 		}
 		var err error
 		if entries, cursor, err = s.guard.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
-			s.Log.Error("export broke off", "invocation", invocation(r.Context()), "error", err.Error())
+			s.Log.Error("export broke off", "invocation", Invocation(r.Context()), "error", err.Error())
 			return "the log could not be read further; download it again", nil
 		}
 	}

@@ -59,7 +59,7 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 			state := "ok"
 			if err := d.Ping(ctx); err != nil {
 				state = "unavailable"
-				s.Log.Warn("dependency does not answer", "invocation", invocation(r.Context()), "dependency", name, "error", err.Error())
+				s.Log.Warn("dependency does not answer", "invocation", Invocation(r.Context()), "dependency", name, "error", err.Error())
 			}
 			mu.Lock()
 			defer mu.Unlock()

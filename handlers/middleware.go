@@ -1,13 +1,10 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"portcullis/core/access"
@@ -22,14 +19,6 @@ type call struct {
 
 // handler is a door: it writes the answer, or gives the error to be answered.
 type handler func(http.ResponseWriter, call) error
-
-type invocationKey struct{}
-
-// invocation gives the id under which the host, or we, know this request.
-func invocation(ctx context.Context) string {
-	id, _ := ctx.Value(invocationKey{}).(string)
-	return id
-}
 
 // identified lets only identified callers through. Whose token cannot be judged
 // because its issuer does not answer is told to come again, not to sign in.
@@ -47,12 +36,12 @@ func (s *server) identified(h handler) http.Handler {
 			return
 		}
 		if err != nil {
-			s.Log.Info("caller refused", "invocation", invocation(r.Context()), "error", err.Error())
+			s.Log.Info("caller refused", "invocation", Invocation(r.Context()), "error", err.Error())
 			w.Header().Set("WWW-Authenticate", `Bearer`)
 			s.fail(w, r, &jit.Error{Code: CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
 			return
 		}
-		who.Correlation = invocation(r.Context())
+		who.Correlation = Invocation(r.Context())
 		if err := h(w, call{r, who}); err != nil {
 			s.fail(w, r, err)
 		}
@@ -88,16 +77,12 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// logged names the invocation, turns a panic into a 500 and writes one line for
-// each request: no query, no headers and no body, which may hold secrets.
+// logged turns a panic into a 500 and writes one line for each request: no query, no
+// headers and no body, which may hold secrets.
 func (s *server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		id := r.Header.Get("X-Azure-Functions-InvocationId")
-		if id == "" || len(id) > 64 {
-			id = s.NewID()
-		}
-		r = r.WithContext(context.WithValue(r.Context(), invocationKey{}, id))
+		id := Invocation(r.Context())
 		rec := &recorder{ResponseWriter: w}
 		h := w.Header()
 		h.Set("x-ms-request-id", id)
@@ -116,32 +101,4 @@ func (s *server) logged(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r)
 	})
-}
-
-// ownAddress gives the address from which the platform's front end took the call:
-// the last hop of X-Forwarded-For, which the front end appends itself. What
-// stands before it was sent by the client and proves nothing.
-func ownAddress(r *http.Request) (netip.Addr, bool) {
-	values := r.Header.Values("X-Forwarded-For")
-	if len(values) == 0 {
-		return netip.Addr{}, false
-	}
-	hops := strings.Split(values[len(values)-1], ",")
-	hop := strings.TrimSpace(hops[len(hops)-1])
-	if ap, err := netip.ParseAddrPort(hop); err == nil {
-		return plain(ap.Addr())
-	}
-	a, err := netip.ParseAddr(strings.Trim(hop, "[]"))
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	return plain(a)
-}
-
-// plain gives an address that can be a source, in its own family, or none.
-func plain(a netip.Addr) (netip.Addr, bool) {
-	if a = a.Unmap(); a.Zone() != "" || a.IsUnspecified() {
-		return netip.Addr{}, false
-	}
-	return a, true
 }

@@ -26,7 +26,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	if err := decode(r.Request, &body); err != nil {
 		return err
 	}
-	own, _ := ownAddress(r.Request)
+	own := arrivalOf(r.Context()).caller
 	asked, err := body.request(own)
 	if err != nil {
 		return err

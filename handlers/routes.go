@@ -3,6 +3,7 @@ package handlers
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"portcullis/core/access"
@@ -10,8 +11,17 @@ import (
 	"portcullis/handlers/portal"
 )
 
-// Options are what the doors need beside the verbs. Every field must be set.
+// Options are what the doors need beside the verbs. Every field but those that say so must be set.
 type Options struct {
+	// Address is where the Functions host finds this process, 127.0.0.1:port. Triggers are
+	// taken from it alone; while it is empty, none is.
+	Address string
+	// ForwardedHeaders says that the host is set to take the caller's address from its front end
+	// (ASPNETCORE_FORWARDEDHEADERS_ENABLED). Without that, X-Forwarded-For holds the front
+	// end's own address, and the caller's is not known.
+	ForwardedHeaders bool
+	// Observe goes around every call once it is known how it arrived; nil for nothing.
+	Observe func(http.Handler) http.Handler
 	// Caller identifies who calls; an error is answered with 401, an
 	// *[access.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
 	Caller func(*http.Request) (access.Caller, error)
@@ -74,16 +84,22 @@ func (s *server) routes() []route {
 		{"POST /api/import", s.identified(s.importPolicies)},
 
 		// The host itself: triggers, and its probe for readiness.
-		{"POST /revoke", s.trigger(s.revokeDue)},
-		{"POST /sweep", s.trigger(s.sweepDue)},
+		{"POST /revoke", s.trigger("message", s.revokeDue)},
+		{"POST /sweep", s.trigger("timer", s.sweepDue)},
 		{"GET /{$}", http.HandlerFunc(probe)},
 	}
+}
+
+// ownAddress gives the address from which the platform took the call of r.
+func ownAddress(r *http.Request) (netip.Addr, bool) {
+	own := arrivalOf(r.Context()).caller
+	return own, own.IsValid()
 }
 
 // page gives the page that people look at, which explains errors as the doors do.
 func (s *server) page() http.Handler {
 	return portal.New(portal.Options{
-		Guard: s.guard, Caller: s.Caller, OwnAddress: ownAddress, Invocation: invocation, SignIn: s.SignIn, Log: s.Log,
+		Guard: s.guard, Caller: s.Caller, OwnAddress: ownAddress, Invocation: Invocation, SignIn: s.SignIn, Log: s.Log,
 		Explain: func(err error) (int, *jit.Error) {
 			status, told := answer(err)
 			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
@@ -108,7 +124,11 @@ func New(guard *access.Guard, o Options) http.Handler {
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)
 	}
-	return s.logged(s.found(mux))
+	calls := s.logged(s.found(mux))
+	if s.Observe != nil {
+		calls = s.Observe(calls)
+	}
+	return s.arrived(calls)
 }
 
 // probe answers the host's question whether anybody listens.
@@ -121,14 +141,19 @@ func probe(w http.ResponseWriter, _ *http.Request) {
 func (s *server) found(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tricky(r.URL) {
-			s.fail(w, r, &jit.Error{Code: CodeInvalidPath, Message: "the path has an empty segment, a dot segment or an encoded slash"})
+			s.fail(w, r, &jit.Error{Code: CodeInvalidPath, Message: "the path has an empty segment, a dot segment, an encoded slash or a character that is encoded twice"})
 			return
 		}
 		r = canonical(r)
 		if _, pattern := mux.Handler(r); pattern == "" {
-			s.fail(w, r, &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
+			s.nothing(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// nothing answers that there is no such operation.
+func (s *server) nothing(w http.ResponseWriter, r *http.Request) {
+	s.fail(w, r, &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 
 	"github.com/go-json-experiment/json"
@@ -13,11 +14,12 @@ import (
 	"portcullis/core/access"
 )
 
-// envelope is how the host posts a trigger. Only Data is read: the host lets the
-// fields of a message overwrite Metadata, so whoever sends a message could forge
-// a delivery count or a message id there.
+// envelope is how the host posts a trigger. Of Metadata no more is read than that it is
+// there: the host lets the fields of a message overwrite it, so whoever sends a message
+// could forge a delivery count or a message id there.
 type envelope struct {
-	Data map[string]jsontext.Value `json:"Data"`
+	Data     map[string]jsontext.Value `json:"Data"`
+	Metadata map[string]jsontext.Value `json:"Metadata"`
 }
 
 // invoked is how a trigger is answered. The host waits for ever for an empty
@@ -28,20 +30,20 @@ type invoked struct {
 	ReturnValue any      `json:"ReturnValue"`
 }
 
-// trigger answers the host: 200 with its own shape for success, and for failure a
-// status that is not 2xx, by which a message is delivered again.
-func (s *server) trigger(h func(context.Context, envelope) error) http.Handler {
+// trigger takes what the host itself posts for the function whose binding is named,
+// and nothing else: to everybody else there is no such door. It answers 200 with
+// the host's own shape for success, and for failure a status that is not 2xx, by
+// which a message is delivered again.
+func (s *server) trigger(binding string, h func(context.Context, jsontext.Value) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-		var e envelope
-		if err == nil && len(body) > maxBody {
-			err = fmt.Errorf("the envelope is larger than %d bytes", maxBody)
+		if why := arrivalOf(r.Context()).foreign; why != nil {
+			s.Log.Warn("trigger refused", "invocation", Invocation(r.Context()), "path", r.URL.Path, "reason", why.Error())
+			s.nothing(w, r)
+			return
 		}
+		data, err := posted(r, binding)
 		if err == nil {
-			err = json.Unmarshal(body, &e, jsontext.AllowDuplicateNames(true))
-		}
-		if err == nil {
-			err = h(r.Context(), e)
+			err = h(r.Context(), data)
 		}
 		if err != nil {
 			s.fail(w, r, fmt.Errorf("trigger %s: %w", r.URL.Path, err))
@@ -51,9 +53,32 @@ func (s *server) trigger(h func(context.Context, envelope) error) http.Handler {
 	})
 }
 
+// posted gives the value of the one binding in the envelope of a trigger.
+func posted(r *http.Request, binding string) (jsontext.Value, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, fmt.Errorf("the content type %.80q is not the host's", r.Header.Get("Content-Type"))
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the envelope: %w", err)
+	}
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("the envelope is larger than %d bytes", maxBody)
+	}
+	var e envelope
+	if err := json.Unmarshal(body, &e, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, err
+	}
+	data, ok := e.Data[binding]
+	if !ok || len(e.Data) != 1 || e.Metadata == nil {
+		return nil, fmt.Errorf("the envelope does not hold %s and metadata, and these alone", binding)
+	}
+	return data, nil
+}
+
 // revokeDue handles a wake-up from the queue.
-func (s *server) revokeDue(ctx context.Context, e envelope) error {
-	body, err := message(e.Data["message"])
+func (s *server) revokeDue(ctx context.Context, data jsontext.Value) error {
+	body, err := message(data)
 	if err != nil {
 		return err
 	}
@@ -89,7 +114,7 @@ func message(v jsontext.Value) ([]byte, error) {
 }
 
 // sweepDue handles the timer.
-func (s *server) sweepDue(ctx context.Context, _ envelope) error {
-	_, err := s.guard.Service.Sweep(ctx, access.Caller{Name: "portcullis", Correlation: invocation(ctx)})
+func (s *server) sweepDue(ctx context.Context, _ jsontext.Value) error {
+	_, err := s.guard.Service.Sweep(ctx, access.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
 	return err
 }

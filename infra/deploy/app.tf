@@ -33,6 +33,10 @@ locals {
     AzureWebJobsStorage__credential      = "managedidentity"
     AzureWebJobsStorage__clientId        = azurerm_user_assigned_identity.this.client_id
 
+    # The host tells the caller's own address only where it may take it from the front end.
+    ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true"
+    AzureWebJobsDisableHomepage         = "true"
+
     ServiceBus__credential = "managedidentity"
     ServiceBus__clientId   = azurerm_user_assigned_identity.this.client_id
 

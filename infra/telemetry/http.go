@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
@@ -11,19 +10,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-type invocationKey struct{}
-
-// Invocation gives the host's id of the invocation that ctx belongs to, or "".
-func Invocation(ctx context.Context) string {
-	id, _ := ctx.Value(invocationKey{}).(string)
-	return id
-}
-
-// maxInvocation is longer than any id that the host makes.
-const maxInvocation = 64
-
 // Handler makes one span of each request but the host's probe, below the span
-// that the host's traceparent header names, and keeps the invocation id for the log.
+// that the host's traceparent header names.
 // The span is named after the function, not the path: paths hold ids without
 // end. Neither query, headers nor bodies go into it.
 func (t *Telemetry) Handler(next http.Handler) http.Handler {
@@ -32,14 +20,9 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		id := r.Header.Get("X-Azure-Functions-InvocationId")
-		if len(id) > maxInvocation {
-			id = ""
-		}
-		ctx := context.WithValue(r.Context(), invocationKey{}, id)
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		ctx, span := t.tracer.Start(ctx, name(r), trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(attribute.String("http.request.method", r.Method), attribute.String("faas.invocation_id", id)))
+			trace.WithAttributes(attribute.String("http.request.method", r.Method), attribute.String("faas.invocation_id", t.invocation(ctx))))
 		defer span.End()
 		rec := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(rec, r.WithContext(ctx))

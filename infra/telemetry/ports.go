@@ -164,7 +164,7 @@ func (s *sweeps) PutSweep(ctx context.Context, r access.SweepRecord) error {
 		return err
 	}
 	kinds, lines := map[string]int{}, 0
-	id := Invocation(ctx)
+	id := s.t.invocation(ctx)
 	for _, f := range r.Findings {
 		kinds[string(f.Kind)]++
 		if urgent(f.Kind) && lines < maxLines {

@@ -41,12 +41,15 @@ type Config struct {
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Invocation gives the host's id of the call that a context belongs to, "" outside of one.
+	Invocation func(context.Context) string
 }
 
 // Telemetry hands out the decorators. It is safe for concurrent use.
 type Telemetry struct {
 	log         *slog.Logger
 	now         func() time.Time
+	invocation  func(context.Context) string
 	tracer      trace.Tracer
 	meter       metric.Meter
 	tracing     tracing.Provider
@@ -65,7 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start telemetry: %w", err)
 	}
-	t := &Telemetry{log: cfg.Log, now: cfg.Now, requested: map[string]time.Time{}}
+	t := &Telemetry{log: cfg.Log, now: cfg.Now, invocation: cfg.Invocation, requested: map[string]time.Time{}}
 	var tracers trace.TracerProvider = tracenoop.NewTracerProvider()
 	var meters metric.MeterProvider = metricnoop.NewMeterProvider()
 	if traces || metrics {

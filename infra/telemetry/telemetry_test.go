@@ -34,6 +34,8 @@ type collector struct {
 	metrics map[string]float64 // last sum, count or value by name and attributes
 	spans   []string
 	service string
+
+	invocations []string // of the spans
 }
 
 func newCollector(t *testing.T) (*collector, string) {
@@ -78,6 +80,11 @@ func (c *collector) take(path string, raw []byte) error {
 			for _, ss := range rs.ScopeSpans {
 				for _, s := range ss.Spans {
 					c.spans = append(c.spans, s.Name)
+					for _, a := range s.Attributes {
+						if a.Key == "faas.invocation_id" {
+							c.invocations = append(c.invocations, a.Value.GetStringValue())
+						}
+					}
 				}
 			}
 		}
@@ -112,13 +119,21 @@ func (c *collector) take(path string, raw []byte) error {
 
 func clock() time.Time { return time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) }
 
+type invocationKey struct{}
+
+// invocationOf stands for what the doors know of a call.
+func invocationOf(ctx context.Context) string {
+	id, _ := ctx.Value(invocationKey{}).(string)
+	return id
+}
+
 func start(t *testing.T, log io.Writer, environ ...string) *telemetry.Telemetry {
 	t.Helper()
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
 		t.Setenv(name, value) // the exporters read the process's
 	}
-	tel, err := telemetry.Start(t.Context(), telemetry.Config{Environ: environ, Version: "test", Log: slog.New(slog.NewJSONHandler(log, nil)), Now: clock})
+	tel, err := telemetry.Start(t.Context(), telemetry.Config{Environ: environ, Version: "test", Log: slog.New(slog.NewJSONHandler(log, nil)), Now: clock, Invocation: invocationOf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +146,7 @@ func TestStartRefuses(t *testing.T) {
 		{"another protocol for metrics alone", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/json", "only http/protobuf"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := telemetry.Start(t.Context(), telemetry.Config{Environ: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", tt.environ}, Log: slog.New(slog.DiscardHandler), Now: clock})
+			_, err := telemetry.Start(t.Context(), telemetry.Config{Environ: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", tt.environ}, Log: slog.New(slog.DiscardHandler), Now: clock, Invocation: invocationOf})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one that says %q", err, tt.want)
 			}
@@ -296,19 +311,18 @@ func TestKilled(t *testing.T) {
 func TestHandler(t *testing.T) {
 	c, url := newCollector(t)
 	tel := start(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT="+url)
-	var invocations []string
+	var reached int
 	h := tel.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		invocations = append(invocations, telemetry.Invocation(r.Context()))
+		reached++
 		if _, err := w.Write([]byte("ok")); err != nil {
 			t.Error(err)
 		}
 	}))
 	for _, r := range []struct{ method, path, id string }{
-		{"GET", "/", "probe"}, {"POST", "/sweep", "one"}, {"GET", "/api/requests/00000000-0000-0000-0000-000000000001", strings.Repeat("x", 65)}, {"PUT", "/api/subscriptions/a/b/c", ""},
+		{"GET", "/", "probe"}, {"POST", "/sweep", "one"}, {"GET", "/api/requests/00000000-0000-0000-0000-000000000001", "two"}, {"PUT", "/api/subscriptions/a/b/c", ""},
 	} {
 		req := httptest.NewRequest(r.method, r.path, nil)
-		req.Header.Set("X-Azure-Functions-InvocationId", r.id)
-		h.ServeHTTP(httptest.NewRecorder(), req)
+		h.ServeHTTP(httptest.NewRecorder(), req.WithContext(context.WithValue(req.Context(), invocationKey{}, r.id)))
 	}
 	if err := tel.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -316,8 +330,8 @@ func TestHandler(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST /sweep", "GET /api/requests", "PUT /api/subscriptions"}, c.spans); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"", "one", "", ""}, invocations); diff != "" {
-		t.Errorf("invocations (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"one", "two", ""}, c.invocations); diff != "" || reached != 4 {
+		t.Errorf("%d calls went through; invocations of the spans (-want +got):\n%s", reached, diff)
 	}
 }
 

@@ -272,7 +272,7 @@ func loads(t *testing.T, room *machineRoom, p *process) [][]string {
 	big := newMachineRoom(t, estate{machines: 1000, groups: 100})
 	big.fill(storm{windows: 10_000, groups: 100}, 1000)
 	q := big.launch(t)
-	q.post(http.MethodPost, "/sweep", `{"Data":{},"Metadata":{}}`)
+	q.sweep()
 	now, most := q.resident()
 	return append(rows, []string{"resident memory at 10,000 open windows", fmt.Sprintf("%.0f MiB", now), "", fmt.Sprintf("after a sweep over them; %.0f MiB at most", most)})
 }

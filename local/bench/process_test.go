@@ -138,13 +138,30 @@ func (p *process) post(method, path, body string) string {
 	r, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
 	p.room.check(err)
 	r.Header.Set("Authorization", "Bearer "+p.room.token)
-	resp, err := http.DefaultClient.Do(r)
+	return p.do(http.DefaultClient, r)
+}
+
+// sweep invokes the timer's function as the Functions host does.
+func (p *process) sweep() {
+	p.room.tb.Helper()
+	r, err := http.NewRequest(http.MethodPost, p.url+"/sweep", strings.NewReader(`{"Data":{"timer":{}},"Metadata":{}}`))
+	p.room.check(err)
+	r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	r.Header.Set("X-Azure-Functions-InvocationId", newID())
+	plain := &http.Transport{DisableCompression: true} // the host sends no Accept-Encoding
+	defer plain.CloseIdleConnections()
+	p.do(&http.Client{Transport: plain}, r)
+}
+
+func (p *process) do(client *http.Client, r *http.Request) string {
+	p.room.tb.Helper()
+	resp, err := client.Do(r)
 	p.room.check(err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	p.room.check(err)
 	if resp.StatusCode != http.StatusOK {
-		p.room.tb.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, text)
+		p.room.tb.Fatalf("%s %s: %d %s", r.Method, r.URL.Path, resp.StatusCode, text)
 	}
 	return string(text)
 }

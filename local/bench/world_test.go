@@ -205,6 +205,7 @@ func (w *world) wire() {
 		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	}
 	w.app = handlers.New(&access.Guard{Service: w.svc, Authority: authority}, handlers.Options{
+		Address: hostAddress, ForwardedHeaders: true,
 		Caller: func(r *http.Request) (access.Caller, error) {
 			return access.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
 		},
@@ -236,7 +237,7 @@ func (w *world) try(method, path string, body any) (int, []byte) {
 	}
 	r := httptest.NewRequest(method, path, strings.NewReader(string(text)))
 	r.Header.Set("Authorization", "Bearer anybody")
-	r.Header.Set("X-Forwarded-For", "198.51.100.7:1000")
+	r.Header.Set("X-Forwarded-For", "198.51.100.7")
 	out := httptest.NewRecorder()
 	w.app.ServeHTTP(out, r)
 	return out.Code, out.Body.Bytes()
@@ -277,13 +278,24 @@ func (w *world) revoke(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/revoke", bytes.NewReader(text))
-	out := httptest.NewRecorder()
-	w.app.ServeHTTP(out, r)
-	if out.Code != http.StatusOK {
-		return fmt.Errorf("revoke: %d %s", out.Code, out.Body)
+	if status, answer := w.post(ctx, "/revoke", text); status != http.StatusOK {
+		return fmt.Errorf("revoke: %d %s", status, answer)
 	}
 	return nil
+}
+
+// hostAddress is where the Functions host finds the app.
+const hostAddress = "127.0.0.1:7101"
+
+// post invokes a trigger as the Functions host does.
+func (w *world) post(ctx context.Context, path string, envelope []byte) (int, []byte) {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(envelope))
+	r.Host = hostAddress
+	r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	r.Header.Set("X-Azure-Functions-InvocationId", newID())
+	out := httptest.NewRecorder()
+	w.app.ServeHTTP(out, r)
+	return out.Code, out.Body.Bytes()
 }
 
 // serve delivers what is due, as many at a time as wide, until stop is called.

@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 42+17 {
-		t.Errorf("%d rows, want 42 of the platform and 17 of others", rows)
+	if rows != 44+17 {
+		t.Errorf("%d rows, want 44 of the platform and 17 of others", rows)
 	}
 }
 
