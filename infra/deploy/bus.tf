@@ -24,8 +24,8 @@ resource "azurerm_servicebus_queue" "revoke" {
   lock_duration      = "PT1M"
   max_delivery_count = 10
 
-  # A message's time to live counts from when it was sent, not from when it is due: the
-  # longest window is a day, and a wake-up that nobody took for two weeks is for people to see.
+  # The longest that a message may live; the app gives each a week. A wake-up that nobody
+  # took in that time is for people to see.
   default_message_ttl                  = "P14D"
   dead_lettering_on_message_expiration = true
   max_size_in_megabytes                = 1024

@@ -34,8 +34,9 @@ const MaxWait = 20 * time.Second
 // leaveWait bounds the farewell to a connection that is lost.
 const leaveWait = time.Second
 
-// lifetime is how long a message may stay in the queue once it is due, the
-// service counts it from there. By then the sweep has long done what the message asks for.
+// lifetime is a message's time to live. Whether Service Bus counts it from the sending of a scheduled message
+// or from its time is not verified; either way it outlives the longest window, a day, and by its end the
+// sweep has long done what the message asks for.
 const lifetime = 7 * 24 * time.Hour
 
 // Options is what an Alarm may be told besides its namespace. The zero value is
