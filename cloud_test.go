@@ -94,17 +94,17 @@ func TestDeploymentSettings(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^    (\w+) +=`).FindAllStringSubmatch(block, -1) {
 		got = append(got, m[1])
 	}
-	// The host sets the port, and what is for one machine only has no place in a deployment.
-	var want []string
-	for name, about := range settings {
-		if name != "FUNCTIONS_CUSTOMHANDLER_PORT" && !strings.HasPrefix(about, "one machine only") && !strings.HasPrefix(about, "the platform's") {
-			want = append(want, name)
+	known := map[string]use{}
+	for _, s := range settings() {
+		known[s.name] = s.use
+		if s.use == deployed && !slices.Contains(got, s.name) {
+			t.Errorf("infra/deploy/app.tf does not set %s", s.name)
 		}
 	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the app's settings (-) and infra/deploy/app.tf (+) differ:\n%s", diff)
+	for _, name := range got {
+		if u := known[name]; u == 0 || u == oneMachine {
+			t.Errorf("infra/deploy/app.tf sets %s, which a deployed app does not read", name)
+		}
 	}
 	if text, err = os.ReadFile("infra/deploy/locals.tf"); err != nil {
 		t.Fatal(err)

@@ -15,29 +15,72 @@ import (
 	"portcullis/handlers/portal"
 )
 
-// settings are the names of every setting that the app reads, with what each is.
-// A setting that begins with PORTCULLIS_ and is not here is an error, so that a
-// misspelt one does not silently mean its default.
-var settings = map[string]string{
-	"FUNCTIONS_CUSTOMHANDLER_PORT":        "the port on 127.0.0.1 to listen on; the Functions host sets it",
-	"PORTCULLIS_TENANT":                   "the Entra ID tenants whose people and apps may call, GUIDs separated by commas",
-	"PORTCULLIS_AUDIENCE":                 "what a token's aud must be to be for this app, separated by commas: api://{app id} and the app id itself",
-	"PORTCULLIS_AUTHORITY":                "one machine only: URL of a token issuer on a loopback address",
-	"PORTCULLIS_SUBSCRIPTIONS":            "the subscriptions to manage, GUIDs separated by commas",
-	"PORTCULLIS_CLOUD":                    "AzurePublic (default), AzureUSGovernment or AzureChina",
-	"PORTCULLIS_TABLE_ENDPOINT":           "URL of the storage account's table service",
-	"PORTCULLIS_IDENTITY_CLIENT_ID":       "client id of the user-assigned managed identity; empty for the system-assigned one",
-	"PORTCULLIS_ARM_ENDPOINT":             "one machine only: URL of a Resource Manager on a loopback address",
-	"PORTCULLIS_FORBID_ANY_SOURCE":        "on: no policy lets anybody ask for every address, not for all of IPv4 or IPv6 either; off (default)",
-	"PORTCULLIS_WIDEST_SOURCE_IPV4":       "the widest IPv4 prefix that any policy lets anybody ask for, such as /24; empty for no bound. Set together with that of IPv6",
-	"PORTCULLIS_WIDEST_SOURCE_IPV6":       "the widest IPv6 prefix that any policy lets anybody ask for, such as /64; empty for no bound. Set together with that of IPv4",
-	"PORTCULLIS_REQUIRE_JUSTIFICATION":    "on: every request says why; off (default)",
-	"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes",
-	"PORTCULLIS_SIGN_IN":                  "one machine only: names that the page offers to sign in as, separated by commas",
-	"PORTCULLIS_SERVICEBUS_ADDRESS":       "one machine only: host:port of a Service Bus without TLS on a loopback address",
-	"ServiceBus__fullyQualifiedNamespace": "host name of the Service Bus namespace; the revoke trigger reads it too",
-	"ASPNETCORE_FORWARDEDHEADERS_ENABLED": "the platform's: true where the host itself takes the caller's address from X-Forwarded-For",
+// use says who sets a setting.
+type use int
+
+// The uses. Every setting has one.
+const (
+	deployed   use = iota + 1 // the templates of infra/deploy set it
+	optional                  // whoever deploys may set it
+	ofPlatform                // Azure Functions sets it, or defines what it means
+	oneMachine                // only for stand-ins on a loopback address
+)
+
+// setting is one setting of the app: the only place where its name stands.
+type setting struct {
+	name string
+	use  use
+	doc  string
+	// read puts the value, "" where it is not set, into c. An error stops the start.
+	read func(c *config, value string) error
 }
+
+// settings is every setting that the app reads.
+func settings() []setting {
+	return []setting{
+		{"FUNCTIONS_CUSTOMHANDLER_PORT", ofPlatform, "the port on 127.0.0.1 to listen on; the Functions host sets it", readPort},
+		{"ASPNETCORE_FORWARDEDHEADERS_ENABLED", deployed, "true: the Functions host passes on the caller's address that its front end names. Otherwise it is not known, and a request has to name its sources",
+			func(c *config, v string) error { c.ForwardedHeaders = strings.EqualFold(v, "true"); return nil }},
+		{"PORTCULLIS_TENANT", deployed, "the Entra ID tenants whose people and apps may call, GUIDs separated by commas",
+			func(c *config, v string) (err error) { c.Tenants, err = guids(v); return err }},
+		{"PORTCULLIS_AUDIENCE", deployed, "what a token's aud must be to be for this app, separated by commas: api://{app id} and the app id itself", readAudiences},
+		{"PORTCULLIS_SUBSCRIPTIONS", deployed, "the subscriptions to manage, GUIDs separated by commas",
+			func(c *config, v string) (err error) { c.Subscriptions, err = guids(v); return err }},
+		{"PORTCULLIS_CLOUD", deployed, "AzurePublic (default), AzureUSGovernment or AzureChina", readCloud},
+		{"PORTCULLIS_TABLE_ENDPOINT", deployed, "URL of the storage account's table service",
+			func(c *config, v string) (err error) { c.TableEndpoint, err = endpoint(v); return err }},
+		{"ServiceBus__fullyQualifiedNamespace", deployed, "host name of the Service Bus namespace; the revoke trigger reads it too", readNamespace},
+		{"PORTCULLIS_IDENTITY_CLIENT_ID", deployed, "client id of the user-assigned managed identity; empty for the system-assigned one",
+			func(c *config, v string) error { c.ClientID = v; return nil }},
+		{"PORTCULLIS_FORBID_ANY_SOURCE", deployed, "on: no policy lets anybody ask for every address, not for all of IPv4 or IPv6 either; off (default)",
+			func(c *config, v string) error { return flag(&c.Floor.ForbidAnySource, v, false) }},
+		{"PORTCULLIS_WIDEST_SOURCE_IPV4", deployed, "the widest IPv4 prefix that any policy lets anybody ask for, such as /24; empty for no bound. Set together with that of IPv6",
+			func(c *config, v string) error { return prefixLength(&c.Floor.WidestIPv4, v, 32) }},
+		{"PORTCULLIS_WIDEST_SOURCE_IPV6", deployed, "the widest IPv6 prefix that any policy lets anybody ask for, such as /64; empty for no bound. Set together with that of IPv4",
+			func(c *config, v string) error { return prefixLength(&c.Floor.WidestIPv6, v, 128) }},
+		{"PORTCULLIS_REQUIRE_JUSTIFICATION", deployed, "on: every request says why; off (default)",
+			func(c *config, v string) error { return flag(&c.Floor.RequireJustification, v, false) }},
+		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes",
+			func(c *config, v string) error {
+				kept := true
+				err := flag(&kept, v, true)
+				c.Unlimited = !kept
+				return err
+			}},
+		{criticalSettings, optional, "names of settings, separated by commas, without which the app must not start: each has to be one that it knows, and set",
+			func(c *config, v string) error { c.Critical = names(v); return nil }},
+		{"PORTCULLIS_AUTHORITY", oneMachine, "URL of a token issuer on a loopback address",
+			func(c *config, v string) (err error) { c.Authority, err = standIn(v); return err }},
+		{"PORTCULLIS_ARM_ENDPOINT", oneMachine, "URL of a Resource Manager on a loopback address",
+			func(c *config, v string) (err error) { c.ARMEndpoint, err = standIn(v); return err }},
+		{"PORTCULLIS_SERVICEBUS_ADDRESS", oneMachine, "host:port of a Service Bus without TLS on a loopback address", readBusAddress},
+		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
+			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
+	}
+}
+
+// criticalSettings names what must not be passed over; see docs/decisions/015.
+const criticalSettings = "PORTCULLIS_CRITICAL_SETTINGS"
 
 // config is every setting, read once.
 type config struct {
@@ -58,148 +101,166 @@ type config struct {
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
 	// X-Forwarded-For on, which is so for the value true in any case and for no other.
 	ForwardedHeaders bool
+	// Unknown is the names, sorted, of settings that begin with PORTCULLIS_ and that this
+	// version does not know: those of a newer one, or misspelt. They have no effect.
+	Unknown  []string
+	Critical []string // names of settings that have to be known and set
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It
-// gives all that is wrong with them at once.
+// gives all that is wrong with them at once: a value that is not understood, and a
+// critical setting that is not known or not set. An unknown setting is no error.
 func readConfig(environ []string) (config, error) {
 	env := map[string]string{}
-	var errs []error
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
 		env[name] = value
+	}
+	var c config
+	var errs []error
+	docs := map[string]string{}
+	wrong := func(name string, err error) { errs = append(errs, fmt.Errorf("%s (%s): %w", name, docs[name], err)) }
+	for _, s := range settings() {
+		docs[s.name] = s.doc
+		if err := s.read(&c, env[s.name]); err != nil {
+			wrong(s.name, err)
+		}
+	}
+	for name := range env {
 		// PORTCULLIS_LOCAL_ settings are those of the stand-ins, which start the app with their own environment.
-		if _, known := settings[name]; strings.HasPrefix(name, "PORTCULLIS_") && !strings.HasPrefix(name, "PORTCULLIS_LOCAL_") && !known {
-			errs = append(errs, fmt.Errorf("%s is not a setting", name))
+		if docs[name] == "" && strings.HasPrefix(name, "PORTCULLIS_") && !strings.HasPrefix(name, "PORTCULLIS_LOCAL_") {
+			c.Unknown = append(c.Unknown, name)
 		}
 	}
-	wrong := func(name, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s (%s): %s", name, settings[name], fmt.Sprintf(format, args...)))
-	}
-
-	c := config{Cloud: "AzurePublic", ClientID: env["PORTCULLIS_IDENTITY_CLIENT_ID"], ForwardedHeaders: strings.EqualFold(env["ASPNETCORE_FORWARDEDHEADERS_ENABLED"], "true")}
-	var err error
-	if c.Port, err = strconv.Atoi(env["FUNCTIONS_CUSTOMHANDLER_PORT"]); err != nil || c.Port < 1 || c.Port > 65535 {
-		wrong("FUNCTIONS_CUSTOMHANDLER_PORT", "%q is not a port; this program is started by the Functions host", env["FUNCTIONS_CUSTOMHANDLER_PORT"])
-	}
-	guids := func(name string) []string {
-		var out []string
-		for id := range strings.SplitSeq(env[name], ",") {
-			if id = strings.ToLower(strings.TrimSpace(id)); !jit.ValidGUID(id) {
-				wrong(name, "%q is not a GUID", id)
-				continue
-			}
-			out = append(out, id)
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	c.Tenants, c.Subscriptions = guids("PORTCULLIS_TENANT"), guids("PORTCULLIS_SUBSCRIPTIONS")
-	for audience := range strings.SplitSeq(env["PORTCULLIS_AUDIENCE"], ",") {
-		if audience = strings.TrimSpace(audience); audience == "" || audience == "*" {
-			wrong("PORTCULLIS_AUDIENCE", "%q is not an audience; without one every token of the tenant would do", audience)
-			continue
-		}
-		c.Audiences = append(c.Audiences, audience)
-	}
-	if v := env["PORTCULLIS_CLOUD"]; v != "" {
-		c.Cloud = v
-	}
-	if _, known := clouds()[c.Cloud]; !known {
-		wrong("PORTCULLIS_CLOUD", "%q is none of %s", c.Cloud, strings.Join(slices.Sorted(maps.Keys(clouds())), ", "))
-	}
-	if c.TableEndpoint, err = endpoint(env["PORTCULLIS_TABLE_ENDPOINT"]); err != nil {
-		wrong("PORTCULLIS_TABLE_ENDPOINT", "%v", err)
-	}
-	if c.BusNamespace = env["ServiceBus__fullyQualifiedNamespace"]; c.BusNamespace == "" || strings.ContainsAny(c.BusNamespace, "/: ") {
-		wrong("ServiceBus__fullyQualifiedNamespace", "%q is not a host name", c.BusNamespace)
-	}
-	for name, to := range map[string]*string{"PORTCULLIS_ARM_ENDPOINT": &c.ARMEndpoint, "PORTCULLIS_AUTHORITY": &c.Authority} {
-		v := env[name]
-		if v == "" {
-			continue
-		}
-		if *to, err = endpoint(v); err == nil && !strings.HasPrefix(v, "http://") {
-			err = errors.New("only a loopback address can take the cloud's place")
-		}
-		if err != nil {
-			wrong(name, "%v", err)
+	slices.Sort(c.Unknown)
+	for _, name := range c.Critical {
+		if docs[name] == "" {
+			wrong(criticalSettings, fmt.Errorf("this version does not know %q", name))
+		} else if env[name] == "" {
+			wrong(criticalSettings, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if c.BusAddress = env["PORTCULLIS_SERVICEBUS_ADDRESS"]; c.BusAddress != "" && !loopback(c.BusAddress) {
-		wrong("PORTCULLIS_SERVICEBUS_ADDRESS", "%q is not host:port on a loopback address", c.BusAddress)
+	if (env["PORTCULLIS_WIDEST_SOURCE_IPV4"] == "") != (env["PORTCULLIS_WIDEST_SOURCE_IPV6"] == "") {
+		wrong("PORTCULLIS_WIDEST_SOURCE_IPV4", errors.New("set PORTCULLIS_WIDEST_SOURCE_IPV6 too, or neither: what one family does not bound could be asked for in the other"))
 	}
-	if c.SignIn, err = signIn(env["PORTCULLIS_SIGN_IN"], c.Authority); err != nil {
-		wrong("PORTCULLIS_SIGN_IN", "%v", err)
-	}
-	switch v := env["PORTCULLIS_NETWORK_WRITE_LIMIT"]; v {
-	case "on", "":
-	case "off":
-		c.Unlimited = true
-	default:
-		wrong("PORTCULLIS_NETWORK_WRITE_LIMIT", "%q is neither on nor off", v)
-	}
-	for _, err := range readFloor(env, &c.Floor) {
-		wrong(err.name, "%v", err.error)
+	if c.SignIn != nil && c.Authority == "" {
+		wrong("PORTCULLIS_SIGN_IN", errors.New("names can be chosen only where PORTCULLIS_AUTHORITY is a token issuer of this machine"))
 	}
 	for name, err := range misplaced(c) {
-		wrong(name, "%v", err)
+		wrong(name, err)
 	}
 	return c, errors.Join(errs...)
 }
 
-// wrongSetting is what is wrong with one setting.
-type wrongSetting struct {
-	name string
-	error
-}
-
-// readFloor reads what every request must meet. What cannot be read is an error and never
-// no demand: a security team that misspells it learns of it at the start.
-func readFloor(env map[string]string, to *jit.Options) []wrongSetting {
-	const v4, v6 = "PORTCULLIS_WIDEST_SOURCE_IPV4", "PORTCULLIS_WIDEST_SOURCE_IPV6"
-	var errs []wrongSetting
-	for name, flag := range map[string]*bool{"PORTCULLIS_FORBID_ANY_SOURCE": &to.ForbidAnySource, "PORTCULLIS_REQUIRE_JUSTIFICATION": &to.RequireJustification} {
-		switch env[name] {
-		case "on":
-			*flag = true
-		case "off", "":
-		default:
-			errs = append(errs, wrongSetting{name, fmt.Errorf("%q is neither on nor off", env[name])})
-		}
-	}
-	for name, widest := range map[string]struct {
-		to   *int
-		most int
-	}{v4: {&to.WidestIPv4, 32}, v6: {&to.WidestIPv6, 128}} {
-		text := env[name]
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimPrefix(text, "/"))
-		if err != nil || n < 1 || n > widest.most || text != fmt.Sprintf("/%d", n) {
-			errs = append(errs, wrongSetting{name, fmt.Errorf("%q is not the length of a prefix from /1 to /%d", text, widest.most)})
-			continue
-		}
-		*widest.to = n
-	}
-	if len(errs) > 0 {
-		return errs
-	}
-	if (env[v4] == "") != (env[v6] == "") {
-		return []wrongSetting{{v4, fmt.Errorf("set %s too, or neither: what one family does not bound could be asked for in the other", v6)}}
+func readPort(c *config, value string) (err error) {
+	if c.Port, err = strconv.Atoi(value); err != nil || c.Port < 1 || c.Port > 65535 {
+		return fmt.Errorf("%q is not a port; this program is started by the Functions host", value)
 	}
 	return nil
 }
 
+// names splits a list that may be empty.
+func names(value string) []string {
+	var out []string
+	for name := range strings.SplitSeq(value, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// guids reads a list that has to hold something, into lower case and sorted.
+func guids(value string) ([]string, error) {
+	var out []string
+	var errs []error
+	for id := range strings.SplitSeq(value, ",") {
+		if id = strings.ToLower(strings.TrimSpace(id)); !jit.ValidGUID(id) {
+			errs = append(errs, fmt.Errorf("%q is not a GUID", id))
+		}
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), errors.Join(errs...)
+}
+
+func readAudiences(c *config, value string) error {
+	for audience := range strings.SplitSeq(value, ",") {
+		if audience = strings.TrimSpace(audience); audience == "" || audience == "*" {
+			return fmt.Errorf("%q is not an audience; without one every token of the tenant would do", audience)
+		}
+		c.Audiences = append(c.Audiences, audience)
+	}
+	return nil
+}
+
+func readCloud(c *config, value string) error {
+	if c.Cloud = value; value == "" {
+		c.Cloud = "AzurePublic"
+	}
+	if _, known := clouds()[c.Cloud]; !known {
+		return fmt.Errorf("%q is none of %s", c.Cloud, strings.Join(slices.Sorted(maps.Keys(clouds())), ", "))
+	}
+	return nil
+}
+
+func readNamespace(c *config, value string) error {
+	if c.BusNamespace = value; value == "" || strings.ContainsAny(value, "/: ") {
+		return fmt.Errorf("%q is not a host name", value)
+	}
+	return nil
+}
+
+func readBusAddress(c *config, value string) error {
+	if c.BusAddress = value; value != "" && !loopback(value) {
+		return fmt.Errorf("%q is not host:port on a loopback address", value)
+	}
+	return nil
+}
+
+// flag reads on or off. Anything else is an error and never the default: a security team that misspells it learns of it at the start.
+func flag(to *bool, value string, unset bool) error {
+	switch value {
+	case "on", "off":
+		*to = value == "on"
+	case "":
+		*to = unset
+	default:
+		return fmt.Errorf("%q is neither on nor off", value)
+	}
+	return nil
+}
+
+// prefixLength reads the length of a prefix, written as /24 is and in no other way.
+func prefixLength(to *int, value string, most int) error {
+	if value == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(value, "/"))
+	if err != nil || n < 1 || n > most || value != fmt.Sprintf("/%d", n) {
+		return fmt.Errorf("%q is not the length of a prefix from /1 to /%d", value, most)
+	}
+	*to = n
+	return nil
+}
+
+// standIn reads the URL of what takes a service's place on this machine, or nothing.
+func standIn(value string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	at, err := endpoint(value)
+	if err == nil && !strings.HasPrefix(value, "http://") {
+		err = errors.New("only a loopback address can take the cloud's place")
+	}
+	return at, err
+}
+
 // signIn gives how people sign in to the page where a token issuer of one
 // machine vouches for names: by a name.
-func signIn(names, authority string) ([]portal.Provider, error) {
+func signIn(names string) ([]portal.Provider, error) {
 	if names == "" {
 		return nil, nil
-	}
-	if authority == "" {
-		return nil, errors.New("names can be chosen only where PORTCULLIS_AUTHORITY is a token issuer of this machine")
 	}
 	var out []portal.Provider
 	for name := range strings.SplitSeq(names, ",") {

@@ -2,7 +2,10 @@ package main
 
 import (
 	_ "embed"
-	"slices"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -60,8 +63,6 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"an issuer elsewhere over https", map[string]string{"PORTCULLIS_AUTHORITY": "https://login.example.com"}, []string{"PORTCULLIS_AUTHORITY", "only a loopback address"}},
 		{"names to sign in as in the cloud", map[string]string{"PORTCULLIS_SIGN_IN": "admin"}, []string{"PORTCULLIS_SIGN_IN", "only where PORTCULLIS_AUTHORITY"}},
 		{"an empty name to sign in as", map[string]string{"PORTCULLIS_SIGN_IN": "admin,", "PORTCULLIS_AUTHORITY": "http://127.0.0.1:7072"}, []string{"PORTCULLIS_SIGN_IN", "a name is empty"}},
-		{"the switch of earlier versions", map[string]string{"PORTCULLIS_AUTH": "local"}, []string{"PORTCULLIS_AUTH is not a setting"}},
-		{"a misspelt setting", map[string]string{"PORTCULLIS_SUBSCRIPTION": "x"}, []string{"PORTCULLIS_SUBSCRIPTION is not a setting"}},
 		{"no subscription", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "unset"}, []string{"PORTCULLIS_SUBSCRIPTIONS", "GUID"}},
 		{"a subscription that is no GUID", map[string]string{"PORTCULLIS_SUBSCRIPTIONS": "00000000-0000-0000-0000-00000000d3e0,prod"}, []string{`"prod"`}},
 		{"an unknown cloud", map[string]string{"PORTCULLIS_CLOUD": "AzureGermany"}, []string{"PORTCULLIS_CLOUD", "AzureChina"}},
@@ -78,7 +79,9 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a switch that is neither on nor off", map[string]string{"PORTCULLIS_FORBID_ANY_SOURCE": "true"}, []string{"PORTCULLIS_FORBID_ANY_SOURCE", `"true" is neither on nor off`}},
 		{"a limit that is neither on nor off", map[string]string{"PORTCULLIS_NETWORK_WRITE_LIMIT": "1000"}, []string{"PORTCULLIS_NETWORK_WRITE_LIMIT", `"1000" is neither on nor off`}},
 		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
-		{"a misspelt demand", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATIONS is not a setting"}},
+		{"a critical setting that this version does not know", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_CLOUD,PORTCULLIS_REQUIRE_TICKET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_CLOUD": "AzurePublic"}, []string{"PORTCULLIS_CRITICAL_SETTINGS", `does not know "PORTCULLIS_REQUIRE_TICKET"`}},
+		{"a critical setting that is misspelt where it is set", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_REQUIRE_JUSTIFICATION", "PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION is not set"}},
+		{"a critical setting that is no setting of ours", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PATH"}, []string{`does not know "PATH"`}},
 		{"a widest prefix without a slash", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "24", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/64"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV4", `"24"`, "/1 to /32"}},
 		{"a widest prefix that bounds nothing", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/24", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/0"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV6", `"/0"`, "/1 to /128"}},
 		{"a widest prefix that no address has", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/33", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/129"}, []string{`"/33"`, `"/129"`}},
@@ -148,23 +151,58 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestSettingsAreDocumented holds the list of settings against what the app reads.
-func TestSettingsAreDocumented(t *testing.T) {
-	var names []string
-	for name, what := range settings {
-		if what == "" {
-			t.Errorf("%s says nothing of itself", name)
-		}
-		names = append(names, name)
+// TestUnknownSettings holds that a setting of a newer version stops nothing and is named, that a value which is not understood
+// stops the start all the same, and that values of unknown settings are told to nobody.
+func TestUnknownSettings(t *testing.T) {
+	newer := map[string]string{"PORTCULLIS_ZONE": "SECRET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_": "", "PORTCULLIS_LOCAL_PORT_BASE": "9000", "UNRELATED": "1"}
+	cfg, err := readConfig(environ(newer))
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		if name == "FUNCTIONS_CUSTOMHANDLER_PORT" || strings.Contains(settings[name], "one machine only") || strings.HasPrefix(settings[name], "the platform's") {
-			continue // the host's, or not for a deployment
+	if diff := cmp.Diff([]string{"PORTCULLIS_", "PORTCULLIS_REQUIRE_TICKET", "PORTCULLIS_ZONE"}, cfg.Unknown); diff != "" {
+		t.Errorf("unknown (-want +got):\n%s", diff)
+	}
+	newer["PORTCULLIS_REQUIRE_JUSTIFICATION"] = "yes"
+	if _, err := readConfig(environ(newer)); err == nil || !strings.Contains(err.Error(), "PORTCULLIS_REQUIRE_JUSTIFICATION") || strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "ZONE") {
+		t.Errorf("a flag that is not understood, beside unknown settings: %v", err)
+	}
+	if cfg, err := readConfig(environ(map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": " PORTCULLIS_TENANT,PORTCULLIS_FORBID_ANY_SOURCE", "PORTCULLIS_FORBID_ANY_SOURCE": "on"})); err != nil || !cfg.Floor.ForbidAnySource || cfg.Unknown != nil {
+		t.Errorf("critical settings that are known and set: %+v, %v", cfg, err)
+	}
+}
+
+// TestSettingsAreDocumented holds together what the app reads, the example of local settings, and the table in docs/operations.md.
+func TestSettingsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Settings\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var values struct{ Values map[string]string }
+	if err := json.Unmarshal([]byte(example), &values); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	var rows []string
+	for _, s := range settings() {
+		if s.doc == "" || s.read == nil || s.use < deployed || s.use > oneMachine || known[s.name] {
+			t.Errorf("%s is not whole, or there twice", s.name)
 		}
-		if !strings.Contains(example, name) && name != "PORTCULLIS_IDENTITY_CLIENT_ID" {
-			t.Errorf("local.settings.json.example does not show %s", name)
+		known[s.name] = true
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |", s.name, map[use]string{deployed: "the templates", optional: "you", ofPlatform: "the platform", oneMachine: "`make run` alone"}[s.use], s.doc))
+		_, shown := values.Values[s.name]
+		if want := (s.use == deployed || s.use == optional) && s.name != "PORTCULLIS_IDENTITY_CLIENT_ID"; shown != want {
+			t.Errorf("local.settings.json.example shows %s: %v, want %v", s.name, shown, want)
 		}
+	}
+	for name := range values.Values {
+		if strings.HasPrefix(name, "PORTCULLIS_") && !known[name] {
+			t.Errorf("local.settings.json.example shows %s, which is no setting", name)
+		}
+	}
+	if diff := cmp.Diff(rows, regexp.MustCompile("(?m)^\\| `.*$").FindAllString(section, -1)); diff != "" {
+		t.Errorf("settings (-) and the table of docs/operations.md (+) differ:\n%s", diff)
 	}
 }
 

@@ -55,6 +55,9 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 		return fmt.Errorf("read the settings:\n%w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(stdout, nil))
+	if len(cfg.Unknown) > 0 {
+		log.Warn("settings that this version does not know have no effect", "settings", cfg.Unknown, "version", version())
+	}
 	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now, Invocation: handlers.Invocation})
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
 		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
-		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn,
+		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn, UnknownSettings: cfg.Unknown,
 	})
 	return &application{handler: h, store: store}, nil
 }

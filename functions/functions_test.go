@@ -269,6 +269,7 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_WIDEST_SOURCE_IPV6":       "",
 		"PORTCULLIS_REQUIRE_JUSTIFICATION":    "off",
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on",
+		"PORTCULLIS_CRITICAL_SETTINGS":        "",
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
 	}
 	if diff := cmp.Diff(want, example.Values); diff != "" {

@@ -14,6 +14,8 @@ type healthAnswer struct {
 	LastSweep    string            `json:"lastSweepEndedAt,omitempty"`
 	SweepAge     int               `json:"lastSweepAgeSeconds"`
 	Overdue      int               `json:"oldestOverdueClosingSeconds"`
+	// Unknown is the names, never the values, of settings that this version does not know.
+	Unknown []string `json:"unknownSettings"`
 }
 
 // healthTimeout bounds what the health function waits for a dependency.
@@ -51,7 +53,7 @@ func (s *server) health(w http.ResponseWriter, r call) error {
 func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), healthTimeout)
 	defer cancel()
-	out := healthAnswer{Status: "ok", Version: s.Version, Dependencies: map[string]string{}, SweepAge: -1}
+	out := healthAnswer{Status: "ok", Version: s.Version, Dependencies: map[string]string{}, SweepAge: -1, Unknown: append([]string{}, s.UnknownSettings...)}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for name, d := range s.Dependencies {

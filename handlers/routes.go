@@ -34,8 +34,10 @@ type Options struct {
 	// gives up on an HTTP answer.
 	Wait    time.Duration
 	Version string
-	Log     *slog.Logger
-	NewID   func() string // a new UUID each time
+	// UnknownSettings is the names of settings that this version does not know; health tells them.
+	UnknownSettings []string
+	Log             *slog.Logger
+	NewID           func() string // a new UUID each time
 	// SignIn is how people sign in to the page; none is as App Service authentication has it.
 	SignIn []portal.Provider
 }

@@ -134,7 +134,7 @@ func TestStart(t *testing.T) {
 		sent[r.URL.Path] = true
 	}))
 	defer collector.Close()
-	cmd, port, took := startHandler(t, collector.URL)
+	cmd, port, took := startHandler(t, filepath.Join(app(t), "handlers"), "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL)
 	r := &rig{t: t}
 	res, err := http.Get(url(port) + "/api/machines")
 	if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusUnauthorized {
@@ -163,20 +163,14 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// startHandler starts the packaged handler until the test ends, and gives its port and when at
+// startHandler starts a build of the handler, with settings besides those that it needs, until the test ends, and gives its port and when at
 // the latest it listened. A port that was free may be taken by another program before it does.
-func startHandler(t *testing.T, collector string) (*exec.Cmd, int, time.Duration) {
+func startHandler(t *testing.T, binary string, settings ...string) (*exec.Cmd, int, time.Duration) {
 	t.Helper()
 	for range 5 {
 		port := freePort(t)
-		cmd := exec.CommandContext(t.Context(), filepath.Join(app(t), "handlers"))
-		cmd.Env = []string{
-			"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),
-			"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
-			"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
-			"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
-			"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector,
-		}
+		cmd := exec.CommandContext(t.Context(), binary)
+		cmd.Env = append(needed(port), settings...)
 		began, ended := time.Now(), make(chan struct{})
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -209,4 +203,14 @@ func startHandler(t *testing.T, collector string) (*exec.Cmd, int, time.Duration
 	}
 	t.Fatal("the handler ended before it listened, five times")
 	return nil, 0, 0
+}
+
+// needed gives the settings without which the handler does not start. Nothing behind them answers.
+func needed(port int) []string {
+	return []string{
+		"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),
+		"PORTCULLIS_TENANT=00000000-0000-0000-0000-00000000d1d0", "PORTCULLIS_AUDIENCE=api://portcullis", "PORTCULLIS_SUBSCRIPTIONS=00000000-0000-0000-0000-00000000d3e0",
+		"PORTCULLIS_TABLE_ENDPOINT=http://127.0.0.1:1/x", "PORTCULLIS_SERVICEBUS_ADDRESS=127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace=x.servicebus.windows.net",
+		"PORTCULLIS_ARM_ENDPOINT=http://127.0.0.1:1", "IDENTITY_ENDPOINT=http://127.0.0.1:1", "IDENTITY_HEADER=x",
+	}
 }

@@ -22,6 +22,7 @@ locals {
     PORTCULLIS_WIDEST_SOURCE_IPV6       = var.demands.widest_source_ipv6
     PORTCULLIS_REQUIRE_JUSTIFICATION    = var.demands.require_justification ? "on" : "off"
     PORTCULLIS_NETWORK_WRITE_LIMIT      = var.network_write_limit ? "on" : "off"
+    ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true"
     ServiceBus__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.${local.cloud.bus}"
   }
 
@@ -33,9 +34,7 @@ locals {
     AzureWebJobsStorage__credential      = "managedidentity"
     AzureWebJobsStorage__clientId        = azurerm_user_assigned_identity.this.client_id
 
-    # The host tells the caller's own address only where it may take it from the front end.
-    ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true"
-    AzureWebJobsDisableHomepage         = "true"
+    AzureWebJobsDisableHomepage = "true"
 
     ServiceBus__credential = "managedidentity"
     ServiceBus__clientId   = azurerm_user_assigned_identity.this.client_id
