@@ -1,6 +1,6 @@
 // Package azurite starts Azurite, Microsoft's Azure Storage emulator, for
-// tests: its table endpoint only, in memory, on a free port of 127.0.0.1, one
-// process per call of [Start], ended with the test.
+// tests and for the real Functions host on one machine: its table or its blob endpoint, in memory,
+// on a free port of 127.0.0.1, one process per call of [Run], or of [Start], which ends it with the test.
 //
 // It is the second opinion on the table stand-in and the table adapter: what
 // both servers agree on was not made up here. It is not an oracle for what the
@@ -47,23 +47,47 @@ const (
 	startAttempts  = 3
 )
 
-// Start runs Azurite until the test ends and returns the URL of its table
-// service, http://127.0.0.1:port/devstoreaccount1. It fails the test if
+// Service is one of Azurite's endpoints.
+type Service string
+
+// The services that are used here.
+const (
+	Table Service = "table"
+	Blob  Service = "blob"
+)
+
+// Start runs Azurite's table service until the test ends and returns its URL,
+// http://127.0.0.1:port/devstoreaccount1. It fails the test if
 // Azurite cannot be installed or does not answer within a minute.
 func Start(t testing.TB) (url string) {
 	t.Helper()
+	url, stop, err := Run(Table, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return url
+}
+
+// Run runs one service of Azurite in a folder until stop is called, and gives its URL.
+func Run(service Service, work string) (url string, stop func(), err error) {
 	dir, err := install()
 	if err != nil {
-		t.Fatalf("azurite: %v", err)
+		return "", nil, fmt.Errorf("azurite: %w", err)
 	}
 	// The free port may be taken by another process before Azurite has it.
 	for range startAttempts {
-		if url, err = start(t, dir); err == nil {
-			return url
+		if url, stop, err = start(service, dir, work); err == nil {
+			return url, stop, nil
 		}
 	}
-	t.Fatalf("azurite: %v", err)
-	return ""
+	return "", nil, fmt.Errorf("azurite: %w", err)
+}
+
+// Storage is the connection string of a storage account whose blobs are at url and that has nothing else, as
+// the Functions host needs it for its timers.
+func Storage(url string) string {
+	return "DefaultEndpointsProtocol=http;AccountName=" + Account + ";AccountKey=" + Key + ";BlobEndpoint=" + url + ";"
 }
 
 // install makes node_modules match the lock file and returns the folder.
@@ -124,35 +148,34 @@ func source() (string, error) {
 	}
 }
 
-func start(t testing.TB, dir string) (string, error) {
+func start(service Service, dir, work string) (url string, stop func(), err error) {
 	port, err := freePort()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var out bytes.Buffer
-	node := exec.Command("node", filepath.Join(dir, "node_modules", "azurite", "dist", "src", "table", "main.js"),
-		"--tablePort", port, "--tableHost", "127.0.0.1", "--silent", "--skipApiVersionCheck",
+	node := exec.Command("node", filepath.Join(dir, "node_modules", "azurite", "dist", "src", string(service), "main.js"),
+		"--"+string(service)+"Port", port, "--"+string(service)+"Host", "127.0.0.1", "--silent", "--skipApiVersionCheck",
 		"--disableTelemetry", "--inMemoryPersistence")
-	node.Dir = t.TempDir()
+	node.Dir = work
 	node.Stdout, node.Stderr = &out, &out
 	if err := node.Start(); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	exited := make(chan struct{})
 	go func() {
 		_ = node.Wait() // it is killed below; its exit status says nothing
 		close(exited)
 	}()
-	stop := func() {
+	stop = func() {
 		_ = node.Process.Kill() // an error means that it has ended
 		<-exited
 	}
 	if err := await("127.0.0.1:"+port, exited); err != nil {
 		stop()
-		return "", fmt.Errorf("%w\n%s", err, out.Bytes())
+		return "", nil, fmt.Errorf("%w\n%s", err, out.Bytes())
 	}
-	t.Cleanup(stop)
-	return "http://127.0.0.1:" + port + "/" + Account, nil
+	return "http://127.0.0.1:" + port + "/" + Account, stop, nil
 }
 
 // await returns when something listens at address.
