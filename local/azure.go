@@ -37,7 +37,8 @@ var queue = bussim.Queue{Name: "portcullis-revoke", LockDuration: time.Minute, M
 
 // azure is the running stand-ins.
 type azure struct {
-	host    *hostsim.Host
+	host    *hostsim.Host // nil where the real host runs
+	real    *real         // nil where the stand-in runs
 	arm     *armsim.Server
 	bus     *bussim.Broker
 	tokens  *issuer.Issuer
@@ -47,8 +48,10 @@ type azure struct {
 	// tap, if set before start, sees every call to Resource Manager and Table
 	// Storage before it takes effect and once more before its answer goes out.
 	tap func(service string, r *http.Request, answered bool)
-	// still, if set before start, keeps the sweep from running by its schedule.
+	// still, if set before start, keeps the sweep from running by its schedule; the real host is never still.
 	still bool
+	// onReal, if set before start, runs the Functions host that Azure runs.
+	onReal bool
 }
 
 // start opens the stand-ins, listens, and starts the app. On an error nothing
@@ -235,32 +238,63 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, state, secret strin
 	if err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
-	a.host, err = hostsim.Start(ctx, hostsim.Config{
-		Root: app, Log: log, AlwaysRestart: true, Still: a.still, State: state,
-		Env: []string{
-			"ASPNETCORE_FORWARDEDHEADERS_ENABLED=true",
-			"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
-			"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
-			"PORTCULLIS_AUTHORITY=" + url(p.ARM),
-			"PORTCULLIS_SIGN_IN=" + strings.Join(names(), ","),
-			"PORTCULLIS_SUBSCRIPTIONS=" + armsim.DemoSubscription,
-			"PORTCULLIS_TABLE_ENDPOINT=" + url(p.Table) + "/" + account,
-			"PORTCULLIS_ARM_ENDPOINT=" + url(p.ARM),
-			"PORTCULLIS_SERVICEBUS_ADDRESS=" + fmt.Sprintf("127.0.0.1:%d", p.Bus),
-			"ServiceBus__fullyQualifiedNamespace=" + namespace,
-			"IDENTITY_ENDPOINT=" + url(p.ARM) + "/msi/token",
-			"IDENTITY_HEADER=" + secret,
-		},
-		Queues: func(_, name string) (hostsim.Queue, error) { return busqueue.Open(client, name) },
-	})
-	if err != nil {
-		return err
+	env := a.settings(p, secret)
+	var next http.Handler
+	if a.onReal {
+		queue, err := busqueue.Open(client, queue.Name)
+		if err != nil {
+			return err
+		}
+		a.closers = append(a.closers, queue.Close)
+		if a.real, err = startReal(app, state, env, queue, log); err != nil {
+			return err
+		}
+		a.closers = append(a.closers, a.real.Close)
+		if next, err = a.real.front(); err != nil {
+			return err
+		}
+	} else {
+		a.host, err = hostsim.Start(ctx, hostsim.Config{
+			Root: app, Log: log, AlwaysRestart: true, Still: a.still, State: state, Env: env,
+			Queues: func(_, name string) (hostsim.Queue, error) { return busqueue.Open(client, name) },
+		})
+		if err != nil {
+			return err
+		}
+		a.closers = append(a.closers, a.host.Close)
+		next = a.host
 	}
-	a.closers = append(a.closers, a.host.Close)
 	return a.listen(p.Host, easyauth.New(easyauth.Config{
-		Names: names(), Next: a.host,
+		Names: names(), Next: next,
 		Token: func(name string) (string, error) { return tokens.Token(name, "") },
 	}))
+}
+
+// ready waits until the app answers.
+func (a *azure) ready(ctx context.Context) error {
+	if a.real != nil {
+		return a.real.Ready(ctx)
+	}
+	return a.host.Ready(ctx)
+}
+
+// settings are the app's, as a deployment would set them, for the stand-ins.
+func (a *azure) settings(p ports, secret string) []string {
+	return []string{
+		"ASPNETCORE_FORWARDEDHEADERS_ENABLED=true",
+		"AzureWebJobsDisableHomepage=true",
+		"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
+		"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
+		"PORTCULLIS_AUTHORITY=" + url(p.ARM),
+		"PORTCULLIS_SIGN_IN=" + strings.Join(names(), ","),
+		"PORTCULLIS_SUBSCRIPTIONS=" + armsim.DemoSubscription,
+		"PORTCULLIS_TABLE_ENDPOINT=" + url(p.Table) + "/" + account,
+		"PORTCULLIS_ARM_ENDPOINT=" + url(p.ARM),
+		"PORTCULLIS_SERVICEBUS_ADDRESS=" + fmt.Sprintf("127.0.0.1:%d", p.Bus),
+		"ServiceBus__fullyQualifiedNamespace=" + namespace,
+		"IDENTITY_ENDPOINT=" + url(p.ARM) + "/msi/token",
+		"IDENTITY_HEADER=" + secret,
+	}
 }
 
 // names are who one may sign in to the page as.

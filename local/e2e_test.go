@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/local/armsim"
+	"portcullis/local/realhost"
 )
 
 // The end-to-end tests start what `make run` starts, the binary that ships
@@ -92,13 +94,24 @@ func (s *syncWriter) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
+// onHost says what the rigs run on; make check-host says real.
+var onHost = flag.String("host", "", "real: run the tests on the Functions host that Azure runs; empty: on the stand-in")
+
 func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *rig {
 	t.Helper()
+	return newRigOn(t, *onHost == "real", dir, tap)
+}
+
+func newRigOn(t *testing.T, real bool, dir string, tap func(string, *http.Request, bool)) *rig {
+	t.Helper()
+	if real && !realhost.Installed() {
+		t.Skip("NOT RUN: the Functions host that Azure runs is not installed; make check-host installs it (Linux on x86-64, npm)")
+	}
 	r := &rig{t: t, log: &bytes.Buffer{}}
 	out := &syncWriter{w: r.log}
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
-		r.azure, r.ports = &azure{tap: tap, still: true}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {
 			break
@@ -115,7 +128,7 @@ func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *ri
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := r.host.Ready(ctx); err != nil {
+	if err := r.ready(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -274,7 +287,16 @@ func ask(length, why string) map[string]any {
 
 func TestMainJob(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, t.TempDir(), nil)
+	mainJob(t, newRig(t, t.TempDir(), nil))
+}
+
+// TestMainJobOnTheHostOfAzure: the same on the Functions host that Azure runs.
+func TestMainJobOnTheHostOfAzure(t *testing.T) {
+	t.Parallel()
+	mainJob(t, newRigOn(t, true, t.TempDir(), nil))
+}
+
+func mainJob(t *testing.T, r *rig) {
 	before := r.nsg("web-nsg")
 
 	enabled := r.must(200, "POST", "/api/enable", vms(web))
@@ -410,7 +432,7 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		<-killed // from here on a handler that is ready is a new one
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		if err := r.host.Ready(ctx); err != nil {
+		if err := r.ready(ctx); err != nil {
 			t.Fatalf("after a kill at step %d: %v", n, err)
 		}
 		cancel()

@@ -4,8 +4,9 @@
 // One process holds the four stand-ins, each a package with a doc that says what
 // it is faithful to and what it leaves out:
 //
-//   - hostsim: the Functions host, which runs the real handler binary; before it
-//     easyauth, App Service authentication, where people sign in to the page by a name
+//   - hostsim: the Functions host, which runs the real handler binary (with -host real the host
+//     that Azure runs, see package realhost); before it easyauth, App Service authentication, where
+//     people sign in to the page by a name
 //   - armsim and issuer: Azure Resource Manager and the token issuer, on one port
 //   - tablesim: Table Storage
 //   - bussim: Service Bus
@@ -30,6 +31,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"portcullis/local/realhost"
 )
 
 func main() {
@@ -48,9 +51,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	dir := flags.String("state", ".local", "folder that keeps the state")
 	fresh := flags.Bool("fresh", false, "start over: remove the state first")
 	length := flags.Duration("for", 0, "stop by itself after this long; 0 is never")
+	onReal := flags.String("host", "", "real: run the Functions host that Azure runs, which make check-host installs; empty: the stand-in")
 	verbose := flags.Bool("verbose", false, "show what the app and the stand-ins log")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *onReal != "" && *onReal != "real" {
+		return fmt.Errorf("-host %q is not known; it is real, or left out", *onReal)
 	}
 	ports, err := portsFrom(getenv("PORTCULLIS_LOCAL_PORT_BASE"))
 	if err != nil {
@@ -73,17 +80,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 
 	began := time.Now()
-	azure := &azure{}
+	azure := &azure{onReal: *onReal == "real"}
 	if err := azure.start(ctx, ports, *dir, *app, log); err != nil {
 		return err
 	}
 	defer azure.close()
 	ready, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := azure.host.Ready(ready); err != nil {
+	if err := azure.ready(ready); err != nil {
 		return fmt.Errorf("wait for the app: %w", err)
 	}
 	guide(stdout, ports, time.Since(began))
+	if azure.onReal {
+		fmt.Fprintf(stdout, "On the Functions host %s. Its Service Bus extension is not to be had here: revoke is started by the host's admin door for each message.\n\n", realhost.Version)
+	}
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(stdout, "stopped; the state is kept in", *dir)
