@@ -3,7 +3,7 @@
 #
 # Version: azure-mgmt-security 2.0.0 with azure-core 1.35.0.
 # The client follows a nextLink with "the client's api-version", which it looks up in a configuration that has none, since
-# SecurityCenter joins many versions. One would expect it to follow the link, as its documentation of ItemPaged says. Seen with a
+# SecurityCenter joins many versions. One would expect it to follow the link. Seen with a
 # loopback server in place of Resource Manager: one request, then AttributeError; a list of one page works. Only an
 # environment with more policies than fit in a page shows it. Version 7.0.0 is not looked at here.
 set -eu -o pipefail
