@@ -87,7 +87,7 @@ sim:
 	$(GO) test -count=1 -timeout 60m -v -run '^Test(Sim|Replay)$$' ./core/access/sim -seeds $(SEEDS)
 
 mutants:
-	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutants$$' ./core/access/sim
+	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutationsMatch$$|^TestMutants$$' ./core/access/sim
 
 bench:
 	@local/need-wrk

@@ -63,3 +63,6 @@ func exists(dir, test, row string) string {
 	}
 	return fmt.Sprintf("there is no %s in %s", test, dir)
 }
+
+// root is the module's directory, from this one.
+const root = "../../.."

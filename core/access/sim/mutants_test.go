@@ -20,28 +20,27 @@ var violates = regexp.MustCompile(`seed (\d+) violates (I\d)`)
 func TestMutants(t *testing.T) {
 	for _, m := range mutations() {
 		t.Run(m.name, func(t *testing.T) {
-			at, err := filepath.Abs(filepath.Join(root, m.file))
+			broken, err := m.mutate()
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := os.ReadFile(at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			broken, bad := m.mutate(string(text))
-			if bad != "" {
-				t.Fatal(bad)
-			}
-			dir := t.TempDir()
-			copied := filepath.Join(dir, filepath.Base(m.file))
-			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{at: copied}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, data := range map[string][]byte{copied: []byte(broken), filepath.Join(dir, "overlay.json"): overlay} {
-				if err := os.WriteFile(name, data, 0o600); err != nil {
+			dir, replaced := t.TempDir(), map[string]string{}
+			for file, text := range broken {
+				at, err := filepath.Abs(file)
+				if err != nil {
 					t.Fatal(err)
 				}
+				replaced[at] = filepath.Join(dir, filepath.Base(file))
+				if err := os.WriteFile(replaced[at], []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+				t.Fatal(err)
 			}
 			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-count=1", "-run", "^TestSim$", "./core/access/sim", "-seeds", fmt.Sprint(mutantSeeds))
 			cmd.Dir = root

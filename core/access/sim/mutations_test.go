@@ -1,20 +1,30 @@
+//go:build mutation
+
 package sim_test
 
 import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// replacement is one exact replacement: old has to stand exactly once.
-type replacement struct{ old, new string }
+// replacement is one exact replacement: old has to stand exactly once in the function.
+type replacement struct {
+	old, new string
+	in       string // the function, where it is another one of the same package than the mutation names
+}
 
 // mutation is one way to break the product, and the invariants of which one must
-// notice within [mutantSeeds] seeds. Files are named from the root of the module.
+// notice within [mutantSeeds] seeds.
 type mutation struct {
 	name     string
-	file     string
+	at       string // the function that is changed, in whatever file it stands: its package's directory, a colon, and Type.Method or Function
 	edits    []replacement
 	noticed  string // the invariants that notice it first
 	elsewise string // why it is made in this form, where the name does not tell
@@ -27,33 +37,33 @@ const mutantSeeds = 200
 // each by an overlay and demands that TestSim fails with one of the named invariants.
 func mutations() []mutation {
 	return []mutation{
-		{name: "a deny does not outrank foreign allows", file: "core/plan/layout.go", noticed: "I4",
-			edits: []replacement{{"				d.below, d.cause = f.Priority, f\n", "				d.cause = f\n"}}},
-		{name: "a write without If-Match", file: "core/access/sim/azure_test.go", noticed: "I2 I3 I4 I8",
+		{name: "a deny does not outrank foreign allows", at: "core/plan:layout.byCeiling", noticed: "I4",
+			edits: []replacement{{old: "				d.below, d.cause = f.Priority, f\n", new: "				d.cause = f\n"}}},
+		{name: "a write without If-Match", at: "core/access/sim:azure.accept", noticed: "I2 I3 I4 I8",
 			elsewise: "the header is infra/nsg's, whose wire tests hold it; here ARM forgets to look at it",
-			edits:    []replacement{{"	case g.etag != s.Version:\n", "	case false:\n"}}},
-		{name: "a conflict counts as a write", file: "core/access/reconcile.go", noticed: "I1 I3 I6 I8",
-			edits: []replacement{{"		case applied == nil:\n", "		case applied == nil || errors.Is(applied, ErrConflict):\n			if applied != nil {\n				return out, nil\n			}\n"}}},
-		{name: "the state is not looked at again after a write", file: "core/access/reconcile.go", noticed: "I8 I1 I4",
-			edits: []replacement{{"			snap, asked = answer, s.shut(target, r)\n			continue\n", "			_ = answer\n			return out, nil\n"}}},
-		{name: "the state is read before the rules", file: "core/access/reconcile.go", noticed: "I8 I3 I1 I4",
+			edits:    []replacement{{old: "	case g.etag != s.Version:\n", new: "	case false:\n"}}},
+		{name: "a conflict counts as a write", at: "core/access:Service.round", noticed: "I1 I3 I6 I8",
+			edits: []replacement{{old: "		case applied == nil:\n", new: "		case applied == nil || errors.Is(applied, ErrConflict):\n			if applied != nil {\n				return out, nil\n			}\n"}}},
+		{name: "the state is not looked at again after a write", at: "core/access:Service.round", noticed: "I8 I1 I4",
+			edits: []replacement{{old: "			snap, asked = answer, s.shut(target, r)\n			continue\n", new: "			_ = answer\n			return out, nil\n"}}},
+		{name: "the state is read before the rules", at: "core/access:Service.round", noticed: "I8 I3 I1 I4",
 			elsewise: "and once only; read again after the write it would do no harm",
 			edits: []replacement{
-				{"	snap, fresh, err := s.known(work.ctx, target)\n", "	r.out.state, _ = s.Targets.State(ctx, target)\n	snap, fresh, err := s.known(work.ctx, target)\n"},
-				{"		out, err := s.compute(work.ctx, snap)\n", "		out, err := outcome{target: snap.Target, at: s.now(), state: r.out.state, current: snap.Rules, plan: kind.Compute(plan.Input{State: r.out.state, Current: snap.Rules, Public: snap.Addresses, Now: s.now()})}, error(nil)\n"},
+				{old: "	snap, fresh, err := s.known(work.ctx, target)\n", new: "	r.out.state, _ = s.Targets.State(ctx, target)\n	snap, fresh, err := s.known(work.ctx, target)\n"},
+				{in: "Service.take", old: "		out, err := s.compute(work.ctx, snap)\n", new: "		out, err := outcome{target: snap.Target, at: s.now(), state: r.out.state, current: snap.Rules, plan: kind.Compute(plan.Input{State: r.out.state, Current: snap.Rules, Public: snap.Addresses, Now: s.now()})}, error(nil)\n"},
 			}},
-		{name: "confirm from a remembered snapshot", file: "core/access/reconcile.go", noticed: "I8 I1 I3 I4",
-			edits: []replacement{{"			if sharing := s.shut(target, r); asked < sharing {", "			if sharing := s.shut(target, r); asked < 0 {"}}},
-		{name: "complete a due wake-up without recording it", file: "core/access/end.go", noticed: "I1",
-			edits: []replacement{{"		return s.due(ctx, rec)\n", "		return nil\n"}}},
-		{name: "many are stored as closed before their targets are confirmed", file: "core/access/closer.go", noticed: "I8",
-			edits: []replacement{{"			if left[k]--; left[k] > 0 {\n", "			if left[k]--; left[k] > 1000 {\n"}, {"		_, err := s.reconcile(WithUrgency(", "		go s.reconcile(WithUrgency("}, {"Since: urgent[t.Key()]}), t, sweeping)\n", "Since: urgent[t.Key()]}), t, sweeping)\n		var err error\n"}}},
-		{name: "open before the rules are confirmed", file: "core/access/open.go", noticed: "I8",
-			edits: []replacement{{"	rec, outs, err := s.openTargets(ctx, rec)\n", "	outs, err := []outcome(nil), error(nil)\n"}}},
-		{name: "an opening is not logged", file: "core/access/open.go", noticed: "I5",
-			edits: []replacement{{"		if err := s.Activity.Append(ctx, entries...); err != nil {\n", "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},
-		{name: "rules are deleted by what they match, not by grant", file: "core/plan/plan.go", noticed: "I3",
-			edits: []replacement{{"		if !kept[i] {\n", `		ended := false
+		{name: "confirm from a remembered snapshot", at: "core/access:Service.round", noticed: "I8 I1 I3 I4",
+			edits: []replacement{{old: "			if sharing := s.shut(target, r); asked < sharing {", new: "			if sharing := s.shut(target, r); asked < 0 {"}}},
+		{name: "complete a due wake-up without recording it", at: "core/access:Service.Wake", noticed: "I1",
+			edits: []replacement{{old: "		return s.due(ctx, rec)\n", new: "		return nil\n"}}},
+		{name: "many are stored as closed before their targets are confirmed", at: "core/access:Service.closeMarked", noticed: "I8",
+			edits: []replacement{{old: "			if left[k]--; left[k] > 0 {\n", new: "			if left[k]--; left[k] > 1000 {\n"}, {old: "		_, err := s.reconcile(WithUrgency(", new: "		go s.reconcile(WithUrgency("}, {old: "Since: urgent[t.Key()]}), t, sweeping)\n", new: "Since: urgent[t.Key()]}), t, sweeping)\n		var err error\n"}}},
+		{name: "open before the rules are confirmed", at: "core/access:Service.Open", noticed: "I8",
+			edits: []replacement{{old: "	rec, outs, err := s.openTargets(ctx, rec)\n", new: "	outs, err := []outcome(nil), error(nil)\n"}}},
+		{name: "an opening is not logged", at: "core/access:Service.confirm", noticed: "I5",
+			edits: []replacement{{old: "		if err := s.Activity.Append(ctx, entries...); err != nil {\n", new: "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},
+		{name: "rules are deleted by what they match, not by grant", at: "core/plan:diff", noticed: "I3",
+			edits: []replacement{{old: "		if !kept[i] {\n", new: `		ended := false
 		for j, o := range current.rules {
 			same := *o
 			same.Name, same.Priority, same.Description = r.Name, r.Priority, r.Description
@@ -61,16 +71,16 @@ func mutations() []mutation {
 		}
 		if !kept[i] || ended {
 `}}},
-		{name: "the end is not scheduled before the opening", file: "core/access/request.go", noticed: "I1",
-			edits: []replacement{{"	if err = s.schedule(ctx, stored.Grant); err != nil {\n", "	if err = error(nil); err != nil {\n"}}},
-		{name: "an extension is not scheduled", file: "core/access/end.go", noticed: "I1",
-			edits: []replacement{{"if err := s.schedule(ctx, next); err != nil {", "if err := error(nil); err != nil {"}}},
-		{name: "the intent is logged after nothing", file: "core/access/request.go", noticed: "I5",
+		{name: "the end is not scheduled before the opening", at: "core/access:Service.intend", noticed: "I1",
+			edits: []replacement{{old: "	if err = s.schedule(ctx, stored.Grant); err != nil {\n", new: "	if err = error(nil); err != nil {\n"}}},
+		{name: "an extension is not scheduled", at: "core/access:Service.Extend", noticed: "I1",
+			edits: []replacement{{old: "if err := s.schedule(ctx, next); err != nil {", new: "if err := error(nil); err != nil {"}}},
+		{name: "the intent is logged after nothing", at: "core/access:Service.intend", noticed: "I5",
 			elsewise: "an intent that no line tells of, and that another round opens",
-			edits:    []replacement{{"s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...)", "s.Activity.Append(ctx)"}}},
-		{name: "a wake-up is believed instead of the table", file: "core/access/end.go", noticed: "I3",
+			edits:    []replacement{{old: "s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...)", new: "s.Activity.Append(ctx)"}}},
+		{name: "a wake-up is believed instead of the table", at: "core/access:Service.Wake", noticed: "I3",
 			elsewise: "generation and end are both ignored; ignoring the generation alone does nothing, since the table decides",
-			edits: []replacement{{"	now := s.now()\n	switch {\n	case rec.Grant.Closed():\n", `	if !rec.Grant.Closed() {
+			edits: []replacement{{old: "	now := s.now()\n	switch {\n	case rec.Grant.Closed():\n", new: `	if !rec.Grant.Closed() {
 		if rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.Expired), nil }); err != nil {
 			return err
 		}
@@ -79,67 +89,112 @@ func mutations() []mutation {
 	switch {
 	case rec.Grant.Closed():
 `}}},
-		{name: "a failed closing counts as closed", file: "core/access/end.go", noticed: "I8",
-			edits: []replacement{{"			return s.failedClosing(ctx, rec, err)\n", "			_ = err\n"}}},
-		{name: "revoke answers before anything is closed", file: "core/access/end.go", noticed: "I8",
-			edits: []replacement{{"	return s.settle(ctx, rec, false)\n", "	return rec, nil\n"}}},
-		{name: "machines share a rule that asks for more than each", file: "core/plan/allows.go", noticed: "I4 I8",
-			edits: []replacement{{"p.shape.equal(&own.shape) && slices.Equal(p.ports, own.ports)", "p.shape.equal(&own.shape)"}}},
-		{name: "a rule opens to every destination", file: "core/plan/desired.go", noticed: "I4",
-			edits: []replacement{{"	r.Destination = jit.Peers{Prefixes: slices.Clip(l.prefixes[n:])}\n", "	r.Destination = jit.AnyPeer()\n	_ = n\n"}}},
-		{name: "superseding is not stored", file: "core/access/open.go", noticed: "I4 I5",
-			edits: []replacement{{"s.Grants.UpdateGrants(ctx, append(older, changed)...)", "s.Grants.UpdateGrants(ctx, append(older[:0], changed)...)"}}},
-		{name: "a request supersedes those of others", file: "core/jit/grant.go", noticed: "I3",
-			edits: []replacement{{"if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) ||", "if g.ID == older.ID ||"}}},
-		{name: "a machine is followed by its name", file: "core/access/follow.go", noticed: "I4 I1",
-			edits: []replacement{{"another(rec.Interfaces[vm.VM.Key()], m.Interfaces)", "another(nil, m.Interfaces)"}}},
-		{name: "an opening that nobody confirms stays", file: "core/jit/grant.go", noticed: "I1",
-			edits: []replacement{{"		return now.Before(w.End) && now.Before(g.OpenBy)\n", "		return now.Before(w.End)\n"}}},
-		{name: "a window includes its end", file: "core/jit/grant.go", noticed: "I1 I8",
-			edits: []replacement{{"	case Initiated:\n		return now.Before(w.End)\n	}\n	return false\n", "	case Initiated:\n		return !now.After(w.End)\n	}\n	return false\n"}}},
-		{name: "the group does not admit the firewall", file: "core/plan/allows.go", noticed: "I8 I3",
-			edits: []replacement{{"	if w.Sources.IsAny() || !w.Mapped.IsValid() {\n", "	if true {\n"}}},
-		{name: "a NAT rule does not end", file: "core/plan/nat.go", noticed: "I1 I8 I4 I6",
-			edits: []replacement{{"o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w))", "(o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) || w.Status != jit.Initiating)"}}},
-		{name: "firewalls are not swept", file: "core/access/sweep.go", noticed: "I1 I3 I4 I6 I7",
-			edits: []replacement{{"	slow.Go(func() { w.slow(ctx, mapping) })\n", "	_ = mapping\n"}}},
-		{name: "the sweep closes nothing", file: "core/access/sweep.go", noticed: "I1",
-			edits: []replacement{{"g.Grant.Overdue(now) && count(g) })\n", "false && g.Grant.Overdue(now) && count(g) })\n"}}},
-		{name: "the sweep repairs nothing", file: "core/access/sweep.go", noticed: "I3 I4 I1 I6",
-			edits: []replacement{{"	w.repair(ctx, slices.DeleteFunc(targets, w.maps))\n", ""}, {"	w.stretch(ctx, targets)\n}\n", "	_ = targets\n}\n"}}},
-		{name: "a deny that a verb puts back is not told", file: "core/access/repair.go", noticed: "I5",
-			edits: []replacement{{"(sweeping || slices.Contains(out.state.Confirmed, r.Name))", "sweeping"}}},
-		{name: "what is confirmed is not noted", file: "core/access/repair.go", noticed: "I5",
-			edits: []replacement{{"	if !out.unnoted() {\n", "	if true {\n"}}},
-		{name: "a target that is not ours is written and not remembered", file: "core/access/reconcile.go", noticed: "I7 I6",
-			edits: []replacement{{"		if !out.state.Known && !remembered {\n", "		if false {\n"}}},
-		{name: "a foreign rule is taken for ours", file: "core/plan/name.go", noticed: "I2",
-			edits: []replacement{{"return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)", "return len(name) >= len(Prefix) && (strings.EqualFold(name[:len(Prefix)], Prefix) || strings.HasPrefix(name, \"SecurityCenter\"))"}}},
+		{name: "a failed closing counts as closed", at: "core/access:Service.settle", noticed: "I8",
+			edits: []replacement{{old: "			return s.failedClosing(ctx, rec, err)\n", new: "			_ = err\n"}}},
+		{name: "revoke answers before anything is closed", at: "core/access:Service.Revoke", noticed: "I8",
+			edits: []replacement{{old: "	return s.settle(ctx, rec, false)\n", new: "	return rec, nil\n"}}},
+		{name: "machines share a rule that asks for more than each", at: "core/plan:draft.addMachine", noticed: "I4 I8",
+			edits: []replacement{{old: "p.shape.equal(&own.shape) && slices.Equal(p.ports, own.ports)", new: "p.shape.equal(&own.shape)"}}},
+		{name: "a rule opens to every destination", at: "core/plan:lists.finish", noticed: "I4",
+			edits: []replacement{{old: "	r.Destination = jit.Peers{Prefixes: slices.Clip(l.prefixes[n:])}\n", new: "	r.Destination = jit.AnyPeer()\n	_ = n\n"}}},
+		{name: "superseding is not stored", at: "core/access:Service.confirm", noticed: "I4 I5",
+			edits: []replacement{{old: "s.Grants.UpdateGrants(ctx, append(older, changed)...)", new: "s.Grants.UpdateGrants(ctx, append(older[:0], changed)...)"}}},
+		{name: "a request supersedes those of others", at: "core/jit:Grant.supersedes", noticed: "I3",
+			edits: []replacement{{old: "if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) ||", new: "if g.ID == older.ID ||"}}},
+		{name: "a machine is followed by its name", at: "core/access:sweep.moved", noticed: "I4 I1",
+			edits: []replacement{{old: "another(rec.Interfaces[vm.VM.Key()], m.Interfaces)", new: "another(nil, m.Interfaces)"}}},
+		{name: "an opening that nobody confirms stays", at: "core/jit:Grant.Live", noticed: "I1",
+			edits: []replacement{{old: "		return now.Before(w.End) && now.Before(g.OpenBy)\n", new: "		return now.Before(w.End)\n"}}},
+		{name: "a window includes its end", at: "core/jit:Grant.Live", noticed: "I1 I8",
+			edits: []replacement{{old: "	case Initiated:\n		return now.Before(w.End)\n	}\n	return false\n", new: "	case Initiated:\n		return !now.After(w.End)\n	}\n	return false\n"}}},
+		{name: "the group does not admit the firewall", at: "core/plan:arriving", noticed: "I8 I3",
+			edits: []replacement{{old: "	if w.Sources.IsAny() || !w.Mapped.IsValid() {\n", new: "	if true {\n"}}},
+		{name: "a NAT rule does not end", at: "core/plan:translations", noticed: "I1 I8 I4 I6",
+			edits: []replacement{{old: "o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w))", new: "(o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) || w.Status != jit.Initiating)"}}},
+		{name: "firewalls are not swept", at: "core/access:Service.Sweep", noticed: "I1 I3 I4 I6 I7",
+			edits: []replacement{{old: "	slow.Go(func() { w.slow(ctx, mapping) })\n", new: "	_ = mapping\n"}}},
+		{name: "the sweep closes nothing", at: "core/access:sweep.settle", noticed: "I1",
+			edits: []replacement{{old: "g.Grant.Overdue(now) && count(g) })\n", new: "false && g.Grant.Overdue(now) && count(g) })\n"}}},
+		{name: "the sweep repairs nothing", at: "core/access:sweep.stretch", noticed: "I3 I4 I1 I6",
+			edits: []replacement{{old: "	outs := make([]outcome, len(targets))\n", new: "	targets = nil\n	outs := make([]outcome, len(targets))\n"}}},
+		{name: "a deny that a verb puts back is not told", at: "core/access:repairs", noticed: "I5",
+			edits: []replacement{{old: "(sweeping || slices.Contains(out.state.Confirmed, r.Name))", new: "sweeping"}}},
+		{name: "what is confirmed is not noted", at: "core/access:Service.note", noticed: "I5",
+			edits: []replacement{{old: "	if !out.unnoted() {\n", new: "	if true {\n"}}},
+		{name: "a target that is not ours is written and not remembered", at: "core/access:Service.round", noticed: "I7 I6",
+			edits: []replacement{{old: "		if !out.state.Known && !remembered {\n", new: "		if false {\n"}}},
+		{name: "a foreign rule is taken for ours", at: "core/plan:Owned", noticed: "I2",
+			edits: []replacement{{old: "return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)", new: "return len(name) >= len(Prefix) && (strings.EqualFold(name[:len(Prefix)], Prefix) || strings.HasPrefix(name, \"SecurityCenter\"))"}}},
 	}
 }
 
-// mutate gives the file's text with the mutation made.
-func (m mutation) mutate(text string) (string, string) {
+// mutate gives the files that the mutation changes, by name, with the mutation made.
+func (m mutation) mutate() (map[string]string, error) {
+	dir, name, _ := strings.Cut(m.at, ":")
+	out := map[string]string{}
 	for _, e := range m.edits {
-		if n := strings.Count(text, e.old); n != 1 {
-			return "", "the text " + strings.TrimSpace(e.old) + " does not stand exactly once in " + m.file
+		in := cmp.Or(e.in, name)
+		file, text, from, to, err := function(filepath.Join(root, filepath.FromSlash(dir)), in, out)
+		if err != nil {
+			return nil, err
 		}
-		text = strings.Replace(text, e.old, e.new, 1)
+		if n := strings.Count(text[from:to], e.old); n != 1 {
+			return nil, fmt.Errorf("%q stands %d times in %s of %s", strings.TrimSpace(e.old), n, in, file)
+		}
+		out[file] = text[:from] + strings.Replace(text[from:to], e.old, e.new, 1) + text[to:]
 	}
-	return text, ""
+	return out, nil
 }
 
-const root = "../../.."
+// function finds a function in a directory: its file, the file's text, as it is among changed if it is there, and where in it the
+// function stands.
+func function(dir, name string, changed map[string]string) (file, text string, from, to int, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", "", 0, 0, err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", "", 0, 0, err
+		}
+		if now, ok := changed[file]; ok {
+			text = []byte(now)
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, file, text, 0)
+		if err != nil {
+			return "", "", 0, 0, err
+		}
+		for _, d := range parsed.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && nameOf(f) == name {
+				return file, string(text), set.Position(f.Pos()).Offset, set.Position(f.End()).Offset, nil
+			}
+		}
+	}
+	return "", "", 0, 0, fmt.Errorf("%s has no function %s", dir, name)
+}
 
-// TestMutationsMatch keeps the list honest: whoever changes the code changes it too.
+// nameOf gives a function's name as [mutation] has it.
+func nameOf(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	of := f.Recv.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if id, ok := of.(*ast.Ident); ok {
+		return id.Name + "." + f.Name.Name
+	}
+	return f.Name.Name
+}
+
+// TestMutationsMatch keeps the list honest, before it costs an hour.
 func TestMutationsMatch(t *testing.T) {
 	for _, m := range mutations() {
-		text, err := os.ReadFile(filepath.Join(root, m.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, bad := m.mutate(string(text)); bad != "" {
-			t.Errorf("%s: %s", m.name, bad)
+		if _, err := m.mutate(); err != nil {
+			t.Errorf("%s: %v", m.name, err)
 		}
 	}
 }
