@@ -21,6 +21,8 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
@@ -91,7 +93,7 @@ func (e *estate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type anybody struct{}
 
-func (anybody) Missing(context.Context, access.Caller, string, ...string) (string, error) {
+func (anybody) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
 	return "", nil
 }
 
@@ -118,16 +120,16 @@ func TestInventoryOfTenThousand(t *testing.T) {
 			e := newEstate(t, machines, tc.groups)
 			cfg := nsgOf(config{Cloud: "AzurePublic", ARMEndpoint: e.url, Subscriptions: []string{estateSubscription}}, tracing.Provider{})
 			cfg.Pacer = arm.NewPacer(arm.Config{})
-			network, err := nsg.New(anybody{}, cfg)
+			groups, err := nsg.New(anybody{}, cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			store := accesstest.NewMemory()
 			now := time.Now() // stands still: on a slow machine the first look would be too old for the second
-			svc := &access.Service{Network: network, Kinds: access.KindsOf(access.SecurityGroups(network)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
+			svc := &access.Service{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 				Activity: store, Sweeps: store, Alarm: &accesstest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID}
 			h := handlers.New(&access.Guard{Service: svc, Authority: anybody{}}, handlers.Options{
-				Caller: func(*http.Request) (access.Caller, error) { return access.Caller{ID: "tid/alice", Name: "alice"}, nil },
+				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil },
 				Wait:   time.Second, Version: "test", Log: slog.New(slog.DiscardHandler), NewID: newID,
 			})
 			began := busy()

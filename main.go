@@ -24,6 +24,8 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core/access"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
@@ -99,7 +101,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the role assignments client: %w", err)
 	}
-	network, err := nsg.New(cred, groups)
+	nsgs, err := nsg.New(cred, groups)
 	if err != nil {
 		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
 	}
@@ -109,7 +111,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the firewalls client: %w", err)
 	}
-	store, err := table.New(cfg.TableEndpoint, cred, table.Options{ClientOptions: azcore.ClientOptions{TracingProvider: tel.Tracing()}})
+	tables, err := table.New(cfg.TableEndpoint, cred, table.Options{ClientOptions: azcore.ClientOptions{TracingProvider: tel.Tracing()}})
 	if err != nil {
 		return nil, fmt.Errorf("build the Table Storage client: %w", err)
 	}
@@ -118,21 +120,21 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
 	svc := &access.Service{
-		Network: network, Kinds: access.KindsOf(access.SecurityGroups(tel.Firewall(network)), access.Firewalls(tel.Firewall(gates))),
-		Policies: store, Grants: store, Keys: store, History: store, Targets: store, Activity: audited{tel.Activity(store), store}, Sweeps: tel.Sweeps(store),
+		Network: nsgs, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(nsgs)), network.AzureFirewalls(tel.Firewall(gates))),
+		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Sweeps: tel.Sweeps(tables),
 		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
 	}
-	if err := errors.Join(tel.Watch(store, svc.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
+	if err := errors.Join(tel.Watch(tables, svc.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
 		return nil, err
 	}
 	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
 		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Handler,
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
-		Dependencies: map[string]access.Pinger{"entraID": verifier, "resourceManager": network, "tableStorage": store, "serviceBus": alarm},
+		Dependencies: map[string]store.Pinger{"entraID": verifier, "resourceManager": nsgs, "tableStorage": tables, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn, UnknownSettings: cfg.Unknown,
 	})
-	return &application{handler: h, store: store}, nil
+	return &application{handler: h, store: tables}, nil
 }
 
 // addressOf gives where the Functions host finds this process.
@@ -194,8 +196,8 @@ func (a *application) keepSettingUp(ctx context.Context, log *slog.Logger) {
 // audited is the activity log, measured where it is written and verified where it
 // is kept: the measure alone would hide that the store can be verified.
 type audited struct {
-	access.Activity
-	access.Verifier
+	store.Activity
+	store.Verifier
 }
 
 func parseWake(body []byte) (string, int, error) {

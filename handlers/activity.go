@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 type entry struct {
@@ -29,7 +30,7 @@ type entry struct {
 	Correlation   string   `json:"correlationId,omitempty"`
 }
 
-func toEntry(e access.Entry) entry {
+func toEntry(e store.Entry) entry {
 	out := entry{ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
 		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
 	if !e.Target.IsZero() {
@@ -74,8 +75,8 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-func entryFilter(q url.Values) (access.EntryFilter, error) {
-	f := access.EntryFilter{Subscription: strings.ToLower(q.Get("subscription")), Requestor: q.Get("requestor"), Operation: access.Operation(q.Get("operation"))}
+func entryFilter(q url.Values) (store.EntryFilter, error) {
+	f := store.EntryFilter{Subscription: strings.ToLower(q.Get("subscription")), Requestor: q.Get("requestor"), Operation: store.Operation(q.Get("operation"))}
 	var err error
 	if f.VM, err = queryVM(q); err != nil {
 		return f, err

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
 	"portcullis/handlers"
 )
 
@@ -232,7 +233,7 @@ func TestOwnAddress(t *testing.T) {
 func TestOwnAddressNeedsItsSetting(t *testing.T) {
 	a := newApp(t)
 	a.enable()
-	caller := func(*http.Request) (access.Caller, error) { return access.Caller{ID: "tid/alice", Name: "alice"}, nil }
+	caller := func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil }
 	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Caller: caller, Wait: time.Second, NewID: a.svc.NewID, Log: slog.New(slog.DiscardHandler)})
 	got := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`))
 	if code, _ := got.code(); got.status != 400 || code != "SourceAddressPrefixMissing" {

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // The compatible face speaks Microsoft.Security/locations/jitNetworkAccessPolicies
@@ -69,12 +69,12 @@ func compatOperations() []compatOperation {
 // params are the parameters of a path, by name.
 type params map[string]string
 
-func (p params) filter() access.PolicyFilter {
-	return access.PolicyFilter{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation]}
+func (p params) filter() store.PolicyFilter {
+	return store.PolicyFilter{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation]}
 }
 
-func (p params) policy() access.PolicyName {
-	return access.PolicyName{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation], Name: p[paramName]}
+func (p params) policy() store.PolicyName {
+	return store.PolicyName{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation], Name: p[paramName]}
 }
 
 // compat answers every call of the compatible face.
@@ -235,13 +235,13 @@ func scheme(r *http.Request) string {
 }
 
 // pageStart reads where a page begins: after which policy, none for the first page.
-func pageStart(q url.Values) (access.PolicyName, error) {
+func pageStart(q url.Values) (store.PolicyName, error) {
 	token, ok := queryFold(q, skipToken)
 	if !ok {
-		return access.PolicyName{}, nil
+		return store.PolicyName{}, nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(token)
-	after, ok := access.ParsePolicyName(string(text))
+	after, ok := store.ParsePolicyName(string(text))
 	if err != nil || !ok || len(text) > 1000 {
 		return after, &jit.Error{Code: CodeInvalidQuery, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/security/armsecurity"
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // credential remembers what it was asked for.
@@ -292,7 +292,7 @@ func TestW07(t *testing.T) {
 			if err != nil || len(open) != 1 || !got.StartTimeUTC.Equal(open[0].Grant.Start) {
 				t.Errorf("%d grants, %v", len(open), err)
 			}
-			if all, _, err := a.store.ListGrants(t.Context(), access.GrantFilter{}, "", 10); err != nil || len(all) != 1 {
+			if all, _, err := a.store.ListGrants(t.Context(), store.GrantFilter{}, "", 10); err != nil || len(all) != 1 {
 				t.Errorf("%d grants in the history, %v", len(all), err)
 			}
 			if n := a.allows("web-nsg"); n != 1 {

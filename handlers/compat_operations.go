@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // compatList is the four lists.
@@ -21,7 +22,7 @@ func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
 		return err
 	}
 	page := list[compatPolicy]{Value: []compatPolicy{}}
-	if next != (access.PolicyName{}) {
+	if next != (store.PolicyName{}) {
 		page.NextLink = nextPage(r.Request, next.String())
 	}
 	for _, policy := range policies {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // TestFullReplace: a PUT makes the policy list what it names and nothing else.
@@ -47,7 +47,7 @@ func TestOneStore(t *testing.T) {
 	}
 	// existingRules cannot be said here, and stays.
 	a.put(web)
-	all, err := access.AllPolicies(t.Context(), a.store)
+	all, err := store.AllPolicies(t.Context(), a.store)
 	if err != nil || all[0].Policy.ExistingRules != jit.Respect || all[0].Policy.Ports[0].Protocol != jit.AnyProtocol {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -202,7 +202,7 @@ func TestHistory(t *testing.T) {
 	for i := range 105 {
 		g := jit.Grant{ID: a.svc.NewID(), Requestor: fmt.Sprintf("r%d", i), Start: a.now().Add(time.Duration(i) * time.Second), OpenBy: a.now().Add(time.Hour), Generation: 1,
 			VMs: []jit.GrantVM{{VM: mustVM(t, web), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: a.now().Add(time.Hour), Status: jit.Initiated}}}}}
-		if _, err := a.store.InsertGrant(t.Context(), access.GrantRecord{Grant: g}, nil, a.now()); err != nil {
+		if _, err := a.store.InsertGrant(t.Context(), store.GrantRecord{Grant: g}, nil, a.now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/store"
 )
 
 // The rows of the wire contract, each by its number (W01, W06 and W07 stand with
@@ -47,7 +47,7 @@ func TestW04(t *testing.T) {
 			t.Errorf("%d %q, want %d without a body", r.status, r.text, want)
 		}
 	}
-	if all, err := access.AllPolicies(t.Context(), a.store); err != nil || len(all) != 0 {
+	if all, err := store.AllPolicies(t.Context(), a.store); err != nil || len(all) != 0 {
 		t.Errorf("%d policies are left, %v", len(all), err)
 	}
 }
@@ -64,7 +64,7 @@ func TestW05(t *testing.T) {
 	// What fails at once is told at once, and is not left half open.
 	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" {
-			return access.ErrLocked
+			return store.ErrLocked
 		}
 		return nil
 	}
@@ -135,7 +135,7 @@ func TestW10(t *testing.T) {
 	}
 	a.call("POST", odd+"/Initiate"+version, initiate(web, `{"Number":22,"DURATION":"PT1H"}`)).wants(t, 202, "")
 	a.call("PUT", policy+version, putBody(web)).wants(t, 200, "") // the same machine in another casing
-	if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 1 {
+	if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 1 {
 		t.Errorf("%d policies, want 1", len(all))
 	}
 	if r := a.call("DELETE", odd+version, ""); r.status != 200 {
@@ -215,14 +215,14 @@ func TestRefusedPolicies(t *testing.T) {
 			if _, target := r.code(); tc.target != "" && target != tc.target {
 				t.Errorf("target %q, want %q", target, tc.target)
 			}
-			if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 || a.cloud.Writes() != writes {
+			if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 0 || a.cloud.Writes() != writes {
 				t.Error("a refusal changed something")
 			}
 		})
 	}
 	a := newCompat(t)
 	a.call("PUT", policy+version, putBody(web, web+"2")).wants(t, 404, "VirtualMachineNotFound")
-	if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 {
+	if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 0 {
 		t.Error("half of a refused policy was stored")
 	}
 	a.call("PUT", policy+version, `{"x":"`+strings.Repeat("a", 1<<20)+`"}`).wants(t, 413, "RequestBodyTooLarge")

@@ -5,9 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // The compatible face's world: three machines of one group, one of another
@@ -40,7 +41,7 @@ func (a *app) place(vm, nsg, addr, location string) {
 	target := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: nsg}
 	addrs := []netip.Addr{netip.MustParseAddr(addr)}
 	a.cloud.SetRules(target)
-	a.cloud.Place(access.Machine{VM: id, Location: location, Private: addrs, Placements: []access.Placement{{Target: target, Addresses: addrs}}})
+	a.cloud.Place(network.Machine{VM: id, Location: location, Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}})
 }
 
 // ssh is a machine of a policy with port 22.

@@ -10,7 +10,9 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // The refusals of the door itself.
@@ -45,12 +47,12 @@ var statuses = map[jit.Code]int{
 	CodeNotFound:               http.StatusNotFound,
 	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
 	jit.CodePolicyNotFound:     http.StatusNotFound,
-	access.CodeVMNotFound:      http.StatusNotFound,
+	network.CodeVMNotFound:     http.StatusNotFound,
 	access.CodeRequestNotFound: http.StatusNotFound,
-	access.CodeMissingNSG:      http.StatusConflict,
+	network.CodeMissingNSG:     http.StatusConflict,
 	access.CodeOtherPolicy:     http.StatusConflict,
 	access.CodePrecondition:    http.StatusPreconditionFailed,
-	access.CodeConcurrent:      http.StatusConflict,
+	store.CodeConcurrent:       http.StatusConflict,
 	access.CodeTargetGone:      http.StatusConflict,
 	jit.CodeRequestEnded:       http.StatusConflict,
 	plan.CodeNoPriorityLeft:    http.StatusConflict,
@@ -62,7 +64,7 @@ var statuses = map[jit.Code]int{
 	plan.CodeNoMappedPort:          http.StatusConflict,
 	plan.CodePublicAddressNotFound: http.StatusConflict,
 	plan.CodeTooManyNATRules:       http.StatusConflict,
-	access.CodeUnknownTarget:       http.StatusConflict,
+	network.CodeUnknownTarget:      http.StatusConflict,
 	access.CodeKeyReused:           http.StatusUnprocessableEntity,
 }
 
@@ -82,7 +84,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= 500 {
 		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
 	}
-	if down, ok := errors.AsType[*access.Unavailable](err); ok && status == http.StatusServiceUnavailable {
+	if down, ok := errors.AsType[*store.Unavailable](err); ok && status == http.StatusServiceUnavailable {
 		wait := max(down.RetryAfter.Round(time.Second), time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
@@ -101,18 +103,18 @@ func answer(err error) (int, errorDetail) {
 		}
 		return status, errorDetail{Code: refused.Code, Message: refused.Message, Target: refused.Target}
 	}
-	if down, ok := errors.AsType[*access.Unavailable](err); ok {
+	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		code := jit.Code(strings.ReplaceAll(down.Dependency, " ", "") + "Unavailable")
 		return http.StatusServiceUnavailable, errorDetail{Code: code, Target: down.Dependency,
 			Message: down.Dependency + " cannot be reached or does not take the call now; nothing was left half open, send the same request again"}
 	}
 	switch {
-	case errors.Is(err, access.ErrLocked):
+	case errors.Is(err, store.ErrLocked):
 		return http.StatusConflict, errorDetail{Code: codeLocked, Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
-	case errors.Is(err, access.ErrForbidden):
+	case errors.Is(err, store.ErrForbidden):
 		return http.StatusBadGateway, errorDetail{Code: codeForbidden, Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
-	case errors.Is(err, access.ErrConflict):
-		return http.StatusConflict, errorDetail{Code: access.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
+	case errors.Is(err, store.ErrConflict):
+		return http.StatusConflict, errorDetail{Code: store.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, errorDetail{Code: codeTimeout, Message: "the call took too long; send the same request again"}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // What one download holds: entries, and pages of the log that are looked through for
@@ -37,7 +37,7 @@ type exporter interface {
 
 // export streams the entries that match, newest first. A download that is not whole
 // says so in its last line, whose operation is [exportCut].
-func (s *server) export(w http.ResponseWriter, r call, f access.EntryFilter, format func(io.Writer) exporter) error {
+func (s *server) export(w http.ResponseWriter, r call, f store.EntryFilter, format func(io.Writer) exporter) error {
 	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, "", exportPage)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *server) export(w http.ResponseWriter, r call, f access.EntryFilter, for
 
 // stream writes the pages from the first one on. It gives why not all are written, "" where they
 // are; an error means that nothing can be written any more.
-func (s *server) stream(r call, f access.EntryFilter, out exporter, entries []access.Entry, cursor string) (string, error) {
+func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []store.Entry, cursor string) (string, error) {
 	if err := out.begin(); err != nil {
 		return "", err
 	}

@@ -9,16 +9,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // firewalled puts hub-fw in front of web.
 func (a *app) firewalled() jit.ID {
 	fw := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeFirewall, Name: "hub-fw"}
 	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
-	a.svc.Kinds = access.KindsOf(access.SecurityGroups(a.cloud.Kind(jit.TypeNSG)), access.Firewalls(a.cloud.Kind(jit.TypeFirewall)))
+	a.svc.Kinds = network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(a.cloud.Kind(jit.TypeFirewall)))
 	a.cloud.SetRules(fw)
 	a.cloud.SetAddresses(fw, netip.MustParseAddr("203.0.113.20"))
 	vm, err := jit.ParseVM(web)
@@ -26,7 +27,7 @@ func (a *app) firewalled() jit.ID {
 		a.t.Fatal(err)
 	}
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}
-	a.cloud.Place(access.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []access.Placement{
+	a.cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []store.Placement{
 		{Target: fw, Addresses: addrs, Inside: []netip.Prefix{netip.MustParsePrefix("10.0.9.0/26")}}, {Target: nsg, Addresses: addrs}}})
 	return fw
 }

@@ -21,6 +21,8 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/handlers"
 )
 
@@ -60,7 +62,7 @@ func (a *app) leap(d time.Duration) {
 // anything lets everybody do anything.
 type anything struct{}
 
-func (anything) Missing(context.Context, access.Caller, string, ...string) (string, error) {
+func (anything) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
 	return "", nil
 }
 
@@ -77,18 +79,18 @@ func newApp(t *testing.T) *app {
 	}
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}
 	a.cloud.SetRules(nsg)
-	a.cloud.Place(access.Machine{VM: vm, Location: "westeurope", Private: addrs, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")},
-		Placements: []access.Placement{{Target: nsg, Addresses: addrs}}})
+	a.cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")},
+		Placements: []store.Placement{{Target: nsg, Addresses: addrs}}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	a.svc = &access.Service{Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
+	a.svc = &access.Service{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
 		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: a.now, NewID: newID}
 	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
-		Caller: func(r *http.Request) (access.Caller, error) {
+		Caller: func(r *http.Request) (jit.Caller, error) {
 			if r.Header.Get("Authorization") == "" {
-				return access.Caller{}, errors.New("no token")
+				return jit.Caller{}, errors.New("no token")
 			}
-			return access.Caller{ID: "tid/alice", Name: "alice@example.com"}, nil
+			return jit.Caller{ID: "tid/alice", Name: "alice@example.com"}, nil
 		},
 		ParseWake: func(b []byte) (string, int, error) {
 			var body struct {
@@ -98,7 +100,7 @@ func newApp(t *testing.T) *app {
 			err := json.Unmarshal(b, &body)
 			return body.Grant, body.Generation, err
 		},
-		Dependencies: map[string]access.Pinger{"resourceManager": ping(func() error { return nil })},
+		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error { return nil })},
 		Wait:         10 * time.Second, Version: "test", NewID: newID, Log: slog.New(slog.NewTextHandler(a.log, nil)),
 	})
 	return a
@@ -298,7 +300,7 @@ func TestOtherSites(t *testing.T) {
 			}
 		}
 	}
-	if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 {
+	if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 0 {
 		t.Error("another site enabled a machine")
 	}
 	if r := a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`"}]}`, "Sec-Fetch-Site", "same-origin"); r.status != 200 {
@@ -329,7 +331,7 @@ func TestDependencyDown(t *testing.T) {
 			fault := func(_ context.Context, s accesstest.Step) error {
 				for _, op := range tc.ops {
 					if s.Op == op && !s.After {
-						return &access.Unavailable{Dependency: tc.name, RetryAfter: 7 * time.Second, Err: errors.New("SECRET DETAIL")}
+						return &store.Unavailable{Dependency: tc.name, RetryAfter: 7 * time.Second, Err: errors.New("SECRET DETAIL")}
 					}
 				}
 				return nil
@@ -511,11 +513,11 @@ func TestTriggers(t *testing.T) {
 			}
 		})
 	}
-	// A failed closing is not 2xx, so that the message comes again.
+	// a failed closing is not 2xx, so that the message comes again.
 	a.leap(2 * time.Hour)
 	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" {
-			return access.ErrLocked
+			return store.ErrLocked
 		}
 		return nil
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/handlers"
 )
 
@@ -28,8 +30,8 @@ func TestHealth(t *testing.T) {
 	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
 		t.Errorf("%s", got.text)
 	}
-	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Dependencies: map[string]access.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
-		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") }})
+	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
+		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
 	if w.Code != 503 || !strings.Contains(w.Body.String(), `"tableStorage":"unavailable"`) || strings.Contains(w.Body.String(), "SECRET") {
@@ -44,14 +46,14 @@ func TestHealthIsNoLever(t *testing.T) {
 	var pings atomic.Int32
 	down := atomic.Bool{}
 	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
-		Dependencies: map[string]access.Pinger{"resourceManager": ping(func() error {
+		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error {
 			pings.Add(1)
 			if down.Load() {
 				return errors.New("no answer")
 			}
 			return nil
 		})},
-		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (access.Caller, error) { return access.Caller{}, errors.New("nobody") }})
+		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
 	ask := func(times, want int) {
 		t.Helper()
 		var all sync.WaitGroup

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/handlers"
 )
 
@@ -26,12 +28,12 @@ func TestIssuerDown(t *testing.T) {
 		retry  string
 	}{
 		{"no valid token", errors.New("no valid token: it has ended"), 401, "Unauthenticated", ""},
-		{"the issuer is down", fmt.Errorf("read the keys: %w", &access.Unavailable{Dependency: "Entra ID", RetryAfter: 5 * time.Second, Err: errors.New("SECRET")}), 503, "EntraIDUnavailable", "5"},
+		{"the issuer is down", fmt.Errorf("read the keys: %w", &store.Unavailable{Dependency: "Entra ID", RetryAfter: 5 * time.Second, Err: errors.New("SECRET")}), 503, "EntraIDUnavailable", "5"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, log := newApp(t), &bytes.Buffer{}
 			h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
-				Caller: func(*http.Request) (access.Caller, error) { return access.Caller{ID: "tid/alice"}, tc.err },
+				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice"}, tc.err },
 				NewID:  a.svc.NewID, Log: slog.New(slog.NewTextHandler(log, nil)),
 			})
 			a.Handler = h

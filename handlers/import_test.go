@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // defenders is a policy as Defender's own list gives it.
@@ -83,7 +83,7 @@ func TestImportHidesCauses(t *testing.T) {
 	a := newCompat(t)
 	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" {
-			return access.ErrForbidden
+			return store.ErrForbidden
 		}
 		return nil
 	}

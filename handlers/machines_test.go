@@ -14,8 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // TestMachinesRefused holds what GET /api/machines may not be asked.
@@ -67,7 +68,7 @@ func TestMachinesPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.cloud.Place(access.Machine{VM: vm})
+		a.cloud.Place(network.Machine{VM: vm})
 	}
 	var names []string
 	next := "/api/machines?top=4"
@@ -116,22 +117,22 @@ func TestVerifyActivity(t *testing.T) {
 }
 
 // broken is a log whose chains are all broken.
-type broken struct{ access.Activity }
+type broken struct{ store.Activity }
 
-func (broken) Verify(ctx context.Context, _ string, _ time.Time) (access.VerifyResult, error) {
-	return access.VerifyResult{Entries: 2, Head: "ab", FirstBroken: &access.BrokenEntry{Seq: 3, Break: access.BreakRemoved, Message: "it is gone"}}, ctx.Err()
+func (broken) Verify(ctx context.Context, _ string, _ time.Time) (store.VerifyResult, error) {
+	return store.VerifyResult{Entries: 2, Head: "ab", FirstBroken: &store.BrokenEntry{Seq: 3, Break: store.BreakRemoved, Message: "it is gone"}}, ctx.Err()
 }
 
 // fill puts n entries of web into the log, the first the oldest.
-func (a *app) fill(n int, each func(int, *access.Entry)) {
+func (a *app) fill(n int, each func(int, *store.Entry)) {
 	a.t.Helper()
 	vm, err := jit.ParseVM(web)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	var entries []access.Entry
+	var entries []store.Entry
 	for i := range n {
-		e := access.Entry{ID: fmt.Sprintf("e%06d", i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: access.OpOpen, Result: access.Succeeded, VM: vm, Requestor: "alice@example.com",
+		e := store.Entry{ID: fmt.Sprintf("e%06d", i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: store.OpOpen, Result: store.Succeeded, VM: vm, Requestor: "alice@example.com",
 			Ports: []uint16{22, 3389}, Sources: []string{"203.0.113.7", "2001:db8::/32"}, End: noon.Add(time.Hour)}
 		if each != nil {
 			each(i, &e)
@@ -148,7 +149,7 @@ var nastyCells = []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1",
 // TestActivityCSV: any spreadsheet reads every cell, and takes none for a formula.
 func TestActivityCSV(t *testing.T) {
 	a := newApp(t)
-	a.fill(len(nastyCells), func(i int, e *access.Entry) { e.Justification, e.Requestor = nastyCells[i], nastyCells[i] })
+	a.fill(len(nastyCells), func(i int, e *store.Entry) { e.Justification, e.Requestor = nastyCells[i], nastyCells[i] })
 	r := a.call("GET", "/api/activity?format=csv", "")
 	if r.status != 200 || r.header.Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
 		r.header.Get("Content-Disposition") != `attachment; filename="portcullis-activity-20261123T120000Z.csv"` {
@@ -198,7 +199,7 @@ func formula(cell string) bool {
 // TestActivityLines: one JSON object a line, those of the list.
 func TestActivityLines(t *testing.T) {
 	a := newApp(t)
-	a.fill(len(nastyCells), func(i int, e *access.Entry) { e.Justification = nastyCells[i] })
+	a.fill(len(nastyCells), func(i int, e *store.Entry) { e.Justification = nastyCells[i] })
 	list := a.call("GET", "/api/activity?top=1000", "").body["value"].([]any)
 	r := a.call("GET", "/api/activity?format=jsonl", "")
 	if r.status != 200 || !strings.HasSuffix(r.header.Get("Content-Disposition"), `.jsonl"`) {
@@ -220,11 +221,11 @@ func TestActivityLines(t *testing.T) {
 
 // long is a log of n entries a millisecond apart, the first at noon.
 type long struct {
-	access.Activity
+	store.Activity
 	n int
 }
 
-func (l long) Entries(_ context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+func (l long) Entries(_ context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	from, first := l.n-1, 0
 	if cursor != "" {
 		if _, err := fmt.Sscan(cursor, &from); err != nil {
@@ -236,9 +237,9 @@ func (l long) Entries(_ context.Context, f access.EntryFilter, cursor string, li
 	if !f.From.IsZero() {
 		first = int(f.From.Sub(noon).Milliseconds())
 	}
-	var out []access.Entry
+	var out []store.Entry
 	for i := from; i >= first && len(out) < limit; i-- {
-		out = append(out, access.Entry{ID: fmt.Sprint(i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: access.OpOpen})
+		out = append(out, store.Entry{ID: fmt.Sprint(i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: store.OpOpen})
 	}
 	if next := from - len(out); next >= first {
 		return out, fmt.Sprint(next), nil
@@ -291,13 +292,13 @@ func TestActivityBreaksOff(t *testing.T) {
 
 // breaking is a log that can be read for some pages.
 type breaking struct {
-	access.Activity
+	store.Activity
 	left int
 }
 
-func (b *breaking) Entries(ctx context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+func (b *breaking) Entries(ctx context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	if b.left--; b.left < 0 {
-		return nil, "", &access.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("gone")}
+		return nil, "", &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("gone")}
 	}
 	return b.Activity.Entries(ctx, f, cursor, limit)
 }

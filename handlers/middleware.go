@@ -7,14 +7,14 @@ import (
 	"runtime/debug"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // call is one identified call.
 type call struct {
 	*http.Request
-	who access.Caller
+	who jit.Caller
 }
 
 // handler is a door: it writes the answer, or gives the error to be answered.
@@ -31,7 +31,7 @@ func (s *server) identified(h handler) http.Handler {
 			return
 		}
 		who, err := s.Caller(r)
-		if _, down := errors.AsType[*access.Unavailable](err); down {
+		if _, down := errors.AsType[*store.Unavailable](err); down {
 			s.fail(w, r, err)
 			return
 		}

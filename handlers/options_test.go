@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // demanding enables web with options, as the plain face writes them.
@@ -56,8 +56,8 @@ func TestOptions(t *testing.T) {
 					if open, _ := a.store.OpenGrants(t.Context()); len(open) != 0 || a.allows("web-nsg") != 0 {
 						t.Errorf("%d grants, %d rules", len(open), a.allows("web-nsg"))
 					}
-					logged, _, err := a.store.Entries(t.Context(), access.EntryFilter{Operation: access.OpRequest}, "", 10)
-					if want := map[bool]int{true: 0, false: 1}[face == "dry run"]; err != nil || len(logged) != want || want == 1 && (logged[0].Result != access.Refused || logged[0].Reason != tc.code) {
+					logged, _, err := a.store.Entries(t.Context(), store.EntryFilter{Operation: store.OpRequest}, "", 10)
+					if want := map[bool]int{true: 0, false: 1}[face == "dry run"]; err != nil || len(logged) != want || want == 1 && (logged[0].Result != store.Refused || logged[0].Reason != tc.code) {
 						t.Errorf("logged %+v, %v", logged, err)
 					}
 				})
@@ -105,7 +105,7 @@ func TestOptionsRefused(t *testing.T) {
 		if _, target := r.code(); target != want[1] {
 			t.Errorf("%s: target %q, want %q", options, target, want[1])
 		}
-		if all, _ := access.AllPolicies(t.Context(), a.store); len(all) != 0 {
+		if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 0 {
 			t.Errorf("%s: stored %+v", options, all)
 		}
 	}

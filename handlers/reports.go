@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 type sweepAnswer struct {
@@ -27,7 +27,7 @@ type finding struct {
 	Since   string `json:"since"`
 }
 
-func toSweep(r access.SweepRecord) sweepAnswer {
+func toSweep(r store.SweepRecord) sweepAnswer {
 	out := sweepAnswer{Started: stamp(r.Started), Ended: stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error, Findings: []finding{}}
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, toFinding(f))
@@ -35,7 +35,7 @@ func toSweep(r access.SweepRecord) sweepAnswer {
 	return out
 }
 
-func toFinding(f access.Finding) finding {
+func toFinding(f store.Finding) finding {
 	out := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: stamp(f.Since)}
 	if !f.Target.IsZero() {
 		out.Target = f.Target.String()
@@ -49,7 +49,7 @@ func toFinding(f access.Finding) finding {
 // compliance shows the last sweep's findings: GET /api/compliance.
 func (s *server) compliance(w http.ResponseWriter, r call) error {
 	rec, err := s.guard.LastSweep(r.Context(), r.who)
-	if err != nil && !errors.Is(err, access.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	write(w, http.StatusOK, toSweep(rec))

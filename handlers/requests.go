@@ -9,6 +9,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // request opens ports: POST /api/request[?dryRun=true].
@@ -59,7 +60,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 }
 
 // opening opens a grant and waits for it, but not longer than wait.
-func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, wait time.Duration) error {
+func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, wait time.Duration) error {
 	if prefersAsync(r.Header) {
 		wait = 0
 	}
@@ -79,9 +80,9 @@ func (s *server) opening(w http.ResponseWriter, r call, rec access.GrantRecord, 
 
 // open opens a grant and gives it as it then is, or as it was if that takes
 // longer than wait; the opening goes on by itself. The flag reports which.
-func (s *server) open(r call, rec access.GrantRecord, wait time.Duration) (access.GrantRecord, bool, error) {
+func (s *server) open(r call, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, bool, error) {
 	type opened struct {
-		rec access.GrantRecord
+		rec store.GrantRecord
 		err error
 	}
 	done := make(chan opened, 1)
@@ -117,7 +118,7 @@ func prefersAsync(h http.Header) bool {
 // requests lists requests, newest first: GET /api/requests.
 func (s *server) requests(w http.ResponseWriter, r call) error {
 	q := r.URL.Query()
-	f := access.GrantFilter{Status: q.Get("status"), Requestor: q.Get("requestor")}
+	f := store.GrantFilter{Status: q.Get("status"), Requestor: q.Get("requestor")}
 	var err error
 	if f.VM, err = queryVM(q); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	}
 	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: nextLink(r.URL, cursor)}
 	for _, g := range grants {
-		page.Value = append(page.Value, toGrant(access.GrantRecord{Grant: g}))
+		page.Value = append(page.Value, toGrant(store.GrantRecord{Grant: g}))
 	}
 	write(w, http.StatusOK, page)
 	return nil
@@ -196,9 +197,9 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 
 // close revokes a request and gives it as it then is, or as it is meanwhile if that takes longer
 // than the wait, as it does at a firewall; the closing goes on by itself. The flag reports which.
-func (s *server) close(r call, id string) (access.GrantRecord, bool, error) {
+func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	type closed struct {
-		rec access.GrantRecord
+		rec store.GrantRecord
 		err error
 	}
 	done := make(chan closed, 1)

@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/handlers/portal"
 )
 
@@ -23,12 +24,12 @@ type Options struct {
 	// Observe goes around every call once it is known how it arrived; nil for nothing.
 	Observe func(http.Handler) http.Handler
 	// Caller identifies who calls; an error is answered with 401, an
-	// *[access.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
-	Caller func(*http.Request) (access.Caller, error)
+	// *[store.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
+	Caller func(*http.Request) (jit.Caller, error)
 	// ParseWake reads a wake-up message: the grant's id and generation.
 	ParseWake func(body []byte) (grant string, generation int, err error)
 	// Dependencies are asked for their state by the health function, by name.
-	Dependencies map[string]access.Pinger
+	Dependencies map[string]store.Pinger
 	// Wait is how long a request waits for its ports to open before it is
 	// answered with 202. It stays well below the 230 s after which the platform
 	// gives up on an HTTP answer.

@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"portcullis/core/access"
+	"portcullis/core/jit"
 )
 
 // envelope is how the host posts a trigger. Of Metadata no more is read than that it is
@@ -115,6 +115,6 @@ func message(v jsontext.Value) ([]byte, error) {
 
 // sweepDue handles the timer.
 func (s *server) sweepDue(ctx context.Context, _ jsontext.Value) error {
-	_, err := s.guard.Service.Sweep(ctx, access.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
+	_, err := s.guard.Service.Sweep(ctx, jit.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
 	return err
 }

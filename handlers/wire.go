@@ -11,6 +11,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // What comes in. Absent and null are the same: a nil pointer or slice.
@@ -403,7 +404,7 @@ func toPeers(p jit.Peers) []string {
 
 // toGrant writes a grant, and while it is being opened how far that is. Where the record says nothing of
 // where its machines stand, nothing is said of where to dial, but for ports of firewalls.
-func toGrant(rec access.GrantRecord) grantAnswer {
+func toGrant(rec store.GrantRecord) grantAnswer {
 	g := rec.Grant
 	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
 		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}

@@ -10,10 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // managed is a network with security admin rules.
@@ -24,9 +25,9 @@ type managed struct {
 	asked *atomic.Int64
 }
 
-func (m managed) AdminRules(_ context.Context, network string) ([]plan.AdminRule, error) {
+func (m managed) AdminRules(_ context.Context, vnet string) ([]plan.AdminRule, error) {
 	m.asked.Add(1)
-	return m.rules[network], m.err
+	return m.rules[vnet], m.err
 }
 
 func adminRule(name string, priority int, a plan.AdminAction, source string, port uint16) plan.AdminRule {
@@ -43,17 +44,17 @@ func underAdmin(t *testing.T, err error, rules ...plan.AdminRule) (*world, *atom
 	w, asked := newWorld(t), new(atomic.Int64)
 	for vm, at := range map[string][2]string{"web": {"web-nsg", "10.0.0.4"}, "app1": {"apps-nsg", "10.0.1.4"}, "app2": {"apps-nsg", "10.0.1.5"}} {
 		addrs := []netip.Addr{netip.MustParseAddr(at[1])}
-		network := "apps-vnet"
+		vnet := "apps-vnet"
 		if vm == "web" {
-			network = "web-vnet"
+			vnet = "web-vnet"
 		}
-		w.cloud.Place(access.Machine{VM: vmID(vm), Private: addrs, VirtualNetwork: network, Placements: []access.Placement{{Target: nsgID(at[0]), Addresses: addrs}}})
+		w.cloud.Place(network.Machine{VM: vmID(vm), Private: addrs, VirtualNetwork: vnet, Placements: []store.Placement{{Target: nsgID(at[0]), Addresses: addrs}}})
 	}
 	w.Network = managed{w.cloud, map[string][]plan.AdminRule{"web-vnet": rules}, err, asked}
 	return w, asked
 }
 
-func findings(rec access.SweepRecord, kind access.FindingKind) string {
+func findings(rec store.SweepRecord, kind store.FindingKind) string {
 	var out []string
 	for _, f := range rec.Findings {
 		if f.Kind == kind {
@@ -81,7 +82,7 @@ func TestAdminRuleRefusesRequest(t *testing.T) {
 	w.mustAsk(want("alice", 3389, time.Hour, "203.0.113.7", "web"))
 	w.leap(11 * time.Minute)
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	if got := findings(w.sweep(), access.FindingBlocked); !strings.Contains(got, "an open window for port 22 of web is blocked by the security admin rule NoSsh of network manager corp (priority 7)") {
+	if got := findings(w.sweep(), store.FindingBlocked); !strings.Contains(got, "an open window for port 22 of web is blocked by the security admin rule NoSsh of network manager corp (priority 7)") {
 		t.Errorf("the sweep says %q", got)
 	}
 }
@@ -105,26 +106,26 @@ func TestAdminRulesAreFound(t *testing.T) {
 	if n := asked.Load(); n != 2 {
 		t.Errorf("a sweep asks %d times", n)
 	}
-	if got, want := findings(rec, access.FindingExposed), "the security admin rule Bastion of network manager corp (priority 1) opens port 22 of web, whatever the security groups say"; got != want {
+	if got, want := findings(rec, store.FindingExposed), "the security admin rule Bastion of network manager corp (priority 1) opens port 22 of web, whatever the security groups say"; got != want {
 		t.Errorf("exposed: %q, want %q", got, want)
 	}
-	if got, want := findings(rec, access.FindingBlocked), "port 3389 of web cannot be opened: it is blocked by the security admin rule NoRdp of network manager corp (priority 2)"; got != want {
+	if got, want := findings(rec, store.FindingBlocked), "port 3389 of web cannot be opened: it is blocked by the security admin rule NoRdp of network manager corp (priority 2)"; got != want {
 		t.Errorf("blocked: %q, want %q", got, want)
 	}
-	if got := findings(rec, access.FindingUnchecked); got != "" {
+	if got := findings(rec, store.FindingUnchecked); got != "" {
 		t.Errorf("not looked at: %q", got)
 	}
 }
 
 // TestAdminRulesCannotBeRead: a missing permission is told and stops nothing.
 func TestAdminRulesCannotBeRead(t *testing.T) {
-	w, _ := underAdmin(t, access.ErrForbidden)
+	w, _ := underAdmin(t, store.ErrForbidden)
 	list, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22)}, false)
 	if err != nil || !strings.Contains(list[0].Unchecked, "the app lacks a permission") {
 		t.Errorf("enable says %+v, %v", list, err)
 	}
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	if got, want := findings(w.sweep(), access.FindingUnchecked), "not looked at: the security admin rules of 1 of 1 virtual networks, which decide before any security group: the app lacks a permission"; got != want {
+	if got, want := findings(w.sweep(), store.FindingUnchecked), "not looked at: the security admin rules of 1 of 1 virtual networks, which decide before any security group: the app lacks a permission"; got != want {
 		t.Errorf("the sweep says %q, want %q", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // MaxVerified is how many days of the activity log one call looks through.
@@ -19,19 +20,19 @@ const NoSubscription = "none"
 type Chain struct {
 	Subscription string    // [NoSubscription] for the entries that concern none
 	Day          time.Time // its midnight in UTC
-	VerifyResult
+	store.VerifyResult
 }
 
 // Verify looks through the chains of the days that [from, to) touches, oldest first, at most
 // [MaxVerified] of them; today's where both are zero, and one day where one is. A subscription is one that the
 // caller may read, or [NoSubscription], for which he may read every one that is managed, as for
 // entries that concern no machine; "" is every chain that he may read.
-func (g *Guard) Verify(ctx context.Context, who Caller, subscription string, from, to time.Time) ([]Chain, error) {
+func (g *Guard) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time) ([]Chain, error) {
 	days, err := daysOf(from, to, g.Service.now())
 	if err != nil {
 		return nil, err
 	}
-	log, ok := g.Service.Activity.(Verifier)
+	log, ok := g.Service.Activity.(store.Verifier)
 	if !ok {
 		return nil, fmt.Errorf("verify the activity log: it is kept where that cannot be done")
 	}
@@ -57,7 +58,7 @@ func (g *Guard) Verify(ctx context.Context, who Caller, subscription string, fro
 }
 
 // chains gives the subscriptions whose chains the caller may have looked through.
-func (g *Guard) chains(ctx context.Context, who Caller, subscription string) ([]string, error) {
+func (g *Guard) chains(ctx context.Context, who jit.Caller, subscription string) ([]string, error) {
 	switch subscription {
 	case "":
 	case NoSubscription:

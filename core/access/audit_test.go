@@ -12,12 +12,13 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // lastEntries gives the newest entries of the log, newest first.
-func (w *world) lastEntries(n int) []access.Entry {
+func (w *world) lastEntries(n int) []store.Entry {
 	w.t.Helper()
-	entries, _, err := w.mem.Entries(w.t.Context(), access.EntryFilter{}, "", n)
+	entries, _, err := w.mem.Entries(w.t.Context(), store.EntryFilter{}, "", n)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -29,37 +30,37 @@ func (w *world) lastEntries(n int) []access.Entry {
 func TestEveryRefusalIsLogged(t *testing.T) {
 	ctx := t.Context()
 	policies := []jit.Policy{policyOf("web", 22, 443)}
-	name := access.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: access.DefaultName}
+	name := store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: store.DefaultName}
 	rows := map[string]struct {
-		op access.Operation
+		op store.Operation
 		vm string
 		do func(*doorway) error
 	}{
-		"enable":  {access.OpEnable, "web", func(g *doorway) error { _, _, err := g.Guard.Enable(ctx, g.who, policies, false); return err }},
-		"disable": {access.OpDisable, "web", func(g *doorway) error { return g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
-		"request": {access.OpRequest, "web", func(g *doorway) error {
+		"enable":  {store.OpEnable, "web", func(g *doorway) error { _, _, err := g.Guard.Enable(ctx, g.who, policies, false); return err }},
+		"disable": {store.OpDisable, "web", func(g *doorway) error { return g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
+		"request": {store.OpRequest, "web", func(g *doorway) error {
 			_, _, err := g.Guard.Request(ctx, g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
 			return err
 		}},
-		"revoke": {access.OpRevoke, "web", func(g *doorway) error { _, err := g.Guard.Revoke(ctx, g.who, g.other); return err }},
-		"extend": {access.OpExtend, "web", func(g *doorway) error {
+		"revoke": {store.OpRevoke, "web", func(g *doorway) error { _, err := g.Guard.Revoke(ctx, g.who, g.other); return err }},
+		"extend": {store.OpExtend, "web", func(g *doorway) error {
 			_, err := g.Guard.Extend(ctx, g.who, g.other, 2*time.Hour, time.Time{})
 			return err
 		}},
-		"extend one's own": {access.OpExtend, "web", func(g *doorway) error {
+		"extend one's own": {store.OpExtend, "web", func(g *doorway) error {
 			_, err := g.Guard.Extend(ctx, g.who, g.own, 2*time.Hour, time.Time{})
 			return err
 		}},
-		"replace a policy": {access.OpEnable, "web", func(g *doorway) error {
+		"replace a policy": {store.OpEnable, "web", func(g *doorway) error {
 			_, err := g.Guard.ReplacePolicy(ctx, g.who, name, policies, access.Precondition{})
 			return err
 		}},
-		"delete a policy": {access.OpDisable, "web", func(g *doorway) error {
+		"delete a policy": {store.OpDisable, "web", func(g *doorway) error {
 			_, err := g.Guard.DeletePolicy(ctx, g.who, name, access.Precondition{})
 			return err
 		}},
-		"import": {access.OpEnable, "web", func(g *doorway) error { return g.Guard.Import(ctx, g.who, name, policies)[0].Err }},
-		"sweep":  {access.OpSweep, "", func(g *doorway) error { _, err := g.Guard.Sweep(ctx, g.who); return err }},
+		"import": {store.OpEnable, "web", func(g *doorway) error { return g.Guard.Import(ctx, g.who, name, policies)[0].Err }},
+		"sweep":  {store.OpSweep, "", func(g *doorway) error { _, err := g.Guard.Sweep(ctx, g.who); return err }},
 	}
 	for what, row := range rows {
 		t.Run(what, func(t *testing.T) {
@@ -75,7 +76,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 				t.Fatalf("%d entries of two refusals", got)
 			}
 			e := g.lastEntries(1)[0]
-			if e.Operation != row.op || e.Result != access.Refused || e.VM.Name != row.vm || e.Requestor != ann.Name ||
+			if e.Operation != row.op || e.Result != store.Refused || e.VM.Name != row.vm || e.Requestor != ann.Name ||
 				e.Reason != string(access.CodeForbidden) || e.Message == "" || e.Correlation != "test" {
 				t.Errorf("%+v", e)
 			}
@@ -99,7 +100,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		if _, _, err := g.Guard.Enable(ctx, g.who, []jit.Policy{far}, false); code(err) != access.CodeNotManaged {
 			t.Fatalf("not refused: %v", err)
 		}
-		if e := g.lastEntries(1)[0]; !e.VM.IsZero() || e.Reason != string(access.CodeNotManaged) || e.Result != access.Refused {
+		if e := g.lastEntries(1)[0]; !e.VM.IsZero() || e.Reason != string(access.CodeNotManaged) || e.Result != store.Refused {
 			t.Errorf("%+v", e)
 		}
 	})

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // closer closes what is due apart from who was woken for it: a wake-up is recorded and
@@ -26,7 +29,7 @@ type closer struct {
 // closing is the closing of one grant.
 type closing struct {
 	first jit.Grant // as it was when it was taken
-	rec   GrantRecord
+	rec   store.GrantRecord
 	done  chan struct{}
 	err   error
 }
@@ -45,12 +48,12 @@ const (
 	calm      = 2
 )
 
-func newClosing(rec GrantRecord) *closing {
+func newClosing(rec store.GrantRecord) *closing {
 	return &closing{first: rec.Grant, rec: rec, done: make(chan struct{})}
 }
 
 // hold takes grants for this closer. It gives those that it did not hold yet.
-func (c *closer) hold(recs ...GrantRecord) (mine []*closing) {
+func (c *closer) hold(recs ...store.GrantRecord) (mine []*closing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
@@ -67,7 +70,7 @@ func (c *closer) hold(recs ...GrantRecord) (mine []*closing) {
 }
 
 // join gives the closing of a grant, and whether it is a new one.
-func (c *closer) join(rec GrantRecord) (*closing, bool) {
+func (c *closer) join(rec store.GrantRecord) (*closing, bool) {
 	if mine := c.hold(rec); len(mine) > 0 {
 		return mine[0], true
 	}
@@ -104,7 +107,7 @@ func (c *closer) holding(grant string) (jit.Grant, bool) {
 }
 
 // end tells who waits how a closing ended.
-func (c *closer) end(k *closing, rec GrantRecord, err error) {
+func (c *closer) end(k *closing, rec store.GrantRecord, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held[k.rec.Grant.ID] != k {
@@ -119,7 +122,7 @@ func (c *closer) end(k *closing, rec GrantRecord, err error) {
 // and waits a while where few closings are under way. Where the end is not confirmed by then, or in a storm,
 // a later wake-up is scheduled, which finds nothing to do if all goes well. An error
 // means that this one should come again.
-func (s *Service) due(ctx context.Context, rec GrantRecord) error {
+func (s *Service) due(ctx context.Context, rec store.GrantRecord) error {
 	rec, err := s.mark(ctx, rec)
 	if err != nil || !rec.Grant.Overdue(s.now()) {
 		return err
@@ -148,7 +151,7 @@ func (s *Service) due(ctx context.Context, rec GrantRecord) error {
 }
 
 // closeNow closes grants for a sweep and waits for their end, also for those that a wake-up is closing already.
-func (s *Service) closeNow(ctx context.Context, due []GrantRecord, ended func(int, GrantRecord, error)) {
+func (s *Service) closeNow(ctx context.Context, due []store.GrantRecord, ended func(int, store.GrantRecord, error)) {
 	var mine []*closing
 	wait := make([]*closing, len(due))
 	for i, rec := range due {
@@ -182,7 +185,7 @@ func (s *Service) later(ctx context.Context, g jit.Grant, least time.Duration) e
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(g.ID))
 	at := now.Add(wait + wait/2*time.Duration(h.Sum32()%1000)/1000).Truncate(time.Millisecond)
-	if err := s.Alarm.Schedule(ctx, Wake{Grant: g.ID, Generation: g.Generation, At: at, Attempt: int(at.Unix())}); err != nil {
+	if err := s.Alarm.Schedule(ctx, store.Wake{Grant: g.ID, Generation: g.Generation, At: at, Attempt: int(at.Unix())}); err != nil {
 		return fmt.Errorf("schedule another look at grant %s: %w", g.ID, err)
 	}
 	return nil
@@ -190,7 +193,7 @@ func (s *Service) later(ctx context.Context, g jit.Grant, least time.Duration) e
 
 // mark stores that something of a grant has to close, where it is not stored yet: an
 // instance whose clock is behind then does not put back what this one removes.
-func (s *Service) mark(ctx context.Context, rec GrantRecord) (GrantRecord, error) {
+func (s *Service) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
 	for range attempts {
 		ending, unmarked := rec.Grant.Ending(s.now())
 		if !unmarked {
@@ -202,14 +205,14 @@ func (s *Service) mark(ctx context.Context, rec GrantRecord) (GrantRecord, error
 		if err == nil {
 			return updated[0], nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store grant %s as ending: %w", rec.Grant.ID, err)
 		}
 		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
 			return rec, fmt.Errorf("read the grant again: %w", err)
 		}
 	}
-	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
 }
 
 // closeAlong closes grants that are held and whatever else is due on their targets.
@@ -235,7 +238,7 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 	var targets []jit.ID
 	var nowhere []*closing
 	for _, k := range held {
-		mine := k.rec.targets()
+		mine := k.rec.Targets()
 		if left[k] = len(mine); len(mine) == 0 {
 			nowhere = append(nowhere, k)
 		}
@@ -249,8 +252,8 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 		}
 	}
 	s.settleAll(ctx, nowhere, at)
-	_ = atOnce(distinct(targets), func(_ int, t jit.ID) error {
-		_, err := s.reconcile(WithUrgency(ctx, Urgency{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
+	_ = parallel.AtOnce(store.Distinct(targets), func(_ int, t jit.ID) error {
+		_, err := s.reconcile(network.WithPriority(ctx, network.Priority{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
 		var closed, open []*closing
 		var causes []error // of those that stay open
 		mu.Lock()
@@ -267,7 +270,7 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 		}
 		mu.Unlock()
 		s.settleAll(ctx, closed, at)
-		return each(open, func(i int, k *closing) error {
+		return parallel.Each(open, func(i int, k *closing) error {
 			rec, err := s.failedClosing(ctx, k.rec, causes[i])
 			s.closer.end(k, rec, err)
 			return nil
@@ -285,8 +288,8 @@ func (s *Service) markAll(ctx context.Context, held []*closing) []*closing {
 	}
 	lost := map[*closing]bool{}
 	var mu sync.Mutex
-	_ = each(batches(unmarked), func(_ int, batch []*closing) error {
-		recs := make([]GrantRecord, len(batch))
+	_ = parallel.Each(batches(unmarked), func(_ int, batch []*closing) error {
+		recs := make([]store.GrantRecord, len(batch))
 		for i, k := range batch {
 			recs[i] = k.rec
 			recs[i].Grant, _ = k.rec.Grant.Ending(s.now())
@@ -324,7 +327,7 @@ func batches(all []*closing) [][]*closing {
 	var out [][]*closing
 	targets := 0
 	for _, k := range all {
-		n := max(1, len(k.rec.targets()))
+		n := max(1, len(k.rec.Targets()))
 		if len(out) == 0 || targets+n > settleBatch {
 			out, targets = append(out, nil), 0
 		}
@@ -336,19 +339,19 @@ func batches(all []*closing) [][]*closing {
 // settleAll stores as closed what is confirmed to be: one entry in the log for each, told first, and one
 // transaction for many. Where somebody else wrote first each is looked at by itself.
 func (s *Service) settleAll(ctx context.Context, held []*closing, at time.Time) {
-	_ = each(batches(held), func(_ int, batch []*closing) error {
-		var entries []Entry
-		recs := make([]GrantRecord, len(batch))
+	_ = parallel.Each(batches(held), func(_ int, batch []*closing) error {
+		var entries []store.Entry
+		recs := make([]store.GrantRecord, len(batch))
 		for i, k := range batch {
 			recs[i] = k.rec
 			recs[i].Grant = k.rec.Grant.Settled(at)
-			entries = append(entries, newlyClosed(k.rec.Grant, recs[i].Grant, s.now())...)
+			entries = append(entries, store.ClosedEntries(k.rec.Grant, recs[i].Grant, s.now())...)
 		}
 		err := s.Activity.Append(ctx, entries...)
 		if err != nil {
 			err = fmt.Errorf("write the activity log: %w", err)
 		}
-		var updated []GrantRecord
+		var updated []store.GrantRecord
 		if err == nil {
 			updated, err = s.Grants.UpdateGrants(ctx, recs...)
 		}
@@ -356,7 +359,7 @@ func (s *Service) settleAll(ctx context.Context, held []*closing, at time.Time) 
 			switch {
 			case err == nil:
 				s.closer.end(k, updated[i], nil)
-			case errors.Is(err, ErrConflict):
+			case errors.Is(err, store.ErrConflict):
 				rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
 				if err == nil {
 					rec, err = s.settle(ctx, rec, false)

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/network"
 )
 
 // TestWhatARequestReads holds how often the rules of a target are read and written: once for a request to
@@ -12,9 +12,9 @@ import (
 func TestWhatARequestReads(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web", "app1")
-	fw := &slow{Firewall: w.cloud}
+	fw := &slow{RuleStore: w.cloud}
 	w.start()
-	w.Kinds = access.KindsOf(access.SecurityGroups(fw))
+	w.Kinds = network.KindsOf(network.SecurityGroups(fw))
 	cost := func(what string, reads, writes int, do func()) {
 		t.Helper()
 		fw.reads, fw.writes = 0, 0

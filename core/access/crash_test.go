@@ -12,10 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // TestRepairByAVerb: a round that a request asked for puts right what others
@@ -46,7 +47,7 @@ func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.enable("web")
-		var recs []access.GrantRecord
+		var recs []store.GrantRecord
 		for i := range 32 {
 			rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, fmt.Sprintf("203.0.113.%d", i), "web"), "")
 			if err != nil {
@@ -193,7 +194,7 @@ func settled(t *testing.T, w *world, when string) {
 	for _, g := range open {
 		t.Errorf("%s: grant of %s is left %s", when, g.Grant.Requestor, g.Grant.Status())
 	}
-	policies, _ := access.AllPolicies(t.Context(), w.mem)
+	policies, _ := store.AllPolicies(t.Context(), w.mem)
 	for _, p := range policies {
 		nsg := p.Placements[len(p.Placements)-1].Target.Name
 		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny }) {
@@ -213,9 +214,9 @@ func TestReadAgainFails(t *testing.T) {
 		switch {
 		case s.Op == "Apply" && !s.After:
 			conflict = true
-			return access.ErrConflict
+			return store.ErrConflict
 		case s.Op == "Rules" && conflict:
-			return &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
+			return &store.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
 		}
 		return nil
 	}
@@ -261,7 +262,7 @@ func TestUnconfirmedTarget(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	doubt := doubtful{w.cloud, new(bool)}
-	w.Kinds = access.KindsOf(access.SecurityGroups(doubt))
+	w.Kinds = network.KindsOf(network.SecurityGroups(doubt))
 	writes := w.cloud.Writes()
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	if n := w.cloud.Writes() - writes; n != 1 || w.grant(id).Status() != jit.Initiated {
@@ -281,13 +282,13 @@ type doubtful struct {
 	on *bool
 }
 
-func (d doubtful) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+func (d doubtful) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	s, err := d.Cloud.Rules(ctx, target)
 	s.Unconfirmed = *d.on
 	return s, err
 }
 
-func (d doubtful) All(ctx context.Context, sub string) ([]access.Snapshot, error) {
+func (d doubtful) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
 	all, err := d.Cloud.All(ctx, sub)
 	for i := range all {
 		all[i].Unconfirmed = *d.on && all[i].Target.Name == "web-nsg"
@@ -295,7 +296,7 @@ func (d doubtful) All(ctx context.Context, sub string) ([]access.Snapshot, error
 	return all, err
 }
 
-func (d doubtful) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+func (d doubtful) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	*d.on = false
 	return d.Cloud.Apply(ctx, s, c)
 }

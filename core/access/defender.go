@@ -1,7 +1,6 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // The refusals of named policies.
@@ -21,67 +22,18 @@ const (
 	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy is not what If-Match or If-None-Match says
 )
 
-// DefaultName is the name of the policy that lists a machine unless somebody
-// said otherwise: the one that Defender for Cloud's own page uses.
-const DefaultName = "default"
-
-// PolicyName names a policy as Defender for Cloud's clients do. Case does not
-// count; compare two by [PolicyName.Key].
-type PolicyName struct {
-	Subscription  string
-	ResourceGroup string
-	Location      string
-	Name          string
-}
-
-func (n PolicyName) id() jit.ID {
-	return jit.ID{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Type: "Microsoft.Security/locations/" + n.Location + "/jitNetworkAccessPolicies", Name: n.Name}
-}
-
-// String gives the ARM id.
-func (n PolicyName) String() string { return n.id().String() }
-
-// Key gives the ARM id in lower case.
-func (n PolicyName) Key() string { return n.id().Key() }
-
-// ParsePolicyName reads what [PolicyName.String] gives, and reports false for anything else.
-func ParsePolicyName(text string) (PolicyName, bool) {
-	part := strings.Split(text, "/")
-	if len(part) != 11 {
-		return PolicyName{}, false
-	}
-	n := PolicyName{Subscription: part[2], ResourceGroup: part[4], Location: part[8], Name: part[10]}
-	return n, n.String() == text && !slices.Contains(part[1:], "")
-}
-
-// Scope gives the ARM id of the resource group, where permissions for the policy
-// as such are looked for.
-func (n PolicyName) Scope() string {
-	return "/subscriptions/" + n.Subscription + "/resourceGroups/" + n.ResourceGroup
-}
-
-// Listing gives the named policy that lists the record's machine.
-func (r PolicyRecord) Listing() PolicyName {
-	return PolicyName{
-		Subscription:  r.Policy.VM.Subscription,
-		ResourceGroup: cmp.Or(r.Listed.ResourceGroup, r.Policy.VM.ResourceGroup),
-		Location:      cmp.Or(r.Listed.Location, r.Location),
-		Name:          cmp.Or(r.Listed.Name, DefaultName),
-	}
-}
-
 // NamedPolicy is a policy as Defender for Cloud's clients see it: a list of
 // machines under one name. It is not stored: it is the stored policies of machines
 // that say they are in it, and exists while there is one.
 type NamedPolicy struct {
-	Name     PolicyName
-	Machines []PolicyRecord // sorted by machine
-	ETag     string         // changes with everything that a replacement could change, and with nothing else
-	Requests []jit.Grant    // of the last days, newest first, with these machines only
+	Name     store.PolicyName
+	Machines []store.PolicyRecord // sorted by machine
+	ETag     string               // changes with everything that a replacement could change, and with nothing else
+	Requests []jit.Grant          // of the last days, newest first, with these machines only
 }
 
 // named gathers records into policies, sorted by key.
-func named(records []PolicyRecord) []NamedPolicy {
+func named(records []store.PolicyRecord) []NamedPolicy {
 	at := map[string]int{}
 	var out []NamedPolicy
 	for _, r := range records {
@@ -105,7 +57,7 @@ func named(records []PolicyRecord) []NamedPolicy {
 // not from the records' versions: a sweep that notes where a machine stands now
 // must not fail somebody's edit.
 func (p NamedPolicy) sealed() NamedPolicy {
-	slices.SortFunc(p.Machines, func(a, b PolicyRecord) int { return strings.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	slices.SortFunc(p.Machines, func(a, b store.PolicyRecord) int { return strings.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	var b strings.Builder
 	for _, m := range p.Machines {
 		fmt.Fprintf(&b, "%s %s\n", m.Policy.VM, m.Policy.ExistingRules)
@@ -152,10 +104,10 @@ func (c Precondition) check(p NamedPolicy) error {
 }
 
 // policyNamed reads one named policy, without machines where it does not exist. Its records have no Version.
-func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy, error) {
+func (s *Service) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
 	p := NamedPolicy{Name: name}
-	f := PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
-	err := s.Policies.EachListed(ctx, f, PolicyName{}, func(rec PolicyRecord) error {
+	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
+	err := s.Policies.EachListed(ctx, f, store.PolicyName{}, func(rec store.PolicyRecord) error {
 		p.Machines = append(p.Machines, rec)
 		return nil
 	})
@@ -169,16 +121,16 @@ func (s *Service) policyNamed(ctx context.Context, name PolicyName) (NamedPolicy
 }
 
 // storedNamed reads one named policy and the records of further machines, as they can be written: all records by machine.
-func (s *Service) storedNamed(ctx context.Context, name PolicyName, vms []jit.ID) (NamedPolicy, map[string]PolicyRecord, error) {
+func (s *Service) storedNamed(ctx context.Context, name store.PolicyName, vms []jit.ID) (NamedPolicy, map[string]store.PolicyRecord, error) {
 	p, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return p, nil, err
 	}
-	records, err := s.policiesOf(ctx, distinct(slices.Concat(p.vms(), vms)))
+	records, err := s.policiesOf(ctx, store.Distinct(slices.Concat(p.vms(), vms)))
 	if err != nil {
 		return p, nil, err
 	}
-	stands := func(rec PolicyRecord) bool { return rec.Version != "" && rec.Listing().Key() == name.Key() }
+	stands := func(rec store.PolicyRecord) bool { return rec.Version != "" && rec.Listing().Key() == name.Key() }
 	for i, m := range p.Machines {
 		p.Machines[i] = records[m.Policy.VM.Key()]
 	}
@@ -187,11 +139,11 @@ func (s *Service) storedNamed(ctx context.Context, name PolicyName, vms []jit.ID
 }
 
 // policiesOf reads the policies of machines, by key; those that have none are left out.
-func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]PolicyRecord, error) {
-	found := make([]PolicyRecord, len(vms))
-	err := each(vms, func(i int, vm jit.ID) error {
+func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, error) {
+	found := make([]store.PolicyRecord, len(vms))
+	err := parallel.Each(vms, func(i int, vm jit.ID) error {
 		rec, err := s.Policies.Policy(ctx, vm)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
 		}
 		found[i] = rec
@@ -200,7 +152,7 @@ func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]Poli
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]PolicyRecord{}
+	out := map[string]store.PolicyRecord{}
 	for i, vm := range vms {
 		if found[i].Version != "" {
 			out[vm.Key()] = found[i]
@@ -211,7 +163,7 @@ func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]Poli
 
 // inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
 // machines; only a refusal looks whether there is such a policy, for what to say.
-func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) error {
+func (s *Service) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.ID) error {
 	records, err := s.policiesOf(ctx, vms)
 	if err != nil {
 		return err
@@ -239,6 +191,6 @@ func (s *Service) inPolicy(ctx context.Context, name PolicyName, vms []jit.ID) e
 	return nil
 }
 
-func noPolicy(name PolicyName) error {
+func noPolicy(name store.PolicyName) error {
 	return &jit.Error{Code: jit.CodePolicyNotFound, Target: name.String(), Message: "there is no just-in-time policy " + name.Name + " in resource group " + name.ResourceGroup + " at " + name.Location}
 }

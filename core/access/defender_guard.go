@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // What a named policy shows of its requests.
@@ -20,27 +22,11 @@ const (
 	scannedAtOnce   = 1000
 )
 
-// PolicyFilter selects named policies of a subscription; empty fields select all.
-type PolicyFilter struct {
-	Subscription  string
-	ResourceGroup string
-	Location      string
-	Name          string
-}
-
-// Matches reports whether the filter selects what has the name.
-func (f PolicyFilter) Matches(n PolicyName) bool {
-	return strings.EqualFold(f.Subscription, n.Subscription) &&
-		(f.ResourceGroup == "" || strings.EqualFold(f.ResourceGroup, n.ResourceGroup)) &&
-		(f.Location == "" || strings.EqualFold(f.Location, n.Location)) &&
-		(f.Name == "" || strings.EqualFold(f.Name, n.Name))
-}
-
 // NamedPolicies gives at most limit named policies after the one of a name, if that is not zero, with the machines that the
 // caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
-func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, after PolicyName, limit int) ([]NamedPolicy, PolicyName, error) {
+func (g *Guard) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
 	var out []NamedPolicy
-	var one []PolicyRecord // of one name, until the next one comes
+	var one []store.PolicyRecord // of one name, until the next one comes
 	full := errors.New("the page is full")
 	add := func() error {
 		if len(one) == 0 {
@@ -58,7 +44,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, a
 		out = append(out, p)
 		return nil
 	}
-	err := g.Service.Policies.EachListed(ctx, f, after, func(rec PolicyRecord) error {
+	err := g.Service.Policies.EachListed(ctx, f, after, func(rec store.PolicyRecord) error {
 		if len(one) > 0 && one[0].Listing().Key() != rec.Listing().Key() {
 			if err := add(); err != nil {
 				return err
@@ -70,7 +56,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, a
 	if err == nil {
 		err = add()
 	}
-	next := PolicyName{}
+	next := store.PolicyName{}
 	switch {
 	case errors.Is(err, full):
 		next = out[limit-1].Name
@@ -83,7 +69,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who Caller, f PolicyFilter, a
 // NamedPolicy gives one named policy with the machines that the caller may read.
 // Who may read none of them is told that it does not exist if he may read the resource
 // group, and otherwise that he may not, whether it exists or not.
-func (g *Guard) NamedPolicy(ctx context.Context, who Caller, name PolicyName) (NamedPolicy, error) {
+func (g *Guard) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
 	p, err := g.Service.policyNamed(ctx, name)
 	if err != nil {
 		return p, err
@@ -107,13 +93,13 @@ func (g *Guard) withRequests(ctx context.Context, p NamedPolicy) (NamedPolicy, e
 }
 
 // readable gives the records of the machines that the caller may read.
-func (g *Guard) readable(ctx context.Context, who Caller, records []PolicyRecord) ([]PolicyRecord, error) {
+func (g *Guard) readable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]store.PolicyRecord, error) {
 	ok := make([]bool, len(records))
-	err := each(records, func(i int, r PolicyRecord) (err error) {
+	err := parallel.Each(records, func(i int, r store.PolicyRecord) (err error) {
 		ok[i], err = g.reads(ctx, who, r.Policy.VM.String())
 		return err
 	})
-	var out []PolicyRecord
+	var out []store.PolicyRecord
 	for i, r := range records {
 		if ok[i] {
 			out = append(out, r)
@@ -131,7 +117,7 @@ func (g *Guard) showRequests(ctx context.Context, policies []NamedPolicy) error 
 			in[m.Policy.VM.Key()] = i
 		}
 	}
-	f := GrantFilter{From: g.Service.now().Add(-shownFor)}
+	f := store.GrantFilter{From: g.Service.now().Add(-shownFor)}
 	cursor := ""
 	for seen := 0; len(policies) > 0 && seen < scannedRequests; {
 		grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, scannedAtOnce)
@@ -172,12 +158,12 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 // that are not any more. (Who may write a policy may take all that it protects out of it,
 // so that dropping a machine asks for no more than Defender for Cloud does.) It
 // gives the whole policy, which its writer may read. A refusal is logged.
-func (g *Guard) ReplacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+func (g *Guard) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	p, err := g.replacePolicy(ctx, who, name, policies, c)
-	return p, g.Service.refusedPolicies(ctx, who, OpEnable, policies, err)
+	return p, g.Service.refusedPolicies(ctx, who, store.OpEnable, policies, err)
 }
 
-func (g *Guard) replacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+func (g *Guard) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	scopes := []string{name.Scope()}
 	if len(policies) > 0 {
 		scopes = scopesOf(policyVMs(policies))
@@ -204,12 +190,12 @@ func policyVMs(policies []jit.Policy) []jit.ID {
 
 // mayUnnamed is may for machines that the caller has not named and may not know
 // of: the refusal tells of the resource group instead.
-func (g *Guard) mayUnnamed(ctx context.Context, who Caller, v Verb, name PolicyName, vms []jit.ID) error {
+func (g *Guard) mayUnnamed(ctx context.Context, who jit.Caller, v Verb, name store.PolicyName, vms []jit.ID) error {
 	if len(vms) == 0 {
 		return nil
 	}
 	err := g.may(ctx, who, v, scopesOf(vms)...)
-	if refusal(err) == nil {
+	if jit.Refused(err) == nil {
 		return err
 	}
 	return &jit.Error{Code: CodeForbidden, Target: name.Scope(), Message: fmt.Sprintf("%s does not have the permission %s on every virtual machine of the policy; ask for a role that holds it at %s", who.Name, strings.Join(needs[v], " and "), name.Scope())}
@@ -217,16 +203,16 @@ func (g *Guard) mayUnnamed(ctx context.Context, who Caller, v Verb, name PolicyN
 
 // DeletePolicy disables every machine that a named policy lists, for those who
 // may delete policies. The flag reports that there was one. A refusal is logged.
-func (g *Guard) DeletePolicy(ctx context.Context, who Caller, name PolicyName, c Precondition) (bool, error) {
+func (g *Guard) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
 	was, err := g.deletePolicy(ctx, who, name, c)
-	if refusal(err) == nil {
+	if jit.Refused(err) == nil {
 		return was, err
 	}
 	p, failed := g.Service.policyNamed(ctx, name)
-	return was, errors.Join(g.Service.refusedPolicies(ctx, who, OpDisable, policiesOf(p.vms()), err), failed)
+	return was, errors.Join(g.Service.refusedPolicies(ctx, who, store.OpDisable, policiesOf(p.vms()), err), failed)
 }
 
-func (g *Guard) deletePolicy(ctx context.Context, who Caller, name PolicyName, c Precondition) (bool, error) {
+func (g *Guard) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
 	for range attempts {
 		p, err := g.Service.policyNamed(ctx, name)
 		if err != nil {
@@ -245,26 +231,26 @@ func (g *Guard) deletePolicy(ctx context.Context, who Caller, name PolicyName, c
 			return false, err
 		}
 		err = g.Service.Disable(ctx, who, p.vms())
-		if refused := refusal(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
+		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 			continue // somebody else has disabled one of them meanwhile; nothing was changed
 		}
 		return true, err
 	}
-	return false, &jit.Error{Code: CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+	return false, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
 // Initiate is [Guard.Request] of machines that the named policy lists. A broken
 // request is told before anything is looked up, a missing permission before the policy.
-func (g *Guard) Initiate(ctx context.Context, who Caller, name PolicyName, r jit.Request) (GrantRecord, bool, error) {
+func (g *Guard) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := g.mayRequest(ctx, who, r); err != nil {
-		return GrantRecord{}, false, err
+		return store.GrantRecord{}, false, err
 	}
 	if err := g.Service.inPolicy(ctx, name, requested(r)); err != nil {
-		if refusal(err) != nil {
+		if jit.Refused(err) != nil {
 			err = errors.Join(err, g.Service.refused(ctx, who, r, err))
 		}
-		return GrantRecord{}, false, err
+		return store.GrantRecord{}, false, err
 	}
 	return g.Service.Request(ctx, who, r, "")
 }

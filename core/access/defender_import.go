@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // Imported is what became of one machine of an imported policy.
@@ -41,27 +44,27 @@ func defenders(name string) bool {
 // caller may not enable, do not keep the others out. Machines that the policy lists already
 // get the imported ports; none is dropped. For those that are enabled it tells of
 // the rules that Defender for Cloud has left, and touches none of them.
-func (g *Guard) Import(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) []Imported {
+func (g *Guard) Import(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) []Imported {
 	out := make([]Imported, len(policies))
-	_ = each(policies, func(i int, p jit.Policy) error {
+	_ = parallel.Each(policies, func(i int, p jit.Policy) error {
 		out[i] = Imported{VM: p.VM, Err: g.may(ctx, who, VerbEnable, p.VM.String())}
 		return nil
 	})
 	g.Service.importMachines(ctx, who, name, policies, out)
 	for i, p := range policies {
-		out[i].Err = g.Service.refusedPolicies(ctx, who, OpEnable, []jit.Policy{p}, out[i].Err)
+		out[i].Err = g.Service.refusedPolicies(ctx, who, store.OpEnable, []jit.Policy{p}, out[i].Err)
 	}
 	return out
 }
 
 // importMachines does what is to be done for all machines without an error in out,
 // and notes there what becomes of each. What can be done for all at once is.
-func (s *Service) importMachines(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, out []Imported) {
+func (s *Service) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
 	records := s.importing(ctx, who, name, policies, out)
 	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
-	snaps, errs := make([]Snapshot, len(targets)), map[string]error{}
+	snaps, errs := make([]network.Snapshot, len(targets)), map[string]error{}
 	var mu sync.Mutex
-	_ = each(targets, func(i int, t jit.ID) error {
+	_ = parallel.Each(targets, func(i int, t jit.ID) error {
 		_, err := s.reconcileAll(ctx, []jit.ID{t}, false)
 		if err == nil {
 			snaps[i], err = s.shown(ctx, t)
@@ -79,16 +82,16 @@ func (s *Service) importMachines(ctx context.Context, who Caller, name PolicyNam
 		out[i].Leftover = leftovers(rec, snaps)
 	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
-		if err := s.Activity.Append(ctx, s.policyEntries(who, OpEnable, []PolicyRecord{records[i]}, out[i].Err)...); err != nil {
+		if err := s.Activity.Append(ctx, s.policyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err)...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
 		}
 	}
 }
 
 // importing stores the policies that can be enabled and gives their records, by their place in out.
-func (s *Service) importing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, out []Imported) map[int]PolicyRecord {
-	records := map[int]PolicyRecord{}
-	byVM, err := s.policiesOf(ctx, distinct(policyVMs(policies)))
+func (s *Service) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) map[int]store.PolicyRecord {
+	records := map[int]store.PolicyRecord{}
+	byVM, err := s.policiesOf(ctx, store.Distinct(policyVMs(policies)))
 	changed := map[int]bool{}
 	seen := map[string]bool{}
 	var moved []jit.ID
@@ -122,7 +125,7 @@ func (s *Service) importing(ctx context.Context, who Caller, name PolicyName, po
 		}
 		out[i].Err = err
 		if err == nil {
-			out[i].Err = rec.stand(machines, rec.Policy.VM.String())
+			rec, out[i].Err = stand(rec, machines, rec.Policy.VM.String())
 		}
 		records[i] = rec
 		if out[i].Err == nil {
@@ -142,7 +145,7 @@ func (s *Service) importing(ctx context.Context, who Caller, name PolicyName, po
 }
 
 // importOne stores one machine's policy unless a target of its has no room.
-func (s *Service) importOne(ctx context.Context, name PolicyName, rec PolicyRecord, refused map[string]*jit.Error, err error) (PolicyRecord, error) {
+func (s *Service) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error) (store.PolicyRecord, error) {
 	if err != nil {
 		return rec, err
 	}
@@ -155,7 +158,7 @@ func (s *Service) importOne(ctx context.Context, name PolicyName, rec PolicyReco
 }
 
 // leftovers gives the rules of Defender's that bear on a machine.
-func leftovers(rec PolicyRecord, snaps []Snapshot) []Leftover {
+func leftovers(rec store.PolicyRecord, snaps []network.Snapshot) []Leftover {
 	var out []Leftover
 	for _, snap := range snaps {
 		for _, p := range rec.Placements {

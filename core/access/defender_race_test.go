@@ -12,7 +12,9 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // meanwhile runs f once, at the first moment before a step of this kind takes effect.
@@ -177,7 +179,7 @@ func TestImportAtOnce(t *testing.T) {
 	for _, m := range guarded(w).Import(t.Context(), person("admin"), defaultPolicy, list) {
 		got = append(got, fmt.Sprint(m.VM.Name, " ", m.Enabled, " ", code(m.Err)))
 	}
-	want := []string{"app1 true ", "web false " + string(plan.CodeNoPriorityLeft), "app2 true ", "gone false " + string(access.CodeVMNotFound), "app1 false " + string(jit.CodeDuplicateVM)}
+	want := []string{"app1 true ", "web false " + string(plan.CodeNoPriorityLeft), "app2 true ", "gone false " + string(network.CodeVMNotFound), "app1 false " + string(jit.CodeDuplicateVM)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -202,7 +204,7 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 	g := guarded(w)
 	other := defaultPolicy
 	other.Name = "other"
-	initiate := func(name access.PolicyName) error {
+	initiate := func(name store.PolicyName) error {
 		_, _, err := g.Initiate(t.Context(), person("requester"), name, want("", 22, time.Hour, "192.0.2.1", "web", "app1"))
 		return err
 	}
@@ -216,7 +218,7 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 		{"read", func() error { _, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); return err }, ""},
 		{"read what is not there", func() error { _, err := g.NamedPolicy(t.Context(), person("admin"), other); return err }, jit.CodePolicyNotFound},
 		{"list", func() error {
-			_, _, err := g.NamedPolicies(t.Context(), person("admin"), access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 10)
+			_, _, err := g.NamedPolicies(t.Context(), person("admin"), store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 10)
 			return err
 		}, ""},
 		{"replace", func() error {

@@ -9,15 +9,17 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // replacement is what has to be done to a named policy.
 type replacement struct {
 	before  NamedPolicy
-	changed []PolicyRecord // new machines, and machines with another policy than before
-	kept    []PolicyRecord // machines that stay as they are
-	dropped []PolicyRecord
+	changed []store.PolicyRecord // new machines, and machines with another policy than before
+	kept    []store.PolicyRecord // machines that stay as they are
+	dropped []store.PolicyRecord
 }
 
 // replacePolicy makes a named policy list these machines and no others. Machines that
@@ -32,7 +34,7 @@ type replacement struct {
 //
 // A repetition of what has been done succeeds whatever the precondition says
 // (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
-func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
+func (s *Service) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
 	if err := s.checkNamed(name, policies); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -64,19 +66,19 @@ func (s *Service) replacePolicy(ctx context.Context, who Caller, name PolicyName
 			return p, err
 		}
 	}
-	return NamedPolicy{}, &jit.Error{Code: CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+	return NamedPolicy{}, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
 // errClaimed says that somebody else changed the policy first, and that nothing was written.
 var errClaimed = errors.New("the policy was changed by somebody else")
 
 // checkNamed refuses what is wrong whatever is stored.
-func (s *Service) checkNamed(name PolicyName, policies []jit.Policy) error {
+func (s *Service) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	seen := map[string]bool{}
 	for i, p := range policies {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		if err := p.Validate(); err != nil {
-			return below(err, at)
+			return jit.Below(err, at)
 		}
 		if seen[p.VM.Key()] {
 			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
@@ -93,7 +95,7 @@ func (s *Service) checkNamed(name PolicyName, policies []jit.Policy) error {
 }
 
 // replacing compares a named policy with what is stored.
-func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, policies []jit.Policy) (replacement, error) {
+func (s *Service) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
 		return replacement{}, err
@@ -126,7 +128,7 @@ func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, po
 		return r, fmt.Errorf("locate the virtual machines: %w", err)
 	}
 	for i := range r.changed {
-		if err := r.changed[i].stand(machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
+		if r.changed[i], err = stand(r.changed[i], machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
 			return r, err
 		}
 	}
@@ -135,7 +137,7 @@ func (s *Service) replacing(ctx context.Context, who Caller, name PolicyName, po
 
 // listed gives the record that makes a machine a part of a named policy, and
 // whether it differs from what is stored; a refusal where another policy lists the machine.
-func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyRecord, p jit.Policy) (PolicyRecord, bool, *jit.Error) {
+func (s *Service) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
 	rec, known := byVM[p.VM.Key()]
 	if known && rec.Listing().Key() != name.Key() {
 		return rec, false, inOther(rec)
@@ -146,21 +148,21 @@ func (s *Service) listed(who Caller, name PolicyName, byVM map[string]PolicyReco
 		return rec, false, nil
 	}
 	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, who.Name, s.now()
-	rec.Listed = Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
+	rec.Listed = store.Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
 	return rec, true, nil
 }
 
-// stand notes where the record's machine stands.
-func (r *PolicyRecord) stand(machines map[string]Machine, at string) error {
-	m, err := exists(r.Policy.VM, machines, at)
+// stand gives the record with where its machine stands.
+func stand(r store.PolicyRecord, machines map[string]network.Machine, at string) (store.PolicyRecord, error) {
+	m, err := network.Exists(r.Policy.VM, machines, at)
 	if err != nil {
-		return err
+		return r, err
 	}
 	r.Location, r.Placements = m.Location, m.Placements
-	return nil
+	return r, nil
 }
 
-func inOther(rec PolicyRecord) *jit.Error {
+func inOther(rec store.PolicyRecord) *jit.Error {
 	return &jit.Error{Code: CodeOtherPolicy, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
 }
 
@@ -170,7 +172,7 @@ func samePolicy(a, b jit.Policy) bool {
 	})
 }
 
-func idsOf(records []PolicyRecord) []jit.ID {
+func idsOf(records []store.PolicyRecord) []jit.ID {
 	var out []jit.ID
 	for _, r := range records {
 		out = append(out, r.Policy.VM)
@@ -178,12 +180,12 @@ func idsOf(records []PolicyRecord) []jit.ID {
 	return out
 }
 
-func targetsOfRecords(records []PolicyRecord) []jit.ID {
-	var placements [][]Placement
+func targetsOfRecords(records []store.PolicyRecord) []jit.ID {
+	var placements [][]store.Placement
 	for _, r := range records {
 		placements = append(placements, r.Placements)
 	}
-	return targetsOf(placements...)
+	return store.TargetsOf(placements...)
 }
 
 // previewReplacement refuses where a target would have no room for a deny.
@@ -201,7 +203,7 @@ func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
 // withoutRoom gives, by key, the targets that would have no room for a deny, with the refusal.
 func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
 	goes := func(p plan.Protected) bool {
-		same := func(rec PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
+		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
 	}
 	outs, err := s.preview(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
@@ -228,7 +230,7 @@ func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*j
 // carryOut stores the new policies, disables the machines that go, and reconciles
 // every target. An error after the first write leaves some of it done; the same
 // call completes it, with a precondition after the policy was read again.
-func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r replacement) (NamedPolicy, error) {
+func (s *Service) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
 	if err := s.claim(ctx, who, &r); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -245,7 +247,7 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 		_, err = s.reconcileAll(ctx, targets, false)
 	}
 	if len(r.changed) > 0 {
-		err = errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, OpEnable, r.changed, r.before.Machines, err)...))
+		err = errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))
 	}
 	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
 	if len(r.kept) > 0 {
@@ -255,10 +257,10 @@ func (s *Service) carryOut(ctx context.Context, who Caller, name PolicyName, r r
 }
 
 // drop disables machines; those that somebody else has disabled meanwhile are passed over.
-func (s *Service) drop(ctx context.Context, who Caller, vms []jit.ID) error {
+func (s *Service) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	for len(vms) > 0 {
 		err := s.Disable(ctx, who, vms)
-		refused := refusal(err)
+		refused := jit.Refused(err)
 		if refused == nil || refused.Code != jit.CodePolicyNotFound {
 			return err
 		}
@@ -273,14 +275,14 @@ func (s *Service) drop(ctx context.Context, who Caller, vms []jit.ID) error {
 
 // claim writes the first machine's record as it was read, with nothing changed but
 // who did it: of all who read the same policy only one can. What it lists is then read once more.
-func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
+func (s *Service) claim(ctx context.Context, who jit.Caller, r *replacement) error {
 	if len(r.before.Machines) == 0 {
 		return nil
 	}
 	first := r.before.Machines[0]
 	first.ChangedBy, first.ChangedAt = who.Name, s.now()
 	stored, err := s.Policies.PutPolicy(ctx, first)
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, store.ErrConflict) {
 		return errClaimed
 	}
 	if err != nil {
@@ -292,7 +294,7 @@ func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
 	if err != nil {
 		return err
 	}
-	if !slices.EqualFunc(now.Machines, r.before.Machines, func(a, b PolicyRecord) bool { return samePolicy(a.Policy, b.Policy) }) {
+	if !slices.EqualFunc(now.Machines, r.before.Machines, func(a, b store.PolicyRecord) bool { return samePolicy(a.Policy, b.Policy) }) {
 		return errClaimed
 	}
 	for i, rec := range r.changed {
@@ -305,17 +307,17 @@ func (s *Service) claim(ctx context.Context, who Caller, r *replacement) error {
 
 // putListed stores a machine's policy as a part of a named one, over whatever is
 // there now unless another named policy has it.
-func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyRecord) (PolicyRecord, error) {
+func (s *Service) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
 	for range attempts {
 		stored, err := s.Policies.PutPolicy(ctx, rec)
 		if err == nil {
 			return stored, nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		now, err := s.Policies.Policy(ctx, rec.Policy.VM)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		if err == nil && now.Listing().Key() != name.Key() {
@@ -327,5 +329,5 @@ func (s *Service) putListed(ctx context.Context, name PolicyName, rec PolicyReco
 			rec.Policy = rec.Policy.WithPins(now.Policy)
 		}
 	}
-	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+	return rec, &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }

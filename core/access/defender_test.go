@@ -13,12 +13,13 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // roles is what callers may do: "action scope" lines by name; scopes below are included.
 type roles map[string][]string
 
-func (r roles) Missing(_ context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+func (r roles) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	for _, action := range actions {
 		if !slices.ContainsFunc(r[who.Name], func(line string) bool {
 			allowed, at, _ := strings.Cut(line, " ")
@@ -32,7 +33,7 @@ func (r roles) Missing(_ context.Context, who access.Caller, scope string, actio
 
 const demo = "/subscriptions/" + sub + "/resourceGroups/demo"
 
-var defaultPolicy = access.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "default"}
+var defaultPolicy = store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "default"}
 
 // at gives the lines of actions at a scope.
 func at(scope string, actions ...string) []string {
@@ -43,8 +44,8 @@ func at(scope string, actions ...string) []string {
 	return out
 }
 
-func person(name string) access.Caller {
-	return access.Caller{ID: "tid/" + name, Name: name, Correlation: "test"}
+func person(name string) jit.Caller {
+	return jit.Caller{ID: "tid/" + name, Name: name, Correlation: "test"}
 }
 
 func policies(vms ...string) []jit.Policy {
@@ -87,53 +88,53 @@ func TestNamedPolicyPermissions(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		want [7]jit.Code
-		call func(context.Context, *access.Guard, access.Caller) error
+		call func(context.Context, *access.Guard, jit.Caller) error
 	}{
-		{"get", [7]jit.Code{"", "", "", "", "", "", no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"get", [7]jit.Code{"", "", "", "", "", "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, err := g.NamedPolicy(ctx, who, defaultPolicy)
 			return err
 		}},
-		{"get what does not exist", [7]jit.Code{jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"get what does not exist", [7]jit.Code{jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			other := defaultPolicy
 			other.Name = "other"
 			_, err := g.NamedPolicy(ctx, who, other)
 			return err
 		}},
-		{"replace", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"replace", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web", "app1", "app2"), access.Precondition{})
 			return err
 		}},
-		{"drop a machine", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"drop a machine", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web"), access.Precondition{})
 			return err
 		}},
-		{"drop all", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"drop all", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, nil, access.Precondition{})
 			return err
 		}},
-		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, err := g.DeletePolicy(ctx, who, defaultPolicy, access.Precondition{})
 			return err
 		}},
-		{"delete what does not exist", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"delete what does not exist", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			other := defaultPolicy
 			other.Name = "other"
 			_, err := g.DeletePolicy(ctx, who, other, access.Precondition{})
 			return err
 		}},
-		{"initiate", [7]jit.Code{"", no, "", no, no, "", no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"initiate", [7]jit.Code{"", no, "", no, no, "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web"))
 			return err
 		}},
-		{"initiate of two", [7]jit.Code{"", no, "", no, no, no, no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"initiate of two", [7]jit.Code{"", no, "", no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web", "app1"))
 			return err
 		}},
-		{"a broken initiate", [7]jit.Code{jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"a broken initiate", [7]jit.Code{jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, 0, "192.0.2.1", "web"))
 			return err
 		}},
-		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g *access.Guard, who access.Caller) error {
+		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
 			return g.Import(ctx, who, defaultPolicy, []jit.Policy{policyOf("web", 22, 3389)})[0].Err
 		}},
 	} {
@@ -169,7 +170,7 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	}
 	w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web", "app1"))
 	for name, shown := range map[string]string{"admin": "app1 web", "reader": "app1 web", "webreader": "web", "nobody": ""} {
-		list, _, err := g.NamedPolicies(t.Context(), person(name), access.PolicyFilter{Subscription: strings.ToUpper(sub)}, access.PolicyName{}, 10)
+		list, _, err := g.NamedPolicies(t.Context(), person(name), store.PolicyFilter{Subscription: strings.ToUpper(sub)}, store.PolicyName{}, 10)
 		if err != nil || len(list) > 1 || len(list) == 1 && machines(list[0]) != shown || len(list) == 0 && shown != "" {
 			t.Errorf("%s: %+v, %v", name, list, err)
 			continue
@@ -179,7 +180,7 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 		}
 	}
 	// Who may read web alone cannot lose app1 by writing back what he read.
-	list, _, err := g.NamedPolicies(t.Context(), person("webadmin"), access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 10)
+	list, _, err := g.NamedPolicies(t.Context(), person("webadmin"), store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 10)
 	if err != nil || machines(list[0]) != "web" {
 		t.Fatalf("%+v, %v", list, err)
 	}

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // Find gives one grant, open or history, or refuses with [CodeRequestNotFound].
-func (s *Service) Find(ctx context.Context, id string) (GrantRecord, error) {
+func (s *Service) Find(ctx context.Context, id string) (store.GrantRecord, error) {
 	rec, err := s.Grants.Grant(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return rec, notFound()
 	}
 	if err != nil {
@@ -29,7 +31,7 @@ func notFound() error {
 // Revoke closes a grant's windows now. It ends when every target has confirmed
 // it; an error leaves the windows marked to close, which the sweep completes. A grant that
 // is closed already is given as it is.
-func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecord, error) {
+func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := s.Find(ctx, id)
 	if err != nil || rec.Grant.Closed() {
 		return rec, err
@@ -41,7 +43,7 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 	if err != nil {
 		return rec, err
 	}
-	if err := s.Activity.Append(ctx, grantEntries(who, OpRevoke, Succeeded, rec.Grant, s.now())...); err != nil {
+	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpRevoke, store.Succeeded, rec.Grant, s.now())...); err != nil {
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	return s.settle(ctx, rec, false)
@@ -51,7 +53,7 @@ func (s *Service) Revoke(ctx context.Context, who Caller, id string) (GrantRecor
 var errClosed = errors.New("closed meanwhile")
 
 // revoke stores that a grant is to close, or gives [errClosed].
-func (s *Service) revoke(ctx context.Context, rec GrantRecord, why jit.Reason) (GrantRecord, error) {
+func (s *Service) revoke(ctx context.Context, rec store.GrantRecord, why jit.Reason) (store.GrantRecord, error) {
 	return s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
 		if g.Closed() {
 			return g, errClosed
@@ -63,7 +65,7 @@ func (s *Service) revoke(ctx context.Context, rec GrantRecord, why jit.Reason) (
 // Extend moves the ends of a grant's live windows to the given end, or to
 // duration from now, within what policies and installation demand now (see [jit.Grant.Extend]). The wake-ups for
 // the new ends are scheduled before the ends move, so that no crash leaves a window without one.
-func (s *Service) Extend(ctx context.Context, who Caller, id string, duration time.Duration, end time.Time) (GrantRecord, error) {
+func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
 	rec, err := s.Find(ctx, id)
 	if err != nil {
 		return rec, err
@@ -71,7 +73,7 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 	policies := map[string]jit.Policy{}
 	for _, vm := range rec.Grant.VMs {
 		p, err := s.Policies.Policy(ctx, vm.VM)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return rec, fmt.Errorf("read the policy of %s: %w", vm.VM.Name, err)
 		}
 		if err == nil {
@@ -95,22 +97,22 @@ func (s *Service) Extend(ctx context.Context, who Caller, id string, duration ti
 			// Scheduling took so long that a window has ended meanwhile, and may be closed already.
 		}
 	})
-	if refusal(err) != nil {
-		return rec, s.refusedGrant(ctx, who, OpExtend, rec.Grant, err)
+	if jit.Refused(err) != nil {
+		return rec, s.refusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 	}
 	if err != nil {
 		return rec, err
 	}
-	if err := s.Activity.Append(ctx, grantEntries(who, OpExtend, Succeeded, rec.Grant, s.now())...); err != nil {
+	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpExtend, store.Succeeded, rec.Grant, s.now())...); err != nil {
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	// The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
 	// Nobody waits for it where it takes minutes.
-	targets := rec.targets()
-	for _, t := range keep(targets, s.maps) {
+	targets := rec.Targets()
+	for _, t := range keep(targets, s.Kinds.Maps) {
 		s.join(ctx, t, false)
 	}
-	_, _ = s.reconcileAll(ctx, slices.DeleteFunc(targets, s.maps), false)
+	_, _ = s.reconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), false)
 	return rec, nil
 }
 
@@ -125,7 +127,7 @@ func (s *Service) Wake(ctx context.Context, grant string, generation int) error 
 		return s.later(ctx, g, 0)
 	}
 	rec, err := s.Grants.Grant(ctx, grant)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -143,7 +145,7 @@ func (s *Service) Wake(ctx context.Context, grant string, generation int) error 
 	for _, end := range rec.Grant.Ends() {
 		if early := end.Sub(now); early > 0 {
 			// The attempt makes it a new message to duplicate detection.
-			return s.Alarm.Schedule(ctx, Wake{Grant: grant, Generation: generation, At: end.Add(early), Attempt: int(now.Unix())})
+			return s.Alarm.Schedule(ctx, store.Wake{Grant: grant, Generation: generation, At: end.Add(early), Attempt: int(now.Unix())})
 		}
 	}
 	return nil
@@ -160,7 +162,7 @@ const (
 
 // retry says whether a wake-up whose closing has ended so should come again, and schedules the next
 // one where it has come often enough.
-func (s *Service) retry(ctx context.Context, rec GrantRecord, err error) error {
+func (s *Service) retry(ctx context.Context, rec store.GrantRecord, err error) error {
 	if err == nil || rec.Attempts < patience {
 		return err
 	}
@@ -168,11 +170,11 @@ func (s *Service) retry(ctx context.Context, rec GrantRecord, err error) error {
 	if n := rec.Attempts - patience; n < 5 {
 		wait = firstRetry << n
 	}
-	if down, ok := errors.AsType[*Unavailable](err); ok {
+	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		wait = max(wait, down.RetryAfter)
 	}
 	at := s.now().Add(wait)
-	if later := s.Alarm.Schedule(ctx, Wake{Grant: rec.Grant.ID, Generation: rec.Grant.Generation, At: at, Attempt: int(at.Unix())}); later != nil {
+	if later := s.Alarm.Schedule(ctx, store.Wake{Grant: rec.Grant.ID, Generation: rec.Grant.Generation, At: at, Attempt: int(at.Unix())}); later != nil {
 		return errors.Join(err, fmt.Errorf("schedule the next try: %w", later))
 	}
 	return nil
@@ -180,7 +182,7 @@ func (s *Service) retry(ctx context.Context, rec GrantRecord, err error) error {
 
 // settle closes what of a grant is past its end or marked to close, and marks it
 // closed when every target has confirmed that its rules are gone.
-func (s *Service) settle(ctx context.Context, rec GrantRecord, sweeping bool) (GrantRecord, error) {
+func (s *Service) settle(ctx context.Context, rec store.GrantRecord, sweeping bool) (store.GrantRecord, error) {
 	for range attempts {
 		// Taken before the round: what is over now is not in rules computed later.
 		at := s.now()
@@ -192,34 +194,34 @@ func (s *Service) settle(ctx context.Context, rec GrantRecord, sweeping bool) (G
 			return rec, err
 		}
 		if since, due := rec.Grant.DueSince(at); due {
-			ctx = WithUrgency(ctx, Urgency{Closing: true, Since: since})
+			ctx = network.WithPriority(ctx, network.Priority{Closing: true, Since: since})
 		}
-		if _, err := s.reconcileAll(ctx, rec.targets(), sweeping); err != nil {
+		if _, err := s.reconcileAll(ctx, rec.Targets(), sweeping); err != nil {
 			return s.failedClosing(ctx, rec, err)
 		}
 		next := rec
 		next.Grant = rec.Grant.Settled(at)
-		if err := s.Activity.Append(ctx, newlyClosed(rec.Grant, next.Grant, s.now())...); err != nil {
+		if err := s.Activity.Append(ctx, store.ClosedEntries(rec.Grant, next.Grant, s.now())...); err != nil {
 			return rec, fmt.Errorf("write the activity log: %w", err)
 		}
 		updated, err := s.Grants.UpdateGrants(ctx, next)
 		if err == nil {
 			return updated[0], nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store grant %s as closed: %w", rec.Grant.ID, err)
 		}
 		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
 			return rec, fmt.Errorf("read the grant again: %w", err)
 		}
 	}
-	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
 }
 
 // failedClosing notes that a closing failed, in the grant and in the log.
-func (s *Service) failedClosing(ctx context.Context, rec GrantRecord, cause error) (GrantRecord, error) {
-	rec.Attempts, rec.LastError = rec.Attempts+1, publicly(cause)
-	entries := grantEntries(self(), OpClose, Failed, rec.Grant, s.now())
+func (s *Service) failedClosing(ctx context.Context, rec store.GrantRecord, cause error) (store.GrantRecord, error) {
+	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(cause)
+	entries := store.GrantEntries(jit.App(), store.OpClose, store.Failed, rec.Grant, s.now())
 	for i := range entries {
 		entries[i].ID += fmt.Sprint("/", rec.Attempts)
 		entries[i].Reason, entries[i].Message = "", fmt.Sprintf("try %d: %s", rec.Attempts, rec.LastError)

@@ -14,6 +14,7 @@ import (
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 func TestRevokeTwice(t *testing.T) {
@@ -188,7 +189,7 @@ func TestClosingsNeverGiveUp(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	cause := error(access.ErrLocked)
+	cause := error(store.ErrLocked)
 	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" {
 			return cause
@@ -224,7 +225,7 @@ func TestClosingsNeverGiveUp(t *testing.T) {
 	if rec.Attempts != 10 || rec.LastError != "a management lock forbids the write" {
 		t.Errorf("attempts %d, last error %q", rec.Attempts, rec.LastError)
 	}
-	cause = &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: 17 * time.Minute, Err: errFault}
+	cause = &store.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: 17 * time.Minute, Err: errFault}
 	if err := w.Wake(t.Context(), id, 1); err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 func fwID(name string) jit.ID {
@@ -41,7 +42,7 @@ func newFirewalled(t *testing.T) *world {
 
 func (w *world) behind(vm, addr string) {
 	a := []netip.Addr{netip.MustParseAddr(addr)}
-	w.cloud.Place(access.Machine{VM: vmID(vm), Location: "westeurope", Private: a, Placements: []access.Placement{
+	w.cloud.Place(network.Machine{VM: vmID(vm), Location: "westeurope", Private: a, Placements: []store.Placement{
 		{Target: fwID("hub-fw"), Addresses: a, Inside: []netip.Prefix{fwSubnet}}, {Target: nsgID("behind-nsg"), Addresses: a}}})
 }
 
@@ -152,8 +153,8 @@ func TestFirewallKeepsThePortOfAnOpenWindow(t *testing.T) {
 	if got := w.nat(); len(got) != 1 || w.mapped(id) != at {
 		t.Errorf("%v stands, mapped at %s", got, w.mapped(id))
 	}
-	for _, want := range []access.FindingKind{access.FindingBlocked, access.FindingExposed} {
-		if !slices.ContainsFunc(found, func(f access.Finding) bool { return f.Kind == want && f.Target.Equal(fwID("hub-fw")) }) {
+	for _, want := range []store.FindingKind{store.FindingBlocked, store.FindingExposed} {
+		if !slices.ContainsFunc(found, func(f store.Finding) bool { return f.Kind == want && f.Target.Equal(fwID("hub-fw")) }) {
 			t.Errorf("no finding %s at the firewall: %v", want, found)
 		}
 	}
@@ -194,7 +195,7 @@ func TestFirewallRepair(t *testing.T) {
 			}
 			repaired := 0
 			for _, e := range w.lastEntries(100) {
-				if e.Operation == access.OpRepair && e.Target.Equal(fwID("hub-fw")) {
+				if e.Operation == store.OpRepair && e.Target.Equal(fwID("hub-fw")) {
 					repaired++
 				}
 			}
@@ -253,10 +254,10 @@ func TestFirewallFollow(t *testing.T) {
 func TestUnknownKindRefuses(t *testing.T) {
 	w := newFirewalled(t)
 	w.enable("behind")
-	w.Kinds = access.KindsOf(access.SecurityGroups(w.cloud.Kind(jit.TypeNSG)))
+	w.Kinds = network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)))
 	_, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "behind"), "")
 	var refused *jit.Error
-	if !errors.As(err, &refused) || refused.Code != access.CodeUnknownTarget || !strings.Contains(refused.Message, jit.TypeFirewall) {
+	if !errors.As(err, &refused) || refused.Code != network.CodeUnknownTarget || !strings.Contains(refused.Message, jit.TypeFirewall) {
 		t.Errorf("error %v", err)
 	}
 	if n := w.allows("behind-nsg"); n != 0 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // wide is how many targets a grant has at most that a store writes in one step (100
@@ -26,7 +28,7 @@ func (w *sweep) follow(ctx context.Context) {
 			open[vm.VM.Key()] = true
 		}
 	}
-	err := w.Policies.EachPolicy(ctx, func(rec PolicyRecord) error {
+	err := w.Policies.EachPolicy(ctx, func(rec store.PolicyRecord) error {
 		if key := rec.Policy.VM.Key(); open[key] {
 			w.granted[key] = rec.Policy
 		}
@@ -36,8 +38,7 @@ func (w *sweep) follow(ctx context.Context) {
 	if err != nil {
 		w.failed(fmt.Errorf("read the policies: %w", err))
 	}
-	fronts := w.newFronts(w.policyOf, w.listedSnap)
-	fronts.lenient = true
+	fronts := &network.Fronts{Kinds: w.Kinds, State: w.Targets.State, Rules: w.listedSnap, Policy: w.policyOf, Now: w.now(), Lenient: true}
 	for i, rec := range w.grants {
 		if w.grants[i], err = w.followGrant(ctx, fronts, rec); err != nil {
 			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
@@ -47,7 +48,7 @@ func (w *sweep) follow(ctx context.Context) {
 
 // followGrant moves one grant. Whoever changes it meanwhile has left it where it was, as an
 // extension does, so that it is read and moved again.
-func (w *sweep) followGrant(ctx context.Context, fronts *fronts, rec GrantRecord) (GrantRecord, error) {
+func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
 	for range attempts {
 		next, moved := w.moved(ctx, fronts, rec)
 		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
@@ -57,7 +58,7 @@ func (w *sweep) followGrant(ctx context.Context, fronts *fronts, rec GrantRecord
 		if err == nil {
 			return updated[0], nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, err
 		}
 		again, err := w.Grants.Grant(ctx, rec.Grant.ID)
@@ -72,26 +73,26 @@ func (w *sweep) followGrant(ctx context.Context, fronts *fronts, rec GrantRecord
 }
 
 // followPolicy moves one policy to where its machine stands now.
-func (w *sweep) followPolicy(ctx context.Context, rec PolicyRecord) {
+func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	vm := rec.Policy.VM
 	if !w.listed[strings.ToLower(vm.Subscription)] {
 		return
 	}
 	m, exists := w.machines[vm.Key()]
 	if !exists {
-		w.found(gone(vm))
+		w.found(network.Gone(vm))
 	}
 	if m.VirtualNetwork != "" {
 		w.networks[m.VirtualNetwork] = m
 	}
 	for _, nic := range m.Unguarded {
-		w.found(unguarded(vm, nic))
+		w.found(network.Unguarded(vm, nic))
 	}
 	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) && !rec.Outdated {
 		return
 	}
 	rec.Placements = m.Placements
-	if _, err := w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
+	if _, err := w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
 		w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
 	}
 }
@@ -100,7 +101,7 @@ func (w *sweep) followPolicy(ctx context.Context, rec PolicyRecord) {
 // are gone are to be closed, and so are those of a machine none of whose network
 // interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
 // address, so that what is left there is still cleaned up.
-func (w *sweep) moved(ctx context.Context, fronts *fronts, rec GrantRecord) (GrantRecord, bool) {
+func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, bool) {
 	now, changed := w.now(), false
 	next := rec
 	for _, vm := range rec.Grant.VMs {
@@ -113,7 +114,7 @@ func (w *sweep) moved(ctx context.Context, fronts *fronts, rec GrantRecord) (Gra
 			changed = true
 		}
 	}
-	placed, err := fronts.mapped(ctx, place(next.Grant, w.machines), w.machines)
+	placed, err := fronts.Mapped(ctx, network.Place(next.Grant, w.machines), w.machines)
 	if err != nil { // what it has stays; the round at the firewall says what is wrong with it
 		w.failed(fmt.Errorf("find where grant %s is dialled: %w", rec.Grant.ID, err))
 		return next, changed
@@ -121,11 +122,11 @@ func (w *sweep) moved(ctx context.Context, fronts *fronts, rec GrantRecord) (Gra
 	changed = changed || !slices.Equal(dialled(rec.Grant), dialled(placed.Grant))
 	next.Grant = placed.Grant
 	for _, old := range rec.Placements {
-		if !slices.ContainsFunc(placed.Placements, func(p GrantPlacement) bool { return p.Target.Equal(old.Target) }) {
-			placed.Placements = append(placed.Placements, GrantPlacement{Target: old.Target, Addresses: map[string][]netip.Addr{}})
+		if !slices.ContainsFunc(placed.Placements, func(p store.GrantPlacement) bool { return p.Target.Equal(old.Target) }) {
+			placed.Placements = append(placed.Placements, store.GrantPlacement{Target: old.Target, Addresses: map[string][]netip.Addr{}})
 		}
 	}
-	slices.SortFunc(placed.Placements, func(a, b GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(placed.Placements, func(a, b store.GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	if !changed && slices.EqualFunc(rec.Placements, placed.Placements, sameGrantPlacement) {
 		return rec, false
 	}
@@ -143,10 +144,10 @@ func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
 }
 
 // listedSnap gives a target as the sweep has listed it.
-func (w *sweep) listedSnap(_ context.Context, target jit.ID) (Snapshot, error) {
+func (w *sweep) listedSnap(_ context.Context, target jit.ID) (network.Snapshot, error) {
 	snap, ok := w.snaps[target.Key()]
 	if !ok {
-		return Snapshot{}, fmt.Errorf("%s is not in the list: %w", target.Name, ErrNotFound)
+		return network.Snapshot{}, fmt.Errorf("%s is not in the list: %w", target.Name, store.ErrNotFound)
 	}
 	return snap, nil
 }
@@ -168,11 +169,11 @@ func another(was, is []string) bool {
 	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
 }
 
-func samePlacement(a, b Placement) bool {
+func samePlacement(a, b store.Placement) bool {
 	return a.Target.Equal(b.Target) && slices.Equal(a.Addresses, b.Addresses)
 }
 
-func sameGrantPlacement(a, b GrantPlacement) bool {
+func sameGrantPlacement(a, b store.GrantPlacement) bool {
 	if !a.Target.Equal(b.Target) || len(a.Addresses) != len(b.Addresses) {
 		return false
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // walk is the look over all open grants that finds what is due in a storm. There is one at a time.
@@ -54,10 +56,10 @@ func (s *Service) gather(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		held := s.closer.hold(keep(open, func(g GrantRecord) bool { return g.Grant.Overdue(now) })...)
+		held := s.closer.hold(keep(open, func(g store.GrantRecord) bool { return g.Grant.Overdue(now) })...)
 		// What stands on one target is marked together, and its round begins while others are being marked.
 		var rounds sync.WaitGroup
-		_ = each(byTarget(held), func(_ int, some []*closing) error {
+		_ = parallel.Each(byTarget(held), func(_ int, some []*closing) error {
 			some = s.markAll(ctx, some)
 			rounds.Go(func() { s.closeMarked(ctx, some, false) })
 			return nil
@@ -71,19 +73,19 @@ func (s *Service) gather(ctx context.Context) {
 func (s *Service) along(ctx context.Context, held []*closing) []*closing {
 	var targets []jit.ID
 	for _, k := range held {
-		targets = append(targets, k.rec.targets()...)
+		targets = append(targets, k.rec.Targets()...)
 	}
-	targets = distinct(targets)
+	targets = store.Distinct(targets)
 	found := make([][]*closing, len(targets))
-	_ = each(targets, func(i int, t jit.ID) error {
+	_ = parallel.Each(targets, func(i int, t jit.ID) error {
 		state, err := s.Targets.State(ctx, t)
 		if err != nil {
 			return err
 		}
-		var due []GrantRecord
+		var due []store.GrantRecord
 		for _, o := range state.Openings {
 			if o.Grant.Overdue(s.now()) {
-				due = append(due, GrantRecord{Grant: o.Grant})
+				due = append(due, store.GrantRecord{Grant: o.Grant})
 			}
 		}
 		if len(due) > fewAlong {
@@ -95,7 +97,7 @@ func (s *Service) along(ctx context.Context, held []*closing) []*closing {
 	})
 	more := slices.Concat(found...)
 	ok := make([]bool, len(more))
-	_ = each(more, func(i int, k *closing) error {
+	_ = parallel.Each(more, func(i int, k *closing) error {
 		rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
 		if ok[i] = err == nil && rec.Grant.Overdue(s.now()); !ok[i] {
 			s.closer.end(k, rec, err)
@@ -118,7 +120,7 @@ func (s *Service) along(ctx context.Context, held []*closing) []*closing {
 func byTarget(held []*closing) [][]*closing {
 	first := map[*closing]string{}
 	for _, k := range held {
-		if targets := k.rec.targets(); len(targets) > 0 {
+		if targets := k.rec.Targets(); len(targets) > 0 {
 			first[k] = targets[0].Key()
 		}
 	}

@@ -5,11 +5,12 @@ import (
 	"fmt"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
-// ListGrants is [History.ListGrants] of what the caller may read. A page may be
+// ListGrants is [store.History.ListGrants] of what the caller may read. A page may be
 // shorter than asked for, and is not the last one while there is a cursor.
-func (g *Guard) ListGrants(ctx context.Context, who Caller, f GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+func (g *Guard) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, limit)
 	if err != nil {
 		return nil, "", err
@@ -27,14 +28,14 @@ func (g *Guard) ListGrants(ctx context.Context, who Caller, f GrantFilter, curso
 	return out, next, nil
 }
 
-// Entries is [Activity.Entries] of what the caller may read: entries of a machine
+// Entries is [store.Activity.Entries] of what the caller may read: entries of a machine
 // or a target by its id, others for those who may read every subscription managed.
-func (g *Guard) Entries(ctx context.Context, who Caller, f EntryFilter, cursor string, limit int) ([]Entry, string, error) {
+func (g *Guard) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	entries, next, err := g.Service.Activity.Entries(ctx, f, cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	var out []Entry
+	var out []store.Entry
 	for _, e := range entries {
 		ok, err := g.readsAbout(ctx, who, e.VM, e.Target)
 		if err != nil {
@@ -49,7 +50,7 @@ func (g *Guard) Entries(ctx context.Context, who Caller, f EntryFilter, cursor s
 
 // readsAbout reports whether the caller may read about a machine, else about a
 // target, else about everything.
-func (g *Guard) readsAbout(ctx context.Context, who Caller, vm, target jit.ID) (bool, error) {
+func (g *Guard) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {
 	switch {
 	case !vm.IsZero():
 		return g.reads(ctx, who, vm.String())
@@ -64,19 +65,19 @@ func (g *Guard) readsAbout(ctx context.Context, who Caller, vm, target jit.ID) (
 	return len(g.Service.Subscriptions) > 0, nil
 }
 
-// LastSweep is [Sweeps.LastSweep] with the findings that the caller may read. What was
+// LastSweep is [store.Sweeps.LastSweep] with the findings that the caller may read. What was
 // counted, and why not all was looked at, is for those who may read every subscription managed;
 // when it ran is for everybody, as it is in the state of health.
-func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) {
+func (g *Guard) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	rec, err := g.Service.Sweeps.LastSweep(ctx)
 	if err != nil {
 		return rec, err
 	}
-	var shown []Finding
+	var shown []store.Finding
 	for _, f := range rec.Findings {
 		ok, err := g.readsAbout(ctx, who, f.VM, f.Target)
 		if err != nil {
-			return SweepRecord{}, err
+			return store.SweepRecord{}, err
 		}
 		if ok {
 			shown = append(shown, f)
@@ -84,18 +85,18 @@ func (g *Guard) LastSweep(ctx context.Context, who Caller) (SweepRecord, error) 
 	}
 	rec.Findings = shown
 	if all, err := g.readsAbout(ctx, who, jit.ID{}, jit.ID{}); !all || err != nil {
-		return SweepRecord{Started: rec.Started, Ended: rec.Ended, Findings: shown}, err
+		return store.SweepRecord{Started: rec.Started, Ended: rec.Ended, Findings: shown}, err
 	}
 	return rec, nil
 }
 
 // Policies gives the policies of machines that the caller may read, sorted by machine.
-func (g *Guard) Policies(ctx context.Context, who Caller) ([]PolicyRecord, error) {
-	all, err := AllPolicies(ctx, g.Service.Policies)
+func (g *Guard) Policies(ctx context.Context, who jit.Caller) ([]store.PolicyRecord, error) {
+	all, err := store.AllPolicies(ctx, g.Service.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}
-	var out []PolicyRecord
+	var out []store.PolicyRecord
 	for _, rec := range all {
 		ok, err := g.reads(ctx, who, rec.Policy.VM.String())
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // TestNeeds holds the table of who may against the words of the API.
@@ -53,8 +54,8 @@ func TestRefusalNamesWhatIsMissing(t *testing.T) {
 	if !ok || refused.Target != vmID("web").String() || !strings.Contains(refused.Message, access.ActionInitiate) || !strings.Contains(refused.Message, refused.Target) {
 		t.Errorf("refused by %v", err)
 	}
-	entries, _, err := g.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpRequest}, "", 1)
-	if err != nil || len(entries) != 1 || entries[0].Result != access.Refused || entries[0].Requestor != ann.Name || entries[0].Reason != string(access.CodeForbidden) {
+	entries, _, err := g.mem.Entries(t.Context(), store.EntryFilter{Operation: store.OpRequest}, "", 1)
+	if err != nil || len(entries) != 1 || entries[0].Result != store.Refused || entries[0].Requestor != ann.Name || entries[0].Reason != string(access.CodeForbidden) {
 		t.Errorf("the log holds %+v, %v", entries, err)
 	}
 	before := len(g.log())
@@ -82,7 +83,7 @@ type asking struct {
 	scopes *[]string
 }
 
-func (a asking) Missing(ctx context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+func (a asking) Missing(ctx context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	*a.scopes = append(*a.scopes, scope)
 	return a.holder.Missing(ctx, who, scope, actions...)
 }
@@ -114,16 +115,16 @@ func TestNotManaged(t *testing.T) {
 	}
 
 	g.Authority = forbiddenIn{g.holder, gone}
-	entries := []access.Entry{{ID: "x", Time: g.now(), Operation: access.OpRequest, VM: elsewhere, Message: "of a subscription that was managed"}}
+	entries := []store.Entry{{ID: "x", Time: g.now(), Operation: store.OpRequest, VM: elsewhere, Message: "of a subscription that was managed"}}
 	if err := g.mem.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := g.Guard.Entries(t.Context(), ann, access.EntryFilter{}, "", 100)
-	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(e access.Entry) bool { return e.ID == "x" }) {
+	got, _, err := g.Guard.Entries(t.Context(), ann, store.EntryFilter{}, "", 100)
+	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(e store.Entry) bool { return e.ID == "x" }) {
 		t.Errorf("entries %v, %v", got, err)
 	}
 	g.Authority = forbiddenIn{g.holder, sub}
-	if got, _, err := g.Guard.Entries(t.Context(), ann, access.EntryFilter{}, "", 100); !errors.Is(err, access.ErrForbidden) || got != nil {
+	if got, _, err := g.Guard.Entries(t.Context(), ann, store.EntryFilter{}, "", 100); !errors.Is(err, store.ErrForbidden) || got != nil {
 		t.Errorf("in a subscription that is managed: %v, %v", got, err)
 	}
 }
@@ -134,9 +135,9 @@ type forbiddenIn struct {
 	subscription string
 }
 
-func (f forbiddenIn) Missing(ctx context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+func (f forbiddenIn) Missing(ctx context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	if strings.Contains(scope, f.subscription) {
-		return "", fmt.Errorf("list: %w", access.ErrForbidden)
+		return "", fmt.Errorf("list: %w", store.ErrForbidden)
 	}
 	return f.holder.Missing(ctx, who, scope, actions...)
 }
@@ -152,11 +153,11 @@ func TestPartly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grants, _, err := g.Guard.ListGrants(ctx, ann, access.GrantFilter{}, "", 100)
+	grants, _, err := g.Guard.ListGrants(ctx, ann, store.GrantFilter{}, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, _, err := g.Guard.Entries(ctx, ann, access.EntryFilter{}, "", 100)
+	entries, _, err := g.Guard.Entries(ctx, ann, store.EntryFilter{}, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,15 +218,15 @@ func TestPartly(t *testing.T) {
 func TestWhatConcernsNobody(t *testing.T) {
 	for name, want := range map[string]bool{"r": true, "web": false, "none": false} {
 		g := newDoorway(t, holders()[name])
-		rec := access.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Targets: 7, Changed: 1, Closed: 2, Error: "apps-nsg cannot be read",
-			Findings: []access.Finding{{Kind: access.FindingBroken, Message: "everything"}, {Kind: access.FindingLost, Target: nsgID("apps-nsg")}}}
+		rec := store.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Targets: 7, Changed: 1, Closed: 2, Error: "apps-nsg cannot be read",
+			Findings: []store.Finding{{Kind: store.FindingBroken, Message: "everything"}, {Kind: store.FindingLost, Target: nsgID("apps-nsg")}}}
 		if err := g.mem.PutSweep(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.mem.Append(t.Context(), access.Entry{ID: "s", Time: g.now(), Operation: access.OpSweep}, access.Entry{ID: "t", Time: g.now(), Operation: access.OpRepair, Target: nsgID("apps-nsg")}); err != nil {
+		if err := g.mem.Append(t.Context(), store.Entry{ID: "s", Time: g.now(), Operation: store.OpSweep}, store.Entry{ID: "t", Time: g.now(), Operation: store.OpRepair, Target: nsgID("apps-nsg")}); err != nil {
 			t.Fatal(err)
 		}
-		shown := access.SweepRecord{Started: noon, Ended: noon.Add(time.Second)}
+		shown := store.SweepRecord{Started: noon, Ended: noon.Add(time.Second)}
 		if want {
 			shown = rec
 		}
@@ -233,12 +234,12 @@ func TestWhatConcernsNobody(t *testing.T) {
 		if diff := cmp.Diff(shown, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, the last sweep (-want +got):\n%s", name, err, diff)
 		}
-		entries, _, err := g.Guard.Entries(t.Context(), g.who, access.EntryFilter{}, "", 100)
+		entries, _, err := g.Guard.Entries(t.Context(), g.who, store.EntryFilter{}, "", 100)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range []string{"s", "t"} {
-			if has := slices.ContainsFunc(entries, func(e access.Entry) bool { return e.ID == id }); has != want {
+			if has := slices.ContainsFunc(entries, func(e store.Entry) bool { return e.ID == id }); has != want {
 				t.Errorf("%s is shown the entry %s: %v", name, id, has)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // matrix says what becomes of every operation for every set of permissions. The columns are those of holders, the
@@ -62,20 +63,20 @@ Sweep            403   403   403   down  403   403   403   ok    403   403   ok 
 `
 
 var (
-	ann = access.Caller{ID: "tid/ann", Name: "ann@example.com", Correlation: "test"}
-	bob = access.Caller{ID: "tid/bob", Name: "bob@example.com", Correlation: "test"}
+	ann = jit.Caller{ID: "tid/ann", Name: "ann@example.com", Correlation: "test"}
+	bob = jit.Caller{ID: "tid/bob", Name: "bob@example.com", Correlation: "test"}
 )
 
 // holder is a caller with permissions: the actions, everywhere or on one machine only.
 type holder struct {
-	who     access.Caller
+	who     jit.Caller
 	actions []string
 	at      string // name of the only machine; "" for everywhere
 	err     error  // of who is to know
 }
 
 // Missing implements [access.Authority].
-func (h holder) Missing(_ context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+func (h holder) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	if h.err != nil {
 		return "", h.err
 	}
@@ -100,7 +101,7 @@ func holders() map[string]holder {
 		"none":   {who: ann},
 		"noID":   {who: noID, actions: all},
 		"else":   {who: ann, actions: all, at: "app1"},
-		"down":   {who: ann, actions: all, err: &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}},
+		"down":   {who: ann, actions: all, err: &store.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}},
 		"init":   {who: ann, actions: []string{i}},
 		"r":      {who: ann, actions: []string{r}},
 		"r+vm":   {who: ann, actions: []string{r, rvm}}, // Reader
@@ -122,7 +123,7 @@ type doorway struct {
 	*access.Guard
 	holder
 	own, other       string // ids of open requests
-	ownNew, otherNew access.GrantRecord
+	ownNew, otherNew store.GrantRecord
 }
 
 func newDoorway(t *testing.T, h holder) *doorway {
@@ -132,7 +133,7 @@ func newDoorway(t *testing.T, h holder) *doorway {
 	g.own = g.mustAskAs(ann, 22, "203.0.113.7")
 	g.other = g.mustAskAs(bob, 22, "203.0.113.8")
 	g.ownNew, g.otherNew = g.intended(ann, "203.0.113.17"), g.intended(bob, "203.0.113.18")
-	found := access.SweepRecord{Started: noon, Ended: noon, Targets: 2, Findings: []access.Finding{{Kind: access.FindingExposed, VM: vmID("web"), Message: "web"}}}
+	found := store.SweepRecord{Started: noon, Ended: noon, Targets: 2, Findings: []store.Finding{{Kind: store.FindingExposed, VM: vmID("web"), Message: "web"}}}
 	if err := g.mem.PutSweep(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
@@ -140,13 +141,13 @@ func newDoorway(t *testing.T, h holder) *doorway {
 	return g
 }
 
-func asked(by access.Caller, port uint16, source string, vms ...string) jit.Request {
+func asked(by jit.Caller, port uint16, source string, vms ...string) jit.Request {
 	r := want(by.Name, port, time.Hour, source, vms...)
 	r.RequestorID = by.ID
 	return r
 }
 
-func (w *world) mustAskAs(by access.Caller, port uint16, source string, vms ...string) string {
+func (w *world) mustAskAs(by jit.Caller, port uint16, source string, vms ...string) string {
 	w.t.Helper()
 	if len(vms) == 0 {
 		vms = []string{"web"}
@@ -155,7 +156,7 @@ func (w *world) mustAskAs(by access.Caller, port uint16, source string, vms ...s
 }
 
 // intended is a request that is stored and not opened yet.
-func (w *world) intended(by access.Caller, source string) access.GrantRecord {
+func (w *world) intended(by jit.Caller, source string) store.GrantRecord {
 	w.t.Helper()
 	rec, _, err := w.Request(w.t.Context(), by, asked(by, 3389, source, "web"), "")
 	if err != nil {
@@ -167,7 +168,7 @@ func (w *world) intended(by access.Caller, source string) access.GrantRecord {
 // outcome says what became of a call in the words of the matrix; shown is what it gave.
 func outcome(t *testing.T, err error, shown ...any) string {
 	t.Helper()
-	if _, down := errors.AsType[*access.Unavailable](err); down {
+	if _, down := errors.AsType[*store.Unavailable](err); down {
 		return "down"
 	}
 	switch code(err) {
@@ -195,9 +196,9 @@ func outcome(t *testing.T, err error, shown ...any) string {
 func operations(t *testing.T) map[string]func(*doorway) string {
 	ctx := t.Context()
 	again := []jit.Policy{policyOf("web", 22)}
-	name := access.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: access.DefaultName}
+	name := store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: store.DefaultName}
 	fresh := asked(bob, 3389, "203.0.113.27", "web") // says bob; the guard must not believe it
-	byID := func(call func(*doorway, string) (access.GrantRecord, error), own bool) func(*doorway) string {
+	byID := func(call func(*doorway, string) (store.GrantRecord, error), own bool) func(*doorway) string {
 		return func(g *doorway) string {
 			id := g.other
 			if own {
@@ -207,12 +208,12 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return outcome(t, err, rec.Grant.VMs)
 		}
 	}
-	find := func(g *doorway, id string) (access.GrantRecord, error) { return g.Guard.Find(ctx, g.who, id) }
-	revoke := func(g *doorway, id string) (access.GrantRecord, error) { return g.Guard.Revoke(ctx, g.who, id) }
-	extend := func(g *doorway, id string) (access.GrantRecord, error) {
+	find := func(g *doorway, id string) (store.GrantRecord, error) { return g.Guard.Find(ctx, g.who, id) }
+	revoke := func(g *doorway, id string) (store.GrantRecord, error) { return g.Guard.Revoke(ctx, g.who, id) }
+	extend := func(g *doorway, id string) (store.GrantRecord, error) {
 		return g.Guard.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
 	}
-	requested := func(rec access.GrantRecord, g *doorway, err error) string {
+	requested := func(rec store.GrantRecord, g *doorway, err error) string {
 		if err == nil && (rec.Grant.RequestorID != ann.ID || rec.Grant.Requestor != ann.Name) {
 			t.Errorf("the grant is %s's", rec.Grant.RequestorID)
 		}
@@ -276,11 +277,11 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		"Extend.own":   byID(extend, true),
 		"Extend.other": byID(extend, false),
 		"ListGrants": func(g *doorway) string {
-			v, _, err := g.Guard.ListGrants(ctx, g.who, access.GrantFilter{}, "", 100)
+			v, _, err := g.Guard.ListGrants(ctx, g.who, store.GrantFilter{}, "", 100)
 			return outcome(t, err, v)
 		},
 		"Entries": func(g *doorway) string {
-			v, _, err := g.Guard.Entries(ctx, g.who, access.EntryFilter{}, "", 100)
+			v, _, err := g.Guard.Entries(ctx, g.who, store.EntryFilter{}, "", 100)
 			return outcome(t, err, v)
 		},
 		"LastSweep": func(g *doorway) string { v, err := g.Guard.LastSweep(ctx, g.who); return outcome(t, err, v.Findings) },
@@ -293,7 +294,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		"Verify.none": verify(access.NoSubscription, 1),
 		"Verify.all":  verify("", 2),
 		"NamedPolicies": func(g *doorway) string {
-			v, _, err := g.Guard.NamedPolicies(ctx, g.who, access.PolicyFilter{Subscription: sub}, access.PolicyName{}, 100)
+			v, _, err := g.Guard.NamedPolicies(ctx, g.who, store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 100)
 			return outcome(t, err, v)
 		},
 		"NamedPolicy": func(g *doorway) string {
@@ -319,7 +320,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 // state is everything that an operation may change but the activity log, as text.
 func (g *doorway) state() string {
 	g.t.Helper()
-	policies, err := access.AllPolicies(g.t.Context(), g.mem)
+	policies, err := store.AllPolicies(g.t.Context(), g.mem)
 	if err != nil {
 		g.t.Fatal(err)
 	}

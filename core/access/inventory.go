@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // How long what Azure said is shown before it is asked again. A new machine
@@ -30,20 +33,20 @@ const (
 // inventory is what one call knows.
 type inventory struct {
 	*Service
-	who      Caller
+	who      jit.Caller
 	now      time.Time
 	surveys  map[string]surveyed // by subscription, in lower case
 	failed   map[string]string   // by subscription, as configured
-	policies map[string]PolicyRecord
-	open     []GrantRecord
+	policies map[string]store.PolicyRecord
+	open     []store.GrantRecord
 	past     map[string]past
 	pastCut  bool
-	found    map[string][]Finding // of the last sweep
+	found    map[string][]store.Finding // of the last sweep
 }
 
 // surveyed is a survey and when it was asked for.
 type surveyed struct {
-	Survey
+	network.Survey
 	at time.Time
 }
 
@@ -55,12 +58,12 @@ type surveyed struct {
 // What it costs does not grow with the number of past requests: those of the last
 // 7 days are read once and kept, see [MachinePage] for its bound. Requests and last access tell of
 // these 7 days alone.
-func (s *Service) Machines(ctx context.Context, who Caller, q MachineQuery, shown func(context.Context, jit.ID) (bool, error)) (MachinePage, error) {
+func (s *Service) Machines(ctx context.Context, who jit.Caller, q MachineQuery, shown func(context.Context, jit.ID) (bool, error)) (MachinePage, error) {
 	after, err := parseMachineCursor(q)
 	if err != nil {
 		return MachinePage{}, err
 	}
-	inv := &inventory{Service: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]PolicyRecord{}, found: map[string][]Finding{}}
+	inv := &inventory{Service: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]store.PolicyRecord{}, found: map[string][]store.Finding{}}
 	if err := inv.read(ctx, q); err != nil {
 		return MachinePage{}, err
 	}
@@ -87,28 +90,28 @@ func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
 			subscriptions = append(subscriptions, sub)
 		}
 	}
-	var policies []PolicyRecord
+	var policies []store.PolicyRecord
 	var grants recent
-	var sweep SweepRecord
+	var sweep store.SweepRecord
 	found, failed := make([]surveyed, len(subscriptions)), make([]error, len(subscriptions))
 	reads := []func() error{
 		func() error {
-			return each(subscriptions, func(i int, sub string) error {
+			return parallel.Each(subscriptions, func(i int, sub string) error {
 				found[i], failed[i] = inv.surveyed(ctx, sub)
 				return nil
 			})
 		},
-		func() (err error) { policies, err = AllPolicies(ctx, inv.Policies); return err },
+		func() (err error) { policies, err = store.AllPolicies(ctx, inv.Policies); return err },
 		func() (err error) { inv.open, err = inv.Grants.OpenGrants(ctx); return err },
 		func() (err error) { grants, err = inv.recent(ctx); return err },
 		func() (err error) {
-			if sweep, err = inv.Sweeps.LastSweep(ctx); errors.Is(err, ErrNotFound) {
+			if sweep, err = inv.Sweeps.LastSweep(ctx); errors.Is(err, store.ErrNotFound) {
 				return nil
 			}
 			return err
 		},
 	}
-	if err := each(reads, func(_ int, f func() error) error { return f() }); err != nil {
+	if err := parallel.Each(reads, func(_ int, f func() error) error { return f() }); err != nil {
 		return fmt.Errorf("read the inventory: %w", err)
 	}
 	for i, sub := range subscriptions {
@@ -119,7 +122,7 @@ func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
 		if len(subscriptions) == 1 {
 			return fmt.Errorf("list the machines of subscription %s: %w", sub, failed[i])
 		}
-		inv.failed[sub] = publicly(failed[i])
+		inv.failed[sub] = store.Publicly(failed[i])
 	}
 	for _, rec := range policies {
 		inv.policies[rec.Policy.VM.Key()] = rec
@@ -142,7 +145,7 @@ func (s *Service) surveyed(ctx context.Context, sub string) (surveyed, error) {
 	return s.surveys.get(ctx, strings.ToLower(sub), s.now, life, func(ctx context.Context, _ surveyed) (surveyed, error) {
 		out := surveyed{at: s.now()}
 		var err error
-		if more, ok := s.Network.(Surveyor); ok {
+		if more, ok := s.Network.(network.Surveyor); ok {
 			out.Survey, err = more.Survey(ctx, sub)
 		} else {
 			out.Machines, err = s.Network.Machines(ctx, sub)
@@ -173,14 +176,14 @@ func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.I
 	for key, rec := range inv.policies {
 		s, listed := inv.surveys[strings.ToLower(rec.Policy.VM.Subscription)]
 		if listed && !known[key] && rec.ChangedAt.Before(s.at) {
-			m := inv.view(Machine{VM: rec.Policy.VM, Location: rec.Location}, nil)
-			m.Findings = []Finding{gone(rec.Policy.VM)}
+			m := inv.view(network.Machine{VM: rec.Policy.VM, Location: rec.Location}, nil)
+			m.Findings = []store.Finding{network.Gone(rec.Policy.VM)}
 			m.Findings[0].Since = s.at
 			all = append(all, m)
 		}
 	}
 	ok := make([]bool, len(all))
-	err := each(all, func(i int, m MachineView) (err error) {
+	err := parallel.Each(all, func(i int, m MachineView) (err error) {
 		ok[i], err = may(ctx, m.VM)
 		return err
 	})
@@ -197,13 +200,13 @@ func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.I
 }
 
 // view classifies a machine and says what a list can be sorted and filtered by.
-func (inv *inventory) view(m Machine, behind map[string]bool) MachineView {
+func (inv *inventory) view(m network.Machine, behind map[string]bool) MachineView {
 	key := m.VM.Key()
-	v := MachineView{VM: m.VM, Location: m.Location, Targets: targetsOf(m.Placements), Dial: m.dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
+	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
 	if len(v.Targets) > 0 {
 		v.Connect = ConnectionNSG
 	}
-	if slices.ContainsFunc(v.Targets, inv.maps) {
+	if slices.ContainsFunc(v.Targets, inv.Kinds.Maps) {
 		v.Connect = ConnectionFirewall
 	}
 	managed, firewalled := behind[key]
@@ -247,9 +250,9 @@ func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
 
 // dial says that a machine behind a firewall is dialled there: at the address that its policy
 // pins, else at the firewall's own, as far as they are known.
-func (inv *inventory) dial(m *MachineView, snaps map[string]Snapshot) {
+func (inv *inventory) dial(m *MachineView, snaps map[string]network.Snapshot) {
 	for _, t := range m.Targets {
-		if snap, ok := snaps[t.Key()]; ok && inv.maps(t) && len(snap.Addresses) > 0 {
+		if snap, ok := snaps[t.Key()]; ok && inv.Kinds.Maps(t) && len(snap.Addresses) > 0 {
 			m.Dial, m.Public = snap.Addresses, true
 			if slices.Contains(snap.Addresses, m.PublicAddress) {
 				m.Dial = []netip.Addr{m.PublicAddress}
@@ -283,7 +286,7 @@ func (inv *inventory) windows() map[string][]MachineWindow {
 
 // rules gives what stands at the targets in the subscriptions of the page's configured machines, at
 // most rulesLife old, by target; what does not come in time is left out.
-func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string]Snapshot, error) {
+func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string]network.Snapshot, error) {
 	var subs []string
 	for _, m := range page {
 		if m.State == MachineConfigured {
@@ -294,11 +297,11 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 	subs = slices.Compact(subs)
 	bounded, cancel := context.WithTimeout(ctx, rulesWait)
 	defer cancel()
-	found := make([]map[string]Snapshot, len(subs))
-	_ = each(subs, func(i int, sub string) (err error) {
-		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string]Snapshot](rulesLife), func(ctx context.Context, _ map[string]Snapshot) (map[string]Snapshot, error) {
+	found := make([]map[string]network.Snapshot, len(subs))
+	_ = parallel.Each(subs, func(i int, sub string) (err error) {
+		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string]network.Snapshot](rulesLife), func(ctx context.Context, _ map[string]network.Snapshot) (map[string]network.Snapshot, error) {
 			snaps, err := inv.all(ctx, sub)
-			byTarget := make(map[string]Snapshot, len(snaps))
+			byTarget := make(map[string]network.Snapshot, len(snaps))
 			for _, snap := range snaps {
 				snap.Body = nil
 				byTarget[snap.Target.Key()] = snap
@@ -307,7 +310,7 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 		})
 		return err
 	})
-	out := map[string]Snapshot{}
+	out := map[string]network.Snapshot{}
 	for _, snaps := range found {
 		maps.Copy(out, snaps)
 	}
@@ -315,20 +318,20 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 }
 
 // exposed gives how the rules leave a machine open beside its windows.
-func (inv *inventory) exposed(vm jit.ID, snaps map[string]Snapshot) []Finding {
-	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.maps(t) }
-	var out []Finding
+func (inv *inventory) exposed(vm jit.ID, snaps map[string]network.Snapshot) []store.Finding {
+	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
+	var out []store.Finding
 	s := inv.surveys[strings.ToLower(vm.Subscription)]
-	i, ok := slices.BinarySearchFunc(s.Machines, vm.Key(), func(m Machine, key string) int { return strings.Compare(m.VM.Key(), key) })
+	i, ok := slices.BinarySearchFunc(s.Machines, vm.Key(), func(m network.Machine, key string) int { return strings.Compare(m.VM.Key(), key) })
 	if !ok {
 		return nil
 	}
 	m := s.Machines[i]
 	for _, nic := range m.Unguarded {
-		out = append(out, unguarded(vm, nic))
+		out = append(out, network.Unguarded(vm, nic))
 	}
-	for _, e := range reachable(m, inv.policies[vm.Key()].Policy, at) {
-		out = append(out, reached(m, e))
+	for _, e := range network.Reachable(m, inv.policies[vm.Key()].Policy, at) {
+		out = append(out, network.Reached(m, e))
 	}
 	for i := range out {
 		out[i].Since = inv.now
@@ -337,9 +340,9 @@ func (inv *inventory) exposed(vm jit.ID, snaps map[string]Snapshot) []Finding {
 }
 
 // mergeFindings adds findings that are not there yet.
-func mergeFindings(old, fresh []Finding) []Finding {
+func mergeFindings(old, fresh []store.Finding) []store.Finding {
 	for _, f := range fresh {
-		if !slices.ContainsFunc(old, func(o Finding) bool { return o.Kind == f.Kind && o.Message == f.Message }) {
+		if !slices.ContainsFunc(old, func(o store.Finding) bool { return o.Kind == f.Kind && o.Message == f.Message }) {
 			old = append(old, f)
 		}
 	}

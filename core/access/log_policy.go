@@ -8,37 +8,38 @@ import (
 	"unicode/utf8"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // policyEntries tells of policies that were made or removed.
-func (s *Service) policyEntries(who Caller, op Operation, records []PolicyRecord, err error) []Entry {
+func (s *Service) policyEntries(who jit.Caller, op store.Operation, records []store.PolicyRecord, err error) []store.Entry {
 	return s.editEntries(who, op, records, nil, err)
 }
 
 // editEntries tells of policies that were changed, with what they said before, as far as that is
 // among before, and what they say now.
-func (s *Service) editEntries(who Caller, op Operation, records, before []PolicyRecord, err error) []Entry {
+func (s *Service) editEntries(who jit.Caller, op store.Operation, records, before []store.PolicyRecord, err error) []store.Entry {
 	id := s.NewID()
-	was := map[string]PolicyRecord{}
+	was := map[string]store.PolicyRecord{}
 	for _, rec := range before {
 		was[rec.Policy.VM.Key()] = rec
 	}
-	var out []Entry
+	var out []store.Entry
 	for _, rec := range records {
 		key := rec.Policy.VM.Key()
-		e := Entry{ID: id + "/" + key, Time: s.now(), Operation: op, Result: Succeeded, VM: rec.Policy.VM, Requestor: who.Name, Correlation: who.Correlation}
+		e := store.Entry{ID: id + "/" + key, Time: s.now(), Operation: op, Result: store.Succeeded, VM: rec.Policy.VM, Requestor: who.Name, Correlation: who.Correlation}
 		for _, p := range rec.Policy.Ports {
 			e.Ports = append(e.Ports, p.Number)
 		}
 		var told []string
 		if err != nil {
-			e.Result = Failed
-			told = append(told, publicly(err))
+			e.Result = store.Failed
+			told = append(told, store.Publicly(err))
 		}
 		if old, ok := was[key]; ok && len(old.Policy.Ports) > 0 {
 			told = append(told, "before: "+policyText(old.Policy))
 		}
-		if op == OpDisable {
+		if op == store.OpDisable {
 			told = append(told, "before: "+policyText(rec.Policy))
 		} else {
 			told = append(told, "now: "+policyText(rec.Policy))
@@ -82,13 +83,13 @@ func policyText(p jit.Policy) string {
 // refusedPolicies logs that a change of policies was refused, one entry for each machine of a managed
 // subscription. Of others there is one entry together, of no machine: who may do nothing must
 // not make up chains of the log.
-func (s *Service) refusedPolicies(ctx context.Context, who Caller, op Operation, policies []jit.Policy, err error) error {
-	why := refusal(err)
+func (s *Service) refusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
+	why := jit.Refused(err)
 	if why == nil {
 		return err
 	}
-	told := Entry{ID: s.NewID(), Time: s.now(), Operation: op, Result: Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
-	var entries []Entry
+	told := store.Entry{ID: s.NewID(), Time: s.now(), Operation: op, Result: store.Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
+	var entries []store.Entry
 	foreign := len(policies) == 0
 	for _, p := range policies[:min(len(policies), jit.MaxVMs)] {
 		if s.managed(p.VM, "") != nil {
@@ -109,12 +110,12 @@ func (s *Service) refusedPolicies(ctx context.Context, who Caller, op Operation,
 }
 
 // refusedGrant logs that a change of a grant was refused, one entry for each of its machines.
-func (s *Service) refusedGrant(ctx context.Context, who Caller, op Operation, g jit.Grant, err error) error {
-	why := refusal(err)
+func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
+	why := jit.Refused(err)
 	if why == nil {
 		return err
 	}
-	id, entries := s.NewID(), grantEntries(who, op, Refused, g, s.now())
+	id, entries := s.NewID(), store.GrantEntries(who, op, store.Refused, g, s.now())
 	for i := range entries {
 		entries[i].ID = id + "/" + entries[i].VM.Key() // every refusal is one of its own
 		entries[i].Reason, entries[i].Message = string(why.Code), why.Message

@@ -1,11 +1,11 @@
 package access
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // MachineState is how far a machine is protected.
@@ -87,7 +87,7 @@ type MachineView struct {
 	LastAccess    time.Time   // when the last of them began; zero for none
 	LastRequestor string      // who asked for it
 	Windows       []MachineWindow
-	Findings      []Finding // of the last sweep and of now, the same thing once
+	Findings      []store.Finding // of the last sweep and of now, the same thing once
 }
 
 // MachineWindow is a window of a machine that may be open.
@@ -116,18 +116,4 @@ type MachinePage struct {
 	// RequestsCut says that there were more requests in 7 days than are counted: Requests
 	// is then the least that there were.
 	RequestsCut bool
-}
-
-// Survey is what stands in one subscription, protected or not.
-type Survey struct {
-	Machines []Machine
-	Classic  []jit.ID        // machines of the classic deployment model
-	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true where Firewall Manager runs it
-}
-
-// Surveyor is a [Network] that knows more of a subscription, for people to see. What
-// it says opens and closes nothing.
-type Surveyor interface {
-	// Survey gives all of it, complete or an error.
-	Survey(ctx context.Context, subscription string) (Survey, error)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Machines is [Service.Machines] of what the caller may read.
-func (g *Guard) Machines(ctx context.Context, who Caller, q MachineQuery) (MachinePage, error) {
+func (g *Guard) Machines(ctx context.Context, who jit.Caller, q MachineQuery) (MachinePage, error) {
 	page, err := g.Service.Machines(ctx, who, q, func(ctx context.Context, vm jit.ID) (bool, error) {
 		return g.reads(ctx, who, vm.String())
 	})
@@ -26,7 +26,7 @@ func (g *Guard) Machines(ctx context.Context, who Caller, q MachineQuery) (Machi
 const otherSubscriptions = "other subscriptions"
 
 // incomplete gives what the caller may know of the subscriptions that could not be listed.
-func (g *Guard) incomplete(ctx context.Context, who Caller, failed map[string]string) (map[string]string, error) {
+func (g *Guard) incomplete(ctx context.Context, who jit.Caller, failed map[string]string) (map[string]string, error) {
 	shown := map[string]string{}
 	for sub, why := range failed {
 		ok, err := g.reads(ctx, who, "/subscriptions/"+sub)

@@ -18,6 +18,8 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // surveyor is a network that knows of firewalls and classic machines, and counts how often it is asked.
@@ -29,13 +31,13 @@ type surveyor struct {
 	asked   atomic.Int64
 }
 
-func (s *surveyor) Survey(ctx context.Context, subscription string) (access.Survey, error) {
+func (s *surveyor) Survey(ctx context.Context, subscription string) (network.Survey, error) {
 	s.asked.Add(1)
 	if err := s.fails[subscription]; err != nil {
-		return access.Survey{}, err
+		return network.Survey{}, err
 	}
 	machines, err := s.Machines(ctx, subscription)
-	out := access.Survey{Machines: machines, Behind: s.behind}
+	out := network.Survey{Machines: machines, Behind: s.behind}
 	for _, vm := range s.classic {
 		if vm.Subscription == subscription {
 			out.Classic = append(out.Classic, vm)
@@ -53,11 +55,11 @@ func inventoryWorld(t *testing.T) (*world, *surveyor) {
 	s := &surveyor{Cloud: w.cloud, behind: map[string]bool{vmID("managedfw").Key(): true, vmID("app1").Key(): true}, fails: map[string]error{}}
 	s.classic = []jit.ID{{Subscription: sub, ResourceGroup: "legacy", Type: jit.TypeClassicVM, Name: "old"}}
 	w.Network = s
-	web := access.Machine{VM: vmID("web"), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.4")}, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")}}
-	web.Placements = []access.Placement{{Target: nsgID("web-nsg"), Addresses: web.Private}}
+	web := network.Machine{VM: vmID("web"), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.4")}, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")}}
+	web.Placements = []store.Placement{{Target: nsgID("web-nsg"), Addresses: web.Private}}
 	w.cloud.Place(web)
 	for i, name := range []string{"bare", "managedfw"} {
-		w.cloud.Place(access.Machine{VM: vmID(name), Location: "westeurope", Private: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 9, byte(i)})}, Unguarded: []string{name + "-nic"}})
+		w.cloud.Place(network.Machine{VM: vmID(name), Location: "westeurope", Private: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 9, byte(i)})}, Unguarded: []string{name + "-nic"}})
 	}
 	w.enable("web")
 	return w, s
@@ -150,7 +152,7 @@ func TestMachinesRefused(t *testing.T) {
 		t.Errorf("permissions that cannot be found out: %v", err)
 	}
 	w.leap(time.Minute)
-	s.fails[sub] = &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
+	s.fails[sub] = &store.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
 	if _, err := w.Machines(t.Context(), ann, access.MachineQuery{}, anybody); !errors.Is(err, errFault) {
 		t.Errorf("the only subscription cannot be listed: %v", err)
 	}
@@ -178,7 +180,7 @@ func TestMachinesRefused(t *testing.T) {
 // readerAt lets everybody do everything at and below one scope, and nothing elsewhere.
 type readerAt string
 
-func (r readerAt) Missing(_ context.Context, _ access.Caller, scope string, actions ...string) (string, error) {
+func (r readerAt) Missing(_ context.Context, _ jit.Caller, scope string, actions ...string) (string, error) {
 	if scope == string(r) || strings.HasPrefix(scope, string(r)+"/") {
 		return "", nil
 	}
@@ -212,7 +214,7 @@ func TestMachineInFull(t *testing.T) {
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(5900)}})
 	for range 2 { // found once, however often it is found
 		got = w.machines(access.MachineQuery{VM: vmID("web").Key()}).Machines[0]
-		if len(got.Findings) != 1 || got.Findings[0].Kind != access.FindingReachable || got.Findings[0].Rule != "AllowVnc" {
+		if len(got.Findings) != 1 || got.Findings[0].Kind != store.FindingReachable || got.Findings[0].Rule != "AllowVnc" {
 			t.Errorf("findings: %+v", got.Findings)
 		}
 		w.sweep()
@@ -266,7 +268,7 @@ func TestMachinesAtOnce(t *testing.T) {
 	}
 	w.cloud.RemoveMachine(vmID("app1"))
 	w.leap(6 * time.Second)
-	if m := app1(); m.State != access.MachineConfigured || len(m.Findings) == 0 || m.Findings[0].Kind != access.FindingVMGone {
+	if m := app1(); m.State != access.MachineConfigured || len(m.Findings) == 0 || m.Findings[0].Kind != store.FindingVMGone {
 		t.Errorf("gone: %+v", m)
 	}
 	w.leap(8 * 24 * time.Hour)
@@ -350,12 +352,12 @@ func TestMachinesReadThePastOnce(t *testing.T) {
 }
 
 type countingHistory struct {
-	access.History
+	store.History
 	mu            sync.Mutex
 	calls, grants int
 }
 
-func (c *countingHistory) ListGrants(ctx context.Context, f access.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+func (c *countingHistory) ListGrants(ctx context.Context, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	out, next, err := c.History.ListGrants(ctx, f, cursor, limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -374,7 +376,7 @@ func TestMachinesAtScale(t *testing.T) {
 		w.cloud.SetRules(nsgID(fmt.Sprintf("nsg-%03d", i)))
 	}
 	for i := range machines / 10 {
-		rec := access.PolicyRecord{Policy: policyOf(fmt.Sprintf("vm-%05d", i), 22), ChangedAt: noon}
+		rec := store.PolicyRecord{Policy: policyOf(fmt.Sprintf("vm-%05d", i), 22), ChangedAt: noon}
 		if _, err := w.mem.PutPolicy(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}

@@ -7,19 +7,22 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // Open opens what a grant says and reports it open once every target has
 // confirmed it. Where that fails, what was opened is closed again and the error
 // says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
-func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantRecord, error) {
+func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
 	rec, outs, err := s.openTargets(ctx, rec)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
 	}
 	for _, out := range outs {
 		if err == nil && out.gone {
-			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the " + s.noun(out.target) + " " + out.target.Name + " was deleted while the port was being opened"}
+			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the " + s.Kinds.Noun(out.target) + " " + out.target.Name + " was deleted while the port was being opened"}
 		}
 	}
 	if err == nil {
@@ -27,7 +30,7 @@ func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantR
 	}
 	if err != nil {
 		s.abandon(ctx, who, rec, err)
-		return GrantRecord{}, err
+		return store.GrantRecord{}, err
 	}
 	return rec, nil
 }
@@ -35,7 +38,7 @@ func (s *Service) Open(ctx context.Context, who Caller, rec GrantRecord) (GrantR
 // confirm marks a grant open whose rules stand, and the windows that it
 // supersedes as ending, in one step. Where the grant was changed meanwhile it is looked at again: a
 // grant that was revoked while it was being opened is closed.
-func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs []outcome) (GrantRecord, error) {
+func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRecord, outs []outcome) (store.GrantRecord, error) {
 	confirmed := s.now()
 	at := confirmed
 	for _, out := range outs {
@@ -55,7 +58,7 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
 			}
 		}
-		entries := newlyOpen(who, rec.Grant, changed.Grant, confirmed)
+		entries := store.OpenedEntries(who, rec.Grant, changed.Grant, confirmed)
 		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
 			return rec, err
@@ -68,26 +71,26 @@ func (s *Service) confirm(ctx context.Context, who Caller, rec GrantRecord, outs
 		if err == nil {
 			last := len(updated) - 1
 			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
-			_ = each(updated[:last], func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+			_ = parallel.Each(updated[:last], func(_ int, g store.GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
 			if updated[last].Grant.Overdue(s.now()) {
 				return s.settle(ctx, updated[last], false)
 			}
 			return updated[last], nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store the grant as open: %w", err)
 		}
 		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
 			return rec, fmt.Errorf("read the grant again: %w", err)
 		}
 	}
-	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
 }
 
 // supersede gives the older grants on the same targets whose windows g takes the
 // place of, with those windows asked to close.
-func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]GrantRecord, error) {
-	var older []GrantRecord
+func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]store.GrantRecord, error) {
+	var older []store.GrantRecord
 	seen := map[string]bool{g.ID: true}
 	for _, out := range outs {
 		for _, o := range out.state.Openings {
@@ -111,10 +114,10 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at
 // abandon undoes an opening. It has its own time, since the caller's may be what
 // ran out. Its own failure is not reported: the grant then ends by
 // [jit.OpeningTimeout], and the sweep sees to it.
-func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, cause error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.targets()))
+func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRecord, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.Targets()))
 	defer cancel()
-	targets := rec.targets()
+	targets := rec.Targets()
 	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
 	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
 		_, _ = s.reconcileAll(ctx, targets, false)
@@ -123,9 +126,9 @@ func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, caus
 	if err != nil {
 		return
 	}
-	entries := grantEntries(who, OpOpen, Failed, rec.Grant, s.now())
+	entries := store.GrantEntries(who, store.OpOpen, store.Failed, rec.Grant, s.now())
 	for i := range entries {
-		entries[i].Message = publicly(cause)
+		entries[i].Message = store.Publicly(cause)
 	}
 	if s.Activity.Append(ctx, entries...) != nil {
 		return
@@ -136,12 +139,12 @@ func (s *Service) abandon(ctx context.Context, who Caller, rec GrantRecord, caus
 // abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
 // slowest kind concerned, since what it does not come to is the sweep's.
 func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
-	return max(time.Minute, s.slowest(targets, func(k Kind) time.Duration { return k.Round })/2)
+	return max(time.Minute, s.Kinds.Slowest(targets, func(k network.TargetKind) time.Duration { return k.Round })/2)
 }
 
 // change applies f to a stored grant, starting again from what is stored when
 // somebody else wrote first.
-func (s *Service) change(ctx context.Context, rec GrantRecord, f func(jit.Grant) (jit.Grant, error)) (GrantRecord, error) {
+func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
 	for range attempts {
 		next := rec
 		var err error
@@ -152,12 +155,12 @@ func (s *Service) change(ctx context.Context, rec GrantRecord, f func(jit.Grant)
 		if err == nil {
 			return updated[0], nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
 		}
 		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
 			return rec, fmt.Errorf("read grant %s again: %w", next.Grant.ID, err)
 		}
 	}
-	return rec, &jit.Error{Code: CodeConcurrent, Target: rec.Grant.ID, Message: "the request is being changed by others; ask again"}
+	return rec, &jit.Error{Code: store.CodeConcurrent, Target: rec.Grant.ID, Message: "the request is being changed by others; ask again"}
 }

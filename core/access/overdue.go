@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // Overdue gives the age at now of the oldest window that should be closed and is
@@ -19,7 +20,7 @@ func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
 }
 
 // OverdueOf is [Service.Overdue] of open grants that were read before.
-func (s *Service) OverdueOf(open []GrantRecord) time.Duration {
+func (s *Service) OverdueOf(open []store.GrantRecord) time.Duration {
 	now, oldest := s.now(), time.Duration(0)
 	for _, g := range open {
 		for _, vm := range g.Grant.VMs {

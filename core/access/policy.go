@@ -1,14 +1,16 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // TargetChange is what a verb did, or would do, to the rules of one target.
@@ -39,7 +41,7 @@ type Enabled struct {
 // unknown machine, one that nothing guards, or a target without room for the
 // deny. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
-func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+func (s *Service) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
 	records, known, machines, err := s.enabling(ctx, who, policies)
 	if err != nil {
 		return nil, nil, err
@@ -60,7 +62,7 @@ func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy,
 		if err != nil {
 			return nil, nil, err
 		}
-		outs = append(keep(outs, func(o outcome) bool { return s.maps(o.target) }), done...)
+		outs = append(keep(outs, func(o outcome) bool { return s.Kinds.Maps(o.target) }), done...)
 	}
 	list := s.enabled(records, known, machines, outs)
 	s.ruled(ctx, list, machines)
@@ -69,7 +71,7 @@ func (s *Service) Enable(ctx context.Context, who Caller, policies []jit.Policy,
 
 // enabling checks what is to be enabled and builds the records to store. It gives those that
 // are stored, too, by machine.
-func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Policy) ([]PolicyRecord, map[string]PolicyRecord, map[string]Machine, error) {
+func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.Policy) ([]store.PolicyRecord, map[string]store.PolicyRecord, map[string]network.Machine, error) {
 	if len(policies) == 0 || len(policies) > jit.MaxVMs {
 		return nil, nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: fmt.Sprintf("name 1 to %d virtual machines", jit.MaxVMs)}
 	}
@@ -77,7 +79,7 @@ func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Polic
 	for i, p := range policies {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		if err := p.Validate(); err != nil {
-			return nil, nil, nil, below(err, at)
+			return nil, nil, nil, jit.Below(err, at)
 		}
 		if slices.ContainsFunc(vms, p.VM.Equal) {
 			return nil, nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
@@ -91,9 +93,9 @@ func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Polic
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	records := make([]PolicyRecord, len(policies))
+	records := make([]store.PolicyRecord, len(policies))
 	for i, p := range policies {
-		m, err := exists(p.VM, machines, fmt.Sprintf("virtualMachines[%d].id", i))
+		m, err := network.Exists(p.VM, machines, fmt.Sprintf("virtualMachines[%d].id", i))
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -106,19 +108,12 @@ func (s *Service) enabling(ctx context.Context, who Caller, policies []jit.Polic
 	return records, known, machines, nil
 }
 
-func below(err error, path string) error {
-	if refused, ok := errors.AsType[*jit.Error](err); ok {
-		return refused.At(path)
-	}
-	return err
-}
-
-func (s *Service) previewPolicies(ctx context.Context, records []PolicyRecord) ([]outcome, error) {
-	var all [][]Placement
+func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord) ([]outcome, error) {
+	var all [][]store.Placement
 	for _, r := range records {
 		all = append(all, r.Placements)
 	}
-	return s.preview(ctx, targetsOf(all...), func(t jit.ID, state *plan.State) {
+	return s.preview(ctx, store.TargetsOf(all...), func(t jit.ID, state *plan.State) {
 		for _, rec := range records {
 			state.Policies = slices.DeleteFunc(state.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
 			for _, p := range rec.Placements {
@@ -131,21 +126,21 @@ func (s *Service) previewPolicies(ctx context.Context, records []PolicyRecord) (
 }
 
 // enable stores the policies and reconciles every target where they stand or stood.
-func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord) ([]outcome, error) {
-	var placements [][]Placement
-	var before []PolicyRecord
+func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]outcome, error) {
+	var placements [][]store.Placement
+	var before []store.PolicyRecord
 	for i, rec := range records {
 		stored, err := s.putPolicy(ctx, &records[i])
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
-			return nil, errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, OpEnable, records[:i+1], before, err)...))
+			return nil, errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, records[:i+1], before, err)...))
 		}
 	}
 	// Where ports are mapped a policy changes no rule, and a round may take minutes.
-	targets := slices.DeleteFunc(targetsOf(placements...), s.maps)
+	targets := slices.DeleteFunc(store.TargetsOf(placements...), s.Kinds.Maps)
 	outs, err := s.reconcileAll(ctx, targets, false)
-	logged := s.Activity.Append(ctx, s.editEntries(who, OpEnable, records, before, err)...)
+	logged := s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, records, before, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err
 	}
@@ -155,12 +150,12 @@ func (s *Service) enable(ctx context.Context, who Caller, records []PolicyRecord
 // putPolicy stores a policy over whatever version is there now, and gives the one
 // before it; one without a version where there was none. Options that the policy says nothing of
 // become those that it has stored.
-func (s *Service) putPolicy(ctx context.Context, put *PolicyRecord) (PolicyRecord, error) {
+func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store.PolicyRecord, error) {
 	rec := *put
 	for range attempts {
 		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return store.PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		rec.Version, rec.Listed = stored.Version, stored.Listed
 		if put.Policy.Options == nil {
@@ -171,20 +166,20 @@ func (s *Service) putPolicy(ctx context.Context, put *PolicyRecord) (PolicyRecor
 			put.Policy.Options = rec.Policy.Options
 			return stored, nil
 		}
-		if !errors.Is(err, ErrConflict) {
-			return PolicyRecord{}, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
+		if !errors.Is(err, store.ErrConflict) {
+			return store.PolicyRecord{}, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 	}
-	return PolicyRecord{}, &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+	return store.PolicyRecord{}, &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }
 
-func (s *Service) enabled(records []PolicyRecord, known map[string]PolicyRecord, machines map[string]Machine, outs []outcome) []Enabled {
+func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []outcome) []Enabled {
 	var list []Enabled
 	for _, rec := range records {
 		if rec.Policy.Options == nil { // a dry run: nothing was stored
 			rec.Policy.Options = known[rec.Policy.VM.Key()].Policy.Options
 		}
-		e := Enabled{Policy: rec.Policy, InForce: rec.Policy.InForce(s.Floor), Location: rec.Location, Targets: targetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
+		e := Enabled{Policy: rec.Policy, InForce: rec.Policy.InForce(s.Floor), Location: rec.Location, Targets: store.TargetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
 		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
 		for _, out := range outs {
 			e.Overridden = append(e.Overridden, keep(out.plan.Overridden, of)...)
@@ -211,15 +206,15 @@ func changesOf(outs []outcome) []TargetChange {
 // nothing else needs them, our rules. A machine without a policy is refused with
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too.
-func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
-	vms = distinct(slices.Clone(vms))
+func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+	vms = store.Distinct(slices.Clone(vms))
 	if len(vms) == 0 {
 		return &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: "name at least one virtual machine"}
 	}
-	records := make([]PolicyRecord, len(vms))
+	records := make([]store.PolicyRecord, len(vms))
 	for i, vm := range vms {
 		rec, err := s.Policies.Policy(ctx, vm)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return &jit.Error{Code: jit.CodePolicyNotFound, Target: vm.String(), Message: vm.Name + " has no just-in-time policy"}
 		}
 		if err != nil {
@@ -231,63 +226,49 @@ func (s *Service) Disable(ctx context.Context, who Caller, vms []jit.ID) error {
 	if err != nil {
 		return err
 	}
-	var placements [][]Placement
+	var placements [][]store.Placement
 	for i, rec := range records {
 		placements = append(placements, rec.Placements)
 		if err := s.deletePolicy(ctx, rec); err != nil { // those before it are removed, and the log says so
-			return errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, OpDisable, records[:i+1], err)...))
+			return errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, store.OpDisable, records[:i+1], err)...))
 		}
 	}
-	targets := targetsOf(placements...)
+	targets := store.TargetsOf(placements...)
 	outs, err := s.reconcileAll(ctx, targets, false)
-	settled := each(closing, func(_ int, g GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+	settled := parallel.Each(closing, func(_ int, g store.GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
 	if err == nil {
-		err = each(outs, func(_ int, out outcome) error { return s.forget(ctx, out) })
+		err = parallel.Each(outs, func(_ int, out outcome) error { return s.forget(ctx, out) })
 	}
-	logged := s.Activity.Append(ctx, s.policyEntries(who, OpDisable, records, err)...)
+	logged := s.Activity.Append(ctx, s.policyEntries(who, store.OpDisable, records, err)...)
 	return errors.Join(err, settled, logged)
 }
 
-func (s *Service) deletePolicy(ctx context.Context, rec PolicyRecord) error {
+func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) error {
 	for range attempts {
 		err := s.Policies.DeletePolicy(ctx, rec)
-		if err == nil || errors.Is(err, ErrNotFound) {
+		if err == nil || errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("remove the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		if rec, err = s.Policies.Policy(ctx, rec.Policy.VM); err != nil {
-			if errors.Is(err, ErrNotFound) {
+			if errors.Is(err, store.ErrNotFound) {
 				return nil
 			}
 			return fmt.Errorf("read the policy again: %w", err)
 		}
 	}
-	return &jit.Error{Code: CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy is being changed by others; ask again"}
-}
-
-// AllPolicies gives every policy, sorted by machine. It holds all of them: it is for lists that people read.
-func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
-	var all []PolicyRecord
-	err := from.EachPolicy(ctx, func(rec PolicyRecord) error {
-		all = append(all, rec)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all, func(a, b PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
-	return all, nil
+	return &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy is being changed by others; ask again"}
 }
 
 // revokeWindowsOf asks every open window of the machines to close.
-func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]GrantRecord, error) {
+func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]store.GrantRecord, error) {
 	open, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the open grants: %w", err)
 	}
-	var closing []GrantRecord
+	var closing []store.GrantRecord
 	for _, rec := range open {
 		if !slices.ContainsFunc(rec.Grant.VMs, func(g jit.GrantVM) bool { return slices.ContainsFunc(vms, g.VM.Equal) }) {
 			continue
@@ -310,4 +291,26 @@ func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]GrantRec
 		closing = append(closing, rec)
 	}
 	return closing, nil
+}
+
+// ruled adds to what enable says what security admin rules do to the ports that it protects.
+func (s *Service) ruled(ctx context.Context, list []Enabled, machines map[string]network.Machine) {
+	var guarded []network.Machine
+	for _, e := range list {
+		guarded = append(guarded, machines[e.Policy.VM.Key()])
+	}
+	rules, left := s.Admins.Look(ctx, s.Network, s.now, guarded)
+	for i, e := range list {
+		m := machines[e.Policy.VM.Key()]
+		for _, r := range network.RuledBy(m, e.Policy, rules[m.VirtualNetwork]) {
+			if r.Opens {
+				list[i].Exposed = append(list[i].Exposed, r.Foreign)
+			} else {
+				list[i].Blocked = append(list[i].Blocked, r.Foreign)
+			}
+		}
+		if _, known := rules[m.VirtualNetwork]; !known {
+			list[i].Unchecked = left
+		}
+	}
 }

@@ -10,7 +10,9 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // closedWeb is web-nsg with web enabled and nothing open.
@@ -28,10 +30,10 @@ func TestEnableRefuses(t *testing.T) {
 		{"nothing", nil, nil, jit.CodeNoVMs},
 		{"a policy without ports", []jit.Policy{policyOf("web")}, nil, jit.CodeNoPorts},
 		{"a machine twice", []jit.Policy{policyOf("web", 22), policyOf("WEB", 22)}, nil, jit.CodeDuplicateVM},
-		{"an unknown machine", []jit.Policy{policyOf("web", 22), policyOf("nobody", 22)}, nil, access.CodeVMNotFound},
+		{"an unknown machine", []jit.Policy{policyOf("web", 22), policyOf("nobody", 22)}, nil, network.CodeVMNotFound},
 		{"a machine that nothing guards", []jit.Policy{policyOf("bare", 22)}, func(w *world) {
-			w.cloud.Place(access.Machine{VM: vmID("bare"), Private: []netip.Addr{netip.MustParseAddr("10.0.9.9")}})
-		}, access.CodeMissingNSG},
+			w.cloud.Place(network.Machine{VM: vmID("bare"), Private: []netip.Addr{netip.MustParseAddr("10.0.9.9")}})
+		}, network.CodeMissingNSG},
 		{"a subscription that no sweep looks at", []jit.Policy{{VM: jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e1", ResourceGroup: "demo", Type: jit.TypeVM, Name: "web"}, Ports: jit.DefaultPorts()}}, nil, access.CodeNotManaged},
 		{"no priority above a foreign allow", []jit.Policy{policyOf("web", 22)}, func(w *world) { w.cloud.SetRules(nsgID("web-nsg"), full...) }, plan.CodeNoPriorityLeft},
 	} {
@@ -46,7 +48,7 @@ func TestEnableRefuses(t *testing.T) {
 			if code(err) != tc.want {
 				t.Errorf("error %v, want %s", err, tc.want)
 			}
-			if all, _ := access.AllPolicies(t.Context(), w.mem); len(all) != 0 || w.cloud.Writes() != writes {
+			if all, _ := store.AllPolicies(t.Context(), w.mem); len(all) != 0 || w.cloud.Writes() != writes {
 				t.Errorf("a refusal stored %d policies and made %d writes", len(all), w.cloud.Writes()-writes)
 			}
 		})

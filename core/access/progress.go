@@ -8,38 +8,18 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
-
-// Progress says how far the opening of a grant is on one target.
-type Progress struct {
-	Target    jit.ID
-	Confirmed bool // the target has confirmed the rules of the grant
-}
-
-// Progress gives how far a grant's opening is, by target, as it is stored: so it is the
-// same on every instance and after a crash. Of a grant that is open, or over, it gives nothing:
-// its status says more. What is not noted as confirmed may be confirmed already.
-func (g GrantRecord) Progress() []Progress {
-	if g.Grant.Status() != jit.Initiating {
-		return nil
-	}
-	var out []Progress
-	for _, p := range g.Placements {
-		if len(p.Addresses) > 0 { // else nothing opens there any more
-			out = append(out, Progress{Target: p.Target, Confirmed: p.Confirmed})
-		}
-	}
-	return out
-}
 
 // openTargets reconciles the targets of a grant side by side, and notes in the grant which of
 // them have confirmed it while others are waited for. It gives the grant as it is then stored.
-func (s *Service) openTargets(ctx context.Context, rec GrantRecord) (GrantRecord, []outcome, error) {
-	targets := rec.targets()
+func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, []outcome, error) {
+	targets := rec.Targets()
 	n := &notes{Service: s, rec: rec, left: len(targets), done: make(chan struct{})}
 	outs := make([]outcome, len(targets))
-	err := atOnce(targets, func(i int, t jit.ID) (err error) {
+	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.reconcile(ctx, t, false)
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
 		return err
@@ -68,7 +48,7 @@ type notes struct {
 	writer sync.WaitGroup
 
 	mu      sync.Mutex
-	rec     GrantRecord
+	rec     store.GrantRecord
 	left    int      // targets that have not answered
 	waiting []jit.ID // confirmed and not written
 	writing bool
@@ -117,7 +97,7 @@ func (n *notes) run(ctx context.Context) {
 }
 
 // write stores that targets have confirmed the grant, if it is still being opened.
-func (n *notes) write(ctx context.Context, rec GrantRecord, targets []jit.ID) (GrantRecord, bool) {
+func (n *notes) write(ctx context.Context, rec store.GrantRecord, targets []jit.ID) (store.GrantRecord, bool) {
 	for range attempts {
 		next := rec
 		next.Placements = slices.Clone(rec.Placements)
@@ -128,7 +108,7 @@ func (n *notes) write(ctx context.Context, rec GrantRecord, targets []jit.ID) (G
 		if err == nil {
 			return updated, true
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return rec, false
 		}
 		again, err := n.Grants.Grant(ctx, rec.Grant.ID)

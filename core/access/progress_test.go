@@ -11,6 +11,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // progress writes how far an opening is, as another instance sees it.
@@ -32,7 +33,7 @@ func (w *world) progress(id string) string {
 func TestProgress(t *testing.T) {
 	const none, half = "Initiating apps-nsg false web-nsg false", "Initiating apps-nsg false web-nsg true"
 	// first lets somebody else write the grant right before its first note.
-	first := func(change func(*access.GrantRecord, *world)) func(*world, accesstest.Step) error {
+	first := func(change func(*store.GrantRecord, *world)) func(*world, accesstest.Step) error {
 		once := true
 		return func(w *world, s accesstest.Step) error {
 			if s.Op != "NoteConfirmed" || s.After || !once {
@@ -71,8 +72,8 @@ func TestProgress(t *testing.T) {
 			}
 			return nil
 		}, none, "", ""},
-		"somebody writes it first":  {first(func(g *access.GrantRecord, _ *world) { g.LastError = "x" }), half, "Initiated", ""},
-		"somebody revokes it first": {first(func(g *access.GrantRecord, w *world) { g.Grant = g.Grant.Revoke(w.now(), jit.UserRequested) }), "", "Revoked", ""},
+		"somebody writes it first":  {first(func(g *store.GrantRecord, _ *world) { g.LastError = "x" }), half, "Initiated", ""},
+		"somebody revokes it first": {first(func(g *store.GrantRecord, w *world) { g.Grant = g.Grant.Revoke(w.now(), jit.UserRequested) }), "", "Revoked", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // What an inventory counts of the past.
@@ -71,7 +73,7 @@ func (s *Service) recent(ctx context.Context) (recent, error) {
 			days = append(days, d)
 		}
 		var mu sync.Mutex
-		err := each(days, func(_ int, d time.Time) error {
+		err := parallel.Each(days, func(_ int, d time.Time) error {
 			found, cut, err := s.recentDay(ctx, d, recentMost/len(days))
 			mu.Lock()
 			defer mu.Unlock()
@@ -86,7 +88,7 @@ func (s *Service) recent(ctx context.Context) (recent, error) {
 // recentDay reads the grants that began in the 24 hours from d, at most most of them.
 func (s *Service) recentDay(ctx context.Context, d time.Time, most int) (map[string]approved, bool, error) {
 	found, seen := map[string]approved{}, 0
-	f, cursor := GrantFilter{From: d, To: d.Add(24 * time.Hour)}, ""
+	f, cursor := store.GrantFilter{From: d, To: d.Add(24 * time.Hour)}, ""
 	for {
 		grants, next, err := s.History.ListGrants(ctx, f, cursor, min(recentPage, most-seen))
 		if err != nil {
@@ -115,7 +117,7 @@ type past struct {
 }
 
 // counts gives what counts of each machine since from, with the open grants as they are now.
-func (r recent) counts(open []GrantRecord, from time.Time) map[string]past {
+func (r recent) counts(open []store.GrantRecord, from time.Time) map[string]past {
 	out := map[string]past{}
 	add := func(a approved) {
 		if a.start.Before(from) {

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than
@@ -42,8 +45,8 @@ type rounds struct {
 }
 
 type round struct {
-	sweeping bool    // for a sweep: what nobody asked for is a repair
-	urgency  Urgency // the most urgent of those who share it
+	sweeping bool             // for a sweep: what nobody asked for is a repair
+	urgency  network.Priority // the most urgent of those who share it
 	sharing  int
 	hurry    context.CancelFunc // ends the wait for a turn, which was for something less urgent; nil where there is none
 	done     chan struct{}
@@ -70,7 +73,7 @@ func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (
 // what is shown there is confirmed and is what should stand. A round would then have found nothing
 // to write either, and looks no later.
 func (s *Service) glance(ctx context.Context, target jit.ID) (outcome, bool) {
-	if !s.maps(target) {
+	if !s.Kinds.Maps(target) {
 		return outcome{}, false
 	}
 	shown, err := s.shown(ctx, target)
@@ -93,7 +96,7 @@ func (s *Service) join(ctx context.Context, target jit.ID, sweeping bool) *round
 		r = &round{done: make(chan struct{})}
 		s.rounds.waiting[key] = r
 	}
-	r.share(UrgencyOf(ctx), sweeping)
+	r.share(network.PriorityOf(ctx), sweeping)
 	if !s.rounds.running[key] {
 		s.rounds.running[key] = true
 		go s.run(context.WithoutCancel(ctx), target)
@@ -103,10 +106,10 @@ func (s *Service) join(ctx context.Context, target jit.ID, sweeping bool) *round
 }
 
 // share takes one more into the round. A closing does not wait in the place of an opening.
-func (r *round) share(u Urgency, sweeping bool) {
+func (r *round) share(u network.Priority, sweeping bool) {
 	r.sharing++
 	r.sweeping = r.sweeping || sweeping
-	if !u.before(r.urgency) {
+	if !u.Before(r.urgency) {
 		return
 	}
 	if r.urgency = u; r.hurry != nil {
@@ -133,7 +136,7 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 }
 
 // shares gives how many share the round so far, and its urgency.
-func (s *Service) shares(r *round) (int, Urgency) {
+func (s *Service) shares(r *round) (int, network.Priority) {
 	s.rounds.mu.Lock()
 	defer s.rounds.mu.Unlock()
 	return r.sharing, r.urgency
@@ -170,11 +173,11 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 	var remembered bool
 	var last error
 	asked, urgency := s.shares(r)
-	kind, err := s.kind(target)
+	kind, err := s.Kinds.Of(target)
 	if err != nil {
 		return outcome{}, err
 	}
-	ctx = WithUrgency(ctx, urgency)
+	ctx = network.WithPriority(ctx, urgency)
 	work := begin(ctx, kind)
 	defer func() { work.end() }()
 	snap, fresh, err := s.known(work.ctx, target)
@@ -182,7 +185,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 		asked = 0
 	}
 	for range attempts {
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return outcome{target: target, at: s.now(), gone: true}, nil
 		}
 		if err != nil {
@@ -199,7 +202,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 				continue
 			}
 			failed := s.note(work.ctx, out)
-			if errors.Is(failed, ErrConflict) { // another round has noted something else meanwhile
+			if errors.Is(failed, store.ErrConflict) { // another round has noted something else meanwhile
 				last = failed
 				snap, err = s.read(work.ctx, target)
 				continue
@@ -224,14 +227,14 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 			written, repaired = merge(written, out.plan.Changes), append(repaired, what...)
 			snap, asked = answer, s.shut(target, r)
 			continue
-		case !errors.Is(applied, ErrConflict) && !errors.Is(applied, ErrNotFound):
+		case !errors.Is(applied, store.ErrConflict) && !errors.Is(applied, store.ErrNotFound):
 			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
 		}
 		last = applied
 		asked = s.shut(target, r)
 		snap, err = s.read(work.ctx, target)
 	}
-	return outcome{}, &Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
+	return outcome{}, &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
 }
 
 // stint is the context of a piece of work, and what ends it.
@@ -242,7 +245,7 @@ type stint struct {
 }
 
 // begin bounds a piece of work by the time that the target's kind allows for it.
-func begin(ctx context.Context, kind Kind) stint {
+func begin(ctx context.Context, kind network.TargetKind) stint {
 	bounded, cancel := context.WithTimeout(ctx, kind.Round)
 	return stint{ctx: bounded, end: cancel}
 }
@@ -250,7 +253,7 @@ func begin(ctx context.Context, kind Kind) stint {
 // take computes what the snapshot's target should be. Where that is a write, it waits for its turn and then
 // looks at the state again, so that whatever falls due or is asked for meanwhile is in the same
 // write. After it nobody is let into the round any more, where there is something to write.
-func (s *Service) take(ctx context.Context, kind Kind, r *round, snap Snapshot, work stint) (outcome, stint, error) {
+func (s *Service) take(ctx context.Context, kind network.TargetKind, r *round, snap network.Snapshot, work stint) (outcome, stint, error) {
 	for {
 		looked, urgency := s.shares(r)
 		out, err := s.compute(work.ctx, snap)
@@ -258,7 +261,7 @@ func (s *Service) take(ctx context.Context, kind Kind, r *round, snap Snapshot, 
 			return out, work, err
 		}
 		waited := false
-		if pacer, ok := kind.Firewall.(Pacer); ok && !work.held {
+		if pacer, ok := kind.Rules.(network.Turns); ok && !work.held {
 			work.end()
 			if work, waited, err = s.turn(ctx, kind, r, pacer, snap, out.urgency(urgency)); err != nil {
 				return out, work, fmt.Errorf("wait for the turn to write %s: %w", snap.Target.Name, err)
@@ -274,13 +277,13 @@ func (s *Service) take(ctx context.Context, kind Kind, r *round, snap Snapshot, 
 }
 
 // turn waits for the place of a write. It gives none where something more urgent came meanwhile.
-func (s *Service) turn(ctx context.Context, kind Kind, r *round, pacer Pacer, snap Snapshot, u Urgency) (stint, bool, error) {
+func (s *Service) turn(ctx context.Context, kind network.TargetKind, r *round, pacer network.Turns, snap network.Snapshot, u network.Priority) (stint, bool, error) {
 	place, leave := context.WithTimeout(ctx, turnTimeout)
 	s.rounds.mu.Lock()
-	if r.urgency.before(u) {
+	if r.urgency.Before(u) {
 		u = r.urgency
 	}
-	wait, hurry := context.WithCancel(WithUrgency(place, u))
+	wait, hurry := context.WithCancel(network.WithPriority(place, u))
 	r.hurry = hurry
 	s.rounds.mu.Unlock()
 	held, waited, err := pacer.Turn(wait, snap)
@@ -301,18 +304,18 @@ func (s *Service) turn(ctx context.Context, kind Kind, r *round, pacer Pacer, sn
 }
 
 // urgency gives the more urgent of u and what the round is about to do.
-func (out outcome) urgency(u Urgency) Urgency {
+func (out outcome) urgency(u network.Priority) network.Priority {
 	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
 	if !slices.ContainsFunc(out.plan.Changes.Delete, allow) && !slices.ContainsFunc(out.plan.Changes.Update, allow) {
 		return u
 	}
-	own := Urgency{Closing: true}
+	own := network.Priority{Closing: true}
 	for _, o := range out.state.Openings {
 		if since, due := o.Grant.DueSince(out.at); due && (own.Since.IsZero() || since.Before(own.Since)) {
 			own.Since = since
 		}
 	}
-	if own.before(u) {
+	if own.Before(u) {
 		return own
 	}
 	return u
@@ -322,8 +325,8 @@ func merge(a, b plan.Changes) plan.Changes {
 	return plan.Changes{Create: slices.Concat(a.Create, b.Create), Update: slices.Concat(a.Update, b.Update), Delete: slices.Concat(a.Delete, b.Delete)}
 }
 
-func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
-	kind, err := s.kind(snap.Target)
+func (s *Service) compute(ctx context.Context, snap network.Snapshot) (outcome, error) {
+	kind, err := s.Kinds.Of(snap.Target)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -340,7 +343,7 @@ func (s *Service) compute(ctx context.Context, snap Snapshot) (outcome, error) {
 // or the joined errors.
 func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
-	err := atOnce(targets, func(i int, t jit.ID) (err error) {
+	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.reconcile(ctx, t, sweeping)
 		return err
 	})
@@ -354,15 +357,15 @@ func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit
 }
 
 // previewFrom is preview from the rules that from gives, and what stored gives.
-func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
+func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
 	outs := make([]outcome, len(targets))
-	err := atOnce(targets, func(i int, t jit.ID) error {
-		kind, err := s.kind(t)
+	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
+		kind, err := s.Kinds.Of(t)
 		if err != nil {
 			return err
 		}
 		snap, err := from(ctx, t)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the " + kind.Noun + " " + t.Name + " was deleted a moment ago; ask again"}
 		}
 		if err != nil {
@@ -392,7 +395,7 @@ func (s *Service) forget(ctx context.Context, out outcome) error {
 	}
 	err := s.Targets.Forget(ctx, out.target, func(ctx context.Context) (bool, error) {
 		snap, err := s.shown(ctx, out.target)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return true, nil
 		}
 		return err == nil && !snap.Unconfirmed && (!out.state.Known || !holdsOurs(snap.Rules)), err

@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // repairs tells, in words, which of the changes put right what others have done
@@ -102,8 +103,8 @@ func (s *Service) logRepair(ctx context.Context, out outcome, version string, wh
 	if len(what) == 0 {
 		return nil
 	}
-	e := Entry{ID: fmt.Sprintf("repair/%s/%s", out.target.Key(), version), Time: out.at, Operation: OpRepair, Result: Succeeded, Target: out.target,
-		Requestor: self().Name, Message: out.target.Name + ": " + strings.Join(what, ", ")}
+	e := store.Entry{ID: fmt.Sprintf("repair/%s/%s", out.target.Key(), version), Time: out.at, Operation: store.OpRepair, Result: store.Succeeded, Target: out.target,
+		Requestor: jit.App().Name, Message: out.target.Name + ": " + strings.Join(what, ", ")}
 	if err := s.Activity.Append(ctx, e); err != nil {
 		return fmt.Errorf("write the activity log: %w", err)
 	}

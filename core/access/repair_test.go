@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // TestFailedRemovalOnATargetThatIsNotOurs: a rule that a hand made under our prefix is
@@ -22,7 +23,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 	byHand.Name = "portcullis-allow-by-hand"
 	w.cloud.SetRules(nsgID("web-nsg"), byHand)
 	failing := &halfway{Cloud: w.cloud, target: "web-nsg", broken: true}
-	w.Kinds = access.KindsOf(access.SecurityGroups(failing))
+	w.Kinds = network.KindsOf(network.SecurityGroups(failing))
 	if _, err := w.Sweep(t.Context(), who("portcullis")); err == nil {
 		t.Fatal("a sweep whose write fails tells of no error")
 	}
@@ -30,7 +31,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 		t.Fatal("the group should show the removal that failed")
 	}
 	w.start() // another process, and nothing is kept but the store
-	w.Kinds = access.KindsOf(access.SecurityGroups(failing))
+	w.Kinds = network.KindsOf(network.SecurityGroups(failing))
 	failing.broken = false
 	writes := w.cloud.Writes()
 	w.sweep()
@@ -51,7 +52,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 // alone, also where somebody else's write of it has failed.
 func TestUnconfirmedTargetOfOthers(t *testing.T) {
 	w := newWorld(t)
-	w.Kinds = access.KindsOf(access.SecurityGroups(&halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}))
+	w.Kinds = network.KindsOf(network.SecurityGroups(&halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}))
 	writes := w.cloud.Writes()
 	w.sweep()
 	if n := w.cloud.Writes() - writes; n != 0 {
@@ -66,16 +67,16 @@ type halfway struct {
 	broken, doubt bool
 }
 
-func (h *halfway) shown(s access.Snapshot, err error) (access.Snapshot, error) {
+func (h *halfway) shown(s network.Snapshot, err error) (network.Snapshot, error) {
 	s.Unconfirmed = h.doubt && s.Target.Name == h.target
 	return s, err
 }
 
-func (h *halfway) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+func (h *halfway) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	return h.shown(h.Cloud.Rules(ctx, target))
 }
 
-func (h *halfway) All(ctx context.Context, sub string) ([]access.Snapshot, error) {
+func (h *halfway) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
 	all, err := h.Cloud.All(ctx, sub)
 	for i := range all {
 		all[i], _ = h.shown(all[i], nil)
@@ -83,13 +84,13 @@ func (h *halfway) All(ctx context.Context, sub string) ([]access.Snapshot, error
 	return all, err
 }
 
-func (h *halfway) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+func (h *halfway) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	done, err := h.Cloud.Apply(ctx, s, c)
 	if err != nil || s.Target.Name != h.target {
 		return done, err
 	}
 	if h.doubt = h.broken; h.broken {
-		return access.Snapshot{}, &access.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
+		return network.Snapshot{}, &store.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
 	}
 	return done, nil
 }

@@ -7,12 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // How long a key names its grant: a client's own for a day, the digest of a
@@ -30,10 +31,10 @@ const (
 // An [*jit.Error] means that nothing was written: what [jit.Decide] refuses, an
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
-func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key string) (GrantRecord, bool, error) {
+func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
 	rec, states, bad := s.decide(ctx, r)
-	if bad != nil && refusal(bad) == nil {
-		return GrantRecord{}, false, bad
+	if bad != nil && jit.Refused(bad) == nil {
+		return store.GrantRecord{}, false, bad
 	}
 	digest := digestOf(r)
 	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
@@ -41,74 +42,74 @@ func (s *Service) Request(ctx context.Context, who Caller, r jit.Request, key st
 		return known, err == nil, err
 	}
 	if bad != nil {
-		return GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
+		return store.GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
 	}
 	_, err = s.previewGrant(ctx, s.recall, states.of, rec)
-	if refusal(err) != nil { // what is remembered may be old: nobody is refused for that
+	if jit.Refused(err) != nil { // what is remembered may be old: nobody is refused for that
 		_, err = s.previewGrant(ctx, s.shown, s.Targets.State, rec)
 	}
 	if err != nil {
-		if refusal(err) != nil {
+		if jit.Refused(err) != nil {
 			err = errors.Join(err, s.refused(ctx, who, r, err))
 		}
-		return GrantRecord{}, false, err
+		return store.GrantRecord{}, false, err
 	}
 	return s.intend(ctx, who, rec, keys, key, digest)
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
-func (s *Service) Preview(ctx context.Context, r jit.Request) (GrantRecord, []TargetChange, error) {
+func (s *Service) Preview(ctx context.Context, r jit.Request) (store.GrantRecord, []TargetChange, error) {
 	rec, states, err := s.decide(ctx, r)
 	if err != nil {
-		return GrantRecord{}, nil, err
+		return store.GrantRecord{}, nil, err
 	}
 	outs, err := s.previewGrant(ctx, s.shown, states.of, rec)
 	return rec, changesOf(outs), err
 }
 
 // decide gives the grant as it would be stored, and what is stored of the targets.
-func (s *Service) decide(ctx context.Context, r jit.Request) (GrantRecord, states, error) {
+func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord, states, error) {
 	id, now := s.newGrant()
 	states := states{Targets: s.Targets}
 	if err := r.Validate(now); err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
 	vms := make([]jit.ID, len(r.VMs))
 	for i, vm := range r.VMs {
 		if err := s.managed(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
-			return GrantRecord{}, states, err
+			return store.GrantRecord{}, states, err
 		}
 		vms[i] = vm.VM
 	}
 	machines, err := s.recalled(ctx, vms)
 	if err != nil {
-		return GrantRecord{}, states, fmt.Errorf("locate the virtual machines: %w", err)
+		return store.GrantRecord{}, states, fmt.Errorf("locate the virtual machines: %w", err)
 	}
 	for i, vm := range vms {
-		if _, err := exists(vm, machines, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
-			return GrantRecord{}, states, err
+		if _, err := network.Exists(vm, machines, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+			return store.GrantRecord{}, states, err
 		}
 	}
 	policies, err := s.protecting(ctx, &states, vms, machines)
 	if err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
 	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
 	g, err := jit.Decide(policy, s.Floor, r, id, now)
 	if err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
 	if err := sameFamily(g, machines); err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
 	if err := s.barredByAdmin(g, machines); err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
-	rec, err := s.newFronts(policy, s.shown).mapped(ctx, place(g, machines), machines)
+	rec, err := (&network.Fronts{Kinds: s.Kinds, State: s.Targets.State, Rules: s.shown, Policy: policy, Now: s.now()}).Mapped(ctx, network.Place(g, machines), machines)
 	if err != nil {
-		return GrantRecord{}, states, err
+		return store.GrantRecord{}, states, err
 	}
-	if within := s.slowest(rec.targets(), func(k Kind) time.Duration { return k.OpenWithin }); within > 0 {
+	if within := s.Kinds.Slowest(rec.Targets(), func(k network.TargetKind) time.Duration { return k.OpenWithin }); within > 0 {
 		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
 	}
 	return rec, states, nil
@@ -128,7 +129,7 @@ func (s *Service) newGrant() (id string, now time.Time) {
 
 // sameFamily refuses a source of a family in which the machine has no guarded address:
 // no rule could let it in.
-func sameFamily(g jit.Grant, machines map[string]Machine) error {
+func sameFamily(g jit.Grant, machines map[string]network.Machine) error {
 	for i, vm := range g.VMs {
 		var v4, v6 bool
 		for _, p := range machines[vm.VM.Key()].Placements {
@@ -150,8 +151,8 @@ func sameFamily(g jit.Grant, machines map[string]Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec GrantRecord) ([]outcome, error) {
-	outs, err := s.previewFrom(ctx, from, stored, rec.targets(), func(t jit.ID, state *plan.State) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]outcome, error) {
+	outs, err := s.previewFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *plan.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {
 				state.Openings = append(state.Openings, rec.At(p))
@@ -162,14 +163,6 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 		return nil, err
 	}
 	return outs, refusedBy(outs, rec.Grant.ID)
-}
-
-// At gives the grant as it bears on one of its placements: the machines behind
-// the target only.
-func (g GrantRecord) At(p GrantPlacement) plan.Opening {
-	part := g.Grant
-	part.VMs = slices.DeleteFunc(slices.Clone(part.VMs), func(vm jit.GrantVM) bool { return len(p.Addresses[vm.VM.Key()]) == 0 })
-	return plan.Opening{Grant: part, Addresses: p.Addresses}
 }
 
 // refusedBy gives why a target left the grant out, or nil.
@@ -190,8 +183,8 @@ func refusedBy(outs []outcome, grant string) error {
 // A key that the client chose always names its grant. A digest does not outlive
 // it: who closed a port may ask for it again at once. Since the digest itself is taken
 // until it expires, the next grant goes under the digest and the ended grant's id.
-func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (GrantRecord, []Key, error) {
-	var keys []Key
+func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (store.GrantRecord, []store.Key, error) {
+	var keys []store.Key
 	if key != "" {
 		rec, k, err := s.keyed(ctx, requestor, key, digest)
 		if err != nil || rec.Version != "" {
@@ -210,30 +203,30 @@ func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (
 		}
 		free = digest + "/" + rec.Grant.ID
 	}
-	return GrantRecord{}, nil, busyRequest()
+	return store.GrantRecord{}, nil, busyRequest()
 }
 
 // keyed gives the grant under a key; one without a version where there is none, and then the key that a new one would have.
-func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (GrantRecord, Key, error) {
+func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (store.GrantRecord, store.Key, error) {
 	k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
-	if errors.Is(err, ErrNotFound) {
-		return GrantRecord{}, Key{Requestor: requestor, Value: value, Digest: digest, Version: k.Version}, nil
+	if errors.Is(err, store.ErrNotFound) {
+		return store.GrantRecord{}, store.Key{Requestor: requestor, Value: value, Digest: digest, Version: k.Version}, nil
 	}
 	if err != nil {
-		return GrantRecord{}, k, fmt.Errorf("look up the idempotency key: %w", err)
+		return store.GrantRecord{}, k, fmt.Errorf("look up the idempotency key: %w", err)
 	}
 	if k.Digest != digest {
-		return GrantRecord{}, k, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
+		return store.GrantRecord{}, k, &jit.Error{Code: CodeKeyReused, Target: "Idempotency-Key", Message: "this Idempotency-Key was sent with another request; use a new one for each"}
 	}
 	rec, err := s.Grants.Grant(ctx, k.Grant)
 	if err != nil {
-		return GrantRecord{}, k, fmt.Errorf("read grant %s: %w", k.Grant, err)
+		return store.GrantRecord{}, k, fmt.Errorf("read grant %s: %w", k.Grant, err)
 	}
 	return rec, k, nil
 }
 
 func busyRequest() error {
-	return &jit.Error{Code: CodeConcurrent, Target: "virtualMachines", Message: "the same request is being handled already; ask again"}
+	return &jit.Error{Code: store.CodeConcurrent, Target: "virtualMachines", Message: "the same request is being handled already; ask again"}
 }
 
 // digestOf names the content of a request: what two clicks on one button have in common.
@@ -251,7 +244,7 @@ func digestOf(r jit.Request) string {
 }
 
 // intend writes the close before the open: the grant with its ends, then the wake-ups.
-func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, keys []Key, key, digest string) (GrantRecord, bool, error) {
+func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRecord, keys []store.Key, key, digest string) (store.GrantRecord, bool, error) {
 	now := s.now()
 	for i := range keys {
 		keys[i].Grant, keys[i].Expires = rec.Grant.ID, now.Add(digestLife)
@@ -260,42 +253,58 @@ func (s *Service) intend(ctx context.Context, who Caller, rec GrantRecord, keys 
 		}
 	}
 	// The log comes first: from the moment a grant is stored another round on its target may open it.
-	if err := s.Activity.Append(ctx, grantEntries(who, OpRequest, Succeeded, rec.Grant, now)...); err != nil {
-		return GrantRecord{}, false, fmt.Errorf("write the activity log: %w", err)
+	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpRequest, store.Succeeded, rec.Grant, now)...); err != nil {
+		return store.GrantRecord{}, false, fmt.Errorf("write the activity log: %w", err)
 	}
 	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
 	if err != nil {
-		failed := grantEntries(who, OpRequest, Failed, rec.Grant, now)
+		failed := store.GrantEntries(who, store.OpRequest, store.Failed, rec.Grant, now)
 		for i := range failed {
-			failed[i].Message = "not stored: " + publicly(err)
+			failed[i].Message = "not stored: " + store.Publicly(err)
 		}
 		_ = s.Activity.Append(ctx, failed...) // the entry before it stands; this one says that nothing came of it
 	}
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, store.ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
 		if known, _, err := s.repeated(ctx, keys[0].Requestor, key, digest); err != nil || known.Version != "" {
 			return known, err == nil, err
 		}
-		return GrantRecord{}, false, busyRequest()
+		return store.GrantRecord{}, false, busyRequest()
 	}
 	if err != nil {
-		return GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)
+		return store.GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)
 	}
 	if err = s.schedule(ctx, stored.Grant); err != nil {
 		err = fmt.Errorf("schedule the end: %w", err)
 		s.abandon(ctx, who, stored, err)
-		return GrantRecord{}, false, err
+		return store.GrantRecord{}, false, err
 	}
 	return stored, false, nil
 }
 
 // schedule asks for a wake-up at every end of the grant's windows.
 func (s *Service) schedule(ctx context.Context, g jit.Grant) error {
-	var wakes []Wake
+	var wakes []store.Wake
 	for _, end := range g.Ends() {
 		if end.After(s.now()) {
-			wakes = append(wakes, Wake{Grant: g.ID, Generation: g.Generation, At: end})
+			wakes = append(wakes, store.Wake{Grant: g.ID, Generation: g.Generation, At: end})
 		}
 	}
 	return s.Alarm.Schedule(ctx, wakes...)
+}
+
+// barredByAdmin refuses a grant of which a security admin rule surely lets nothing in, as far as
+// the last look at them tells.
+func (s *Service) barredByAdmin(g jit.Grant, machines map[string]network.Machine) error {
+	for i, vm := range g.VMs {
+		m := machines[vm.VM.Key()]
+		rules := s.Admins.Seen(m.VirtualNetwork, s.now())
+		for j, w := range vm.Ports {
+			if by := network.Barred(m, w, rules); by.Whole == plan.Yes {
+				return &jit.Error{Code: plan.CodeBlocked, Target: fmt.Sprintf("virtualMachines[%d].ports[%d]", i, j),
+					Message: fmt.Sprintf("port %d of %s is blocked by the %s (priority %d), which comes before every security group: ask those who run it", w.Number, vm.VM.Name, by.Denied[0].Title(), by.Denied[0].Priority)}
+			}
+		}
+	}
+	return nil
 }

@@ -13,7 +13,9 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 func TestRequestRefuses(t *testing.T) {
@@ -28,7 +30,7 @@ func TestRequestRefuses(t *testing.T) {
 		want    jit.Code
 	}{
 		{"no machine", jit.Request{Requestor: "alice"}, nil, jit.CodeNoVMs},
-		{"an unknown machine", want("alice", 22, time.Hour, "203.0.113.7", "web", "nobody"), nil, access.CodeVMNotFound},
+		{"an unknown machine", want("alice", 22, time.Hour, "203.0.113.7", "web", "nobody"), nil, network.CodeVMNotFound},
 		{"a machine without policy", want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"), nil, jit.CodePolicyNotFound},
 		{"a port not in the policy", want("alice", 23, time.Hour, "203.0.113.7", "web"), nil, jit.CodePortNotInPolicy},
 		{"longer than the maximum", want("alice", 22, 3*time.Hour+time.Millisecond, "203.0.113.7", "web"), nil, jit.CodeDurationOverMaximum},
@@ -51,7 +53,7 @@ func TestRequestRefuses(t *testing.T) {
 				t.Errorf("error %v, want %s", err, tc.want)
 			}
 			open, _ := w.mem.OpenGrants(t.Context())
-			all, _, _ := w.mem.ListGrants(t.Context(), access.GrantFilter{}, "", 10)
+			all, _, _ := w.mem.ListGrants(t.Context(), store.GrantFilter{}, "", 10)
 			if len(open)+len(all)+len(w.bell.Set()) != 0 || w.cloud.Writes() != writes {
 				t.Errorf("a refusal left %d grants and %d wake-ups and made %d writes", len(all), len(w.bell.Set()), w.cloud.Writes()-writes)
 			}
@@ -275,7 +277,7 @@ func TestFailedOpeningIsUndone(t *testing.T) {
 			fault := func(_ context.Context, s accesstest.Step) error {
 				if s.Op == tc.op && !s.After && once {
 					once = false
-					return &access.Unavailable{Dependency: "something", Err: errFault}
+					return &store.Unavailable{Dependency: "something", Err: errFault}
 				}
 				return nil
 			}
@@ -344,7 +346,7 @@ func TestLogOfASupersededGrant(t *testing.T) {
 		t.Errorf("the older grant is %s", w.grant(old).Status())
 	}
 	closed := func() (n int) {
-		entries, _, _ := w.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpClose}, "", 100)
+		entries, _, _ := w.mem.Entries(t.Context(), store.EntryFilter{Operation: store.OpClose}, "", 100)
 		for _, e := range entries {
 			if e.Grant == old {
 				n++
@@ -364,7 +366,7 @@ func TestLogOfASupersededGrant(t *testing.T) {
 // TestLockedTargetRefusesAnOpening: what would forbid the closing forbids the
 // opening first, since both are the same write; nothing is left of it.
 func TestLockedTargetRefusesAnOpening(t *testing.T) {
-	for _, forbidden := range []error{access.ErrLocked, access.ErrForbidden} {
+	for _, forbidden := range []error{store.ErrLocked, store.ErrForbidden} {
 		t.Run(forbidden.Error(), func(t *testing.T) {
 			w := newWorld(t)
 			w.enable("web")
@@ -400,7 +402,7 @@ func TestOpenedWhenItWasConfirmed(t *testing.T) {
 			return nil
 		}
 		w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"))
-		entries, _, err := w.mem.Entries(t.Context(), access.EntryFilter{Operation: access.OpOpen}, "", 10)
+		entries, _, err := w.mem.Entries(t.Context(), store.EntryFilter{Operation: store.OpOpen}, "", 10)
 		if err != nil || len(entries) != 2 {
 			t.Fatalf("%+v, %v", entries, err)
 		}

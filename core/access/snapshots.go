@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // What is remembered of targets at most, in bytes of their documents. Decoded rules take about as much again.
@@ -27,16 +30,16 @@ type snapshots struct {
 }
 
 type shelf struct {
-	snap  Snapshot
+	snap  network.Snapshot
 	moved uint64
 }
 
-func (s *snapshots) get(target jit.ID) (Snapshot, bool) {
+func (s *snapshots) get(target jit.ID) (network.Snapshot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.kept[target.Key()]
 	if e == nil {
-		return Snapshot{}, false
+		return network.Snapshot{}, false
 	}
 	s.order.MoveToFront(e)
 	return e.Value.(*shelf).snap, true
@@ -51,7 +54,7 @@ func (s *snapshots) moment() uint64 {
 
 // put remembers what a read that began at a moment gave, unless something newer was
 // learnt since. What is unconfirmed is not remembered.
-func (s *snapshots) put(snap Snapshot, since uint64) {
+func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := snap.Target.Key()
@@ -73,7 +76,7 @@ func (s *snapshots) put(snap Snapshot, since uint64) {
 }
 
 // cost is roughly what a snapshot takes.
-func cost(snap Snapshot) int { return len(snap.Body) + 256 + 128*len(snap.Rules) }
+func cost(snap network.Snapshot) int { return len(snap.Body) + 256 + 128*len(snap.Rules) }
 
 func (s *snapshots) drop(target jit.ID) {
 	s.mu.Lock()
@@ -91,15 +94,15 @@ func (s *snapshots) remove(key string) {
 }
 
 // read reads the rules of a target now, and remembers them.
-func (s *Service) read(ctx context.Context, target jit.ID) (Snapshot, error) {
-	kind, err := s.kind(target)
+func (s *Service) read(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+	kind, err := s.Kinds.Of(target)
 	if err != nil {
-		return Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	since := s.seen.moment()
-	snap, err := kind.Firewall.Rules(ctx, target)
+	snap, err := kind.Rules.Rules(ctx, target)
 	if err != nil {
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			s.seen.drop(target)
 		}
 		return snap, err
@@ -110,9 +113,9 @@ func (s *Service) read(ctx context.Context, target jit.ID) (Snapshot, error) {
 
 // list reads the rules of all targets of a kind in a subscription as they are shown, and
 // remembers them.
-func (s *Service) list(ctx context.Context, kind Kind, subscription string) ([]Snapshot, error) {
+func (s *Service) list(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Snapshot, error) {
 	since := s.seen.moment()
-	snaps, err := kind.Firewall.All(ctx, subscription)
+	snaps, err := kind.Rules.All(ctx, subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +139,13 @@ type cold struct {
 
 // known gives what is remembered of a target. Where nothing is it reads the target, and
 // the flag says so; where many have to be read at once, one listing of their subscription stands for all.
-func (s *Service) known(ctx context.Context, target jit.ID) (snap Snapshot, fresh bool, err error) {
+func (s *Service) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
 	if snap, ok := s.seen.get(target); ok {
 		return snap, false, nil
 	}
-	kind, err := s.kind(target)
+	kind, err := s.Kinds.Of(target)
 	if err != nil {
-		return Snapshot{}, false, err
+		return network.Snapshot{}, false, err
 	}
 	sub := strings.ToLower(target.Subscription + "/" + kind.Type)
 	s.cold.mu.Lock()
@@ -168,7 +171,7 @@ func (s *Service) known(ctx context.Context, target jit.ID) (snap Snapshot, fres
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return Snapshot{}, false, fmt.Errorf("wait for the list of %s: %w", sub, ctx.Err())
+			return network.Snapshot{}, false, fmt.Errorf("wait for the list of %s: %w", sub, ctx.Err())
 		}
 		if snap, ok := s.seen.get(target); ok {
 			return snap, false, nil
@@ -179,18 +182,18 @@ func (s *Service) known(ctx context.Context, target jit.ID) (snap Snapshot, fres
 }
 
 // recall is [Service.known] for who only looks and does not mind how old it is.
-func (s *Service) recall(ctx context.Context, target jit.ID) (Snapshot, error) {
+func (s *Service) recall(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	if snap, ok := s.seen.get(target); ok {
 		return snap, nil
 	}
-	if s.maps(target) {
+	if s.Kinds.Maps(target) {
 		return s.shown(ctx, target)
 	}
 	snap, _, err := s.known(ctx, target)
 	return snap, err
 }
 
-func (s *Service) warm(ctx context.Context, kind Kind, sub string, f *flight[struct{}]) {
+func (s *Service) warm(ctx context.Context, kind network.TargetKind, sub string, f *flight[struct{}]) {
 	bounded, cancel := context.WithTimeout(ctx, memoTimeout)
 	defer cancel()
 	subscription, _, _ := strings.Cut(sub, "/")
@@ -202,15 +205,50 @@ func (s *Service) warm(ctx context.Context, kind Kind, sub string, f *flight[str
 }
 
 // write applies the changes, and remembers what ARM answered.
-func (s *Service) write(ctx context.Context, kind Kind, snap Snapshot, out outcome) (Snapshot, error) {
-	next, err := kind.Firewall.Apply(ctx, snap, out.plan.Changes)
+func (s *Service) write(ctx context.Context, kind network.TargetKind, snap network.Snapshot, out outcome) (network.Snapshot, error) {
+	next, err := kind.Rules.Apply(ctx, snap, out.plan.Changes)
 	since := s.seen.moment()
 	if err != nil {
-		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) {
+		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 			s.seen.drop(snap.Target)
 		}
 		return next, err
 	}
 	s.seen.put(next, since)
 	return next, nil
+}
+
+// all reads every target of every kind in a subscription, sorted. It is complete or an error.
+func (s *Service) all(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+	var out []network.Snapshot
+	for _, k := range s.Kinds.Sorted() {
+		snaps, err := s.list(ctx, k, subscription)
+		if err != nil {
+			return nil, fmt.Errorf("list every %s: %w", k.Noun, err)
+		}
+		out = append(out, snaps...)
+	}
+	slices.SortFunc(out, func(a, b network.Snapshot) int { return strings.Compare(a.Target.Key(), b.Target.Key()) })
+	return out, nil
+}
+
+// shown reads one target as it is shown at the moment, for who only looks: a write that is
+// under way, which may take minutes, is not waited for where the kind maps.
+func (s *Service) shown(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+	k, err := s.Kinds.Of(target)
+	if err != nil {
+		return network.Snapshot{}, err
+	}
+	if !k.Maps {
+		return s.read(ctx, target)
+	}
+	list, err := s.list(ctx, k, target.Subscription)
+	if err != nil {
+		return network.Snapshot{}, err
+	}
+	i := slices.IndexFunc(list, func(s network.Snapshot) bool { return s.Target.Equal(target) })
+	if i < 0 {
+		return network.Snapshot{}, fmt.Errorf("%s: %w", target.Name, store.ErrNotFound)
+	}
+	return list[i], nil
 }

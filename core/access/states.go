@@ -5,12 +5,15 @@ import (
 	"fmt"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // states is what is stored of targets, as it was read a moment ago.
 type states struct {
-	Targets
+	store.Targets
 	read map[string]plan.State
 }
 
@@ -24,14 +27,14 @@ func (s states) of(ctx context.Context, target jit.ID) (plan.State, error) {
 
 // protecting gives the policies of machines. They are among what is stored of the machines' targets, which is read
 // here since it is needed next; the policy of a machine that has moved since a sweep looked is read by itself.
-func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, machines map[string]Machine) (map[string]jit.Policy, error) {
-	var placements [][]Placement
+func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, machines map[string]network.Machine) (map[string]jit.Policy, error) {
+	var placements [][]store.Placement
 	for _, vm := range vms {
 		placements = append(placements, machines[vm.Key()].Placements)
 	}
-	targets := targetsOf(placements...)
+	targets := store.TargetsOf(placements...)
 	found := make([]plan.State, len(targets))
-	err := each(targets, func(i int, t jit.ID) (err error) {
+	err := parallel.Each(targets, func(i int, t jit.ID) (err error) {
 		if found[i], err = s.Targets.State(ctx, t); err != nil {
 			err = fmt.Errorf("read what is stored of %s: %w", t.Name, err)
 		}

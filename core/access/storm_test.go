@@ -12,12 +12,14 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // slow is a firewall whose writes take long and wait for their turn, as behind empty buckets.
 type slow struct {
-	access.Firewall
+	network.RuleStore
 	takes time.Duration
 	every time.Duration // between two turns
 
@@ -27,23 +29,23 @@ type slow struct {
 	urgent        int // turns that were asked for as closings
 }
 
-func (f *slow) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+func (f *slow) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	f.mu.Lock()
 	f.reads++
 	f.mu.Unlock()
-	return f.Firewall.Rules(ctx, target)
+	return f.RuleStore.Rules(ctx, target)
 }
 
-func (f *slow) All(ctx context.Context, sub string) ([]access.Snapshot, error) {
+func (f *slow) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
 	f.mu.Lock()
 	f.reads++
 	f.mu.Unlock()
-	return f.Firewall.All(ctx, sub)
+	return f.RuleStore.All(ctx, sub)
 }
 
-func (f *slow) Turn(ctx context.Context, _ access.Snapshot) (context.Context, bool, error) {
+func (f *slow) Turn(ctx context.Context, _ network.Snapshot) (context.Context, bool, error) {
 	f.mu.Lock()
-	if access.UrgencyOf(ctx).Closing {
+	if network.PriorityOf(ctx).Closing {
 		f.urgent++
 	}
 	if f.next.Before(time.Now()) {
@@ -60,12 +62,12 @@ func (f *slow) Turn(ctx context.Context, _ access.Snapshot) (context.Context, bo
 	}
 }
 
-func (f *slow) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+func (f *slow) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	f.mu.Lock()
 	f.writes++
 	f.mu.Unlock()
 	time.Sleep(f.takes)
-	return f.Firewall.Apply(ctx, s, c)
+	return f.RuleStore.Apply(ctx, s, c)
 }
 
 // The queue as infra/deploy makes it and host.json drains it.
@@ -123,7 +125,7 @@ func (w *world) windows(groups, each int) (ids []string, end time.Time) {
 			t.Fatal(err)
 		}
 		at := m[vmID(name).Key()].Placements[0]
-		if _, err := w.mem.PutPolicy(t.Context(), access.PolicyRecord{Policy: policyOf(name, 22), Placements: []access.Placement{at}}); err != nil {
+		if _, err := w.mem.PutPolicy(t.Context(), store.PolicyRecord{Policy: policyOf(name, 22), Placements: []store.Placement{at}}); err != nil {
 			t.Fatal(err)
 		}
 		for n := range each {
@@ -133,11 +135,11 @@ func (w *world) windows(groups, each int) (ids []string, end time.Time) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec := access.GrantRecord{Grant: granted.Opened(time.Now()), Placements: []access.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
+			rec := store.GrantRecord{Grant: granted.Opened(time.Now()), Placements: []store.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
 			if _, err := w.mem.InsertGrant(t.Context(), rec, nil, time.Now()); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.bell.Schedule(t.Context(), access.Wake{Grant: granted.ID, Generation: granted.Generation, At: end}); err != nil {
+			if err := w.bell.Schedule(t.Context(), store.Wake{Grant: granted.ID, Generation: granted.Generation, At: end}); err != nil {
 				t.Fatal(err)
 			}
 			ids = append(ids, granted.ID)
@@ -153,9 +155,9 @@ func TestStormLeavesNoDeadLetters(t *testing.T) {
 	const groups, each = 40, 10
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		fw := &slow{Firewall: w.cloud, takes: time.Minute, every: 10 * time.Second}
+		fw := &slow{RuleStore: w.cloud, takes: time.Minute, every: 10 * time.Second}
 		svc := w.instance()
-		svc.Kinds = access.KindsOf(access.SecurityGroups(fw))
+		svc.Kinds = network.KindsOf(network.SecurityGroups(fw))
 		svc.Now = time.Now
 		ids, end := w.windows(groups, each)
 		fw.every = 0
@@ -192,9 +194,9 @@ func TestWakeThatCannotBeHandedOn(t *testing.T) {
 		w.clock = time.Now()
 		w.enable("web")
 		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-		fw := &slow{Firewall: w.cloud, takes: time.Minute}
+		fw := &slow{RuleStore: w.cloud, takes: time.Minute}
 		svc := w.instance()
-		svc.Kinds = access.KindsOf(access.SecurityGroups(fw))
+		svc.Kinds = network.KindsOf(network.SecurityGroups(fw))
 		w.leap(time.Hour)
 		w.bell.Fault = func(context.Context, accesstest.Step) error { return errFault }
 		if err := svc.Wake(t.Context(), id, 0); err == nil {
@@ -234,8 +236,8 @@ func TestStormIsGathered(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				fw := &slow{Firewall: w.cloud, takes: 5 * time.Second}
-				w.Kinds = access.KindsOf(access.SecurityGroups(fw))
+				fw := &slow{RuleStore: w.cloud, takes: 5 * time.Second}
+				w.Kinds = network.KindsOf(network.SecurityGroups(fw))
 				w.Now = time.Now
 				ids, end := w.windows(groups, tc.each)
 				if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {
@@ -282,7 +284,7 @@ func TestStormWithoutItsGathering(t *testing.T) {
 	const groups = 60
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Kinds = access.KindsOf(access.SecurityGroups(&slow{Firewall: w.cloud, takes: 5 * time.Second}))
+		w.Kinds = network.KindsOf(network.SecurityGroups(&slow{RuleStore: w.cloud, takes: 5 * time.Second}))
 		w.Now = time.Now
 		ids, end := w.windows(groups, 1)
 		if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {

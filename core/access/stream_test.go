@@ -9,8 +9,9 @@ import (
 	"time"
 	"weak"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 var streamed = flag.Int("policies", 5000, "how many policies TestSweepStreams has; -v prints the memory")
@@ -18,9 +19,9 @@ var streamed = flag.Int("policies", 5000, "how many policies TestSweepStreams ha
 // stream is a store of many policies that makes each when it is asked for, and a network with their machines. It
 // looks how many of the records that it gave somebody still holds.
 type stream struct {
-	access.Policies
-	access.Network
-	machines []access.Machine
+	store.Policies
+	network.Network
+	machines []network.Machine
 
 	given int
 	alive []weak.Pointer[jit.PortRule]
@@ -28,11 +29,11 @@ type stream struct {
 	heap  uint64
 }
 
-// EachPolicy implements [access.Policies].
-func (s *stream) EachPolicy(_ context.Context, f func(access.PolicyRecord) error) error {
+// EachPolicy implements [store.Policies].
+func (s *stream) EachPolicy(_ context.Context, f func(store.PolicyRecord) error) error {
 	s.alive = nil
 	for n, m := range s.machines {
-		rec := access.PolicyRecord{Policy: jit.Policy{VM: m.VM, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}}
+		rec := store.PolicyRecord{Policy: jit.Policy{VM: m.VM, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}}
 		s.alive = append(s.alive, weak.Make(&rec.Policy.Ports[0]))
 		if err := f(rec); err != nil {
 			return err
@@ -60,8 +61,8 @@ func (s *stream) look() {
 	s.heap = max(s.heap, m.HeapAlloc)
 }
 
-// Machines implements [access.Network].
-func (s *stream) Machines(context.Context, string) ([]access.Machine, error) { return s.machines, nil }
+// Machines implements [network.Network].
+func (s *stream) Machines(context.Context, string) ([]network.Machine, error) { return s.machines, nil }
 
 // TestSweepStreams holds that a sweep lets go of every policy but those of machines with an open grant, however many
 // there are.
@@ -80,7 +81,7 @@ func TestSweepStreams(t *testing.T) {
 		}
 	}
 	for n := range *streamed - 1 {
-		s.machines = append(s.machines, access.Machine{VM: vmID(fmt.Sprint("vm", n))})
+		s.machines = append(s.machines, network.Machine{VM: vmID(fmt.Sprint("vm", n))})
 	}
 	w.Policies, w.Network = s, s
 	var before runtime.MemStats

@@ -11,20 +11,23 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
 )
 
 // sweep is one pass over everything.
 type sweep struct {
 	*Service
-	rec      SweepRecord
-	machines map[string]Machine // of the subscriptions that could be listed
-	listed   map[string]bool    // those subscriptions, in lower case
-	snaps    map[string]Snapshot
+	rec      store.SweepRecord
+	machines map[string]network.Machine // of the subscriptions that could be listed
+	listed   map[string]bool            // those subscriptions, in lower case
+	snaps    map[string]network.Snapshot
 	known    map[string]bool // the targets that the store knows, by key
-	grants   []GrantRecord
-	granted  map[string]jit.Policy // of the machines with an open grant, by key: filled by follow
-	networks map[string]Machine    // one protected machine in each virtual network: filled by follow
-	unlisted map[string]bool       // kinds of target by subscription and type that could not be listed
+	grants   []store.GrantRecord
+	granted  map[string]jit.Policy      // of the machines with an open grant, by key: filled by follow
+	networks map[string]network.Machine // one protected machine in each virtual network: filled by follow
+	unlisted map[string]bool            // kinds of target by subscription and type that could not be listed
 
 	mu   sync.Mutex // for what follows and rec
 	errs []error
@@ -51,19 +54,19 @@ type sweep struct {
 //
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
-func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
-	w := &sweep{Service: s, machines: map[string]Machine{}, listed: map[string]bool{}, snaps: map[string]Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]Machine{}}
+func (s *Service) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
+	w := &sweep{Service: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
-	mapping := keep(targets, w.maps)
+	mapping := keep(targets, w.Kinds.Maps)
 	var slow sync.WaitGroup
 	slow.Go(func() { w.slow(ctx, mapping) })
-	w.settle(ctx, func(g GrantRecord) bool { return !w.isSlow(g) })
-	w.repair(ctx, slices.DeleteFunc(targets, w.maps))
+	w.settle(ctx, func(g store.GrantRecord) bool { return !w.isSlow(g) })
+	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
 	w.judge(ctx)
 	w.dropKeys(ctx)
 	slow.Wait()
@@ -73,15 +76,15 @@ func (s *Service) Sweep(ctx context.Context, who Caller) (SweepRecord, error) {
 	}
 	err := errors.Join(w.errs...)
 	if err != nil {
-		w.rec.Error = publicly(err)
+		w.rec.Error = store.Publicly(err)
 	}
-	slices.SortFunc(w.rec.Findings, func(a, b Finding) int {
+	slices.SortFunc(w.rec.Findings, func(a, b store.Finding) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target.Key(), b.Target.Key()), cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Message, b.Message))
 	})
-	entry := Entry{ID: s.NewID(), Time: w.rec.Ended, Operation: OpSweep, Result: Succeeded, Requestor: who.Name, Correlation: who.Correlation,
+	entry := store.Entry{ID: s.NewID(), Time: w.rec.Ended, Operation: store.OpSweep, Result: store.Succeeded, Requestor: who.Name, Correlation: who.Correlation,
 		Message: fmt.Sprintf("%d targets, %d changed, %d grants closed, %d findings", w.rec.Targets, w.rec.Changed, w.rec.Closed, len(w.rec.Findings))}
 	if err != nil {
-		entry.Result, entry.Reason = Failed, w.rec.Error
+		entry.Result, entry.Reason = store.Failed, w.rec.Error
 	}
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
 }
@@ -102,7 +105,7 @@ func (w *sweep) dropKeys(ctx context.Context) {
 // resume takes from the last record where to go on, and when the last whole sweep ended.
 func (w *sweep) resume(ctx context.Context) {
 	last, err := w.Sweeps.LastSweep(ctx)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		w.failed(fmt.Errorf("read the last sweep: %w", err)) // and start over: nothing is lost by it
 	}
 	w.rec.Next, w.rec.Completed = last.Next, last.Completed
@@ -116,7 +119,7 @@ func (w *sweep) failed(err error) {
 	}
 }
 
-func (w *sweep) found(f Finding) {
+func (w *sweep) found(f store.Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f.Since = w.rec.Started
@@ -129,10 +132,10 @@ func (w *sweep) list(ctx context.Context) {
 	if w.grants, err = w.Grants.OpenGrants(ctx); err != nil {
 		w.failed(fmt.Errorf("read the open grants: %w", err))
 	}
-	machines := make([][]Machine, len(w.Subscriptions))
-	snaps := make([][]Snapshot, len(w.Subscriptions))
+	machines := make([][]network.Machine, len(w.Subscriptions))
+	snaps := make([][]network.Snapshot, len(w.Subscriptions))
 	ok := make([]bool, len(w.Subscriptions))
-	w.failed(each(w.Subscriptions, func(i int, sub string) (err error) {
+	w.failed(parallel.Each(w.Subscriptions, func(i int, sub string) (err error) {
 		if machines[i], err = w.Network.Machines(ctx, sub); err != nil {
 			return fmt.Errorf("list the machines of subscription %s: %w", sub, err)
 		}
@@ -153,10 +156,10 @@ func (w *sweep) list(ctx context.Context) {
 
 // listTargets reads the targets of every kind. A kind that cannot be listed, perhaps for want of
 // a permission, does not keep the others from being looked at.
-func (w *sweep) listTargets(ctx context.Context, sub string) ([]Snapshot, error) {
-	var out []Snapshot
+func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Snapshot, error) {
+	var out []network.Snapshot
 	var errs []error
-	for _, k := range w.kinds() {
+	for _, k := range w.Kinds.Sorted() {
 		snaps, err := w.Service.list(ctx, k, sub)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("list every %s of subscription %s: %w", k.Noun, sub, err))
@@ -179,7 +182,9 @@ func (w *sweep) slow(ctx context.Context, targets []jit.ID) {
 }
 
 // isSlow reports whether a grant opens where writes take minutes.
-func (w *sweep) isSlow(g GrantRecord) bool { return slices.ContainsFunc(g.targets(), w.maps) }
+func (w *sweep) isSlow(g store.GrantRecord) bool {
+	return slices.ContainsFunc(g.Targets(), w.Kinds.Maps)
+}
 
 // The time after which a sweep leaves the rest to the next one, below what a
 // Functions host allows an invocation, and how many targets it looks at between two
@@ -197,7 +202,7 @@ func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	for stretch := range slices.Chunk(targets, sweepStride) {
 		w.rec.Next = stretch[0].Key()
 		if w.now().Sub(w.rec.Started) > sweepBudget {
-			w.failed(&Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("the sweep ran out of its time and goes on from %s next", stretch[0].Name)})
+			w.failed(&store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("the sweep ran out of its time and goes on from %s next", stretch[0].Name)})
 			return
 		}
 		if len(targets) > sweepStride {
@@ -225,7 +230,7 @@ func (w *sweep) targets(ctx context.Context) []jit.ID {
 			targets = append(targets, snap.Target)
 		}
 	}
-	return distinct(targets)
+	return store.Distinct(targets)
 }
 
 // stretch repairs some targets side by side.
@@ -233,14 +238,14 @@ func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 	outs := make([]outcome, len(targets))
 	wrote := make([]bool, len(targets))
 	errs := make([]error, len(targets))
-	_ = atOnce(targets, func(i int, t jit.ID) error {
+	_ = parallel.AtOnce(targets, func(i int, t jit.ID) error {
 		outs[i], wrote[i], errs[i] = w.look(ctx, t)
 		return nil
 	})
 	for i, out := range outs {
 		if errs[i] != nil {
 			w.failed(errs[i])
-			w.found(Finding{Kind: FindingBroken, Target: targets[i], Message: targets[i].Name + " could not be brought in order: " + publicly(errs[i])})
+			w.found(store.Finding{Kind: store.FindingBroken, Target: targets[i], Message: targets[i].Name + " could not be brought in order: " + store.Publicly(errs[i])})
 			continue
 		}
 		if wrote[i] {
@@ -276,26 +281,26 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
 }
 
 // settle closes what is past its end, of the grants that count.
-func (w *sweep) settle(ctx context.Context, count func(GrantRecord) bool) {
+func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) {
 	now := w.now()
-	due := keep(w.grants, func(g GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
-	closed := make([]GrantRecord, len(due))
+	due := keep(w.grants, func(g store.GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
+	closed := make([]store.GrantRecord, len(due))
 	errs := make([]error, len(due))
 	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
 	defer cancel()
-	w.Service.closeNow(bounded, due, func(i int, rec GrantRecord, err error) { closed[i], errs[i] = rec, err })
+	w.Service.closeNow(bounded, due, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
 	for i, g := range due {
 		vm := g.Grant.VMs[0].VM
 		switch {
 		case errs[i] != nil:
 			w.failed(errs[i])
-			w.found(Finding{Kind: FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, g.Grant.End().Format(time.RFC3339), publicly(errs[i]))})
+			w.found(store.Finding{Kind: store.FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, g.Grant.End().Format(time.RFC3339), store.Publicly(errs[i]))})
 		case closed[i].Grant.Closed():
 			w.mu.Lock()
 			w.rec.Closed++
 			w.mu.Unlock()
 			if closed[i].Grant.Reason() == jit.OpeningFailed {
-				w.found(Finding{Kind: FindingOpeningFailed, VM: vm, Grant: g.Grant.ID, Message: "an opening for " + vm.Name + " was never confirmed and has been undone"})
+				w.found(store.Finding{Kind: store.FindingOpeningFailed, VM: vm, Grant: g.Grant.ID, Message: "an opening for " + vm.Name + " was never confirmed and has been undone"})
 			}
 		}
 	}

@@ -12,10 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 func TestSweepClosesWhatWasMissed(t *testing.T) {
@@ -72,7 +73,7 @@ func TestSweepRepairs(t *testing.T) {
 			if diff := cmp.Diff(sorted(good), sorted(w.cloud.Standing(nsgID("web-nsg"))), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 				t.Errorf("after the sweep (-want +got):\n%s", diff)
 			}
-			if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingRepaired }) {
+			if !slices.ContainsFunc(rec.Findings, func(f store.Finding) bool { return f.Kind == store.FindingRepaired }) {
 				t.Errorf("no finding tells of the repair: %+v", rec.Findings)
 			}
 		})
@@ -140,7 +141,7 @@ func TestMachineDeleted(t *testing.T) {
 	if g := w.grant(id); !g.Closed() || g.Reason() != jit.MachineGone {
 		t.Errorf("the grant is %s %s", g.Status(), g.Reason())
 	}
-	if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingVMGone }) {
+	if !slices.ContainsFunc(rec.Findings, func(f store.Finding) bool { return f.Kind == store.FindingVMGone }) {
 		t.Errorf("no finding tells that the machine is gone: %+v", rec.Findings)
 	}
 	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
@@ -162,7 +163,7 @@ func TestTableLost(t *testing.T) {
 	if w.allows("web-nsg") != 1 {
 		t.Error("a live window was closed with the table lost")
 	}
-	if !slices.ContainsFunc(rec.Findings, func(f access.Finding) bool { return f.Kind == access.FindingLost }) {
+	if !slices.ContainsFunc(rec.Findings, func(f store.Finding) bool { return f.Kind == store.FindingLost }) {
 		t.Errorf("no finding tells that the state is lost: %+v", rec.Findings)
 	}
 	w.leap(time.Minute)
@@ -178,7 +179,7 @@ func TestOneBrokenTargetDoesNotStopTheOthers(t *testing.T) {
 	w.leap(2 * time.Hour)
 	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 		if s.Op == "Apply" && s.Of == nsgID("web-nsg").Key() {
-			return access.ErrLocked
+			return store.ErrLocked
 		}
 		return nil
 	}
@@ -189,11 +190,11 @@ func TestOneBrokenTargetDoesNotStopTheOthers(t *testing.T) {
 	if w.allows("apps-nsg") != 0 || !w.grant(other).Closed() {
 		t.Error("a broken target kept another one open")
 	}
-	kinds := map[access.FindingKind]int{}
+	kinds := map[store.FindingKind]int{}
 	for _, f := range rec.Findings {
 		kinds[f.Kind]++
 	}
-	if kinds[access.FindingBroken] != 1 || kinds[access.FindingOverdue] != 1 {
+	if kinds[store.FindingBroken] != 1 || kinds[store.FindingOverdue] != 1 {
 		t.Errorf("findings %v, want one Broken and one Overdue", kinds)
 	}
 	w.cloud.Fault = nil
@@ -279,7 +280,7 @@ func TestAnotherMachineUnderTheName(t *testing.T) {
 	w := newWorld(t)
 	set := func(nics ...string) {
 		addrs := []netip.Addr{netip.MustParseAddr("10.0.1.4")}
-		w.cloud.Place(access.Machine{VM: vmID("app1"), Interfaces: nics, Private: addrs, Placements: []access.Placement{{Target: nsgID("apps-nsg"), Addresses: addrs}}})
+		w.cloud.Place(network.Machine{VM: vmID("app1"), Interfaces: nics, Private: addrs, Placements: []store.Placement{{Target: nsgID("apps-nsg"), Addresses: addrs}}})
 	}
 	set("nic-a", "nic-b")
 	w.enable("app1")
@@ -308,12 +309,12 @@ func TestSubscriptionThatCannotBeListed(t *testing.T) {
 			before := w.lines("web-nsg")
 			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 				if s.Op == op {
-					return access.ErrForbidden
+					return store.ErrForbidden
 				}
 				return nil
 			}
 			rec, err := w.Sweep(t.Context(), who("portcullis"))
-			if !errors.Is(err, access.ErrForbidden) || rec.Error == "" {
+			if !errors.Is(err, store.ErrForbidden) || rec.Error == "" {
 				t.Errorf("the sweep says %q, %v", rec.Error, err)
 			}
 			w.stands("web-nsg", before...)
@@ -321,7 +322,7 @@ func TestSubscriptionThatCannotBeListed(t *testing.T) {
 				t.Errorf("the grant is %s", w.grant(id).Status())
 			}
 			w.leap(time.Hour) // and what ends still closes
-			if _, err := w.Sweep(t.Context(), who("portcullis")); !errors.Is(err, access.ErrForbidden) {
+			if _, err := w.Sweep(t.Context(), who("portcullis")); !errors.Is(err, store.ErrForbidden) {
 				t.Errorf("error %v", err)
 			}
 			w.stands("web-nsg", closedWeb...)

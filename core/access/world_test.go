@@ -17,7 +17,9 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 const sub = "00000000-0000-0000-0000-00000000d3e0"
@@ -75,13 +77,13 @@ func (w *world) start() { w.Service = w.instance() }
 // instance makes one more service over the same stores.
 func (w *world) instance() *access.Service {
 	return &access.Service{
-		Network: w.cloud, Kinds: access.KindsOf(access.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), access.Firewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
+		Network: w.cloud, Kinds: network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
 		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
 	}
 }
 
 func (w *world) place(vm, nsg string, addrs ...string) {
-	m := access.Machine{VM: vmID(vm), Location: "westeurope", Placements: []access.Placement{{Target: nsgID(nsg)}}}
+	m := network.Machine{VM: vmID(vm), Location: "westeurope", Placements: []store.Placement{{Target: nsgID(nsg)}}}
 	for _, a := range addrs {
 		m.Private = append(m.Private, netip.MustParseAddr(a))
 	}
@@ -130,7 +132,7 @@ func (w *world) leap(d time.Duration) {
 	w.clock = w.clock.Add(d)
 }
 
-func who(name string) access.Caller { return access.Caller{Name: name, Correlation: "test"} }
+func who(name string) jit.Caller { return jit.Caller{Name: name, Correlation: "test"} }
 
 func policyOf(vm string, ports ...uint16) jit.Policy {
 	p := jit.Policy{VM: vmID(vm)}
@@ -165,7 +167,7 @@ func want(requestor string, port uint16, length time.Duration, source string, vm
 }
 
 // ask requests and opens, and gives the grant's id.
-func (w *world) ask(r jit.Request, key ...string) (access.GrantRecord, error) {
+func (w *world) ask(r jit.Request, key ...string) (store.GrantRecord, error) {
 	rec, _, err := w.Request(w.t.Context(), who(r.Requestor), r, strings.Join(key, ""))
 	if err != nil || rec.Grant.Status() != jit.Initiating {
 		return rec, err
@@ -183,7 +185,7 @@ func (w *world) mustAsk(r jit.Request, key ...string) string {
 }
 
 // sweep runs one that must succeed.
-func (w *world) sweep() access.SweepRecord {
+func (w *world) sweep() store.SweepRecord {
 	w.t.Helper()
 	rec, err := w.Sweep(w.t.Context(), who("portcullis"))
 	if err != nil {
@@ -246,7 +248,7 @@ func (w *world) allows(nsg string) int {
 
 // log gives the activity log, oldest first, one short line each.
 func (w *world) log() []string {
-	entries, _, err := w.mem.Entries(w.t.Context(), access.EntryFilter{}, "", 1000)
+	entries, _, err := w.mem.Entries(w.t.Context(), store.EntryFilter{}, "", 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package jit
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Code names one reason for a refusal. Codes are part of the API: they are
 // PascalCase, never renamed, and each has one meaning.
@@ -69,4 +72,21 @@ func (e *Error) At(path string) *Error {
 		at.Target = path + "." + e.Target
 	}
 	return &at
+}
+
+// Refused gives the refusal in an error, or nil.
+func Refused(err error) *Error {
+	refused, ok := errors.AsType[*Error](err)
+	if !ok {
+		return nil
+	}
+	return refused
+}
+
+// Below gives an error with its refusal, if it has one, set below path: see [Error.At].
+func Below(err error, path string) error {
+	if refused := Refused(err); refused != nil {
+		return refused.At(path)
+	}
+	return err
 }

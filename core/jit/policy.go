@@ -1,7 +1,6 @@
 package jit
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -163,18 +162,10 @@ func (p Policy) Validate() error {
 	}
 	if p.Options != nil {
 		if err := p.Options.Validate(); err != nil {
-			return below(err, "options")
+			return Below(err, "options")
 		}
 	}
 	return nil
-}
-
-// below puts the target of a refusal below a path.
-func below(err error, path string) error {
-	if refused, ok := errors.AsType[*Error](err); ok {
-		return refused.At(path)
-	}
-	return err
 }
 
 // WithPins gives the policy with the ports of a firewall that old pins for the same ports,

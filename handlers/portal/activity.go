@@ -10,12 +10,13 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // activityView is the activity log.
 type activityView struct {
 	Filter     activityFilter
-	Operations []access.Operation
+	Operations []store.Operation
 	Rows       []entryRow
 	First      string
 	Next       string
@@ -29,7 +30,7 @@ type activityFilter struct{ VM, Requestor, Operation, From, To string }
 
 // entryRow is one line of the log.
 type entryRow struct {
-	access.Entry
+	store.Entry
 	Machine string // its name, or the target's
 	VMID    string
 	PortsOf string
@@ -38,7 +39,7 @@ type entryRow struct {
 	Level   string
 }
 
-var operations = []access.Operation{access.OpEnable, access.OpDisable, access.OpRequest, access.OpOpen, access.OpExtend, access.OpRevoke, access.OpClose, access.OpRepair, access.OpSweep}
+var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
 
 const activityLimit = 50
 
@@ -89,9 +90,9 @@ func instant(t time.Time) string {
 }
 
 // filter reads the filter. What is wrong with it stands in wrong, by field.
-func (s *server) filter(c call, typed activityFilter, wrong wrongs) (access.EntryFilter, error) {
-	f := access.EntryFilter{Requestor: typed.Requestor}
-	if op := access.Operation(typed.Operation); slices.Contains(operations, op) {
+func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.EntryFilter, error) {
+	f := store.EntryFilter{Requestor: typed.Requestor}
+	if op := store.Operation(typed.Operation); slices.Contains(operations, op) {
 		f.Operation = op
 	}
 	var err error
@@ -150,7 +151,7 @@ func readTime(text string) (time.Time, error) {
 	return time.Time{}, &jit.Error{Message: "this is not a time; write it like 2026-01-02 15:04"}
 }
 
-func entryRows(entries []access.Entry) []entryRow {
+func entryRows(entries []store.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
 		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: because(reasons[e.Reason], withoutCode(e.Message)), Level: "good"}
@@ -169,9 +170,9 @@ func entryRows(entries []access.Entry) []entryRow {
 		}
 		r.PortsOf = strings.Join(ports, ", ")
 		switch e.Result {
-		case access.Refused:
+		case store.Refused:
 			r.Level = "warn"
-		case access.Failed:
+		case store.Failed:
 			r.Level = "bad"
 		}
 		out = append(out, r)

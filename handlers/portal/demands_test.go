@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 var strict = jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
@@ -97,7 +97,7 @@ func TestConfigureDemands(t *testing.T) {
 			t.Errorf("%s: %d %s", name, p.status, p.field(t, "wrong-"+tc.field))
 		}
 	}
-	if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 {
+	if all, _ := store.AllPolicies(t.Context(), s.store); len(all) != 0 {
 		t.Fatalf("stored %+v", all)
 	}
 	s.post("configure", append(base, "demands", "shown", "noany", "on", "needwhy", "on", "widest4", "24", "widest6", "/64")...).holds(t, "Saved.")

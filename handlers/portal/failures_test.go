@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/store"
 )
 
 // TestClosingGoesOn: a closing that takes longer than the page waits is shown as one, not as a failure.
@@ -18,7 +18,7 @@ func TestClosingGoesOn(t *testing.T) {
 	id := s.opened("alice", "x", time.Hour, 22)
 	s.cloud.Fault = func(_ context.Context, step accesstest.Step) error {
 		if step.Op == "Apply" {
-			return &access.Unavailable{Dependency: "Azure Resource Manager", Err: errors.New("busy")}
+			return &store.Unavailable{Dependency: "Azure Resource Manager", Err: errors.New("busy")}
 		}
 		return nil
 	}
@@ -41,7 +41,7 @@ func TestOpeningFails(t *testing.T) {
 	s.enable()
 	s.cloud.Fault = func(_ context.Context, step accesstest.Step) error {
 		if step.Op == "Apply" && !step.After {
-			return access.ErrLocked
+			return store.ErrLocked
 		}
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // findingsView is what the last sweep found.
@@ -31,7 +31,7 @@ type findingView struct {
 	Since   time.Time
 }
 
-func findingOf(f access.Finding) findingView {
+func findingOf(f store.Finding) findingView {
 	v := findingView{findingWords: words(f.Kind), Message: sentence(f.Message), Since: f.Since}
 	if !f.VM.IsZero() {
 		v.VM, v.VMID = f.VM.Name, f.VM.String()
@@ -42,7 +42,7 @@ func findingOf(f access.Finding) findingView {
 // findings draws the last sweep: GET /api/portal/findings.
 func (s *server) findings(w http.ResponseWriter, c call) error {
 	rec, err := s.Guard.LastSweep(c.Context(), c.who)
-	if err != nil && !errors.Is(err, access.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	view := findingsView{Ran: err == nil, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: sentence(rec.Error)}

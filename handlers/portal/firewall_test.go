@@ -5,19 +5,20 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // firewalled puts hub-fw in front of web.
 func (s *site) firewalled() {
 	fw := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeFirewall, Name: "hub-fw"}
-	s.svc.Kinds = access.KindsOf(access.SecurityGroups(s.cloud.Kind(jit.TypeNSG)), access.Firewalls(s.cloud.Kind(jit.TypeFirewall)))
+	s.svc.Kinds = network.KindsOf(network.SecurityGroups(s.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(s.cloud.Kind(jit.TypeFirewall)))
 	s.cloud.SetRules(fw)
 	s.cloud.SetAddresses(fw, netip.MustParseAddr("203.0.113.20"))
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}
 	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
-	s.cloud.Place(access.Machine{VM: vm(s.t, web), Location: "westeurope", Private: addrs, Placements: []access.Placement{
+	s.cloud.Place(network.Machine{VM: vm(s.t, web), Location: "westeurope", Private: addrs, Placements: []store.Placement{
 		{Target: fw, Addresses: addrs, Inside: []netip.Prefix{netip.MustParsePrefix("10.0.9.0/26")}}, {Target: nsg, Addresses: addrs}}})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // grantView is a request and what came of it.
@@ -69,7 +70,7 @@ type dial struct {
 }
 
 // grantOf gives a grant as the page shows it.
-func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
+func (s *server) grantOf(c call, rec store.GrantRecord) grantView {
 	g := rec.Grant
 	v := grantView{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Own: g.SameRequestor(c.who.ID, c.who.Name), Start: g.Start, End: g.End()}
 	v.State = "closed"
@@ -102,7 +103,7 @@ func (s *server) grantOf(c call, rec access.GrantRecord) grantView {
 
 // stepsOf gives what a grant waits for: of an opening with what has been confirmed, of a closing
 // where it stands.
-func stepsOf(rec access.GrantRecord) []targetStep {
+func stepsOf(rec store.GrantRecord) []targetStep {
 	var out []targetStep
 	for _, p := range rec.Progress() {
 		out = append(out, targetStep{Name: p.Target.Name, Kind: kind(p.Target), Confirmed: p.Confirmed})
@@ -166,15 +167,15 @@ func (s *server) grant(w http.ResponseWriter, c call) error {
 	return s.show(w, c, http.StatusOK, rec, nil, "1 h")
 }
 
-func (s *server) record(c call) (access.GrantRecord, error) {
+func (s *server) record(c call) (store.GrantRecord, error) {
 	id := strings.ToLower(c.PathValue("id"))
 	if !jit.ValidGUID(id) {
-		return access.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
+		return store.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
 	}
 	return s.Guard.Find(c.Context(), c.who, id)
 }
 
-func (s *server) show(w http.ResponseWriter, c call, status int, rec access.GrantRecord, wrong wrongs, form string) error {
+func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong wrongs, form string) error {
 	view := s.grantOf(c, rec)
 	view.Wrong, view.Form = wrong, form
 	if err := s.offersOf(c, &view, rec.Grant); err != nil {
@@ -186,12 +187,12 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec access.Gran
 	}
 	if view.State == "failed" {
 		// Why is in the log alone: the grant does not hold it.
-		entries, _, err := s.Guard.Entries(c.Context(), c.who, access.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: access.OpOpen, From: rec.Grant.Start}, "", 50)
+		entries, _, err := s.Guard.Entries(c.Context(), c.who, store.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: store.OpOpen, From: rec.Grant.Start}, "", 50)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if e.Grant == rec.Grant.ID && e.Result == access.Failed {
+			if e.Grant == rec.Grant.ID && e.Result == store.Failed {
 				view.Why = withoutCode(e.Message)
 			}
 		}

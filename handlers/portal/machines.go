@@ -10,6 +10,8 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // machinesView is the list of machines.
@@ -223,7 +225,7 @@ func (s *server) rowOf(c call, m access.MachineView) (machineRow, error) {
 // sweep gives the last sweep in a line.
 func (s *server) sweep(c call) (sweepView, error) {
 	rec, err := s.Guard.LastSweep(c.Context(), c.who)
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return sweepView{}, nil
 	}
 	if err != nil {
@@ -263,7 +265,7 @@ func (s *server) openNow(w http.ResponseWriter, c call) error {
 func (s *server) open(c call) (openView, error) {
 	var view openView
 	for _, status := range []jit.Status{jit.Initiating, jit.Initiated} {
-		grants, next, err := s.Guard.ListGrants(c.Context(), c.who, access.GrantFilter{Status: status.String()}, "", openLimit)
+		grants, next, err := s.Guard.ListGrants(c.Context(), c.who, store.GrantFilter{Status: status.String()}, "", openLimit)
 		if err != nil {
 			return view, err
 		}
@@ -309,7 +311,7 @@ func (s *server) find(c call, vm jit.ID) (access.MachineView, error) {
 		return access.MachineView{}, err
 	}
 	if len(page.Machines) == 0 {
-		return access.MachineView{}, &jit.Error{Code: access.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
+		return access.MachineView{}, &jit.Error{Code: network.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
 	}
 	return page.Machines[0], nil
 }
@@ -333,7 +335,7 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+kind(t)+")")
 	}
-	entries, _, err := s.Guard.Entries(c.Context(), c.who, access.EntryFilter{VM: m.VM.Key()}, "", 12)
+	entries, _, err := s.Guard.Entries(c.Context(), c.who, store.EntryFilter{VM: m.VM.Key()}, "", 12)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
 )
 
 // TestNotOffered: what somebody may not do is not offered, and a form that they come to all the same
@@ -19,7 +20,7 @@ func TestNotOffered(t *testing.T) {
 		"requester": {access.ActionRead, access.ActionInitiate, access.ActionReadVM},
 		"editor":    {access.ActionRead, access.ActionWrite, access.ActionWriteVM},
 	}
-	s.may = func(who access.Caller, _, action string) bool {
+	s.may = func(who jit.Caller, _, action string) bool {
 		name, _, _ := strings.Cut(who.Name, "@")
 		for _, a := range actions[name] {
 			if a == action {

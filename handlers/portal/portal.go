@@ -17,6 +17,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/web"
 )
 
@@ -39,7 +40,7 @@ func appService() []Provider {
 type Options struct {
 	Guard *access.Guard
 	// Caller identifies who calls; an error gets the sign-in page. Nothing else is trusted.
-	Caller func(*http.Request) (access.Caller, error)
+	Caller func(*http.Request) (jit.Caller, error)
 	// OwnAddress gives the address from which the platform took the call.
 	OwnAddress func(*http.Request) (netip.Addr, bool)
 	// Explain gives the status of an error and what may be told of it.
@@ -60,7 +61,7 @@ type server struct {
 // call is one request of an identified caller.
 type call struct {
 	*http.Request
-	who access.Caller
+	who jit.Caller
 	now time.Time
 }
 
@@ -130,8 +131,8 @@ func (s *server) identified(h handler) http.Handler {
 		c := call{Request: r, now: s.Guard.Service.Now().UTC()}
 		var err error
 		if c.who, err = s.Caller(r); err != nil {
-			c.who = access.Caller{}
-			if _, down := errors.AsType[*access.Unavailable](err); down {
+			c.who = jit.Caller{}
+			if _, down := errors.AsType[*store.Unavailable](err); down {
 				s.refuse(w, c, err)
 				return
 			}

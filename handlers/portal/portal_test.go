@@ -19,6 +19,8 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/handlers/portal"
 )
 
@@ -42,12 +44,12 @@ type site struct {
 	guard *access.Guard
 	clock *accesstest.Clock
 	log   *bytes.Buffer
-	may   func(who access.Caller, scope string, action string) bool
+	may   func(who jit.Caller, scope string, action string) bool
 	down  error // of whoever identifies callers
 }
 
 // Missing implements [access.Authority].
-func (s *site) Missing(_ context.Context, who access.Caller, scope string, actions ...string) (string, error) {
+func (s *site) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	for _, a := range actions {
 		if !s.may(who, scope, a) {
 			return a, nil
@@ -67,25 +69,25 @@ func vm(t *testing.T, id string) jit.ID {
 
 func newSite(t *testing.T) *site {
 	s := &site{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, clock: accesstest.NewClock(noon), log: &bytes.Buffer{},
-		may: func(access.Caller, string, string) bool { return true }}
+		may: func(jit.Caller, string, string) bool { return true }}
 	s.place(web, "web-nsg", "10.0.0.4", "198.51.100.4")
 	s.place(app1, "apps-nsg", "10.0.0.5", "")
-	s.cloud.Place(access.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
+	s.cloud.Place(network.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	s.svc = &access.Service{Network: s.cloud, Kinds: access.KindsOf(access.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
+	s.svc = &access.Service{Network: s.cloud, Kinds: network.KindsOf(network.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
 		Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: newID}
 	s.guard = &access.Guard{Service: s.svc, Authority: s}
 	s.Handler = portal.New(portal.Options{
 		Guard: s.guard,
-		Caller: func(r *http.Request) (access.Caller, error) {
+		Caller: func(r *http.Request) (jit.Caller, error) {
 			if s.down != nil {
-				return access.Caller{}, s.down
+				return jit.Caller{}, s.down
 			}
 			name := r.Header.Get("X-Ms-Token-Aad-Id-Token")
 			if name == "" {
-				return access.Caller{}, errors.New("no token")
+				return jit.Caller{}, errors.New("no token")
 			}
-			return access.Caller{ID: "tid/" + name, Name: name + "@example.com"}, nil
+			return jit.Caller{ID: "tid/" + name, Name: name + "@example.com"}, nil
 		},
 		OwnAddress: func(*http.Request) (netip.Addr, bool) { return netip.MustParseAddr("203.0.113.7"), true },
 		Invocation: func(context.Context) string { return "invocation-1" },
@@ -97,7 +99,7 @@ func newSite(t *testing.T) *site {
 			if refused.Code == access.CodeForbidden {
 				return 403, refused
 			}
-			if refused.Code == access.CodeRequestNotFound || refused.Code == "NotFound" || refused.Code == access.CodeVMNotFound {
+			if refused.Code == access.CodeRequestNotFound || refused.Code == "NotFound" || refused.Code == network.CodeVMNotFound {
 				return 404, refused
 			}
 			return 400, refused
@@ -111,7 +113,7 @@ func (s *site) place(id, nsg, private, public string) {
 	s.t.Helper()
 	target := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: nsg}
 	addrs := []netip.Addr{netip.MustParseAddr(private)}
-	m := access.Machine{VM: vm(s.t, id), Location: "westeurope", Private: addrs, Placements: []access.Placement{{Target: target, Addresses: addrs}}}
+	m := network.Machine{VM: vm(s.t, id), Location: "westeurope", Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}}
 	if public != "" {
 		m.Public = []netip.Addr{netip.MustParseAddr(public)}
 	}
@@ -165,8 +167,8 @@ func (s *site) post(path string, form ...string) page {
 	return s.send(s.ask("POST", path, v.Encode()))
 }
 
-func caller(who string) access.Caller {
-	return access.Caller{ID: "tid/" + who, Name: who + "@example.com"}
+func caller(who string) jit.Caller {
+	return jit.Caller{ID: "tid/" + who, Name: who + "@example.com"}
 }
 
 // enable protects web and app1 as the page proposes.
@@ -174,7 +176,7 @@ func (s *site) enable() {
 	s.t.Helper()
 	for _, id := range []string{web, app1} {
 		p := jit.Policy{VM: vm(s.t, id), Ports: jit.DefaultPorts()}
-		if _, _, err := s.guard.Enable(s.t.Context(), access.Caller{ID: "tid/alice", Name: "alice@example.com"}, []jit.Policy{p}, false); err != nil {
+		if _, _, err := s.guard.Enable(s.t.Context(), jit.Caller{ID: "tid/alice", Name: "alice@example.com"}, []jit.Policy{p}, false); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -183,7 +185,7 @@ func (s *site) enable() {
 // opened asks for ports of web as somebody and opens them.
 func (s *site) opened(who, why string, length time.Duration, ports ...uint16) string {
 	s.t.Helper()
-	caller := access.Caller{ID: "tid/" + who, Name: who + "@example.com"}
+	caller := jit.Caller{ID: "tid/" + who, Name: who + "@example.com"}
 	part := jit.RequestVM{VM: vm(s.t, web)}
 	for _, n := range ports {
 		part.Ports = append(part.Ports, jit.RequestPort{Number: n, Duration: length, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32"))})

@@ -10,6 +10,8 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // paths are all that a browser may be sent to.
@@ -45,7 +47,7 @@ func TestUnknownCaller(t *testing.T) {
 	if got := s.get("machine?vm="+web, nobody...); !strings.Contains(got.text, "post_login_redirect_uri=%2Fapi%2Fportal%2Fmachine%3Fvm%3D") {
 		t.Errorf("signing in does not come back to the page: %s", got.text)
 	}
-	s.down = &access.Unavailable{Dependency: "Entra ID", Err: errors.New("down")}
+	s.down = &store.Unavailable{Dependency: "Entra ID", Err: errors.New("down")}
 	if got := s.get(""); got.status != 500 || strings.Contains(got.text, "web-nsg") { // this test's Explain knows no 503
 		t.Errorf("nobody can be identified: %d", got.status)
 	}
@@ -110,7 +112,7 @@ func TestRequestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		form  []string
-		may   func(access.Caller, string, string) bool
+		may   func(jit.Caller, string, string) bool
 		holds []string
 	}{
 		{"no port", nil, nil, []string{"Choose at least one port to open."}},
@@ -122,7 +124,7 @@ func TestRequestRefusals(t *testing.T) {
 		{"an address of the other family", []string{"port-0-22", "on", "mine", "2001:db8::1"}, nil, []string{"web has no address of the family of 2001:db8::1", `aria-invalid="true"`}},
 		{"too long a reason", []string{"port-0-22", "on", "why", strings.Repeat("x", 1001)}, nil, []string{"longer than 1000 characters"}},
 		{"no permission on one of two", []string{"port-0-22", "on", "port-1-22", "on"},
-			func(_ access.Caller, scope, action string) bool {
+			func(_ jit.Caller, scope, action string) bool {
 				return action != access.ActionInitiate || scope == web
 			},
 			[]string{"alice@example.com does not have the permission " + access.ActionInitiate + " at " + app1}},
@@ -169,7 +171,7 @@ func TestConfigureRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		rows  []string
-		may   func(access.Caller, string, string) bool
+		may   func(jit.Caller, string, string) bool
 		holds []string
 	}{
 		{"no port", nil, nil, []string{"A policy needs at least one port."}},
@@ -181,7 +183,7 @@ func TestConfigureRefusals(t *testing.T) {
 		{"no source", row("22", "*", "", "3 h"), nil, []string{`id="wrong-sources-0">No source is allowed for port 22`}},
 		{"too long", row("22", "*", "any", "25 h"), nil, []string{`id="wrong-maximum-0">A maximum of 25 h is outside 5 min to 24 h`}},
 		{"no time", row("22", "*", "any", ""), nil, []string{`id="wrong-maximum-0"`}},
-		{"no permission", row("22", "*", "any", "3 h"), func(_ access.Caller, _, action string) bool { return action != access.ActionWriteVM },
+		{"no permission", row("22", "*", "any", "3 h"), func(_ jit.Caller, _, action string) bool { return action != access.ActionWriteVM },
 			[]string{"does not have the permission " + access.ActionWriteVM}},
 		{"nothing guards it", append(row("22", "*", "any", "3 h"), "vm", bare), nil, []string{"bare has no network security group"}},
 	} {
@@ -196,7 +198,7 @@ func TestConfigureRefusals(t *testing.T) {
 				t.Errorf("status %d", p.status)
 			}
 			p.holds(t, append(tc.holds, "Not saved.")...)
-			if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 || s.cloud.Writes() != writes {
+			if all, _ := store.AllPolicies(t.Context(), s.store); len(all) != 0 || s.cloud.Writes() != writes {
 				t.Error("a refusal saved something")
 			}
 			preview := s.post("configure", append([]string{"intent", "preview", "vm", web}, tc.rows...)...)
@@ -212,7 +214,7 @@ func TestNotFound(t *testing.T) {
 	s := newSite(t)
 	s.enable()
 	id := s.opened("alice", "secret reason", time.Hour, 22)
-	s.may = func(_ access.Caller, scope, _ string) bool { return !strings.EqualFold(scope, web) }
+	s.may = func(_ jit.Caller, scope, _ string) bool { return !strings.EqualFold(scope, web) }
 	for _, path := range []string{"nothing", "machine?vm=" + strings.Replace(web, "Compute", "ClassicCompute", 1), "machine?vm=" + web, "requests/" + id, "requests/" + id + "/rdp?vm=" + web, "requests/x"} {
 		p := s.get(path)
 		if p.status != 404 {
@@ -240,7 +242,7 @@ func TestEscaping(t *testing.T) {
 	s := newSite(t)
 	const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>'{{.}}`
 	odd := jit.ID{Subscription: sub, ResourceGroup: evil, Type: jit.TypeVM, Name: evil}
-	s.cloud.Place(access.Machine{VM: odd, Location: evil, Unguarded: []string{evil}})
+	s.cloud.Place(network.Machine{VM: odd, Location: evil, Unguarded: []string{evil}})
 	s.enable()
 	id := s.opened(evil, evil, time.Hour, 22)
 	for _, path := range []string{"", "?tab=unsupported", "open", "requests/" + id, "activity", "activity?requestor=" + "%3Cscript%3E&vm=%22%3E%3Cscript%3E", "windows", "machine?vm=" + web, "?text=%22%3E%3Cscript%3E"} {

@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // The choices of where access may come from.
@@ -190,7 +191,7 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 
 // opening opens a grant by itself: the page looks how far it is. What it says is in the
 // grant and in the activity log.
-func (s *server) opening(ctx context.Context, who access.Caller, rec access.GrantRecord) {
+func (s *server) opening(ctx context.Context, who jit.Caller, rec store.GrantRecord) {
 	if _, err := s.Guard.Open(ctx, who, rec); err != nil {
 		s.Log.Warn("opening failed", "invocation", who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // eventually waits for what the page does by itself after its answer.
@@ -35,7 +35,7 @@ func TestConfigure(t *testing.T) {
 	removed := s.post("configure", append(form, "intent", "remove-0")...)
 	removed.holds(t, `value="8443"`, "Deny 8443 (any protocol)")
 	removed.lacks(t, `aria-label="Port, row 2"`)
-	if all, _ := access.AllPolicies(t.Context(), s.store); len(all) != 0 {
+	if all, _ := store.AllPolicies(t.Context(), s.store); len(all) != 0 {
 		t.Error("something was saved before Save")
 	}
 	s.post("configure", append(form, "intent", "save", "existing", "respect")...).holds(t, "Saved.", "data-changed")
@@ -64,7 +64,7 @@ func TestOverriding(t *testing.T) {
 	form := []string{"vm", web, "number", "22", "protocol", "TCP", "sources", "any", "maximum", "3 h", "existing", "respect"}
 	s.post("configure", append(form, "intent", "preview")...).holds(t, "Protected ports that other rules still open:", "AllowSshAny (priority 300)")
 	s.post("configure", append(form, "intent", "save")...).holds(t, "Saved.")
-	if _, err := s.guard.Sweep(t.Context(), access.Caller{ID: "tid/alice", Name: "alice"}); err != nil {
+	if _, err := s.guard.Sweep(t.Context(), jit.Caller{ID: "tid/alice", Name: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	s.get("findings").holds(t, "A protected port is open all the same", "AllowSshAny")
@@ -264,7 +264,7 @@ func TestUnchanged(t *testing.T) {
 	s.clock.Set(noon.Add(2 * time.Hour))
 	stays(second, "")
 
-	caller := access.Caller{ID: "tid/alice", Name: "alice@example.com"}
+	caller := jit.Caller{ID: "tid/alice", Name: "alice@example.com"}
 	part := jit.RequestVM{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 3389, Duration: time.Hour, Sources: jit.AnySource()}}}
 	rec, _, err := s.guard.Request(t.Context(), caller, jit.Request{VMs: []jit.RequestVM{part}}, "")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 const (
@@ -101,7 +101,7 @@ func (s *server) chart(c call, vm jit.ID, span time.Duration) (chart, error) {
 	to := c.now
 	from := to.Add(-span)
 	// No window is longer than the longest maximum, so none that began before then reaches in.
-	filter := access.GrantFilter{From: from.Add(-jit.MaxMaximum)}
+	filter := store.GrantFilter{From: from.Add(-jit.MaxMaximum)}
 	if !vm.IsZero() {
 		filter.VM = vm.Key()
 	}

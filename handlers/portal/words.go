@@ -15,6 +15,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // length writes a duration for people: "3 h", "1 h 30 min", "45 min", "20 s".
@@ -206,31 +207,31 @@ type findingWords struct {
 	Title, Level, Advice string
 }
 
-func words(k access.FindingKind) findingWords {
+func words(k store.FindingKind) findingWords {
 	switch k {
-	case access.FindingExposed:
+	case store.FindingExposed:
 		return findingWords{"A protected port is open all the same", "bad", "Another rule allows it ahead of ours. Remove that rule, or configure the machine with “close protected ports” so that ours comes first."}
-	case access.FindingReachable:
+	case store.FindingReachable:
 		return findingWords{"A management port is open to the Internet", "bad", "Its policy does not name the port. Add the port to the policy, or remove the rule that opens it."}
-	case access.FindingUnguarded:
+	case store.FindingUnguarded:
 		return findingWords{"A network interface is not guarded", "bad", "Attach a network security group to it or to its subnet; until then its ports cannot be closed."}
-	case access.FindingOverdue:
+	case store.FindingOverdue:
 		return findingWords{"A port is past its end and not confirmed closed", "bad", "Every sweep tries again. Look whether a lock or a missing permission keeps the rule from being removed."}
-	case access.FindingBroken:
+	case store.FindingBroken:
 		return findingWords{"A network security group could not be read or written", "bad", "Look whether it is locked, and whether the app may change it."}
-	case access.FindingLost:
+	case store.FindingLost:
 		return findingWords{"Rules of ours of which nothing is stored", "warn", "Enable the machines again, or delete the rules by hand."}
-	case access.FindingRefused:
+	case store.FindingRefused:
 		return findingWords{"A rule has no place", "warn", "The network security group is full or has no free priority. Remove rules that nobody needs."}
-	case access.FindingBlocked:
+	case store.FindingBlocked:
 		return findingWords{"An open window does not let anybody in", "warn", "A rule that denies was put above it. Move that rule below, or remove it."}
-	case access.FindingOpeningFailed:
+	case store.FindingOpeningFailed:
 		return findingWords{"An opening was not confirmed and has been undone", "warn", "Ask for access again."}
-	case access.FindingVMGone:
+	case store.FindingVMGone:
 		return findingWords{"A protected machine no longer exists", "warn", "End its protection, or leave it for when the machine comes back."}
-	case access.FindingUnchecked:
+	case store.FindingUnchecked:
 		return findingWords{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
-	case access.FindingRepaired:
+	case store.FindingRepaired:
 		return findingWords{"Rules were changed and have been put right", "note", "Somebody or something edits the rules of Portcullis. Nothing needs to be done."}
 	}
 	return findingWords{string(k), "warn", ""}

@@ -6,7 +6,7 @@
 //   - that a document goes back as the bytes that were read, but for what was spliced into
 //     them ([Members], [Span]): the SDK's models would drop what they do not know;
 //   - that [Write] sends one conditional PUT and follows it to its end, and that whatever leaves the
-//     fate of a write open is [access.ErrConflict], so that the caller reads again;
+//     fate of a write open is [store.ErrConflict], so that the caller reads again;
 //   - that errors of the SDK come out in the words of the ports, with ARM's own reason ([Translate]);
 //   - that the calls of one identity keep to the pace that ARM allows it ([Pacer]).
 //
@@ -22,9 +22,9 @@
 //     ARM's own count, in its x-ms-ratelimit-remaining headers, leaves no room for.
 //   - After a 429 that tells of throttling nothing of that kind is sent to that subscription until
 //     the time that it asks for, however far off. Who cannot wait so long gets an
-//     [access.Unavailable] that says when. A 429 that tells of another operation on the
+//     [store.Unavailable] that says when. A 429 that tells of another operation on the
 //     resource closes nothing: it is passed on to who asked.
-//   - A call that closes ([access.Urgency]) goes before all others, the most overdue first, and where windows
+//   - A call that closes ([network.Priority]) goes before all others, the most overdue first, and where windows
 //     have ended lately some tokens for writes are left to closings alone. While closings wait, one token in eight still
 //     goes to the others, so that a storm of closings does not lock everybody out.
 //   - Subscriptions do not wait for each other.

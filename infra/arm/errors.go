@@ -13,8 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // This file is the only place that knows what the errors of a write mean to the verbs.
@@ -23,7 +23,7 @@ import (
 // a priority that is taken. The message holds ARM's own code and words.
 const CodeRefused jit.Code = "RefusedByAzure"
 
-// Dependency is what an [access.Unavailable] of these adapters names.
+// Dependency is what an [store.Unavailable] of these adapters names.
 const Dependency = "Azure Resource Manager"
 
 // maxReason bounds how much of ARM's words is passed on, in bytes.
@@ -44,25 +44,25 @@ func Refusal(err error) *azcore.ResponseError {
 func Translate(ctx context.Context, doing, what string, err error) error {
 	r := Refusal(err)
 	if r == nil {
-		if _, paced := errors.AsType[*access.Unavailable](err); paced || ctx.Err() != nil {
+		if _, paced := errors.AsType[*store.Unavailable](err); paced || ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: Dependency, Err: err})
+		return fmt.Errorf("%s: %w", doing, &store.Unavailable{Dependency: Dependency, Err: err})
 	}
 	reason := reasonOf(r)
 	switch r.StatusCode {
 	case http.StatusNotFound:
-		return fmt.Errorf("%s: %w: %s", doing, access.ErrNotFound, reason)
+		return fmt.Errorf("%s: %w: %s", doing, store.ErrNotFound, reason)
 	case http.StatusPreconditionFailed:
-		return fmt.Errorf("%s: %w: %s", doing, access.ErrConflict, reason)
+		return fmt.Errorf("%s: %w: %s", doing, store.ErrConflict, reason)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("%s: %w: %s", doing, access.ErrForbidden, reason)
+		return fmt.Errorf("%s: %w: %s", doing, store.ErrForbidden, reason)
 	}
 	switch {
 	case strings.EqualFold(r.ErrorCode, "ScopeLocked"), strings.EqualFold(r.ErrorCode, "ReadOnlyDisabledSubscription"):
-		return fmt.Errorf("%s: %w: %s", doing, access.ErrLocked, reason)
+		return fmt.Errorf("%s: %w: %s", doing, store.ErrLocked, reason)
 	case passing(r):
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: Dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
+		return fmt.Errorf("%s: %w", doing, &store.Unavailable{Dependency: Dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
 	}
 	return fmt.Errorf("%s: %w", doing, &jit.Error{Code: CodeRefused, Target: what, Message: "Azure refused it: " + reason.Error()})
 }
@@ -71,9 +71,9 @@ func Translate(ctx context.Context, doing, what string, err error) error {
 // took effect: whoever gets it reads again.
 func Unknown(doing string, err error) error {
 	if r := Refusal(err); r != nil {
-		return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, reasonOf(r))
+		return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, store.ErrConflict, reasonOf(r))
 	}
-	return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, access.ErrConflict, err)
+	return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, store.ErrConflict, err)
 }
 
 // passing reports whether the same call may succeed later without anybody's doing:

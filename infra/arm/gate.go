@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // gate lets the calls of one kind to one subscription through. Time is that of
@@ -42,7 +43,7 @@ type region struct {
 
 // waiter is a call that waits.
 type waiter struct {
-	urgency  access.Urgency
+	urgency  network.Priority
 	since    time.Time
 	deadline time.Time     // zero for none
 	turn     bool          // it is not sent at once
@@ -61,7 +62,7 @@ func (g *gate) wait(ctx context.Context, at string, turn bool) (time.Time, bool,
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, false, err
 	}
-	w := &waiter{urgency: access.UrgencyOf(ctx), since: time.Now(), turn: turn, ready: make(chan struct{})}
+	w := &waiter{urgency: network.PriorityOf(ctx), since: time.Now(), turn: turn, ready: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
 	if w.urgency.Since.IsZero() {
 		w.urgency.Since = w.since
@@ -100,7 +101,7 @@ func (w *waiter) late(g *gate) bool {
 		return false
 	}
 	until := time.Until(g.closed)
-	w.err = throttled{&access.Unavailable{Dependency: Dependency, RetryAfter: until, Err: fmt.Errorf("it takes no more %s for %s", g.kind, until.Round(time.Second))}}
+	w.err = throttled{&store.Unavailable{Dependency: Dependency, RetryAfter: until, Err: fmt.Errorf("it takes no more %s for %s", g.kind, until.Round(time.Second))}}
 	return true
 }
 
@@ -110,8 +111,8 @@ func (g *gate) told(w *waiter) {
 	}
 }
 
-// throttled is an [access.Unavailable] that the SDK does not try again.
-type throttled struct{ *access.Unavailable }
+// throttled is an [store.Unavailable] that the SDK does not try again.
+type throttled struct{ *store.Unavailable }
 
 // NonRetriable tells the SDK's retry policy to pass it on.
 func (throttled) NonRetriable() {}

@@ -17,7 +17,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
-	"portcullis/core/access"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
@@ -148,7 +149,7 @@ type nopCloser struct{ io.ReadSeeker }
 func (nopCloser) Close() error { return nil }
 
 func closing(ctx context.Context, since time.Time) context.Context {
-	return access.WithUrgency(ctx, access.Urgency{Closing: true, Since: since})
+	return network.WithPriority(ctx, network.Priority{Closing: true, Since: since})
 }
 
 // after gives how long after the start of the bubble the call with the name was sent, the last time.
@@ -277,7 +278,7 @@ func TestThrottlingClosesTheGate(t *testing.T) {
 		brief, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		_, err := r.call(brief, http.MethodPut, "one", "brief")
-		down, ok := errors.AsType[*access.Unavailable](err)
+		down, ok := errors.AsType[*store.Unavailable](err)
 		if !ok || down.RetryAfter != 90*time.Second || time.Since(start) > 0 {
 			t.Errorf("who cannot wait: error %v after %s, want an Unavailable for 90 s at once", err, time.Since(start))
 		}
@@ -308,7 +309,7 @@ func TestWaitersLearnThatTheGateCloses(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		_, err := r.call(ctx, http.MethodPut, "one", "b")
-		if down, ok := errors.AsType[*access.Unavailable](err); !ok || down.RetryAfter != 10*time.Minute || time.Since(start) > time.Second {
+		if down, ok := errors.AsType[*store.Unavailable](err); !ok || down.RetryAfter != 10*time.Minute || time.Since(start) > time.Second {
 			t.Errorf("error %v after %s, want an Unavailable for 10 min after 1 s", err, time.Since(start))
 		}
 	})

@@ -47,7 +47,7 @@ type Write[T any] struct {
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
 // so, else what shows that it has, or the GET after the operation's end. Whatever else comes after the request
-// was sent and may have taken effect is [access.ErrConflict].
+// was sent and may have taken effect is [store.ErrConflict].
 func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 	var fate fate
 	var resp *http.Response

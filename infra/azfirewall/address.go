@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"portcullis/core/access"
+	"portcullis/core/network"
 	"portcullis/infra/arm"
 )
 
@@ -140,7 +140,7 @@ func value(s *string) string {
 }
 
 // addressed puts the firewalls' public addresses into snapshots of them.
-func (c *Client) addressed(ctx context.Context, doing string, docs []document, snaps []access.Snapshot) error {
+func (c *Client) addressed(ctx context.Context, doing string, docs []document, snaps []network.Snapshot) error {
 	var ids []string
 	for _, d := range docs {
 		ids = append(ids, d.public...)
@@ -154,6 +154,6 @@ func (c *Client) addressed(ctx context.Context, doing string, docs []document, s
 			return err
 		}
 	}
-	slices.SortFunc(snaps, func(a, b access.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(snaps, func(a, b network.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	return nil
 }

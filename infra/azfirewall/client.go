@@ -12,12 +12,12 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/infra/arm"
 )
 
-var _ access.Firewall = (*Client)(nil)
+var _ network.RuleStore = (*Client)(nil)
 
 // Config says which Resource Manager to speak to and how.
 type Config struct {

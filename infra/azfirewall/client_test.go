@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
 	"portcullis/local/armsim"
@@ -56,7 +56,7 @@ func TestAddresses(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) {
 		s := play(t, answer(200, body(1)), refusal(403, "AuthorizationFailed", "no"))
-		if _, err := client(t, s.server, nil).Rules(t.Context(), fwID("gate")); !errors.Is(err, access.ErrForbidden) {
+		if _, err := client(t, s.server, nil).Rules(t.Context(), fwID("gate")); !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("error %v", err)
 		}
 	})

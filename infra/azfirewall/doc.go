@@ -1,5 +1,5 @@
 // Package azfirewall lets just-in-time access work on Azure Firewalls with classic rules: it implements
-// [access.Firewall] with the armnetwork clients of the Azure SDK.
+// [network.RuleStore] with the armnetwork clients of the Azure SDK.
 //
 // # What is ours
 //
@@ -7,7 +7,7 @@
 // that the firewall is then exactly as it was. Its priority is the highest free number, so that no rule of ours comes before
 // one of others; it keeps it for as long as it stands. A rule that somebody else has put into it stays, and keeps it.
 //
-// Every NAT rule of every collection is read ([access.Snapshot].Rules). A rule of others has its own name, unless that
+// Every NAT rule of every collection is read ([network.Snapshot].Rules). A rule of others has its own name, unless that
 // would be taken for one of ours or is another rule's too: then it is "/collection/rule".
 //
 // # A write

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/arm"
 )
@@ -132,14 +132,14 @@ func (d *document) parseCollections() error {
 }
 
 // snapshot gives the document as the port has it, without its addresses.
-func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
+func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	switch {
 	case d.managed != "":
-		return access.Snapshot{}, &jit.Error{Code: CodeManaged, Target: target.String(), Message: "the firewall " + target.Name + " cannot be used: " + d.managed + ", and classic rules do not count there"}
+		return network.Snapshot{}, &jit.Error{Code: CodeManaged, Target: target.String(), Message: "the firewall " + target.Name + " cannot be used: " + d.managed + ", and classic rules do not count there"}
 	case d.etag == "":
-		return access.Snapshot{}, errors.New("the answer has no etag")
+		return network.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := access.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
+	s := network.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
 	taken := map[string]bool{}
 	for _, ours := range []bool{true, false} { // names of ours are not to be had by others
 		for _, c := range d.collections {
@@ -160,7 +160,7 @@ func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 }
 
 // edit gives the snapshot's body with the changes made, and checks what it made before it gives it away.
-func edit(s access.Snapshot, c plan.Changes) ([]byte, error) {
+func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 	d, err := parseDocument(s.Body)
 	if err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/azfirewall"
 )
@@ -34,8 +34,8 @@ const head = `{ "name":"gate", "id":"/subscriptions/` + sub + `/resourcegroups/R
 const tail = `  ,"applicationRuleCollections":[ ],"resourceGuid":"g"} , "type":"Microsoft.Network/azureFirewalls" } `
 
 // gate is the snapshot of a firewall with the NAT rule collections, and its version 7.
-func gate(collections ...string) access.Snapshot {
-	return access.Snapshot{Target: fwID("gate"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(collections, " ,\n ") + " ]" + tail)}
+func gate(collections ...string) network.Snapshot {
+	return network.Snapshot{Target: fwID("gate"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(collections, " ,\n ") + " ]" + tail)}
 }
 
 func encoded(t interface{ Fatal(...any) }, r jit.Rule) string {
@@ -61,12 +61,12 @@ func asOurs(priority int, rules ...string) string {
 
 func TestEditRefuses(t *testing.T) {
 	good := gate(theirs()...)
-	body := func(text string) access.Snapshot {
+	body := func(text string) network.Snapshot {
 		s := good
 		s.Body = []byte(text)
 		return s
 	}
-	with := func(change func(*access.Snapshot)) access.Snapshot {
+	with := func(change func(*network.Snapshot)) network.Snapshot {
 		s := good
 		change(&s)
 		return s
@@ -81,7 +81,7 @@ func TestEditRefuses(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name string
-		s    access.Snapshot
+		s    network.Snapshot
 		c    plan.Changes
 		want string
 	}{
@@ -96,9 +96,9 @@ func TestEditRefuses(t *testing.T) {
 		{"rules that are no array", gate(`{"name":"c","properties":{"rules":{}}}`), change, "rules of c"},
 		{"a policy", body(strings.Replace(string(good.Body), `"firewallPolicy":null`, `"firewallPolicy":{"id":"/p"}`, 1)), change, "firewall policy"},
 		{"a hub", body(strings.Replace(string(good.Body), `"firewallPolicy":null`, `"virtualHub":{"id":"/h"}`, 1)), change, "virtual hub"},
-		{"body of another", with(func(s *access.Snapshot) { s.Target = fwID("other") }), change, "the body is that of"},
-		{"no version", with(func(s *access.Snapshot) { s.Version = "" }), change, "no version"},
-		{"any version", with(func(s *access.Snapshot) { s.Version = "*" }), change, "no version"},
+		{"body of another", with(func(s *network.Snapshot) { s.Target = fwID("other") }), change, "the body is that of"},
+		{"no version", with(func(s *network.Snapshot) { s.Version = "" }), change, "no version"},
+		{"any version", with(func(s *network.Snapshot) { s.Version = "*" }), change, "no version"},
 		{"create a rule of others", good, plan.Changes{Create: []jit.Rule{foreign}}, "not ours"},
 		{"update a rule of others", good, plan.Changes{Update: []jit.Rule{foreign}}, "not ours"},
 		{"delete a rule of others", good, plan.Changes{Delete: []jit.Rule{foreign}}, "not ours"},

@@ -13,9 +13,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
@@ -25,20 +26,20 @@ const waits = 120
 
 // Rules reads one firewall with one GET, and with one more after each PollEvery while a write to it is under way; and its
 // public addresses, where they have not been read lately. [CodeManaged], as a *[jit.Error], where its rules are not classic ones.
-// [access.ErrNotFound], [access.ErrForbidden], *[access.Unavailable].
-func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+// [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
+func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	doing := "read NAT rules of " + target.Name
 	for range waits {
 		d, err := c.look(ctx, target, doing)
 		if err != nil {
-			return access.Snapshot{}, err
+			return network.Snapshot{}, err
 		}
 		snap, err := d.snapshot(target)
 		if err != nil {
-			return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+			return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 		}
 		if !strings.EqualFold(d.state, arm.Updating) {
-			one := []access.Snapshot{snap}
+			one := []network.Snapshot{snap}
 			err := c.addressed(ctx, doing, []document{d}, one)
 			return one[0], err
 		}
@@ -47,10 +48,10 @@ func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, err
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return access.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
 		}
 	}
-	return access.Snapshot{}, &access.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
+	return network.Snapshot{}, &store.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
 }
 
 // look reads one firewall with one GET.
@@ -78,14 +79,14 @@ func (c *Client) look(ctx context.Context, target jit.ID, doing string) (documen
 
 // All reads every firewall of a subscription that has classic rules with one paged listing, sorted by id, and their public
 // addresses. Those that are managed are no targets, and left out. One that cannot be read makes it an error.
-func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	doing := "list firewalls of subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	var docs []document
-	var out []access.Snapshot
+	var out []network.Snapshot
 	for pager := s.firewalls.NewListAllPager(nil); pager.More(); {
 		var resp *http.Response
 		if _, err := pager.NextPage(policy.WithCaptureResponse(ctx, &resp)); err != nil {
@@ -118,17 +119,17 @@ func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapsho
 }
 
 // listed reads one firewall of a list. There is no snapshot of one that is managed.
-func listed(raw json.RawMessage) (document, access.Snapshot, error) {
+func listed(raw json.RawMessage) (document, network.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(raw))
 	if err != nil || d.managed != "" {
-		return d, access.Snapshot{}, err
+		return d, network.Snapshot{}, err
 	}
 	target, err := jit.ParseID(d.id)
 	if err != nil {
-		return d, access.Snapshot{}, err
+		return d, network.Snapshot{}, err
 	}
 	if !strings.EqualFold(target.Type, jit.TypeFirewall) {
-		return d, access.Snapshot{}, fmt.Errorf("%s is not an Azure Firewall", d.id)
+		return d, network.Snapshot{}, fmt.Errorf("%s is not an Azure Firewall", d.id)
 	}
 	target.Type = jit.TypeFirewall
 	snap, err := d.snapshot(target)
@@ -138,40 +139,40 @@ func listed(raw json.RawMessage) (document, access.Snapshot, error) {
 // Apply makes the changes with one conditional PUT of the whole firewall, after one more look at it. No changes are no call, but
 // for a snapshot that is unconfirmed. It returns when the write has ended, which takes minutes.
 //
-// [access.ErrConflict] also where the request was sent and its fate is not known: a lost reply, an operation that failed, was
+// [store.ErrConflict] also where the request was sent and its fate is not known: a lost reply, an operation that failed, was
 // canceled or superseded, the context's end, an answer that does not show the changes, or one in which something differs that is
 // not ours ([Config].Differs is told). [arm.CodeRefused], as a *[jit.Error], where ARM finds fault with the rules.
 // Changes that would touch a rule of others, rules that no NAT rule can say, and a snapshot from which no safe body can be made, are
 // refused before anything is sent.
-func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
+func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	doing := "apply NAT rules to " + s.Target.Name
 	clients, err := c.target(s.Target)
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	body, err := edit(s, changes)
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	now, err := c.look(ctx, s.Target, doing)
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	if now.etag != s.Version {
-		return access.Snapshot{}, fmt.Errorf("%s: %w since it was read", doing, access.ErrConflict)
+		return network.Snapshot{}, fmt.Errorf("%s: %w since it was read", doing, store.ErrConflict)
 	}
 	text, err := c.put(ctx, clients.firewalls, s, body, doing)
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	return c.confirmed(s, changes, body, text, doing)
 }
 
 // put sends the body and gives ARM's answer once the write has succeeded.
-func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsClient, s access.Snapshot, body []byte, doing string) ([]byte, error) {
+func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsClient, s network.Snapshot, body []byte, doing string) ([]byte, error) {
 	return arm.Write[armnetwork.AzureFirewallsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
 		PollEvery: c.cfg.PollEvery, Pacer: c.cfg.Pacer, Subscription: s.Target.Subscription,
@@ -186,23 +187,23 @@ func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsCl
 }
 
 // confirmed gives the snapshot that ARM's answer to a write shows.
-func (c *Client) confirmed(s access.Snapshot, changes plan.Changes, body, text []byte, doing string) (access.Snapshot, error) {
+func (c *Client) confirmed(s network.Snapshot, changes plan.Changes, body, text []byte, doing string) (network.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
-		return access.Snapshot{}, arm.Unknown(doing, err)
+		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
 	done, err := d.snapshot(s.Target)
 	if err != nil {
-		return access.Snapshot{}, arm.Unknown(doing, err)
+		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
 	if err := arm.Confirm(done.Rules, changes); err != nil {
-		return access.Snapshot{}, arm.Unknown(doing, err)
+		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
 	if what := differing(body, text); len(what) > 0 {
 		if c.cfg.Differs != nil {
 			c.cfg.Differs(s.Target, what)
 		}
-		return access.Snapshot{}, arm.Unknown(doing, fmt.Errorf("the answer shows another %s than was sent", strings.Join(what, ", ")))
+		return network.Snapshot{}, arm.Unknown(doing, fmt.Errorf("the answer shows another %s than was sent", strings.Join(what, ", ")))
 	}
 	done.Addresses = s.Addresses // of the configurations that are as they were
 	return done, nil

@@ -19,10 +19,10 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
 	"portcullis/local/armsim"
@@ -338,7 +338,7 @@ func (r *rig) supersede(t *testing.T, target jit.ID) {
 	}
 }
 
-func isUnavailable(err error) (*access.Unavailable, bool) {
-	var u *access.Unavailable
+func isUnavailable(err error) (*store.Unavailable, bool) {
+	var u *store.Unavailable
 	return u, errors.As(err, &u)
 }

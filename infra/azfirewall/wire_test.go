@@ -16,10 +16,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
 	"portcullis/local/armsim"
@@ -34,7 +35,7 @@ func TestFirewallConformance(t *testing.T) {
 		{"Succeeded", armsim.Knobs{PageSize: 2, Firewalls: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			accesstest.TestFirewall(t, accesstest.NATRules(public), func(t *testing.T) (access.Firewall, accesstest.FirewallFixture) {
+			accesstest.TestFirewall(t, accesstest.NATRules(public), func(t *testing.T) (network.RuleStore, accesstest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
 				return r, r
 			})
@@ -209,9 +210,9 @@ func TestApplyLooksOnceMore(t *testing.T) {
 		look http.HandlerFunc
 		want error
 	}{
-		{"changed", answer(200, shown("v8", "Succeeded")), access.ErrConflict},
-		{"gone", refusal(404, "ResourceNotFound", "not there"), access.ErrNotFound},
-		{"not to be seen", refusal(403, "AuthorizationFailed", "no"), access.ErrForbidden},
+		{"changed", answer(200, shown("v8", "Succeeded")), store.ErrConflict},
+		{"gone", refusal(404, "ResourceNotFound", "not there"), store.ErrNotFound},
+		{"not to be seen", refusal(403, "AuthorizationFailed", "no"), store.ErrForbidden},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.look)
@@ -279,7 +280,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{unchanged()}, tc.play...)...)
 			got, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(a))
-			if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply NAT rules to gate") {
+			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply NAT rules to gate") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
 			s.seen(t)
@@ -287,7 +288,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	}
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, string(gate(ours).Body)), answer(200, shown("v8", "Succeeded", ours)))
-		if _, err := client(t, s.server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, access.ErrConflict) {
+		if _, err := client(t, s.server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
 	})
@@ -297,7 +298,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		})
-		if _, err := client(t, s.server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+		if _, err := client(t, s.server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want a conflict because of the cancellation", err)
 		}
 	})
@@ -313,7 +314,7 @@ func TestApplyTellsOfWhatDiffers(t *testing.T) {
 		cfg.Differs = func(id jit.ID, members []string) { told = append(told, id.Name+" "+strings.Join(members, ",")) }
 	})
 	_, err := c.Apply(t.Context(), gate(f[0]), create(a))
-	if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), "another tags, natRuleCollections than was sent") {
+	if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "another tags, natRuleCollections than was sent") {
 		t.Errorf("error %v", err)
 	}
 	if diff := cmp.Diff([]string{"gate tags,natRuleCollections"}, told); diff != "" {
@@ -336,11 +337,11 @@ func TestErrors(t *testing.T) {
 		want  func(error) bool
 		says  string
 	}{
-		{"the version has changed", 1, refusal(412, "PreconditionFailed", "etag"), is(access.ErrConflict), "PreconditionFailed"},
-		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(access.ErrNotFound), "not there"},
-		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(access.ErrLocked), "remove the lock"},
-		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(access.ErrForbidden), "no write"},
-		{"no permission on an address", 1, refusal(403, "LinkedAuthorizationFailed", "no join"), is(access.ErrForbidden), "no join"},
+		{"the version has changed", 1, refusal(412, "PreconditionFailed", "etag"), is(store.ErrConflict), "PreconditionFailed"},
+		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(store.ErrNotFound), "not there"},
+		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(store.ErrLocked), "remove the lock"},
+		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(store.ErrForbidden), "no write"},
+		{"no permission on an address", 1, refusal(403, "LinkedAuthorizationFailed", "no join"), is(store.ErrForbidden), "no join"},
 		{"another write under way", 1, refusal(409, "AnotherOperationInProgress", "busy"), unavailable(0), "busy"},
 		{"throttled for longer than the SDK waits", 1, refusal(429, "SubscriptionRequestsThrottled", "later", "Retry-After", "120"), unavailable(2 * time.Minute), "later"},
 		{"down", 3, refusal(503, "ServiceUnavailable", "down"), unavailable(0), "down"},

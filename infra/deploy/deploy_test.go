@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // actions reads a file of roles/: lists of actions, each list sorted.
@@ -79,7 +80,7 @@ func TestApp(t *testing.T) {
 // TestLines holds that the queries look for lines and findings that the app writes.
 func TestLines(t *testing.T) {
 	kinds := map[string]bool{}
-	for _, k := range []access.FindingKind{access.FindingOverdue, access.FindingOpeningFailed, access.FindingLost, access.FindingBroken} {
+	for _, k := range []store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken} {
 		kinds[string(k)] = false
 	}
 	files, err := filepath.Glob("queries/*.kql")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/jit"
 	"portcullis/infra/identity"
 )
 
@@ -73,7 +73,7 @@ func TestTokensAccepted(t *testing.T) {
 			d := e.draft()
 			d.set(test.claims)
 			token := d.sign(t)
-			want := access.Caller{ID: tenantA + "/" + alice, Name: test.want}
+			want := jit.Caller{ID: tenantA + "/" + alice, Name: test.want}
 			for name, r := range map[string]*http.Request{
 				"Authorization": with(t, token),
 				"other case":    request(t, "authorization", "bEARER "+token),

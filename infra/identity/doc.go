@@ -28,7 +28,7 @@
 // that anybody could make the app call Entra as often as they like; and its verifier is made for ID tokens
 // with one client id. The refreshing client of keyfunc makes callers with an unknown key wait in line for the
 // rate limiter, up to a minute each, runs a goroutine that needs an end, and does not tell an unknown key
-// from an issuer that is down. Here the latter is [access.Unavailable] (answer 503) and everything else is
+// from an issuer that is down. Here the latter is [store.Unavailable] (answer 503) and everything else is
 // [ErrToken] (answer 401).
 //
 // # Keys
@@ -62,7 +62,7 @@
 //
 // # What it leaves out
 //
-// Who may do what: that is Azure RBAC, asked elsewhere with [access.Caller]'s ID. The scp and roles claims
+// Who may do what: that is Azure RBAC, asked elsewhere with [jit.Caller]'s ID. The scp and roles claims
 // are not consulted, for the same reason. Signing keys of one application (claims mapping), encrypted tokens,
 // continuous access evaluation and revocation before exp: a token stays good until it expires, usually 60 to
 // 90 minutes. Personal Microsoft accounts: their tenant is refused by [New].

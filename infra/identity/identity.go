@@ -12,7 +12,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 )
 
@@ -96,17 +95,17 @@ func New(cfg Config) (*Verifier, error) {
 // Caller gives who sent the request, without Correlation. The ID is "tid/oid" in lower case; the name is for reading
 // only: "app:{client id}" for applications, the user name for people, the oid where there is none fit to print.
 //
-// An error is *[access.Unavailable] when the issuer's keys cannot be had, and wraps [ErrToken] otherwise.
-func (v *Verifier) Caller(r *http.Request) (access.Caller, error) {
+// An error is *[store.Unavailable] when the issuer's keys cannot be had, and wraps [ErrToken] otherwise.
+func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
 	token, err := bearer(r.Header)
 	if err != nil {
-		return access.Caller{}, err
+		return jit.Caller{}, err
 	}
 	c, err := v.verify(r.Context(), token)
 	if err != nil {
-		return access.Caller{}, err
+		return jit.Caller{}, err
 	}
-	return access.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name()}, nil
+	return jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name()}, nil
 }
 
 // Ping gives nil when the keys of the first tenant are at hand, and otherwise what [Verifier.Caller] would say.

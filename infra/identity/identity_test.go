@@ -17,7 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/jit"
 	"portcullis/infra/identity"
 )
 
@@ -29,7 +29,7 @@ func refused(t *testing.T, v *identity.Verifier, r *http.Request, reason string)
 	if !errors.Is(err, identity.ErrToken) {
 		t.Fatalf("got %+v, %v, want an error that wraps ErrToken", who, err)
 	}
-	if who != (access.Caller{}) {
+	if who != (jit.Caller{}) {
 		t.Errorf("a refusal names %+v", who)
 	}
 	if !strings.Contains(err.Error(), reason) {
@@ -257,7 +257,7 @@ func TestForgedPrincipalHeadersChangeNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(access.Caller{ID: tenantA + "/" + alice, Name: "alice@example.com"}, got); diff != "" {
+	if diff := cmp.Diff(jit.Caller{ID: tenantA + "/" + alice, Name: "alice@example.com"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 const (
@@ -110,7 +110,7 @@ func (s *keySet) trusted(now time.Time) bool {
 }
 
 func (s *keySet) unavailable(err error) error {
-	return &access.Unavailable{Dependency: "Entra ID", RetryAfter: retry, Err: err}
+	return &store.Unavailable{Dependency: "Entra ID", RetryAfter: retry, Err: err}
 }
 
 // ask starts a question to the issuer unless one is under way or was just asked. It holds for all callers, so the one

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/identity"
 )
 
@@ -21,7 +21,7 @@ func call(t testing.TB, v *identity.Verifier, token string) string {
 
 func outcome(t testing.TB, err error) string {
 	t.Helper()
-	down, isDown := errors.AsType[*access.Unavailable](err)
+	down, isDown := errors.AsType[*store.Unavailable](err)
 	switch {
 	case err == nil:
 		return ""

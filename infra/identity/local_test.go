@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/jit"
 	"portcullis/infra/identity"
 	"portcullis/local/issuer"
 )
@@ -85,7 +85,7 @@ func TestLocalPersonas(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p.Name, err)
 		}
-		if diff := cmp.Diff(access.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername}, got); diff != "" {
+		if diff := cmp.Diff(jit.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername}, got); diff != "" {
 			t.Errorf("%s: %s", p.Name, diff)
 		}
 	}
@@ -105,7 +105,7 @@ func TestLocalManagedIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(access.Caller{ID: issuer.DefaultTenant + "/" + issuer.AppObjectID, Name: "app:" + issuer.AppClientID}, got); diff != "" {
+	if diff := cmp.Diff(jit.Caller{ID: issuer.DefaultTenant + "/" + issuer.AppObjectID, Name: "app:" + issuer.AppClientID}, got); diff != "" {
 		t.Error(diff)
 	}
 }

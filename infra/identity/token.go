@@ -11,8 +11,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // MaxToken is the longest token that is looked at, in bytes. Entra ID's stay well below it, since a person in more
@@ -146,7 +146,7 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token, all jwt.MapClaims) (an
 
 // reason turns an error of the jwt package into ours. Its texts are left out, because they can quote the token.
 func reason(err error) error {
-	if down, ok := errors.AsType[*access.Unavailable](err); ok {
+	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		return down
 	}
 	for _, r := range []struct {

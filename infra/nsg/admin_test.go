@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/local/armsim"
 )
 
@@ -22,7 +22,7 @@ func effective(kind, name, access, direction string, priority int, source, port 
 func TestAdminRules(t *testing.T) {
 	r := newRig(t, armsim.Knobs{})
 	network := scope + "virtualNetworks/net"
-	if _, err := r.AdminRules(t.Context(), network); !errors.Is(err, access.ErrNotFound) {
+	if _, err := r.AdminRules(t.Context(), network); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("of a network that is not there: %v", err)
 	}
 	for _, id := range []string{"", "net", scope + "networkSecurityGroups/net"} {
@@ -72,7 +72,7 @@ func TestAdminRules(t *testing.T) {
 	r.tune(t, func(k *armsim.Knobs) {
 		k.Denied = []armsim.Denied{{Action: "Microsoft.Network/virtualNetworks/listNetworkManagerEffectiveSecurityAdminRules/action"}}
 	})
-	if _, err := r.AdminRules(t.Context(), network); !errors.Is(err, access.ErrForbidden) {
+	if _, err := r.AdminRules(t.Context(), network); !errors.Is(err, store.ErrForbidden) {
 		t.Errorf("without the permission: %v", err)
 	}
 	r.tune(t, func(k *armsim.Knobs) { k.Denied, k.Down = nil, true })

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/arm"
 )
@@ -56,11 +56,11 @@ func parseDocument(text []byte) (document, error) {
 }
 
 // snapshot gives the document as the port has it.
-func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
+func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	if d.etag == "" {
-		return access.Snapshot{}, errors.New("the answer has no etag")
+		return network.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := access.Snapshot{Target: target, Version: d.etag, Region: d.place, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
+	s := network.Snapshot{Target: target, Version: d.etag, Region: d.place, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
 	for _, raw := range d.rules {
 		s.Rules = append(s.Rules, decodeRule(raw))
 	}
@@ -70,7 +70,7 @@ func (d document) snapshot(target jit.ID) (access.Snapshot, error) {
 // edit gives the snapshot's body with the changes made. The rules that stay keep
 // their bytes and their order, a changed one its place, new ones come last. It refuses a
 // change of a rule that is not ours, and checks what it made before it gives it away.
-func edit(s access.Snapshot, c plan.Changes) ([]byte, error) {
+func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 	d, err := parseDocument(s.Body)
 	if err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/nsg"
 )
@@ -33,8 +33,8 @@ const head = `{ "name":"shop", "id":"/subscriptions/` + sub + `/resourcegroups/R
 const tail = `  ,"defaultSecurityRules":[ {"name":"DenyAllInBound"} ],"resourceGuid":"g"} , "type":"Microsoft.Network/networkSecurityGroups" } `
 
 // shop is the snapshot of an NSG with the rules, and its version 7.
-func shop(rules ...string) access.Snapshot {
-	s := access.Snapshot{Target: nsgID("shop"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(rules, " ,\n ") + " ]" + tail)}
+func shop(rules ...string) network.Snapshot {
+	s := network.Snapshot{Target: nsgID("shop"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(rules, " ,\n ") + " ]" + tail)}
 	for _, r := range rules {
 		s.Rules = append(s.Rules, nsg.DecodeRule(json.RawMessage(r)))
 	}
@@ -59,12 +59,12 @@ func encoded(t interface{ Fatal(...any) }, r jit.Rule) string {
 
 func TestEditRefuses(t *testing.T) {
 	good := shop(foreign()...)
-	with := func(change func(*access.Snapshot)) access.Snapshot {
+	with := func(change func(*network.Snapshot)) network.Snapshot {
 		s := good
 		change(&s)
 		return s
 	}
-	body := func(text string) access.Snapshot { return with(func(s *access.Snapshot) { s.Body = []byte(text) }) }
+	body := func(text string) network.Snapshot { return with(func(s *network.Snapshot) { s.Body = []byte(text) }) }
 	change := plan.Changes{Create: []jit.Rule{mine("a", 100)}}
 	theirs := mine("a", 100)
 	theirs.Name = "AllowSsh"
@@ -73,7 +73,7 @@ func TestEditRefuses(t *testing.T) {
 	id := `"id":"` + good.Target.String() + `"`
 	for _, tc := range []struct {
 		name string
-		s    access.Snapshot
+		s    network.Snapshot
 		c    plan.Changes
 		want string
 	}{
@@ -85,9 +85,9 @@ func TestEditRefuses(t *testing.T) {
 		{"rules null", body(`{` + id + `,"properties":{"securityRules":null}}`), change, "no securityRules"},
 		{"rules twice", body(`{` + id + `,"properties":{"securityRules":[],"securityRules":[]}}`), change, "twice"},
 		{"properties twice", body(`{` + id + `,"properties":{"securityRules":[]},"properties":{"securityRules":[]}}`), change, "twice"},
-		{"body of another", with(func(s *access.Snapshot) { s.Target = nsgID("other") }), change, "the body is that of"},
-		{"no version", with(func(s *access.Snapshot) { s.Version = "" }), change, "no version"},
-		{"any version", with(func(s *access.Snapshot) { s.Version = "*" }), change, "no version"},
+		{"body of another", with(func(s *network.Snapshot) { s.Target = nsgID("other") }), change, "the body is that of"},
+		{"no version", with(func(s *network.Snapshot) { s.Version = "" }), change, "no version"},
+		{"any version", with(func(s *network.Snapshot) { s.Version = "*" }), change, "no version"},
 		{"create a rule of others", good, plan.Changes{Create: []jit.Rule{theirs}}, "not ours"},
 		{"update a rule of others", good, plan.Changes{Update: []jit.Rule{theirs}}, "not ours"},
 		{"delete a rule of others", good, plan.Changes{Delete: []jit.Rule{theirs}}, "not ours"},

@@ -12,17 +12,18 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
 var (
-	_ access.Firewall   = (*Client)(nil)
-	_ access.Network    = (*Client)(nil)
-	_ access.Pinger     = (*Client)(nil)
-	_ access.Pacer      = (*Client)(nil)
-	_ access.AdminRules = (*Client)(nil)
+	_ network.RuleStore  = (*Client)(nil)
+	_ network.Network    = (*Client)(nil)
+	_ store.Pinger       = (*Client)(nil)
+	_ network.Turns      = (*Client)(nil)
+	_ network.AdminRules = (*Client)(nil)
 )
 
 // Config says which Resource Manager to speak to and how.

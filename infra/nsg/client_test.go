@@ -7,9 +7,10 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
@@ -85,8 +86,8 @@ func TestPing(t *testing.T) {
 	r.tune(t, func(k *armsim.Knobs) {
 		k.Down, k.Denied = false, []armsim.Denied{{Action: "Microsoft.Network/networkSecurityGroups/read"}}
 	})
-	if err := r.Ping(t.Context()); !errors.Is(err, access.ErrForbidden) {
-		t.Errorf("without permission: error %v, want %v", err, access.ErrForbidden)
+	if err := r.Ping(t.Context()); !errors.Is(err, store.ErrForbidden) {
+		t.Errorf("without permission: error %v, want %v", err, store.ErrForbidden)
 	}
 	r.tune(t, func(k *armsim.Knobs) { k.Denied = nil })
 	r.arm.Reset()
@@ -105,53 +106,53 @@ func TestCalls(t *testing.T) {
 		name  string
 		knobs armsim.Knobs
 		want  armsim.Counts
-		call  func(r *rig, s access.Snapshot) error
+		call  func(r *rig, s network.Snapshot) error
 	}{
-		{"Rules", armsim.Knobs{}, armsim.Counts{Reads: 1}, func(r *rig, s access.Snapshot) error {
+		{"Rules", armsim.Knobs{}, armsim.Counts{Reads: 1}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Rules(t.Context(), s.Target)
 			return err
 		}},
-		{"Apply that is done at once", armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}, armsim.Counts{Writes: 1}, func(r *rig, s access.Snapshot) error {
+		{"Apply that is done at once", armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}, armsim.Counts{Writes: 1}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, create(a))
 			return err
 		}},
-		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Reads: 1}, func(r *rig, s access.Snapshot) error {
+		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Reads: 1}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, create(a))
 			return err
 		}},
-		{"Apply of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+		{"Apply of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, plan.Changes{})
 			return err
 		}},
-		{"Apply of what is refused here", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+		{"Apply of what is refused here", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s network.Snapshot) error {
 			if _, err := r.Apply(t.Context(), s, create(jit.Rule{Name: "portcullis-b"})); err == nil {
 				return errors.New("no error")
 			}
 			return nil
 		}},
-		{"Apply of what ARM refuses", armsim.Knobs{}, armsim.Counts{Writes: 1, Rejected: 1}, func(r *rig, s access.Snapshot) error {
+		{"Apply of what ARM refuses", armsim.Knobs{}, armsim.Counts{Writes: 1, Rejected: 1}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Apply(t.Context(), s, create(mine("b", 99)))
 			if e := (*jit.Error)(nil); !errors.As(err, &e) || e.Code != arm.CodeRefused {
 				return errors.Join(errors.New("want a refusal by Azure"), err)
 			}
 			return nil
 		}},
-		{"All", armsim.Knobs{PageSize: 2}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+		{"All", armsim.Knobs{PageSize: 2}, armsim.Counts{Reads: 3}, func(r *rig, s network.Snapshot) error {
 			list, err := r.All(t.Context(), sub)
 			if len(list) != 5 {
 				err = errors.Join(err, errors.New("want five"))
 			}
 			return err
 		}},
-		{"Locate", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+		{"Locate", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Locate(t.Context(), []jit.ID{vmID("a"), vmID("b"), vmID("c")})
 			return err
 		}},
-		{"Locate of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s access.Snapshot) error {
+		{"Locate of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Locate(t.Context(), nil)
 			return err
 		}},
-		{"Machines", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s access.Snapshot) error {
+		{"Machines", armsim.Knobs{}, armsim.Counts{Reads: 3}, func(r *rig, s network.Snapshot) error {
 			_, err := r.Machines(t.Context(), sub)
 			return err
 		}},

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/local/armsim"
 )
 
@@ -34,7 +34,7 @@ func TestFirewallConformance(t *testing.T) {
 		{"Succeeded", armsim.Knobs{PageSize: 2, Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			accesstest.TestFirewall(t, accesstest.SecurityRules(), func(t *testing.T) (access.Firewall, accesstest.FirewallFixture) {
+			accesstest.TestFirewall(t, accesstest.SecurityRules(), func(t *testing.T) (network.RuleStore, accesstest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
 				return r.Client, firewallFixture{r}
 			})
@@ -43,7 +43,7 @@ func TestFirewallConformance(t *testing.T) {
 }
 
 func TestNetworkConformance(t *testing.T) {
-	accesstest.TestNetwork(t, func(t *testing.T) (access.Network, accesstest.NetworkFixture) {
+	accesstest.TestNetwork(t, func(t *testing.T) (network.Network, accesstest.NetworkFixture) {
 		r := newRig(t, armsim.Knobs{PageSize: 2})
 		return r.Client, networkFixture{r}
 	})

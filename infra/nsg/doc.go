@@ -1,5 +1,5 @@
 // Package nsg lets just-in-time access work on Azure network security groups
-// (NSGs): it implements [access.Firewall], [access.Network] and [access.Pinger]
+// (NSGs): it implements [network.RuleStore], [network.Network] and [store.Pinger]
 // with the armnetwork clients of the Azure SDK.
 //
 // # A write

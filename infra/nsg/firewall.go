@@ -14,9 +14,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
@@ -26,8 +27,8 @@ const waits = 120
 
 // Rules reads one NSG with one GET, and with one more after each PollEvery while a
 // write to it is under way. Default rules are not among its rules.
-// [access.ErrNotFound], [access.ErrForbidden], *[access.Unavailable].
-func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+// [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
+func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	for range waits {
 		snap, state, err := c.look(ctx, target)
 		if err != nil || !strings.EqualFold(state, arm.Updating) {
@@ -38,30 +39,30 @@ func (c *Client) Rules(ctx context.Context, target jit.ID) (access.Snapshot, err
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return access.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
 		}
 	}
-	return access.Snapshot{}, &access.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
+	return network.Snapshot{}, &store.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
 }
 
 // look reads one NSG with one GET, and gives its provisioning state too.
-func (c *Client) look(ctx context.Context, target jit.ID) (access.Snapshot, string, error) {
+func (c *Client) look(ctx context.Context, target jit.ID) (network.Snapshot, string, error) {
 	doing := "read rules of " + target.Name
 	s, err := c.target(target)
 	if err != nil {
-		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
 	text, err := s.group(ctx, target)
 	if err != nil {
-		return access.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
+		return network.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
 	}
 	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
-		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
 	snap, err := d.snapshot(target)
 	if err != nil {
-		return access.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
 	return snap, d.state, nil
 }
@@ -85,27 +86,27 @@ func (c *Client) target(id jit.ID) (*clients, error) {
 	return c.subscription(id.Subscription)
 }
 
-func read(target jit.ID, text []byte) (access.Snapshot, error) {
+func read(target jit.ID, text []byte) (network.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	return d.snapshot(target)
 }
 
 // All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
 // that cannot be read makes it an error.
-func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	doing := "list security groups of subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	var out []access.Snapshot
+	var out []network.Snapshot
 	var bad error
 	err = s.listGroups(ctx, subscription, func(page []arm.Listed) error {
 		for _, one := range page {
-			var snap access.Snapshot
+			var snap network.Snapshot
 			if snap, bad = readListed(one); bad != nil {
 				return bad
 			}
@@ -119,14 +120,14 @@ func (c *Client) All(ctx context.Context, subscription string) ([]access.Snapsho
 	case err != nil:
 		return nil, arm.Translate(ctx, doing, subscription, err)
 	}
-	slices.SortFunc(out, func(a, b access.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(out, func(a, b network.Snapshot) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	return out, nil
 }
 
-func readListed(one arm.Listed) (access.Snapshot, error) {
+func readListed(one arm.Listed) (network.Snapshot, error) {
 	target, err := parseNSG(one.ID)
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	snap, err := read(target, one.Raw)
 	if err != nil {
@@ -150,40 +151,40 @@ func parseNSG(s string) (jit.ID, error) {
 // Apply makes the changes with one conditional PUT of the whole NSG. No changes are
 // no call, but for a snapshot that is unconfirmed.
 //
-// [access.ErrConflict] also where the request was sent and its fate is not known: a lost
+// [store.ErrConflict] also where the request was sent and its fate is not known: a lost
 // reply, an operation that failed, was canceled or superseded, the context's
 // end, an answer that does not show the changes. [CodeRefused], as a *[jit.Error],
 // where ARM finds fault with the rules. Changes that would touch a rule of others, and
 // a snapshot from which no safe body can be made, are refused before anything is sent.
-func (c *Client) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
+func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	doing := "apply rules to " + s.Target.Name
 	clients, err := c.target(s.Target)
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	body, err := edit(s, changes)
 	if err != nil {
-		return access.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	text, err := c.put(arm.WithRegion(ctx, s.Region), clients, s, body, doing)
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	done, err := read(s.Target, text)
 	if err != nil {
-		return access.Snapshot{}, arm.Unknown(doing, err)
+		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
 	if err := arm.Confirm(done.Rules, changes); err != nil {
-		return access.Snapshot{}, arm.Unknown(doing, err)
+		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
 	return done, nil
 }
 
-// Turn implements [access.Pacer] with the pacer of the [Config]; without one it never waits.
-func (c *Client) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
+// Turn implements [network.Turns] with the pacer of the [Config]; without one it never waits.
+func (c *Client) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
 	return c.cfg.Pacer.Turn(ctx, s.Target.Subscription, s.Region)
 }
 
@@ -192,7 +193,7 @@ func (c *Client) Turn(ctx context.Context, s access.Snapshot) (context.Context, 
 const mostLooked = 64 << 10
 
 // put sends the body and gives ARM's answer once the write has succeeded.
-func (c *Client) put(ctx context.Context, clients *clients, s access.Snapshot, body []byte, doing string) ([]byte, error) {
+func (c *Client) put(ctx context.Context, clients *clients, s network.Snapshot, body []byte, doing string) ([]byte, error) {
 	defer clients.watch.want(s.Target)()
 	write := arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/nsg"
 )
 
@@ -50,7 +50,7 @@ func TestLooksAreTimed(t *testing.T) {
 			}
 		})
 		c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, time.Second })
-		if _, err := c.Apply(t.Context(), shop(), create(a)); !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), "CanceledAndSuperseded") {
+		if _, err := c.Apply(t.Context(), shop(), create(a)); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "CanceledAndSuperseded") {
 			t.Errorf("error %v, want a conflict that says what became of the operation", err)
 		}
 		var want []time.Duration

@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"golang.org/x/sync/errgroup"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
@@ -224,7 +224,7 @@ func (inv *inventory) frontOf(id string, fronts []front, routes map[string]hop) 
 	near := []string{s.network}
 	if s.table != "" && routes != nil {
 		if to, ok = routes[s.table]; !ok {
-			return nil, fmt.Errorf("%w: the subnet %s has the route table %s, which is not listed; Microsoft.Network/routeTables/read may be missing", access.ErrForbidden, id, s.table)
+			return nil, fmt.Errorf("%w: the subnet %s has the route table %s, which is not listed; Microsoft.Network/routeTables/read may be missing", store.ErrForbidden, id, s.table)
 		}
 	}
 	if to.said {

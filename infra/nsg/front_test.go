@@ -9,9 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
 )
@@ -84,7 +85,7 @@ func (h hubs) machine(name, network, address string) jit.ID {
 }
 
 // placed gives the placements of a machine at firewalls.
-func placed(m access.Machine) string {
+func placed(m network.Machine) string {
 	var out []string
 	for _, p := range m.Placements {
 		if strings.EqualFold(p.Target.Type, jit.TypeFirewall) {
@@ -244,10 +245,10 @@ func TestFirewallsThatMayNotBeRead(t *testing.T) {
 		h.firewall(scope, own, "10.1.0.4", nil)
 		vm, plain := h.machine("vm", own, "10.1.1.4"), h.machine("plain", h.network(scope, 2, false, ""), "10.2.1.4")
 		h.tune(t, func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Network/" + action + "/read"}} })
-		if _, err := h.Locate(t.Context(), []jit.ID{vm}); !errors.Is(err, access.ErrForbidden) || !strings.Contains(err.Error(), action) {
+		if _, err := h.Locate(t.Context(), []jit.ID{vm}); !errors.Is(err, store.ErrForbidden) || !strings.Contains(err.Error(), action) {
 			t.Errorf("%s: Locate: %v", action, err)
 		}
-		if _, err := h.Machines(t.Context(), sub); !errors.Is(err, access.ErrForbidden) {
+		if _, err := h.Machines(t.Context(), sub); !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("%s: Machines: %v", action, err)
 		}
 		if found, err := h.Locate(t.Context(), []jit.ID{plain}); err != nil || len(found) != 1 {

@@ -9,20 +9,21 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // machine collects one machine from its interfaces, the primary one first.
 type machine struct {
-	access.Machine
-	behind map[string]*access.Placement // by jit.ID.Key of the target
+	network.Machine
+	behind map[string]*store.Placement // by jit.ID.Key of the target
 }
 
 func newMachine(vm jit.ID, location string) *machine {
 	return &machine{
-		Machine: access.Machine{VM: vm, Location: strings.ToLower(strings.ReplaceAll(location, " ", ""))},
-		behind:  map[string]*access.Placement{},
+		Machine: network.Machine{VM: vm, Location: strings.ToLower(strings.ReplaceAll(location, " ", ""))},
+		behind:  map[string]*store.Placement{},
 	}
 }
 
@@ -86,7 +87,7 @@ func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurat
 	s, ok := inv.subnets[lower(config.Subnet.ID)]
 	if !ok {
 		return "", fmt.Errorf("%w: the interface %s is in the subnet %s, which is not listed; Microsoft.Network/virtualNetworks/read may be missing",
-			access.ErrForbidden, text(nic.Name), text(config.Subnet.ID))
+			store.ErrForbidden, text(nic.Name), text(config.Subnet.ID))
 	}
 	return s.guard, nil
 }
@@ -113,15 +114,15 @@ func (m *machine) place(guard string, a netip.Addr) error {
 	return nil
 }
 
-func (m *machine) placement(target jit.ID) *access.Placement {
+func (m *machine) placement(target jit.ID) *store.Placement {
 	if m.behind[target.Key()] == nil {
-		m.behind[target.Key()] = &access.Placement{Target: target}
+		m.behind[target.Key()] = &store.Placement{Target: target}
 	}
 	return m.behind[target.Key()]
 }
 
 // located gives the machine with its placements sorted.
-func (m *machine) located() access.Machine {
+func (m *machine) located() network.Machine {
 	for _, p := range m.behind {
 		if len(p.Inside) == 0 { // behind a firewall the primary address stays the first
 			slices.SortFunc(p.Addresses, netip.Addr.Compare)
@@ -129,7 +130,7 @@ func (m *machine) located() access.Machine {
 		p.Addresses = slices.Compact(p.Addresses)
 		m.Placements = append(m.Placements, *p)
 	}
-	slices.SortFunc(m.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(m.Placements, func(a, b store.Placement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	slices.Sort(m.Unguarded)
 	slices.Sort(m.Interfaces)
 	return m.Machine

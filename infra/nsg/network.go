@@ -15,24 +15,25 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"golang.org/x/sync/errgroup"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
 // Machines gives every machine of a subscription that a network interface names. It
 // lists interfaces, virtual networks and public addresses, once each, and where a firewall may stand before
-// machines also firewalls and route tables (see [access.Placement]). Instances of
+// machines also firewalls and route tables (see [store.Placement]). Instances of
 // uniform scale sets are not among them: ARM does not list their interfaces here.
 //
 // An interface of a machine in a subnet that ARM does not list is an error
-// ([access.ErrForbidden], most likely): its guard would not be known.
-func (c *Client) Machines(ctx context.Context, subscription string) ([]access.Machine, error) {
+// ([store.ErrForbidden], most likely): its guard would not be known.
+func (c *Client) Machines(ctx context.Context, subscription string) ([]network.Machine, error) {
 	found, err := c.machines(ctx, subscription, func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	out := make([]access.Machine, 0, len(found))
+	out := make([]network.Machine, 0, len(found))
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		out = append(out, found[key])
 	}
@@ -42,17 +43,17 @@ func (c *Client) Machines(ctx context.Context, subscription string) ([]access.Ma
 // Locate gives the named machines, by [jit.ID.Key]. It costs as much as [Client.Machines]
 // for each of their subscriptions, however few they are: an interface is found by its
 // machine only in the list.
-func (c *Client) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Machine, error) {
+func (c *Client) Locate(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {
 	wanted := map[string]bool{}
 	subscriptions := map[string]bool{}
 	for _, vm := range vms {
 		wanted[vm.Key()] = true
 		subscriptions[strings.ToLower(vm.Subscription)] = true
 	}
-	out := map[string]access.Machine{}
+	out := map[string]network.Machine{}
 	for _, sub := range slices.Sorted(maps.Keys(subscriptions)) {
 		found, err := c.machines(ctx, sub, func(key string) bool { return wanted[key] })
-		if errors.Is(err, access.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			continue // a subscription that is not there holds no machine
 		}
 		if err != nil {
@@ -85,7 +86,7 @@ func newInventory() inventory {
 	return inventory{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}, reads: new(atomic.Int32)}
 }
 
-func (c *Client) machines(ctx context.Context, subscription string, wanted func(key string) bool) (map[string]access.Machine, error) {
+func (c *Client) machines(ctx context.Context, subscription string, wanted func(key string) bool) (map[string]network.Machine, error) {
 	doing := "locate machines of subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
@@ -108,7 +109,7 @@ func (c *Client) machines(ctx context.Context, subscription string, wanted func(
 }
 
 // machines puts together what the lists say of each machine that is wanted.
-func (inv inventory) machines(wanted func(key string) bool) (map[string]access.Machine, error) {
+func (inv inventory) machines(wanted func(key string) bool) (map[string]network.Machine, error) {
 	found := map[string]*machine{}
 	for _, nic := range inv.interfaces {
 		vm, ok := machineOf(nic)
@@ -122,7 +123,7 @@ func (inv inventory) machines(wanted func(key string) bool) (map[string]access.M
 			return nil, err
 		}
 	}
-	out := make(map[string]access.Machine, len(found))
+	out := make(map[string]network.Machine, len(found))
 	for key, m := range found {
 		out[key] = m.located()
 	}

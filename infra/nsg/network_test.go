@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/local/armsim"
 )
 
@@ -32,11 +32,11 @@ func TestSubnetThatIsNotListed(t *testing.T) {
 	hidden, _ := r.Machine(t, "hidden", oneNIC(scope+"virtualNetworks/secret/subnets/s", "10.9.0.4"))
 	plain, _ := r.Machine(t, "plain", oneNIC(r.Subnet(t, "s", r.Guard(t, "g")), "10.0.0.4"))
 	_, err := r.Machines(t.Context(), sub)
-	if !errors.Is(err, access.ErrForbidden) || !strings.Contains(err.Error(), "hidden-0") {
+	if !errors.Is(err, store.ErrForbidden) || !strings.Contains(err.Error(), "hidden-0") {
 		t.Errorf("Machines: error %v, want one that names the interface", err)
 	}
-	if _, err := r.Locate(t.Context(), []jit.ID{plain, hidden}); !errors.Is(err, access.ErrForbidden) {
-		t.Errorf("Locate of both: error %v, want %v", err, access.ErrForbidden)
+	if _, err := r.Locate(t.Context(), []jit.ID{plain, hidden}); !errors.Is(err, store.ErrForbidden) {
+		t.Errorf("Locate of both: error %v, want %v", err, store.ErrForbidden)
 	}
 	found, err := r.Locate(t.Context(), []jit.ID{plain})
 	if err != nil || len(found) != 1 {

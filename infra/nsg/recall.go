@@ -10,11 +10,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"golang.org/x/sync/errgroup"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 )
 
-var _ access.Recaller = (*Client)(nil)
+var _ network.Recaller = (*Client)(nil)
 
 // What is remembered of listings: for how long, and of how many machines.
 const (
@@ -76,10 +76,10 @@ func (h *homes) of(vms []jit.ID) (map[string]home, bool) {
 	return out, looks < reads
 }
 
-// Recall implements [access.Recaller]: one GET for each interface that the machines had when they were listed
+// Recall implements [network.Recaller]: one GET for each interface that the machines had when they were listed
 // last. Where one of them is gone, is another machine's, or stands where nothing is known of, and where listing
 // is less, it is [Client.Locate].
-func (c *Client) Recall(ctx context.Context, vms []jit.ID) (map[string]access.Machine, error) {
+func (c *Client) Recall(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {
 	known, ok := c.homes.of(vms)
 	if !ok {
 		return c.Locate(ctx, vms)
@@ -102,7 +102,7 @@ func (c *Client) Recall(ctx context.Context, vms []jit.ID) (map[string]access.Ma
 	if g.Wait() != nil {
 		return c.Locate(ctx, vms)
 	}
-	out := map[string]access.Machine{}
+	out := map[string]network.Machine{}
 	for key, list := range nics {
 		inv := known[key].inv
 		inv.interfaces = list

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/local/armsim"
 )
 
@@ -30,7 +30,7 @@ func (r *rig) reads(f func()) int {
 	return n
 }
 
-func (r *rig) recall(t *testing.T, vms ...jit.ID) (found map[string]access.Machine, reads int) {
+func (r *rig) recall(t *testing.T, vms ...jit.ID) (found map[string]network.Machine, reads int) {
 	t.Helper()
 	var err error
 	reads = r.reads(func() { found, err = r.Recall(t.Context(), vms) })
@@ -40,7 +40,7 @@ func (r *rig) recall(t *testing.T, vms ...jit.ID) (found map[string]access.Machi
 	return found, reads
 }
 
-func same(t *testing.T, what string, got, want map[string]access.Machine) {
+func same(t *testing.T, what string, got, want map[string]network.Machine) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("%s (-located +recalled):\n%s", what, diff)
@@ -57,7 +57,7 @@ func TestRecallReadsOneInterface(t *testing.T) {
 	if _, reads := r.recall(t, web); reads < 3 {
 		t.Errorf("the first call made %d reads, want a listing", reads)
 	}
-	locate := func(vms ...jit.ID) map[string]access.Machine {
+	locate := func(vms ...jit.ID) map[string]network.Machine {
 		t.Helper()
 		found, err := r.Locate(t.Context(), vms)
 		if err != nil {

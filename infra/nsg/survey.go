@@ -16,12 +16,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"golang.org/x/sync/errgroup"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 )
 
-var _ access.Surveyor = (*Client)(nil)
+var _ network.Surveyor = (*Client)(nil)
 
 // How a survey lists. ARM's next page is known only from the page before, so the pages of one list
 // come one after the other; lists of several resource groups come side by side. The size of a page is
@@ -43,27 +44,27 @@ const resourcesVersion = "2021-04-01" // api-version of resource groups and of t
 //
 // Firewalls and classic machines are left out where the app may not read them or the routes to them. A machine in a spoke
 // of a virtual hub is not taken for one behind the hub's firewall: the interface does not say so.
-func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey, error) {
+func (c *Client) Survey(ctx context.Context, subscription string) (network.Survey, error) {
 	doing := "survey subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
-		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	var inv inventory
-	out := access.Survey{Behind: map[string]bool{}}
+	out := network.Survey{Behind: map[string]bool{}}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { inv, err = s.inventorySideBySide(gctx, doing, subscription); return err })
 	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
 	if err := g.Wait(); err != nil {
-		return access.Survey{}, err
+		return network.Survey{}, err
 	}
 	all := func(string) bool { return true }
 	if err := readable(c.fronts(ctx, doing, subscription, &inv, all)); err != nil {
-		return access.Survey{}, err
+		return network.Survey{}, err
 	}
 	found, err := inv.machines(all)
 	if err != nil {
-		return access.Survey{}, fmt.Errorf("%s: %w", doing, err)
+		return network.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		out.Machines = append(out.Machines, found[key])
@@ -82,7 +83,7 @@ func (c *Client) Survey(ctx context.Context, subscription string) (access.Survey
 
 // readable passes over what the app may not read.
 func readable(err error) error {
-	if errors.Is(err, access.ErrForbidden) {
+	if errors.Is(err, store.ErrForbidden) {
 		return nil
 	}
 	return err

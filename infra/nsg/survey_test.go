@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
 )
@@ -51,7 +51,7 @@ func TestSurveyOfTheDemo(t *testing.T) {
 }
 
 // names gives what tells machines apart, with what stands before and behind them.
-func names(machines []access.Machine) []string {
+func names(machines []network.Machine) []string {
 	var out []string
 	for _, m := range machines {
 		out = append(out, fmt.Sprint(m.VM, m.Location, m.Placements, m.Private, m.Public, m.Unguarded))
@@ -101,7 +101,7 @@ func TestSurveyAtScale(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			t.Logf("%d machines in %d groups: %v, %d reads, at most %d at once; %d MiB allocated in all, %d MiB kept",
 				machines, groups, took.Round(time.Millisecond), pages.reads.Load(), pages.most.Load(), (after.TotalAlloc-before.TotalAlloc)>>20, (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>20)
-			if !slices.IsSortedFunc(got.Machines, func(a, b access.Machine) int { return strings.Compare(a.VM.Key(), b.VM.Key()) }) {
+			if !slices.IsSortedFunc(got.Machines, func(a, b network.Machine) int { return strings.Compare(a.VM.Key(), b.VM.Key()) }) {
 				t.Error("not sorted")
 			}
 			runtime.KeepAlive(got)

@@ -16,9 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 )
@@ -271,7 +271,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.play...)
 			got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a))
-			if !errors.Is(err, access.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply rules to shop") {
+			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply rules to shop") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
 			s.seen(t)
@@ -280,7 +280,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, shown("v8", "Succeeded", encoded(t, a))))
 		_, err := client(t, s.server, nil).Apply(t.Context(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
-		if !errors.Is(err, access.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
 	})
@@ -293,12 +293,12 @@ func TestApplyCutShortByItsCaller(t *testing.T) {
 		<-r.Context().Done()
 	})
 	_, err := client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
-	if !errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want a conflict because of the cancellation", err)
 	}
 	s.seen(t)
 	_, err = client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
-	if errors.Is(err, access.ErrConflict) || !errors.Is(err, context.Canceled) {
+	if errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("before it was sent: error %v, want the cancellation alone", err)
 	}
 }
@@ -312,7 +312,7 @@ func TestNobodyAnswers(t *testing.T) {
 	_, apply := c.Apply(t.Context(), shop(), create(mine("a", 100)))
 	_, machines := c.Machines(t.Context(), sub)
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply, "Machines": machines, "Ping": c.Ping(t.Context())} {
-		if u, ok := isUnavailable(err); !ok || u.Dependency != "Azure Resource Manager" || errors.Is(err, access.ErrConflict) {
+		if u, ok := isUnavailable(err); !ok || u.Dependency != "Azure Resource Manager" || errors.Is(err, store.ErrConflict) {
 			t.Errorf("%s: error %v, want *access.Unavailable", name, err)
 		}
 	}
@@ -339,14 +339,14 @@ func TestErrors(t *testing.T) {
 		want  func(error) bool
 		says  string
 	}{
-		{"the version has changed", 1, answer(412, `{"error":{"code":"PreconditionFailed","message":"Precondition failed.","details":[{"code":"PreconditionFailedEtagMismatch","message":"Etag does not match."}]}}`), is(access.ErrConflict), "PreconditionFailedEtagMismatch"},
-		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(access.ErrNotFound), "not there"},
-		{"the group is gone", 1, refusal(404, "ResourceGroupNotFound", "not there"), is(access.ErrNotFound), "ResourceGroupNotFound"},
-		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(access.ErrLocked), "remove the lock"},
-		{"subscription disabled", 1, refusal(409, "ReadOnlyDisabledSubscription", "disabled"), is(access.ErrLocked), "disabled"},
-		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(access.ErrForbidden), "no write"},
-		{"against a policy", 1, refusal(403, "RequestDisallowedByPolicy", "policy says no"), is(access.ErrForbidden), "policy says no"},
-		{"token refused", 1, refusal(401, "InvalidAuthenticationToken", "expired"), is(access.ErrForbidden), "expired"},
+		{"the version has changed", 1, answer(412, `{"error":{"code":"PreconditionFailed","message":"Precondition failed.","details":[{"code":"PreconditionFailedEtagMismatch","message":"Etag does not match."}]}}`), is(store.ErrConflict), "PreconditionFailedEtagMismatch"},
+		{"gone", 1, refusal(404, "ResourceNotFound", "not there"), is(store.ErrNotFound), "not there"},
+		{"the group is gone", 1, refusal(404, "ResourceGroupNotFound", "not there"), is(store.ErrNotFound), "ResourceGroupNotFound"},
+		{"locked", 1, refusal(409, "ScopeLocked", "remove the lock"), is(store.ErrLocked), "remove the lock"},
+		{"subscription disabled", 1, refusal(409, "ReadOnlyDisabledSubscription", "disabled"), is(store.ErrLocked), "disabled"},
+		{"no permission", 1, refusal(403, "AuthorizationFailed", "no write"), is(store.ErrForbidden), "no write"},
+		{"against a policy", 1, refusal(403, "RequestDisallowedByPolicy", "policy says no"), is(store.ErrForbidden), "policy says no"},
+		{"token refused", 1, refusal(401, "InvalidAuthenticationToken", "expired"), is(store.ErrForbidden), "expired"},
 		{"too many rules", 1, refusal(400, "SecurityRuleCountLimitReached", "1000 rules"), refused, "SecurityRuleCountLimitReached: 1000 rules"},
 		{"priority taken", 1, refusal(400, "SecurityRuleConflict", "same priority"), refused, "same priority"},
 		{"other conflict", 1, refusal(409, "InvalidResourceLocation", "elsewhere"), refused, "elsewhere"},

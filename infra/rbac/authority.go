@@ -111,9 +111,9 @@ func loopback(endpoint string) bool {
 
 // Missing implements [access.Authority]. A caller whose id is not "tid/oid" with two GUIDs
 // and a scope outside of subscriptions have no permissions. The error is
-// [access.ErrForbidden] where the app's own identity may not read role assignments, and
-// *[access.Unavailable] where ARM does not answer.
-func (a *Authority) Missing(ctx context.Context, who access.Caller, id string, actions ...string) (string, error) {
+// [store.ErrForbidden] where the app's own identity may not read role assignments, and
+// *[store.Unavailable] where ARM does not answer.
+func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, actions ...string) (string, error) {
 	if len(actions) == 0 || slices.Contains(actions, "") {
 		return "", errors.New("no action to look for")
 	}

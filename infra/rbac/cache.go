@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // cache remembers answers for a while, in bounded memory, and lets one call serve all
@@ -98,7 +98,7 @@ func (c *cache[V]) fly(ctx context.Context, key string, f *flight[V], asked time
 	if err != nil {
 		size = errorSize
 	}
-	if size += len(key); size <= c.bytes && (err == nil || errors.Is(err, access.ErrForbidden)) {
+	if size += len(key); size <= c.bytes && (err == nil || errors.Is(err, store.ErrForbidden)) {
 		c.kept[key] = c.order.PushBack(&answer[V]{key, value, err, size, asked})
 		c.held += size
 	}

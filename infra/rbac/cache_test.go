@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -181,7 +181,7 @@ func TestForbiddenIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || !errors.Is(err, access.ErrForbidden) {
+		if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || !errors.Is(err, store.ErrForbidden) {
 			t.Fatalf("missing %q, %v", got, err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestForbiddenIsRemembered(t *testing.T) {
 	}
 	cache := rbac.NewCache(2, 600, r.clock.Now)
 	for i := range 5 {
-		_, _ = cache.Get(t.Context(), fmt.Sprint(i), func(context.Context) (string, int, error) { return "", 0, access.ErrForbidden })
+		_, _ = cache.Get(t.Context(), fmt.Sprint(i), func(context.Context) (string, int, error) { return "", 0, store.ErrForbidden })
 		if entries, bytes := cache.Held(); entries != 1 || bytes > 600 {
 			t.Errorf("%d answers of %d bytes are kept", entries, bytes)
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // This file is the only place that knows what ARM's errors mean to the port.
@@ -31,14 +31,14 @@ func notFound(err error) bool {
 func translate(doing string, err error) error {
 	r := refusal(err)
 	if r == nil {
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, Err: err})
+		return fmt.Errorf("%s: %w", doing, &store.Unavailable{Dependency: dependency, Err: err})
 	}
 	reason := fmt.Errorf("%d %s", r.StatusCode, r.ErrorCode)
 	switch {
 	case r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: %w: %w", doing, access.ErrForbidden, reason)
+		return fmt.Errorf("%s: %w: %w", doing, store.ErrForbidden, reason)
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
-		return fmt.Errorf("%s: %w", doing, &access.Unavailable{Dependency: dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
+		return fmt.Errorf("%s: %w", doing, &store.Unavailable{Dependency: dependency, RetryAfter: retryAfter(r.RawResponse), Err: reason})
 	}
 	return fmt.Errorf("%s: Azure Resource Manager answered %w", doing, reason)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -48,10 +48,10 @@ func TestNewRefuses(t *testing.T) {
 // that no error is remembered but, shortly, that the app may not ask.
 func TestErrors(t *testing.T) {
 	down := func(err error) bool {
-		u, ok := errors.AsType[*access.Unavailable](err)
+		u, ok := errors.AsType[*store.Unavailable](err)
 		return ok && u.Dependency == "Azure Resource Manager"
 	}
-	forbidden := func(err error) bool { return errors.Is(err, access.ErrForbidden) }
+	forbidden := func(err error) bool { return errors.Is(err, store.ErrForbidden) }
 	plain := func(err error) bool { return err != nil && !down(err) && !forbidden(err) }
 	body := func(code string) string { return `{"error":{"code":"` + code + `","message":"secret of the tenant"}}` }
 	const good = `{"value":[]}`
@@ -109,7 +109,7 @@ func TestErrors(t *testing.T) {
 				if err != nil && strings.Contains(err.Error(), "secret") && !down(err) {
 					t.Errorf("the error says more than what failed: %v", err)
 				}
-				if u, ok := errors.AsType[*access.Unavailable](err); ok && u.RetryAfter != tc.wait {
+				if u, ok := errors.AsType[*store.Unavailable](err); ok && u.RetryAfter != tc.wait {
 					t.Errorf("wait %v, want %v", u.RetryAfter, tc.wait)
 				}
 				broken = false
@@ -246,7 +246,7 @@ func TestNobodyAnswers(t *testing.T) {
 	a := authority(t, h, &clock{})
 	h.Close()
 	_, err := a.Missing(t.Context(), caller(ann), web, initiate)
-	if _, ok := errors.AsType[*access.Unavailable](err); !ok {
+	if _, ok := errors.AsType[*store.Unavailable](err); !ok {
 		t.Errorf("no server: %v", err)
 	}
 	a, err = rbac.New(noToken{}, rbac.Config{})
@@ -254,7 +254,7 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = a.Missing(t.Context(), caller(ann), web, initiate)
-	if _, ok := errors.AsType[*access.Unavailable](err); !ok {
+	if _, ok := errors.AsType[*store.Unavailable](err); !ok {
 		t.Errorf("no token: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -280,7 +280,7 @@ func TestDeniedApp(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || !errors.Is(err, access.ErrForbidden) {
+		if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("without %s: missing %q, %v", action, got, err)
 		}
 	}

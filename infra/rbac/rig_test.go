@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"portcullis/core/access"
+	"portcullis/core/jit"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -42,8 +43,8 @@ const (
 	readVM   = access.ActionReadVM
 )
 
-func caller(oid string) access.Caller {
-	return access.Caller{ID: tenant + "/" + oid, Name: "ann@example.com"}
+func caller(oid string) jit.Caller {
+	return jit.Caller{ID: tenant + "/" + oid, Name: "ann@example.com"}
 }
 
 type credential struct{}

@@ -14,12 +14,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/Azure/go-amqp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 var (
-	_ access.Alarm  = (*Alarm)(nil)
-	_ access.Pinger = (*Alarm)(nil)
+	_ store.Alarm  = (*Alarm)(nil)
+	_ store.Pinger = (*Alarm)(nil)
 )
 
 const dependency = "Service Bus"
@@ -113,7 +113,7 @@ func loopback(address string) error {
 
 // Schedule sends the wake-ups. One whose time has passed is delivered at once.
 // An error means that some may not have been accepted; sending all of them again does no harm.
-func (a *Alarm) Schedule(ctx context.Context, wakes ...access.Wake) error {
+func (a *Alarm) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	messages, err := messagesOf(wakes)
 	if err != nil || len(messages) == 0 {
 		return err
@@ -121,7 +121,7 @@ func (a *Alarm) Schedule(ctx context.Context, wakes ...access.Wake) error {
 	return a.call(ctx, "schedule wake-ups", func(ctx context.Context, l *link) error { return send(ctx, l.sender, messages) })
 }
 
-func messagesOf(wakes []access.Wake) ([]*azservicebus.Message, error) {
+func messagesOf(wakes []store.Wake) ([]*azservicebus.Message, error) {
 	var out []*azservicebus.Message
 	for _, w := range wakes {
 		body, err := Body{Grant: w.Grant, Generation: w.Generation}.encode()
@@ -256,13 +256,13 @@ func (a *Alarm) giveUp(l *link) {
 // translate gives an error of the SDK in the terms of package access.
 func translate(err error) error {
 	if e, ok := errors.AsType[*azservicebus.Error](err); ok && e.Code == azservicebus.CodeUnauthorizedAccess {
-		return fmt.Errorf("%w: %w", access.ErrForbidden, err)
+		return fmt.Errorf("%w: %w", store.ErrForbidden, err)
 	}
 	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Condition == amqp.ErrCondUnauthorizedAccess {
-		return fmt.Errorf("%w: %w", access.ErrForbidden, err)
+		return fmt.Errorf("%w: %w", store.ErrForbidden, err)
 	}
 	if errors.Is(err, azservicebus.ErrMessageTooLarge) {
 		return err
 	}
-	return &access.Unavailable{Dependency: dependency, Err: err}
+	return &store.Unavailable{Dependency: dependency, Err: err}
 }

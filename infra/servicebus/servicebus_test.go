@@ -14,8 +14,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/store"
 	"portcullis/infra/servicebus"
 	"portcullis/local/bussim"
 )
@@ -135,7 +135,7 @@ func (b *bus) Fail(on bool) {
 }
 
 func TestConformance(t *testing.T) {
-	accesstest.TestAlarm(t, func(t *testing.T) (access.Alarm, accesstest.AlarmFixture) {
+	accesstest.TestAlarm(t, func(t *testing.T) (store.Alarm, accesstest.AlarmFixture) {
 		b := newBus(t)
 		return b.alarm(t, token("good")), b
 	})
@@ -169,19 +169,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func wake() access.Wake {
-	return access.Wake{Grant: "018f3c1e-7c00-7000-8000-000000000001", Generation: 3, At: accesstest.AlarmStart.Add(time.Hour), Attempt: 2}
+func wake() store.Wake {
+	return store.Wake{Grant: "018f3c1e-7c00-7000-8000-000000000001", Generation: 3, At: accesstest.AlarmStart.Add(time.Hour), Attempt: 2}
 }
 
 func TestScheduleRefuses(t *testing.T) {
-	rows := map[string]func(*access.Wake){
-		"no grant":          func(w *access.Wake) { w.Grant = "" },
-		"a path":            func(w *access.Wake) { w.Grant = "../x" },
-		"a long grant":      func(w *access.Wake) { w.Grant = strings.Repeat("a", 65) },
-		"no generation":     func(w *access.Wake) { w.Generation = 0 },
-		"negative":          func(w *access.Wake) { w.Generation = -1 },
-		"no time":           func(w *access.Wake) { w.At = time.Time{} },
-		"a grant in quotes": func(w *access.Wake) { w.Grant = `x","v":2` },
+	rows := map[string]func(*store.Wake){
+		"no grant":          func(w *store.Wake) { w.Grant = "" },
+		"a path":            func(w *store.Wake) { w.Grant = "../x" },
+		"a long grant":      func(w *store.Wake) { w.Grant = strings.Repeat("a", 65) },
+		"no generation":     func(w *store.Wake) { w.Generation = 0 },
+		"negative":          func(w *store.Wake) { w.Generation = -1 },
+		"no time":           func(w *store.Wake) { w.At = time.Time{} },
+		"a grant in quotes": func(w *store.Wake) { w.Grant = `x","v":2` },
 	}
 	for name, spoil := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestScheduleRefuses(t *testing.T) {
 func TestForbidden(t *testing.T) {
 	a := newBus(t).alarm(t, token("bad"))
 	for what, err := range map[string]error{"schedule": a.Schedule(t.Context(), wake()), "ping": a.Ping(t.Context())} {
-		if !errors.Is(err, access.ErrForbidden) {
+		if !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("%s with a token that is refused: got %v, want access.ErrForbidden", what, err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := arrange(t, newBus(t))
 			for what, err := range map[string]error{"schedule": a.Schedule(t.Context(), wake()), "ping": a.Ping(t.Context())} {
-				down, ok := errors.AsType[*access.Unavailable](err)
+				down, ok := errors.AsType[*store.Unavailable](err)
 				if !ok || down.Dependency != "Service Bus" {
 					t.Errorf("%s: got %v, want *access.Unavailable of Service Bus", what, err)
 				}
@@ -242,7 +242,7 @@ func TestBusy(t *testing.T) {
 	if err := b.broker.BusyNext(servicebus.DefaultQueue, 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := errors.AsType[*access.Unavailable](a.Schedule(t.Context(), wake())); !ok {
+	if _, ok := errors.AsType[*store.Unavailable](a.Schedule(t.Context(), wake())); !ok {
 		t.Error("a busy queue gave no *access.Unavailable")
 	}
 	if err := a.Schedule(t.Context(), wake()); err != nil {

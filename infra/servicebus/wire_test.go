@@ -12,7 +12,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/servicebus"
 	"portcullis/local/bussim"
 )
@@ -166,7 +166,7 @@ func TestDuplicates(t *testing.T) {
 	again.Attempt++
 	later.At = later.At.Add(time.Millisecond)
 	newer.Generation++
-	for _, w := range []access.Wake{wake(), wake(), again, later, newer, again} {
+	for _, w := range []store.Wake{wake(), wake(), again, later, newer, again} {
 		if err := a.Schedule(t.Context(), w); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestDuplicates(t *testing.T) {
 // TestManyBatches schedules more than one batch holds.
 func TestManyBatches(t *testing.T) {
 	b := newBus(t)
-	var wakes []access.Wake
+	var wakes []store.Wake
 	for n := range 6000 {
 		w := wake()
 		w.Attempt = n
@@ -201,7 +201,7 @@ func TestConnectionLost(t *testing.T) {
 	})
 	const callers, rounds = 4, 10
 	var all sync.WaitGroup
-	accepted := make([][]access.Wake, callers)
+	accepted := make([][]store.Wake, callers)
 	for n := range callers {
 		all.Go(func() {
 			for i := range rounds {
@@ -247,7 +247,7 @@ func TestSilent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	err = b.alarm(t, token("good")).Schedule(ctx, wake())
-	if _, ok := errors.AsType[*access.Unavailable](err); !ok {
+	if _, ok := errors.AsType[*store.Unavailable](err); !ok {
 		t.Errorf("got %v, want *access.Unavailable at the deadline", err)
 	}
 }

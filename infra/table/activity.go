@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // The rows of the Activity table: an entry, and the mark that it has been written.
@@ -50,7 +50,7 @@ type markDoc struct {
 func entryName(id string) string { return digest(id)[:32] }
 
 // newEntry gives the document of an entry, without its place in the chain.
-func newEntry(e access.Entry) (entryDoc, error) {
+func newEntry(e store.Entry) (entryDoc, error) {
 	if e.ID == "" {
 		return entryDoc{}, errors.New("it has no id")
 	}
@@ -89,19 +89,19 @@ func (d entryDoc) mark(chain chainID) row {
 	return row{partition: chain.partition, key: markRows + entryName(d.ID), doc: markDoc{V: version, ID: d.ID, Subscription: chain.subscription}}
 }
 
-func (d entryDoc) entry() (access.Entry, error) {
+func (d entryDoc) entry() (store.Entry, error) {
 	vm, err := idOf(d.VM)
 	if err != nil {
-		return access.Entry{}, err
+		return store.Entry{}, err
 	}
 	target, err := idOf(d.Target)
-	return access.Entry{ID: d.ID, Time: time.Time(d.Time), Operation: access.Operation(d.Operation), Result: access.Result(d.Result), VM: vm,
+	return store.Entry{ID: d.ID, Time: time.Time(d.Time), Operation: store.Operation(d.Operation), Result: store.Result(d.Result), VM: vm,
 		Target: target, Requestor: d.Requestor, Grant: d.Grant, Ports: d.Ports, Sources: d.Sources, End: time.Time(d.End),
 		Justification: d.Justification, Reason: d.Reason, Message: d.Message, Correlation: d.Correlation}, err
 }
 
 // Entries is one query, two with a cursor.
-func (s *Store) Entries(ctx context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+func (s *Store) Entries(ctx context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
 		return nil, "", err
@@ -111,7 +111,7 @@ func (s *Store) Entries(ctx context.Context, f access.EntryFilter, cursor string
 	if err != nil {
 		return nil, "", fmt.Errorf("list the activity log: %w", err)
 	}
-	merged := page[access.Entry]{limit: limit}
+	merged := page[store.Entry]{limit: limit}
 	for _, r := range rows {
 		var d entryDoc
 		if err := r.read(&d); err != nil {
@@ -127,7 +127,7 @@ func (s *Store) Entries(ctx context.Context, f access.EntryFilter, cursor string
 	return items, next, nil
 }
 
-func entryFilter(f access.EntryFilter) where {
+func entryFilter(f store.EntryFilter) where {
 	var w where
 	if f.Subscription != "" {
 		w = w.text("Subscription", strings.ToLower(f.Subscription))

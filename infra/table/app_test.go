@@ -9,6 +9,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/infra/table"
 )
 
@@ -26,7 +27,7 @@ type app struct {
 func newApp(s *table.Store) *app {
 	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: accesstest.NewClock(day)}
 	a.Service = &access.Service{
-		Network: a.cloud, Kinds: access.KindsOf(access.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
+		Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
 		Alarm: a.bell, Subscriptions: []string{subscription}, Now: a.clock.Now,
 		NewID: func() string {
 			a.ids++
@@ -40,7 +41,7 @@ func newApp(s *table.Store) *app {
 func (a *app) place(n int) {
 	a.cloud.SetRules(nsg(n))
 	p := ofCrowd(n)
-	a.cloud.Place(access.Machine{VM: vm(n), Location: p.Location, Private: []netip.Addr{address(n)}, Placements: p.Placements})
+	a.cloud.Place(network.Machine{VM: vm(n), Location: p.Location, Private: []netip.Addr{address(n)}, Placements: p.Placements})
 }
 
 // request opens a port of machine n for a minute, for somebody who has never asked before, and lets the window end.
@@ -48,7 +49,7 @@ func (a *app) request(t *testing.T, n int) {
 	t.Helper()
 	name := fmt.Sprint("requestor", a.ids)
 	r := jit.Request{Requestor: name, RequestorID: name, VMs: []jit.RequestVM{{VM: vm(n), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
-	who := access.Caller{ID: name, Name: name}
+	who := jit.Caller{ID: name, Name: name}
 	rec, _, err := a.Request(t.Context(), who, r, "")
 	if err == nil {
 		rec, err = a.Open(t.Context(), who, rec)

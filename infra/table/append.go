@@ -13,7 +13,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // How the log is appended to while others append too.
@@ -71,7 +71,7 @@ type group struct {
 // chain's head; and one read of the head for the first of them, or after another process has appended. The
 // mark is in the day's partition: an event that is told again with a time of another day is
 // not known again.
-func (s *Store) Append(ctx context.Context, entries ...access.Entry) error {
+func (s *Store) Append(ctx context.Context, entries ...store.Entry) error {
 	chains := map[chainID][]sized{}
 	var order []chainID
 	seen := map[string]bool{}
@@ -141,7 +141,7 @@ func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
 	case <-g.done:
 		return g.err
 	case <-ctx.Done():
-		return &access.Unavailable{Dependency: dependency, Err: ctx.Err()}
+		return &store.Unavailable{Dependency: dependency, Err: ctx.Err()}
 	}
 }
 
@@ -240,14 +240,14 @@ func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc)
 			return nil
 		}
 		at.known = false
-		if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
 	}
-	return &access.Unavailable{Dependency: dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
+	return &store.Unavailable{Dependency: dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
 }
 
 // sameEnd reports whether reading the end again gave the same.
@@ -278,7 +278,7 @@ func (c chainID) ops(at end, batch []entryDoc) ([]op, end, error) {
 // readEnd reads where the chain ends: its head, or the beginning where it has none.
 func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
 	r, etag, err := s.get(ctx, s.activity, c.partition, c.headKey())
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		*at = end{known: true, hash: c.genesis()}
 		return nil
 	}
@@ -302,7 +302,7 @@ func (s *Store) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]e
 	var fresh []entryDoc
 	for _, d := range batch {
 		_, _, err := s.get(ctx, s.activity, c.partition, d.mark(c).key)
-		if errors.Is(err, access.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			fresh = append(fresh, d)
 			continue
 		}
@@ -322,6 +322,6 @@ func pause(ctx context.Context, try int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return &access.Unavailable{Dependency: dependency, Err: ctx.Err()}
+		return &store.Unavailable{Dependency: dependency, Err: ctx.Err()}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
@@ -70,7 +70,7 @@ func TestManyWriters(t *testing.T) {
 
 // TestBatches: many entries of one call are few transactions, in the order of their times.
 func TestBatches(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	entries := told(120)
 	slices.Reverse(entries)
 	if err := s.Append(t.Context(), entries...); err != nil {
@@ -89,10 +89,10 @@ func TestBatches(t *testing.T) {
 
 // TestAppendRefused: what cannot be stored is refused alone, and whoever appends with it is not.
 func TestAppendRefused(t *testing.T) {
-	s, _ := store(t)
+	s, _ := newStore(t)
 	big := told(1)[0]
 	big.Message = string(make([]byte, 1<<20))
-	bad := map[string]access.Entry{"no id": {Time: day}, "no time": {ID: "x"}, "too large": big, "an id of nothing": {ID: "y", Time: day, VM: jit.ID{Subscription: "x", Name: "y"}}}
+	bad := map[string]store.Entry{"no id": {Time: day}, "no time": {ID: "x"}, "too large": big, "an id of nothing": {ID: "y", Time: day, VM: jit.ID{Subscription: "x", Name: "y"}}}
 	var wg sync.WaitGroup
 	for name, e := range bad {
 		wg.Go(func() {
@@ -148,7 +148,7 @@ func TestLostAppend(t *testing.T) {
 	if err := s.Append(t.Context(), entries[:3]...); !isUnavailable(err) {
 		t.Fatalf("lost: %v", err)
 	}
-	for _, again := range [][]access.Entry{entries[:3], entries[1:4], entries} {
+	for _, again := range [][]store.Entry{entries[:3], entries[1:4], entries} {
 		if err := s.Append(t.Context(), again...); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestLostAppend(t *testing.T) {
 }
 
 func isUnavailable(err error) bool {
-	_, ok := errors.AsType[*access.Unavailable](err)
+	_, ok := errors.AsType[*store.Unavailable](err)
 	return ok
 }
 

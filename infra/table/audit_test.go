@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // What stands here is what docs/audit.md tells an auditor to do, written without
@@ -66,7 +66,7 @@ func auditorsBytes(d map[string]any) string {
 // TestAuditor recomputes a chain from the rows alone.
 func TestAuditor(t *testing.T) {
 	s, f := logged(t)
-	odd := access.Entry{ID: "odd", Time: day.Add(time.Hour), Operation: access.OpRequest, Result: access.Refused, VM: vm(1), Requestor: "é\x80\xff",
+	odd := store.Entry{ID: "odd", Time: day.Add(time.Hour), Operation: store.OpRequest, Result: store.Refused, VM: vm(1), Requestor: "é\x80\xff",
 		Ports: []uint16{22, 3389}, Sources: []string{"*", "2001:db8::/32"}, Message: "line\nline \u2028 </script> \U0001F512", Justification: strings.Repeat("long ", 20000)}
 	if err := s.Append(t.Context(), odd); err != nil {
 		t.Fatal(err)

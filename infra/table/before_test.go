@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestOfBefore(t *testing.T) {
 	ctx := t.Context()
 	prepare := func(t *testing.T) (*app, *table.Store) {
-		s, _ := store(t)
+		s, _ := newStore(t)
 		a := newApp(s)
 		a.place(1)
 		p := ofCrowd(1)
@@ -24,7 +24,7 @@ func TestOfBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := asked(1, 1, day)
-		if _, err := s.InsertGrant(ctx, g, []access.Key{key("a", g)}, day); err != nil {
+		if _, err := s.InsertGrant(ctx, g, []store.Key{key("a", g)}, day); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.OfBefore(ctx); err != nil {
@@ -34,17 +34,17 @@ func TestOfBefore(t *testing.T) {
 	}
 	listed := func(t *testing.T, s *table.Store) (policies, grants int) {
 		t.Helper()
-		err := s.EachListed(ctx, access.PolicyFilter{Subscription: subscription}, access.PolicyName{}, func(access.PolicyRecord) error { policies++; return nil })
+		err := s.EachListed(ctx, store.PolicyFilter{Subscription: subscription}, store.PolicyName{}, func(store.PolicyRecord) error { policies++; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := s.ListGrants(ctx, access.GrantFilter{}, "", 10)
+		got, _, err := s.ListGrants(ctx, store.GrantFilter{}, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return policies, len(got)
 	}
-	open := func(t *testing.T, s *table.Store) access.GrantRecord {
+	open := func(t *testing.T, s *table.Store) store.GrantRecord {
 		t.Helper()
 		all, err := s.OpenGrants(ctx)
 		if err != nil || len(all) != 1 {
@@ -69,7 +69,7 @@ func TestOfBefore(t *testing.T) {
 	t.Run("is asked for", func(t *testing.T) {
 		a, _ := prepare(t)
 		r := jit.Request{Requestor: "ann", RequestorID: "ann", VMs: []jit.RequestVM{{VM: vm(1), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
-		_, _, err := a.Request(ctx, access.Caller{ID: "ann", Name: "ann"}, r, "")
+		_, _, err := a.Request(ctx, jit.Caller{ID: "ann", Name: "ann"}, r, "")
 		if refused, ok := errors.AsType[*jit.Error](err); !ok || refused.Code != jit.CodeJustificationRequired {
 			t.Errorf("a request without the justification that the policy demands: %v", err)
 		}
@@ -79,7 +79,7 @@ func TestOfBefore(t *testing.T) {
 		if policies, grants := listed(t, s); policies+grants != 0 {
 			t.Fatalf("%d policies and %d grants are listed before the sweep", policies, grants)
 		}
-		if _, err := a.Sweep(ctx, access.Caller{Name: "timer"}); err != nil {
+		if _, err := a.Sweep(ctx, jit.Caller{Name: "timer"}); err != nil {
 			t.Fatal(err)
 		}
 		if policies, grants := listed(t, s); policies != 1 || grants != 1 {
@@ -112,7 +112,7 @@ func TestOfBefore(t *testing.T) {
 		k.Expires = day.Add(3 * time.Hour)
 		spent, _ := s.FindKey(ctx, "ann", "a", g.Grant.Start)
 		k.Version = spent.Version
-		if _, err := s.InsertGrant(ctx, g, []access.Key{k}, g.Grant.Start); err != nil {
+		if _, err := s.InsertGrant(ctx, g, []store.Key{k}, g.Grant.Start); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := s.DropKeys(ctx, k.Expires, 10); n != 1 || err != nil {

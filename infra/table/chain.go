@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // The activity log is a chain for each subscription and UTC day. docs/audit.md
@@ -107,7 +107,7 @@ func (d entryDoc) asRead() (entryDoc, error) {
 }
 
 // subscriptionOf gives the subscription that an entry concerns, "" for none.
-func subscriptionOf(e access.Entry) string {
+func subscriptionOf(e store.Entry) string {
 	if e.VM.Subscription != "" {
 		return strings.ToLower(e.VM.Subscription)
 	}

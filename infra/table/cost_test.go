@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
@@ -21,9 +21,9 @@ func TestCosts(t *testing.T) {
 	ctx := t.Context()
 	type world struct {
 		s      *table.Store
-		policy access.PolicyRecord
-		grant  access.GrantRecord // open, at one target
-		wide   access.GrantRecord // open, at 130 targets
+		policy store.PolicyRecord
+		grant  store.GrantRecord // open, at one target
+		wide   store.GrantRecord // open, at 130 targets
 	}
 	rows := []struct {
 		name string
@@ -31,14 +31,14 @@ func TestCosts(t *testing.T) {
 		want counts
 	}{
 		{"policy", func(w world) error { _, err := w.s.Policy(ctx, vm(1)); return err }, counts{tablesim.GetEntity: 1}},
-		{"all policies", func(w world) error { _, err := access.AllPolicies(ctx, w.s); return err }, counts{tablesim.QueryEntities: 1}},
+		{"all policies", func(w world) error { _, err := store.AllPolicies(ctx, w.s); return err }, counts{tablesim.QueryEntities: 1}},
 		{"named policy", func(w world) error {
-			return w.s.EachListed(ctx, filterOf(w.policy.Listing()), access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+			return w.s.EachListed(ctx, filterOf(w.policy.Listing()), store.PolicyName{}, func(store.PolicyRecord) error { return nil })
 		}, counts{tablesim.QueryEntities: 1}},
 		{"policies of a group at any location", func(w world) error {
 			f := filterOf(w.policy.Listing())
 			f.Location, f.Name = "", ""
-			return w.s.EachListed(ctx, f, access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+			return w.s.EachListed(ctx, f, store.PolicyName{}, func(store.PolicyRecord) error { return nil })
 		}, counts{tablesim.QueryEntities: 3}}, // to find its one location, the range there, and that there is no other
 		{"new policy", func(w world) error { _, err := w.s.PutPolicy(ctx, policyRecord(2, 2)); return err }, counts{tablesim.Batch: 1}},
 		{"policy again", func(w world) error { _, err := w.s.PutPolicy(ctx, w.policy); return err }, counts{tablesim.Batch: 1}},
@@ -55,29 +55,29 @@ func TestCosts(t *testing.T) {
 		{"delete policy", func(w world) error { return w.s.DeletePolicy(ctx, w.policy) }, counts{tablesim.Batch: 1}},
 		{"new grant", func(w world) error {
 			g := grantRecord(3, 1)
-			_, err := w.s.InsertGrant(ctx, g, []access.Key{key("a", g), key("b", g)}, day)
+			_, err := w.s.InsertGrant(ctx, g, []store.Key{key("a", g), key("b", g)}, day)
 			return err
 		}, counts{tablesim.Batch: 1}},
 		{"new grant by an expired key", func(w world) error {
 			g := grantRecord(3, 1)
-			_, err := w.s.InsertGrant(ctx, g, []access.Key{key("used", g)}, day.Add(time.Hour))
+			_, err := w.s.InsertGrant(ctx, g, []store.Key{key("used", g)}, day.Add(time.Hour))
 			return err
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 2}},
 		{"new grant by a key that was found expired", func(w world) error {
 			g := grantRecord(3, 1)
 			k := key("used", g)
 			spent, err := w.s.FindKey(ctx, k.Requestor, k.Value, day.Add(time.Hour))
-			if !errors.Is(err, access.ErrNotFound) {
+			if !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			k.Version = spent.Version
-			_, err = w.s.InsertGrant(ctx, g, []access.Key{k}, day.Add(time.Hour))
+			_, err = w.s.InsertGrant(ctx, g, []store.Key{k}, day.Add(time.Hour))
 			return err
 		}, counts{tablesim.Batch: 1, tablesim.GetEntity: 1}},
 		{"no key has expired", func(w world) error { _, err := w.s.DropKeys(ctx, day, 5000); return err }, counts{tablesim.QueryEntities: 1}},
 		{"new grant at 46 targets", func(w world) error {
 			g := grantRecord(3, 46)
-			_, err := w.s.InsertGrant(ctx, g, []access.Key{key("a", g), key("b", g)}, day)
+			_, err := w.s.InsertGrant(ctx, g, []store.Key{key("a", g), key("b", g)}, day)
 			return err
 		}, counts{tablesim.Batch: 1}},
 		{"new grant at 130 targets", func(w world) error {
@@ -105,46 +105,46 @@ func TestCosts(t *testing.T) {
 		{"confirm", func(w world) error { return w.s.Confirm(ctx, nsg(0), nil, []string{"a"}) }, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
 		{"remember", func(w world) error { return w.s.Remember(ctx, nsg(999)) }, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
 		{"known", func(w world) error { _, err := w.s.Known(ctx); return err }, counts{tablesim.QueryEntities: 1}},
-		{"list", func(w world) error { _, _, err := w.s.ListGrants(ctx, access.GrantFilter{}, "", 10); return err }, counts{tablesim.QueryEntities: 2}},
+		{"list", func(w world) error { _, _, err := w.s.ListGrants(ctx, store.GrantFilter{}, "", 10); return err }, counts{tablesim.QueryEntities: 2}},
 		{"list of open grants", func(w world) error {
-			_, _, err := w.s.ListGrants(ctx, access.GrantFilter{Status: "Initiated"}, "", 10)
+			_, _, err := w.s.ListGrants(ctx, store.GrantFilter{Status: "Initiated"}, "", 10)
 			return err
 		}, counts{tablesim.QueryEntities: 1}},
 		{"list of history", func(w world) error {
-			_, _, err := w.s.ListGrants(ctx, access.GrantFilter{Status: "Revoked"}, "", 10)
+			_, _, err := w.s.ListGrants(ctx, store.GrantFilter{Status: "Revoked"}, "", 10)
 			return err
 		}, counts{tablesim.QueryEntities: 1}},
 		// The first entry of a chain costs a read of its head; from then on the process knows where it ends.
 		{"append, to two chains", func(w world) error {
-			return w.s.Append(ctx, access.Entry{ID: "1", Time: day}, access.Entry{ID: "2", Time: day}, access.Entry{ID: "3", Time: day.Add(24 * time.Hour)})
+			return w.s.Append(ctx, store.Entry{ID: "1", Time: day}, store.Entry{ID: "2", Time: day}, store.Entry{ID: "3", Time: day.Add(24 * time.Hour)})
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 2}},
 		{"append, and again", func(w world) error {
-			if err := w.s.Append(ctx, access.Entry{ID: "1", Time: day}); err != nil {
+			if err := w.s.Append(ctx, store.Entry{ID: "1", Time: day}); err != nil {
 				return err
 			}
-			return w.s.Append(ctx, access.Entry{ID: "2", Time: day}, access.Entry{ID: "3", Time: day})
+			return w.s.Append(ctx, store.Entry{ID: "2", Time: day}, store.Entry{ID: "3", Time: day})
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 1}},
 		{"append what is there", func(w world) error {
-			if err := w.s.Append(ctx, access.Entry{ID: "1", Time: day}); err != nil {
+			if err := w.s.Append(ctx, store.Entry{ID: "1", Time: day}); err != nil {
 				return err
 			}
-			return w.s.Append(ctx, access.Entry{ID: "1", Time: day})
+			return w.s.Append(ctx, store.Entry{ID: "1", Time: day})
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 3}},
 		{"verify", func(w world) error { _, err := w.s.Verify(ctx, subscription, day); return err }, counts{tablesim.GetEntity: 2, tablesim.QueryEntities: 2}},
-		{"entries", func(w world) error { _, _, err := w.s.Entries(ctx, access.EntryFilter{}, "", 10); return err }, counts{tablesim.QueryEntities: 1}},
-		{"sweep", func(w world) error { return w.s.PutSweep(ctx, access.SweepRecord{Started: day}) }, counts{tablesim.Batch: 1}},
+		{"entries", func(w world) error { _, _, err := w.s.Entries(ctx, store.EntryFilter{}, "", 10); return err }, counts{tablesim.QueryEntities: 1}},
+		{"sweep", func(w world) error { return w.s.PutSweep(ctx, store.SweepRecord{Started: day}) }, counts{tablesim.Batch: 1}},
 		{"ping", func(w world) error { return w.s.Ping(ctx) }, counts{tablesim.GetEntity: 1}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			s, sim := store(t)
+			s, sim := newStore(t)
 			w := world{s: s}
 			var err error
 			if w.policy, err = s.PutPolicy(ctx, policyRecord(1, 1)); err != nil {
 				t.Fatal(err)
 			}
 			g := grantRecord(1, 1)
-			if w.grant, err = s.InsertGrant(ctx, g, []access.Key{key("used", g)}, day); err != nil {
+			if w.grant, err = s.InsertGrant(ctx, g, []store.Key{key("used", g)}, day); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(row.name, "130") {
@@ -165,7 +165,7 @@ func TestCosts(t *testing.T) {
 
 // TestListReadsWhatItNeeds has a log of many days: a page must not read it all.
 func TestListReadsWhatItNeeds(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	for n := range 40 {
 		g := grantRecord(n, 1)
 		g.Grant.Start = day.Add(-time.Duration(n) * 24 * time.Hour)
@@ -178,7 +178,7 @@ func TestListReadsWhatItNeeds(t *testing.T) {
 		}
 	}
 	sim.ResetStats()
-	first, cursor, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 5)
+	first, cursor, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 5)
 	if err != nil || len(first) != 5 {
 		t.Fatalf("%d grants, %v", len(first), err)
 	}
@@ -186,14 +186,14 @@ func TestListReadsWhatItNeeds(t *testing.T) {
 		t.Errorf("a page of 5 read %d entities", read)
 	}
 	sim.ResetStats()
-	if _, _, err := s.ListGrants(t.Context(), access.GrantFilter{}, cursor, 5); err != nil {
+	if _, _, err := s.ListGrants(t.Context(), store.GrantFilter{}, cursor, 5); err != nil {
 		t.Fatal(err)
 	}
 	if read := sim.Stats().EntitiesRead; read > 6 {
 		t.Errorf("the next page of 5 read %d entities", read)
 	}
 	sim.ResetStats()
-	f := access.GrantFilter{From: day.Add(-3 * 24 * time.Hour), To: day.Add(-24 * time.Hour)}
+	f := store.GrantFilter{From: day.Add(-3 * 24 * time.Hour), To: day.Add(-24 * time.Hour)}
 	got, _, err := s.ListGrants(t.Context(), f, "", 100)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d grants, %v", len(got), err)
@@ -205,7 +205,7 @@ func TestListReadsWhatItNeeds(t *testing.T) {
 
 // TestListOfOpenReadsWhatItNeeds has more open grants than a page holds.
 func TestListOfOpenReadsWhatItNeeds(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	const open = 60
 	for n := range open {
 		g := grantRecord(n, 1)
@@ -217,7 +217,7 @@ func TestListOfOpenReadsWhatItNeeds(t *testing.T) {
 	cursor, seen := "", 0
 	for page := range open / 5 {
 		sim.ResetStats()
-		got, next, err := s.ListGrants(t.Context(), access.GrantFilter{}, cursor, 5)
+		got, next, err := s.ListGrants(t.Context(), store.GrantFilter{}, cursor, 5)
 		if err != nil || len(got) != 5 {
 			t.Fatalf("page %d: %d grants, %v", page, len(got), err)
 		}
@@ -236,41 +236,41 @@ func TestListOfOpenReadsWhatItNeeds(t *testing.T) {
 		t.Error("there is more after the last grant")
 	}
 	sim.ResetStats()
-	f := access.GrantFilter{From: day.Add(10 * time.Minute), To: day.Add(13 * time.Minute)}
+	f := store.GrantFilter{From: day.Add(10 * time.Minute), To: day.Add(13 * time.Minute)}
 	if got, _, err := s.ListGrants(t.Context(), f, "", 100); err != nil || len(got) != 3 || sim.Stats().EntitiesVisited != 3 {
 		t.Errorf("three minutes gave %d grants, %v, and a look at %d entities", len(got), err, sim.Stats().EntitiesVisited)
 	}
 }
 
-func filterOf(n access.PolicyName) access.PolicyFilter {
-	return access.PolicyFilter{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Location: n.Location, Name: n.Name}
+func filterOf(n store.PolicyName) store.PolicyFilter {
+	return store.PolicyFilter{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Location: n.Location, Name: n.Name}
 }
 
 // TestNamedPolicyReadsItsOwn has many named policies: one of them costs what it holds, and so does a part of the list.
 func TestNamedPolicyReadsItsOwn(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	for n := range 90 { // three machines under each of thirty names, at three locations
 		p := policyRecord(n, 1)
 		p.Location = []string{"westeurope", "northeurope", "westus"}[n/3%3]
-		p.Listed = access.Listed{ResourceGroup: fmt.Sprint("group", n/9), Location: p.Location, Name: "default"}
+		p.Listed = store.Listed{ResourceGroup: fmt.Sprint("group", n/9), Location: p.Location, Name: "default"}
 		if _, err := s.PutPolicy(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, row := range map[string]struct {
-		filter               access.PolicyFilter
+		filter               store.PolicyFilter
 		machines, operations int
 	}{
-		"a name":                {access.PolicyFilter{Subscription: subscription, ResourceGroup: "GROUP4", Location: "westus", Name: "default"}, 3, 1},
-		"a group at a location": {access.PolicyFilter{Subscription: subscription, ResourceGroup: "group4", Location: "westus"}, 3, 1},
-		"a location":            {access.PolicyFilter{Subscription: subscription, Location: "westus"}, 30, 1},
-		"a group":               {access.PolicyFilter{Subscription: subscription, ResourceGroup: "group4"}, 9, 7},
-		"a subscription":        {access.PolicyFilter{Subscription: subscription}, 90, 1},
-		"another subscription":  {access.PolicyFilter{Subscription: "22222222-2222-2222-2222-222222222222"}, 0, 1},
+		"a name":                {store.PolicyFilter{Subscription: subscription, ResourceGroup: "GROUP4", Location: "westus", Name: "default"}, 3, 1},
+		"a group at a location": {store.PolicyFilter{Subscription: subscription, ResourceGroup: "group4", Location: "westus"}, 3, 1},
+		"a location":            {store.PolicyFilter{Subscription: subscription, Location: "westus"}, 30, 1},
+		"a group":               {store.PolicyFilter{Subscription: subscription, ResourceGroup: "group4"}, 9, 7},
+		"a subscription":        {store.PolicyFilter{Subscription: subscription}, 90, 1},
+		"another subscription":  {store.PolicyFilter{Subscription: "22222222-2222-2222-2222-222222222222"}, 0, 1},
 	} {
 		sim.ResetStats()
 		got := 0
-		if err := s.EachListed(t.Context(), row.filter, access.PolicyName{}, func(access.PolicyRecord) error { got++; return nil }); err != nil {
+		if err := s.EachListed(t.Context(), row.filter, store.PolicyName{}, func(store.PolicyRecord) error { got++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		stats := sim.Stats()
@@ -287,7 +287,7 @@ func TestNamedPolicyReadsItsOwn(t *testing.T) {
 // TestExpiredKeysGo holds what it costs to remove them: a query for each 1,000, a transaction for each 50, and no look at
 // those that are in force.
 func TestExpiredKeysGo(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	const expired, inForce = 120, 30
 	for n := range expired + inForce {
 		g := grantRecord(n, 1)
@@ -295,7 +295,7 @@ func TestExpiredKeysGo(t *testing.T) {
 		if n >= expired {
 			k.Expires = day.Add(24 * time.Hour)
 		}
-		if _, err := s.InsertGrant(t.Context(), g, []access.Key{k}, day); err != nil {
+		if _, err := s.InsertGrant(t.Context(), g, []store.Key{k}, day); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
 
 // sameState compares states; sources and addresses are compared by value.
 var sameState = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}), cmp.Comparer(func(a, b jit.Sources) bool { return a.Equal(b) }),
-	cmpopts.IgnoreFields(access.GrantRecord{}, "Version")}
+	cmpopts.IgnoreFields(store.GrantRecord{}, "Version")}
 
 // stops is a network that is gone from a store's nth write on, before that write
 // takes effect or after: the process that ends there.
@@ -108,31 +108,31 @@ func wantHeaders(t *testing.T, s *table.Store, targets int) {
 func TestCrash(t *testing.T) {
 	const targets = 60
 	rows := map[string]struct {
-		before func(context.Context, *table.Store) (access.GrantRecord, error)
-		call   func(context.Context, *table.Store, access.GrantRecord) error
+		before func(context.Context, *table.Store) (store.GrantRecord, error)
+		call   func(context.Context, *table.Store, store.GrantRecord) error
 	}{
 		"insert": {
-			before: func(context.Context, *table.Store) (access.GrantRecord, error) { return grantRecord(1, targets), nil },
-			call: func(ctx context.Context, s *table.Store, g access.GrantRecord) error {
-				_, err := s.InsertGrant(ctx, g, []access.Key{key("a", g)}, day)
+			before: func(context.Context, *table.Store) (store.GrantRecord, error) { return grantRecord(1, targets), nil },
+			call: func(ctx context.Context, s *table.Store, g store.GrantRecord) error {
+				_, err := s.InsertGrant(ctx, g, []store.Key{key("a", g)}, day)
 				return err
 			},
 		},
 		"update": {
-			before: func(ctx context.Context, s *table.Store) (access.GrantRecord, error) {
-				return s.InsertGrant(ctx, grantRecord(1, targets), []access.Key{key("a", grantRecord(1, 1))}, day)
+			before: func(ctx context.Context, s *table.Store) (store.GrantRecord, error) {
+				return s.InsertGrant(ctx, grantRecord(1, targets), []store.Key{key("a", grantRecord(1, 1))}, day)
 			},
-			call: func(ctx context.Context, s *table.Store, g access.GrantRecord) error {
+			call: func(ctx context.Context, s *table.Store, g store.GrantRecord) error {
 				g.Grant = g.Grant.Revoke(day, jit.UserRequested)
 				_, err := s.UpdateGrants(ctx, g)
 				return err
 			},
 		},
 		"close": {
-			before: func(ctx context.Context, s *table.Store) (access.GrantRecord, error) {
-				return s.InsertGrant(ctx, grantRecord(1, targets), []access.Key{key("a", grantRecord(1, 1))}, day)
+			before: func(ctx context.Context, s *table.Store) (store.GrantRecord, error) {
+				return s.InsertGrant(ctx, grantRecord(1, targets), []store.Key{key("a", grantRecord(1, 1))}, day)
 			},
-			call: func(ctx context.Context, s *table.Store, g access.GrantRecord) error {
+			call: func(ctx context.Context, s *table.Store, g store.GrantRecord) error {
 				_, err := s.UpdateGrants(ctx, closed(g))
 				return err
 			},
@@ -152,7 +152,7 @@ func TestCrash(t *testing.T) {
 						t.Fatal(err)
 					}
 					err = row.call(t.Context(), on(t, url, &stops{at: write, after: after}), g)
-					if _, ok := errors.AsType[*access.Unavailable](err); err != nil && !ok {
+					if _, ok := errors.AsType[*store.Unavailable](err); err != nil && !ok {
 						t.Fatalf("got %v, want *access.Unavailable", err)
 					}
 					if write < 3 && err == nil {
@@ -167,7 +167,7 @@ func TestCrash(t *testing.T) {
 
 // mended wants what a crash left to be whole after each open grant is stored
 // again, and gone once it is closed.
-func mended(t *testing.T, s *table.Store, g access.GrantRecord) {
+func mended(t *testing.T, s *table.Store, g store.GrantRecord) {
 	t.Helper()
 	open, err := s.OpenGrants(t.Context())
 	if err != nil {
@@ -242,7 +242,7 @@ func TestRestart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	var g access.GrantRecord
+	var g store.GrantRecord
 	serve(func(s *table.Store) {
 		var err error
 		if g, err = s.InsertGrant(t.Context(), grantRecord(1, 2), nil, day); err != nil {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
@@ -18,22 +18,22 @@ import (
 const pastEach = 10
 
 // ofCrowd gives the policy of machine n, at a target of its own.
-func ofCrowd(n int) access.PolicyRecord {
+func ofCrowd(n int) store.PolicyRecord {
 	p := policyRecord(n, 0)
-	p.Placements = []access.Placement{{Target: nsg(n), Addresses: []netip.Addr{address(n)}}}
+	p.Placements = []store.Placement{{Target: nsg(n), Addresses: []netip.Addr{address(n)}}}
 	return p
 }
 
 // pastOfCrowd gives grant n of those that are closed, one each half minute before the day.
-func pastOfCrowd(n int) access.GrantRecord {
+func pastOfCrowd(n int) store.GrantRecord {
 	return asked(n/pastEach, n, day.Add(-time.Duration(n+1)*30*time.Second))
 }
 
 // asked gives a new grant on machine n of the crowd, at its target.
-func asked(n, id int, start time.Time) access.GrantRecord {
-	g := access.GrantRecord{Grant: jit.Grant{ID: grantID(start, id), Requestor: "ann", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
+func asked(n, id int, start time.Time) store.GrantRecord {
+	g := store.GrantRecord{Grant: jit.Grant{ID: grantID(start, id), Requestor: "ann", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 		VMs: []jit.GrantVM{{VM: vm(n), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: start.Add(time.Hour), Status: jit.Initiating}}}}}}
-	g.Placements = []access.GrantPlacement{{Target: nsg(n), Addresses: map[string][]netip.Addr{vm(n).Key(): {address(n)}}}}
+	g.Placements = []store.GrantPlacement{{Target: nsg(n), Addresses: map[string][]netip.Addr{vm(n).Key(): {address(n)}}}}
 	return g
 }
 
@@ -44,7 +44,7 @@ func grantID(start time.Time, id int) string {
 }
 
 // ended gives the record after ten minutes of use.
-func ended(g access.GrantRecord) access.GrantRecord {
+func ended(g store.GrantRecord) store.GrantRecord {
 	at := g.Grant.Start.Add(10 * time.Minute)
 	g.Grant = g.Grant.Opened(g.Grant.Start).Revoke(at, jit.UserRequested).Settled(at)
 	return g
@@ -85,9 +85,9 @@ func crowd(t testing.TB, s *table.Store, sim *tablesim.Server, from, to int) {
 func chronicle(t testing.TB, s *table.Store, from, to int) {
 	t.Helper()
 	for ; from < to; from += 490 {
-		var entries []access.Entry
+		var entries []store.Entry
 		for n := from; n < min(from+490, to); n++ {
-			entries = append(entries, access.Entry{ID: fmt.Sprint("crowd", n), Time: day, Operation: access.OpRequest, Result: access.Succeeded, VM: vm(n), Requestor: "ann"})
+			entries = append(entries, store.Entry{ID: fmt.Sprint("crowd", n), Time: day, Operation: store.OpRequest, Result: store.Succeeded, VM: vm(n), Requestor: "ann"})
 		}
 		if err := s.Append(t.Context(), entries...); err != nil {
 			t.Fatal(err)
@@ -98,15 +98,15 @@ func chronicle(t testing.TB, s *table.Store, from, to int) {
 // TestCrowdIsWhatTheStoreWrites stores the same through the store and by its rows, and finds the same rows.
 func TestCrowdIsWhatTheStoreWrites(t *testing.T) {
 	ctx := t.Context()
-	written, _ := store(t)
+	written, _ := newStore(t)
 	for n := range 3 {
 		if _, err := written.PutPolicy(ctx, ofCrowd(n)); err != nil {
 			t.Fatal(err)
 		}
 		for i := range pastEach {
 			g := pastOfCrowd(n*pastEach + i)
-			k := access.Key{Requestor: "ann", Value: g.Grant.ID, Digest: g.Grant.ID, Grant: g.Grant.ID, Expires: g.Grant.Start.Add(time.Minute)}
-			g, err := written.InsertGrant(ctx, g, []access.Key{k}, g.Grant.Start)
+			k := store.Key{Requestor: "ann", Value: g.Grant.ID, Digest: g.Grant.ID, Grant: g.Grant.ID, Expires: g.Grant.Start.Add(time.Minute)}
+			g, err := written.InsertGrant(ctx, g, []store.Key{k}, g.Grant.Start)
 			if err == nil {
 				_, err = written.UpdateGrants(ctx, ended(g))
 			}
@@ -118,7 +118,7 @@ func TestCrowdIsWhatTheStoreWrites(t *testing.T) {
 	if n, err := written.DropKeys(ctx, day.Add(time.Hour), 1000); err != nil || n != 3*pastEach { // as sweeps do
 		t.Fatalf("%d keys were removed, %v", n, err)
 	}
-	loaded, sim := store(t)
+	loaded, sim := newStore(t)
 	crowd(t, loaded, sim, 0, 3)
 	want, err := written.Rows(ctx)
 	if err != nil {

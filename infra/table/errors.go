@@ -18,7 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // translate gives an error of the SDK in the terms of package access. What is
@@ -30,7 +30,7 @@ func translate(err error) error {
 	}
 	answer, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
-		return &access.Unavailable{Dependency: dependency, Err: err}
+		return &store.Unavailable{Dependency: dependency, Err: err}
 	}
 	status, code := answer.StatusCode, answer.ErrorCode
 	if inner, ok := failedPart(answer); ok {
@@ -39,15 +39,15 @@ func translate(err error) error {
 	switch {
 	case code == string(aztables.TableNotFound):
 		// Not ErrNotFound: a missing table does not mean that there is no policy.
-		return &access.Unavailable{Dependency: dependency, Err: fmt.Errorf("a table is missing; the app creates its tables when it starts: %w", err)}
+		return &store.Unavailable{Dependency: dependency, Err: fmt.Errorf("a table is missing; the app creates its tables when it starts: %w", err)}
 	case status == http.StatusPreconditionFailed, status == http.StatusConflict && code == string(aztables.EntityAlreadyExists):
-		return fmt.Errorf("%w: %w", access.ErrConflict, err)
+		return fmt.Errorf("%w: %w", store.ErrConflict, err)
 	case status == http.StatusNotFound:
-		return fmt.Errorf("%w: %w", access.ErrNotFound, err)
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return fmt.Errorf("%w: %w", access.ErrForbidden, err)
+		return fmt.Errorf("%w: %w", store.ErrForbidden, err)
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return &access.Unavailable{Dependency: dependency, RetryAfter: retryAfter(answer), Err: err}
+		return &store.Unavailable{Dependency: dependency, RetryAfter: retryAfter(answer), Err: err}
 	}
 	return err
 }

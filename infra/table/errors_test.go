@@ -12,8 +12,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
@@ -95,18 +95,18 @@ func failedBatch(status int, code string) (http.Header, string) {
 }
 
 // unavailable matches any *access.Unavailable.
-var unavailable = &access.Unavailable{Dependency: "Table Storage"}
+var unavailable = &store.Unavailable{Dependency: "Table Storage"}
 
 func wantClass(t *testing.T, what string, got, want error) {
 	t.Helper()
 	if want != error(unavailable) {
 		if want == nil && got != nil {
-			for _, not := range []error{access.ErrConflict, access.ErrNotFound, access.ErrForbidden} {
+			for _, not := range []error{store.ErrConflict, store.ErrNotFound, store.ErrForbidden} {
 				if errors.Is(got, not) {
 					t.Errorf("%s: got %v, want none of the port's errors", what, got)
 				}
 			}
-			if _, ok := errors.AsType[*access.Unavailable](got); ok {
+			if _, ok := errors.AsType[*store.Unavailable](got); ok {
 				t.Errorf("%s: got %v, want none of the port's errors", what, got)
 			}
 			return
@@ -116,7 +116,7 @@ func wantClass(t *testing.T, what string, got, want error) {
 		}
 		return
 	}
-	down, ok := errors.AsType[*access.Unavailable](got)
+	down, ok := errors.AsType[*store.Unavailable](got)
 	if !ok || down.Dependency != unavailable.Dependency {
 		t.Errorf("%s: got %v, want *access.Unavailable of Table Storage", what, got)
 	}
@@ -130,15 +130,15 @@ func TestErrors(t *testing.T) {
 		want   error // of a read, and of a transaction that the answer is inside of; nil for none of the port's
 		write  error // of a transaction, where it is another
 	}{
-		{name: "stale ETag", status: 412, code: "UpdateConditionNotSatisfied", want: access.ErrConflict},
-		{name: "412 of an odd code", status: 412, code: "X", want: access.ErrConflict},
-		{name: "exists", status: 409, code: "EntityAlreadyExists", want: access.ErrConflict},
+		{name: "stale ETag", status: 412, code: "UpdateConditionNotSatisfied", want: store.ErrConflict},
+		{name: "412 of an odd code", status: 412, code: "X", want: store.ErrConflict},
+		{name: "exists", status: 409, code: "EntityAlreadyExists", want: store.ErrConflict},
 		{name: "409 of another kind", status: 409, code: "TableBeingDeleted"},
-		{name: "no row", status: 404, code: "ResourceNotFound", want: access.ErrNotFound, write: access.ErrConflict},
+		{name: "no row", status: 404, code: "ResourceNotFound", want: store.ErrNotFound, write: store.ErrConflict},
 		{name: "no table", status: 404, code: "TableNotFound", want: unavailable},
 		{name: "bad request", status: 400, code: "InvalidInput"},
-		{name: "no permission", status: 403, code: "AuthorizationPermissionMismatch", want: access.ErrForbidden},
-		{name: "bad token", status: 401, code: "InvalidAuthenticationInfo", want: access.ErrForbidden},
+		{name: "no permission", status: 403, code: "AuthorizationPermissionMismatch", want: store.ErrForbidden},
+		{name: "bad token", status: 401, code: "InvalidAuthenticationInfo", want: store.ErrForbidden},
 		{name: "too many", status: 429, code: "X", want: unavailable},
 		{name: "busy", status: 503, code: "ServerBusy", want: unavailable},
 		{name: "timed out", status: 500, code: "OperationTimedOut", want: unavailable},
@@ -163,7 +163,7 @@ func TestErrors(t *testing.T) {
 	t.Run("retry after", func(t *testing.T) {
 		for value, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-7": 0, "x": 0, "999999": 0} {
 			_, err := answering(t, 503, http.Header{"Retry-After": {value}}, "").Policy(t.Context(), vm(1))
-			down, ok := errors.AsType[*access.Unavailable](err)
+			down, ok := errors.AsType[*store.Unavailable](err)
 			if !ok || down.RetryAfter != want {
 				t.Errorf("Retry-After %q: got %v, want %s", value, err, want)
 			}
@@ -187,7 +187,7 @@ func TestErrors(t *testing.T) {
 		wantClass(t, "setup", s.Setup(t.Context()), unavailable)
 	})
 	t.Run("ended context", func(t *testing.T) {
-		s, _ := store(t)
+		s, _ := newStore(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := s.Policy(ctx, vm(1))
@@ -261,13 +261,13 @@ func TestLostAnswer(t *testing.T) {
 				t.Fatalf("update: %v", err)
 			}
 			_, err = s.InsertGrant(t.Context(), grantRecord(1, 1), nil, day)
-			wantClass(t, "a true second insert", err, access.ErrConflict)
+			wantClass(t, "a true second insert", err, store.ErrConflict)
 			out[0].Grant = out[0].Grant.Revoke(day, jit.UserRequested).Settled(day)
 			if _, err = s.UpdateGrants(t.Context(), out...); err != nil {
 				t.Errorf("update by the version that was read back: %v", err)
 			}
 			sim.FailNext(1, how, tablesim.Batch)
-			e := access.Entry{ID: "e", Time: day, Operation: access.OpOpen}
+			e := store.Entry{ID: "e", Time: day, Operation: store.OpOpen}
 			if err := s.Append(t.Context(), e); err != nil {
 				t.Errorf("append: %v", err)
 			}

@@ -13,9 +13,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // OpenWithKey is New with the account's key, which Azurite wants. The product
@@ -84,7 +84,7 @@ func (s *Store) AgeState(ctx context.Context, v int) error {
 func Equals(name, value string) string { return where(nil).text(name, value).String() }
 
 // PolicyEntities gives what PutPolicy stores of a new policy whose targets nothing else bears on: entities of the State table.
-func PolicyEntities(p access.PolicyRecord) ([][]byte, error) {
+func PolicyEntities(p store.PolicyRecord) ([][]byte, error) {
 	o, err := owned{head: op{kind: add}}.policy(p)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func PolicyEntities(p access.PolicyRecord) ([][]byte, error) {
 }
 
 // PastEntities gives what is left of a grant that has been closed, once its keys are gone: entities of the History table.
-func PastEntities(g access.GrantRecord) ([][]byte, error) {
+func PastEntities(g store.GrantRecord) ([][]byte, error) {
 	c, err := newClosing(g, "")
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, er
 	var out []plan.State
 	for _, target := range targets {
 		var mine []stored
-		mark, found := stored{}, access.ErrNotFound
+		mark, found := stored{}, store.ErrNotFound
 		for _, r := range rows {
 			if strings.HasPrefix(r.key, partRows(target)) {
 				mine = append(mine, r)
@@ -186,17 +186,17 @@ type Stamp = stamp
 func (s *Store) ActivityTable() *aztables.Client { return s.activity }
 
 // PolicyOf reads a policy's document as it would stand in a row.
-func PolicyOf(text string) (access.PolicyRecord, error) { return stored{text: text}.policy() }
+func PolicyOf(text string) (store.PolicyRecord, error) { return stored{text: text}.policy() }
 
 // VerifyRows is Verify of rows that were read before, as the service gives them.
-func VerifyRows(subscription string, on time.Time, rows [][]byte) (access.VerifyResult, error) {
+func VerifyRows(subscription string, on time.Time, rows [][]byte) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
 	var head foundHead
 	var marks, entries []stored
 	for _, data := range rows {
 		r, err := decodeRow(data)
 		if err != nil {
-			return access.VerifyResult{}, err
+			return store.VerifyResult{}, err
 		}
 		switch {
 		case r.partition != c.partition:

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // grantDoc is a grant as it is stored, open or history.
@@ -120,7 +120,7 @@ func (f grantFields) grant() (jit.Grant, error) {
 	return g, nil
 }
 
-func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
+func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
 	fields, err := newGrantFields(r.Grant)
 	if err != nil {
 		return grantDoc{}, err
@@ -136,10 +136,10 @@ func newGrantDoc(r access.GrantRecord) (grantDoc, error) {
 	return d, nil
 }
 
-func (r stored) grant() (access.GrantRecord, error) {
+func (r stored) grant() (store.GrantRecord, error) {
 	var d grantDoc
 	if err := r.readUpTo(listedVersion, &d); err != nil {
-		return access.GrantRecord{}, err
+		return store.GrantRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
@@ -149,16 +149,16 @@ func (r stored) grant() (access.GrantRecord, error) {
 	return rec, nil
 }
 
-func (d grantDoc) record() (access.GrantRecord, error) {
+func (d grantDoc) record() (store.GrantRecord, error) {
 	g, err := d.Grant.grant()
 	if err != nil {
-		return access.GrantRecord{}, err
+		return store.GrantRecord{}, err
 	}
 	connect, err := addressMapOf(d.Connect)
 	if err != nil {
-		return access.GrantRecord{}, err
+		return store.GrantRecord{}, err
 	}
-	r := access.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Attempts: d.Attempts, LastError: d.LastError}
+	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Attempts: d.Attempts, LastError: d.LastError}
 	for _, at := range d.At {
 		target, err := idOf(at.T)
 		if err != nil {
@@ -168,12 +168,12 @@ func (d grantDoc) record() (access.GrantRecord, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Placements = append(r.Placements, access.GrantPlacement{Target: target, Addresses: addrs, Confirmed: at.C})
+		r.Placements = append(r.Placements, store.GrantPlacement{Target: target, Addresses: addrs, Confirmed: at.C})
 	}
 	return r, nil
 }
 
-func newGrantPartDoc(g jit.Grant, p access.GrantPlacement) (grantPartDoc, error) {
+func newGrantPartDoc(g jit.Grant, p store.GrantPlacement) (grantPartDoc, error) {
 	target, err := idText(p.Target)
 	if err != nil {
 		return grantPartDoc{}, err

@@ -9,18 +9,18 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // closedVersion is the version of every grant that is history: no write has it for its condition.
 const closedVersion = "closed"
 
 // InsertGrant is one transaction. It reads keys only where that meets a row that exists.
-func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
 	wrap := func(err error) error { return fmt.Errorf("store grant %s: %w", g.Grant.ID, err) }
 	if g.Version != "" {
-		return g, wrap(access.ErrConflict)
+		return g, wrap(store.ErrConflict)
 	}
 	if err := storable(g); err != nil {
 		return g, wrap(err)
@@ -53,7 +53,7 @@ func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 			g.Version = versionOf(etags[0], placesOfGrant(g))
 			return g, nil
 		}
-		if !errors.Is(err, access.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return g, wrap(err)
 		}
 		next, changed, failed := s.reclaim(ctx, claims, keys, now)
@@ -65,11 +65,11 @@ func (s *Store) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 		}
 		claims = next
 	}
-	return g, wrap(access.ErrConflict)
+	return g, wrap(store.ErrConflict)
 }
 
 // storable refuses a record that the layout could not hold.
-func storable(g access.GrantRecord) error {
+func storable(g store.GrantRecord) error {
 	if g.Grant.ID == "" {
 		return errors.New("it has no id")
 	}
@@ -79,7 +79,7 @@ func storable(g access.GrantRecord) error {
 	return validTime(g.Grant.Start)
 }
 
-func grantHead(g access.GrantRecord) (row, error) {
+func grantHead(g store.GrantRecord) (row, error) {
 	doc, err := newGrantDoc(g)
 	if err != nil {
 		return row{}, err
@@ -114,7 +114,7 @@ func grantColumns(g jit.Grant) map[string]any {
 func vmColumn(key string) string { return "Vm" + digest(key)[:16] }
 
 // grantParts are the grant as it bears on each target, with the targets' marks.
-func grantParts(g access.GrantRecord) ([]op, error) {
+func grantParts(g store.GrantRecord) ([]op, error) {
 	var ops []op
 	for _, p := range g.Placements {
 		doc, err := newGrantPartDoc(g.Grant, p)
@@ -131,7 +131,7 @@ func grantParts(g access.GrantRecord) ([]op, error) {
 // while it concerns at most 100 rows (for each open grant one and two for each
 // target, for a closed one one and one for each target); a longer one writes the grants in their
 // order, each by itself all or none, so that an error may leave the first ones written.
-func (s *Store) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
 	var all []owned
 	var closed []closing
 	seen := map[string]bool{}
@@ -176,12 +176,12 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 }
 
 // NoteConfirmed is one write of the grant's own row, however many targets it has: its parts do not say what is confirmed.
-func (s *Store) NoteConfirmed(ctx context.Context, g access.GrantRecord) (access.GrantRecord, error) {
+func (s *Store) NoteConfirmed(ctx context.Context, g store.GrantRecord) (store.GrantRecord, error) {
 	wrap := func(err error) error { return fmt.Errorf("note what has confirmed grant %s: %w", g.Grant.ID, err) }
 	etag, same, ok := etagOf(g.Version, placesOfGrant(g))
 	switch {
 	case !ok || g.Grant.Closed():
-		return g, wrap(access.ErrConflict)
+		return g, wrap(store.ErrConflict)
 	case !same || g.Outdated: // more than that has changed, or is missing
 		out, err := s.UpdateGrants(ctx, g)
 		if err != nil {
@@ -194,8 +194,8 @@ func (s *Store) NoteConfirmed(ctx context.Context, g access.GrantRecord) (access
 		return g, wrap(err)
 	}
 	etags, err := s.submit(ctx, s.state, []op{{kind: replace, etag: etag, row: head}})
-	if errors.Is(err, access.ErrNotFound) { // it has closed
-		err = access.ErrConflict
+	if errors.Is(err, store.ErrNotFound) { // it has closed
+		err = store.ErrConflict
 	}
 	if err != nil {
 		return g, wrap(err)
@@ -205,7 +205,7 @@ func (s *Store) NoteConfirmed(ctx context.Context, g access.GrantRecord) (access
 }
 
 // grantUpdate gives what an update of one grant writes to the State table.
-func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, error) {
+func (s *Store) grantUpdate(ctx context.Context, g store.GrantRecord) (owned, error) {
 	if err := storable(g); err != nil {
 		return owned{}, err
 	}
@@ -238,8 +238,8 @@ func (s *Store) grantUpdate(ctx context.Context, g access.GrantRecord) (owned, e
 // openHead gives the row of an open grant as it stands.
 func (s *Store) openHead(ctx context.Context, id string) (row, error) {
 	r, _, err := s.get(ctx, s.state, live, grantRow(id))
-	if errors.Is(err, access.ErrNotFound) {
-		err = access.ErrConflict
+	if errors.Is(err, store.ErrNotFound) {
+		err = store.ErrConflict
 	}
 	if err != nil {
 		return row{}, err
@@ -253,17 +253,17 @@ func (s *Store) openHead(ctx context.Context, id string) (row, error) {
 
 // grantBefore gives the ETag by which a stored grant is written, and drops for its
 // parts at targets that the record does not name.
-func (s *Store) grantBefore(ctx context.Context, g access.GrantRecord) (azcore.ETag, []op, error) {
+func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ETag, []op, error) {
 	etag, same, ok := etagOf(g.Version, placesOfGrant(g))
 	if !ok {
-		return "", nil, access.ErrConflict
+		return "", nil, store.ErrConflict
 	}
 	if same {
 		return etag, nil, nil
 	}
 	r, current, err := s.get(ctx, s.state, live, grantRow(g.Grant.ID))
-	if errors.Is(err, access.ErrNotFound) || err == nil && current != etag {
-		return "", nil, access.ErrConflict
+	if errors.Is(err, store.ErrNotFound) || err == nil && current != etag {
+		return "", nil, store.ErrConflict
 	}
 	if err != nil {
 		return "", nil, err
@@ -282,13 +282,13 @@ func (s *Store) grantBefore(ctx context.Context, g access.GrantRecord) (azcore.E
 // Grant reads the open grant, and where there is none its row in history: two
 // reads, or four where the id does not tell the grant's start. A grant is in history before it leaves
 // the open ones, so that it is never in neither.
-func (s *Store) Grant(ctx context.Context, id string) (access.GrantRecord, error) {
+func (s *Store) Grant(ctx context.Context, id string) (store.GrantRecord, error) {
 	r, etag, err := s.get(ctx, s.state, live, grantRow(id))
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return s.closedGrant(ctx, id)
 	}
 	if err != nil {
-		return access.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
+		return store.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
 	}
 	g, err := r.grant()
 	g.Version = versionOf(etag, placesOfGrant(g))
@@ -296,12 +296,12 @@ func (s *Store) Grant(ctx context.Context, id string) (access.GrantRecord, error
 }
 
 // OpenGrants reads the grants' range, 1,000 rows a page.
-func (s *Store) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
+func (s *Store) OpenGrants(ctx context.Context) ([]store.GrantRecord, error) {
 	rows, _, err := s.query(ctx, s.state, in(live).under(grantRows), 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list open grants: %w", err)
 	}
-	var out []access.GrantRecord
+	var out []store.GrantRecord
 	for _, r := range rows {
 		g, err := r.grant()
 		if err != nil {
@@ -310,6 +310,6 @@ func (s *Store) OpenGrants(ctx context.Context) ([]access.GrantRecord, error) {
 		g.Version = versionOf(r.etag, placesOfGrant(g))
 		out = append(out, g)
 	}
-	slices.SortFunc(out, func(a, b access.GrantRecord) int { return byStart(a.Grant, b.Grant) })
+	slices.SortFunc(out, func(a, b store.GrantRecord) int { return byStart(a.Grant, b.Grant) })
 	return out, nil
 }

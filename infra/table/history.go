@@ -10,8 +10,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // closing is a grant on its way into history.
@@ -35,7 +35,7 @@ func notePartition(id string) string { return "id|" + safe(id) }
 
 const noteRow = "at"
 
-func newClosing(g access.GrantRecord, etag azcore.ETag) (closing, error) {
+func newClosing(g store.GrantRecord, etag azcore.ETag) (closing, error) {
 	doc, err := newGrantDoc(g)
 	if err != nil {
 		return closing{}, err
@@ -108,7 +108,7 @@ func (s *Store) recordDay(ctx context.Context, closed []closing) error {
 			}
 		}
 		_, err := s.submit(ctx, s.history, ops)
-		if errors.Is(err, access.ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			err = s.recordEach(ctx, closed[:n])
 		}
 		if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) recordDay(ctx context.Context, closed []closing) error {
 func (s *Store) recordEach(ctx context.Context, closed []closing) error {
 	for _, c := range closed {
 		_, err := s.submit(ctx, s.history, []op{{kind: add, row: c.row}})
-		if errors.Is(err, access.ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			err = s.recordAgain(ctx, c)
 		}
 		if err != nil {
@@ -141,8 +141,8 @@ func (s *Store) recordAgain(ctx context.Context, c closing) error {
 		return err
 	}
 	_, etag, err := s.get(ctx, s.state, live, c.open)
-	if errors.Is(err, access.ErrNotFound) || err == nil && etag != c.etag {
-		return access.ErrConflict
+	if errors.Is(err, store.ErrNotFound) || err == nil && etag != c.etag {
+		return store.ErrConflict
 	}
 	if err != nil {
 		return err
@@ -152,39 +152,39 @@ func (s *Store) recordAgain(ctx context.Context, c closing) error {
 }
 
 // closedGrant finds a grant in history: at the time that its id tells, else where its note says.
-func (s *Store) closedGrant(ctx context.Context, id string) (access.GrantRecord, error) {
+func (s *Store) closedGrant(ctx context.Context, id string) (store.GrantRecord, error) {
 	wrap := func(err error) error { return fmt.Errorf("grant %s: %w", id, err) }
 	if t, ok := timeOf(id); ok {
 		r, _, err := s.get(ctx, s.history, day(t), historyRow(t, id))
 		if err == nil {
 			return r.closedGrant()
 		}
-		if !errors.Is(err, access.ErrNotFound) {
-			return access.GrantRecord{}, wrap(err)
+		if !errors.Is(err, store.ErrNotFound) {
+			return store.GrantRecord{}, wrap(err)
 		}
 	}
 	r, _, err := s.get(ctx, s.history, notePartition(id), noteRow)
 	if err != nil {
-		return access.GrantRecord{}, wrap(err)
+		return store.GrantRecord{}, wrap(err)
 	}
 	var at noteDoc
 	if err := r.read(&at); err != nil {
-		return access.GrantRecord{}, wrap(err)
+		return store.GrantRecord{}, wrap(err)
 	}
 	if r, _, err = s.get(ctx, s.history, at.Partition, at.Row); err != nil {
-		return access.GrantRecord{}, wrap(err)
+		return store.GrantRecord{}, wrap(err)
 	}
 	return r.closedGrant()
 }
 
-func (r stored) closedGrant() (access.GrantRecord, error) {
+func (r stored) closedGrant() (store.GrantRecord, error) {
 	g, err := r.grant()
 	g.Version = closedVersion
 	return g, err
 }
 
 // grantFilter adds what a filter asks of a grant's columns.
-func (w where) grantFilter(f access.GrantFilter) where {
+func (w where) grantFilter(f store.GrantFilter) where {
 	if f.VM != "" {
 		w = w.is(vmColumn(strings.ToLower(f.VM)))
 	}
@@ -222,7 +222,7 @@ func within(t time.Time) time.Time {
 // ListGrants is a query of the open grants and one of history, two of history with a cursor; each reads as many as the
 // page can hold. In that order, since a grant is in history before it leaves the open ones; one that
 // is in both counts as open.
-func (s *Store) ListGrants(ctx context.Context, f access.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+func (s *Store) ListGrants(ctx context.Context, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
 		return nil, "", err

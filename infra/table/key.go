@@ -7,8 +7,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // The rows of the State table; see the package comment.
@@ -58,10 +58,10 @@ func placesDigest(places []string) string {
 }
 
 // placesOfGrant are the targets of a grant.
-func placesOfGrant(r access.GrantRecord) []string { return keysOf(targetsOfGrant(r)) }
+func placesOfGrant(r store.GrantRecord) []string { return keysOf(targetsOfGrant(r)) }
 
 // placesOfPolicy are the targets of a policy, and where it is listed.
-func placesOfPolicy(r access.PolicyRecord) []string {
+func placesOfPolicy(r store.PolicyRecord) []string {
 	return append(keysOf(targetsOfPolicy(r)), namedRow(r))
 }
 
@@ -73,7 +73,7 @@ func keysOf(ids []jit.ID) []string {
 	return out
 }
 
-func targetsOfPolicy(r access.PolicyRecord) []jit.ID {
+func targetsOfPolicy(r store.PolicyRecord) []jit.ID {
 	out := make([]jit.ID, 0, len(r.Placements))
 	for _, p := range r.Placements {
 		out = append(out, p.Target)
@@ -81,7 +81,7 @@ func targetsOfPolicy(r access.PolicyRecord) []jit.ID {
 	return out
 }
 
-func targetsOfGrant(r access.GrantRecord) []jit.ID {
+func targetsOfGrant(r store.GrantRecord) []jit.ID {
 	out := make([]jit.ID, 0, len(r.Placements))
 	for _, p := range r.Placements {
 		out = append(out, p.Target)

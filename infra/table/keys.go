@@ -11,7 +11,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // keyDoc is an idempotency key.
@@ -27,10 +27,10 @@ type keyDoc struct {
 // ageDoc says that the key which its row names is there, to be removed once it has expired.
 type ageDoc struct{ V int }
 
-func (r stored) idempotencyKey() (access.Key, error) {
+func (r stored) idempotencyKey() (store.Key, error) {
 	var d keyDoc
 	err := r.read(&d)
-	return access.Key{Requestor: d.Requestor, Value: d.Value, Digest: d.Digest, Grant: d.Grant, Expires: time.Time(d.Expires)}, err
+	return store.Key{Requestor: d.Requestor, Value: d.Value, Digest: d.Digest, Grant: d.Grant, Expires: time.Time(d.Expires)}, err
 }
 
 // ageRow names the row that has a key found by its age. It stands if and only if the key with this very expiry does: it comes
@@ -48,7 +48,7 @@ type claim struct {
 	gone     []op
 }
 
-func newClaims(keys []access.Key) ([]claim, error) {
+func newClaims(keys []store.Key) ([]claim, error) {
 	var claims []claim
 	seen := map[string]bool{}
 	for _, k := range keys {
@@ -99,7 +99,7 @@ func expiredKey(version string) (time.Time, azcore.ETag, error) {
 	nano, etag, _ := strings.Cut(version, ";")
 	n, err := strconv.ParseInt(nano, 10, 64)
 	if err != nil || etag == "" {
-		return time.Time{}, "", fmt.Errorf("an idempotency key by the version %q: %w", version, access.ErrConflict)
+		return time.Time{}, "", fmt.Errorf("an idempotency key by the version %q: %w", version, store.ErrConflict)
 	}
 	return time.Unix(0, n).UTC(), azcore.ETag(etag), nil
 }
@@ -107,11 +107,11 @@ func expiredKey(version string) (time.Time, azcore.ETag, error) {
 // reclaim looks at the keys again after a conflict: one that names nothing any more is
 // replaced by its ETag. It reports whether a claim has changed, and
 // access.ErrConflict for a key in force for another grant.
-func (s *Store) reclaim(ctx context.Context, claims []claim, keys []access.Key, now time.Time) ([]claim, bool, error) {
+func (s *Store) reclaim(ctx context.Context, claims []claim, keys []store.Key, now time.Time) ([]claim, bool, error) {
 	next, changed := make([]claim, len(claims)), false
 	for i, c := range claims {
 		r, etag, err := s.get(ctx, s.state, live, c.key.row.key)
-		if errors.Is(err, access.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			changed = changed || c.key.kind != add
 			c.key.kind, c.age.kind, c.gone = add, add, nil
 			next[i] = c
@@ -125,7 +125,7 @@ func (s *Store) reclaim(ctx context.Context, claims []claim, keys []access.Key, 
 			return nil, false, err
 		}
 		if now.Before(k.Expires) && k.Grant != keys[i].Grant {
-			return nil, false, fmt.Errorf("%w: an idempotency key names another grant", access.ErrConflict)
+			return nil, false, fmt.Errorf("%w: an idempotency key names another grant", store.ErrConflict)
 		}
 		changed = changed || c.key.kind != replace || c.key.etag != etag
 		next[i] = c.instead(k.Expires, etag)
@@ -134,15 +134,15 @@ func (s *Store) reclaim(ctx context.Context, claims []claim, keys []access.Key, 
 }
 
 // FindKey reads one row.
-func (s *Store) FindKey(ctx context.Context, requestor, value string, now time.Time) (access.Key, error) {
+func (s *Store) FindKey(ctx context.Context, requestor, value string, now time.Time) (store.Key, error) {
 	r, etag, err := s.get(ctx, s.state, live, keyRow(requestor, value))
 	if err != nil {
-		return access.Key{}, fmt.Errorf("idempotency key: %w", err)
+		return store.Key{}, fmt.Errorf("idempotency key: %w", err)
 	}
 	k, err := r.idempotencyKey()
 	if err == nil && !now.Before(k.Expires) {
 		k.Version = versionOfKey(k.Expires, etag)
-		return k, fmt.Errorf("idempotency key: %w", access.ErrNotFound)
+		return k, fmt.Errorf("idempotency key: %w", store.ErrNotFound)
 	}
 	return k, err
 }
@@ -184,7 +184,7 @@ func (s *Store) dropKeys(ctx context.Context, aged []stored) (int, error) {
 	if err == nil {
 		return len(aged), nil
 	}
-	if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+	if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 		return 0, err
 	}
 	dropped := 0
@@ -212,14 +212,14 @@ func (r stored) agedKey() string { return keyRows + r.key[strings.LastIndex(r.ke
 func (s *Store) dropOne(ctx context.Context, r stored) (bool, error) {
 	ops := r.dropKey()
 	_, err := s.submit(ctx, s.state, ops)
-	if errors.Is(err, access.ErrNotFound) {
-		if _, _, err = s.get(ctx, s.state, live, r.agedKey()); errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
+		if _, _, err = s.get(ctx, s.state, live, r.agedKey()); errors.Is(err, store.ErrNotFound) {
 			_, err = s.submit(ctx, s.state, ops[:1])
 		} else if err == nil {
 			return false, nil // the row by age is gone: the key is another
 		}
 	}
-	if errors.Is(err, access.ErrConflict) || errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 )
 
@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			s, sim := store(t)
+			s, sim := newStore(t)
 			err := s.Submit(t.Context(), row.ops)
 			if err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got error %v, want one with %q", err, row.want)
@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
-	s, _ := store(t)
+	s, _ := newStore(t)
 	for name, ops := range map[string][]table.Op{"100 operations": many(100), "252 properties": {table.Flags("q", "1", 251)}, "a long document": {table.Add("r", "1", strings.Repeat("é", 500_000))}} {
 		if err := s.Submit(t.Context(), ops); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -73,8 +73,8 @@ func TestLimits(t *testing.T) {
 
 // TestLargeGrant stores what is long and refuses what could not be closed.
 func TestLargeGrant(t *testing.T) {
-	s, _ := store(t)
-	large := func(n int) access.GrantRecord {
+	s, _ := newStore(t)
+	large := func(n int) store.GrantRecord {
 		g := grantRecord(n, 1)
 		for i := range 200 {
 			window := g.Grant.VMs[0].Ports[0]
@@ -112,10 +112,10 @@ func TestLargeGrant(t *testing.T) {
 
 // TestManyFindings has a sweep that found more than one entity holds.
 func TestManyFindings(t *testing.T) {
-	s, _ := store(t)
-	r := access.SweepRecord{Started: day, Targets: 5000, Error: "and more"}
+	s, _ := newStore(t)
+	r := store.SweepRecord{Started: day, Targets: 5000, Error: "and more"}
 	for n := range 5000 {
-		r.Findings = append(r.Findings, access.Finding{Kind: access.FindingExposed, Target: nsg(n), VM: vm(n), Message: strings.Repeat("m", 100)})
+		r.Findings = append(r.Findings, store.Finding{Kind: store.FindingExposed, Target: nsg(n), VM: vm(n), Message: strings.Repeat("m", 100)})
 	}
 	if err := s.PutSweep(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -132,11 +132,11 @@ func TestNewerFormat(t *testing.T) {
 	ctx := t.Context()
 	reads := map[string]func(*table.Store) error{
 		"policy": func(s *table.Store) error { _, err := s.Policy(ctx, vm(1)); return err },
-		"list":   func(s *table.Store) error { _, err := access.AllPolicies(ctx, s); return err },
+		"list":   func(s *table.Store) error { _, err := store.AllPolicies(ctx, s); return err },
 		"named": func(s *table.Store) error {
-			return s.EachListed(ctx, access.PolicyFilter{Subscription: subscription}, access.PolicyName{}, func(access.PolicyRecord) error { return nil })
+			return s.EachListed(ctx, store.PolicyFilter{Subscription: subscription}, store.PolicyName{}, func(store.PolicyRecord) error { return nil })
 		},
-		"grants": func(s *table.Store) error { _, _, err := s.ListGrants(ctx, access.GrantFilter{}, "", 10); return err },
+		"grants": func(s *table.Store) error { _, _, err := s.ListGrants(ctx, store.GrantFilter{}, "", 10); return err },
 		"grant":  func(s *table.Store) error { _, err := s.Grant(ctx, grantRecord(1, 1).Grant.ID); return err },
 		"open":   func(s *table.Store) error { _, err := s.OpenGrants(ctx); return err },
 		"state":  func(s *table.Store) error { _, err := s.State(ctx, nsg(0)); return err },
@@ -146,15 +146,15 @@ func TestNewerFormat(t *testing.T) {
 	}
 	for name, read := range reads {
 		t.Run(name, func(t *testing.T) {
-			s, _ := store(t)
+			s, _ := newStore(t)
 			if _, err := s.PutPolicy(ctx, policyRecord(1, 1)); err != nil {
 				t.Fatal(err)
 			}
 			g := grantRecord(1, 1)
-			if _, err := s.InsertGrant(ctx, g, []access.Key{key("a", g)}, day); err != nil {
+			if _, err := s.InsertGrant(ctx, g, []store.Key{key("a", g)}, day); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.PutSweep(ctx, access.SweepRecord{Started: day}); err != nil {
+			if err := s.PutSweep(ctx, store.SweepRecord{Started: day}); err != nil {
 				t.Fatal(err)
 			}
 			if err := read(s); err != nil {
@@ -164,7 +164,7 @@ func TestNewerFormat(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := read(s)
-			if err == nil || errors.Is(err, access.ErrNotFound) || !strings.Contains(err.Error(), "version 3") {
+			if err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "version 3") {
 				t.Errorf("got error %v, want one that tells the version", err)
 			}
 		})
@@ -179,7 +179,7 @@ func TestPolicyOfBefore(t *testing.T) {
 	if err != nil || rec.Policy.Options != nil || !rec.Policy.OwnOptions().IsZero() || len(rec.Policy.Ports) != 1 {
 		t.Errorf("got %+v, %v", rec, err)
 	}
-	with := func(options string) (access.PolicyRecord, error) {
+	with := func(options string) (store.PolicyRecord, error) {
 		return table.PolicyOf(strings.Replace(before, `"Existing"`, `"Options":`+options+`,"Existing"`, 1))
 	}
 	if rec, err := with(`{"NoAny":true}`); err != nil || rec.Policy.OwnOptions() != (jit.Options{ForbidAnySource: true}) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // namedRows begin the rows by which named policies are found: subscription, location, resource group, name, machine. Each is
@@ -13,12 +13,12 @@ import (
 const namedRows = "named|"
 
 // namedRow names the row of a policy under its name.
-func namedRow(r access.PolicyRecord) string {
+func namedRow(r store.PolicyRecord) string {
 	return namedPrefix(r.Listing()) + digest(r.Policy.VM.Key())
 }
 
 // namedPrefix begins the rows of one named policy.
-func namedPrefix(n access.PolicyName) string {
+func namedPrefix(n store.PolicyName) string {
 	return namedRows + word(n.Subscription) + "|" + word(n.Location) + "|" + word(n.ResourceGroup) + "|" + word(n.Name) + "|"
 }
 
@@ -45,10 +45,10 @@ const listedPage = 200
 
 // EachListed reads the range of what the filter names, page by page. Of a resource group at any location it reads one range at each
 // location that the subscription has policies at, and one row to find each location.
-func (s *Store) EachListed(ctx context.Context, f access.PolicyFilter, after access.PolicyName, give func(access.PolicyRecord) error) error {
+func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after store.PolicyName, give func(store.PolicyRecord) error) error {
 	sub := namedRows + word(f.Subscription) + "|"
 	begin := ""
-	if after != (access.PolicyName{}) {
+	if after != (store.PolicyName{}) {
 		begin = strings.TrimSuffix(namedPrefix(after), "|") + "}"
 	}
 	if f.Location != "" || f.ResourceGroup == "" {
@@ -78,7 +78,7 @@ func (s *Store) EachListed(ctx context.Context, f access.PolicyFilter, after acc
 	}
 }
 
-func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f access.PolicyFilter, give func(access.PolicyRecord) error) error {
+func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f store.PolicyFilter, give func(store.PolicyRecord) error) error {
 	w := in(live).under(prefix)
 	if begin > prefix {
 		w = w.gt("RowKey", begin)

@@ -7,21 +7,21 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // Policy reads one row.
-func (s *Store) Policy(ctx context.Context, vm jit.ID) (access.PolicyRecord, error) {
+func (s *Store) Policy(ctx context.Context, vm jit.ID) (store.PolicyRecord, error) {
 	r, _, err := s.get(ctx, s.state, live, policyRow(vm))
 	if err != nil {
-		return access.PolicyRecord{}, fmt.Errorf("policy of %s: %w", vm, err)
+		return store.PolicyRecord{}, fmt.Errorf("policy of %s: %w", vm, err)
 	}
 	return r.policy()
 }
 
 // EachPolicy reads the policies' range, 1,000 rows a page, and holds one page.
-func (s *Store) EachPolicy(ctx context.Context, f func(access.PolicyRecord) error) error {
+func (s *Store) EachPolicy(ctx context.Context, f func(store.PolicyRecord) error) error {
 	for r, err := range s.each(ctx, s.state, in(live).under(policyRows), maxPage) {
 		if err != nil {
 			return fmt.Errorf("list policies: %w", err)
@@ -38,7 +38,7 @@ func (s *Store) EachPolicy(ctx context.Context, f func(access.PolicyRecord) erro
 }
 
 // PutPolicy is one transaction, after one read where the targets or the name have changed.
-func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
 	targets := targetsOfPolicy(p)
 	if t, bad := twice(targets); bad {
 		return p, fmt.Errorf("store the policy of %s: target %s stands twice", p.Policy.VM, t)
@@ -65,7 +65,7 @@ func (s *Store) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 }
 
 // policy completes the write of a policy: what stands in its row, its parts and their targets' marks.
-func (o owned) policy(p access.PolicyRecord) (owned, error) {
+func (o owned) policy(p store.PolicyRecord) (owned, error) {
 	doc, err := newPolicyDoc(p)
 	if err != nil {
 		return o, err
@@ -82,10 +82,10 @@ func (o owned) policy(p access.PolicyRecord) (owned, error) {
 }
 
 // DeletePolicy is one transaction, after one read where the record has other targets, or another name, than are stored.
-func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
+func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	wrap := func(err error) error { return fmt.Errorf("remove the policy of %s: %w", p.Policy.VM, err) }
 	if p.Version == "" {
-		return wrap(access.ErrConflict)
+		return wrap(store.ErrConflict)
 	}
 	etag, rest, err := s.policyBefore(ctx, p)
 	if err != nil {
@@ -109,17 +109,17 @@ func (s *Store) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
 
 // policyBefore gives the ETag by which a stored policy is written, and drops for
 // its parts at targets that the record does not name, and for its row under another name.
-func (s *Store) policyBefore(ctx context.Context, p access.PolicyRecord) (azcore.ETag, []op, error) {
+func (s *Store) policyBefore(ctx context.Context, p store.PolicyRecord) (azcore.ETag, []op, error) {
 	etag, same, ok := etagOf(p.Version, placesOfPolicy(p))
 	if !ok {
-		return "", nil, access.ErrConflict
+		return "", nil, store.ErrConflict
 	}
 	if same {
 		return etag, nil, nil
 	}
 	r, current, err := s.get(ctx, s.state, live, policyRow(p.Policy.VM))
-	if errors.Is(err, access.ErrNotFound) || err == nil && current != etag {
-		return "", nil, access.ErrConflict
+	if errors.Is(err, store.ErrNotFound) || err == nil && current != etag {
+		return "", nil, store.ErrConflict
 	}
 	if err != nil {
 		return "", nil, err

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // policyDoc is a policy as it is stored. Field names are short: a property is
@@ -103,7 +103,7 @@ func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) 
 	return p, nil
 }
 
-func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
+func newPolicyDoc(r store.PolicyRecord) (policyDoc, error) {
 	vm, err := idText(r.Policy.VM)
 	if err != nil {
 		return policyDoc{}, err
@@ -111,7 +111,7 @@ func newPolicyDoc(r access.PolicyRecord) (policyDoc, error) {
 	d := policyDoc{V: listedVersion, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
 	d.Options = newOptionsDoc(r.Policy)
-	if l := r.Listed; l != (access.Listed{}) {
+	if l := r.Listed; l != (store.Listed{}) {
 		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
 	}
 	for _, p := range r.Placements {
@@ -140,30 +140,30 @@ func (d *optionsDoc) options() (*jit.Options, error) {
 	return o, o.Validate() // one that was not stored so: what it should demand is not known
 }
 
-func (r stored) policy() (access.PolicyRecord, error) {
+func (r stored) policy() (store.PolicyRecord, error) {
 	var d policyDoc
 	if err := r.readUpTo(listedVersion, &d); err != nil {
-		return access.PolicyRecord{}, err
+		return store.PolicyRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
-		return access.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return store.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
 	rec.Version, rec.Outdated = versionOf(r.etag, placesOfPolicy(rec)), d.V < listedVersion
 	return rec, nil
 }
 
-func (d policyDoc) record() (access.PolicyRecord, error) {
+func (d policyDoc) record() (store.PolicyRecord, error) {
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
 	if err != nil {
-		return access.PolicyRecord{}, err
+		return store.PolicyRecord{}, err
 	}
-	r := access.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	r := store.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
 	if r.Policy.Options, err = d.Options.options(); err != nil {
 		return r, err
 	}
 	if d.Listed != nil {
-		r.Listed = access.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
+		r.Listed = store.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
 	}
 	for _, at := range d.At {
 		target, err := idOf(at.T)
@@ -174,7 +174,7 @@ func (d policyDoc) record() (access.PolicyRecord, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Placements = append(r.Placements, access.Placement{Target: target, Addresses: addrs})
+		r.Placements = append(r.Placements, store.Placement{Target: target, Addresses: addrs})
 	}
 	return r, nil
 }

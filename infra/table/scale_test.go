@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
 )
@@ -66,7 +66,7 @@ func total(c map[tablesim.Operation]int) int {
 // entities read, looked at and written, whatever there is. So it is with the first page of a list. The times are for
 // people, the counts are held. `make scale` has 100,000 policies and a million past grants.
 func TestARequestDoesNotGrow(t *testing.T) {
-	s, sim := store(t)
+	s, sim := newStore(t)
 	a := newApp(s)
 	calls := []struct {
 		name string
@@ -74,17 +74,17 @@ func TestARequestDoesNotGrow(t *testing.T) {
 	}{
 		{"a request and its end", func(n int) { a.request(t, n) }},
 		{"first page of the requests", func(int) {
-			if got, _, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 50); err != nil || len(got) != 50 {
+			if got, _, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 50); err != nil || len(got) != 50 {
 				t.Fatalf("%d grants, %v", len(got), err)
 			}
 		}},
 		{"first page of the activity log", func(int) {
-			if got, _, err := s.Entries(t.Context(), access.EntryFilter{}, "", 50); err != nil || len(got) != 50 {
+			if got, _, err := s.Entries(t.Context(), store.EntryFilter{}, "", 50); err != nil || len(got) != 50 {
 				t.Fatalf("%d entries, %v", len(got), err)
 			}
 		}},
 		{"first page of the log of one day", func(int) {
-			if got, _, err := s.Entries(t.Context(), access.EntryFilter{From: day, To: day.Add(12 * time.Hour)}, "", 50); err != nil || len(got) != 50 {
+			if got, _, err := s.Entries(t.Context(), store.EntryFilter{From: day, To: day.Add(12 * time.Hour)}, "", 50); err != nil || len(got) != 50 {
 				t.Fatalf("%d entries, %v", len(got), err)
 			}
 		}},
@@ -136,7 +136,7 @@ func walk(t *testing.T, s *table.Store, sim *tablesim.Server, n int) []string {
 	sim.ResetStats()
 	began := time.Now()
 	var looked time.Duration
-	err := s.EachPolicy(t.Context(), func(access.PolicyRecord) error {
+	err := s.EachPolicy(t.Context(), func(store.PolicyRecord) error {
 		if given == 0 && total(sim.Stats().Operations) != 1 {
 			t.Errorf("the first policy was given after %d pages were read", total(sim.Stats().Operations))
 		}
@@ -151,7 +151,7 @@ func walk(t *testing.T, s *table.Store, sim *tablesim.Server, n int) []string {
 	if pages := (n + 999) / 1000; err != nil || given != n || total(stats.Operations) > pages+1 || stats.EntitiesVisited != n {
 		t.Errorf("a walk of %d policies gave %d, %v; it cost %+v", n, given, err, stats)
 	}
-	all, err := access.AllPolicies(t.Context(), s)
+	all, err := store.AllPolicies(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}

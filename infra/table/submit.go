@@ -12,7 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // kind is what an operation does to its row.
@@ -107,7 +107,7 @@ func (s *Store) submit(ctx context.Context, t *aztables.Client, ops []op) ([]azc
 	var resp *http.Response
 	if _, err := t.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil); err != nil {
 		err = translate(err)
-		if errors.Is(err, access.ErrConflict) || errors.Is(err, access.ErrNotFound) {
+		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 			if etags, ok := s.ours(ctx, t, ops); ok {
 				return etags, nil
 			}
@@ -119,12 +119,12 @@ func (s *Store) submit(ctx context.Context, t *aztables.Client, ops []op) ([]azc
 		err = fmt.Errorf("%d answers to %d operations", len(parts), len(ops))
 	}
 	if err != nil {
-		return nil, &access.Unavailable{Dependency: dependency, Err: err}
+		return nil, &store.Unavailable{Dependency: dependency, Err: err}
 	}
 	etags := make([]azcore.ETag, len(parts))
 	for i, p := range parts {
 		if etags[i] = p.etag; p.etag == "" && ops[i].kind != remove && ops[i].kind != drop {
-			return nil, &access.Unavailable{Dependency: dependency, Err: errors.New("a transaction's answer names no ETag")}
+			return nil, &store.Unavailable{Dependency: dependency, Err: errors.New("a transaction's answer names no ETag")}
 		}
 	}
 	return etags, nil
@@ -309,14 +309,14 @@ func room(head op, rest []op) (int, error) {
 // without the drops of rows that are gone, or access.ErrConflict where all are there, since then
 // it is a row with a condition that is gone. Any other cause is given back.
 func (s *Store) present(ctx context.Context, ops []op, cause error) ([]op, error) {
-	if !errors.Is(cause, access.ErrNotFound) {
+	if !errors.Is(cause, store.ErrNotFound) {
 		return nil, cause
 	}
 	var kept []op
 	for _, o := range ops {
 		if o.kind == drop {
 			_, _, err := s.get(ctx, s.state, o.row.partition, o.row.key)
-			if errors.Is(err, access.ErrNotFound) {
+			if errors.Is(err, store.ErrNotFound) {
 				continue
 			}
 			if err != nil {
@@ -326,7 +326,7 @@ func (s *Store) present(ctx context.Context, ops []op, cause error) ([]op, error
 		kept = append(kept, o)
 	}
 	if len(kept) == len(ops) {
-		return nil, fmt.Errorf("%w: a row that was to be written is gone", access.ErrConflict)
+		return nil, fmt.Errorf("%w: a row that was to be written is gone", store.ErrConflict)
 	}
 	return kept, nil
 }

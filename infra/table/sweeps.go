@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // sweepDoc is what one sweep did.
@@ -36,7 +36,7 @@ type findingDoc struct {
 // PutSweep is one write of one row, whatever stands there. Findings that do not
 // fit in it are left out, which the record's Error then says: the heartbeat must not
 // fail because there is much to tell.
-func (s *Store) PutSweep(ctx context.Context, r access.SweepRecord) error {
+func (s *Store) PutSweep(ctx context.Context, r store.SweepRecord) error {
 	d := sweepDoc{V: version, Started: stamp(r.Started), Ended: stamp(r.Ended), Done: stamp(r.Completed), Next: r.Next, Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error}
 	for _, f := range r.Findings {
 		target, err := idText(f.Target)
@@ -62,16 +62,16 @@ func (s *Store) PutSweep(ctx context.Context, r access.SweepRecord) error {
 }
 
 // LastSweep reads one row.
-func (s *Store) LastSweep(ctx context.Context) (access.SweepRecord, error) {
+func (s *Store) LastSweep(ctx context.Context) (store.SweepRecord, error) {
 	row, _, err := s.get(ctx, s.state, live, rowSweep)
 	if err != nil {
-		return access.SweepRecord{}, fmt.Errorf("last sweep: %w", err)
+		return store.SweepRecord{}, fmt.Errorf("last sweep: %w", err)
 	}
 	var d sweepDoc
 	if err := row.read(&d); err != nil {
-		return access.SweepRecord{}, err
+		return store.SweepRecord{}, err
 	}
-	r := access.SweepRecord{Started: time.Time(d.Started), Ended: time.Time(d.Ended), Completed: time.Time(d.Done), Next: d.Next, Targets: d.Targets, Changed: d.Changed, Closed: d.Closed, Error: d.Error}
+	r := store.SweepRecord{Started: time.Time(d.Started), Ended: time.Time(d.Ended), Completed: time.Time(d.Done), Next: d.Next, Targets: d.Targets, Changed: d.Changed, Closed: d.Closed, Error: d.Error}
 	for _, f := range d.Findings {
 		target, err := idOf(f.Target)
 		if err != nil {
@@ -81,7 +81,7 @@ func (s *Store) LastSweep(ctx context.Context) (access.SweepRecord, error) {
 		if err != nil {
 			return r, fmt.Errorf("read entity %s: %w", row.key, err)
 		}
-		r.Findings = append(r.Findings, access.Finding{Kind: access.FindingKind(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: time.Time(f.Since)})
+		r.Findings = append(r.Findings, store.Finding{Kind: store.FindingKind(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: time.Time(f.Since)})
 	}
 	return r, nil
 }

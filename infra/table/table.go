@@ -16,20 +16,20 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // The ports that a Store implements.
 var (
-	_ access.Policies = (*Store)(nil)
-	_ access.Grants   = (*Store)(nil)
-	_ access.KeyStore = (*Store)(nil)
-	_ access.History  = (*Store)(nil)
-	_ access.Targets  = (*Store)(nil)
-	_ access.Activity = (*Store)(nil)
-	_ access.Verifier = (*Store)(nil)
-	_ access.Sweeps   = (*Store)(nil)
-	_ access.Pinger   = (*Store)(nil)
+	_ store.Policies = (*Store)(nil)
+	_ store.Grants   = (*Store)(nil)
+	_ store.KeyStore = (*Store)(nil)
+	_ store.History  = (*Store)(nil)
+	_ store.Targets  = (*Store)(nil)
+	_ store.Activity = (*Store)(nil)
+	_ store.Verifier = (*Store)(nil)
+	_ store.Sweeps   = (*Store)(nil)
+	_ store.Pinger   = (*Store)(nil)
 )
 
 const dependency = "Table Storage"
@@ -169,7 +169,7 @@ func (s *Store) Setup(ctx context.Context) error {
 // the app in and has the table.
 func (s *Store) Ping(ctx context.Context) error {
 	_, _, err := s.get(ctx, s.state, live, rowSweep)
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	return err

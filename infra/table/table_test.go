@@ -48,7 +48,7 @@ func simulator(t testing.TB) (*tablesim.Server, string) {
 }
 
 // store gives a store with its tables on a stand-in of its own.
-func store(t testing.TB) (*table.Store, *tablesim.Server) {
+func newStore(t testing.TB) (*table.Store, *tablesim.Server) {
 	t.Helper()
 	sim, url := simulator(t)
 	s, err := table.New(url, token{}, impatient())
@@ -64,7 +64,7 @@ func store(t testing.TB) (*table.Store, *tablesim.Server) {
 
 func TestConformance(t *testing.T) {
 	accesstest.TestStore(t, func(t *testing.T) accesstest.Store {
-		s, _ := store(t)
+		s, _ := newStore(t)
 		return s
 	})
 }
@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceInSmallPages makes every list continue, often after nothing.
 func TestConformanceInSmallPages(t *testing.T) {
 	accesstest.TestStore(t, func(t *testing.T) accesstest.Store {
-		s, sim := store(t)
+		s, sim := newStore(t)
 		sim.SetMaxPage(3)
 		sim.EmptyPages(5)
 		return s

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // targetDoc marks a target as ours, or as one to look at that is not.
@@ -79,7 +79,7 @@ func stateOf(target jit.ID, rows []stored, mark func() (stored, error), options 
 	if len(state.Policies)+len(state.Openings) == 0 {
 		var d targetDoc
 		r, err := mark()
-		if errors.Is(err, access.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return plan.State{}, nil
 		}
 		if err == nil {
@@ -98,7 +98,7 @@ func stateOf(target jit.ID, rows []stored, mark func() (stored, error), options 
 // optionsOf reads what a part of before does not say.
 func (s *Store) optionsOf(ctx context.Context, vm jit.ID) (*jit.Options, error) {
 	rec, err := s.Policy(ctx, vm)
-	if errors.Is(err, access.ErrNotFound) { // removed since the part was read
+	if errors.Is(err, store.ErrNotFound) { // removed since the part was read
 		return nil, nil
 	}
 	return rec.Policy.Options, err
@@ -143,7 +143,7 @@ func (s *Store) Remember(ctx context.Context, target jit.ID) error {
 				return wrap(err)
 			}
 			o = op{kind: replace, etag: etag}
-		case !errors.Is(err, access.ErrNotFound):
+		case !errors.Is(err, store.ErrNotFound):
 			return wrap(err)
 		}
 		mark.doc = doc
@@ -152,11 +152,11 @@ func (s *Store) Remember(ctx context.Context, target jit.ID) error {
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, access.ErrConflict) && !errors.Is(err, access.ErrNotFound) {
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 			return wrap(err)
 		}
 	}
-	return wrap(&access.Unavailable{Dependency: dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
+	return wrap(&store.Unavailable{Dependency: dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
 }
 
 // remembering bounds how often Remember begins again after somebody else wrote first.
@@ -166,7 +166,7 @@ const remembering = 8
 // ETag it read. A part that comes in between writes the mark anew, so that it stays.
 func (s *Store) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
 	r, etag, err := s.get(ctx, s.state, live, targetRow(target))
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Store) Forget(ctx context.Context, target jit.ID, clear func(context.Co
 		return err
 	}
 	_, err = s.submit(ctx, s.state, gone)
-	if errors.Is(err, access.ErrConflict) || errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	return err
@@ -199,7 +199,7 @@ func (s *Store) Confirm(ctx context.Context, target jit.ID, was, denies []string
 	wrap := func(err error) error { return fmt.Errorf("note what is confirmed on %s: %w", target, err) }
 	r, etag, err := s.get(ctx, s.state, live, deniesRow(target))
 	stands := err == nil
-	if err != nil && !errors.Is(err, access.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return wrap(err)
 	}
 	var old deniesDoc
@@ -209,7 +209,7 @@ func (s *Store) Confirm(ctx context.Context, target jit.ID, was, denies []string
 		}
 	}
 	if !slices.Equal(old.Names, was) {
-		return wrap(access.ErrConflict)
+		return wrap(store.ErrConflict)
 	}
 	o := op{kind: add, row: row{partition: live, key: deniesRow(target), doc: deniesDoc{V: version, Names: denies}}}
 	switch {
@@ -221,8 +221,8 @@ func (s *Store) Confirm(ctx context.Context, target jit.ID, was, denies []string
 		return nil
 	}
 	if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
-		if errors.Is(err, access.ErrNotFound) { // removed since it was read
-			err = access.ErrConflict
+		if errors.Is(err, store.ErrNotFound) { // removed since it was read
+			err = store.ErrConflict
 		}
 		return wrap(err)
 	}

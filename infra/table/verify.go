@@ -15,8 +15,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // Verify reads the head, the whole day's marks and entries, and the head once more. Up to
@@ -26,22 +26,22 @@ import (
 // It finds a change of any byte of an entry or a head: a row must be exactly what the
 // app would write of what it says, and what it says must be what was hashed. Of marks it finds
 // those without an entry, by which an event could be kept from being appended.
-func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (access.VerifyResult, error) {
+func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
 	doing := "verify the activity log of " + c.date
 	first, err := s.readHead(ctx, c)
 	if err != nil {
-		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	v := verificationOf(c, first)
 	if err := s.scan(ctx, in(c.partition).under(markRows), v.mark); err != nil {
-		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	if err := s.scan(ctx, in(c.partition).under(entryRows), v.add); err != nil {
-		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	if v.last, err = s.readHead(ctx, c); err != nil {
-		return access.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	return v.result(), nil
 }
@@ -74,7 +74,7 @@ type foundHead struct {
 
 func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
 	r, _, err := s.get(ctx, s.activity, c.partition, c.headKey())
-	if errors.Is(err, access.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return foundHead{}, nil
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func sameJSON(a, b json.RawMessage) bool {
 type found struct {
 	entryDoc
 	key    string
-	broken access.Break
+	broken store.Break
 	why    string
 }
 
@@ -163,20 +163,20 @@ func (v *verification) add(r stored) {
 	f := found{key: r.key}
 	var column string
 	listed := json.Unmarshal(r.properties["Subscription"], &column) == nil && column == columnText(v.chain.subscription)
-	e, err := access.Entry{}, json.Unmarshal([]byte(r.text), &f.entryDoc)
+	e, err := store.Entry{}, json.Unmarshal([]byte(r.text), &f.entryDoc)
 	if err == nil {
 		e, err = f.entry()
 	}
 	ours := err == nil && subscriptionOf(e) == v.chain.subscription
 	switch {
 	case err != nil && (listed || v.chain.subscription == "" && !jit.ValidGUID(column)):
-		f.broken, f.why = access.BreakChanged, "the entry cannot be read"
+		f.broken, f.why = store.BreakChanged, "the entry cannot be read"
 	case err == nil && listed && !ours:
-		f.broken, f.why = access.BreakInserted, "the entry is listed with another subscription's"
+		f.broken, f.why = store.BreakInserted, "the entry is listed with another subscription's"
 	case !ours:
 		return
 	case f.Format != chainFormat || f.Seq < 1:
-		f.broken, f.why = access.BreakInserted, "the entry has no place in the chain"
+		f.broken, f.why = store.BreakInserted, "the entry has no place in the chain"
 	default:
 		f.broken, f.why = f.form(r)
 	}
@@ -190,22 +190,22 @@ func (v *verification) add(r stored) {
 }
 
 // form compares a row with what the app would write.
-func (f found) form(r stored) (access.Break, string) {
+func (f found) form(r stored) (store.Break, string) {
 	want, err := f.row()
 	switch {
 	case err != nil:
-		return access.BreakChanged, "the entry is not as the app writes it"
+		return store.BreakChanged, "the entry is not as the app writes it"
 	case want.partition != r.partition || want.key != r.key:
-		return access.BreakReordered, "the entry stands where another's time would put it"
+		return store.BreakReordered, "the entry stands where another's time would put it"
 	case f.V != version || !r.is(want):
-		return access.BreakChanged, "the entry's row is not as the app writes it"
+		return store.BreakChanged, "the entry's row is not as the app writes it"
 	}
 	return "", ""
 }
 
 // result walks along the chain to the first break.
-func (v *verification) result() access.VerifyResult {
-	out := access.VerifyResult{Entries: v.entries}
+func (v *verification) result() store.VerifyResult {
+	out := store.VerifyResult{Entries: v.entries}
 	out.Head, out.FirstBroken = v.walk()
 	if out.FirstBroken == nil {
 		out.FirstBroken = v.heads()
@@ -219,8 +219,8 @@ func (v *verification) result() access.VerifyResult {
 	return out
 }
 
-func (f found) at(seq int) *access.BrokenEntry {
-	return &access.BrokenEntry{Seq: seq, Break: f.broken, ID: f.ID, Time: time.Time(f.Time), Message: f.why + " (row " + f.key + ")"}
+func (f found) at(seq int) *store.BrokenEntry {
+	return &store.BrokenEntry{Seq: seq, Break: f.broken, ID: f.ID, Time: time.Time(f.Time), Message: f.why + " (row " + f.key + ")"}
 }
 
 // bound gives how far every entry must be there: to the first head, or, where no head
@@ -236,7 +236,7 @@ func (v *verification) bound() int {
 }
 
 // walk gives the hash of the last entry, and the first break among the entries.
-func (v *verification) walk() (string, *access.BrokenEntry) {
+func (v *verification) walk() (string, *store.BrokenEntry) {
 	hash := v.chain.genesis()
 	for seq := 1; ; seq++ {
 		standing := v.placed[seq]
@@ -249,7 +249,7 @@ func (v *verification) walk() (string, *access.BrokenEntry) {
 		}
 		for j, f := range standing {
 			if j != i {
-				f.broken, f.why = access.BreakInserted, "two entries claim the same place, and this one is not the one that the chain goes on from"
+				f.broken, f.why = store.BreakInserted, "two entries claim the same place, and this one is not the one that the chain goes on from"
 				return hex.EncodeToString(hash), f.at(seq)
 			}
 		}
@@ -257,7 +257,7 @@ func (v *verification) walk() (string, *access.BrokenEntry) {
 		for _, h := range []foundHead{v.first, v.last} {
 			if h.exists && h.bad == "" && h.Seq == seq && h.Hash != hex.EncodeToString(hash) {
 				f := standing[i]
-				f.broken, f.why = access.BreakChanged, "the head of the chain names another hash for this entry"
+				f.broken, f.why = store.BreakChanged, "the head of the chain names another hash for this entry"
 				return hex.EncodeToString(hash), f.at(seq)
 			}
 		}
@@ -284,15 +284,15 @@ func (v *verification) fitting(seq int, before []byte) (int, []byte) {
 }
 
 // wrong says what is wrong with an entry that does not belong where it stands.
-func (v *verification) wrong(f found, seq int, before []byte) *access.BrokenEntry {
+func (v *verification) wrong(f found, seq int, before []byte) *store.BrokenEntry {
 	if f.broken != "" {
 		return f.at(seq)
 	}
-	f.broken, f.why = access.BreakChanged, "the entry is not what was appended here"
+	f.broken, f.why = store.BreakChanged, "the entry is not what was appended here"
 	for _, others := range v.placed {
 		for _, o := range others {
 			if o.Seq != seq && o.Hash == hex.EncodeToString(link(before, seq, o.canonical())) {
-				f.broken, f.why = access.BreakReordered, "the entry that was appended here, "+o.ID+", stands at another place"
+				f.broken, f.why = store.BreakReordered, "the entry that was appended here, "+o.ID+", stands at another place"
 			}
 		}
 	}
@@ -300,20 +300,20 @@ func (v *verification) wrong(f found, seq int, before []byte) *access.BrokenEntr
 }
 
 // end judges the first place at which no entry stands.
-func (v *verification) end(seq int, hash []byte) (string, *access.BrokenEntry) {
+func (v *verification) end(seq int, hash []byte) (string, *store.BrokenEntry) {
 	text := hex.EncodeToString(hash)
 	if seq == 1 {
 		text = ""
 	}
 	switch bound := v.bound(); {
 	case seq <= bound && v.most > seq:
-		return text, &access.BrokenEntry{Seq: seq, Break: access.BreakRemoved, Message: "the entry that was appended here is gone"}
+		return text, &store.BrokenEntry{Seq: seq, Break: store.BreakRemoved, Message: "the entry that was appended here is gone"}
 	case seq <= bound:
-		return text, &access.BrokenEntry{Seq: seq, Break: access.BreakTruncated, Message: fmt.Sprintf("the head of the chain names %d entries; from this one on they are gone", bound)}
+		return text, &store.BrokenEntry{Seq: seq, Break: store.BreakTruncated, Message: fmt.Sprintf("the head of the chain names %d entries; from this one on they are gone", bound)}
 	}
 	for n := max(seq, v.last.Seq+1); n <= v.most && v.last.exists && v.last.bad == ""; n++ {
 		for _, f := range v.placed[n] {
-			f.broken, f.why = access.BreakInserted, "the head of the chain does not come to this entry"
+			f.broken, f.why = store.BreakInserted, "the head of the chain does not come to this entry"
 			return text, f.at(n)
 		}
 	}
@@ -321,15 +321,15 @@ func (v *verification) end(seq int, hash []byte) (string, *access.BrokenEntry) {
 }
 
 // heads judges the heads where every entry is right.
-func (v *verification) heads() *access.BrokenEntry {
+func (v *verification) heads() *store.BrokenEntry {
 	switch {
 	case v.first.bad != "" || v.last.bad != "":
-		return &access.BrokenEntry{Seq: v.most, Break: access.BreakChanged, Message: "the head of the chain was changed: " + cmp.Or(v.first.bad, v.last.bad)}
+		return &store.BrokenEntry{Seq: v.most, Break: store.BreakChanged, Message: "the head of the chain was changed: " + cmp.Or(v.first.bad, v.last.bad)}
 	case !v.last.exists && (v.most > 0 || v.first.exists):
-		return &access.BrokenEntry{Seq: v.most, Break: access.BreakHeadMissing, Message: "the head of the chain is gone: whether entries after this one are gone too cannot be told"}
+		return &store.BrokenEntry{Seq: v.most, Break: store.BreakHeadMissing, Message: "the head of the chain is gone: whether entries after this one are gone too cannot be told"}
 	case v.last.exists && v.most > v.last.Seq:
 		f := v.placed[v.most][0]
-		f.broken, f.why = access.BreakInserted, "the head of the chain does not come to this entry"
+		f.broken, f.why = store.BreakInserted, "the head of the chain does not come to this entry"
 		return f.at(v.most)
 	}
 	return nil
@@ -345,10 +345,10 @@ func (v *verification) mark(r stored) {
 }
 
 // suppressed finds a mark of the chain without its entry, the first by name.
-func (v *verification) suppressed() *access.BrokenEntry {
+func (v *verification) suppressed() *store.BrokenEntry {
 	for _, name := range slices.Sorted(maps.Keys(v.marks)) {
 		if !v.names[name] {
-			return &access.BrokenEntry{Break: access.BreakInserted, ID: v.marks[name], Message: "the mark " + markRows + name + " says of an entry that it was appended, which would keep it from being appended"}
+			return &store.BrokenEntry{Break: store.BreakInserted, ID: v.marks[name], Message: "the mark " + markRows + name + " says of an entry that it was appended, which would keep it from being appended"}
 		}
 	}
 	return nil

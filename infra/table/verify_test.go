@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 )
 
@@ -113,10 +113,10 @@ func with(e entity, from, to string) entity {
 func at(seq int) string { return fmt.Sprintf(`"Seq":%d,`, seq) }
 
 // told gives n entries of one machine, a second apart.
-func told(n int) []access.Entry {
-	var out []access.Entry
+func told(n int) []store.Entry {
+	var out []store.Entry
 	for i := range n {
-		out = append(out, access.Entry{ID: fmt.Sprintf("event %d", i+1), Time: day.Add(time.Duration(i) * time.Second), Operation: access.OpOpen, Result: access.Succeeded,
+		out = append(out, store.Entry{ID: fmt.Sprintf("event %d", i+1), Time: day.Add(time.Duration(i) * time.Second), Operation: store.OpOpen, Result: store.Succeeded,
 			VM: vm(1), Requestor: "ann", Ports: []uint16{22}, Sources: []string{"203.0.113.7"}, End: day.Add(time.Hour), Justification: "a <reason>"})
 	}
 	return out
@@ -124,10 +124,10 @@ func told(n int) []access.Entry {
 
 // logged gives a store whose log holds six entries of a machine and two sweeps.
 func logged(t *testing.T) (*table.Store, forger) {
-	s, _ := store(t)
+	s, _ := newStore(t)
 	entries := told(6)
-	sweeps := []access.Entry{{ID: "sweep 1", Time: day, Operation: access.OpSweep}, {ID: "sweep 2", Time: day.Add(time.Minute), Operation: access.OpSweep}}
-	for _, call := range [][]access.Entry{entries[:2], sweeps[:1], entries[2:], sweeps[1:]} {
+	sweeps := []store.Entry{{ID: "sweep 1", Time: day, Operation: store.OpSweep}, {ID: "sweep 2", Time: day.Add(time.Minute), Operation: store.OpSweep}}
+	for _, call := range [][]store.Entry{entries[:2], sweeps[:1], entries[2:], sweeps[1:]} {
 		if err := s.Append(t.Context(), call...); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func logged(t *testing.T) (*table.Store, forger) {
 	return s, forger{t, s.ActivityTable()}
 }
 
-func verify(t *testing.T, s *table.Store, sub string) access.VerifyResult {
+func verify(t *testing.T, s *table.Store, sub string) store.VerifyResult {
 	t.Helper()
 	got, err := s.Verify(t.Context(), sub, day)
 	if err != nil {
@@ -150,92 +150,92 @@ func TestForgeries(t *testing.T) {
 	rows := []struct {
 		name  string
 		forge func(f forger, c []entity)
-		brk   access.Break
+		brk   store.Break
 		seq   int
 	}{
-		{"the head is gone", func(f forger, c []entity) { f.remove(f.head(subscription)) }, access.BreakHeadMissing, 6},
+		{"the head is gone", func(f forger, c []entity) { f.remove(f.head(subscription)) }, store.BreakHeadMissing, 6},
 		{"the head says less", func(f forger, c []entity) {
 			f.put(with(with(f.head(subscription), at(6), at(5)), doc(c[5])["Hash"].(string), doc(c[4])["Hash"].(string)))
-		}, access.BreakInserted, 6},
-		{"the head says more", func(f forger, c []entity) { f.put(with(f.head(subscription), at(6), at(7))) }, access.BreakTruncated, 7},
+		}, store.BreakInserted, 6},
+		{"the head says more", func(f forger, c []entity) { f.put(with(f.head(subscription), at(6), at(7))) }, store.BreakTruncated, 7},
 		{"the head names another hash", func(f forger, c []entity) {
 			f.put(with(f.head(subscription), doc(c[5])["Hash"].(string), doc(c[4])["Hash"].(string)))
-		}, access.BreakChanged, 6},
+		}, store.BreakChanged, 6},
 		{"the head is of another chain", func(f forger, c []entity) {
 			head := f.head("")
 			head["RowKey"] = f.head(subscription)["RowKey"]
 			f.put(head)
-		}, access.BreakChanged, 6},
+		}, store.BreakChanged, 6},
 		{"the head cannot be read", func(f forger, c []entity) {
 			head := f.head(subscription)
 			head["Doc"] = "{"
 			f.put(head)
-		}, access.BreakChanged, 6},
-		{"an entry says something else", func(f forger, c []entity) { f.put(with(c[2], "a \\u003creason", "another \\u003creason")) }, access.BreakChanged, 3},
-		{"an entry says something else, with a hash that fits", func(f forger, c []entity) { f.put(with(rehashed(c, 2, "203.0.113.7", "203.0.113.8"), "", "")) }, access.BreakChanged, 4},
-		{"the last entry says something else, with a hash that fits", func(f forger, c []entity) { f.put(rehashed(c, 5, "203.0.113.7", "203.0.113.8")) }, access.BreakChanged, 6},
-		{"an entry holds a field more", func(f forger, c []entity) { f.put(with(c[3], `"V":1`, `"V":1,"W":1`)) }, access.BreakChanged, 4},
+		}, store.BreakChanged, 6},
+		{"an entry says something else", func(f forger, c []entity) { f.put(with(c[2], "a \\u003creason", "another \\u003creason")) }, store.BreakChanged, 3},
+		{"an entry says something else, with a hash that fits", func(f forger, c []entity) { f.put(with(rehashed(c, 2, "203.0.113.7", "203.0.113.8"), "", "")) }, store.BreakChanged, 4},
+		{"the last entry says something else, with a hash that fits", func(f forger, c []entity) { f.put(rehashed(c, 5, "203.0.113.7", "203.0.113.8")) }, store.BreakChanged, 6},
+		{"an entry holds a field more", func(f forger, c []entity) { f.put(with(c[3], `"V":1`, `"V":1,"W":1`)) }, store.BreakChanged, 4},
 		{"an entry's name for filters is changed", func(f forger, c []entity) {
 			c[1]["Requestor"] = "bob"
 			f.put(c[1])
-		}, access.BreakChanged, 2},
+		}, store.BreakChanged, 2},
 		{"an entry has a property more", func(f forger, c []entity) {
 			c[1]["Doc1"] = ""
 			f.put(c[1])
-		}, access.BreakChanged, 2},
+		}, store.BreakChanged, 2},
 		{"an entry has no document", func(f forger, c []entity) {
 			delete(c[4], "Doc")
 			f.put(c[4])
-		}, access.BreakRemoved, 5},
+		}, store.BreakRemoved, 5},
 		{"the last entry has no document", func(f forger, c []entity) {
 			delete(c[5], "Doc")
 			f.put(c[5])
-		}, access.BreakTruncated, 6},
-		{"the first is gone", func(f forger, c []entity) { f.remove(c[0]) }, access.BreakRemoved, 1},
-		{"one is gone", func(f forger, c []entity) { f.remove(c[3]) }, access.BreakRemoved, 4},
-		{"two are gone", func(f forger, c []entity) { f.remove(c[4]); f.remove(c[1]) }, access.BreakRemoved, 2},
-		{"the last is gone", func(f forger, c []entity) { f.remove(c[5]) }, access.BreakTruncated, 6},
+		}, store.BreakTruncated, 6},
+		{"the first is gone", func(f forger, c []entity) { f.remove(c[0]) }, store.BreakRemoved, 1},
+		{"one is gone", func(f forger, c []entity) { f.remove(c[3]) }, store.BreakRemoved, 4},
+		{"two are gone", func(f forger, c []entity) { f.remove(c[4]); f.remove(c[1]) }, store.BreakRemoved, 2},
+		{"the last is gone", func(f forger, c []entity) { f.remove(c[5]) }, store.BreakTruncated, 6},
 		{"all are gone", func(f forger, c []entity) {
 			for _, e := range c {
 				f.remove(e)
 			}
-		}, access.BreakTruncated, 1},
+		}, store.BreakTruncated, 1},
 		{"one is gone and the rest moved up", func(f forger, c []entity) {
 			f.remove(c[2])
 			for i := 3; i < 6; i++ {
 				f.put(with(c[i], at(i+1), at(i)))
 			}
-		}, access.BreakChanged, 3},
+		}, store.BreakChanged, 3},
 		{"two have changed places", func(f forger, c []entity) {
 			f.put(with(c[1], at(2), at(3)))
 			f.put(with(c[2], at(3), at(2)))
-		}, access.BreakReordered, 2},
+		}, store.BreakReordered, 2},
 		{"two have changed rows", func(f forger, c []entity) {
 			c[1]["RowKey"], c[2]["RowKey"] = c[2]["RowKey"], c[1]["RowKey"]
 			f.put(c[1])
 			f.put(c[2])
-		}, access.BreakReordered, 2},
+		}, store.BreakReordered, 2},
 		{"one stands on another day", func(f forger, c []entity) {
 			f.remove(c[2])
 			c[2]["PartitionKey"] = table.Day(day.Add(24 * time.Hour))
 			f.put(c[2])
-		}, access.BreakRemoved, 3},
-		{"one was put between", func(f forger, c []entity) { f.put(inserted(c, 3, "forged", 3)) }, access.BreakInserted, 3},
-		{"one was put between with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 3, "forged", 3), 3)) }, access.BreakInserted, 3},
-		{"one was put at the end with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 5, "forged", 7), 7)) }, access.BreakInserted, 7},
-		{"one was put in place of the last with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 5, "forged", 6), 6)) }, access.BreakInserted, 6},
+		}, store.BreakRemoved, 3},
+		{"one was put between", func(f forger, c []entity) { f.put(inserted(c, 3, "forged", 3)) }, store.BreakInserted, 3},
+		{"one was put between with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 3, "forged", 3), 3)) }, store.BreakInserted, 3},
+		{"one was put at the end with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 5, "forged", 7), 7)) }, store.BreakInserted, 7},
+		{"one was put in place of the last with a hash that fits", func(f forger, c []entity) { f.put(rehash(c, inserted(c, 5, "forged", 6), 6)) }, store.BreakInserted, 6},
 		{"one was put without a place", func(f forger, c []entity) {
 			f.put(with(with(inserted(c, 3, "forged", 4), at(4), ""), `"Format":1,`, ""))
-		}, access.BreakInserted, 0},
+		}, store.BreakInserted, 0},
 		{"one of another machine is listed here", func(f forger, c []entity) {
 			f.put(with(inserted(c, 3, "forged", 1), subscription, "22222222-2222-2222-2222-222222222222"))
-		}, access.BreakInserted, 0},
+		}, store.BreakInserted, 0},
 		{"a mark keeps an event from being logged", func(f forger, c []entity) {
 			mark := f.all("id|")[0]
 			mark["RowKey"] = "id|" + strings.Repeat("0", 32)
 			mark["Doc"] = `{"V":1,"ID":"to come","Subscription":"` + subscription + `"}`
 			f.put(mark)
-		}, access.BreakInserted, 0},
+		}, store.BreakInserted, 0},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -403,7 +403,7 @@ func TestOtherDay(t *testing.T) {
 	if err != nil || got.FirstBroken == nil || got.FirstBroken.Seq != 1 {
 		t.Errorf("%+v, %+v, %v", got, got.FirstBroken, err)
 	}
-	if diff := cmp.Diff(access.VerifyResult{}, must(s.Verify(t.Context(), subscription, day.Add(48*time.Hour)))); diff != "" {
+	if diff := cmp.Diff(store.VerifyResult{}, must(s.Verify(t.Context(), subscription, day.Add(48*time.Hour)))); diff != "" {
 		t.Errorf("a day without entries (-want +got):\n%s", diff)
 	}
 }

@@ -18,10 +18,10 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/table"
 )
 
@@ -167,7 +167,7 @@ func everything(t *testing.T, s *table.Store) {
 		}
 		k := key("a", g)
 		k.Expires = now.Add(time.Hour)
-		g, err := s.InsertGrant(ctx, g, []access.Key{k}, now)
+		g, err := s.InsertGrant(ctx, g, []store.Key{k}, now)
 		check(err)
 		out, err := s.UpdateGrants(ctx, g)
 		check(err)
@@ -185,9 +185,9 @@ func everything(t *testing.T, s *table.Store) {
 		check(s.Confirm(ctx, nsg(1), state.Confirmed, names))
 	}
 	check(s.Forget(ctx, nsg(1), cleared))
-	check(s.Append(ctx, access.Entry{ID: "1", Time: day}))
-	check(s.Append(ctx, access.Entry{ID: "2", Time: day}))
-	check(s.PutSweep(ctx, access.SweepRecord{Started: day}))
+	check(s.Append(ctx, store.Entry{ID: "1", Time: day}))
+	check(s.Append(ctx, store.Entry{ID: "2", Time: day}))
+	check(s.PutSweep(ctx, store.SweepRecord{Started: day}))
 }
 
 // TestLikeMemory makes random calls of the adapter and of the reference: both must
@@ -233,10 +233,10 @@ func (m *pair) step(ctx context.Context, rt *rapid.T) {
 	kind := rapid.IntRange(0, 6).Draw(rt, "kind")
 	p, g := policyRecord(n, 0), grantRecord(n, 0)
 	for _, target := range targetsOf(rt) {
-		p.Placements = append(p.Placements, access.Placement{Target: nsg(target)})
-		g.Placements = append(g.Placements, access.GrantPlacement{Target: nsg(target), Addresses: grantRecord(n, 1).Placements[0].Addresses})
+		p.Placements = append(p.Placements, store.Placement{Target: nsg(target)})
+		g.Placements = append(g.Placements, store.GrantPlacement{Target: nsg(target), Addresses: grantRecord(n, 1).Placements[0].Addresses})
 	}
-	slices.SortFunc(g.Placements, func(a, b access.GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(g.Placements, func(a, b store.GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
 	if rapid.Bool().Draw(rt, "revoke") {
 		g.Grant = g.Grant.Revoke(day, jit.UserRequested)
 	}
@@ -258,7 +258,7 @@ func (m *pair) step(ctx context.Context, rt *rapid.T) {
 		switch kind {
 		case 0:
 			p.Version = version
-			var out access.PolicyRecord
+			var out store.PolicyRecord
 			if out, errs[i] = s.PutPolicy(ctx, p); errs[i] == nil {
 				known[fmt.Sprint("old", 0, n)], known[fmt.Sprint(0, n)] = version, out.Version
 			}
@@ -269,8 +269,8 @@ func (m *pair) step(ctx context.Context, rt *rapid.T) {
 			}
 		case 2:
 			g.Version = ""
-			var out access.GrantRecord
-			if out, errs[i] = s.InsertGrant(ctx, g, []access.Key{k}, day); errs[i] == nil {
+			var out store.GrantRecord
+			if out, errs[i] = s.InsertGrant(ctx, g, []store.Key{k}, day); errs[i] == nil {
 				known[fmt.Sprint(1, n)], known[fmt.Sprint(2, n)] = out.Version, out.Version
 			}
 		case 3, 4:
@@ -278,7 +278,7 @@ func (m *pair) step(ctx context.Context, rt *rapid.T) {
 			if !fresh {
 				g.Version = known[fmt.Sprint("old", 1, n)]
 			}
-			var out []access.GrantRecord
+			var out []store.GrantRecord
 			if out, errs[i] = s.UpdateGrants(ctx, g); errs[i] == nil {
 				known[fmt.Sprint("old", 1, n)], known[fmt.Sprint(1, n)] = g.Version, out[0].Version
 			}
@@ -296,8 +296,8 @@ func (m *pair) step(ctx context.Context, rt *rapid.T) {
 
 func (m *pair) compare(ctx context.Context, rt *rapid.T) {
 	type view struct {
-		policies []access.PolicyRecord
-		grants   []access.GrantRecord
+		policies []store.PolicyRecord
+		grants   []store.GrantRecord
 		list     []jit.Grant
 		known    []jit.ID
 		states   []plan.State
@@ -306,9 +306,9 @@ func (m *pair) compare(ctx context.Context, rt *rapid.T) {
 	for i, s := range m.stores {
 		v := &views[i]
 		var errs [4]error
-		v.policies, errs[0] = access.AllPolicies(ctx, s)
+		v.policies, errs[0] = store.AllPolicies(ctx, s)
 		v.grants, errs[1] = s.OpenGrants(ctx)
-		v.list, _, errs[2] = s.ListGrants(ctx, access.GrantFilter{}, "", 100)
+		v.list, _, errs[2] = s.ListGrants(ctx, store.GrantFilter{}, "", 100)
 		v.known, errs[3] = s.Known(ctx)
 		for _, err := range errs {
 			if err != nil {

@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 type instruments struct {
@@ -87,7 +87,7 @@ const watchTimeout = 4 * time.Second
 // Watch reports portcullis.windows.open and portcullis.closing.overdue from what
 // is stored, at each export of metrics: one read of the open grants, and none
 // where metrics are off. What cannot be read is not reported, rather than 0.
-func (t *Telemetry) Watch(grants access.Grants, overdue func(open []access.GrantRecord) time.Duration) error {
+func (t *Telemetry) Watch(grants store.Grants, overdue func(open []store.GrantRecord) time.Duration) error {
 	_, err := t.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 		defer cancel()
@@ -106,7 +106,7 @@ func (t *Telemetry) Watch(grants access.Grants, overdue func(open []access.Grant
 }
 
 // openWindows counts the windows that were confirmed open and are not confirmed closed.
-func openWindows(grants []access.GrantRecord) int64 {
+func openWindows(grants []store.GrantRecord) int64 {
 	var n int64
 	for _, g := range grants {
 		for _, vm := range g.Grant.VMs {

@@ -11,34 +11,35 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // Firewall counts the writes of f and traces its reads and writes.
-func (t *Telemetry) Firewall(f access.Firewall) access.Firewall { return &firewall{f, t} }
+func (t *Telemetry) Firewall(f network.RuleStore) network.RuleStore { return &firewall{f, t} }
 
 type firewall struct {
-	access.Firewall
+	network.RuleStore
 	t *Telemetry
 }
 
-// Rules implements [access.Firewall].
-func (f *firewall) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+// Rules implements [network.RuleStore].
+func (f *firewall) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.rules", trace.WithAttributes(attribute.String("portcullis.target", target.Key())))
 	defer span.End()
-	s, err := f.Firewall.Rules(ctx, target)
+	s, err := f.RuleStore.Rules(ctx, target)
 	failed(span, err)
 	return s, err
 }
 
-// Apply implements [access.Firewall].
-func (f *firewall) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+// Apply implements [network.RuleStore].
+func (f *firewall) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.apply", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key()),
 		attribute.Int("portcullis.rules.created", len(c.Create)), attribute.Int("portcullis.rules.updated", len(c.Update)), attribute.Int("portcullis.rules.deleted", len(c.Delete))))
 	defer span.End()
-	next, err := f.Firewall.Apply(ctx, s, c)
+	next, err := f.RuleStore.Apply(ctx, s, c)
 	failed(span, err)
 	if !c.Empty() || s.Unconfirmed { // anything else is no write, as the port says
 		f.t.instruments.writes.Add(context.WithoutCancel(ctx), 1, metric.WithAttributes(attribute.String("result", result(err))))
@@ -46,9 +47,9 @@ func (f *firewall) Apply(ctx context.Context, s access.Snapshot, c plan.Changes)
 	return next, err
 }
 
-// Turn implements [access.Pacer] where what it wraps does.
-func (f *firewall) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
-	pacer, ok := f.Firewall.(access.Pacer)
+// Turn implements [network.Turns] where what it wraps does.
+func (f *firewall) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
+	pacer, ok := f.RuleStore.(network.Turns)
 	if !ok {
 		return ctx, false, nil
 	}
@@ -67,17 +68,17 @@ func failed(span trace.Span, err error) {
 
 // result sorts an outcome into few words, so that it can be an attribute.
 func result(err error) string {
-	_, down := errors.AsType[*access.Unavailable](err)
+	_, down := errors.AsType[*store.Unavailable](err)
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, access.ErrConflict):
+	case errors.Is(err, store.ErrConflict):
 		return "conflict"
-	case errors.Is(err, access.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		return "notFound"
-	case errors.Is(err, access.ErrLocked):
+	case errors.Is(err, store.ErrLocked):
 		return "locked"
-	case errors.Is(err, access.ErrForbidden):
+	case errors.Is(err, store.ErrForbidden):
 		return "forbidden"
 	case down:
 		return "unavailable"
@@ -86,15 +87,15 @@ func result(err error) string {
 }
 
 // Activity measures openings and closings by what a appends.
-func (t *Telemetry) Activity(a access.Activity) access.Activity { return &activity{a, t} }
+func (t *Telemetry) Activity(a store.Activity) store.Activity { return &activity{a, t} }
 
 type activity struct {
-	access.Activity
+	store.Activity
 	t *Telemetry
 }
 
-// Append implements [access.Activity].
-func (a *activity) Append(ctx context.Context, entries ...access.Entry) error {
+// Append implements [store.Activity].
+func (a *activity) Append(ctx context.Context, entries ...store.Entry) error {
 	err := a.Activity.Append(ctx, entries...)
 	if err == nil {
 		for _, e := range entries {
@@ -107,23 +108,23 @@ func (a *activity) Append(ctx context.Context, entries ...access.Entry) error {
 // keptRequests bounds what is remembered of requests that never open.
 const keptRequests = 4096
 
-func (t *Telemetry) measure(ctx context.Context, e access.Entry) {
+func (t *Telemetry) measure(ctx context.Context, e store.Entry) {
 	now := t.now()
 	switch {
-	case e.Operation == access.OpRequest && e.Result == access.Succeeded:
+	case e.Operation == store.OpRequest && e.Result == store.Succeeded:
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if len(t.requested) >= keptRequests {
 			clear(t.requested)
 		}
 		t.requested[e.Grant] = e.Time
-	case e.Operation == access.OpRequest, e.Operation == access.OpOpen && e.Result != access.Succeeded:
+	case e.Operation == store.OpRequest, e.Operation == store.OpOpen && e.Result != store.Succeeded:
 		t.took(e.Grant)
-	case e.Operation == access.OpOpen:
+	case e.Operation == store.OpOpen:
 		if began, ok := t.took(e.Grant); ok { // the first of its machines tells for all: they open together
 			t.instruments.opening.Record(ctx, now.Sub(began).Seconds())
 		}
-	case e.Operation == access.OpClose && e.Result == access.Succeeded:
+	case e.Operation == store.OpClose && e.Result == store.Succeeded:
 		// A window that a newer one replaces, or that never opened, ends before its end and is not late.
 		if late := now.Sub(e.End); late >= 0 {
 			t.instruments.lateness.Record(ctx, late.Seconds(), metric.WithAttributes(attribute.String("reason", e.Reason)))
@@ -143,22 +144,22 @@ func (t *Telemetry) took(grant string) (time.Time, bool) {
 // Sweeps writes what the alert rules look for: one line "sweep" for each sweep
 // that ended, with how many findings of each kind it has, and one line "finding" for each that
 // somebody should act on, up to a hundred.
-func (t *Telemetry) Sweeps(s access.Sweeps) access.Sweeps { return &sweeps{s, t} }
+func (t *Telemetry) Sweeps(s store.Sweeps) store.Sweeps { return &sweeps{s, t} }
 
 type sweeps struct {
-	access.Sweeps
+	store.Sweeps
 	t *Telemetry
 }
 
 // urgent are the kinds of finding that get a line of their own.
-func urgent(k access.FindingKind) bool {
-	return slices.Contains([]access.FindingKind{access.FindingOverdue, access.FindingOpeningFailed, access.FindingLost, access.FindingBroken}, k)
+func urgent(k store.FindingKind) bool {
+	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken}, k)
 }
 
 const maxLines = 100
 
-// PutSweep implements [access.Sweeps].
-func (s *sweeps) PutSweep(ctx context.Context, r access.SweepRecord) error {
+// PutSweep implements [store.Sweeps].
+func (s *sweeps) PutSweep(ctx context.Context, r store.SweepRecord) error {
 	err := s.Sweeps.PutSweep(ctx, r)
 	if r.Ended.IsZero() || err != nil { // it runs still, or is not the heartbeat that it seems
 		return err

@@ -21,10 +21,11 @@ import (
 	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/infra/telemetry"
 )
 
@@ -162,7 +163,7 @@ func TestOffWithoutAnEndpoint(t *testing.T) {
 			t.Errorf("%q: the SDKs would make spans", environ)
 		}
 		asked := false
-		if err := tel.Watch(&grants{}, func([]access.GrantRecord) time.Duration { asked = true; return 0 }); err != nil {
+		if err := tel.Watch(&grants{}, func([]store.GrantRecord) time.Duration { asked = true; return 0 }); err != nil {
 			t.Fatal(err)
 		}
 		if err := tel.Stop(t.Context()); err != nil || asked {
@@ -173,15 +174,15 @@ func TestOffWithoutAnEndpoint(t *testing.T) {
 
 // firewall answers each write with the next of its errors.
 type firewall struct {
-	access.Firewall
+	network.RuleStore
 	errs []error
 }
 
 // Apply implements access.Firewall.
-func (f *firewall) Apply(context.Context, access.Snapshot, plan.Changes) (access.Snapshot, error) {
+func (f *firewall) Apply(context.Context, network.Snapshot, plan.Changes) (network.Snapshot, error) {
 	err := f.errs[0]
 	f.errs = f.errs[1:]
-	return access.Snapshot{Version: "next"}, err
+	return network.Snapshot{Version: "next"}, err
 }
 
 func id(t *testing.T, s string) jit.ID {
@@ -201,10 +202,10 @@ func TestMetricsAndSpans(t *testing.T) {
 	ctx := t.Context()
 
 	// Three writes, one of them refused, and one call that is no write.
-	refusal := &access.Unavailable{Dependency: "x", Err: errors.New("y")}
+	refusal := &store.Unavailable{Dependency: "x", Err: errors.New("y")}
 	f := tel.Firewall(&firewall{errs: []error{nil, nil, refusal, nil}})
 	change := plan.Changes{Delete: []jit.Rule{{}}}
-	for i, s := range []access.Snapshot{{}, {Unconfirmed: true}, {}, {}} {
+	for i, s := range []network.Snapshot{{}, {Unconfirmed: true}, {}, {}} {
 		c := change
 		if i == 1 || i == 3 {
 			c = plan.Changes{}
@@ -217,20 +218,20 @@ func TestMetricsAndSpans(t *testing.T) {
 
 	// A grant that opened after 3 s, one that never did, and closings: 4 s late, replaced, refused.
 	log := tel.Activity(accesstest.NewMemory())
-	entry := func(op access.Operation, result access.Result, grant string, at, end time.Time) access.Entry {
-		return access.Entry{ID: grant + string(op) + string(result) + end.String(), Operation: op, Result: result, Grant: grant, Time: at, End: end, VM: id(t, vmID), Reason: "Expired"}
+	entry := func(op store.Operation, result store.Result, grant string, at, end time.Time) store.Entry {
+		return store.Entry{ID: grant + string(op) + string(result) + end.String(), Operation: op, Result: result, Grant: grant, Time: at, End: end, VM: id(t, vmID), Reason: "Expired"}
 	}
 	now, later := clock(), clock().Add(time.Hour)
-	for _, e := range []access.Entry{
-		entry(access.OpRequest, access.Succeeded, "a", now.Add(-3*time.Second), later),
-		entry(access.OpRequest, access.Succeeded, "b", now.Add(-9*time.Second), later),
-		entry(access.OpOpen, access.Succeeded, "a", now, later),
-		entry(access.OpOpen, access.Succeeded, "a", now, later.Add(1)), // its second machine
-		entry(access.OpOpen, access.Failed, "b", now, later),
-		entry(access.OpOpen, access.Succeeded, "b", now, later), // begun when is not known any more
-		entry(access.OpClose, access.Succeeded, "c", now, now.Add(-4*time.Second)),
-		entry(access.OpClose, access.Succeeded, "d", now, later),
-		entry(access.OpClose, access.Failed, "e", now, now.Add(-time.Minute)),
+	for _, e := range []store.Entry{
+		entry(store.OpRequest, store.Succeeded, "a", now.Add(-3*time.Second), later),
+		entry(store.OpRequest, store.Succeeded, "b", now.Add(-9*time.Second), later),
+		entry(store.OpOpen, store.Succeeded, "a", now, later),
+		entry(store.OpOpen, store.Succeeded, "a", now, later.Add(1)), // its second machine
+		entry(store.OpOpen, store.Failed, "b", now, later),
+		entry(store.OpOpen, store.Succeeded, "b", now, later), // begun when is not known any more
+		entry(store.OpClose, store.Succeeded, "c", now, now.Add(-4*time.Second)),
+		entry(store.OpClose, store.Succeeded, "d", now, later),
+		entry(store.OpClose, store.Failed, "e", now, now.Add(-time.Minute)),
 	} {
 		if err := log.Append(ctx, e); err != nil {
 			t.Fatal(err)
@@ -238,7 +239,7 @@ func TestMetricsAndSpans(t *testing.T) {
 	}
 
 	stored := &grants{}
-	overdue := func(open []access.GrantRecord) time.Duration { return time.Duration(len(open)) * 90 * time.Second }
+	overdue := func(open []store.GrantRecord) time.Duration { return time.Duration(len(open)) * 90 * time.Second }
 	if err := tel.Watch(stored, overdue); err != nil {
 		t.Fatal(err)
 	}
@@ -267,18 +268,18 @@ func TestMetricsAndSpans(t *testing.T) {
 
 // grants has two windows that are or may be open among five.
 type grants struct {
-	access.Grants
+	store.Grants
 	reads int
 }
 
 // OpenGrants implements access.Grants.
-func (g *grants) OpenGrants(context.Context) ([]access.GrantRecord, error) {
+func (g *grants) OpenGrants(context.Context) ([]store.GrantRecord, error) {
 	g.reads++
 	var ports []jit.Window
 	for _, s := range []jit.Status{0, jit.Initiating, jit.Initiated, jit.Revoking, jit.Revoked} {
 		ports = append(ports, jit.Window{Status: s})
 	}
-	return []access.GrantRecord{{Grant: jit.Grant{VMs: []jit.GrantVM{{Ports: ports}}}}}, nil
+	return []store.GrantRecord{{Grant: jit.Grant{VMs: []jit.GrantVM{{Ports: ports}}}}}, nil
 }
 
 // TestKilled holds that nothing relies on a shutdown: what was measured is with
@@ -286,7 +287,7 @@ func (g *grants) OpenGrants(context.Context) ([]access.GrantRecord, error) {
 func TestKilled(t *testing.T) {
 	c, url := newCollector(t)
 	tel := start(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT="+url, "OTEL_METRIC_EXPORT_INTERVAL=50", "OTEL_BSP_SCHEDULE_DELAY=50")
-	if _, err := tel.Firewall(&firewall{errs: []error{nil}}).Apply(t.Context(), access.Snapshot{Unconfirmed: true}, plan.Changes{}); err != nil {
+	if _, err := tel.Firewall(&firewall{errs: []error{nil}}).Apply(t.Context(), network.Snapshot{Unconfirmed: true}, plan.Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.NewTimer(2 * time.Minute)
@@ -340,17 +341,17 @@ func TestHandler(t *testing.T) {
 func TestSweepLines(t *testing.T) {
 	var out bytes.Buffer
 	tel := start(t, &out)
-	store := tel.Sweeps(accesstest.NewMemory())
+	sweeps := tel.Sweeps(accesstest.NewMemory())
 	ctx, now := t.Context(), clock()
-	running := access.SweepRecord{Started: now, Findings: []access.Finding{{Kind: access.FindingOverdue}}}
-	if err := store.PutSweep(ctx, running); err != nil || out.Len() > 0 {
+	running := store.SweepRecord{Started: now, Findings: []store.Finding{{Kind: store.FindingOverdue}}}
+	if err := sweeps.PutSweep(ctx, running); err != nil || out.Len() > 0 {
 		t.Fatalf("a sweep that runs still: %v, logged %q", err, out.String())
 	}
 	ended := running
 	ended.Ended, ended.Completed, ended.Targets, ended.Closed = now.Add(2*time.Second), now.Add(2*time.Second), 7, 1
-	ended.Findings = append(ended.Findings, access.Finding{Kind: access.FindingExposed}, access.Finding{Kind: access.FindingExposed})
+	ended.Findings = append(ended.Findings, store.Finding{Kind: store.FindingExposed}, store.Finding{Kind: store.FindingExposed})
 	ended.Findings[0].Grant, ended.Findings[0].VM, ended.Findings[0].Since = "g", id(t, vmID), now
-	if err := store.PutSweep(ctx, ended); err != nil {
+	if err := sweeps.PutSweep(ctx, ended); err != nil {
 		t.Fatal(err)
 	}
 	var lines []map[string]any
@@ -369,7 +370,7 @@ func TestSweepLines(t *testing.T) {
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	if got, err := store.LastSweep(ctx); err != nil || got.Targets != 7 {
+	if got, err := sweeps.LastSweep(ctx); err != nil || got.Targets != 7 {
 		t.Errorf("the record is not given on: %v, %v", got, err)
 	}
 }
@@ -377,7 +378,7 @@ func TestSweepLines(t *testing.T) {
 func TestSweepLinesAreNotWrittenForWhatIsNotStored(t *testing.T) {
 	var out bytes.Buffer
 	broken := errors.New("broken")
-	err := start(t, &out).Sweeps(noSweeps{broken}).PutSweep(t.Context(), access.SweepRecord{Ended: clock()})
+	err := start(t, &out).Sweeps(noSweeps{broken}).PutSweep(t.Context(), store.SweepRecord{Ended: clock()})
 	if !errors.Is(err, broken) || out.Len() > 0 {
 		t.Errorf("error %v, logged %q; want the store's error and no heartbeat", err, out.String())
 	}
@@ -386,9 +387,9 @@ func TestSweepLinesAreNotWrittenForWhatIsNotStored(t *testing.T) {
 type noSweeps struct{ err error }
 
 // PutSweep implements access.Sweeps.
-func (s noSweeps) PutSweep(context.Context, access.SweepRecord) error { return s.err }
+func (s noSweeps) PutSweep(context.Context, store.SweepRecord) error { return s.err }
 
 // LastSweep implements access.Sweeps.
-func (s noSweeps) LastSweep(context.Context) (access.SweepRecord, error) {
-	return access.SweepRecord{}, s.err
+func (s noSweeps) LastSweep(context.Context) (store.SweepRecord, error) {
+	return store.SweepRecord{}, s.err
 }

@@ -21,7 +21,9 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/local/armsim"
 )
@@ -30,23 +32,23 @@ import (
 type anybody struct{}
 
 // Missing implements access.Authority.
-func (anybody) Missing(context.Context, access.Caller, string, ...string) (string, error) {
+func (anybody) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
 	return "", nil
 }
 
 // bare is the app's doors and verbs before dependencies in memory that answer at once: what is left is our own work.
 func bare(tb testing.TB) (http.Handler, *access.Guard) {
-	cloud, store := accesstest.NewCloud(), accesstest.NewMemory()
+	cloud, memory := accesstest.NewCloud(), accesstest.NewMemory()
 	target, vm := groupID(0), machineID(0)
 	addrs := []netip.Addr{addressOf(0)}
 	cloud.SetRules(target)
-	cloud.Place(access.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []access.Placement{{Target: target, Addresses: addrs}}})
-	svc := &access.Service{Network: cloud, Kinds: access.KindsOf(access.SecurityGroups(cloud)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Sweeps: store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID}
+	cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}})
+	svc := &access.Service{Network: cloud, Kinds: network.KindsOf(network.SecurityGroups(cloud)), Policies: memory, Grants: memory, Keys: memory, History: memory, Targets: memory,
+		Activity: memory, Sweeps: memory, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID}
 	guard := &access.Guard{Service: svc, Authority: anybody{}}
 	h := handlers.New(guard, handlers.Options{
-		Caller: func(*http.Request) (access.Caller, error) {
-			return access.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
+		Caller: func(*http.Request) (jit.Caller, error) {
+			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
 		},
 		Wait: time.Minute, Version: "bench", NewID: newID, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
@@ -172,7 +174,7 @@ func requesting(tb testing.TB) spent {
 // verbs is requesting without the doors: the verbs that they call, called.
 func verbs(tb testing.TB) spent {
 	_, guard := bare(tb)
-	who := access.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}
+	who := jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}
 	return perCall(tb, 3000, func(i int) func() {
 		ctx := tb.Context()
 		ask := jit.Request{RequestorID: who.ID, Requestor: who.Name, Justification: "bench", VMs: []jit.RequestVM{{VM: machineID(0), Ports: []jit.RequestPort{{

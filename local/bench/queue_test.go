@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // What the deployment's queue and the host do, as host.json and infra/deploy have it.
@@ -187,7 +187,7 @@ func (h *messages) Pop() any {
 type alarm struct{ *queue }
 
 // Schedule implements access.Alarm: one call, as the adapter sends one batch while it holds what is sent.
-func (a alarm) Schedule(ctx context.Context, wakes ...access.Wake) error {
+func (a alarm) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	if len(wakes) == 0 {
 		return nil
 	}

@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/local/armsim"
 )
 
@@ -73,11 +73,11 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 	policy := func(n int) jit.Policy {
 		return jit.Policy{VM: machineID(n), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: 3 * time.Hour}}}
 	}
-	at := func(n int) access.Placement {
-		return access.Placement{Target: groupID(w.groupOf(n)), Addresses: []netip.Addr{addressOf(n)}}
+	at := func(n int) store.Placement {
+		return store.Placement{Target: groupID(w.groupOf(n)), Addresses: []netip.Addr{addressOf(n)}}
 	}
 	w.parallel(w.machines+w.spare, func(n int) error {
-		_, err := w.store.PutPolicy(ctx, access.PolicyRecord{Policy: policy(n), Location: "westeurope", Placements: []access.Placement{at(n)}, ChangedBy: "bench", ChangedAt: now})
+		_, err := w.store.PutPolicy(ctx, store.PolicyRecord{Policy: policy(n), Location: "westeurope", Placements: []store.Placement{at(n)}, ChangedBy: "bench", ChangedAt: now})
 		return err
 	})
 	w.parallel(s.windows, func(i int) error {
@@ -89,19 +89,19 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		if err != nil {
 			return err
 		}
-		_, err = w.store.InsertGrant(ctx, access.GrantRecord{Grant: g.Opened(now),
-			Placements: []access.GrantPlacement{{Target: at(n).Target, Addresses: map[string][]netip.Addr{machineID(n).Key(): {addressOf(n)}}}}}, nil, now)
+		_, err = w.store.InsertGrant(ctx, store.GrantRecord{Grant: g.Opened(now),
+			Placements: []store.GrantPlacement{{Target: at(n).Target, Addresses: map[string][]netip.Addr{machineID(n).Key(): {addressOf(n)}}}}}, nil, now)
 		if err != nil {
 			return err
 		}
-		return alarm{w.queue}.Schedule(ctx, access.Wake{Grant: g.ID, Generation: g.Generation, At: end})
+		return alarm{w.queue}.Schedule(ctx, store.Wake{Grant: g.ID, Generation: g.Generation, At: end})
 	})
-	_, err := w.svc.Sweep(ctx, access.Caller{Name: "bench"})
+	_, err := w.svc.Sweep(ctx, jit.Caller{Name: "bench"})
 	for range 9 { // one that runs out of its time is taken up by the next
 		if err == nil {
 			break
 		}
-		_, err = w.svc.Sweep(ctx, access.Caller{Name: "bench"})
+		_, err = w.svc.Sweep(ctx, jit.Caller{Name: "bench"})
 	}
 	w.check(err)
 	if got := w.allows(); got != s.windows {

@@ -23,6 +23,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
@@ -41,7 +42,7 @@ const (
 	tenant   = issuer.DefaultTenant
 	person   = "00000000-0000-0000-0000-0000000000e3" // the issuer's admin
 	group    = "/subscriptions/" + sub + "/resourceGroups/rg"
-	network  = group + "/providers/Microsoft.Network/"
+	provider = group + "/providers/Microsoft.Network/"
 	armURL   = "https://management.example"
 	audience = "https://management.azure.com"
 	tableURL = "https://table.example/devaccount"
@@ -142,12 +143,12 @@ func (w *world) build() {
 			"name": "AllowWeb", "properties": object{"priority": 3000, "direction": "Inbound", "access": "Allow", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
 				"sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "443"}}}}})
 	}
-	subnet := network + "virtualNetworks/vnet/subnets/machines"
-	put(network+"virtualNetworks/vnet", object{"location": "westeurope", "properties": object{
+	subnet := provider + "virtualNetworks/vnet/subnets/machines"
+	put(provider+"virtualNetworks/vnet", object{"location": "westeurope", "properties": object{
 		"addressSpace": object{"addressPrefixes": []string{"10.0.0.0/8"}},
 		"subnets":      []any{object{"name": "machines", "properties": object{"addressPrefix": "10.0.0.0/8"}}}}})
 	for n := range w.machines + w.spare {
-		put(network+"networkInterfaces/"+nicName(n), object{"location": "westeurope", "properties": object{
+		put(provider+"networkInterfaces/"+nicName(n), object{"location": "westeurope", "properties": object{
 			"primary": true, "virtualMachine": object{"id": machineID(n).String()},
 			"networkSecurityGroup": object{"id": groupID(w.groupOf(n)).String()},
 			"ipConfigurations": []any{object{"name": "first", "properties": object{"primary": true,
@@ -190,7 +191,7 @@ func (w *world) wire() {
 		limits = limits.WithoutNetwork()
 	}
 	pacer := arm.NewPacer(arm.Config{Limits: limits})
-	network, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
+	groups, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
 	w.check(err)
 	gates, err := azfirewall.New(identity("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}})
 	w.check(err)
@@ -200,14 +201,14 @@ func (w *world) wire() {
 	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
 	w.svc = &access.Service{
-		Network: network, Kinds: access.KindsOf(access.SecurityGroups(timed{network, &w.writes}), access.Firewalls(gates)),
+		Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
 		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
 		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	}
 	w.app = handlers.New(&access.Guard{Service: w.svc, Authority: authority}, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
-		Caller: func(r *http.Request) (access.Caller, error) {
-			return access.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
+		Caller: func(r *http.Request) (jit.Caller, error) {
+			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
 		},
 		ParseWake: func(body []byte) (string, int, error) {
 			b, err := servicebus.Parse(body)
@@ -335,13 +336,13 @@ type mode struct {
 
 // timed notes when a write was last confirmed.
 type timed struct {
-	access.Firewall
+	network.RuleStore
 	last *atomic.Int64
 }
 
 // Apply implements access.Firewall.
-func (f timed) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
-	after, err := f.Firewall.Apply(ctx, s, c)
+func (f timed) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+	after, err := f.RuleStore.Apply(ctx, s, c)
 	if err == nil && !c.Empty() {
 		f.last.Store(time.Now().UnixNano())
 	}
@@ -349,8 +350,8 @@ func (f timed) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (ac
 }
 
 // Turn implements access.Pacer, as the firewall behind it does.
-func (f timed) Turn(ctx context.Context, s access.Snapshot) (context.Context, bool, error) {
-	return f.Firewall.(access.Pacer).Turn(ctx, s)
+func (f timed) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
+	return f.RuleStore.(network.Turns).Turn(ctx, s)
 }
 
 // lastWrite is when a write was last confirmed to the app.

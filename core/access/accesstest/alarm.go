@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // Hint is what a wake-up says when it is delivered.
@@ -29,16 +29,16 @@ type AlarmFixture interface {
 var AlarmStart = morning
 
 // TestAlarm is the suite of access.Alarm.
-func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (access.Alarm, AlarmFixture)) {
-	wake := func(n int, at time.Time) access.Wake {
-		return access.Wake{Grant: idAt(morning, n), Generation: 1, At: at}
+func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (store.Alarm, AlarmFixture)) {
+	wake := func(n int, at time.Time) store.Wake {
+		return store.Wake{Grant: idAt(morning, n), Generation: 1, At: at}
 	}
 	hint := func(n, generation int) Hint { return Hint{idAt(morning, n), generation} }
 	t.Run("refusals", func(t *testing.T) {
 		alarm, behind := newAlarm(t)
 		behind.Fail(true)
 		err := alarm.Schedule(t.Context(), wake(2, morning))
-		if _, ok := errors.AsType[*access.Unavailable](err); !ok {
+		if _, ok := errors.AsType[*store.Unavailable](err); !ok {
 			t.Errorf("schedule while nothing answers: got error %v, want *access.Unavailable", err)
 		}
 		behind.Fail(false)
@@ -83,7 +83,7 @@ func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (access.Alarm, AlarmFix
 		}
 		done := race(8, func(n int) (int, error) {
 			for i := range 5 {
-				var wakes []access.Wake
+				var wakes []store.Wake
 				for j := range 10 {
 					wakes = append(wakes, wake(n*50+i*10+j, morning.Add(time.Duration(j)*time.Second)))
 				}
@@ -100,7 +100,7 @@ func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (access.Alarm, AlarmFix
 	})
 }
 
-func schedule(t *testing.T, alarm access.Alarm, wakes ...access.Wake) {
+func schedule(t *testing.T, alarm store.Alarm, wakes ...store.Wake) {
 	t.Helper()
 	if err := alarm.Schedule(t.Context(), wakes...); err != nil {
 		t.Fatalf("schedule: %v", err)

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/store"
 )
 
 // bell is the reference alarm behind the suite's fixture.
@@ -28,11 +28,11 @@ func (b *bell) Delivered(now time.Time) ([]accesstest.Hint, error) {
 func (b *bell) Fail(on bool) { b.failing.Store(on) }
 
 func TestBell(t *testing.T) {
-	accesstest.TestAlarm(t, func(*testing.T) (access.Alarm, accesstest.AlarmFixture) {
+	accesstest.TestAlarm(t, func(*testing.T) (store.Alarm, accesstest.AlarmFixture) {
 		b := &bell{}
 		b.Fault = func(context.Context, accesstest.Step) error {
 			if b.failing.Load() {
-				return &access.Unavailable{Dependency: "Service Bus", Err: errors.New("failing")}
+				return &store.Unavailable{Dependency: "Service Bus", Err: errors.New("failing")}
 			}
 			return nil
 		}

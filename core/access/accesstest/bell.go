@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
-var _ access.Alarm = (*Bell)(nil)
+var _ store.Alarm = (*Bell)(nil)
 
 // Bell is an alarm in memory. It rings for nobody: a test takes what is due with
 // [Bell.Due] and delivers it as often, as late or in whatever order it likes.
@@ -20,12 +20,12 @@ type Bell struct {
 	Fault func(context.Context, Step) error
 
 	mu    sync.Mutex
-	set   []access.Wake
-	known map[access.Wake]bool
+	set   []store.Wake
+	known map[store.Wake]bool
 }
 
-// Schedule implements [access.Alarm].
-func (b *Bell) Schedule(ctx context.Context, wakes ...access.Wake) error {
+// Schedule implements [store.Alarm].
+func (b *Bell) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	for _, after := range []bool{false, true} {
 		if after {
 			b.add(wakes)
@@ -40,11 +40,11 @@ func (b *Bell) Schedule(ctx context.Context, wakes ...access.Wake) error {
 	return nil
 }
 
-func (b *Bell) add(wakes []access.Wake) {
+func (b *Bell) add(wakes []store.Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known == nil {
-		b.known = map[access.Wake]bool{}
+		b.known = map[store.Wake]bool{}
 	}
 	for _, w := range wakes {
 		if !b.known[w] {
@@ -55,10 +55,10 @@ func (b *Bell) add(wakes []access.Wake) {
 }
 
 // Due takes the wake-ups whose time has come at now, earliest first.
-func (b *Bell) Due(now time.Time) []access.Wake {
+func (b *Bell) Due(now time.Time) []store.Wake {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var due, rest []access.Wake
+	var due, rest []store.Wake
 	for _, w := range b.set {
 		if w.At.After(now) {
 			rest = append(rest, w)
@@ -67,12 +67,12 @@ func (b *Bell) Due(now time.Time) []access.Wake {
 		}
 	}
 	b.set = rest
-	slices.SortStableFunc(due, func(a, b access.Wake) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(due, func(a, b store.Wake) int { return a.At.Compare(b.At) })
 	return due
 }
 
 // Set gives the wake-ups that are not due yet or have not been taken.
-func (b *Bell) Set() []access.Wake {
+func (b *Bell) Set() []store.Wake {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.set)

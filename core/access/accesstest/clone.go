@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"slices"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // Copies that share no memory with what they are made from. Times become UTC, as they
 // are after a trip through storage.
 
-func clonePolicy(p access.PolicyRecord) access.PolicyRecord {
+func clonePolicy(p store.PolicyRecord) store.PolicyRecord {
 	p.Policy.Ports = slices.Clone(p.Policy.Ports)
 	if o := p.Policy.Options; o != nil {
 		copied := *o
@@ -25,7 +25,7 @@ func clonePolicy(p access.PolicyRecord) access.PolicyRecord {
 	return p
 }
 
-func cloneGrant(g access.GrantRecord) access.GrantRecord {
+func cloneGrant(g store.GrantRecord) store.GrantRecord {
 	g.Grant.Start, g.Grant.OpenBy = g.Grant.Start.UTC(), g.Grant.OpenBy.UTC()
 	g.Grant.VMs = slices.Clone(g.Grant.VMs)
 	for i := range g.Grant.VMs {
@@ -55,7 +55,7 @@ func cloneAddresses(m map[string][]netip.Addr) map[string][]netip.Addr {
 	return out
 }
 
-func cloneEntry(e access.Entry) access.Entry {
+func cloneEntry(e store.Entry) store.Entry {
 	e.Ports, e.Sources = slices.Clone(e.Ports), slices.Clone(e.Sources)
 	e.Time, e.End = e.Time.UTC(), e.End.UTC()
 	return e

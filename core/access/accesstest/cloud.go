@@ -9,14 +9,15 @@ import (
 	"strings"
 	"sync"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 var (
-	_ access.Firewall = (*Cloud)(nil)
-	_ access.Network  = (*Cloud)(nil)
+	_ network.RuleStore = (*Cloud)(nil)
+	_ network.Network   = (*Cloud)(nil)
 )
 
 // Step is one call of a port, at one of the two moments at which it can go
@@ -38,7 +39,7 @@ type Cloud struct {
 	mu       sync.Mutex
 	writes   int // makes versions
 	targets  map[string]*guard
-	machines map[string]access.Machine
+	machines map[string]network.Machine
 }
 
 type guard struct {
@@ -50,7 +51,7 @@ type guard struct {
 
 // NewCloud gives an empty cloud.
 func NewCloud() *Cloud {
-	return &Cloud{targets: map[string]*guard{}, machines: map[string]access.Machine{}}
+	return &Cloud{targets: map[string]*guard{}, machines: map[string]network.Machine{}}
 }
 
 func (c *Cloud) fault(ctx context.Context, s Step) error {
@@ -92,7 +93,7 @@ func (c *Cloud) RemoveTarget(target jit.ID) {
 }
 
 // Place puts a machine into the network, or moves it.
-func (c *Cloud) Place(m access.Machine) {
+func (c *Cloud) Place(m network.Machine) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.machines[m.VM.Key()] = m
@@ -126,87 +127,87 @@ func cloned(rules []jit.Rule) []jit.Rule {
 	return out
 }
 
-func (g *guard) snapshot() access.Snapshot {
-	return access.Snapshot{Target: g.id, Rules: cloned(g.rules), Version: g.version, Addresses: slices.Clone(g.addrs)}
+func (g *guard) snapshot() network.Snapshot {
+	return network.Snapshot{Target: g.id, Rules: cloned(g.rules), Version: g.version, Addresses: slices.Clone(g.addrs)}
 }
 
-// Rules implements [access.Firewall].
-func (c *Cloud) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+// Rules implements [network.RuleStore].
+func (c *Cloud) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	if err := c.fault(ctx, Step{Op: "Rules", Of: target.Key()}); err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.targets[target.Key()]
 	if g == nil {
-		return access.Snapshot{}, fmt.Errorf("target %s: %w", target.Name, access.ErrNotFound)
+		return network.Snapshot{}, fmt.Errorf("target %s: %w", target.Name, store.ErrNotFound)
 	}
 	return g.snapshot(), nil
 }
 
-// All implements [access.Firewall].
-func (c *Cloud) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+// All implements [network.RuleStore].
+func (c *Cloud) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	if err := c.fault(ctx, Step{Op: "All", Of: subscription}); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []access.Snapshot
+	var out []network.Snapshot
 	for _, g := range c.targets {
 		if strings.EqualFold(g.id.Subscription, subscription) {
 			out = append(out, g.snapshot())
 		}
 	}
-	slices.SortFunc(out, func(a, b access.Snapshot) int { return strings.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(out, func(a, b network.Snapshot) int { return strings.Compare(a.Target.Key(), b.Target.Key()) })
 	return out, nil
 }
 
-// Apply implements [access.Firewall].
-func (c *Cloud) Apply(ctx context.Context, s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
+// Apply implements [network.RuleStore].
+func (c *Cloud) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	for _, r := range slices.Concat(changes.Create, changes.Update, changes.Delete) {
 		if !plan.Owned(r.Name) {
-			return access.Snapshot{}, fmt.Errorf("rule %s is not ours to change", r.Name)
+			return network.Snapshot{}, fmt.Errorf("rule %s is not ours to change", r.Name)
 		}
 	}
 	if err := c.fault(ctx, Step{Op: "Apply", Of: s.Target.Key()}); err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	done, err := c.apply(s, changes)
 	if err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	return done, c.fault(ctx, Step{Op: "Apply", Of: s.Target.Key(), After: true})
 }
 
-func (c *Cloud) apply(s access.Snapshot, changes plan.Changes) (access.Snapshot, error) {
+func (c *Cloud) apply(s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.targets[s.Target.Key()]
 	if g == nil {
-		return access.Snapshot{}, fmt.Errorf("target %s: %w", s.Target.Name, access.ErrNotFound)
+		return network.Snapshot{}, fmt.Errorf("target %s: %w", s.Target.Name, store.ErrNotFound)
 	}
 	if g.version != s.Version {
-		return access.Snapshot{}, fmt.Errorf("target %s: %w", s.Target.Name, access.ErrConflict)
+		return network.Snapshot{}, fmt.Errorf("target %s: %w", s.Target.Name, store.ErrConflict)
 	}
 	g.rules, g.version = changes.Apply(g.rules), c.next()
 	return g.snapshot(), nil
 }
 
 // Kind gives the cloud as the firewall of the targets of one ARM type alone.
-func (c *Cloud) Kind(armType string) access.Firewall { return ofKind{c, armType} }
+func (c *Cloud) Kind(armType string) network.RuleStore { return ofKind{c, armType} }
 
 type ofKind struct {
 	*Cloud
 	armType string
 }
 
-// All implements [access.Firewall].
-func (k ofKind) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+// All implements [network.RuleStore].
+func (k ofKind) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	list, err := k.Cloud.All(ctx, subscription)
-	return slices.DeleteFunc(list, func(s access.Snapshot) bool { return !strings.EqualFold(s.Target.Type, k.armType) }), err
+	return slices.DeleteFunc(list, func(s network.Snapshot) bool { return !strings.EqualFold(s.Target.Type, k.armType) }), err
 }
 
 // SetAddresses gives a target, a firewall, the addresses at which it takes connections.
@@ -216,31 +217,31 @@ func (c *Cloud) SetAddresses(target jit.ID, addrs ...netip.Addr) {
 	c.targets[target.Key()].addrs = addrs
 }
 
-// Machines implements [access.Network].
-func (c *Cloud) Machines(ctx context.Context, subscription string) ([]access.Machine, error) {
+// Machines implements [network.Network].
+func (c *Cloud) Machines(ctx context.Context, subscription string) ([]network.Machine, error) {
 	if err := c.fault(ctx, Step{Op: "Machines", Of: subscription}); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []access.Machine
+	var out []network.Machine
 	for _, m := range c.machines {
 		if strings.EqualFold(m.VM.Subscription, subscription) {
 			out = append(out, m)
 		}
 	}
-	slices.SortFunc(out, func(a, b access.Machine) int { return strings.Compare(a.VM.Key(), b.VM.Key()) })
+	slices.SortFunc(out, func(a, b network.Machine) int { return strings.Compare(a.VM.Key(), b.VM.Key()) })
 	return out, nil
 }
 
-// Locate implements [access.Network].
-func (c *Cloud) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Machine, error) {
+// Locate implements [network.Network].
+func (c *Cloud) Locate(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {
 	if err := c.fault(ctx, Step{Op: "Locate"}); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := map[string]access.Machine{}
+	out := map[string]network.Machine{}
 	for _, vm := range vms {
 		if m, ok := c.machines[vm.Key()]; ok {
 			out[vm.Key()] = m

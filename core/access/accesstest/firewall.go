@@ -11,9 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // Failure names a way in which a firewall's platform fails.
@@ -50,9 +51,9 @@ type FirewallFixture interface {
 	Fail(t *testing.T, target jit.ID, how Failure)
 }
 
-// TestFirewall holds a firewall to the contract of [access.Firewall], with rules as its
+// TestFirewall holds a firewall to the contract of [network.RuleStore], with rules as its
 // dialect makes them. newFirewall makes one and its fixture, for each subtest anew.
-func TestFirewall(t *testing.T, dialect Dialect, newFirewall func(t *testing.T) (access.Firewall, FirewallFixture)) {
+func TestFirewall(t *testing.T, dialect Dialect, newFirewall func(t *testing.T) (network.RuleStore, FirewallFixture)) {
 	for _, tc := range []struct {
 		name string
 		test func(firewall, *testing.T)
@@ -86,7 +87,7 @@ func TestFirewall(t *testing.T, dialect Dialect, newFirewall func(t *testing.T) 
 }
 
 type firewall struct {
-	access.Firewall
+	network.RuleStore
 	fix FirewallFixture
 	Dialect
 }
@@ -108,7 +109,7 @@ func sameRules(t *testing.T, what string, got, want []jit.Rule) {
 	}
 }
 
-func (f firewall) read(t *testing.T, target jit.ID) access.Snapshot {
+func (f firewall) read(t *testing.T, target jit.ID) network.Snapshot {
 	t.Helper()
 	s, err := f.Rules(t.Context(), target)
 	if err != nil {
@@ -117,7 +118,7 @@ func (f firewall) read(t *testing.T, target jit.ID) access.Snapshot {
 	return s
 }
 
-func (f firewall) apply(t *testing.T, s access.Snapshot, c plan.Changes) access.Snapshot {
+func (f firewall) apply(t *testing.T, s network.Snapshot, c plan.Changes) network.Snapshot {
 	t.Helper()
 	done, err := f.Apply(t.Context(), s, c)
 	if err != nil {
@@ -128,7 +129,7 @@ func (f firewall) apply(t *testing.T, s access.Snapshot, c plan.Changes) access.
 }
 
 // refused checks that Apply fails with want, and that the target is then as it was.
-func (f firewall) refused(t *testing.T, s access.Snapshot, c plan.Changes, want error) {
+func (f firewall) refused(t *testing.T, s network.Snapshot, c plan.Changes, want error) {
 	t.Helper()
 	before := f.fix.Outside(t, s.Target)
 	if _, err := f.Apply(t.Context(), s, c); !errors.Is(err, want) {
@@ -145,16 +146,16 @@ func (f firewall) missing(t *testing.T) {
 	target := f.fix.Target(t)
 	s := f.read(t, target)
 	f.fix.Remove(t, target)
-	if _, err := f.Rules(t.Context(), target); !errors.Is(err, access.ErrNotFound) {
-		t.Errorf("Rules: error %v, want %v", err, access.ErrNotFound)
+	if _, err := f.Rules(t.Context(), target); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Rules: error %v, want %v", err, store.ErrNotFound)
 	}
 	// A platform that checks the version first cannot tell gone from changed.
 	_, err := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
-	if !errors.Is(err, access.ErrNotFound) && !errors.Is(err, access.ErrConflict) {
-		t.Errorf("Apply: error %v, want %v or %v", err, access.ErrNotFound, access.ErrConflict)
+	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
+		t.Errorf("Apply: error %v, want %v or %v", err, store.ErrNotFound, store.ErrConflict)
 	}
-	if _, err := f.Rules(t.Context(), target); !errors.Is(err, access.ErrNotFound) {
-		t.Errorf("Rules after Apply: error %v, want %v: Apply made the target again", err, access.ErrNotFound)
+	if _, err := f.Rules(t.Context(), target); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Rules after Apply: error %v, want %v: Apply made the target again", err, store.ErrNotFound)
 	}
 }
 
@@ -187,7 +188,7 @@ func (f firewall) stale(t *testing.T) {
 	target := f.fix.Target(t, web)
 	s := f.read(t, target)
 	f.fix.Write(t, target, ssh)
-	f.refused(t, s, create(f.Ours("a", 0)), access.ErrConflict)
+	f.refused(t, s, create(f.Ours("a", 0)), store.ErrConflict)
 	fresh := f.read(t, target)
 	sameRules(t, "rules", fresh.Rules, []jit.Rule{web, ssh})
 	if fresh.Version == s.Version {
@@ -198,19 +199,19 @@ func (f firewall) stale(t *testing.T) {
 func (f firewall) locked(t *testing.T) {
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	f.fix.Fail(t, target, Locked)
-	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), access.ErrLocked)
+	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), store.ErrLocked)
 	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
 func (f firewall) forbidden(t *testing.T) {
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	f.fix.Fail(t, target, Forbidden)
-	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), access.ErrForbidden)
+	f.refused(t, f.read(t, target), create(f.Ours("a", 0)), store.ErrForbidden)
 	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
 // unavailable gives the *access.Unavailable of every call.
-func (f firewall) unavailable(t *testing.T, how Failure) map[string]*access.Unavailable {
+func (f firewall) unavailable(t *testing.T, how Failure) map[string]*store.Unavailable {
 	t.Helper()
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)
@@ -219,9 +220,9 @@ func (f firewall) unavailable(t *testing.T, how Failure) map[string]*access.Unav
 	_, rules := f.Rules(t.Context(), target)
 	_, all := f.All(t.Context(), f.fix.Subscription())
 	_, apply := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
-	out := map[string]*access.Unavailable{}
+	out := map[string]*store.Unavailable{}
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply} {
-		var u *access.Unavailable
+		var u *store.Unavailable
 		if !errors.As(err, &u) {
 			t.Fatalf("%s: error %v, want *access.Unavailable", name, err)
 		}
@@ -259,8 +260,8 @@ func (f firewall) truthful(t *testing.T, how Failure) error {
 	switch now := f.read(t, target); {
 	case err == nil && !(stands(done.Rules, a) && stands(now.Rules, a)):
 		t.Errorf("Apply gave no error, and the rule does not stand")
-	case err != nil && !errors.Is(err, access.ErrConflict):
-		t.Errorf("Apply: error %v, want %v", err, access.ErrConflict)
+	case err != nil && !errors.Is(err, store.ErrConflict):
+		t.Errorf("Apply: error %v, want %v", err, store.ErrConflict)
 	case !stands(now.Rules, web):
 		t.Errorf("a rule of others is gone")
 	}
@@ -284,8 +285,8 @@ func (f firewall) settles(t *testing.T) {
 		t.Error("a target at rest is unconfirmed")
 	}
 	f.fix.Fail(t, target, Broken)
-	if _, err := f.Apply(t.Context(), s, create(f.Ours("a", 0))); !errors.Is(err, access.ErrConflict) {
-		t.Fatalf("Apply: error %v, want %v", err, access.ErrConflict)
+	if _, err := f.Apply(t.Context(), s, create(f.Ours("a", 0))); !errors.Is(err, store.ErrConflict) {
+		t.Fatalf("Apply: error %v, want %v", err, store.ErrConflict)
 	}
 	s = f.read(t, target)
 	if !s.Unconfirmed {
@@ -318,8 +319,8 @@ func (f firewall) race(t *testing.T) {
 	for i, name := range names {
 		if errs[i] == nil {
 			want = append(want, f.Ours(name, i))
-		} else if !errors.Is(errs[i], access.ErrConflict) {
-			t.Errorf("writer %s: error %v, want %v", name, errs[i], access.ErrConflict)
+		} else if !errors.Is(errs[i], store.ErrConflict) {
+			t.Errorf("writer %s: error %v, want %v", name, errs[i], store.ErrConflict)
 		}
 	}
 	if len(want) != 2 {

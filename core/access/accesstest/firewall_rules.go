@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 )
 
@@ -122,7 +122,7 @@ func (f firewall) all(t *testing.T) {
 	if len(list) > 0 { // what All reads can be written back like what Rules reads
 		f.apply(t, list[0], create(f.Ours("a", 0)))
 	}
-	if !slices.IsSortedFunc(list, func(a, b access.Snapshot) int { return cmpKeys(a.Target, b.Target) }) {
+	if !slices.IsSortedFunc(list, func(a, b network.Snapshot) int { return cmpKeys(a.Target, b.Target) }) {
 		t.Error("All is not sorted by target")
 	}
 }

@@ -13,22 +13,22 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // Store is every storage port. The suites of this file's neighbours take one.
 type Store interface {
-	access.Policies
-	access.Grants
-	access.KeyStore
-	access.History
-	access.Targets
-	access.Activity
-	access.Verifier
-	access.Sweeps
-	access.Pinger
+	store.Policies
+	store.Grants
+	store.KeyStore
+	store.History
+	store.Targets
+	store.Activity
+	store.Verifier
+	store.Sweeps
+	store.Pinger
 }
 
 // Memory is the reference of the storage ports: what they promise, in the
@@ -37,13 +37,13 @@ type Store interface {
 type Memory struct {
 	mu       sync.Mutex
 	writes   int
-	policies map[string]access.PolicyRecord // by key of the machine
-	open     map[string]access.GrantRecord
-	closed   map[string]access.GrantRecord
-	keys     map[[2]string]access.Key
+	policies map[string]store.PolicyRecord // by key of the machine
+	open     map[string]store.GrantRecord
+	closed   map[string]store.GrantRecord
+	keys     map[[2]string]store.Key
 	targets  map[string]mark
-	entries  map[string]access.Entry
-	sweep    *access.SweepRecord
+	entries  map[string]store.Entry
+	sweep    *store.SweepRecord
 }
 
 // mark is what is stored of a target beside what bears on it.
@@ -56,8 +56,8 @@ type mark struct {
 
 // NewMemory gives an empty store.
 func NewMemory() *Memory {
-	return &Memory{policies: map[string]access.PolicyRecord{}, open: map[string]access.GrantRecord{}, closed: map[string]access.GrantRecord{},
-		keys: map[[2]string]access.Key{}, targets: map[string]mark{}, entries: map[string]access.Entry{}}
+	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, entries: map[string]store.Entry{}}
 }
 
 // Ping always answers.
@@ -69,20 +69,20 @@ func (m *Memory) version() string {
 }
 
 // Policy implements access.Policies.
-func (m *Memory) Policy(_ context.Context, vm jit.ID) (access.PolicyRecord, error) {
+func (m *Memory) Policy(_ context.Context, vm jit.ID) (store.PolicyRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p, ok := m.policies[vm.Key()]
 	if !ok {
-		return access.PolicyRecord{}, access.ErrNotFound
+		return store.PolicyRecord{}, store.ErrNotFound
 	}
 	return clonePolicy(p), nil
 }
 
 // EachPolicy implements access.Policies. It gives the policies that there were when it began.
-func (m *Memory) EachPolicy(_ context.Context, f func(access.PolicyRecord) error) error {
+func (m *Memory) EachPolicy(_ context.Context, f func(store.PolicyRecord) error) error {
 	m.mu.Lock()
-	var all []access.PolicyRecord
+	var all []store.PolicyRecord
 	for _, key := range slices.Sorted(maps.Keys(m.policies)) {
 		all = append(all, clonePolicy(m.policies[key]))
 	}
@@ -96,16 +96,16 @@ func (m *Memory) EachPolicy(_ context.Context, f func(access.PolicyRecord) error
 }
 
 // EachListed implements access.Policies, as EachPolicy.
-func (m *Memory) EachListed(ctx context.Context, f access.PolicyFilter, after access.PolicyName, give func(access.PolicyRecord) error) error {
-	var listed []access.PolicyRecord
-	_ = m.EachPolicy(ctx, func(r access.PolicyRecord) error {
-		if n := r.Listing(); f.Matches(n) && (after == access.PolicyName{} || n.Key() > after.Key()) {
+func (m *Memory) EachListed(ctx context.Context, f store.PolicyFilter, after store.PolicyName, give func(store.PolicyRecord) error) error {
+	var listed []store.PolicyRecord
+	_ = m.EachPolicy(ctx, func(r store.PolicyRecord) error {
+		if n := r.Listing(); f.Matches(n) && (after == store.PolicyName{} || n.Key() > after.Key()) {
 			r.Version = ""
 			listed = append(listed, r)
 		}
 		return nil
 	})
-	slices.SortStableFunc(listed, func(a, b access.PolicyRecord) int { return cmp.Compare(a.Listing().Key(), b.Listing().Key()) })
+	slices.SortStableFunc(listed, func(a, b store.PolicyRecord) int { return cmp.Compare(a.Listing().Key(), b.Listing().Key()) })
 	for _, r := range listed {
 		if err := give(r); err != nil {
 			return err
@@ -115,11 +115,11 @@ func (m *Memory) EachListed(ctx context.Context, f access.PolicyFilter, after ac
 }
 
 // PutPolicy implements access.Policies.
-func (m *Memory) PutPolicy(_ context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+func (m *Memory) PutPolicy(_ context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.policies[p.Policy.VM.Key()].Version != p.Version {
-		return p, access.ErrConflict
+		return p, store.ErrConflict
 	}
 	p = clonePolicy(p)
 	p.Version = m.version()
@@ -131,29 +131,29 @@ func (m *Memory) PutPolicy(_ context.Context, p access.PolicyRecord) (access.Pol
 }
 
 // DeletePolicy implements access.Policies.
-func (m *Memory) DeletePolicy(_ context.Context, p access.PolicyRecord) error {
+func (m *Memory) DeletePolicy(_ context.Context, p store.PolicyRecord) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p.Version == "" || m.policies[p.Policy.VM.Key()].Version != p.Version {
-		return access.ErrConflict
+		return store.ErrConflict
 	}
 	delete(m.policies, p.Policy.VM.Key())
 	return nil
 }
 
 // InsertGrant implements access.Grants.
-func (m *Memory) InsertGrant(_ context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.open[g.Grant.ID]; ok || g.Version != "" {
-		return g, access.ErrConflict
+		return g, store.ErrConflict
 	}
 	if g.Grant.Closed() {
 		return g, errors.New("a new grant must have a window that is not closed")
 	}
 	for _, k := range keys {
 		if old, ok := m.keys[[2]string{k.Requestor, k.Value}]; ok && now.Before(old.Expires) && old.Grant != k.Grant {
-			return g, access.ErrConflict
+			return g, store.ErrConflict
 		}
 	}
 	for _, k := range keys {
@@ -163,7 +163,7 @@ func (m *Memory) InsertGrant(_ context.Context, g access.GrantRecord, keys []acc
 }
 
 // keep stores a grant with a new version. One that is closed bears on no target any more.
-func (m *Memory) keep(g access.GrantRecord) access.GrantRecord {
+func (m *Memory) keep(g store.GrantRecord) store.GrantRecord {
 	g = cloneGrant(g)
 	g.Version = m.version()
 	m.open[g.Grant.ID] = g
@@ -177,7 +177,7 @@ func (m *Memory) keep(g access.GrantRecord) access.GrantRecord {
 }
 
 // UpdateGrants implements access.Grants.
-func (m *Memory) UpdateGrants(_ context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+func (m *Memory) UpdateGrants(_ context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	seen := map[string]bool{}
@@ -187,10 +187,10 @@ func (m *Memory) UpdateGrants(_ context.Context, gs ...access.GrantRecord) ([]ac
 		}
 		seen[g.Grant.ID] = true
 		if old, ok := m.open[g.Grant.ID]; !ok || old.Version != g.Version {
-			return nil, access.ErrConflict
+			return nil, store.ErrConflict
 		}
 	}
-	var out []access.GrantRecord
+	var out []store.GrantRecord
 	for _, g := range gs {
 		kept := m.keep(g)
 		if g.Grant.Closed() {
@@ -204,12 +204,12 @@ func (m *Memory) UpdateGrants(_ context.Context, gs ...access.GrantRecord) ([]ac
 }
 
 // NoteConfirmed implements access.Grants.
-func (m *Memory) NoteConfirmed(_ context.Context, g access.GrantRecord) (access.GrantRecord, error) {
+func (m *Memory) NoteConfirmed(_ context.Context, g store.GrantRecord) (store.GrantRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.open[g.Grant.ID]
 	if !ok || old.Version != g.Version {
-		return g, access.ErrConflict
+		return g, store.ErrConflict
 	}
 	old = cloneGrant(old)
 	for i, p := range g.Placements {
@@ -221,7 +221,7 @@ func (m *Memory) NoteConfirmed(_ context.Context, g access.GrantRecord) (access.
 }
 
 // Grant implements access.Grants.
-func (m *Memory) Grant(_ context.Context, id string) (access.GrantRecord, error) {
+func (m *Memory) Grant(_ context.Context, id string) (store.GrantRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g, ok := m.open[id]
@@ -229,32 +229,32 @@ func (m *Memory) Grant(_ context.Context, id string) (access.GrantRecord, error)
 		g, ok = m.closed[id]
 	}
 	if !ok {
-		return g, access.ErrNotFound
+		return g, store.ErrNotFound
 	}
 	return cloneGrant(g), nil
 }
 
 // OpenGrants implements access.Grants.
-func (m *Memory) OpenGrants(context.Context) ([]access.GrantRecord, error) {
+func (m *Memory) OpenGrants(context.Context) ([]store.GrantRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []access.GrantRecord
+	var out []store.GrantRecord
 	for _, g := range m.open {
 		out = append(out, cloneGrant(g))
 	}
-	slices.SortFunc(out, func(a, b access.GrantRecord) int {
+	slices.SortFunc(out, func(a, b store.GrantRecord) int {
 		return cmp.Or(a.Grant.Start.Compare(b.Grant.Start), cmp.Compare(a.Grant.ID, b.Grant.ID))
 	})
 	return out, nil
 }
 
 // FindKey implements access.KeyStore.
-func (m *Memory) FindKey(_ context.Context, requestor, value string, now time.Time) (access.Key, error) {
+func (m *Memory) FindKey(_ context.Context, requestor, value string, now time.Time) (store.Key, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, ok := m.keys[[2]string{requestor, value}]
 	if !ok || !now.Before(k.Expires) {
-		return access.Key{}, access.ErrNotFound
+		return store.Key{}, store.ErrNotFound
 	}
 	return k, nil
 }
@@ -280,11 +280,11 @@ func (m *Memory) DropKeys(_ context.Context, expired time.Time, most int) (int, 
 }
 
 // ListGrants implements access.History.
-func (m *Memory) ListGrants(_ context.Context, f access.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+func (m *Memory) ListGrants(_ context.Context, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var found []placed[jit.Grant]
-	for _, grants := range []map[string]access.GrantRecord{m.open, m.closed} {
+	for _, grants := range []map[string]store.GrantRecord{m.open, m.closed} {
 		for _, g := range grants {
 			if g := cloneGrant(g).Grant; matchesGrant(f, g) {
 				found = append(found, placed[jit.Grant]{g.Start, g.ID, g})
@@ -294,7 +294,7 @@ func (m *Memory) ListGrants(_ context.Context, f access.GrantFilter, cursor stri
 	return pageOf(found, cursor, limit)
 }
 
-func matchesGrant(f access.GrantFilter, g jit.Grant) bool {
+func matchesGrant(f store.GrantFilter, g jit.Grant) bool {
 	behind := f.VM == "" || slices.ContainsFunc(g.VMs, func(vm jit.GrantVM) bool { return vm.VM.Key() == strings.ToLower(f.VM) })
 	return behind && (f.Status == "" || f.Status == g.Status().String()) && (f.Requestor == "" || f.Requestor == g.Requestor) &&
 		within(g.Start, f.From, f.To)
@@ -308,13 +308,13 @@ func within(t, from, to time.Time) bool {
 func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var policies []access.PolicyRecord
+	var policies []store.PolicyRecord
 	for _, p := range m.policies {
 		if policyAt(p, target) {
 			policies = append(policies, clonePolicy(p))
 		}
 	}
-	var grants []access.GrantRecord
+	var grants []store.GrantRecord
 	for _, g := range m.open {
 		if grantAt(g, target) {
 			grants = append(grants, cloneGrant(g))
@@ -327,8 +327,8 @@ func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 }
 
 // StateOf gives what policies and open grants say of a target: what
-// [access.Targets] must answer when they are all that is stored.
-func StateOf(target jit.ID, known bool, policies []access.PolicyRecord, grants []access.GrantRecord) plan.State {
+// [store.Targets] must answer when they are all that is stored.
+func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []store.GrantRecord) plan.State {
 	s := plan.State{Known: known}
 	for _, p := range policies {
 		for _, at := range p.Placements {
@@ -420,12 +420,12 @@ func (m *Memory) used(target jit.ID) bool {
 	return false
 }
 
-func policyAt(p access.PolicyRecord, target jit.ID) bool {
-	return slices.ContainsFunc(p.Placements, func(at access.Placement) bool { return at.Target.Equal(target) })
+func policyAt(p store.PolicyRecord, target jit.ID) bool {
+	return slices.ContainsFunc(p.Placements, func(at store.Placement) bool { return at.Target.Equal(target) })
 }
 
-func grantAt(g access.GrantRecord, target jit.ID) bool {
-	return slices.ContainsFunc(g.Placements, func(at access.GrantPlacement) bool { return at.Target.Equal(target) })
+func grantAt(g store.GrantRecord, target jit.ID) bool {
+	return slices.ContainsFunc(g.Placements, func(at store.GrantPlacement) bool { return at.Target.Equal(target) })
 }
 
 // Confirm implements access.Targets.
@@ -434,7 +434,7 @@ func (m *Memory) Confirm(_ context.Context, target jit.ID, was, denies []string)
 	defer m.mu.Unlock()
 	at, known := m.targets[target.Key()]
 	if !slices.Equal(at.denies, was) {
-		return access.ErrConflict
+		return store.ErrConflict
 	}
 	if at.denies = slices.Clone(denies); known {
 		m.targets[target.Key()] = at
@@ -443,7 +443,7 @@ func (m *Memory) Confirm(_ context.Context, target jit.ID, was, denies []string)
 }
 
 // Append implements access.Activity.
-func (m *Memory) Append(_ context.Context, entries ...access.Entry) error {
+func (m *Memory) Append(_ context.Context, entries ...store.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {
@@ -456,10 +456,10 @@ func (m *Memory) Append(_ context.Context, entries ...access.Entry) error {
 
 // Verify implements access.Verifier: what nobody else can write is whole. It keeps no
 // hashes; the head is a name for what was appended so far.
-func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (access.VerifyResult, error) {
+func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (store.VerifyResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out access.VerifyResult
+	var out store.VerifyResult
 	for _, e := range m.entries {
 		of := cmp.Or(e.VM.Subscription, e.Target.Subscription)
 		if strings.EqualFold(of, subscription) && e.Time.UTC().Format(time.DateOnly) == day.UTC().Format(time.DateOnly) {
@@ -473,19 +473,19 @@ func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (
 }
 
 // Entries implements access.Activity.
-func (m *Memory) Entries(_ context.Context, f access.EntryFilter, cursor string, limit int) ([]access.Entry, string, error) {
+func (m *Memory) Entries(_ context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []placed[access.Entry]
+	var found []placed[store.Entry]
 	for _, e := range m.entries {
 		if matchesEntry(f, e) {
-			found = append(found, placed[access.Entry]{e.Time, e.ID, cloneEntry(e)})
+			found = append(found, placed[store.Entry]{e.Time, e.ID, cloneEntry(e)})
 		}
 	}
 	return pageOf(found, cursor, limit)
 }
 
-func matchesEntry(f access.EntryFilter, e access.Entry) bool {
+func matchesEntry(f store.EntryFilter, e store.Entry) bool {
 	subscription := cmp.Or(e.VM.Subscription, e.Target.Subscription)
 	return (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
 		(f.VM == "" || !e.VM.IsZero() && strings.ToLower(f.VM) == e.VM.Key()) &&
@@ -493,7 +493,7 @@ func matchesEntry(f access.EntryFilter, e access.Entry) bool {
 }
 
 // PutSweep implements access.Sweeps.
-func (m *Memory) PutSweep(_ context.Context, r access.SweepRecord) error {
+func (m *Memory) PutSweep(_ context.Context, r store.SweepRecord) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r.Findings = slices.Clone(r.Findings)
@@ -502,11 +502,11 @@ func (m *Memory) PutSweep(_ context.Context, r access.SweepRecord) error {
 }
 
 // LastSweep implements access.Sweeps.
-func (m *Memory) LastSweep(context.Context) (access.SweepRecord, error) {
+func (m *Memory) LastSweep(context.Context) (store.SweepRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.sweep == nil {
-		return access.SweepRecord{}, access.ErrNotFound
+		return store.SweepRecord{}, store.ErrNotFound
 	}
 	r := *m.sweep
 	r.Findings = slices.Clone(r.Findings)

@@ -10,8 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
 )
 
 // Interface is a network interface that [NetworkFixture] makes.
@@ -46,33 +47,33 @@ type NetworkFixture interface {
 	Fail(t *testing.T, how Failure)
 }
 
-// TestNetwork holds a network to the contract of [access.Network]. newNetwork makes one
+// TestNetwork holds a network to the contract of [network.Network]. newNetwork makes one
 // and its fixture, for each subtest anew.
-func TestNetwork(t *testing.T, newNetwork func(t *testing.T) (access.Network, NetworkFixture)) {
+func TestNetwork(t *testing.T, newNetwork func(t *testing.T) (network.Network, NetworkFixture)) {
 	for _, tc := range []struct {
 		name string
-		test func(network, *testing.T)
+		test func(estate, *testing.T)
 	}{
-		{"gives an error and no part of the answer", network.fails},
-		{"leaves out machines that do not exist", network.missing},
-		{"tells what no security group guards", network.unguarded},
-		{"finds both guards of one interface", network.bothGuards},
-		{"finds every address of every interface", network.manyInterfaces},
-		{"finds a shared guard once for each machine", network.shared},
-		{"finds both families", network.dual},
-		{"gives every machine, sorted", network.sorted},
-		{"finds machines whatever the case of the id", network.anyCase},
-		{"reads anew every time", network.anew},
+		{"gives an error and no part of the answer", estate.fails},
+		{"leaves out machines that do not exist", estate.missing},
+		{"tells what no security group guards", estate.unguarded},
+		{"finds both guards of one interface", estate.bothGuards},
+		{"finds every address of every interface", estate.manyInterfaces},
+		{"finds a shared guard once for each machine", estate.shared},
+		{"finds both families", estate.dual},
+		{"gives every machine, sorted", estate.sorted},
+		{"finds machines whatever the case of the id", estate.anyCase},
+		{"reads anew every time", estate.anew},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n, fix := newNetwork(t)
-			tc.test(network{n, fix}, t)
+			tc.test(estate{n, fix}, t)
 		})
 	}
 }
 
-type network struct {
-	access.Network
+type estate struct {
+	network.Network
 	fix NetworkFixture
 }
 
@@ -94,7 +95,7 @@ type seen struct {
 	Unguarded  []string
 }
 
-func see(m access.Machine) seen {
+func see(m network.Machine) seen {
 	s := seen{VM: m.VM.Key()}
 	for _, p := range m.Placements {
 		s.Placements = append(s.Placements, behind(p.Target, p.Addresses...))
@@ -120,7 +121,7 @@ func behind(target jit.ID, addrs ...netip.Addr) string {
 }
 
 // one locates a machine and compares it.
-func (n network) one(t *testing.T, vm jit.ID, want seen) {
+func (n estate) one(t *testing.T, vm jit.ID, want seen) {
 	t.Helper()
 	found, err := n.Locate(t.Context(), []jit.ID{vm})
 	if err != nil {
@@ -140,13 +141,13 @@ func (n network) one(t *testing.T, vm jit.ID, want seen) {
 	}
 }
 
-func (n network) fails(t *testing.T) {
+func (n estate) fails(t *testing.T) {
 	vm, _ := n.fix.Machine(t, "vm", nic(n.fix.Guard(t, "g"), n.fix.Subnet(t, "s", jit.ID{}), "10.0.0.4"))
 	for _, tc := range []struct {
 		how  Failure
 		want func(error) bool
 	}{
-		{Forbidden, func(err error) bool { return errors.Is(err, access.ErrForbidden) }},
+		{Forbidden, func(err error) bool { return errors.Is(err, store.ErrForbidden) }},
 		{Throttled, isUnavailable},
 		{Down, isUnavailable},
 	} {
@@ -163,11 +164,11 @@ func (n network) fails(t *testing.T) {
 }
 
 func isUnavailable(err error) bool {
-	var u *access.Unavailable
+	var u *store.Unavailable
 	return errors.As(err, &u) && u.Dependency != ""
 }
 
-func (n network) missing(t *testing.T) {
+func (n estate) missing(t *testing.T) {
 	guard := n.fix.Guard(t, "g")
 	vm, _ := n.fix.Machine(t, "vm", nic(guard, n.fix.Subnet(t, "s", jit.ID{}), "10.0.0.4"))
 	other := vm
@@ -183,7 +184,7 @@ func (n network) missing(t *testing.T) {
 	n.one(t, vm, seen{Placements: []string{behind(guard, ip("10.0.0.4"))}, Private: []string{"10.0.0.4"}})
 }
 
-func (n network) unguarded(t *testing.T) {
+func (n estate) unguarded(t *testing.T) {
 	guard := n.fix.Guard(t, "g")
 	open, closed := n.fix.Subnet(t, "open", jit.ID{}), n.fix.Subnet(t, "closed", guard)
 	bare, ids := n.fix.Machine(t, "bare", nic(jit.ID{}, open, "10.0.0.4"))
@@ -201,7 +202,7 @@ func (n network) unguarded(t *testing.T) {
 	}
 }
 
-func (n network) bothGuards(t *testing.T) {
+func (n estate) bothGuards(t *testing.T) {
 	mine, shared := n.fix.Guard(t, "mine"), n.fix.Guard(t, "shared")
 	vm, _ := n.fix.Machine(t, "vm", nic(mine, n.fix.Subnet(t, "s", shared), "10.0.0.4"))
 	n.one(t, vm, seen{
@@ -209,7 +210,7 @@ func (n network) bothGuards(t *testing.T) {
 	})
 }
 
-func (n network) manyInterfaces(t *testing.T) {
+func (n estate) manyInterfaces(t *testing.T) {
 	a, b := n.fix.Guard(t, "a"), n.fix.Guard(t, "b")
 	s := n.fix.Subnet(t, "s", jit.ID{})
 	vm, _ := n.fix.Machine(t, "vm",
@@ -227,7 +228,7 @@ func (n network) manyInterfaces(t *testing.T) {
 	})
 }
 
-func (n network) shared(t *testing.T) {
+func (n estate) shared(t *testing.T) {
 	guard := n.fix.Guard(t, "g")
 	s := n.fix.Subnet(t, "s", guard)
 	vm1, _ := n.fix.Machine(t, "vm1", nic(guard, s, "10.0.0.4"))
@@ -236,7 +237,7 @@ func (n network) shared(t *testing.T) {
 	n.one(t, vm2, seen{Placements: []string{behind(guard, ip("10.0.0.5"))}, Private: []string{"10.0.0.5"}})
 }
 
-func (n network) dual(t *testing.T) {
+func (n estate) dual(t *testing.T) {
 	guard := n.fix.Guard(t, "g")
 	s := n.fix.Subnet(t, "s", guard)
 	vm, _ := n.fix.Machine(t, "vm", Interface{Primary: true, Configs: []Config{
@@ -250,7 +251,7 @@ func (n network) dual(t *testing.T) {
 	})
 }
 
-func (n network) sorted(t *testing.T) {
+func (n estate) sorted(t *testing.T) {
 	s := n.fix.Subnet(t, "s", n.fix.Guard(t, "g"))
 	var want []string
 	for _, name := range []string{"m3", "M1", "m5", "m2", "m4"} {
@@ -271,7 +272,7 @@ func (n network) sorted(t *testing.T) {
 	}
 }
 
-func (n network) anyCase(t *testing.T) {
+func (n estate) anyCase(t *testing.T) {
 	vm, _ := n.fix.Machine(t, "Web-01", nic(jit.ID{}, n.fix.Subnet(t, "s", n.fix.Guard(t, "g")), "10.0.0.4"))
 	shouted := jit.ID{Subscription: strings.ToUpper(vm.Subscription), ResourceGroup: strings.ToUpper(vm.ResourceGroup), Type: strings.ToUpper(vm.Type), Name: strings.ToUpper(vm.Name)}
 	for _, id := range []jit.ID{vm, shouted} {
@@ -282,7 +283,7 @@ func (n network) anyCase(t *testing.T) {
 	}
 }
 
-func (n network) anew(t *testing.T) {
+func (n estate) anew(t *testing.T) {
 	s := n.fix.Subnet(t, "s", n.fix.Guard(t, "g"))
 	vm, _ := n.fix.Machine(t, "vm", nic(jit.ID{}, s, "10.0.0.4"))
 	for _, exists := range []bool{true, false} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // outcome is what a race between callers came to.
@@ -33,7 +33,7 @@ func race[T any](n int, call func(int) (T, error)) outcome[T] {
 			switch {
 			case err == nil:
 				out.values = append(out.values, v)
-			case !errors.Is(err, access.ErrConflict):
+			case !errors.Is(err, store.ErrConflict):
 				out.odd = errors.Join(out.odd, err)
 			}
 		})
@@ -49,15 +49,15 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		for _, id := range []string{idAt(morning, 1), "", "no uuid", "' or PartitionKey ne '"} {
 			_, err := s.Grant(t.Context(), id)
-			wantError(t, fmt.Sprintf("grant %q", id), err, access.ErrNotFound)
+			wantError(t, fmt.Sprintf("grant %q", id), err, store.ErrNotFound)
 		}
-		wantSame(t, "open grants of an empty store", must[[]access.GrantRecord](t)(s.OpenGrants(t.Context())), []access.GrantRecord(nil))
+		wantSame(t, "open grants of an empty store", must[[]store.GrantRecord](t)(s.OpenGrants(t.Context())), []store.GrantRecord(nil))
 		stale := grantOf(morning, 1, 1)
 		_, err := s.UpdateGrants(t.Context(), stale)
-		wantError(t, "update without a version", err, access.ErrConflict)
+		wantError(t, "update without a version", err, store.ErrConflict)
 		stale.Version = "no version that a store gave"
 		_, err = s.UpdateGrants(t.Context(), stale)
-		wantError(t, "update of what is not there", err, access.ErrConflict)
+		wantError(t, "update of what is not there", err, store.ErrConflict)
 		if got, err := s.UpdateGrants(t.Context()); err != nil || len(got) != 0 {
 			t.Errorf("update of nothing: %v, %v", got, err)
 		}
@@ -65,22 +65,22 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 	t.Run("conflicts", func(t *testing.T) { grantConflicts(t, open(t)) })
 	t.Run("all or none", func(t *testing.T) {
 		s := open(t)
-		a := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
-		b := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 2, 1), nil, morning))
+		a := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
+		b := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 2, 1), nil, morning))
 		stale := b
 		b.Attempts++
-		b = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), b))[0]
+		b = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), b))[0]
 		changed := a
 		changed.Grant = a.Grant.Revoke(morning.Add(time.Minute), jit.UserRequested)
 		_, err := s.UpdateGrants(t.Context(), changed, stale)
-		wantError(t, "update with one stale version", err, access.ErrConflict)
-		wantSame(t, "open grants", must[[]access.GrantRecord](t)(s.OpenGrants(t.Context())), []access.GrantRecord{a, b})
+		wantError(t, "update with one stale version", err, store.ErrConflict)
+		wantSame(t, "open grants", must[[]store.GrantRecord](t)(s.OpenGrants(t.Context())), []store.GrantRecord{a, b})
 		if got, err := s.UpdateGrants(t.Context(), a, a); err == nil {
 			t.Errorf("update of one grant twice gave %v", got)
 		}
-		got := must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), changed, b))
-		wantSame(t, "what an update gives", got, []access.GrantRecord{changed, b})
-		again := must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), got...))
+		got := must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), changed, b))
+		wantSame(t, "what an update gives", got, []store.GrantRecord{changed, b})
+		again := must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), got...))
 		wantSame(t, "update by the versions that an update gave", again, got)
 		wantState(t, s, 1)
 	})
@@ -89,28 +89,28 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		late, early := grantOf(morning.Add(time.Hour), 1, 1, 2), grantOf(morning, 2, 2)
 		early.Attempts, early.LastError = 3, "it's locked"
 		late.Placements[1].Confirmed = true
-		for _, want := range []access.GrantRecord{late, early} {
-			got := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), want, nil, morning))
+		for _, want := range []store.GrantRecord{late, early} {
+			got := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), want, nil, morning))
 			wantSame(t, "what an insert gives", got, want)
-			read := must[access.GrantRecord](t)(s.Grant(t.Context(), want.Grant.ID))
+			read := must[store.GrantRecord](t)(s.Grant(t.Context(), want.Grant.ID))
 			wantSame(t, "what a read gives", read, want)
 			if read.Version != got.Version || got.Version == "" {
 				t.Errorf("a read gives version %q, the insert gave %q", read.Version, got.Version)
 			}
 		}
-		wantSame(t, "open grants, oldest first", must[[]access.GrantRecord](t)(s.OpenGrants(t.Context())), []access.GrantRecord{early, late})
+		wantSame(t, "open grants, oldest first", must[[]store.GrantRecord](t)(s.OpenGrants(t.Context())), []store.GrantRecord{early, late})
 		wantState(t, s, 1, 2, 3)
 		wantSame(t, "known targets", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1), nsg(2)})
 	})
 	t.Run("placements move", func(t *testing.T) {
 		s := open(t)
-		g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
+		g := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
 		g.Placements = grantOf(morning, 1, 2, 3).Placements
-		g = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), g))[0]
+		g = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), g))[0]
 		wantState(t, s, 1, 2, 3)
 		closed := closedAt(g, morning.Add(time.Minute))
 		closed.Placements = nil
-		must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))
+		must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))
 		wantState(t, s, 1, 2, 3)
 	})
 	t.Run("machines behind a target", func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		second := grantOf(morning, 2, 2)
 		g.Grant.VMs = append(g.Grant.VMs, second.Grant.VMs...)
 		g.Placements = append(g.Placements, second.Placements...)
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), g, nil, morning))
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), g, nil, morning))
 		wantState(t, s, 1, 2)
 		state, err := s.State(t.Context(), nsg(2))
 		if err != nil || len(state.Openings) != 1 || len(state.Openings[0].Grant.VMs) != 1 || !state.Openings[0].Grant.VMs[0].VM.Equal(machine(2)) {
@@ -128,20 +128,20 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("confirmed", func(t *testing.T) {
 		s := open(t)
-		g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
+		g := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
 		noted := g
 		noted.Placements = slices.Clone(g.Placements)
 		noted.Placements[1].Confirmed = true
-		got := must[access.GrantRecord](t)(s.NoteConfirmed(t.Context(), noted))
+		got := must[store.GrantRecord](t)(s.NoteConfirmed(t.Context(), noted))
 		wantSame(t, "what a note gives", got, noted)
-		wantSame(t, "what is stored", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), noted)
+		wantSame(t, "what is stored", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), noted)
 		wantState(t, s, 1, 2)
 		_, err := s.NoteConfirmed(t.Context(), g)
-		wantError(t, "note by a stale version", err, access.ErrConflict)
-		got = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), got))[0]
-		must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(got, morning.Add(time.Minute))))
+		wantError(t, "note by a stale version", err, store.ErrConflict)
+		got = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), got))[0]
+		must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(got, morning.Add(time.Minute))))
 		_, err = s.NoteConfirmed(t.Context(), got)
-		wantError(t, "note on a grant that has closed", err, access.ErrConflict)
+		wantError(t, "note on a grant that has closed", err, store.ErrConflict)
 	})
 	t.Run("closed", func(t *testing.T) { grantCloses(t, open(t)) })
 	t.Run("wide", func(t *testing.T) { grantWide(t, open(t)) })
@@ -149,24 +149,24 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 }
 
 func grantConflicts(t *testing.T, s Store) {
-	first := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
+	first := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
 	_, err := s.InsertGrant(t.Context(), grantOf(morning, 1, 2), nil, morning)
-	wantError(t, "second insert", err, access.ErrConflict)
+	wantError(t, "second insert", err, store.ErrConflict)
 	wantState(t, s, 1, 2)
 	changed := first
 	changed.Grant = first.Grant.Opened(morning)
-	second := must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), changed))[0]
+	second := must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), changed))[0]
 	_, err = s.UpdateGrants(t.Context(), first)
-	wantError(t, "update by a stale version", err, access.ErrConflict)
+	wantError(t, "update by a stale version", err, store.ErrConflict)
 	moved := first
 	moved.Placements = grantOf(morning, 1, 3).Placements
 	_, err = s.UpdateGrants(t.Context(), moved)
-	wantError(t, "move by a stale version", err, access.ErrConflict)
+	wantError(t, "move by a stale version", err, store.ErrConflict)
 	_, err = s.UpdateGrants(t.Context(), closedAt(first, morning.Add(time.Minute)))
-	wantError(t, "close by a stale version", err, access.ErrConflict)
-	got := must[access.GrantRecord](t)(s.Grant(t.Context(), first.Grant.ID))
+	wantError(t, "close by a stale version", err, store.ErrConflict)
+	got := must[store.GrantRecord](t)(s.Grant(t.Context(), first.Grant.ID))
 	wantSame(t, "grant after refusals", got, second)
-	list, _, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 10)
+	list, _, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,28 +176,28 @@ func grantConflicts(t *testing.T, s Store) {
 
 func grantCloses(t *testing.T, s Store) {
 	now := morning.Add(time.Minute)
-	open := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
-	other := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 2, 2), nil, morning))
+	open := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))
+	other := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 2, 2), nil, morning))
 	odd := grantOf(morning.Add(time.Millisecond), 3, 2)
 	odd.Grant.ID = "not-a-uuid"
-	odd = must[access.GrantRecord](t)(s.InsertGrant(t.Context(), odd, nil, morning))
+	odd = must[store.GrantRecord](t)(s.InsertGrant(t.Context(), odd, nil, morning))
 	// The id's time need not be that of the start.
 	skewed := grantOf(morning.Add(26*time.Hour), 4, 2)
 	skewed.Grant.ID = idAt(morning, 4)
-	skewed = must[access.GrantRecord](t)(s.InsertGrant(t.Context(), skewed, nil, morning))
-	for _, g := range []access.GrantRecord{open, odd, skewed} {
+	skewed = must[store.GrantRecord](t)(s.InsertGrant(t.Context(), skewed, nil, morning))
+	for _, g := range []store.GrantRecord{open, odd, skewed} {
 		closed := closedAt(g, now)
-		got := must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))[0]
+		got := must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))[0]
 		wantSame(t, "what a close gives", got, closed)
-		wantSame(t, "grant in history", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed)
+		wantSame(t, "grant in history", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed)
 		for what, version := range map[string]string{"close": got.Version, "open grant": g.Version} {
 			again := g
 			again.Version = version
 			_, err := s.UpdateGrants(t.Context(), again)
-			wantError(t, "update of history by the version of the "+what, err, access.ErrConflict)
+			wantError(t, "update of history by the version of the "+what, err, store.ErrConflict)
 		}
 	}
-	wantSame(t, "open grants", must[[]access.GrantRecord](t)(s.OpenGrants(t.Context())), []access.GrantRecord{other})
+	wantSame(t, "open grants", must[[]store.GrantRecord](t)(s.OpenGrants(t.Context())), []store.GrantRecord{other})
 	wantState(t, s, 1, 2)
 	wantSame(t, "targets stay known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1), nsg(2)})
 }
@@ -208,29 +208,29 @@ func grantWide(t *testing.T, s Store) {
 	for n := range 130 {
 		guards = append(guards, n)
 	}
-	key := access.Key{Requestor: "ann@example.com", Value: "wide", Grant: idAt(morning, 1), Expires: morning.Add(time.Hour)}
-	g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, guards...), []access.Key{key}, morning))
+	key := store.Key{Requestor: "ann@example.com", Value: "wide", Grant: idAt(morning, 1), Expires: morning.Add(time.Hour)}
+	g := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, guards...), []store.Key{key}, morning))
 	_, err := s.InsertGrant(t.Context(), grantOf(morning, 1, guards...), nil, morning)
-	wantError(t, "second insert", err, access.ErrConflict)
+	wantError(t, "second insert", err, store.ErrConflict)
 	wantState(t, s, 0, 64, 129)
 	stale := g
 	g.Grant = g.Grant.Opened(morning)
 	g.Placements = append(g.Placements[1:], grantOf(morning, 1, 130).Placements...)
-	g = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), g))[0]
+	g = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), g))[0]
 	_, err = s.UpdateGrants(t.Context(), stale)
-	wantError(t, "update by a stale version", err, access.ErrConflict)
+	wantError(t, "update by a stale version", err, store.ErrConflict)
 	wantState(t, s, 0, 1, 64, 129, 130)
 	if known := must[[]jit.ID](t)(s.Known(t.Context())); len(known) != 131 {
 		t.Errorf("%d known targets, want 131", len(known))
 	}
 	closed := closedAt(g, morning.Add(time.Minute))
-	must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))
+	must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closed))
 	wantState(t, s, 0, 1, 64, 129, 130)
-	wantSame(t, "grant in history", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed)
+	wantSame(t, "grant in history", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed)
 }
 
 func grantRaces(t *testing.T, s Store) {
-	inserted := race(8, func(n int) (access.GrantRecord, error) {
+	inserted := race(8, func(n int) (store.GrantRecord, error) {
 		return s.InsertGrant(t.Context(), grantOf(morning, 1, n), nil, morning)
 	})
 	if len(inserted.values) != 1 || inserted.odd != nil {
@@ -239,7 +239,7 @@ func grantRaces(t *testing.T, s Store) {
 	wantState(t, s, 0, 1, 2, 3, 4, 5, 6, 7)
 	g := inserted.values[0]
 	for range 5 {
-		won := race(8, func(n int) (access.GrantRecord, error) {
+		won := race(8, func(n int) (store.GrantRecord, error) {
 			mine := g
 			mine.Grant.Generation++
 			mine.Attempts = n
@@ -254,11 +254,11 @@ func grantRaces(t *testing.T, s Store) {
 			t.Fatalf("%d writers won, errors besides conflicts: %v", len(won.values), won.odd)
 		}
 		g = won.values[0]
-		wantSame(t, "what is stored", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), g)
+		wantSame(t, "what is stored", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), g)
 		wantState(t, s, 0, 1, 2, 3, 4, 5, 6, 7)
 	}
 	// Each closes it as of another time; history must say what the winner said.
-	closed := race(8, func(n int) (access.GrantRecord, error) {
+	closed := race(8, func(n int) (store.GrantRecord, error) {
 		mine := closedAt(g, morning.Add(time.Duration(n+1)*time.Minute))
 		out, err := s.UpdateGrants(t.Context(), mine)
 		if err != nil {
@@ -269,8 +269,8 @@ func grantRaces(t *testing.T, s Store) {
 	if len(closed.values) != 1 || closed.odd != nil {
 		t.Fatalf("%d closings won, errors besides conflicts: %v", len(closed.values), closed.odd)
 	}
-	wantSame(t, "history", must[access.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed.values[0])
-	list, _, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 10)
+	wantSame(t, "history", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), closed.values[0])
+	list, _, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,58 +279,58 @@ func grantRaces(t *testing.T, s Store) {
 
 // TestKeys is the suite of access.KeyStore and of the keys of access.Grants.
 func TestKeys(t *testing.T, open func(*testing.T) Store) {
-	key := func(value, grant string) access.Key {
-		return access.Key{Requestor: "o'neil@example.com", Value: value, Digest: "d-" + value, Grant: grant, Expires: morning.Add(time.Hour)}
+	key := func(value, grant string) store.Key {
+		return store.Key{Requestor: "o'neil@example.com", Value: value, Digest: "d-" + value, Grant: grant, Expires: morning.Add(time.Hour)}
 	}
 	t.Run("unknown", func(t *testing.T) {
 		s := open(t)
 		for _, value := range []string{"", "a", "' or 1 eq 1 or RowKey eq '"} {
 			_, err := s.FindKey(t.Context(), "ann@example.com", value, morning)
-			wantError(t, "find", err, access.ErrNotFound)
+			wantError(t, "find", err, store.ErrNotFound)
 		}
 	})
 	t.Run("in force", func(t *testing.T) {
 		s := open(t)
 		first, second := grantOf(morning, 1, 1), grantOf(morning, 2, 2)
 		a, b := key("a", first.Grant.ID), key("b", first.Grant.ID)
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), first, []access.Key{a, b}, morning))
-		keys := []access.Key{key("c", second.Grant.ID), key("b", second.Grant.ID)}
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), first, []store.Key{a, b}, morning))
+		keys := []store.Key{key("c", second.Grant.ID), key("b", second.Grant.ID)}
 		_, err := s.InsertGrant(t.Context(), second, keys, morning.Add(time.Hour-time.Nanosecond))
-		wantError(t, "insert by a key in force", err, access.ErrConflict)
+		wantError(t, "insert by a key in force", err, store.ErrConflict)
 		_, err = s.Grant(t.Context(), second.Grant.ID)
-		wantError(t, "the refused grant", err, access.ErrNotFound)
+		wantError(t, "the refused grant", err, store.ErrNotFound)
 		_, err = s.FindKey(t.Context(), a.Requestor, "c", morning)
-		wantError(t, "the other key of the refused insert", err, access.ErrNotFound)
+		wantError(t, "the other key of the refused insert", err, store.ErrNotFound)
 		wantState(t, s, 2)
 		_, err = s.FindKey(t.Context(), "ann@example.com", "a", morning)
-		wantError(t, "another requestor's key", err, access.ErrNotFound)
-		for _, want := range []access.Key{a, b} {
-			wantSame(t, "key", must[access.Key](t)(s.FindKey(t.Context(), want.Requestor, want.Value, morning)), want)
+		wantError(t, "another requestor's key", err, store.ErrNotFound)
+		for _, want := range []store.Key{a, b} {
+			wantSame(t, "key", must[store.Key](t)(s.FindKey(t.Context(), want.Requestor, want.Value, morning)), want)
 		}
 	})
 	t.Run("expired", func(t *testing.T) {
 		s := open(t)
 		first, second := grantOf(morning, 1, 1), grantOf(morning, 2, 2)
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), first, []access.Key{key("a", first.Grant.ID)}, morning))
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), first, []store.Key{key("a", first.Grant.ID)}, morning))
 		end := morning.Add(time.Hour)
 		_, err := s.FindKey(t.Context(), "o'neil@example.com", "a", end)
-		wantError(t, "find at the expiry", err, access.ErrNotFound)
+		wantError(t, "find at the expiry", err, store.ErrNotFound)
 		want := key("a", second.Grant.ID)
 		want.Expires = end.Add(time.Hour)
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), second, []access.Key{want, key("b", second.Grant.ID)}, end))
-		wantSame(t, "key", must[access.Key](t)(s.FindKey(t.Context(), want.Requestor, "a", end)), want)
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), second, []store.Key{want, key("b", second.Grant.ID)}, end))
+		wantSame(t, "key", must[store.Key](t)(s.FindKey(t.Context(), want.Requestor, "a", end)), want)
 	})
 	t.Run("expired, by its version", func(t *testing.T) {
 		s := open(t)
 		end, later := morning.Add(time.Hour), morning.Add(2*time.Hour)
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), []access.Key{key("a", idAt(morning, 1))}, morning))
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), []store.Key{key("a", idAt(morning, 1))}, morning))
 		spent, err := s.FindKey(t.Context(), "o'neil@example.com", "a", end)
-		wantError(t, "find at the expiry", err, access.ErrNotFound)
-		won := race(4, func(n int) (access.GrantRecord, error) {
+		wantError(t, "find at the expiry", err, store.ErrNotFound)
+		won := race(4, func(n int) (store.GrantRecord, error) {
 			g := grantOf(end, n+2, 1)
 			k := key("a", g.Grant.ID)
 			k.Version, k.Expires = spent.Version, later
-			return s.InsertGrant(t.Context(), g, []access.Key{k}, end)
+			return s.InsertGrant(t.Context(), g, []store.Key{k}, end)
 		})
 		if len(won.values) != 1 || won.odd != nil {
 			t.Fatalf("%d grants won one expired key, errors besides conflicts: %v", len(won.values), won.odd)
@@ -339,11 +339,11 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 		last := grantOf(later, 9, 1)
 		k := key("a", last.Grant.ID)
 		k.Version, k.Expires = spent.Version, later.Add(time.Hour)
-		_, err = s.InsertGrant(t.Context(), last, []access.Key{k}, end)
-		wantError(t, "insert by the version of before", err, access.ErrConflict)
+		_, err = s.InsertGrant(t.Context(), last, []store.Key{k}, end)
+		wantError(t, "insert by the version of before", err, store.ErrConflict)
 		must[int](t)(s.DropKeys(t.Context(), later, 10))
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), last, []access.Key{k}, later))
-		if got := must[access.Key](t)(s.FindKey(t.Context(), k.Requestor, "a", later)); got.Grant != last.Grant.ID {
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), last, []store.Key{k}, later))
+		if got := must[store.Key](t)(s.FindKey(t.Context(), k.Requestor, "a", later)); got.Grant != last.Grant.ID {
 			t.Errorf("the key names %s, want %s", got.Grant, last.Grant.ID)
 		}
 	})
@@ -352,7 +352,7 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		for n := range 60 {
 			g := grantOf(morning, n, n)
-			must[access.GrantRecord](t)(s.InsertGrant(t.Context(), g, []access.Key{key(fmt.Sprint(n), g.Grant.ID)}, morning))
+			must[store.GrantRecord](t)(s.InsertGrant(t.Context(), g, []store.Key{key(fmt.Sprint(n), g.Grant.ID)}, morning))
 		}
 		done := race(4, func(int) (int, error) { return s.DropKeys(t.Context(), morning.Add(time.Hour), 1000) })
 		total := 0
@@ -366,21 +366,21 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 	t.Run("one winner", func(t *testing.T) {
 		s := open(t)
 		for _, now := range []time.Time{morning, morning.Add(2 * time.Hour)} { // a fresh key, then an expired one
-			won := race(8, func(n int) (access.GrantRecord, error) {
+			won := race(8, func(n int) (store.GrantRecord, error) {
 				g := grantOf(now, n, n)
 				k := key("a", g.Grant.ID)
 				k.Expires = now.Add(time.Hour)
-				return s.InsertGrant(t.Context(), g, []access.Key{k}, now)
+				return s.InsertGrant(t.Context(), g, []store.Key{k}, now)
 			})
 			if len(won.values) != 1 || won.odd != nil {
 				t.Fatalf("%d grants won one key, errors besides conflicts: %v", len(won.values), won.odd)
 			}
-			got := must[access.Key](t)(s.FindKey(t.Context(), "o'neil@example.com", "a", now))
+			got := must[store.Key](t)(s.FindKey(t.Context(), "o'neil@example.com", "a", now))
 			if got.Grant != won.values[0].Grant.ID {
 				t.Errorf("the key names %s, the winner is %s", got.Grant, won.values[0].Grant.ID)
 			}
-			open := must[[]access.GrantRecord](t)(s.OpenGrants(t.Context()))
-			if !slices.ContainsFunc(open, func(g access.GrantRecord) bool { return g.Grant.ID == got.Grant }) {
+			open := must[[]store.GrantRecord](t)(s.OpenGrants(t.Context()))
+			if !slices.ContainsFunc(open, func(g store.GrantRecord) bool { return g.Grant.ID == got.Grant }) {
 				t.Errorf("the winner %s is not among the open grants", got.Grant)
 			}
 			wantState(t, s, 0, 1, 2, 3, 4, 5, 6, 7)
@@ -389,13 +389,13 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 }
 
 // keysDropped has keys that expire a minute after each other, of which the second has been taken anew.
-func keysDropped(t *testing.T, s Store, key func(value, grant string) access.Key) {
+func keysDropped(t *testing.T, s Store, key func(value, grant string) store.Key) {
 	at := func(n int) time.Time { return morning.Add(time.Duration(n) * time.Minute) }
 	claim := func(n int, start, expires time.Time) {
 		g := grantOf(start, n, n)
 		k := key(fmt.Sprint(n%100), g.Grant.ID)
 		k.Expires = expires
-		must[access.GrantRecord](t)(s.InsertGrant(t.Context(), g, []access.Key{k}, start))
+		must[store.GrantRecord](t)(s.InsertGrant(t.Context(), g, []store.Key{k}, start))
 	}
 	for n := 1; n <= 5; n++ {
 		claim(n, morning, at(n))
@@ -403,7 +403,7 @@ func keysDropped(t *testing.T, s Store, key func(value, grant string) access.Key
 	claim(102, at(2), at(9))
 	find := func(value int) bool { // at a time at which none has expired
 		_, err := s.FindKey(t.Context(), "o'neil@example.com", fmt.Sprint(value), morning)
-		if err != nil && !errors.Is(err, access.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
 		}
 		return err == nil

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // nasty are texts that end a string, or a query, in somebody's syntax.
@@ -56,10 +56,10 @@ func TestHistory(t *testing.T, open func(*testing.T) Store) {
 	t.Run("cursors", func(t *testing.T) {
 		s := open(t)
 		for _, c := range badCursors {
-			_, _, err := s.ListGrants(t.Context(), access.GrantFilter{}, c, 10)
+			_, _, err := s.ListGrants(t.Context(), store.GrantFilter{}, c, 10)
 			wantRefused(t, fmt.Sprintf("cursor %q", c), err)
 		}
-		got, next, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 10)
+		got, next, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 10)
 		if err != nil || len(got) != 0 || next != "" {
 			t.Errorf("list of an empty store: %v, %q, %v", got, next, err)
 		}
@@ -68,14 +68,14 @@ func TestHistory(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		want := fillHistory(t, s)
 		for _, text := range nasty {
-			for _, f := range []access.GrantFilter{{VM: text}, {Status: text}, {Requestor: text}} {
+			for _, f := range []store.GrantFilter{{VM: text}, {Status: text}, {Requestor: text}} {
 				if got := pages(t, 10, listGrants(t, s, f)); len(got) != 0 {
 					t.Errorf("filter %q gave %d grants", f, len(got))
 				}
 			}
 		}
 		starts := func(n int) time.Time { return want[n].Start }
-		rows := map[string]access.GrantFilter{
+		rows := map[string]store.GrantFilter{
 			"all":              {},
 			"machine":          {VM: machine(2).Key()},
 			"no machine":       {VM: machine(99).Key()},
@@ -108,19 +108,19 @@ func TestHistory(t *testing.T, open func(*testing.T) Store) {
 	t.Run("closing between pages", func(t *testing.T) {
 		s := open(t)
 		fillHistory(t, s)
-		before := pages(t, 1000, listGrants(t, s, access.GrantFilter{}))
-		first, cursor, err := s.ListGrants(t.Context(), access.GrantFilter{}, "", 4)
+		before := pages(t, 1000, listGrants(t, s, store.GrantFilter{}))
+		first, cursor, err := s.ListGrants(t.Context(), store.GrantFilter{}, "", 4)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range must[[]access.GrantRecord](t)(s.OpenGrants(t.Context())) {
-			must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
+		for _, g := range must[[]store.GrantRecord](t)(s.OpenGrants(t.Context())) {
+			must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
 		}
 		rest := pages(t, 3, func(c string, limit int) ([]jit.Grant, string, error) {
 			if c == "" {
 				c = cursor
 			}
-			return s.ListGrants(t.Context(), access.GrantFilter{}, c, limit)
+			return s.ListGrants(t.Context(), store.GrantFilter{}, c, limit)
 		})
 		var got, want []string
 		for _, g := range append(first, rest...) {
@@ -133,7 +133,7 @@ func TestHistory(t *testing.T, open func(*testing.T) Store) {
 	})
 }
 
-func listGrants(t *testing.T, s Store, f access.GrantFilter) func(string, int) ([]jit.Grant, string, error) {
+func listGrants(t *testing.T, s Store, f store.GrantFilter) func(string, int) ([]jit.Grant, string, error) {
 	return func(cursor string, limit int) ([]jit.Grant, string, error) {
 		return s.ListGrants(t.Context(), f, cursor, limit)
 	}
@@ -155,13 +155,13 @@ func fillHistory(t *testing.T, s Store) []jit.Grant {
 		if n%5 == 0 {
 			g.Grant.Requestor = "ann@example.com"
 		}
-		rec := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), g, nil, start))
+		rec := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), g, nil, start))
 		switch n % 3 {
 		case 1:
 			rec.Grant = rec.Grant.Opened(start)
-			rec = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), rec))[0]
+			rec = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), rec))[0]
 		case 2:
-			rec = must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(rec, start.Add(time.Minute))))[0]
+			rec = must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(rec, start.Add(time.Minute))))[0]
 		}
 		out = append(out, rec.Grant)
 	}
@@ -181,10 +181,10 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 	t.Run("cursors", func(t *testing.T) {
 		s := open(t)
 		for _, c := range badCursors {
-			_, _, err := s.Entries(t.Context(), access.EntryFilter{}, c, 10)
+			_, _, err := s.Entries(t.Context(), store.EntryFilter{}, c, 10)
 			wantRefused(t, fmt.Sprintf("cursor %q", c), err)
 		}
-		got, next, err := s.Entries(t.Context(), access.EntryFilter{}, "", 10)
+		got, next, err := s.Entries(t.Context(), store.EntryFilter{}, "", 10)
 		if err != nil || len(got) != 0 || next != "" {
 			t.Errorf("list of an empty log: %v, %q, %v", got, next, err)
 		}
@@ -202,12 +202,12 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		changed := entries[3]
 		changed.Message, changed.Time = "told again", changed.Time.Add(time.Second)
 		// Told again: one by one, among new ones, and twice in one call.
-		for _, again := range [][]access.Entry{{changed}, first, append(append([]access.Entry{changed}, entries[115:]...), entries[129])} {
+		for _, again := range [][]store.Entry{{changed}, first, append(append([]store.Entry{changed}, entries[115:]...), entries[129])} {
 			if err := s.Append(t.Context(), again...); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got := pages(t, 1000, listEntries(t, s, access.EntryFilter{}))
+		got := pages(t, 1000, listEntries(t, s, store.EntryFilter{}))
 		wantSame(t, "log", got, newestFirst(entries))
 	})
 	t.Run("at once", func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		if done.odd != nil || len(done.values) != 6 {
 			t.Fatalf("%d of 6 appended, error %v", len(done.values), done.odd)
 		}
-		wantSame(t, "log", pages(t, 7, listEntries(t, s, access.EntryFilter{})), newestFirst(entries[:15]))
+		wantSame(t, "log", pages(t, 7, listEntries(t, s, store.EntryFilter{})), newestFirst(entries[:15]))
 	})
 	t.Run("filters", func(t *testing.T) {
 		s := open(t)
@@ -228,25 +228,25 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		if err := s.Append(t.Context(), entries...); err != nil {
 			t.Fatal(err)
 		}
-		rows := map[string]access.EntryFilter{
+		rows := map[string]store.EntryFilter{
 			"all":                   {},
 			"subscription":          {Subscription: subscriptionOne},
 			"other subscription":    {Subscription: subscriptionTwo},
 			"unknown subscription":  {Subscription: "' or Subscription ne '"},
 			"machine":               {VM: machine(2).Key()},
-			"operation":             {Operation: access.OpSweep},
+			"operation":             {Operation: store.OpSweep},
 			"from":                  {From: entries[9].Time},
 			"to":                    {To: entries[9].Time},
 			"from to":               {From: entries[4].Time, To: entries[20].Time},
-			"all of it":             {Subscription: subscriptionOne, VM: machine(2).Key(), Requestor: "ann@example.com", Operation: access.OpOpen, From: entries[0].Time, To: entries[23].Time},
+			"all of it":             {Subscription: subscriptionOne, VM: machine(2).Key(), Requestor: "ann@example.com", Operation: store.OpOpen, From: entries[0].Time, To: entries[23].Time},
 			"machine by any casing": {VM: machine(2).String()},
 		}
 		for _, text := range nasty {
-			rows["requestor "+text] = access.EntryFilter{Requestor: text}
-			rows["operation "+text] = access.EntryFilter{Operation: access.Operation(text)}
+			rows["requestor "+text] = store.EntryFilter{Requestor: text}
+			rows["operation "+text] = store.EntryFilter{Operation: store.Operation(text)}
 		}
 		for name, f := range rows {
-			var matching []access.Entry
+			var matching []store.Entry
 			for _, e := range entries {
 				if matchesEntry(f, e) {
 					matching = append(matching, e)
@@ -265,7 +265,7 @@ func TestVerifier(t *testing.T, open func(*testing.T) Store) {
 	t.Run("nothing", func(t *testing.T) {
 		s := open(t)
 		for _, sub := range []string{"", subscriptionOne} {
-			wantSame(t, "an empty chain", must[access.VerifyResult](t)(s.Verify(t.Context(), sub, morning)), access.VerifyResult{})
+			wantSame(t, "an empty chain", must[store.VerifyResult](t)(s.Verify(t.Context(), sub, morning)), store.VerifyResult{})
 		}
 	})
 	t.Run("whole", func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestVerifier(t *testing.T, open func(*testing.T) Store) {
 		}
 		for c, n := range want {
 			at := must[time.Time](t)(time.Parse(time.DateOnly, c.day))
-			got := must[access.VerifyResult](t)(s.Verify(t.Context(), strings.ToUpper(c.sub), at.Add(23*time.Hour)))
+			got := must[store.VerifyResult](t)(s.Verify(t.Context(), strings.ToUpper(c.sub), at.Add(23*time.Hour)))
 			if got.FirstBroken != nil || got.Entries != n || len(got.Head) != 64 {
 				t.Errorf("chain %v: %+v, want %d entries and none broken", c, got, n)
 			}
@@ -302,33 +302,33 @@ func TestVerifier(t *testing.T, open func(*testing.T) Store) {
 			t.Fatal(err)
 		}
 		c := chain{more.VM.Subscription, more.Time.Format(time.DateOnly)}
-		if got := must[access.VerifyResult](t)(s.Verify(t.Context(), c.sub, more.Time)); got.Head == heads[c] || got.Entries != want[c]+1 {
+		if got := must[store.VerifyResult](t)(s.Verify(t.Context(), c.sub, more.Time)); got.Head == heads[c] || got.Entries != want[c]+1 {
 			t.Errorf("one entry more gives %+v, before it the head was %s", got, heads[c])
 		}
 	})
 }
 
-func listEntries(t *testing.T, s Store, f access.EntryFilter) func(string, int) ([]access.Entry, string, error) {
-	return func(cursor string, limit int) ([]access.Entry, string, error) {
+func listEntries(t *testing.T, s Store, f store.EntryFilter) func(string, int) ([]store.Entry, string, error) {
+	return func(cursor string, limit int) ([]store.Entry, string, error) {
 		return s.Entries(t.Context(), f, cursor, limit)
 	}
 }
 
-func newestFirst(entries []access.Entry) []access.Entry {
-	var items []placed[access.Entry]
+func newestFirst(entries []store.Entry) []store.Entry {
+	var items []placed[store.Entry]
 	for _, e := range entries {
-		items = append(items, placed[access.Entry]{e.Time, e.ID, e})
+		items = append(items, placed[store.Entry]{e.Time, e.ID, e})
 	}
 	out, _, _ := pageOf(items, "", 1000) // without a cursor it cannot fail
 	return out
 }
 
 // manyEntries gives entries over several days, no two of the same time.
-func manyEntries(n int) []access.Entry {
-	var out []access.Entry
+func manyEntries(n int) []store.Entry {
+	var out []store.Entry
 	for i := range n {
-		e := access.Entry{ID: fmt.Sprintf("%s/1/%d/it's", idAt(morning, i), i), Time: morning.Add(time.Duration(i) * 3 * time.Hour).Add(time.Duration(i)),
-			Operation: access.OpOpen, Result: access.Succeeded, VM: machine(i % 5), Target: nsg(i % 3), Requestor: "ann@example.com", Grant: idAt(morning, i),
+		e := store.Entry{ID: fmt.Sprintf("%s/1/%d/it's", idAt(morning, i), i), Time: morning.Add(time.Duration(i) * 3 * time.Hour).Add(time.Duration(i)),
+			Operation: store.OpOpen, Result: store.Succeeded, VM: machine(i % 5), Target: nsg(i % 3), Requestor: "ann@example.com", Grant: idAt(morning, i),
 			Ports: []uint16{22, 3389}, Sources: []string{"203.0.113.7", "2001:db8::/32"}, End: morning.Add(time.Hour), Justification: "règle", Reason: "Expired",
 			Message: "it's", Correlation: "c-1"}
 		switch i % 6 {
@@ -337,7 +337,7 @@ func manyEntries(n int) []access.Entry {
 		case 2:
 			e.VM.Subscription = subscriptionTwo
 		case 3:
-			e = access.Entry{ID: e.ID, Time: e.Time, Operation: access.OpSweep, Result: access.Failed, Requestor: "portcullis"}
+			e = store.Entry{ID: e.ID, Time: e.Time, Operation: store.OpSweep, Result: store.Failed, Requestor: "portcullis"}
 		}
 		out = append(out, e)
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // TestTargets is the suite of access.Targets.
@@ -23,8 +23,8 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("forget", func(t *testing.T) {
 		s := open(t)
-		p := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
-		g := must[access.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
+		p := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		g := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
 		stays := func(why string) {
 			t.Helper()
 			if err := s.Forget(t.Context(), nsg(1), cleared); err != nil {
@@ -38,7 +38,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 			t.Fatal(err)
 		}
 		stays("a grant")
-		must[[]access.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
+		must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
 		state := must[plan.State](t)(s.State(t.Context(), nsg(1)))
 		wantSame(t, "state with nothing on it", state, plan.State{Known: true})
 		other := nsg(1)
@@ -51,12 +51,12 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("forget while it is used", func(t *testing.T) {
 		s := open(t)
-		put := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		put := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		for range 8 {
 			if err := s.DeletePolicy(t.Context(), put); err != nil {
 				t.Fatal(err)
 			}
-			var again access.PolicyRecord
+			var again store.PolicyRecord
 			done := race(2, func(n int) (int, error) {
 				if n == 0 {
 					return n, s.Forget(t.Context(), nsg(1), cleared)
@@ -104,7 +104,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		if err := s.Remember(t.Context(), nsg(1)); err != nil {
 			t.Fatal(err)
 		}
-		p := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		p := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		if err := s.Remember(t.Context(), nsg(1)); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("confirm", func(t *testing.T) {
 		s := open(t)
-		must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		stored := func(want ...string) {
 			t.Helper()
 			wantSame(t, "confirmed", must[plan.State](t)(s.State(t.Context(), nsg(1))).Confirmed, want)
@@ -132,15 +132,15 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 			}
 		}
 		a, ab := []string{"a"}, []string{"a", "b"}
-		confirm(a, ab, access.ErrConflict)
+		confirm(a, ab, store.ErrConflict)
 		stored()
 		confirm(nil, a, nil)
 		stored("a")
-		confirm(nil, ab, access.ErrConflict)
+		confirm(nil, ab, store.ErrConflict)
 		stored("a")
 		confirm(a, ab, nil)
 		stored("a", "b")
-		must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(2, 1)))
+		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(2, 1)))
 		stored("a", "b")
 		confirm(ab, nil, nil)
 		stored()
@@ -155,7 +155,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("forget what was confirmed", func(t *testing.T) {
 		s := open(t)
-		p := must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		p := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		if err := s.Confirm(t.Context(), nsg(1), nil, []string{"a"}); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		if err := s.Forget(t.Context(), nsg(1), cleared); err != nil {
 			t.Fatal(err)
 		}
-		must[access.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		wantSame(t, "confirmed once it is ours again", must[plan.State](t)(s.State(t.Context(), nsg(1))).Confirmed, []string(nil))
 	})
 }

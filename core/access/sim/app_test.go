@@ -13,7 +13,9 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 var (
@@ -59,10 +61,10 @@ func (r *run) newApp(name string) *app {
 	if r.skewed {
 		a.skew = time.Duration(r.rng.IntN(121)-60) * time.Second
 	}
-	store := store{Faulty: &accesstest.Faulty{Store: r.table, Fault: a.stop}, app: a}
+	store := tables{Faulty: &accesstest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
 	a.Service = &access.Service{
-		Network: ports, Kinds: access.KindsOf(access.SecurityGroups(only{ports, jit.TypeNSG}), access.Firewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
+		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other},
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	}
@@ -96,13 +98,13 @@ func turn(ctx context.Context, op string) string {
 }
 
 // store is the table as one instance sees it.
-type store struct {
+type tables struct {
 	*accesstest.Faulty
 	app *app
 }
 
 // Append says what it is about, which accesstest's does not.
-func (s store) Append(ctx context.Context, entries ...access.Entry) error {
+func (s tables) Append(ctx context.Context, entries ...store.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -167,17 +169,17 @@ func (a *app) await(ctx context.Context, done <-chan struct{}) error {
 // port is the firewall, the network and the alarm as one instance sees them.
 type port struct{ *app }
 
-func (p port) Rules(ctx context.Context, target jit.ID) (access.Snapshot, error) {
+func (p port) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	if err := p.stop(ctx, accesstest.Step{Op: "Rules", Of: target.Name}); err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	if err := p.run.azure.settled(ctx, p.app, target.Name); err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	return p.run.azure.read(target)
 }
 
-func (p port) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+func (p port) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	if err := p.stop(ctx, accesstest.Step{Op: "All", Of: subscription}); err != nil {
 		return nil, err
 	}
@@ -190,17 +192,17 @@ type only struct {
 	kind string
 }
 
-func (o only) All(ctx context.Context, subscription string) ([]access.Snapshot, error) {
+func (o only) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	list, err := o.port.All(ctx, subscription)
-	return slices.DeleteFunc(list, func(s access.Snapshot) bool { return s.Target.Type != o.kind }), err
+	return slices.DeleteFunc(list, func(s network.Snapshot) bool { return s.Target.Type != o.kind }), err
 }
 
-func (p port) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (access.Snapshot, error) {
+func (p port) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	if c.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
 	if err := p.stop(ctx, accesstest.Step{Op: "Apply", Of: s.Target.Name}); err != nil {
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	w, err := p.run.azure.accept(s, c, p.run.supersede)
 	if errors.Is(err, errInvalid) {
@@ -209,25 +211,25 @@ func (p port) Apply(ctx context.Context, s access.Snapshot, c plan.Changes) (acc
 	if err != nil {
 		p.run.seen.Conflicts++
 		p.run.note("  ARM to %s: %v", p.name, err)
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	p.run.note("  ARM accepts a PUT of %s by %s: %s", s.Target.Name, p.name, lazy(func() string { return changesText(c) }))
 	p.run.made(p.app, s.Target, c)
 	p.run.mended(opOf(ctx), s.Target, c)
 	if err := p.await(ctx, w.done); err != nil {
 		if errors.Is(err, errCrashed) {
-			return access.Snapshot{}, err
+			return network.Snapshot{}, err
 		}
-		return access.Snapshot{}, fmt.Errorf("%w: %w", access.ErrConflict, err)
+		return network.Snapshot{}, fmt.Errorf("%w: %w", store.ErrConflict, err)
 	}
 	if w.err != nil {
-		return access.Snapshot{}, w.err
+		return network.Snapshot{}, w.err
 	}
 	if err := p.stop(ctx, accesstest.Step{Op: "Apply", Of: s.Target.Name, After: true}); err != nil {
 		if !errors.Is(err, errCrashed) {
-			err = fmt.Errorf("%w, its reply was lost: %w", access.ErrConflict, err)
+			err = fmt.Errorf("%w, its reply was lost: %w", store.ErrConflict, err)
 		}
-		return access.Snapshot{}, err
+		return network.Snapshot{}, err
 	}
 	return w.answer, nil
 }
@@ -242,14 +244,14 @@ func changesText(c plan.Changes) string {
 	return strings.Join(out, " ")
 }
 
-func (p port) Machines(ctx context.Context, subscription string) ([]access.Machine, error) {
+func (p port) Machines(ctx context.Context, subscription string) ([]network.Machine, error) {
 	if err := p.stop(ctx, accesstest.Step{Op: "Machines", Of: subscription}); err != nil {
 		return nil, err
 	}
 	z := p.run.azure
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	var out []access.Machine
+	var out []network.Machine
 	for _, m := range z.machines() {
 		if !m.gone && m.id.Subscription == subscription {
 			out = append(out, m.known(z))
@@ -258,14 +260,14 @@ func (p port) Machines(ctx context.Context, subscription string) ([]access.Machi
 	return out, nil
 }
 
-func (p port) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Machine, error) {
+func (p port) Locate(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {
 	if err := p.stop(ctx, accesstest.Step{Op: "Locate"}); err != nil {
 		return nil, err
 	}
 	z := p.run.azure
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	out := map[string]access.Machine{}
+	out := map[string]network.Machine{}
 	for _, vm := range vms {
 		if m := z.vms[vm.Name]; m != nil && !m.gone {
 			out[vm.Key()] = m.known(z)
@@ -274,7 +276,7 @@ func (p port) Locate(ctx context.Context, vms []jit.ID) (map[string]access.Machi
 	return out, nil
 }
 
-func (p port) Schedule(ctx context.Context, wakes ...access.Wake) error {
+func (p port) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	if len(wakes) == 0 {
 		return nil
 	}

@@ -11,9 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // azure is what Azure Resource Manager and the data plane know. A write of a security
@@ -64,7 +65,7 @@ type write struct {
 	done   chan struct{}
 	ready  time.Time // it does not end before
 	err    error
-	answer access.Snapshot
+	answer network.Snapshot
 }
 
 // machine is one virtual machine and its interfaces.
@@ -101,8 +102,8 @@ func clone(rules []jit.Rule) []jit.Rule {
 	return out
 }
 
-func (g *group) shown() access.Snapshot {
-	return access.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}
+func (g *group) shown() network.Snapshot {
+	return network.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}
 }
 
 // sorted gives the groups in the order of their names.
@@ -141,20 +142,20 @@ func (z *azure) settled(ctx context.Context, a *app, key string) error {
 	}
 }
 
-func (z *azure) read(target jit.ID) (access.Snapshot, error) {
+func (z *azure) read(target jit.ID) (network.Snapshot, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	g := z.groups[target.Name]
 	if g == nil {
-		return access.Snapshot{}, fmt.Errorf("read %s: %w", target.Name, access.ErrNotFound)
+		return network.Snapshot{}, fmt.Errorf("read %s: %w", target.Name, store.ErrNotFound)
 	}
 	return g.shown(), nil
 }
 
-func (z *azure) list(subscription string) []access.Snapshot {
+func (z *azure) list(subscription string) []network.Snapshot {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	var out []access.Snapshot
+	var out []network.Snapshot
 	for _, g := range z.sorted() {
 		if strings.EqualFold(g.id.Subscription, subscription) {
 			out = append(out, g.shown())
@@ -168,28 +169,28 @@ var errInvalid = errors.New("ARM refuses the body")
 
 // accept begins a PUT of the whole group: whatever stands in the snapshot's body, with the
 // changes made, replaces what is there.
-func (z *azure) accept(s access.Snapshot, c plan.Changes, supersede bool) (*write, error) {
+func (z *azure) accept(s network.Snapshot, c plan.Changes, supersede bool) (*write, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	g := z.groups[s.Target.Name]
 	switch {
 	case g == nil:
-		return nil, fmt.Errorf("PUT %s: %w", s.Target.Name, access.ErrNotFound)
+		return nil, fmt.Errorf("PUT %s: %w", s.Target.Name, store.ErrNotFound)
 	case g.locked:
-		return nil, fmt.Errorf("PUT %s: ScopeLocked: %w", s.Target.Name, access.ErrLocked)
+		return nil, fmt.Errorf("PUT %s: ScopeLocked: %w", s.Target.Name, store.ErrLocked)
 	case g.barred:
-		return nil, fmt.Errorf("PUT %s: AuthorizationFailed: %w", s.Target.Name, access.ErrForbidden)
+		return nil, fmt.Errorf("PUT %s: AuthorizationFailed: %w", s.Target.Name, store.ErrForbidden)
 	case g.etag != s.Version:
-		return nil, fmt.Errorf("PUT %s: PreconditionFailed: %w", s.Target.Name, access.ErrConflict)
+		return nil, fmt.Errorf("PUT %s: PreconditionFailed: %w", s.Target.Name, store.ErrConflict)
 	case g.write != nil && !supersede:
-		return nil, &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Second, Err: errors.New("AnotherOperationInProgress")}
+		return nil, &store.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Second, Err: errors.New("AnotherOperationInProgress")}
 	}
 	rules := changed(s.Rules, c)
 	if err := valid(rules, g.public); err != nil {
 		return nil, err
 	}
 	if g.write != nil {
-		g.end(fmt.Errorf("operation superseded: %w", access.ErrConflict))
+		g.end(fmt.Errorf("operation superseded: %w", store.ErrConflict))
 	}
 	g.model, g.tags, g.etag = rules, string(s.Body), z.next()
 	g.write = &write{done: make(chan struct{})}
@@ -221,7 +222,7 @@ func (z *azure) finish(g *group, failed, effect bool) {
 		g.packets = clone(g.model)
 	}
 	if failed {
-		g.end(fmt.Errorf("operation failed: %w", access.ErrConflict))
+		g.end(fmt.Errorf("operation failed: %w", store.ErrConflict))
 		return
 	}
 	g.end(nil)
@@ -307,8 +308,8 @@ func (g *group) touch(at time.Time) { g.dirty, g.sweeps = at, 0 }
 func own(r jit.Rule) bool { return strings.HasPrefix(strings.ToLower(r.Name), "portcullis-") }
 
 // known gives the machine as the network adapter would.
-func (m *machine) known(z *azure) access.Machine {
-	out := access.Machine{VM: m.id, Location: "westeurope", Interfaces: []string{fmt.Sprint(m.id.Name, "-", m.lives)}}
+func (m *machine) known(z *azure) network.Machine {
+	out := network.Machine{VM: m.id, Location: "westeurope", Interfaces: []string{fmt.Sprint(m.id.Name, "-", m.lives)}}
 	at := map[string][]netip.Addr{}
 	for _, n := range m.nics {
 		out.Private = append(out.Private, n.addrs...)
@@ -325,10 +326,10 @@ func (m *machine) known(z *azure) access.Machine {
 	}
 	for name, addrs := range at {
 		slices.SortFunc(addrs, netip.Addr.Compare)
-		out.Placements = append(out.Placements, access.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs)})
+		out.Placements = append(out.Placements, store.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs)})
 	}
 	out.Placements = append(out.Placements, z.placement(m)...)
-	slices.SortFunc(out.Placements, func(a, b access.Placement) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
+	slices.SortFunc(out.Placements, func(a, b store.Placement) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
 	return out
 }
 

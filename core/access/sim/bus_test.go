@@ -6,18 +6,18 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/store"
 )
 
 // bus delivers wake-ups late, early, twice, out of order or never.
 type bus struct {
 	run   *run
 	mu    sync.Mutex
-	known map[access.Wake]bool // duplicate detection
-	queue []access.Wake
+	known map[store.Wake]bool // duplicate detection
+	queue []store.Wake
 }
 
-func (b *bus) add(wakes []access.Wake) {
+func (b *bus) add(wakes []store.Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range wakes {
@@ -26,7 +26,7 @@ func (b *bus) add(wakes []access.Wake) {
 			b.queue = append(b.queue, w)
 		}
 	}
-	slices.SortStableFunc(b.queue, func(x, y access.Wake) int {
+	slices.SortStableFunc(b.queue, func(x, y store.Wake) int {
 		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Grant, y.Grant), cmp.Compare(x.Generation, y.Generation), cmp.Compare(x.Attempt, y.Attempt))
 	})
 }
@@ -56,11 +56,11 @@ func (b *bus) handedOn(grant string) bool {
 }
 
 // due takes the first wake-up whose time has come by the broker's clock.
-func (b *bus) due(now time.Time) (access.Wake, bool) {
+func (b *bus) due(now time.Time) (store.Wake, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.queue) == 0 || b.queue[0].At.After(now) {
-		return access.Wake{}, false
+		return store.Wake{}, false
 	}
 	w := b.queue[0]
 	b.queue = b.queue[1:]
@@ -68,7 +68,7 @@ func (b *bus) due(now time.Time) (access.Wake, bool) {
 }
 
 // again puts a wake-up back, as a lock that ran out does.
-func (b *bus) again(w access.Wake) {
+func (b *bus) again(w store.Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queue = append(b.queue, w)

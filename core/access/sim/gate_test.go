@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // gateName is the firewall of the world: a group that holds NAT rules and translates.
@@ -205,12 +205,12 @@ func (r *run) editGate(g *group) (string, edit) {
 }
 
 // placement gives the part of a machine that the network adapter tells of its firewall.
-func (z *azure) placement(m *machine) []access.Placement {
+func (z *azure) placement(m *machine) []store.Placement {
 	g, list := z.front(m)
 	if g == nil {
 		return nil
 	}
-	return []access.Placement{{Target: g.id, Addresses: list, Inside: []netip.Prefix{gateSubnet}}}
+	return []store.Placement{{Target: g.id, Addresses: list, Inside: []netip.Prefix{gateSubnet}}}
 }
 
 // early gives when the first write that is not due yet may end; zero for none.

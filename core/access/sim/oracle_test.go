@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // The oracle knows packets, rules and windows, and nothing of how the product
@@ -272,7 +272,7 @@ func (r *run) told() {
 	for id, l := range r.table.grants {
 		for _, vm := range l.rec.Grant.VMs {
 			for _, w := range vm.Ports {
-				if w.Status == jit.Initiated && !l.lost && r.replaced(l, vm.VM, w) && r.table.toldOf(access.OpClose, access.Succeeded, id, vm.VM, w.Number) {
+				if w.Status == jit.Initiated && !l.lost && r.replaced(l, vm.VM, w) && r.table.toldOf(store.OpClose, store.Succeeded, id, vm.VM, w.Number) {
 					r.violate("I5", "the log tells that grant %s closed %s:%d, and it is open: %s", id, vm.VM.Name, w.Number, grantText(l.rec.Grant))
 				}
 			}

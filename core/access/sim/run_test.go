@@ -15,8 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/store"
 )
 
 // The bounds of I1, and how the world is paced.
@@ -267,9 +267,9 @@ func (r *run) fault(c *call) error {
 		dependency = "Service Bus"
 	}
 	if c.step.Op == "Apply" && r.chance(30) {
-		return access.ErrConflict
+		return store.ErrConflict
 	}
-	return &access.Unavailable{Dependency: dependency, Err: errInjected}
+	return &store.Unavailable{Dependency: dependency, Err: errInjected}
 }
 
 // resourceManager reports whether the call is one that Azure Resource Manager may throttle.
@@ -281,7 +281,7 @@ func resourceManager(c *call) bool {
 // throttles.
 func (r *run) throttle() error {
 	r.seen.Throttled++
-	return &access.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Until(r.throttled), Err: errThrottled}
+	return &store.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Until(r.throttled), Err: errThrottled}
 }
 
 // disturb notes that the bounds count from now.
@@ -411,9 +411,9 @@ func newRun(c config) *run {
 	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}}
 	r.start = time.Now()
 	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
-	r.bus = &bus{run: r, known: map[access.Wake]bool{}}
-	r.table = &table{Memory: accesstest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]access.Entry{},
-		policies: map[string]access.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}
+	r.bus = &bus{run: r, known: map[store.Wake]bool{}}
+	r.table = &table{Memory: accesstest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]store.Entry{},
+		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}
 	r.mood()
 	r.build()
 	for i := range 1 + min(2, r.pick(4)) {

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // table is the store, and the witness of what is written into it.
@@ -17,8 +17,8 @@ type table struct {
 	*accesstest.Memory
 	run      *run
 	grants   map[string]*ledger
-	told     map[string]access.Entry
-	policies map[string]access.PolicyRecord
+	told     map[string]store.Entry
+	policies map[string]store.PolicyRecord
 	putBy    map[string]string // the verb that stored the policy last
 	lines    map[string]bool   // the grants whose request or opening the log tells
 }
@@ -31,7 +31,7 @@ type window struct {
 
 // ledger is what the run knows of one grant.
 type ledger struct {
-	rec      access.GrantRecord
+	rec      store.GrantRecord
 	inserted time.Time
 	turn     int                       // how many steps had been taken then
 	opened   bool                      // some window was stored as open
@@ -43,7 +43,7 @@ type ledger struct {
 	lost     bool                      // the table lost it
 }
 
-func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []access.Key, now time.Time) (access.GrantRecord, error) {
+func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
 	rec, err := t.Memory.InsertGrant(ctx, g, keys, now)
 	if err == nil {
 		t.run.mu.Lock()
@@ -54,7 +54,7 @@ func (t *table) InsertGrant(ctx context.Context, g access.GrantRecord, keys []ac
 	return rec, err
 }
 
-func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]access.GrantRecord, error) {
+func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
 	recs, err := t.Memory.UpdateGrants(ctx, gs...)
 	if err != nil {
 		return recs, err
@@ -96,17 +96,17 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...access.GrantRecord) ([]a
 	return recs, nil
 }
 
-func (t *table) Append(ctx context.Context, entries ...access.Entry) error {
+func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
 	err := t.Memory.Append(ctx, entries...)
 	if err == nil {
 		t.run.mu.Lock()
 		defer t.run.mu.Unlock()
 		for _, e := range entries {
 			t.told[e.ID] = e
-			if e.Operation == access.OpRepair {
+			if e.Operation == store.OpRepair {
 				t.run.seen.Repaired++
 			}
-			if e.Operation == access.OpRequest || e.Operation == access.OpOpen {
+			if e.Operation == store.OpRequest || e.Operation == store.OpOpen {
 				t.lines[e.Grant] = true
 			}
 		}
@@ -114,7 +114,7 @@ func (t *table) Append(ctx context.Context, entries ...access.Entry) error {
 	return err
 }
 
-func (t *table) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.PolicyRecord, error) {
+func (t *table) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
 	rec, err := t.Memory.PutPolicy(ctx, p)
 	if err == nil {
 		t.run.unsure(rec.Policy.VM.Name)
@@ -126,7 +126,7 @@ func (t *table) PutPolicy(ctx context.Context, p access.PolicyRecord) (access.Po
 	return rec, err
 }
 
-func (t *table) DeletePolicy(ctx context.Context, p access.PolicyRecord) error {
+func (t *table) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	err := t.Memory.DeletePolicy(ctx, p)
 	if err == nil {
 		t.run.unsure(p.Policy.VM.Name)
@@ -153,7 +153,7 @@ func (t *table) lose() {
 
 // toldOf reports whether the log has a line of the operation for the grant's machine
 // and port; a zero port and id are any.
-func (t *table) toldOf(op access.Operation, result access.Result, grant string, vm jit.ID, port uint16) bool {
+func (t *table) toldOf(op store.Operation, result store.Result, grant string, vm jit.ID, port uint16) bool {
 	for _, e := range t.told {
 		if e.Operation == op && e.Result == result && e.Grant == grant && (vm.IsZero() || e.VM.Equal(vm)) && (port == 0 || slices.Contains(e.Ports, port)) {
 			return true

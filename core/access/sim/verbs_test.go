@@ -13,6 +13,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
 // asked is a request that somebody may send again.
@@ -23,7 +24,7 @@ type asked struct {
 
 func (r *run) any() *app { return r.apps[r.pick(len(r.apps))] }
 
-func caller(name string) access.Caller { return access.Caller{Name: name, Correlation: "sim"} }
+func caller(name string) jit.Caller { return jit.Caller{Name: name, Correlation: "sim"} }
 
 var (
 	sourcePool = [][]string{{"203.0.113.7"}, {"203.0.113.8"}, {"203.0.113.0/24"}, {"198.51.100.5"}, {"203.0.113.7", "2001:db8::7"}, {"2001:db8::/64"}, {"*"}, {"203.0.113.7"}}
@@ -100,7 +101,7 @@ func (r *run) newRequest() asked {
 }
 
 func (r *run) request(a *app, q asked) {
-	var got access.GrantRecord
+	var got store.GrantRecord
 	o := r.begin(a, "request", func(ctx context.Context) (err error) {
 		var known bool
 		got, known, err = a.Request(ctx, caller(q.request.Requestor), q.request, q.key)
@@ -112,7 +113,7 @@ func (r *run) request(a *app, q asked) {
 	r.note("  %s asks %s with key %q", q.request.Requestor, lazy(func() string { return requestText(q.request) }), q.key)
 	o.after = func(o *op) {
 		if o.err != nil {
-			r.refused(o, access.OpRequest, q.request.Requestor)
+			r.refused(o, store.OpRequest, q.request.Requestor)
 			return
 		}
 		l := r.table.grants[got.Grant.ID]
@@ -135,23 +136,23 @@ func requestText(q jit.Request) string {
 // refused is I5 for refusals: those of a request or an extension are in the log. A
 // key that was used for something else, and a request that is being handled already, concern
 // a grant that has its lines.
-func (r *run) refused(o *op, operation access.Operation, who string) {
+func (r *run) refused(o *op, operation store.Operation, who string) {
 	bad, ok := errors.AsType[*jit.Error](o.err)
 	if ok {
 		r.seen.Refused++
 	}
-	if !ok || errors.Is(o.err, errInjected) || bad.Code == access.CodeKeyReused || bad.Code == access.CodeConcurrent {
+	if !ok || errors.Is(o.err, errInjected) || bad.Code == access.CodeKeyReused || bad.Code == store.CodeConcurrent {
 		return
 	}
 	for _, e := range r.table.told {
-		if e.Operation == operation && e.Result != access.Succeeded && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
+		if e.Operation == operation && e.Result != store.Succeeded && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
 			return
 		}
-		if e.Operation == access.OpOpen && e.Result == access.Failed && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
+		if e.Operation == store.OpOpen && e.Result == store.Failed && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
 			return // it was stored first, and refused by the firewall
 		}
 	}
-	if _, down := errors.AsType[*access.Unavailable](o.err); down {
+	if _, down := errors.AsType[*store.Unavailable](o.err); down {
 		return
 	}
 	r.violate("I5", "the log does not tell that %s was refused: %v", o.name, o.err)
@@ -196,7 +197,7 @@ func (r *run) revoke(a *app) {
 
 func (r *run) close(a *app, id string, l *ledger) {
 	r.revoked[id] = true
-	var got access.GrantRecord
+	var got store.GrantRecord
 	o := r.begin(a, "revoke", func(ctx context.Context) (err error) {
 		got, err = a.Revoke(ctx, caller("ann"), id)
 		return err
@@ -225,7 +226,7 @@ func (r *run) extend(a *app) {
 	r.note("  %s to %s", id, length)
 	o.after = func(o *op) {
 		if bad, ok := errors.AsType[*jit.Error](o.err); ok && bad.Code != access.CodeRequestNotFound {
-			r.refused(o, access.OpExtend, "bob")
+			r.refused(o, store.OpExtend, "bob")
 		}
 	}
 }
@@ -318,7 +319,7 @@ func (r *run) wake() bool {
 
 // heeded is I1 to the moment: where nothing fails, a wake-up that is taken without an
 // error has closed what was over when it came.
-func (r *run) heeded(o *op, w access.Wake) {
+func (r *run) heeded(o *op, w store.Wake) {
 	l := r.table.grants[w.Grant]
 	if l == nil || l.lost || r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 || r.bus.handedOn(w.Grant) {
 		return // somebody else may be at it, or has been asked to come again
@@ -456,7 +457,7 @@ func (r *run) mended(name string, target jit.ID, c plan.Changes) {
 
 func (r *run) repairTold(rule string, since time.Time) bool {
 	for _, e := range r.table.told {
-		if e.Operation == access.OpRepair && strings.Contains(e.Message, rule) && !e.Time.Before(since.Truncate(time.Millisecond).Add(-skewMax)) {
+		if e.Operation == store.OpRepair && strings.Contains(e.Message, rule) && !e.Time.Before(since.Truncate(time.Millisecond).Add(-skewMax)) {
 			return true
 		}
 	}

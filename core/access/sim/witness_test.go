@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // What is checked at the moment at which a grant changes in the table.
@@ -92,7 +92,7 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 	if !r.bus.has(l.rec.Grant.ID, w.End) {
 		r.violate("I1", "port %d of %s opened for %s, and no wake-up is scheduled for its end", w.Number, vm.Name, l.rec.Grant.ID)
 	}
-	if !r.table.toldOf(access.OpOpen, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
+	if !r.table.toldOf(store.OpOpen, store.Succeeded, l.rec.Grant.ID, vm, w.Number) {
 		r.violate("I5", "the log does not tell that port %d of %s opened for %s", w.Number, vm.Name, l.rec.Grant.ID)
 	}
 }
@@ -120,7 +120,7 @@ func (r *run) onlyNewest(l *ledger, vm jit.ID, w jit.Window) {
 // closedNow is I8 and I5 at the moment a window is stored as closed by a verb. What another
 // instance has written since that verb began may be from an older plan: that instance
 // looks at the table again and undoes it, which I1 holds it to.
-func (r *run) closedNow(o *op, l *ledger, before access.GrantRecord, vm jit.ID, w jit.Window) {
+func (r *run) closedNow(o *op, l *ledger, before store.GrantRecord, vm jit.ID, w jit.Window) {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
 	for _, g := range r.azure.sorted() {
@@ -144,7 +144,7 @@ func (r *run) closedNow(o *op, l *ledger, before access.GrantRecord, vm jit.ID, 
 			}
 		}
 	}
-	if !r.table.toldOf(access.OpClose, access.Succeeded, l.rec.Grant.ID, vm, w.Number) {
+	if !r.table.toldOf(store.OpClose, store.Succeeded, l.rec.Grant.ID, vm, w.Number) {
 		r.violate("I5", "the log does not tell that port %d of %s closed for %s", w.Number, vm.Name, l.rec.Grant.ID)
 	}
 }

@@ -1,53 +1,56 @@
-package access
+package network
 
 import (
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 )
 
-// fronts finds ports at the firewalls in front of machines. What it has read of one
+// Fronts finds ports at the firewalls in front of machines. What it has read of one
 // firewall it reads once.
-type fronts struct {
-	*Service
-	policy func(jit.ID) (jit.Policy, bool)
-	snap   func(context.Context, jit.ID) (Snapshot, error)
-	read   map[string]plan.Input // by target
-	// lenient leaves a window as it is where it can have no port: the round at the firewall tells.
-	lenient bool
-}
+type Fronts struct {
+	Kinds   Kinds
+	State   func(context.Context, jit.ID) (plan.State, error)
+	Rules   func(context.Context, jit.ID) (Snapshot, error)
+	Policy  func(jit.ID) (jit.Policy, bool)
+	Now     time.Time
+	Lenient bool // leaves a window as it is where it can have no port: the round at the firewall tells
 
-func (s *Service) newFronts(policy func(jit.ID) (jit.Policy, bool), snap func(context.Context, jit.ID) (Snapshot, error)) *fronts {
-	return &fronts{Service: s, policy: policy, snap: snap, read: map[string]plan.Input{}}
+	read map[string]plan.Input // by target
 }
 
 // input gives what stands and is stored at a firewall.
-func (f *fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
+func (f *Fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
 	if in, ok := f.read[target.Key()]; ok {
 		return in, nil
 	}
-	snap, err := f.snap(ctx, target)
+	snap, err := f.Rules(ctx, target)
 	if err != nil {
 		return plan.Input{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
 	}
-	state, err := f.Targets.State(ctx, target)
+	state, err := f.State(ctx, target)
 	if err != nil {
 		return plan.Input{}, fmt.Errorf("read what is stored of %s: %w", target.Name, err)
 	}
-	in := plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: f.now()}
+	in := plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: f.Now}
+	if f.read == nil {
+		f.read = map[string]plan.Input{}
+	}
 	f.read[target.Key()] = in
 	return in, nil
 }
 
-// mapped gives the record with a port of a firewall for each window of a machine that one
+// Mapped gives the record with a port of a firewall for each window of a machine that one
 // stands in front of. A window that has one at that firewall keeps it; one whose machine no firewall
 // stands in front of has none. Of several firewalls one maps all windows of a machine:
 // the one whose address the policy names or a window has, else that of the primary interface.
-func (f *fronts) mapped(ctx context.Context, rec GrantRecord, machines map[string]Machine) (GrantRecord, error) {
+func (f *Fronts) Mapped(ctx context.Context, rec store.GrantRecord, machines map[string]Machine) (store.GrantRecord, error) {
 	rec.Grant.VMs = slices.Clone(rec.Grant.VMs)
 	for i, vm := range rec.Grant.VMs {
 		m, ok := machines[vm.VM.Key()]
@@ -64,7 +67,7 @@ func (f *fronts) mapped(ctx context.Context, rec GrantRecord, machines map[strin
 		for j := range vm.Ports {
 			w := &vm.Ports[j]
 			had := w.Mapped
-			if err := f.window(front, in, rec.Grant, vm.VM, w); err != nil && f.lenient {
+			if err := f.window(front, in, rec.Grant, vm.VM, w); err != nil && f.Lenient {
 				w.Mapped = had
 			} else if err != nil {
 				return rec, err.At(fmt.Sprintf("virtualMachines[%d].ports[%d]", i, j))
@@ -72,7 +75,7 @@ func (f *fronts) mapped(ctx context.Context, rec GrantRecord, machines map[strin
 			dialled = dialled || w.Mapped.IsValid()
 		}
 		if !dialled {
-			front = Placement{}
+			front = store.Placement{}
 		}
 		rec.Placements = f.only(rec.Placements, vm.VM, front.Target)
 	}
@@ -80,7 +83,7 @@ func (f *fronts) mapped(ctx context.Context, rec GrantRecord, machines map[strin
 }
 
 // window sets where one window is dialled.
-func (f *fronts) window(front Placement, in plan.Input, g jit.Grant, vm jit.ID, w *jit.Window) *jit.Error {
+func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm jit.ID, w *jit.Window) *jit.Error {
 	if front.Target.IsZero() || !reachesIPv4(w.Sources) {
 		w.Mapped, w.Via = netip.AddrPort{}, jit.Sources{}
 		return nil
@@ -89,7 +92,7 @@ func (f *fronts) window(front Placement, in plan.Input, g jit.Grant, vm jit.ID, 
 	if slices.Contains(in.Public, w.Mapped.Addr()) {
 		return nil
 	}
-	policy, ok := f.policy(vm)
+	policy, ok := f.Policy(vm)
 	port, named := policy.Port(w.Number)
 	if !ok || !named { // its policy is gone, and the window ends
 		return nil
@@ -102,19 +105,19 @@ func (f *fronts) window(front Placement, in plan.Input, g jit.Grant, vm jit.ID, 
 }
 
 // front gives the firewall in front of a machine, and what stands there; none where there is none.
-func (f *fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (Placement, plan.Input, error) {
-	var found Placement
+func (f *Fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (store.Placement, plan.Input, error) {
+	var found store.Placement
 	var at plan.Input
 	best := -1
 	for _, p := range m.Placements {
-		if !f.maps(p.Target) || !slices.ContainsFunc(p.Addresses, netip.Addr.Is4) {
+		if !f.Kinds.Maps(p.Target) || !slices.ContainsFunc(p.Addresses, netip.Addr.Is4) {
 			continue
 		}
 		in, err := f.input(ctx, p.Target)
 		if err != nil {
-			return Placement{}, plan.Input{}, err
+			return store.Placement{}, plan.Input{}, err
 		}
-		policy, _ := f.policy(vm.VM)
+		policy, _ := f.Policy(vm.VM)
 		score := 0
 		switch {
 		case slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return slices.Contains(in.Public, w.Mapped.Addr()) }):
@@ -132,10 +135,10 @@ func (f *fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (Placemen
 }
 
 // only leaves a machine out of every firewall that does not map it.
-func (f *fronts) only(placements []GrantPlacement, vm, front jit.ID) []GrantPlacement {
-	var out []GrantPlacement
+func (f *Fronts) only(placements []store.GrantPlacement, vm, front jit.ID) []store.GrantPlacement {
+	var out []store.GrantPlacement
 	for _, p := range placements {
-		if f.maps(p.Target) && !p.Target.Equal(front) {
+		if f.Kinds.Maps(p.Target) && !p.Target.Equal(front) {
 			kept := map[string][]netip.Addr{}
 			for key, addrs := range p.Addresses {
 				if key != vm.Key() {

@@ -1,0 +1,53 @@
+package network
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+	"portcullis/core/store"
+)
+
+// The refusals of machines.
+const (
+	CodeVMNotFound jit.Code = "VirtualMachineNotFound"      // no network interface names it
+	CodeMissingNSG jit.Code = "MissingNetworkSecurityGroup" // nothing guards it, so nothing can close it
+)
+
+// Place says where a grant's machines stand: what it opens on which target, and
+// what people dial.
+func Place(g jit.Grant, machines map[string]Machine) store.GrantRecord {
+	rec := store.GrantRecord{Grant: g, Connect: map[string][]netip.Addr{}, Interfaces: map[string][]string{}}
+	at := map[string]int{}
+	for _, vm := range g.VMs {
+		m, ok := machines[vm.VM.Key()]
+		if !ok {
+			continue
+		}
+		rec.Connect[vm.VM.Key()], rec.Interfaces[vm.VM.Key()] = m.Dial(), m.Interfaces
+		for _, p := range m.Placements {
+			i, ok := at[p.Target.Key()]
+			if !ok {
+				i = len(rec.Placements)
+				at[p.Target.Key()] = i
+				rec.Placements = append(rec.Placements, store.GrantPlacement{Target: p.Target, Addresses: map[string][]netip.Addr{}})
+			}
+			rec.Placements[i].Addresses[vm.VM.Key()] = p.Addresses
+		}
+	}
+	slices.SortFunc(rec.Placements, func(a, b store.GrantPlacement) int { return cmp.Compare(a.Target.Key(), b.Target.Key()) })
+	return rec
+}
+
+// Exists refuses machines that no network interface names, or that nothing guards.
+func Exists(vm jit.ID, machines map[string]Machine, at string) (Machine, error) {
+	m, ok := machines[vm.Key()]
+	switch {
+	case !ok:
+		return m, &jit.Error{Code: CodeVMNotFound, Target: at, Message: vm.Name + " was not found: no network interface in its subscription belongs to it"}
+	case len(m.Placements) == 0:
+		return m, &jit.Error{Code: CodeMissingNSG, Target: at, Message: vm.Name + " has no network security group on its network interfaces or subnets, and no firewall in front of it; attach one first"}
+	}
+	return m, nil
+}

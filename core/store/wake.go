@@ -1,0 +1,21 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Wake is a message to be delivered not before At: look whether something of
+// the grant has to close.
+type Wake struct {
+	Grant      string
+	Generation int
+	At         time.Time
+	Attempt    int // raised when the same wake-up has to be sent again
+}
+
+// Alarm delivers wake-ups. It is a hint: it may be early, late, twice or lost.
+type Alarm interface {
+	// Schedule stores the wake-ups durably before it returns.
+	Schedule(ctx context.Context, wakes ...Wake) error
+}
