@@ -19,7 +19,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -126,9 +126,9 @@ func TestInventoryOfTenThousand(t *testing.T) {
 			}
 			store := accesstest.NewMemory()
 			now := time.Now() // stands still: on a slow machine the first look would be too old for the second
-			svc := &access.Service{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-				Activity: store, Sweeps: store, Alarm: &accesstest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID}
-			h := handlers.New(&access.Guard{Service: svc, Authority: anybody{}}, handlers.Options{
+			rooms := core.New(core.Ports{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
+				Activity: store, Sweeps: store, Alarm: &accesstest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
+			h := handlers.New(rooms, handlers.Options{
 				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil },
 				Wait:   time.Second, Version: "test", Log: slog.New(slog.DiscardHandler), NewID: newID,
 			})

@@ -23,7 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/google/uuid"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/handlers"
@@ -119,15 +119,15 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
-	svc := &access.Service{
+	rooms := core.New(core.Ports{
 		Network: nsgs, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(nsgs)), network.AzureFirewalls(tel.Firewall(gates))),
 		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Sweeps: tel.Sweeps(tables),
-		Alarm: alarm, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
-	}
-	if err := errors.Join(tel.Watch(tables, svc.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
+		Alarm: alarm, Authority: authority, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID,
+	})
+	if err := errors.Join(tel.Watch(tables, rooms.Inventory.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
 		return nil, err
 	}
-	h := handlers.New(&access.Guard{Service: svc, Authority: authority}, handlers.Options{
+	h := handlers.New(rooms, handlers.Options{
 		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Handler,
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,

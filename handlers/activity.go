@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -63,7 +63,7 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
+	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ type brokenEntry struct {
 func (s *server) verify(w http.ResponseWriter, r call) error {
 	q := r.URL.Query()
 	sub := strings.ToLower(q.Get("subscription"))
-	if sub != "" && sub != access.NoSubscription && !jit.ValidGUID(sub) {
+	if sub != "" && sub != inventory.NoSubscription && !jit.ValidGUID(sub) {
 		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is neither a GUID nor none"}
 	}
 	from, err := queryTime(q, "from")
@@ -130,7 +130,7 @@ func (s *server) verify(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	chains, err := s.guard.Verify(r.Context(), r.who, sub, from, to)
+	chains, err := s.app.Inventory.Verify(r.Context(), r.who, sub, from, to)
 	if err != nil {
 		return err
 	}

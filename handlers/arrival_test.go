@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/handlers"
 )
@@ -122,7 +121,7 @@ func TestTriggerEnvelope(t *testing.T) {
 // TestTriggerWithoutAnAddress: doors that were not told where the host finds them take no trigger.
 func TestTriggerWithoutAnAddress(t *testing.T) {
 	a := newApp(t)
-	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{NewID: a.svc.NewID, Log: slog.New(slog.DiscardHandler)})
+	a.Handler = handlers.New(a.rooms, handlers.Options{NewID: a.ports.NewID, Log: slog.New(slog.DiscardHandler)})
 	r := trigger("/sweep", timerEnvelope)
 	r.Host = ""
 	if got := a.do(r); got.status != 404 {
@@ -234,7 +233,7 @@ func TestOwnAddressNeedsItsSetting(t *testing.T) {
 	a := newApp(t)
 	a.enable()
 	caller := func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil }
-	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Caller: caller, Wait: time.Second, NewID: a.svc.NewID, Log: slog.New(slog.DiscardHandler)})
+	a.Handler = handlers.New(a.rooms, handlers.Options{Caller: caller, Wait: time.Second, NewID: a.ports.NewID, Log: slog.New(slog.DiscardHandler)})
 	got := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`))
 	if code, _ := got.code(); got.status != 400 || code != "SourceAddressPrefixMissing" {
 		t.Errorf("%d %s", got.status, got.text)

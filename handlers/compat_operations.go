@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -17,7 +17,7 @@ func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	policies, next, err := s.guard.NamedPolicies(r.Context(), r.who, p.filter(), after, compatPage)
+	policies, next, err := s.app.Named.NamedPolicies(r.Context(), r.who, p.filter(), after, compatPage)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
 
 // compatGet shows one policy.
 func (s *server) compatGet(w http.ResponseWriter, r call, p params) error {
-	policy, err := s.guard.NamedPolicy(r.Context(), r.who, p.policy())
+	policy, err := s.app.Named.NamedPolicy(r.Context(), r.who, p.policy())
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	policy, err := s.guard.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
+	policy, err := s.app.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
 	if err != nil {
 		return inBody(err)
 	}
@@ -73,7 +73,7 @@ func inBody(err error) error {
 
 // compatDelete disables every machine of a policy.
 func (s *server) compatDelete(w http.ResponseWriter, r call, p params) error {
-	found, err := s.guard.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
+	found, err := s.app.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
 	switch {
 	case err != nil:
 		return err
@@ -105,7 +105,7 @@ func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	rec, _, err := s.guard.Initiate(r.Context(), r.who, p.policy(), asked)
+	rec, _, err := s.app.Named.Initiate(r.Context(), r.who, p.policy(), asked)
 	if err != nil {
 		return err
 	}
@@ -119,8 +119,8 @@ func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
 }
 
 // precondition reads If-Match and If-None-Match. A weak ETag is never ours.
-func precondition(h http.Header) access.Precondition {
-	return access.Precondition{Match: etags(h, "If-Match"), NoneMatch: etags(h, "If-None-Match")}
+func precondition(h http.Header) defender.Precondition {
+	return defender.Precondition{Match: etags(h, "If-Match"), NoneMatch: etags(h, "If-None-Match")}
 }
 
 func etags(h http.Header, name string) []string {

@@ -200,7 +200,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%s", r.text)
 	}
 	for i := range 105 {
-		g := jit.Grant{ID: a.svc.NewID(), Requestor: fmt.Sprintf("r%d", i), Start: a.now().Add(time.Duration(i) * time.Second), OpenBy: a.now().Add(time.Hour), Generation: 1,
+		g := jit.Grant{ID: a.ports.NewID(), Requestor: fmt.Sprintf("r%d", i), Start: a.now().Add(time.Duration(i) * time.Second), OpenBy: a.now().Add(time.Hour), Generation: 1,
 			VMs: []jit.GrantVM{{VM: mustVM(t, web), Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), End: a.now().Add(time.Hour), Status: jit.Initiated}}}}}
 		if _, err := a.store.InsertGrant(t.Context(), store.GrantRecord{Grant: g}, nil, a.now()); err != nil {
 			t.Fatal(err)

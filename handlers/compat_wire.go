@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"portcullis/core/access"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 )
 
@@ -218,7 +218,7 @@ type compatRequestPort struct {
 	Mapped   uint16   `json:"mappedPort,omitzero"`
 }
 
-func toCompat(p access.NamedPolicy) compatPolicy {
+func toCompat(p defender.NamedPolicy) compatPolicy {
 	out := compatPolicy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
 		Properties: compatAnswer{VirtualMachines: []compatVMAnswer{}, Requests: []compatRequest{}, ProvisioningState: "Succeeded"}}
 	for _, m := range p.Machines {

@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -43,17 +46,17 @@ const (
 var statuses = map[jit.Code]int{
 	CodeUnauthenticated:        http.StatusUnauthorized,
 	CodeCrossOrigin:            http.StatusForbidden,
-	access.CodeForbidden:       http.StatusForbidden,
+	permit.CodeForbidden:       http.StatusForbidden,
 	CodeNotFound:               http.StatusNotFound,
 	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
 	jit.CodePolicyNotFound:     http.StatusNotFound,
 	network.CodeVMNotFound:     http.StatusNotFound,
 	access.CodeRequestNotFound: http.StatusNotFound,
 	network.CodeMissingNSG:     http.StatusConflict,
-	access.CodeOtherPolicy:     http.StatusConflict,
-	access.CodePrecondition:    http.StatusPreconditionFailed,
+	defender.CodeOtherPolicy:   http.StatusConflict,
+	defender.CodePrecondition:  http.StatusPreconditionFailed,
 	store.CodeConcurrent:       http.StatusConflict,
-	access.CodeTargetGone:      http.StatusConflict,
+	round.CodeTargetGone:       http.StatusConflict,
 	jit.CodeRequestEnded:       http.StatusConflict,
 	plan.CodeNoPriorityLeft:    http.StatusConflict,
 	plan.CodeTooManyRules:      http.StatusConflict,

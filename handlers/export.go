@@ -38,14 +38,14 @@ type exporter interface {
 // export streams the entries that match, newest first. A download that is not whole
 // says so in its last line, whose operation is [exportCut].
 func (s *server) export(w http.ResponseWriter, r call, f store.EntryFilter, format func(io.Writer) exporter) error {
-	entries, cursor, err := s.guard.Entries(r.Context(), r.who, f, "", exportPage)
+	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, "", exportPage)
 	if err != nil {
 		return err
 	}
 	out := format(w)
 	h := w.Header()
 	h.Set("Content-Type", out.contentType())
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-activity-%s.%s"`, s.guard.Service.Now().UTC().Format("20060102T150405Z"), out.name()))
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-activity-%s.%s"`, s.app.Now().UTC().Format("20060102T150405Z"), out.name()))
 	w.WriteHeader(http.StatusOK)
 	why, err := s.stream(r, f, out, entries, cursor)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []sto
 			return "there is more of the log than one download looks through; ask again for a shorter time", nil
 		}
 		var err error
-		if entries, cursor, err = s.guard.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
+		if entries, cursor, err = s.app.Inventory.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
 			s.Log.Error("export broke off", "invocation", Invocation(r.Context()), "error", err.Error())
 			return "the log could not be read further; download it again", nil
 		}

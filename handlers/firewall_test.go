@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -19,7 +20,9 @@ import (
 func (a *app) firewalled() jit.ID {
 	fw := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeFirewall, Name: "hub-fw"}
 	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
-	a.svc.Kinds = network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(a.cloud.Kind(jit.TypeFirewall)))
+	a.wire(func(p *core.Ports) {
+		p.Kinds = network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(a.cloud.Kind(jit.TypeFirewall)))
+	})
 	a.cloud.SetRules(fw)
 	a.cloud.SetAddresses(fw, netip.MustParseAddr("203.0.113.20"))
 	vm, err := jit.ParseVM(web)

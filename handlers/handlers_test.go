@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -40,7 +40,8 @@ type app struct {
 	cloud *accesstest.Cloud
 	store *accesstest.Faulty
 	bell  *accesstest.Bell
-	svc   *access.Service
+	ports core.Ports
+	rooms *core.App
 	log   *bytes.Buffer
 
 	mu    sync.Mutex // what closes by itself looks at the clock too
@@ -81,10 +82,18 @@ func newApp(t *testing.T) *app {
 	a.cloud.SetRules(nsg)
 	a.cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")},
 		Placements: []store.Placement{{Target: nsg, Addresses: addrs}}})
-	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	a.svc = &access.Service{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
-		Activity: a.store, Sweeps: a.store, Alarm: a.bell, Subscriptions: []string{sub}, Now: a.now, NewID: newID}
-	a.Handler = handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
+	a.wire(func(p *core.Ports) {
+		*p = core.Ports{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
+			Activity: a.store, Sweeps: a.store, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+	})
+	return a
+}
+
+// wire makes the doors, with other ports than before.
+func (a *app) wire(change func(*core.Ports)) {
+	change(&a.ports)
+	a.rooms = core.New(a.ports)
+	a.Handler = handlers.New(a.rooms, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
 		Caller: func(r *http.Request) (jit.Caller, error) {
 			if r.Header.Get("Authorization") == "" {
@@ -101,9 +110,8 @@ func newApp(t *testing.T) *app {
 			return body.Grant, body.Generation, err
 		},
 		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error { return nil })},
-		Wait:         10 * time.Second, Version: "test", NewID: newID, Log: slog.New(slog.NewTextHandler(a.log, nil)),
+		Wait:         10 * time.Second, Version: "test", NewID: a.ports.NewID, Log: slog.New(slog.NewTextHandler(a.log, nil)),
 	})
-	return a
 }
 
 // answer is what came back.

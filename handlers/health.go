@@ -40,7 +40,7 @@ type healthSeen struct {
 func (s *server) health(w http.ResponseWriter, r call) error {
 	s.seen.mu.Lock()
 	defer s.seen.mu.Unlock()
-	now := s.guard.Service.Now()
+	now := s.app.Now()
 	if age := now.Sub(s.seen.at); s.seen.status == 0 || age < 0 || age >= healthLife {
 		s.seen.answer, s.seen.status = s.lookAtHealth(r)
 		s.seen.at = now
@@ -75,10 +75,10 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 			out.Status, status = "unavailable", http.StatusServiceUnavailable
 		}
 	}
-	if rec, err := s.guard.Service.Sweeps.LastSweep(ctx); err == nil && !rec.Completed.IsZero() {
-		out.LastSweep, out.SweepAge = stamp(rec.Completed), int(s.guard.Service.Now().Sub(rec.Completed).Seconds())
+	if rec, err := s.app.Inventory.Sweeps.LastSweep(ctx); err == nil && !rec.Completed.IsZero() {
+		out.LastSweep, out.SweepAge = stamp(rec.Completed), int(s.app.Now().Sub(rec.Completed).Seconds())
 	}
-	if age, err := s.guard.Service.Overdue(ctx); err == nil {
+	if age, err := s.app.Inventory.Overdue(ctx); err == nil {
 		out.Overdue = int(age.Seconds())
 	}
 	return out, status

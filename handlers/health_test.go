@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers"
@@ -30,7 +29,7 @@ func TestHealth(t *testing.T) {
 	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
 		t.Errorf("%s", got.text)
 	}
-	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
+	h := handlers.New(a.rooms, handlers.Options{Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
 		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
@@ -45,7 +44,7 @@ func TestHealthIsNoLever(t *testing.T) {
 	a := newApp(t)
 	var pings atomic.Int32
 	down := atomic.Bool{}
-	h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
+	h := handlers.New(a.rooms, handlers.Options{
 		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error {
 			pings.Add(1)
 			if down.Load() {

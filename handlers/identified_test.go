@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers"
@@ -32,9 +31,9 @@ func TestIssuerDown(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, log := newApp(t), &bytes.Buffer{}
-			h := handlers.New(&access.Guard{Service: a.svc, Authority: anything{}}, handlers.Options{
+			h := handlers.New(a.rooms, handlers.Options{
 				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice"}, tc.err },
-				NewID:  a.svc.NewID, Log: slog.New(slog.NewTextHandler(log, nil)),
+				NewID:  a.ports.NewID, Log: slog.New(slog.NewTextHandler(log, nil)),
 			})
 			a.Handler = h
 			got := a.do(httptest.NewRequest("GET", "/api/requests", nil))

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"portcullis/core/access"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 )
 
@@ -95,7 +95,7 @@ func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) err
 		}
 		policies, where = append(policies, policy), append(where, i)
 	}
-	for i, done := range s.guard.Import(r.Context(), r.who, at.policy(), policies) {
+	for i, done := range s.app.Named.Import(r.Context(), r.who, at.policy(), policies) {
 		vm := &out.Machines[where[i]]
 		vm.Enabled, vm.Leftover = done.Enabled, toLeftover(done.Leftover)
 		if done.Err != nil {
@@ -106,7 +106,7 @@ func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) err
 }
 
 // detail gives what may be said of a machine's error, and logs what is ours to mend.
-func (s *server) detail(r call, done access.Imported) *errorDetail {
+func (s *server) detail(r call, done defender.Imported) *errorDetail {
 	if status, _ := answer(done.Err); status >= 500 {
 		s.Log.Error("import failed", "invocation", r.who.Correlation, "virtualMachine", done.VM.String(), "error", done.Err.Error())
 	}
@@ -118,7 +118,7 @@ func detailOf(err error) *errorDetail {
 	return &detail
 }
 
-func toLeftover(list []access.Leftover) []leftoverRule {
+func toLeftover(list []defender.Leftover) []leftoverRule {
 	out := []leftoverRule{}
 	for _, l := range list {
 		out = append(out, leftoverRule{Target: l.Target.String(), Name: l.Rule.Name, Priority: l.Rule.Priority, Access: l.Rule.Access.String()})

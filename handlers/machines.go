@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 )
 
@@ -72,7 +72,7 @@ type openWindow struct {
 	Connect       *connect `json:"connect,omitempty"` // where a firewall takes it
 }
 
-func toMachine(m access.MachineView) machine {
+func toMachine(m inventory.MachineView) machine {
 	out := machine{ID: m.VM.String(), Name: m.VM.Name, ResourceGroup: m.VM.ResourceGroup, Subscription: m.VM.Subscription, Location: m.Location,
 		State: string(m.State), Reason: string(m.Reason), Unguarded: m.Unguarded}
 	for _, t := range m.Targets {
@@ -84,7 +84,7 @@ func toMachine(m access.MachineView) machine {
 			out.Connection.Hosts = append(out.Connection.Hosts, a.String())
 		}
 	}
-	if m.State != access.MachineConfigured {
+	if m.State != inventory.MachineConfigured {
 		return out
 	}
 	out.Options, out.InForce = toOptions(m.Options), toOptions(m.InForce)
@@ -110,10 +110,10 @@ func toMachine(m access.MachineView) machine {
 // machines lists machines, protected or not: GET /api/machines.
 func (s *server) machines(w http.ResponseWriter, r call) error {
 	q := r.URL.Query()
-	ask := access.MachineQuery{State: access.MachineState(q.Get("state")), Text: q.Get("q"), ResourceGroup: q.Get("resourceGroup"),
+	ask := inventory.MachineQuery{State: inventory.MachineState(q.Get("state")), Text: q.Get("q"), ResourceGroup: q.Get("resourceGroup"),
 		Subscription: q.Get("subscription"), Cursor: q.Get("cursor")}
 	sort, descending := strings.CutPrefix(q.Get("sort"), "-")
-	ask.Sort, ask.Descending = access.MachineSort(sort), descending
+	ask.Sort, ask.Descending = inventory.MachineSort(sort), descending
 	if ask.Subscription != "" && !jit.ValidGUID(ask.Subscription) {
 		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is not a GUID"}
 	}
@@ -124,13 +124,13 @@ func (s *server) machines(w http.ResponseWriter, r call) error {
 	if ask.Limit, err = queryLimit(q); err != nil {
 		return err
 	}
-	page, err := s.guard.Machines(r.Context(), r.who, ask)
+	page, err := s.app.Inventory.Machines(r.Context(), r.who, ask)
 	if err != nil {
 		return err
 	}
 	out := machinesAnswer{Value: []machine{}, ResourceGroups: page.ResourceGroups, Subscriptions: page.Subscriptions, Incomplete: page.Incomplete,
 		RequestsCut: page.RequestsCut, NextLink: nextLink(r.URL, page.Next),
-		Counts: machineCounts{page.Counts[access.MachineConfigured], page.Counts[access.MachineNotConfigured], page.Counts[access.MachineUnsupported]}}
+		Counts: machineCounts{page.Counts[inventory.MachineConfigured], page.Counts[inventory.MachineNotConfigured], page.Counts[inventory.MachineUnsupported]}}
 	for _, m := range page.Machines {
 		out.Value = append(out.Value, toMachine(m))
 	}

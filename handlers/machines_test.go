@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -107,7 +108,7 @@ func TestVerifyActivity(t *testing.T) {
 	if none := chains[1].(map[string]any); none["subscription"] != "none" || none["entries"] != 0.0 {
 		t.Errorf("%v", none)
 	}
-	a.svc.Activity = broken{a.store}
+	a.wire(func(p *core.Ports) { p.Activity = broken{a.store} })
 	r = a.call("GET", "/api/activity/verify?subscription="+strings.ToUpper(sub), "")
 	want := map[string]any{"whole": false, "value": []any{map[string]any{"subscription": sub, "day": "2026-11-23", "whole": false, "entries": 2.0, "head": "ab",
 		"firstBroken": map[string]any{"sequence": 3.0, "break": "Removed", "message": "it is gone"}}}}
@@ -251,7 +252,7 @@ func (l long) Entries(_ context.Context, f store.EntryFilter, cursor string, lim
 func TestActivityCut(t *testing.T) {
 	a := newApp(t)
 	const most = 50_000
-	a.svc.Activity = long{a.store, most + 2}
+	a.wire(func(p *core.Ports) { p.Activity = long{a.store, most + 2} })
 	rows, err := csv.NewReader(strings.NewReader(a.call("GET", "/api/activity?format=csv", "").text)).ReadAll()
 	if err != nil || len(rows) != most+2 {
 		t.Fatalf("%d rows, %v", len(rows), err)
@@ -272,7 +273,7 @@ func TestActivityBreaksOff(t *testing.T) {
 	a := newApp(t)
 	a.fill(2500, nil)
 	for pages, format := range []string{"csv", "csv", "jsonl"} {
-		a.svc.Activity = &breaking{Activity: a.store, left: pages}
+		a.wire(func(p *core.Ports) { p.Activity = &breaking{Activity: a.store, left: pages} })
 		r := a.call("GET", "/api/activity?format="+format, "")
 		if pages == 0 {
 			if r.status != http.StatusServiceUnavailable {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -43,7 +44,10 @@ func TestOptions(t *testing.T) {
 					a := newCompat(t)
 					options := everything
 					if by == "installation" {
-						options, a.svc.Floor = "", jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
+						options = ""
+						a.wire(func(p *core.Ports) {
+							p.Floor = jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
+						})
 					}
 					if r := a.demanding(options); r.status != 200 {
 						t.Fatalf("enable: %s", r.text)
@@ -115,7 +119,7 @@ func TestOptionsRefused(t *testing.T) {
 // face keeps Microsoft's shape, and keeps options that its clients do not know.
 func TestOptionsAreShown(t *testing.T) {
 	a := newCompat(t)
-	a.svc.Floor = jit.Options{WidestIPv4: 28, WidestIPv6: 60}
+	a.wire(func(p *core.Ports) { p.Floor = jit.Options{WidestIPv4: 28, WidestIPv6: 60} })
 	const inForce = `{"forbidAnySource":true,"widestIPv4Prefix":28,"widestIPv6Prefix":64,"requireJustification":true}`
 	shown := func(vm any) {
 		t.Helper()

@@ -21,7 +21,7 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	enabled, changes, err := s.guard.Enable(r.Context(), r.who, policies, dryRun)
+	enabled, changes, err := s.app.Access.Enable(r.Context(), r.who, policies, dryRun)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *server) disable(w http.ResponseWriter, r call) error {
 		}
 		vms = append(vms, id)
 	}
-	if err := s.guard.Disable(r.Context(), r.who, vms); err != nil {
+	if err := s.app.Access.Disable(r.Context(), r.who, vms); err != nil {
 		return err
 	}
 	write(w, http.StatusOK, body)

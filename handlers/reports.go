@@ -48,7 +48,7 @@ func toFinding(f store.Finding) finding {
 
 // compliance shows the last sweep's findings: GET /api/compliance.
 func (s *server) compliance(w http.ResponseWriter, r call) error {
-	rec, err := s.guard.LastSweep(r.Context(), r.who)
+	rec, err := s.app.Inventory.LastSweep(r.Context(), r.who)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -58,7 +58,7 @@ func (s *server) compliance(w http.ResponseWriter, r call) error {
 
 // sweepNow runs a sweep: POST /api/sweep.
 func (s *server) sweepNow(w http.ResponseWriter, r call) error {
-	rec, err := s.guard.Sweep(r.Context(), r.who)
+	rec, err := s.app.Sweeper.SweepNow(r.Context(), r.who)
 	if err != nil {
 		return err
 	}

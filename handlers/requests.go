@@ -33,7 +33,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if dryRun {
-		rec, changes, err := s.guard.Preview(r.Context(), r.who, asked)
+		rec, changes, err := s.app.Access.Preview(r.Context(), r.who, asked)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	rec, _, err := s.guard.Request(ctx, r.who, asked, key)
+	rec, _, err := s.app.Access.Request(ctx, r.who, asked, key)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *server) open(r call, rec store.GrantRecord, wait time.Duration) (store.
 	done := make(chan opened, 1)
 	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
 	go func() {
-		after, err := s.guard.Open(ctx, r.who, rec)
+		after, err := s.app.Access.Open(ctx, r.who, rec)
 		if err != nil {
 			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 		}
@@ -138,7 +138,7 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	grants, cursor, err := s.guard.ListGrants(r.Context(), r.who, f, q.Get("cursor"), limit)
+	grants, cursor, err := s.app.Inventory.ListGrants(r.Context(), r.who, f, q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.guard.Find(r.Context(), r.who, id)
+	rec, err := s.app.Access.Find(r.Context(), r.who, id)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	done := make(chan closed, 1)
 	ctx := context.WithoutCancel(r.Context())
 	go func() {
-		rec, err := s.guard.Revoke(ctx, r.who, id)
+		rec, err := s.app.Access.Revoke(ctx, r.who, id)
 		done <- closed{rec, err}
 	}()
 	timer := time.NewTimer(s.Wait)
@@ -214,7 +214,7 @@ func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	case c := <-done:
 		return c.rec, c.err == nil, c.err
 	case <-timer.C:
-		rec, err := s.guard.Find(ctx, r.who, id)
+		rec, err := s.app.Access.Find(ctx, r.who, id)
 		return rec, false, err
 	}
 }
@@ -233,7 +233,7 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.guard.Extend(r.Context(), r.who, id, length, end)
+	rec, err := s.app.Access.Extend(r.Context(), r.who, id, length, end)
 	if err != nil {
 		return err
 	}

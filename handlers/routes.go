@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal"
@@ -45,8 +45,8 @@ type Options struct {
 
 type server struct {
 	Options
-	guard *access.Guard
-	seen  healthSeen
+	app  *core.App
+	seen healthSeen
 }
 
 // route is one pattern of the mux and what stands behind it.
@@ -102,7 +102,7 @@ func ownAddress(r *http.Request) (netip.Addr, bool) {
 // page gives the page that people look at, which explains errors as the doors do.
 func (s *server) page() http.Handler {
 	return portal.New(portal.Options{
-		Guard: s.guard, Caller: s.Caller, OwnAddress: ownAddress, Invocation: Invocation, SignIn: s.SignIn, Log: s.Log,
+		App: s.app, Caller: s.Caller, OwnAddress: ownAddress, Invocation: Invocation, SignIn: s.SignIn, Log: s.Log,
 		Explain: func(err error) (int, *jit.Error) {
 			status, told := answer(err)
 			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
@@ -121,8 +121,8 @@ func Patterns() []string {
 }
 
 // New gives the handler of everything that the Functions host sends.
-func New(guard *access.Guard, o Options) http.Handler {
-	s := &server{Options: o, guard: guard}
+func New(app *core.App, o Options) http.Handler {
+	s := &server{Options: o, app: app}
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)

@@ -86,7 +86,7 @@ func (s *server) revokeDue(ctx context.Context, data jsontext.Value) error {
 	if err != nil {
 		return fmt.Errorf("read the message: %w", err)
 	}
-	return s.guard.Service.Wake(ctx, grant, generation)
+	return s.app.Rounds.Wake(ctx, grant, generation)
 }
 
 // message peels the layers of a binding's value: the host writes a message as
@@ -115,6 +115,6 @@ func message(v jsontext.Value) ([]byte, error) {
 
 // sweepDue handles the timer.
 func (s *server) sweepDue(ctx context.Context, _ jsontext.Value) error {
-	_, err := s.guard.Service.Sweep(ctx, jit.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
+	_, err := s.app.Sweeper.Sweep(ctx, jit.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -50,7 +51,9 @@ func underAdmin(t *testing.T, err error, rules ...plan.AdminRule) (*world, *atom
 		}
 		w.cloud.Place(network.Machine{VM: vmID(vm), Private: addrs, VirtualNetwork: vnet, Placements: []store.Placement{{Target: nsgID(at[0]), Addresses: addrs}}})
 	}
-	w.Network = managed{w.cloud, map[string][]plan.AdminRule{"web-vnet": rules}, err, asked}
+	w.startWith(func(p *core.Ports) {
+		p.Network = managed{w.cloud, map[string][]plan.AdminRule{"web-vnet": rules}, err, asked}
+	})
 	return w, asked
 }
 
@@ -134,7 +137,7 @@ func TestAdminRulesCannotBeRead(t *testing.T) {
 func TestAdminRulesThatDoNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := underAdmin(t, nil)
-		w.Network = silent{w.cloud}
+		w.startWith(func(p *core.Ports) { p.Network = silent{w.cloud} })
 		began := time.Now()
 		list, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22)}, false)
 		if err != nil || !strings.Contains(list[0].Unchecked, "did not come in time") {

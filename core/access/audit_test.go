@@ -9,9 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -36,31 +39,31 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		vm string
 		do func(*doorway) error
 	}{
-		"enable":  {store.OpEnable, "web", func(g *doorway) error { _, _, err := g.Guard.Enable(ctx, g.who, policies, false); return err }},
-		"disable": {store.OpDisable, "web", func(g *doorway) error { return g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
+		"enable":  {store.OpEnable, "web", func(g *doorway) error { _, _, err := g.doors.Enable(ctx, g.who, policies, false); return err }},
+		"disable": {store.OpDisable, "web", func(g *doorway) error { return g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
 		"request": {store.OpRequest, "web", func(g *doorway) error {
-			_, _, err := g.Guard.Request(ctx, g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
+			_, _, err := g.doors.Request(ctx, g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
 			return err
 		}},
-		"revoke": {store.OpRevoke, "web", func(g *doorway) error { _, err := g.Guard.Revoke(ctx, g.who, g.other); return err }},
+		"revoke": {store.OpRevoke, "web", func(g *doorway) error { _, err := g.doors.Revoke(ctx, g.who, g.other); return err }},
 		"extend": {store.OpExtend, "web", func(g *doorway) error {
-			_, err := g.Guard.Extend(ctx, g.who, g.other, 2*time.Hour, time.Time{})
+			_, err := g.doors.Extend(ctx, g.who, g.other, 2*time.Hour, time.Time{})
 			return err
 		}},
 		"extend one's own": {store.OpExtend, "web", func(g *doorway) error {
-			_, err := g.Guard.Extend(ctx, g.who, g.own, 2*time.Hour, time.Time{})
+			_, err := g.doors.Extend(ctx, g.who, g.own, 2*time.Hour, time.Time{})
 			return err
 		}},
 		"replace a policy": {store.OpEnable, "web", func(g *doorway) error {
-			_, err := g.Guard.ReplacePolicy(ctx, g.who, name, policies, access.Precondition{})
+			_, err := g.doors.ReplacePolicy(ctx, g.who, name, policies, defender.Precondition{})
 			return err
 		}},
 		"delete a policy": {store.OpDisable, "web", func(g *doorway) error {
-			_, err := g.Guard.DeletePolicy(ctx, g.who, name, access.Precondition{})
+			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
 			return err
 		}},
-		"import": {store.OpEnable, "web", func(g *doorway) error { return g.Guard.Import(ctx, g.who, name, policies)[0].Err }},
-		"sweep":  {store.OpSweep, "", func(g *doorway) error { _, err := g.Guard.Sweep(ctx, g.who); return err }},
+		"import": {store.OpEnable, "web", func(g *doorway) error { return g.doors.Import(ctx, g.who, name, policies)[0].Err }},
+		"sweep":  {store.OpSweep, "", func(g *doorway) error { _, err := g.doors.SweepNow(ctx, g.who); return err }},
 	}
 	for what, row := range rows {
 		t.Run(what, func(t *testing.T) {
@@ -68,7 +71,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			g.leap(time.Second)
 			before := len(g.log())
 			for range 2 {
-				if err := row.do(g); code(err) != access.CodeForbidden {
+				if err := row.do(g); code(err) != permit.CodeForbidden {
 					t.Fatalf("not refused: %v", err)
 				}
 			}
@@ -77,7 +80,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			}
 			e := g.lastEntries(1)[0]
 			if e.Operation != row.op || e.Result != store.Refused || e.VM.Name != row.vm || e.Requestor != ann.Name ||
-				e.Reason != string(access.CodeForbidden) || e.Message == "" || e.Correlation != "test" {
+				e.Reason != string(permit.CodeForbidden) || e.Message == "" || e.Correlation != "test" {
 				t.Errorf("%+v", e)
 			}
 		})
@@ -85,7 +88,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 	t.Run("a dry run", func(t *testing.T) {
 		g := newDoorway(t, holders()["r"])
 		before := len(g.log())
-		if _, _, err := g.Guard.Enable(ctx, g.who, policies, true); code(err) != access.CodeForbidden {
+		if _, _, err := g.doors.Enable(ctx, g.who, policies, true); code(err) != permit.CodeForbidden {
 			t.Fatalf("not refused: %v", err)
 		}
 		if len(g.log()) != before {
@@ -97,10 +100,10 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		g.leap(time.Second)
 		far := policies[0]
 		far.VM.Subscription = "99999999-9999-9999-9999-999999999999"
-		if _, _, err := g.Guard.Enable(ctx, g.who, []jit.Policy{far}, false); code(err) != access.CodeNotManaged {
+		if _, _, err := g.doors.Enable(ctx, g.who, []jit.Policy{far}, false); code(err) != network.CodeNotManaged {
 			t.Fatalf("not refused: %v", err)
 		}
-		if e := g.lastEntries(1)[0]; !e.VM.IsZero() || e.Reason != string(access.CodeNotManaged) || e.Result != store.Refused {
+		if e := g.lastEntries(1)[0]; !e.VM.IsZero() || e.Reason != string(network.CodeNotManaged) || e.Result != store.Refused {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -179,13 +182,13 @@ func TestVerifyDays(t *testing.T) {
 		"two days":                {from: day(-1).Add(23 * time.Hour), to: day(0).Add(1), days: 2},
 		"whole days":              {from: day(-2), to: day(0), days: 2},
 		"the most":                {from: day(-31), to: day(0), days: 31},
-		"one too many":            {from: day(-31), to: day(0).Add(1), refused: access.CodeInvalidQuery},
-		"for ever":                {from: time.Unix(0, 0), to: day(0), refused: access.CodeInvalidQuery},
-		"the wrong way round":     {from: day(0), to: day(-1), refused: access.CodeInvalidQuery},
-		"nothing between the two": {from: day(0), to: day(0), refused: access.CodeInvalidQuery},
+		"one too many":            {from: day(-31), to: day(0).Add(1), refused: inventory.CodeInvalidQuery},
+		"for ever":                {from: time.Unix(0, 0), to: day(0), refused: inventory.CodeInvalidQuery},
+		"the wrong way round":     {from: day(0), to: day(-1), refused: inventory.CodeInvalidQuery},
+		"nothing between the two": {from: day(0), to: day(0), refused: inventory.CodeInvalidQuery},
 	}
 	for name, row := range rows {
-		got, err := g.Guard.Verify(t.Context(), g.who, strings.ToUpper(sub), row.from, row.to)
+		got, err := g.doors.Verify(t.Context(), g.who, strings.ToUpper(sub), row.from, row.to)
 		if code(err) != row.refused || len(got) != row.days {
 			t.Errorf("%s: %d days, %v", name, len(got), err)
 			continue
@@ -196,11 +199,11 @@ func TestVerifyDays(t *testing.T) {
 			}
 		}
 	}
-	if _, err := g.Guard.Verify(t.Context(), g.who, sub2, time.Time{}, time.Time{}); code(err) != access.CodeNotManaged {
+	if _, err := g.doors.Verify(t.Context(), g.who, sub2, time.Time{}, time.Time{}); code(err) != network.CodeNotManaged {
 		t.Errorf("another subscription: %v", err)
 	}
-	got, err := g.Guard.Verify(t.Context(), g.who, "", time.Time{}, time.Time{})
-	if err != nil || len(got) != 2 || got[0].Subscription != sub || got[1].Subscription != access.NoSubscription || got[0].Entries == 0 {
+	got, err := g.doors.Verify(t.Context(), g.who, "", time.Time{}, time.Time{})
+	if err != nil || len(got) != 2 || got[0].Subscription != sub || got[1].Subscription != inventory.NoSubscription || got[0].Entries == 0 {
 		t.Errorf("all chains: %+v, %v", got, err)
 	}
 }

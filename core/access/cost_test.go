@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/network"
 )
 
@@ -14,7 +15,7 @@ func TestWhatARequestReads(t *testing.T) {
 	w.enable("web", "app1")
 	fw := &slow{RuleStore: w.cloud}
 	w.start()
-	w.Kinds = network.KindsOf(network.SecurityGroups(fw))
+	w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(fw)) })
 	cost := func(what string, reads, writes int, do func()) {
 		t.Helper()
 		fw.reads, fw.writes = 0, 0

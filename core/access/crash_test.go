@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -231,8 +232,7 @@ func TestClocksDiffer(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	behind := w.instance()
-	behind.Now = func() time.Time { return w.now().Add(-time.Minute) }
+	behind := w.instanceWith(func(p *core.Ports) { p.Now = func() time.Time { return w.now().Add(-time.Minute) } })
 	w.leap(time.Hour)
 	once := true
 	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
@@ -262,7 +262,7 @@ func TestUnconfirmedTarget(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	doubt := doubtful{w.cloud, new(bool)}
-	w.Kinds = network.KindsOf(network.SecurityGroups(doubt))
+	w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(doubt)) })
 	writes := w.cloud.Writes()
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	if n := w.cloud.Writes() - writes; n != 1 || w.grant(id).Status() != jit.Initiated {

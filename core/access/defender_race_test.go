@@ -9,8 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -35,19 +36,19 @@ func (w *world) meanwhile(op string, f func()) {
 func TestSecondEditorIsRefused(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	elsewhere := &access.Guard{Service: w.instance(), Authority: g.Authority}
-	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{})
+	elsewhere := w.instanceWith(func(p *core.Ports) { p.Authority = w.ports.Authority }).doors
+	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	unchanged := access.Precondition{Match: []string{first.ETag}}
+	unchanged := defender.Precondition{Match: []string{first.ETag}}
 	w.meanwhile("PutPolicy", func() {
 		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), unchanged); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})
 	_, err = g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), unchanged)
-	if code(err) != access.CodePrecondition {
+	if code(err) != defender.CodePrecondition {
 		t.Errorf("the second editor: %v", err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 web" {
@@ -59,16 +60,16 @@ func TestSecondEditorIsRefused(t *testing.T) {
 func TestSecondEditorWithoutPrecondition(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	elsewhere := &access.Guard{Service: w.instance(), Authority: g.Authority}
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{}); err != nil {
+	elsewhere := w.instanceWith(func(p *core.Ports) { p.Authority = w.ports.Authority }).doors
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
-		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
+		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), access.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app2 web" {
@@ -84,11 +85,11 @@ func TestTakenMeanwhile(t *testing.T) {
 	other := defaultPolicy
 	other.Name = "other"
 	w.meanwhile("PutPolicy", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), access.Precondition{}); err != nil {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Precondition{}); err != nil {
 			t.Errorf("the other policy: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), access.Precondition{}); code(err) != access.CodeOtherPolicy {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{}); code(err) != defender.CodeOtherPolicy {
 		t.Errorf("got %v", err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), other); err != nil || machines(p) != "web" {
@@ -101,7 +102,7 @@ func TestTakenMeanwhile(t *testing.T) {
 func TestDroppedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), access.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
@@ -109,7 +110,7 @@ func TestDroppedMeanwhile(t *testing.T) {
 			t.Errorf("disable: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), access.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {
@@ -126,7 +127,7 @@ func TestEnableKeepsTheName(t *testing.T) {
 	other := defaultPolicy
 	other.Name = "other"
 	w.meanwhile("Rules", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), access.Precondition{}); err != nil {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Precondition{}); err != nil {
 			t.Errorf("the other policy: %v", err)
 		}
 	})
@@ -141,13 +142,13 @@ func TestEnableKeepsTheName(t *testing.T) {
 func TestReplaceWithoutRoom(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), access.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	full := foreignRules()
 	full[1].Priority = 100 // no deny can stand above it
 	w.cloud.SetRules(nsgID("web-nsg"), full...)
-	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), access.Precondition{})
+	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), defender.Precondition{})
 	if code(err) != plan.CodeNoPriorityLeft {
 		t.Fatalf("got %v", err)
 	}
@@ -222,11 +223,11 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 			return err
 		}, ""},
 		{"replace", func() error {
-			_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), access.Precondition{})
+			_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Precondition{})
 			return err
 		}, ""},
 		{"delete", func() error {
-			_, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, access.Precondition{})
+			_, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
 			return err
 		}, ""},
 	} {

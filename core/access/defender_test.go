@@ -11,8 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -59,20 +60,20 @@ func policies(vms ...string) []jit.Policy {
 // guarded is the world's verbs behind the roles of: admin (everything), reader,
 // requester, writer (as Defender's table has "configure or edit"), and those who may
 // do something with web alone.
-func guarded(w *world) *access.Guard {
+func guarded(w *world) doors {
 	web := vmID("web").String()
-	return &access.Guard{Service: w.Service, Authority: roles{
-		"admin":     at("/subscriptions/"+sub, access.ActionRead, access.ActionWrite, access.ActionDelete, access.ActionInitiate, access.ActionReadVM, access.ActionWriteVM),
-		"reader":    at(demo, access.ActionRead, access.ActionReadVM),
-		"requester": at(demo, access.ActionRead, access.ActionInitiate, access.ActionReadVM),
-		"writer":    at(demo, access.ActionRead, access.ActionWrite, access.ActionWriteVM),
-		"webreader": at(web, access.ActionRead),
-		"webadmin":  at(web, access.ActionRead, access.ActionWrite, access.ActionDelete, access.ActionInitiate, access.ActionReadVM, access.ActionWriteVM),
+	return w.permitted(roles{
+		"admin":     at("/subscriptions/"+sub, permit.ActionRead, permit.ActionWrite, permit.ActionDelete, permit.ActionInitiate, permit.ActionReadVM, permit.ActionWriteVM),
+		"reader":    at(demo, permit.ActionRead, permit.ActionReadVM),
+		"requester": at(demo, permit.ActionRead, permit.ActionInitiate, permit.ActionReadVM),
+		"writer":    at(demo, permit.ActionRead, permit.ActionWrite, permit.ActionWriteVM),
+		"webreader": at(web, permit.ActionRead),
+		"webadmin":  at(web, permit.ActionRead, permit.ActionWrite, permit.ActionDelete, permit.ActionInitiate, permit.ActionReadVM, permit.ActionWriteVM),
 		"nobody":    nil,
-	}}
+	})
 }
 
-func machines(p access.NamedPolicy) string {
+func machines(p defender.NamedPolicy) string {
 	var out []string
 	for _, m := range p.Machines {
 		out = append(out, m.Policy.VM.Name)
@@ -83,58 +84,58 @@ func machines(p access.NamedPolicy) string {
 // TestNamedPolicyPermissions is every call on named policies by every caller. "" is
 // allowed; else the code of the refusal. No caller is left out, so that none is allowed by default.
 func TestNamedPolicyPermissions(t *testing.T) {
-	const no = access.CodeForbidden
+	const no = permit.CodeForbidden
 	callers := []string{"admin", "reader", "requester", "writer", "webreader", "webadmin", "nobody"}
 	for _, tc := range []struct {
 		name string
 		want [7]jit.Code
-		call func(context.Context, *access.Guard, jit.Caller) error
+		call func(context.Context, doors, jit.Caller) error
 	}{
-		{"get", [7]jit.Code{"", "", "", "", "", "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"get", [7]jit.Code{"", "", "", "", "", "", no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			_, err := g.NamedPolicy(ctx, who, defaultPolicy)
 			return err
 		}},
-		{"get what does not exist", [7]jit.Code{jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"get what does not exist", [7]jit.Code{jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, jit.CodePolicyNotFound, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			other := defaultPolicy
 			other.Name = "other"
 			_, err := g.NamedPolicy(ctx, who, other)
 			return err
 		}},
-		{"replace", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web", "app1", "app2"), access.Precondition{})
+		{"replace", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web", "app1", "app2"), defender.Precondition{})
 			return err
 		}},
-		{"drop a machine", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web"), access.Precondition{})
+		{"drop a machine", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web"), defender.Precondition{})
 			return err
 		}},
-		{"drop all", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, nil, access.Precondition{})
+		{"drop all", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, nil, defender.Precondition{})
 			return err
 		}},
-		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
-			_, err := g.DeletePolicy(ctx, who, defaultPolicy, access.Precondition{})
+		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
+			_, err := g.DeletePolicy(ctx, who, defaultPolicy, defender.Precondition{})
 			return err
 		}},
-		{"delete what does not exist", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"delete what does not exist", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			other := defaultPolicy
 			other.Name = "other"
-			_, err := g.DeletePolicy(ctx, who, other, access.Precondition{})
+			_, err := g.DeletePolicy(ctx, who, other, defender.Precondition{})
 			return err
 		}},
-		{"initiate", [7]jit.Code{"", no, "", no, no, "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"initiate", [7]jit.Code{"", no, "", no, no, "", no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web"))
 			return err
 		}},
-		{"initiate of two", [7]jit.Code{"", no, "", no, no, no, no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"initiate of two", [7]jit.Code{"", no, "", no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, time.Hour, "192.0.2.1", "web", "app1"))
 			return err
 		}},
-		{"a broken initiate", [7]jit.Code{jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"a broken initiate", [7]jit.Code{jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate, jit.CodeInvalidInitiate}, func(ctx context.Context, g doors, who jit.Caller) error {
 			_, _, err := g.Initiate(ctx, who, defaultPolicy, want("", 22, 0, "192.0.2.1", "web"))
 			return err
 		}},
-		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g *access.Guard, who jit.Caller) error {
+		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			return g.Import(ctx, who, defaultPolicy, []jit.Policy{policyOf("web", 22, 3389)})[0].Err
 		}},
 	} {
@@ -142,7 +143,7 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			t.Run(tc.name+" by "+name, func(t *testing.T) {
 				w := newWorld(t)
 				g := guarded(w)
-				if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
+				if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
 					t.Fatal(err)
 				}
 				before := w.lines("web-nsg")
@@ -165,7 +166,7 @@ func TestNamedPolicyPermissions(t *testing.T) {
 func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), access.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web", "app1"))
@@ -184,8 +185,8 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	if err != nil || machines(list[0]) != "web" {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	_, err = g.ReplacePolicy(t.Context(), person("webadmin"), defaultPolicy, policies("web"), access.Precondition{Match: []string{list[0].ETag}})
-	if got := code(err); got != access.CodePrecondition && got != access.CodeForbidden {
+	_, err = g.ReplacePolicy(t.Context(), person("webadmin"), defaultPolicy, policies("web"), defender.Precondition{Match: []string{list[0].ETag}})
+	if got := code(err); got != defender.CodePrecondition && got != permit.CodeForbidden {
 		t.Errorf("got %v", err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 web" {
@@ -196,12 +197,12 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 // TestReplaceCrash: wherever a replacement stops, the same call completes it.
 func TestReplaceCrash(t *testing.T) {
 	run := func(w *world) error {
-		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), access.Precondition{})
+		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), defender.Precondition{})
 		return err
 	}
 	prepare := func(t *testing.T) *world {
 		w := newWorld(t)
-		if _, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), access.Precondition{}); err != nil {
+		if _, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), defender.Precondition{}); err != nil {
 			t.Fatal(err)
 		}
 		w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web"))

@@ -1,9 +1,8 @@
-// Package access holds the verbs of just-in-time access (enable, request,
-// extend, revoke, disable, sweep) and the ports that they need from outside.
+// Package access holds the verbs of just-in-time access: enable, request, open,
+// extend, revoke, disable. [Guard] has each behind its permission.
 //
-// Every verb does the same two things: it changes the stored state, then it
-// reconciles the targets concerned: read the rules, compute the changes (package
-// plan), write them, confirm. So duplicate, late or lost messages, overlapping
+// Every verb does the same two things: it changes the stored state (package store), then it
+// has the targets concerned brought to it (package round). So duplicate, late or lost messages, overlapping
 // windows, hand edits and crashes need no code of their own: the next reconcile
 // lands on the same rules.
 //

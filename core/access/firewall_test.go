@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -254,7 +255,7 @@ func TestFirewallFollow(t *testing.T) {
 func TestUnknownKindRefuses(t *testing.T) {
 	w := newFirewalled(t)
 	w.enable("behind")
-	w.Kinds = network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)))
+	w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG))) })
 	_, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "behind"), "")
 	var refused *jit.Error
 	if !errors.As(err, &refused) || refused.Code != network.CodeUnknownTarget || !strings.Contains(refused.Message, jit.TypeFirewall) {

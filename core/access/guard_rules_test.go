@@ -12,35 +12,37 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
 // TestNeeds holds the table of who may against the words of the API.
 func TestNeeds(t *testing.T) {
 	const jitPolicies = "Microsoft.Security/locations/jitNetworkAccessPolicies/"
-	got := map[access.Verb]string{}
-	for _, v := range []access.Verb{access.VerbRead, access.VerbRequest, access.VerbExtend, access.VerbRevokeOwn, access.VerbRevokeOther, access.VerbEnable, access.VerbDisable, access.VerbSweep, "something else", ""} {
-		got[v] = strings.ReplaceAll(strings.Join(access.Needs(v), " "), jitPolicies, "")
+	got := map[permit.Verb]string{}
+	for _, v := range []permit.Verb{permit.VerbRead, permit.VerbRequest, permit.VerbExtend, permit.VerbRevokeOwn, permit.VerbRevokeOther, permit.VerbEnable, permit.VerbDisable, permit.VerbSweep, "something else", ""} {
+		got[v] = strings.ReplaceAll(strings.Join(permit.Needs(v), " "), jitPolicies, "")
 	}
-	want := map[access.Verb]string{
-		access.VerbRead:        "read",
-		access.VerbRequest:     "initiate/action Microsoft.Compute/virtualMachines/read",
-		access.VerbExtend:      "initiate/action Microsoft.Compute/virtualMachines/read",
-		access.VerbRevokeOwn:   "initiate/action",
-		access.VerbRevokeOther: "write",
-		access.VerbEnable:      "write Microsoft.Compute/virtualMachines/write",
-		access.VerbDisable:     "delete",
-		access.VerbSweep:       "write",
+	want := map[permit.Verb]string{
+		permit.VerbRead:        "read",
+		permit.VerbRequest:     "initiate/action Microsoft.Compute/virtualMachines/read",
+		permit.VerbExtend:      "initiate/action Microsoft.Compute/virtualMachines/read",
+		permit.VerbRevokeOwn:   "initiate/action",
+		permit.VerbRevokeOther: "write",
+		permit.VerbEnable:      "write Microsoft.Compute/virtualMachines/write",
+		permit.VerbDisable:     "delete",
+		permit.VerbSweep:       "write",
 		"something else":       "", // which nobody may do
 		"":                     "",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	access.Needs(access.VerbRead)[0] = "changed"
-	if access.Needs(access.VerbRead)[0] != access.ActionRead {
+	permit.Needs(permit.VerbRead)[0] = "changed"
+	if permit.Needs(permit.VerbRead)[0] != permit.ActionRead {
 		t.Error("the table can be changed from outside")
 	}
 }
@@ -49,17 +51,17 @@ func TestNeeds(t *testing.T) {
 func TestRefusalNamesWhatIsMissing(t *testing.T) {
 	g := newDoorway(t, holders()["r+vm"])
 	g.leap(time.Second)
-	_, _, err := g.Guard.Request(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
+	_, _, err := g.doors.Request(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
 	refused, ok := errors.AsType[*jit.Error](err)
-	if !ok || refused.Target != vmID("web").String() || !strings.Contains(refused.Message, access.ActionInitiate) || !strings.Contains(refused.Message, refused.Target) {
+	if !ok || refused.Target != vmID("web").String() || !strings.Contains(refused.Message, permit.ActionInitiate) || !strings.Contains(refused.Message, refused.Target) {
 		t.Errorf("refused by %v", err)
 	}
 	entries, _, err := g.mem.Entries(t.Context(), store.EntryFilter{Operation: store.OpRequest}, "", 1)
-	if err != nil || len(entries) != 1 || entries[0].Result != store.Refused || entries[0].Requestor != ann.Name || entries[0].Reason != string(access.CodeForbidden) {
+	if err != nil || len(entries) != 1 || entries[0].Result != store.Refused || entries[0].Requestor != ann.Name || entries[0].Reason != string(permit.CodeForbidden) {
 		t.Errorf("the log holds %+v, %v", entries, err)
 	}
 	before := len(g.log())
-	if _, _, err := g.Guard.Preview(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web")); code(err) != access.CodeForbidden {
+	if _, _, err := g.doors.Preview(t.Context(), g.who, asked(ann, 3389, "203.0.113.27", "web")); code(err) != permit.CodeForbidden {
 		t.Errorf("a preview: %v", err)
 	}
 	if len(g.log()) != before {
@@ -71,7 +73,7 @@ func TestRefusalNamesWhatIsMissing(t *testing.T) {
 func TestBrokenBodyFirst(t *testing.T) {
 	g := newDoorway(t, holders()["down"])
 	for name, r := range map[string]jit.Request{"no machines": {}, "no ports": {VMs: []jit.RequestVM{{VM: vmID("web")}}}} {
-		if _, _, err := g.Guard.Request(t.Context(), g.who, r, ""); code(err) == "" || code(err) == access.CodeForbidden {
+		if _, _, err := g.doors.Request(t.Context(), g.who, r, ""); code(err) == "" || code(err) == permit.CodeForbidden {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -96,35 +98,35 @@ func TestNotManaged(t *testing.T) {
 	elsewhere.Subscription = gone
 	g := newDoorway(t, holders()["all"])
 	var scopes []string
-	g.Authority = asking{g.holder, &scopes}
+	g.doors.Guard.Permit.Authority = asking{g.holder, &scopes}
 	r := asked(ann, 22, "203.0.113.27", "web")
 	r.VMs[0].VM = elsewhere
 	p := policyOf("web", 22)
 	p.VM = elsewhere
-	if _, _, err := g.Guard.Request(t.Context(), ann, r, ""); code(err) != access.CodeNotManaged {
+	if _, _, err := g.doors.Request(t.Context(), ann, r, ""); code(err) != network.CodeNotManaged {
 		t.Errorf("request: %v", err)
 	}
-	if _, _, err := g.Guard.Preview(t.Context(), ann, r); code(err) != access.CodeNotManaged {
+	if _, _, err := g.doors.Preview(t.Context(), ann, r); code(err) != network.CodeNotManaged {
 		t.Errorf("preview: %v", err)
 	}
-	if _, _, err := g.Guard.Enable(t.Context(), ann, []jit.Policy{p}, false); code(err) != access.CodeNotManaged {
+	if _, _, err := g.doors.Enable(t.Context(), ann, []jit.Policy{p}, false); code(err) != network.CodeNotManaged {
 		t.Errorf("enable: %v", err)
 	}
 	if len(scopes) > 0 {
 		t.Errorf("asked about %v", scopes)
 	}
 
-	g.Authority = forbiddenIn{g.holder, gone}
+	g.doors.Guard.Permit.Authority = forbiddenIn{g.holder, gone}
 	entries := []store.Entry{{ID: "x", Time: g.now(), Operation: store.OpRequest, VM: elsewhere, Message: "of a subscription that was managed"}}
 	if err := g.mem.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := g.Guard.Entries(t.Context(), ann, store.EntryFilter{}, "", 100)
+	got, _, err := g.doors.Entries(t.Context(), ann, store.EntryFilter{}, "", 100)
 	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(e store.Entry) bool { return e.ID == "x" }) {
 		t.Errorf("entries %v, %v", got, err)
 	}
-	g.Authority = forbiddenIn{g.holder, sub}
-	if got, _, err := g.Guard.Entries(t.Context(), ann, store.EntryFilter{}, "", 100); !errors.Is(err, store.ErrForbidden) || got != nil {
+	g.doors.Guard.Permit.Authority = forbiddenIn{g.holder, sub}
+	if got, _, err := g.doors.Entries(t.Context(), ann, store.EntryFilter{}, "", 100); !errors.Is(err, store.ErrForbidden) || got != nil {
 		t.Errorf("in a subscription that is managed: %v, %v", got, err)
 	}
 }
@@ -149,23 +151,23 @@ func TestPartly(t *testing.T) {
 	g.enable("web", "app1")
 	both := g.mustAskAs(bob, 22, "203.0.113.40", "web", "app1")
 	mine := g.mustAskAs(ann, 22, "203.0.113.41", "web", "app1")
-	rec, err := g.Guard.Find(ctx, ann, both)
+	rec, err := g.doors.Find(ctx, ann, both)
 	if err != nil {
 		t.Fatal(err)
 	}
-	grants, _, err := g.Guard.ListGrants(ctx, ann, store.GrantFilter{}, "", 100)
+	grants, _, err := g.doors.ListGrants(ctx, ann, store.GrantFilter{}, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, _, err := g.Guard.Entries(ctx, ann, store.EntryFilter{}, "", 100)
+	entries, _, err := g.doors.Entries(ctx, ann, store.EntryFilter{}, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, err := g.Guard.Policies(ctx, ann)
+	policies, err := g.doors.ListPolicies(ctx, ann)
 	if err != nil {
 		t.Fatal(err)
 	}
-	machines, err := g.Guard.Machines(ctx, ann, access.MachineQuery{})
+	machines, err := g.doors.Machines(ctx, ann, inventory.MachineQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,24 +189,24 @@ func TestPartly(t *testing.T) {
 	before := g.state()
 	for name, err := range map[string]error{
 		"request": func() error {
-			_, _, err := g.Guard.Request(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"), "")
+			_, _, err := g.doors.Request(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"), "")
 			return err
 		}(),
 		"preview": func() error {
-			_, _, err := g.Guard.Preview(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"))
+			_, _, err := g.doors.Preview(ctx, ann, asked(ann, 22, "203.0.113.42", "web", "app1"))
 			return err
 		}(),
 		"enable": func() error {
-			_, _, err := g.Guard.Enable(ctx, ann, []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
+			_, _, err := g.doors.Enable(ctx, ann, []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
 			return err
 		}(),
-		"disable":       g.Guard.Disable(ctx, ann, []jit.ID{vmID("web"), vmID("app1")}),
-		"revoke":        func() error { _, err := g.Guard.Revoke(ctx, ann, both); return err }(),
-		"revoke of own": func() error { _, err := g.Guard.Revoke(ctx, ann, mine); return err }(),
-		"extend of own": func() error { _, err := g.Guard.Extend(ctx, ann, mine, 2*time.Hour, time.Time{}); return err }(),
+		"disable":       g.doors.Disable(ctx, ann, []jit.ID{vmID("web"), vmID("app1")}),
+		"revoke":        func() error { _, err := g.doors.Revoke(ctx, ann, both); return err }(),
+		"revoke of own": func() error { _, err := g.doors.Revoke(ctx, ann, mine); return err }(),
+		"extend of own": func() error { _, err := g.doors.Extend(ctx, ann, mine, 2*time.Hour, time.Time{}); return err }(),
 	} {
 		refused, _ := errors.AsType[*jit.Error](err)
-		if code(err) != access.CodeForbidden || refused.Target != vmID("app1").String() {
+		if code(err) != permit.CodeForbidden || refused.Target != vmID("app1").String() {
 			t.Errorf("%s: %v, want a refusal that names app1", name, err)
 		}
 	}
@@ -230,11 +232,11 @@ func TestWhatConcernsNobody(t *testing.T) {
 		if want {
 			shown = rec
 		}
-		got, err := g.Guard.LastSweep(t.Context(), g.who)
+		got, err := g.doors.LastSweep(t.Context(), g.who)
 		if diff := cmp.Diff(shown, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, the last sweep (-want +got):\n%s", name, err, diff)
 		}
-		entries, _, err := g.Guard.Entries(t.Context(), g.who, store.EntryFilter{}, "", 100)
+		entries, _, err := g.doors.Entries(t.Context(), g.who, store.EntryFilter{}, "", 100)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,8 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/access"
+	"portcullis/core/defender"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 	"portcullis/core/store"
+	"portcullis/core/sweep"
 )
 
 // matrix says what becomes of every operation for every set of permissions. The columns are those of holders, the
@@ -46,7 +50,7 @@ Extend.other     404   404   404   down  404   403   403   404   403   403   403
 ListGrants       none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Entries          none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 LastSweep        none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
-Policies         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+ListPolicies     none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Machines         none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Verify           403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
 Verify.none      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
@@ -59,7 +63,7 @@ Import           403   403   403   down  403   403   403   403   403   403   403
 Lacks.request    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Lacks.enable     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
-Sweep            403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+SweepNow         403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 `
 
 var (
@@ -75,7 +79,7 @@ type holder struct {
 	err     error  // of who is to know
 }
 
-// Missing implements [access.Authority].
+// Missing implements [permit.Authority].
 func (h holder) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	if h.err != nil {
 		return "", h.err
@@ -91,8 +95,8 @@ func (h holder) Missing(_ context.Context, who jit.Caller, scope string, actions
 
 func holders() map[string]holder {
 	const (
-		r, w, d, i = access.ActionRead, access.ActionWrite, access.ActionDelete, access.ActionInitiate
-		rvm, wvm   = access.ActionReadVM, access.ActionWriteVM
+		r, w, d, i = permit.ActionRead, permit.ActionWrite, permit.ActionDelete, permit.ActionInitiate
+		rvm, wvm   = permit.ActionReadVM, permit.ActionWriteVM
 	)
 	all := []string{r, w, d, i, rvm, wvm}
 	noID := ann
@@ -120,7 +124,7 @@ func holders() map[string]holder {
 // is not opened yet, and a sweep that found something about web.
 type doorway struct {
 	*world
-	*access.Guard
+	doors
 	holder
 	own, other       string // ids of open requests
 	ownNew, otherNew store.GrantRecord
@@ -137,7 +141,7 @@ func newDoorway(t *testing.T, h holder) *doorway {
 	if err := g.mem.PutSweep(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
-	g.Guard = &access.Guard{Service: g.world.Service, Authority: h}
+	g.doors = g.permitted(h)
 	return g
 }
 
@@ -165,14 +169,14 @@ func (w *world) intended(by jit.Caller, source string) store.GrantRecord {
 	return rec
 }
 
-// outcome says what became of a call in the words of the matrix; shown is what it gave.
-func outcome(t *testing.T, err error, shown ...any) string {
+// Outcome says what became of a call in the words of the matrix; shown is what it gave.
+func Outcome(t *testing.T, err error, shown ...any) string {
 	t.Helper()
 	if _, down := errors.AsType[*store.Unavailable](err); down {
 		return "down"
 	}
 	switch code(err) {
-	case access.CodeForbidden:
+	case permit.CodeForbidden:
 		return "403"
 	case access.CodeRequestNotFound, jit.CodePolicyNotFound:
 		return "404"
@@ -205,70 +209,70 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 				id = g.own
 			}
 			rec, err := call(g, id)
-			return outcome(t, err, rec.Grant.VMs)
+			return Outcome(t, err, rec.Grant.VMs)
 		}
 	}
-	find := func(g *doorway, id string) (store.GrantRecord, error) { return g.Guard.Find(ctx, g.who, id) }
-	revoke := func(g *doorway, id string) (store.GrantRecord, error) { return g.Guard.Revoke(ctx, g.who, id) }
+	find := func(g *doorway, id string) (store.GrantRecord, error) { return g.doors.Find(ctx, g.who, id) }
+	revoke := func(g *doorway, id string) (store.GrantRecord, error) { return g.doors.Revoke(ctx, g.who, id) }
 	extend := func(g *doorway, id string) (store.GrantRecord, error) {
-		return g.Guard.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
+		return g.doors.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
 	}
 	requested := func(rec store.GrantRecord, g *doorway, err error) string {
 		if err == nil && (rec.Grant.RequestorID != ann.ID || rec.Grant.Requestor != ann.Name) {
 			t.Errorf("the grant is %s's", rec.Grant.RequestorID)
 		}
-		return outcome(t, err, rec.Grant.VMs)
+		return Outcome(t, err, rec.Grant.VMs)
 	}
 	verify := func(of string, chains int) func(*doorway) string {
 		return func(g *doorway) string {
-			v, err := g.Guard.Verify(ctx, g.who, of, noon, time.Time{})
+			v, err := g.doors.Verify(ctx, g.who, of, noon, time.Time{})
 			if err == nil && len(v) != chains {
 				t.Errorf("%d chains of %q, want %d", len(v), of, chains)
 			}
-			return outcome(t, err)
+			return Outcome(t, err)
 		}
 	}
-	lacks := func(v access.Verb) func(*doorway) string {
+	lacks := func(v permit.Verb) func(*doorway) string {
 		return func(g *doorway) string {
-			missing, err := g.Guard.Lacks(ctx, g.who, v, vmID("web"))
+			missing, err := g.doors.Guard.Permit.Lacks(ctx, g.who, v, vmID("web"))
 			if missing != "" {
 				return "403"
 			}
-			return outcome(t, err)
+			return Outcome(t, err)
 		}
 	}
 	return map[string]func(*doorway) string{
-		"Lacks.request": lacks(access.VerbRequest),
-		"Lacks.enable":  lacks(access.VerbEnable),
+		"Lacks.request": lacks(permit.VerbRequest),
+		"Lacks.enable":  lacks(permit.VerbEnable),
 		"Lacks.nothing": lacks("no such verb"),
 		"Enable": func(g *doorway) string {
-			e, _, err := g.Guard.Enable(ctx, g.who, again, false)
-			return outcome(t, err, e)
+			e, _, err := g.doors.Enable(ctx, g.who, again, false)
+			return Outcome(t, err, e)
 		},
 		"Enable.dry": func(g *doorway) string {
-			e, _, err := g.Guard.Enable(ctx, g.who, again, true)
-			return outcome(t, err, e)
+			e, _, err := g.doors.Enable(ctx, g.who, again, true)
+			return Outcome(t, err, e)
 		},
-		"Disable": func(g *doorway) string { return outcome(t, g.Guard.Disable(ctx, g.who, []jit.ID{vmID("web")})) },
+		"Disable": func(g *doorway) string { return Outcome(t, g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")})) },
 		"Request": func(g *doorway) string {
-			rec, _, err := g.Guard.Request(ctx, g.who, fresh, "key")
+			rec, _, err := g.doors.Request(ctx, g.who, fresh, "key")
 			return requested(rec, g, err)
 		},
 		"Preview": func(g *doorway) string {
-			rec, _, err := g.Guard.Preview(ctx, g.who, fresh)
+			rec, _, err := g.doors.Preview(ctx, g.who, fresh)
 			return requested(rec, g, err)
 		},
 		"Initiate": func(g *doorway) string {
-			rec, _, err := g.Guard.Initiate(ctx, g.who, name, fresh)
+			rec, _, err := g.doors.Initiate(ctx, g.who, name, fresh)
 			return requested(rec, g, err)
 		},
 		"Open.own": func(g *doorway) string {
-			rec, err := g.Guard.Open(ctx, g.who, g.ownNew)
-			return outcome(t, err, rec.Grant.VMs)
+			rec, err := g.doors.Open(ctx, g.who, g.ownNew)
+			return Outcome(t, err, rec.Grant.VMs)
 		},
 		"Open.other": func(g *doorway) string {
-			rec, err := g.Guard.Open(ctx, g.who, g.otherNew)
-			return outcome(t, err, rec.Grant.VMs)
+			rec, err := g.doors.Open(ctx, g.who, g.otherNew)
+			return Outcome(t, err, rec.Grant.VMs)
 		},
 		"Find.own":     byID(find, true),
 		"Find.other":   byID(find, false),
@@ -277,43 +281,43 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		"Extend.own":   byID(extend, true),
 		"Extend.other": byID(extend, false),
 		"ListGrants": func(g *doorway) string {
-			v, _, err := g.Guard.ListGrants(ctx, g.who, store.GrantFilter{}, "", 100)
-			return outcome(t, err, v)
+			v, _, err := g.doors.ListGrants(ctx, g.who, store.GrantFilter{}, "", 100)
+			return Outcome(t, err, v)
 		},
 		"Entries": func(g *doorway) string {
-			v, _, err := g.Guard.Entries(ctx, g.who, store.EntryFilter{}, "", 100)
-			return outcome(t, err, v)
+			v, _, err := g.doors.Entries(ctx, g.who, store.EntryFilter{}, "", 100)
+			return Outcome(t, err, v)
 		},
-		"LastSweep": func(g *doorway) string { v, err := g.Guard.LastSweep(ctx, g.who); return outcome(t, err, v.Findings) },
-		"Policies":  func(g *doorway) string { v, err := g.Guard.Policies(ctx, g.who); return outcome(t, err, v) },
+		"LastSweep":    func(g *doorway) string { v, err := g.doors.LastSweep(ctx, g.who); return Outcome(t, err, v.Findings) },
+		"ListPolicies": func(g *doorway) string { v, err := g.doors.ListPolicies(ctx, g.who); return Outcome(t, err, v) },
 		"Machines": func(g *doorway) string {
-			v, err := g.Guard.Machines(ctx, g.who, access.MachineQuery{})
-			return outcome(t, err, v.Machines)
+			v, err := g.doors.Machines(ctx, g.who, inventory.MachineQuery{})
+			return Outcome(t, err, v.Machines)
 		},
 		"Verify":      verify(sub, 1),
-		"Verify.none": verify(access.NoSubscription, 1),
+		"Verify.none": verify(inventory.NoSubscription, 1),
 		"Verify.all":  verify("", 2),
 		"NamedPolicies": func(g *doorway) string {
-			v, _, err := g.Guard.NamedPolicies(ctx, g.who, store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 100)
-			return outcome(t, err, v)
+			v, _, err := g.doors.NamedPolicies(ctx, g.who, store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 100)
+			return Outcome(t, err, v)
 		},
 		"NamedPolicy": func(g *doorway) string {
-			v, err := g.Guard.NamedPolicy(ctx, g.who, name)
-			return outcome(t, err, v.Machines)
+			v, err := g.doors.NamedPolicy(ctx, g.who, name)
+			return Outcome(t, err, v.Machines)
 		},
 		"ReplacePolicy": func(g *doorway) string {
-			v, err := g.Guard.ReplacePolicy(ctx, g.who, name, again, access.Precondition{})
-			return outcome(t, err, v.Machines)
+			v, err := g.doors.ReplacePolicy(ctx, g.who, name, again, defender.Precondition{})
+			return Outcome(t, err, v.Machines)
 		},
 		"DeletePolicy": func(g *doorway) string {
-			_, err := g.Guard.DeletePolicy(ctx, g.who, name, access.Precondition{})
-			return outcome(t, err)
+			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
+			return Outcome(t, err)
 		},
 		"Import": func(g *doorway) string {
-			v := g.Guard.Import(ctx, g.who, name, again)
-			return outcome(t, v[0].Err, v[0].VM)
+			v := g.doors.Import(ctx, g.who, name, again)
+			return Outcome(t, v[0].Err, v[0].VM)
 		},
-		"Sweep": func(g *doorway) string { _, err := g.Guard.Sweep(ctx, g.who); return outcome(t, err) },
+		"SweepNow": func(g *doorway) string { _, err := g.doors.SweepNow(ctx, g.who); return Outcome(t, err) },
 	}
 }
 
@@ -401,10 +405,15 @@ func TestMatrixIsComplete(t *testing.T) {
 			t.Errorf("the operation %s has no row", op)
 		}
 	}
-	guard := reflect.TypeFor[*access.Guard]()
-	for i := range guard.NumMethod() {
-		if name := guard.Method(i).Name; !slices.Contains(methods, name) {
-			t.Errorf("Guard.%s has no row: say for whom it is", name)
+	caller := reflect.TypeFor[jit.Caller]()
+	for _, room := range []reflect.Type{reflect.TypeFor[*access.Guard](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*permit.Permit]()} {
+		for i := range room.NumMethod() {
+			m := room.Method(i)
+			asked := m.Type.NumIn() > 2 && m.Type.In(2) == caller
+			own := []string{"May", "MayRequest", "Reads", "Visible", "Sweep"} // what rooms ask for others, and the timer's
+			if asked && !slices.Contains(methods, m.Name) && !slices.Contains(own, m.Name) {
+				t.Errorf("%s.%s has no row: say for whom it is", room, m.Name)
+			}
 		}
 	}
 	for name := range holders() {

@@ -12,7 +12,7 @@ import (
 // refused logs a request that was refused, one entry for each machine named. What
 // was wrong is said in the entries of the machine that it concerns: who may read about one
 // machine of a request must not learn of another there.
-func (s *Service) refused(ctx context.Context, who jit.Caller, r jit.Request, err error) error {
+func (s *Service) LogRefusedRequest(ctx context.Context, who jit.Caller, r jit.Request, err error) error {
 	why := jit.Refused(err)
 	id := s.NewID()
 	var entries []store.Entry

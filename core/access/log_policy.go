@@ -11,14 +11,14 @@ import (
 	"portcullis/core/store"
 )
 
-// policyEntries tells of policies that were made or removed.
-func (s *Service) policyEntries(who jit.Caller, op store.Operation, records []store.PolicyRecord, err error) []store.Entry {
-	return s.editEntries(who, op, records, nil, err)
+// PolicyEntries tells of policies that were made or removed.
+func (s *Service) PolicyEntries(who jit.Caller, op store.Operation, records []store.PolicyRecord, err error) []store.Entry {
+	return s.EditEntries(who, op, records, nil, err)
 }
 
-// editEntries tells of policies that were changed, with what they said before, as far as that is
+// EditEntries tells of policies that were changed, with what they said before, as far as that is
 // among before, and what they say now.
-func (s *Service) editEntries(who jit.Caller, op store.Operation, records, before []store.PolicyRecord, err error) []store.Entry {
+func (s *Service) EditEntries(who jit.Caller, op store.Operation, records, before []store.PolicyRecord, err error) []store.Entry {
 	id := s.NewID()
 	was := map[string]store.PolicyRecord{}
 	for _, rec := range before {
@@ -83,7 +83,7 @@ func policyText(p jit.Policy) string {
 // refusedPolicies logs that a change of policies was refused, one entry for each machine of a managed
 // subscription. Of others there is one entry together, of no machine: who may do nothing must
 // not make up chains of the log.
-func (s *Service) refusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
+func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
 	why := jit.Refused(err)
 	if why == nil {
 		return err
@@ -92,7 +92,7 @@ func (s *Service) refusedPolicies(ctx context.Context, who jit.Caller, op store.
 	var entries []store.Entry
 	foreign := len(policies) == 0
 	for _, p := range policies[:min(len(policies), jit.MaxVMs)] {
-		if s.managed(p.VM, "") != nil {
+		if s.Subscriptions.Manages(p.VM, "") != nil {
 			foreign = true
 			continue
 		}
@@ -123,8 +123,8 @@ func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Ope
 	return errors.Join(err, s.Activity.Append(ctx, entries...))
 }
 
-// policiesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
-func policiesOf(vms []jit.ID) []jit.Policy {
+// PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
+func PoliciesOf(vms []jit.ID) []jit.Policy {
 	var out []jit.Policy
 	for _, vm := range vms {
 		out = append(out, jit.Policy{VM: vm})

@@ -15,8 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -54,7 +55,7 @@ func inventoryWorld(t *testing.T) (*world, *surveyor) {
 	w := newWorld(t)
 	s := &surveyor{Cloud: w.cloud, behind: map[string]bool{vmID("managedfw").Key(): true, vmID("app1").Key(): true}, fails: map[string]error{}}
 	s.classic = []jit.ID{{Subscription: sub, ResourceGroup: "legacy", Type: jit.TypeClassicVM, Name: "old"}}
-	w.Network = s
+	w.startWith(func(p *core.Ports) { p.Network = s })
 	web := network.Machine{VM: vmID("web"), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.4")}, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")}}
 	web.Placements = []store.Placement{{Target: nsgID("web-nsg"), Addresses: web.Private}}
 	w.cloud.Place(web)
@@ -65,11 +66,18 @@ func inventoryWorld(t *testing.T) (*world, *surveyor) {
 	return w, s
 }
 
-func anybody(context.Context, jit.ID) (bool, error) { return true, nil }
+// silentAuthority cannot tell what anybody may do.
+type silentAuthority struct{}
 
-func (w *world) machines(q access.MachineQuery) access.MachinePage {
+func (silentAuthority) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
+	return "", errFault
+}
+
+func (w *world) machines(q inventory.MachineQuery) inventory.MachinePage { return w.machinesOf(ann, q) }
+
+func (w *world) machinesOf(who jit.Caller, q inventory.MachineQuery) inventory.MachinePage {
 	w.t.Helper()
-	page, err := w.Machines(w.t.Context(), ann, q, anybody)
+	page, err := w.Machines(w.t.Context(), who, q)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -77,7 +85,7 @@ func (w *world) machines(q access.MachineQuery) access.MachinePage {
 }
 
 // briefly writes a machine on one line: name, state, reason.
-func briefly(machines []access.MachineView) []string {
+func briefly(machines []inventory.MachineView) []string {
 	out := []string{}
 	for _, m := range machines {
 		out = append(out, strings.TrimSpace(fmt.Sprint(m.VM.Name, " ", m.State, " ", m.Reason)))
@@ -92,35 +100,35 @@ func TestMachines(t *testing.T) {
 		"managedfw unsupported FirewallManager", "old unsupported ClassicVirtualMachine"
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	rows := map[string]struct {
-		q    access.MachineQuery
+		q    inventory.MachineQuery
 		want []string
 	}{
-		"all":                   {access.MachineQuery{}, []string{app1, app2, bare, managed, old, web}},
-		"the other way round":   {access.MachineQuery{Descending: true}, []string{web, old, managed, bare, app2, app1}},
-		"by state":              {access.MachineQuery{Sort: access.SortByState}, []string{web, app1, app2, bare, managed, old}},
-		"by requests":           {access.MachineQuery{Sort: access.SortByRequests, Descending: true}, []string{web, app1, app2, bare, managed, old}},
-		"by last access":        {access.MachineQuery{Sort: access.SortByLastAccess, Descending: true}, []string{web, app1, app2, bare, managed, old}},
-		"by resource group":     {access.MachineQuery{Sort: access.SortByResourceGroup, Descending: true}, []string{old, app1, app2, bare, managed, web}},
-		"configured":            {access.MachineQuery{State: access.MachineConfigured}, []string{web}},
-		"unsupported":           {access.MachineQuery{State: access.MachineUnsupported}, []string{bare, managed, old}},
-		"a part of the name":    {access.MachineQuery{Text: " APP"}, []string{app1, app2}},
-		"an address":            {access.MachineQuery{Text: "198.51.100"}, []string{web}},
-		"a private address":     {access.MachineQuery{Text: "10.0.0.4"}, []string{web}},
-		"a resource group":      {access.MachineQuery{ResourceGroup: "LEGACY"}, []string{old}},
-		"a machine":             {access.MachineQuery{VM: vmID("app2").Key()}, []string{app2}},
-		"nothing":               {access.MachineQuery{Text: "no such thing"}, []string{}},
-		"another subscription":  {access.MachineQuery{Subscription: sub2}, []string{}},
-		"the subscription":      {access.MachineQuery{Subscription: strings.ToUpper(sub)}, []string{app1, app2, bare, managed, old, web}},
-		"a text and a state":    {access.MachineQuery{Text: "a", State: access.MachineUnsupported}, []string{bare, managed, old}},
-		"of a group, by a text": {access.MachineQuery{ResourceGroup: "legacy", Text: "web"}, []string{}},
+		"all":                   {inventory.MachineQuery{}, []string{app1, app2, bare, managed, old, web}},
+		"the other way round":   {inventory.MachineQuery{Descending: true}, []string{web, old, managed, bare, app2, app1}},
+		"by state":              {inventory.MachineQuery{Sort: inventory.SortByState}, []string{web, app1, app2, bare, managed, old}},
+		"by requests":           {inventory.MachineQuery{Sort: inventory.SortByRequests, Descending: true}, []string{web, app1, app2, bare, managed, old}},
+		"by last access":        {inventory.MachineQuery{Sort: inventory.SortByLastAccess, Descending: true}, []string{web, app1, app2, bare, managed, old}},
+		"by resource group":     {inventory.MachineQuery{Sort: inventory.SortByResourceGroup, Descending: true}, []string{old, app1, app2, bare, managed, web}},
+		"configured":            {inventory.MachineQuery{State: inventory.MachineConfigured}, []string{web}},
+		"unsupported":           {inventory.MachineQuery{State: inventory.MachineUnsupported}, []string{bare, managed, old}},
+		"a part of the name":    {inventory.MachineQuery{Text: " APP"}, []string{app1, app2}},
+		"an address":            {inventory.MachineQuery{Text: "198.51.100"}, []string{web}},
+		"a private address":     {inventory.MachineQuery{Text: "10.0.0.4"}, []string{web}},
+		"a resource group":      {inventory.MachineQuery{ResourceGroup: "LEGACY"}, []string{old}},
+		"a machine":             {inventory.MachineQuery{VM: vmID("app2").Key()}, []string{app2}},
+		"nothing":               {inventory.MachineQuery{Text: "no such thing"}, []string{}},
+		"another subscription":  {inventory.MachineQuery{Subscription: sub2}, []string{}},
+		"the subscription":      {inventory.MachineQuery{Subscription: strings.ToUpper(sub)}, []string{app1, app2, bare, managed, old, web}},
+		"a text and a state":    {inventory.MachineQuery{Text: "a", State: inventory.MachineUnsupported}, []string{bare, managed, old}},
+		"of a group, by a text": {inventory.MachineQuery{ResourceGroup: "legacy", Text: "web"}, []string{}},
 	}
 	for name, row := range rows {
 		if diff := cmp.Diff(row.want, briefly(w.machines(row.q).Machines)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	page := w.machines(access.MachineQuery{State: access.MachineConfigured})
-	counts := map[access.MachineState]int{access.MachineConfigured: 1, access.MachineNotConfigured: 2, access.MachineUnsupported: 3}
+	page := w.machines(inventory.MachineQuery{State: inventory.MachineConfigured})
+	counts := map[inventory.MachineState]int{inventory.MachineConfigured: 1, inventory.MachineNotConfigured: 2, inventory.MachineUnsupported: 3}
 	if diff := cmp.Diff(counts, page.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -132,32 +140,33 @@ func TestMachines(t *testing.T) {
 // TestMachinesRefused holds what a query may not ask.
 func TestMachinesRefused(t *testing.T) {
 	w, s := inventoryWorld(t)
-	first := w.machines(access.MachineQuery{Limit: 1})
+	first := w.machines(inventory.MachineQuery{Limit: 1})
 	for name, row := range map[string]struct {
-		q    access.MachineQuery
+		q    inventory.MachineQuery
 		code jit.Code
 	}{
-		"an order":                  {access.MachineQuery{Sort: "colour"}, access.CodeInvalidQuery},
-		"a state":                   {access.MachineQuery{State: "broken"}, access.CodeInvalidQuery},
-		"no cursor of ours":         {access.MachineQuery{Cursor: "x"}, "InvalidSkipToken"},
-		"no base64":                 {access.MachineQuery{Cursor: "!"}, "InvalidSkipToken"},
-		"a cursor of another order": {access.MachineQuery{Cursor: first.Next, Sort: access.SortByState}, "InvalidSkipToken"},
-		"a cursor of the other way": {access.MachineQuery{Cursor: first.Next, Descending: true}, "InvalidSkipToken"},
+		"an order":                  {inventory.MachineQuery{Sort: "colour"}, inventory.CodeInvalidQuery},
+		"a state":                   {inventory.MachineQuery{State: "broken"}, inventory.CodeInvalidQuery},
+		"no cursor of ours":         {inventory.MachineQuery{Cursor: "x"}, "InvalidSkipToken"},
+		"no base64":                 {inventory.MachineQuery{Cursor: "!"}, "InvalidSkipToken"},
+		"a cursor of another order": {inventory.MachineQuery{Cursor: first.Next, Sort: inventory.SortByState}, "InvalidSkipToken"},
+		"a cursor of the other way": {inventory.MachineQuery{Cursor: first.Next, Descending: true}, "InvalidSkipToken"},
 	} {
-		if _, err := w.Machines(t.Context(), ann, row.q, anybody); code(err) != row.code {
+		if _, err := w.Machines(t.Context(), ann, row.q); code(err) != row.code {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.Machines(t.Context(), ann, access.MachineQuery{}, func(context.Context, jit.ID) (bool, error) { return false, errFault }); !errors.Is(err, errFault) {
+	if _, err := w.permitted(silentAuthority{}).Machines(t.Context(), ann, inventory.MachineQuery{}); !errors.Is(err, errFault) {
 		t.Errorf("permissions that cannot be found out: %v", err)
 	}
+	w.permitted(everybody{})
 	w.leap(time.Minute)
 	s.fails[sub] = &store.Unavailable{Dependency: "Azure Resource Manager", Err: errFault}
-	if _, err := w.Machines(t.Context(), ann, access.MachineQuery{}, anybody); !errors.Is(err, errFault) {
+	if _, err := w.Machines(t.Context(), ann, inventory.MachineQuery{}); !errors.Is(err, errFault) {
 		t.Errorf("the only subscription cannot be listed: %v", err)
 	}
-	w.Subscriptions = []string{sub, sub2}
-	page := w.machines(access.MachineQuery{})
+	w.startWith(func(p *core.Ports) { p.Subscriptions = []string{sub, sub2} })
+	page := w.machines(inventory.MachineQuery{})
 	if diff := cmp.Diff(map[string]string{sub: "Azure Resource Manager is unavailable"}, page.Incomplete); diff != "" || len(page.Machines) != 0 {
 		t.Errorf("one of two cannot be listed: %v\n%s", briefly(page.Machines), diff)
 	}
@@ -169,8 +178,8 @@ func TestMachinesRefused(t *testing.T) {
 		{"/subscriptions/" + sub, map[string]string{sub: "Azure Resource Manager is unavailable"}},
 		{"/subscriptions/" + sub2, map[string]string{"other subscriptions": "could not be listed"}},
 	} {
-		guard := &access.Guard{Service: w.Service, Authority: readerAt(row.scope)}
-		page, err := guard.Machines(t.Context(), ann, access.MachineQuery{})
+		guard := w.permitted(readerAt(row.scope))
+		page, err := guard.Machines(t.Context(), ann, inventory.MachineQuery{})
 		if diff := cmp.Diff(row.want, page.Incomplete); diff != "" || err != nil {
 			t.Errorf("a reader at %s: error %v, incomplete (-want +got):\n%s", row.scope, err, diff)
 		}
@@ -194,8 +203,8 @@ func TestMachineInFull(t *testing.T) {
 	w.leap(time.Second)
 	w.mustAsk(want("bob", 3389, 2*time.Hour, "203.0.113.8", "web"))
 	w.sweep()
-	got := w.machines(access.MachineQuery{VM: vmID("web").Key()}).Machines[0]
-	if got.Connect != access.ConnectionNSG || !got.Public || fmt.Sprint(got.Dial) != "[198.51.100.4]" || len(got.Targets) != 1 || len(got.Ports) != 2 {
+	got := w.machines(inventory.MachineQuery{VM: vmID("web").Key()}).Machines[0]
+	if got.Connect != inventory.ConnectionNSG || !got.Public || fmt.Sprint(got.Dial) != "[198.51.100.4]" || len(got.Targets) != 1 || len(got.Ports) != 2 {
 		t.Errorf("%+v", got)
 	}
 	if got.Requests != 2 || got.LastRequestor != "bob" || !got.LastAccess.Equal(noon.Add(time.Second)) {
@@ -213,13 +222,13 @@ func TestMachineInFull(t *testing.T) {
 	w.cloud.SetRules(nsgID("web-nsg"), jit.Rule{Name: "AllowVnc", Priority: 4000, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(5900)}})
 	for range 2 { // found once, however often it is found
-		got = w.machines(access.MachineQuery{VM: vmID("web").Key()}).Machines[0]
+		got = w.machines(inventory.MachineQuery{VM: vmID("web").Key()}).Machines[0]
 		if len(got.Findings) != 1 || got.Findings[0].Kind != store.FindingReachable || got.Findings[0].Rule != "AllowVnc" {
 			t.Errorf("findings: %+v", got.Findings)
 		}
 		w.sweep()
 	}
-	other := w.machines(access.MachineQuery{VM: vmID("app1").Key()}).Machines[0]
+	other := w.machines(inventory.MachineQuery{VM: vmID("app1").Key()}).Machines[0]
 	if other.Windows != nil || other.Findings != nil || other.Ports != nil || other.Requests != 0 {
 		t.Errorf("a machine without a policy: %+v", other)
 	}
@@ -230,7 +239,7 @@ func TestMachineInFull(t *testing.T) {
 func TestMachinesAtOnce(t *testing.T) {
 	w, s := inventoryWorld(t)
 	state := func(name string) string {
-		for _, line := range briefly(w.machines(access.MachineQuery{}).Machines) {
+		for _, line := range briefly(w.machines(inventory.MachineQuery{}).Machines) {
 			if strings.HasPrefix(line, name+" ") {
 				return line
 			}
@@ -245,7 +254,9 @@ func TestMachinesAtOnce(t *testing.T) {
 		t.Error(got)
 	}
 	id := w.mustAsk(want("bob", 22, time.Hour, "203.0.113.8", "app1"))
-	app1 := func() access.MachineView { return w.machines(access.MachineQuery{VM: vmID("app1").Key()}).Machines[0] }
+	app1 := func() inventory.MachineView {
+		return w.machines(inventory.MachineQuery{VM: vmID("app1").Key()}).Machines[0]
+	}
 	if m := app1(); len(m.Windows) != 1 || m.Requests != 1 || m.LastRequestor != "bob" {
 		t.Errorf("opened: %+v", m)
 	}
@@ -268,7 +279,7 @@ func TestMachinesAtOnce(t *testing.T) {
 	}
 	w.cloud.RemoveMachine(vmID("app1"))
 	w.leap(6 * time.Second)
-	if m := app1(); m.State != access.MachineConfigured || len(m.Findings) == 0 || m.Findings[0].Kind != store.FindingVMGone {
+	if m := app1(); m.State != inventory.MachineConfigured || len(m.Findings) == 0 || m.Findings[0].Kind != store.FindingVMGone {
 		t.Errorf("gone: %+v", m)
 	}
 	w.leap(8 * 24 * time.Hour)
@@ -290,7 +301,7 @@ func TestFailedOpeningsDoNotCount(t *testing.T) {
 		t.Fatal("it opened")
 	}
 	w.cloud.Fault = nil
-	if m := w.machines(access.MachineQuery{VM: vmID("web").Key()}).Machines[0]; m.Requests != 0 || m.LastRequestor != "" {
+	if m := w.machines(inventory.MachineQuery{VM: vmID("web").Key()}).Machines[0]; m.Requests != 0 || m.LastRequestor != "" {
 		t.Errorf("%+v", m)
 	}
 }
@@ -301,10 +312,10 @@ func TestMachinePages(t *testing.T) {
 	for i := range 30 {
 		w.place(fmt.Sprintf("VM-%02d", i), "apps-nsg", fmt.Sprintf("10.0.2.%d", i))
 	}
-	for _, sort := range []access.MachineSort{"", access.SortByState, access.SortByRequests, access.SortByLastAccess, access.SortBySubscription, access.SortByResourceGroup} {
+	for _, sort := range []inventory.MachineSort{"", inventory.SortByState, inventory.SortByRequests, inventory.SortByLastAccess, inventory.SortBySubscription, inventory.SortByResourceGroup} {
 		for _, descending := range []bool{false, true} {
 			w.leap(time.Minute)
-			q := access.MachineQuery{Sort: sort, Descending: descending}
+			q := inventory.MachineQuery{Sort: sort, Descending: descending}
 			all := briefly(w.machines(q).Machines)
 			var got []string
 			q.Limit = 7
@@ -330,12 +341,12 @@ func TestMachinePages(t *testing.T) {
 func TestMachinesReadThePastOnce(t *testing.T) {
 	w, _ := inventoryWorld(t)
 	counting := &countingHistory{History: w.mem}
-	w.History = counting
+	w.startWith(func(p *core.Ports) { p.History = counting })
 	for i := range 3 {
 		w.mustAsk(want(fmt.Sprint("user", i), 22, time.Hour, fmt.Sprintf("203.0.113.%d", i), "web"))
 		w.pass(26 * time.Hour)
 	}
-	web := access.MachineQuery{VM: vmID("web").Key()}
+	web := inventory.MachineQuery{VM: vmID("web").Key()}
 	if got := w.machines(web).Machines[0]; got.Requests != 3 || counting.grants != 3 {
 		t.Errorf("%d requests, %d grants read", got.Requests, counting.grants)
 	}
@@ -381,16 +392,16 @@ func TestMachinesAtScale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	guard := &access.Guard{Service: w.Service, Authority: holders()["all"]}
+	guard := w.permitted(holders()["all"])
 	var before, after runtime.MemStats
 	for _, what := range []string{"first call", "next call"} {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		began := time.Now()
-		page, err := guard.Machines(t.Context(), ann, access.MachineQuery{State: access.MachineConfigured})
+		page, err := guard.Machines(t.Context(), ann, inventory.MachineQuery{State: inventory.MachineConfigured})
 		took := time.Since(began)
 		runtime.ReadMemStats(&after)
-		if err != nil || len(page.Machines) != 100 || page.Counts[access.MachineConfigured] != machines/10 {
+		if err != nil || len(page.Machines) != 100 || page.Counts[inventory.MachineConfigured] != machines/10 {
 			t.Fatalf("%d machines, %v, %v", len(page.Machines), page.Counts, err)
 		}
 		t.Logf("%s: a page of 100 of %d machines in %v, %d MiB allocated", what, machines, took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)

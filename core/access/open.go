@@ -9,6 +9,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -21,8 +22,8 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 		err = refusedBy(outs, rec.Grant.ID)
 	}
 	for _, out := range outs {
-		if err == nil && out.gone {
-			err = &jit.Error{Code: CodeTargetGone, Target: out.target.String(), Message: "the " + s.Kinds.Noun(out.target) + " " + out.target.Name + " was deleted while the port was being opened"}
+		if err == nil && out.Gone {
+			err = &jit.Error{Code: round.CodeTargetGone, Target: out.Target.String(), Message: "the " + s.Kinds.Noun(out.Target) + " " + out.Target.Name + " was deleted while the port was being opened"}
 		}
 	}
 	if err == nil {
@@ -38,23 +39,23 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 // confirm marks a grant open whose rules stand, and the windows that it
 // supersedes as ending, in one step. Where the grant was changed meanwhile it is looked at again: a
 // grant that was revoked while it was being opened is closed.
-func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRecord, outs []outcome) (store.GrantRecord, error) {
+func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRecord, outs []round.Outcome) (store.GrantRecord, error) {
 	confirmed := s.now()
 	at := confirmed
 	for _, out := range outs {
-		if out.at.Before(at) {
-			at = out.at
+		if out.At.Before(at) {
+			at = out.At
 		}
 	}
-	for range attempts {
+	for range store.Attempts {
 		if !rec.Grant.AnyLive(s.now()) {
-			return s.settle(ctx, rec, false)
+			return s.Rounds.Settle(ctx, rec, false)
 		}
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
 		// A newer request that came in meanwhile has taken its place: its rules do not stand.
 		for _, out := range outs {
-			for _, o := range out.state.Openings {
+			for _, o := range out.State.Openings {
 				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
 			}
 		}
@@ -71,9 +72,9 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		if err == nil {
 			last := len(updated) - 1
 			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
-			_ = parallel.Each(updated[:last], func(_ int, g store.GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+			_ = parallel.Each(updated[:last], func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Settle(ctx, g, false); return err })
 			if updated[last].Grant.Overdue(s.now()) {
-				return s.settle(ctx, updated[last], false)
+				return s.Rounds.Settle(ctx, updated[last], false)
 			}
 			return updated[last], nil
 		}
@@ -84,16 +85,16 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 			return rec, fmt.Errorf("read the grant again: %w", err)
 		}
 	}
-	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
 }
 
 // supersede gives the older grants on the same targets whose windows g takes the
 // place of, with those windows asked to close.
-func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []outcome, at time.Time) ([]store.GrantRecord, error) {
+func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []round.Outcome, at time.Time) ([]store.GrantRecord, error) {
 	var older []store.GrantRecord
 	seen := map[string]bool{g.ID: true}
 	for _, out := range outs {
-		for _, o := range out.state.Openings {
+		for _, o := range out.State.Openings {
 			if _, found := o.Grant.Superseded(g, at); !found || seen[o.Grant.ID] {
 				continue
 			}
@@ -120,7 +121,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	targets := rec.Targets()
 	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
 	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
-		_, _ = s.reconcileAll(ctx, targets, false)
+		_, _ = s.Rounds.ReconcileAll(ctx, targets, false)
 		return
 	}
 	if err != nil {
@@ -133,7 +134,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	if s.Activity.Append(ctx, entries...) != nil {
 		return
 	}
-	_, _ = s.settle(ctx, rec, false)
+	_, _ = s.Rounds.Settle(ctx, rec, false)
 }
 
 // abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
@@ -145,7 +146,7 @@ func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
 // change applies f to a stored grant, starting again from what is stored when
 // somebody else wrote first.
 func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
-	for range attempts {
+	for range store.Attempts {
 		next := rec
 		var err error
 		if next.Grant, err = f(rec.Grant); err != nil {

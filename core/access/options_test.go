@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 )
 
@@ -31,8 +34,10 @@ func TestOptionsRefuse(t *testing.T) {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				w := newWorld(t)
 				p := policyOf("web", 22)
-				if w.Floor = strict; by == "policy" {
-					w.Floor, p.Options = jit.Options{}, &strict
+				if by == "policy" {
+					p.Options = &strict
+				} else {
+					w.startWith(func(p *core.Ports) { p.Floor = strict })
 				}
 				if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{p}, false); err != nil {
 					t.Fatalf("a policy may allow any source that may not be asked for: %v", err)
@@ -55,7 +60,7 @@ func TestOptionsRefuse(t *testing.T) {
 		}
 	}
 	w := newWorld(t)
-	w.Floor = strict
+	w.startWith(func(p *core.Ports) { p.Floor = strict })
 	w.enable("web")
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.0/24", "web"))
 }
@@ -117,9 +122,9 @@ func TestOptionsStay(t *testing.T) {
 			t.Errorf("dry run %v: stored %v, told %+v", dryRun, stored(), got)
 		}
 	}
-	replace := func(vms ...string) access.NamedPolicy {
+	replace := func(vms ...string) defender.NamedPolicy {
 		t.Helper()
-		named, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies(vms...), access.Precondition{})
+		named, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies(vms...), defender.Precondition{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +139,7 @@ func TestOptionsStay(t *testing.T) {
 		}
 	}
 	etag := replace("web", "app1").ETag
-	if m := w.machines(access.MachineQuery{VM: vmID("web").Key()}).Machines[0]; m.Options != strict || m.InForce != strict {
+	if m := w.machinesOf(person("admin"), inventory.MachineQuery{VM: vmID("web").Key()}).Machines[0]; m.Options != strict || m.InForce != strict {
 		t.Errorf("the inventory tells %+v", m)
 	}
 
@@ -146,8 +151,8 @@ func TestOptionsStay(t *testing.T) {
 	if again := replace("web", "app1"); again.ETag == etag {
 		t.Error("the ETag does not tell of options")
 	}
-	w.Floor = jit.Options{RequireJustification: true}
-	if got := enable(p, false); got.InForce != w.Floor || !stored().IsZero() {
+	w.startWith(func(p *core.Ports) { p.Floor = jit.Options{RequireJustification: true} })
+	if got := enable(p, false); got.InForce != w.ports.Floor || !stored().IsZero() {
 		t.Errorf("under a floor: stored %v, told %+v", stored(), got)
 	}
 }
@@ -161,7 +166,7 @@ func TestOptionsSetMeanwhile(t *testing.T) {
 			return err
 		},
 		"replace": func(w *world) error {
-			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, []jit.Policy{policyOf("app1", 22), policyOf("web", 3389)}, access.Precondition{})
+			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, []jit.Policy{policyOf("app1", 22), policyOf("web", 3389)}, defender.Precondition{})
 			return err
 		},
 	} {

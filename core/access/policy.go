@@ -10,6 +10,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -51,9 +52,9 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, policies []jit.Pol
 		return nil, nil, err
 	}
 	for _, out := range outs {
-		for _, r := range out.plan.Refused {
+		for _, r := range out.Plan.Refused {
 			if r.Grant == "" {
-				return nil, nil, r.Err.At(out.target.String())
+				return nil, nil, r.Err.At(out.Target.String())
 			}
 		}
 	}
@@ -62,7 +63,7 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, policies []jit.Pol
 		if err != nil {
 			return nil, nil, err
 		}
-		outs = append(keep(outs, func(o outcome) bool { return s.Kinds.Maps(o.target) }), done...)
+		outs = append(keep(outs, func(o round.Outcome) bool { return s.Kinds.Maps(o.Target) }), done...)
 	}
 	list := s.enabled(records, known, machines, outs)
 	s.ruled(ctx, list, machines)
@@ -84,7 +85,7 @@ func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.P
 		if slices.ContainsFunc(vms, p.VM.Equal) {
 			return nil, nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
 		}
-		if err := s.managed(p.VM, at+".id"); err != nil {
+		if err := s.Subscriptions.Manages(p.VM, at+".id"); err != nil {
 			return nil, nil, nil, err
 		}
 		vms = append(vms, p.VM)
@@ -108,12 +109,12 @@ func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.P
 	return records, known, machines, nil
 }
 
-func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord) ([]outcome, error) {
+func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord) ([]round.Outcome, error) {
 	var all [][]store.Placement
 	for _, r := range records {
 		all = append(all, r.Placements)
 	}
-	return s.preview(ctx, store.TargetsOf(all...), func(t jit.ID, state *plan.State) {
+	return s.Rounds.Project(ctx, store.TargetsOf(all...), func(t jit.ID, state *plan.State) {
 		for _, rec := range records {
 			state.Policies = slices.DeleteFunc(state.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
 			for _, p := range rec.Placements {
@@ -126,7 +127,7 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 }
 
 // enable stores the policies and reconciles every target where they stand or stood.
-func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]outcome, error) {
+func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]round.Outcome, error) {
 	var placements [][]store.Placement
 	var before []store.PolicyRecord
 	for i, rec := range records {
@@ -134,13 +135,13 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
-			return nil, errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, records[:i+1], before, err)...))
+			return nil, errors.Join(err, s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records[:i+1], before, err)...))
 		}
 	}
 	// Where ports are mapped a policy changes no rule, and a round may take minutes.
 	targets := slices.DeleteFunc(store.TargetsOf(placements...), s.Kinds.Maps)
-	outs, err := s.reconcileAll(ctx, targets, false)
-	logged := s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, records, before, err)...)
+	outs, err := s.Rounds.ReconcileAll(ctx, targets, false)
+	logged := s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records, before, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 // become those that it has stored.
 func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store.PolicyRecord, error) {
 	rec := *put
-	for range attempts {
+	for range store.Attempts {
 		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return store.PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
@@ -173,7 +174,7 @@ func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store
 	return store.PolicyRecord{}, &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
 }
 
-func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []outcome) []Enabled {
+func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []round.Outcome) []Enabled {
 	var list []Enabled
 	for _, rec := range records {
 		if rec.Policy.Options == nil { // a dry run: nothing was stored
@@ -182,8 +183,8 @@ func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.P
 		e := Enabled{Policy: rec.Policy, InForce: rec.Policy.InForce(s.Floor), Location: rec.Location, Targets: store.TargetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
 		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
 		for _, out := range outs {
-			e.Overridden = append(e.Overridden, keep(out.plan.Overridden, of)...)
-			e.Exposed = append(e.Exposed, keep(out.plan.Exposed, of)...)
+			e.Overridden = append(e.Overridden, keep(out.Plan.Overridden, of)...)
+			e.Exposed = append(e.Exposed, keep(out.Plan.Exposed, of)...)
 		}
 		list = append(list, e)
 	}
@@ -194,10 +195,10 @@ func keep[T any](list []T, f func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return !f(v) })
 }
 
-func changesOf(outs []outcome) []TargetChange {
+func changesOf(outs []round.Outcome) []TargetChange {
 	var list []TargetChange
 	for _, out := range outs {
-		list = append(list, TargetChange{Target: out.target, Changes: out.written})
+		list = append(list, TargetChange{Target: out.Target, Changes: out.Written})
 	}
 	return list
 }
@@ -230,21 +231,21 @@ func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) err
 	for i, rec := range records {
 		placements = append(placements, rec.Placements)
 		if err := s.deletePolicy(ctx, rec); err != nil { // those before it are removed, and the log says so
-			return errors.Join(err, s.Activity.Append(ctx, s.policyEntries(who, store.OpDisable, records[:i+1], err)...))
+			return errors.Join(err, s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records[:i+1], err)...))
 		}
 	}
 	targets := store.TargetsOf(placements...)
-	outs, err := s.reconcileAll(ctx, targets, false)
-	settled := parallel.Each(closing, func(_ int, g store.GrantRecord) error { _, err := s.settle(ctx, g, false); return err })
+	outs, err := s.Rounds.ReconcileAll(ctx, targets, false)
+	settled := parallel.Each(closing, func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Settle(ctx, g, false); return err })
 	if err == nil {
-		err = parallel.Each(outs, func(_ int, out outcome) error { return s.forget(ctx, out) })
+		err = parallel.Each(outs, func(_ int, out round.Outcome) error { return s.Rounds.Forget(ctx, out) })
 	}
-	logged := s.Activity.Append(ctx, s.policyEntries(who, store.OpDisable, records, err)...)
+	logged := s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records, err)...)
 	return errors.Join(err, settled, logged)
 }
 
 func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) error {
-	for range attempts {
+	for range store.Attempts {
 		err := s.Policies.DeletePolicy(ctx, rec)
 		if err == nil || errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -313,4 +314,27 @@ func (s *Service) ruled(ctx context.Context, list []Enabled, machines map[string
 			list[i].Unchecked = left
 		}
 	}
+}
+
+// policiesOf reads the policies of machines, by key; those that have none are left out.
+func (s *Service) PolicyRecords(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, error) {
+	found := make([]store.PolicyRecord, len(vms))
+	err := parallel.Each(vms, func(i int, vm jit.ID) error {
+		rec, err := s.Policies.Policy(ctx, vm)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
+		}
+		found[i] = rec
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]store.PolicyRecord{}
+	for i, vm := range vms {
+		if found[i].Version != "" {
+			out[vm.Key()] = found[i]
+		}
+	}
+	return out, nil
 }

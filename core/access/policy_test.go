@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -34,7 +33,7 @@ func TestEnableRefuses(t *testing.T) {
 		{"a machine that nothing guards", []jit.Policy{policyOf("bare", 22)}, func(w *world) {
 			w.cloud.Place(network.Machine{VM: vmID("bare"), Private: []netip.Addr{netip.MustParseAddr("10.0.9.9")}})
 		}, network.CodeMissingNSG},
-		{"a subscription that no sweep looks at", []jit.Policy{{VM: jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e1", ResourceGroup: "demo", Type: jit.TypeVM, Name: "web"}, Ports: jit.DefaultPorts()}}, nil, access.CodeNotManaged},
+		{"a subscription that no sweep looks at", []jit.Policy{{VM: jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e1", ResourceGroup: "demo", Type: jit.TypeVM, Name: "web"}, Ports: jit.DefaultPorts()}}, nil, network.CodeNotManaged},
 		{"no priority above a foreign allow", []jit.Policy{policyOf("web", 22)}, func(w *world) { w.cloud.SetRules(nsgID("web-nsg"), full...) }, plan.CodeNoPriorityLeft},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -10,17 +10,18 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
 // openTargets reconciles the targets of a grant side by side, and notes in the grant which of
 // them have confirmed it while others are waited for. It gives the grant as it is then stored.
-func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, []outcome, error) {
+func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, []round.Outcome, error) {
 	targets := rec.Targets()
 	n := &notes{Service: s, rec: rec, left: len(targets), done: make(chan struct{})}
-	outs := make([]outcome, len(targets))
+	outs := make([]round.Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.reconcile(ctx, t, false)
+		outs[i], err = s.Rounds.Reconcile(ctx, t, false)
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
 		return err
 	})
@@ -30,9 +31,9 @@ func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store
 }
 
 // stands reports whether a round has left the rules of a grant on its target.
-func stands(out outcome, grant string) bool {
-	return !out.gone && refusedBy([]outcome{out}, grant) == nil && slices.ContainsFunc(out.state.Openings, func(o plan.Opening) bool {
-		return o.Grant.ID == grant && o.Grant.AnyLive(out.at)
+func stands(out round.Outcome, grant string) bool {
+	return !out.Gone && refusedBy([]round.Outcome{out}, grant) == nil && slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool {
+		return o.Grant.ID == grant && o.Grant.AnyLive(out.At)
 	})
 }
 
@@ -56,12 +57,12 @@ type notes struct {
 }
 
 // note takes down that a target has answered. It waits for nothing.
-func (n *notes) note(ctx context.Context, out outcome, confirmed bool) {
+func (n *notes) note(ctx context.Context, out round.Outcome, confirmed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.left--
 	if confirmed {
-		n.waiting = append(n.waiting, out.target)
+		n.waiting = append(n.waiting, out.Target)
 	}
 	if n.left > 0 && len(n.waiting) > 0 && !n.writing && !n.over {
 		n.writing = true
@@ -98,7 +99,7 @@ func (n *notes) run(ctx context.Context) {
 
 // write stores that targets have confirmed the grant, if it is still being opened.
 func (n *notes) write(ctx context.Context, rec store.GrantRecord, targets []jit.ID) (store.GrantRecord, bool) {
-	for range attempts {
+	for range store.Attempts {
 		next := rec
 		next.Placements = slices.Clone(rec.Placements)
 		for i, p := range next.Placements {

@@ -11,6 +11,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -65,7 +66,7 @@ func TestProgress(t *testing.T) {
 				w.cloud.RemoveTarget(nsgID("web-nsg"))
 			}
 			return nil
-		}, none, "Revoked", string(access.CodeTargetGone)},
+		}, none, "Revoked", string(round.CodeTargetGone)},
 		"the note cannot be stored": {func(_ *world, s accesstest.Step) error {
 			if s.Op == "NoteConfirmed" || s.Op == "UpdateGrants" {
 				return errFault

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -23,7 +24,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 	byHand.Name = "portcullis-allow-by-hand"
 	w.cloud.SetRules(nsgID("web-nsg"), byHand)
 	failing := &halfway{Cloud: w.cloud, target: "web-nsg", broken: true}
-	w.Kinds = network.KindsOf(network.SecurityGroups(failing))
+	w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(failing)) })
 	if _, err := w.Sweep(t.Context(), who("portcullis")); err == nil {
 		t.Fatal("a sweep whose write fails tells of no error")
 	}
@@ -31,7 +32,7 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 		t.Fatal("the group should show the removal that failed")
 	}
 	w.start() // another process, and nothing is kept but the store
-	w.Kinds = network.KindsOf(network.SecurityGroups(failing))
+	w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(failing)) })
 	failing.broken = false
 	writes := w.cloud.Writes()
 	w.sweep()
@@ -52,7 +53,9 @@ func TestFailedRemovalOnATargetThatIsNotOurs(t *testing.T) {
 // alone, also where somebody else's write of it has failed.
 func TestUnconfirmedTargetOfOthers(t *testing.T) {
 	w := newWorld(t)
-	w.Kinds = network.KindsOf(network.SecurityGroups(&halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}))
+	w.startWith(func(p *core.Ports) {
+		p.Kinds = network.KindsOf(network.SecurityGroups(&halfway{Cloud: w.cloud, target: "web-nsg", doubt: true}))
+	})
 	writes := w.cloud.Writes()
 	w.sweep()
 	if n := w.cloud.Writes() - writes; n != 0 {

@@ -13,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -42,15 +43,15 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, ke
 		return known, err == nil, err
 	}
 	if bad != nil {
-		return store.GrantRecord{}, false, errors.Join(bad, s.refused(ctx, who, r, bad))
+		return store.GrantRecord{}, false, errors.Join(bad, s.LogRefusedRequest(ctx, who, r, bad))
 	}
-	_, err = s.previewGrant(ctx, s.recall, states.of, rec)
+	_, err = s.previewGrant(ctx, s.Rounds.Recall, states.of, rec)
 	if jit.Refused(err) != nil { // what is remembered may be old: nobody is refused for that
-		_, err = s.previewGrant(ctx, s.shown, s.Targets.State, rec)
+		_, err = s.previewGrant(ctx, s.Rounds.Shown, s.Targets.State, rec)
 	}
 	if err != nil {
 		if jit.Refused(err) != nil {
-			err = errors.Join(err, s.refused(ctx, who, r, err))
+			err = errors.Join(err, s.LogRefusedRequest(ctx, who, r, err))
 		}
 		return store.GrantRecord{}, false, err
 	}
@@ -63,7 +64,7 @@ func (s *Service) Preview(ctx context.Context, r jit.Request) (store.GrantRecord
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}
-	outs, err := s.previewGrant(ctx, s.shown, states.of, rec)
+	outs, err := s.previewGrant(ctx, s.Rounds.Shown, states.of, rec)
 	return rec, changesOf(outs), err
 }
 
@@ -76,7 +77,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord,
 	}
 	vms := make([]jit.ID, len(r.VMs))
 	for i, vm := range r.VMs {
-		if err := s.managed(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+		if err := s.Subscriptions.Manages(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
 			return store.GrantRecord{}, states, err
 		}
 		vms[i] = vm.VM
@@ -105,7 +106,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord,
 	if err := s.barredByAdmin(g, machines); err != nil {
 		return store.GrantRecord{}, states, err
 	}
-	rec, err := (&network.Fronts{Kinds: s.Kinds, State: s.Targets.State, Rules: s.shown, Policy: policy, Now: s.now()}).Mapped(ctx, network.Place(g, machines), machines)
+	rec, err := (&network.Fronts{Kinds: s.Kinds, State: s.Targets.State, Rules: s.Rounds.Shown, Policy: policy, Now: s.now()}).Mapped(ctx, network.Place(g, machines), machines)
 	if err != nil {
 		return store.GrantRecord{}, states, err
 	}
@@ -118,7 +119,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord,
 // newGrant gives an id and the time of the same millisecond, if a few tries do: then the id tells where the grant is among
 // those that have closed, and nothing else has to be stored for that.
 func (s *Service) newGrant() (id string, now time.Time) {
-	for range attempts {
+	for range store.Attempts {
 		now = s.now()
 		if id = s.NewID(); s.now().Equal(now) {
 			break
@@ -151,8 +152,8 @@ func sameFamily(g jit.Grant, machines map[string]network.Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]outcome, error) {
-	outs, err := s.previewFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *plan.State) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]round.Outcome, error) {
+	outs, err := s.Rounds.ProjectFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *plan.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {
 				state.Openings = append(state.Openings, rec.At(p))
@@ -166,11 +167,11 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 }
 
 // refusedBy gives why a target left the grant out, or nil.
-func refusedBy(outs []outcome, grant string) error {
+func refusedBy(outs []round.Outcome, grant string) error {
 	for _, out := range outs {
-		for _, r := range out.plan.Refused {
+		for _, r := range out.Plan.Refused {
 			if r.Grant == grant {
-				return r.Err.At(out.target.String())
+				return r.Err.At(out.Target.String())
 			}
 		}
 	}
@@ -193,7 +194,7 @@ func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (
 		keys = append(keys, k)
 	}
 	free := digest
-	for range attempts {
+	for range store.Attempts {
 		rec, k, err := s.keyed(ctx, requestor, free, digest)
 		if err != nil || rec.Grant.AnyLive(s.now()) {
 			return rec, nil, err

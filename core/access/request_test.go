@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
@@ -393,7 +394,7 @@ func TestLockedTargetRefusesAnOpening(t *testing.T) {
 func TestOpenedWhenItWasConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Now = time.Now
+		w.startWith(func(p *core.Ports) { p.Now = time.Now })
 		w.enable("web", "app1")
 		w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
 			if s.Op == "Apply" && s.After && s.Of == nsgID("apps-nsg").Key() {

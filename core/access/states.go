@@ -51,7 +51,7 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 			policies[p.Policy.VM.Key()] = p.Policy
 		}
 	}
-	elsewhere, err := s.policiesOf(ctx, keep(vms, func(vm jit.ID) bool { _, ok := policies[vm.Key()]; return !ok }))
+	elsewhere, err := s.PolicyRecords(ctx, keep(vms, func(vm jit.ID) bool { _, ok := policies[vm.Key()]; return !ok }))
 	for key, rec := range elsewhere {
 		policies[key] = rec.Policy
 	}

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -78,7 +78,7 @@ const (
 )
 
 // drain delivers wake-ups as the host does until none is left, and gives how many went to the dead-letter queue.
-func (w *world) drain(svc *access.Service) (dead int) {
+func (w *world) drain(svc rooms) (dead int) {
 	var mu sync.Mutex
 	free := make(chan struct{}, places)
 	var all sync.WaitGroup
@@ -156,9 +156,7 @@ func TestStormLeavesNoDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		fw := &slow{RuleStore: w.cloud, takes: time.Minute, every: 10 * time.Second}
-		svc := w.instance()
-		svc.Kinds = network.KindsOf(network.SecurityGroups(fw))
-		svc.Now = time.Now
+		svc := w.instanceWith(func(p *core.Ports) { p.Kinds, p.Now = network.KindsOf(network.SecurityGroups(fw)), time.Now })
 		ids, end := w.windows(groups, each)
 		fw.every = 0
 		if _, err := svc.Sweep(t.Context(), who("portcullis")); err != nil { // writes the rules
@@ -195,8 +193,7 @@ func TestWakeThatCannotBeHandedOn(t *testing.T) {
 		w.enable("web")
 		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 		fw := &slow{RuleStore: w.cloud, takes: time.Minute}
-		svc := w.instance()
-		svc.Kinds = network.KindsOf(network.SecurityGroups(fw))
+		svc := w.instanceWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(fw)) })
 		w.leap(time.Hour)
 		w.bell.Fault = func(context.Context, accesstest.Step) error { return errFault }
 		if err := svc.Wake(t.Context(), id, 0); err == nil {
@@ -237,8 +234,8 @@ func TestStormIsGathered(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				fw := &slow{RuleStore: w.cloud, takes: 5 * time.Second}
-				w.Kinds = network.KindsOf(network.SecurityGroups(fw))
-				w.Now = time.Now
+				w.startWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(fw)) })
+				w.startWith(func(p *core.Ports) { p.Now = time.Now })
 				ids, end := w.windows(groups, tc.each)
 				if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {
 					t.Fatal(err)
@@ -284,8 +281,10 @@ func TestStormWithoutItsGathering(t *testing.T) {
 	const groups = 60
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Kinds = network.KindsOf(network.SecurityGroups(&slow{RuleStore: w.cloud, takes: 5 * time.Second}))
-		w.Now = time.Now
+		w.startWith(func(p *core.Ports) {
+			p.Kinds = network.KindsOf(network.SecurityGroups(&slow{RuleStore: w.cloud, takes: 5 * time.Second}))
+		})
+		w.startWith(func(p *core.Ports) { p.Now = time.Now })
 		ids, end := w.windows(groups, 1)
 		if _, err := w.Sweep(t.Context(), who("portcullis")); err != nil {
 			t.Fatal(err)

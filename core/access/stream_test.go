@@ -9,6 +9,7 @@ import (
 	"time"
 	"weak"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -83,7 +84,7 @@ func TestSweepStreams(t *testing.T) {
 	for n := range *streamed - 1 {
 		s.machines = append(s.machines, network.Machine{VM: vmID(fmt.Sprint("vm", n))})
 	}
-	w.Policies, w.Network = s, s
+	w.startWith(func(p *core.Ports) { p.Policies, p.Network = s, s })
 	var before runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

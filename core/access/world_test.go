@@ -14,12 +14,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
+	"portcullis/core/sweep"
 )
 
 const sub = "00000000-0000-0000-0000-00000000d3e0"
@@ -34,7 +40,8 @@ func nsgID(name string) jit.ID {
 
 // world is a whole installation in memory, with a clock that only the test moves.
 type world struct {
-	*access.Service
+	rooms
+	ports core.Ports
 	t     *testing.T
 	cloud *accesstest.Cloud
 	mem   *accesstest.Memory
@@ -71,15 +78,66 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// rooms are the verbs of all rooms, without permissions.
+type rooms struct {
+	*access.Service
+	*round.Rounds
+	*sweep.Sweeper
+	*inventory.Inventory
+	doors doors
+}
+
+// doors are the verbs of all rooms behind the permissions.
+type doors struct {
+	*access.Guard
+	*inventory.Inventory
+	*defender.Named
+	*sweep.Sweeper
+}
+
+func roomsOf(p core.Ports) rooms {
+	app := core.New(p)
+	return rooms{app.Verbs, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper}}
+}
+
+// permitted has the permissions of all verbs from an authority from now on, and gives the verbs behind them.
+func (w *world) permitted(a permit.Authority) doors {
+	w.startWith(func(p *core.Ports) { p.Authority = a })
+	return w.doors
+}
+
 // start makes the service as a new process would: nothing but the stores is kept.
-func (w *world) start() { w.Service = w.instance() }
+func (w *world) start() { w.startWith(func(p *core.Ports) { *p = w.portsOf() }) }
+
+// startWith is start with other ports than before.
+func (w *world) startWith(change func(*core.Ports)) {
+	change(&w.ports)
+	w.rooms = roomsOf(w.ports)
+}
+
+// portsOf gives the ports of one more service over the same stores.
+func (w *world) portsOf() core.Ports {
+	return core.Ports{
+		Network: w.cloud, Kinds: network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
+		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Authority: everybody{}, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
+	}
+}
 
 // instance makes one more service over the same stores.
-func (w *world) instance() *access.Service {
-	return &access.Service{
-		Network: w.cloud, Kinds: network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
-		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
-	}
+func (w *world) instance() rooms { return w.instanceWith(func(*core.Ports) {}) }
+
+// instanceWith is instance with other ports.
+func (w *world) instanceWith(change func(*core.Ports)) rooms {
+	p := w.portsOf()
+	change(&p)
+	return roomsOf(p)
+}
+
+// everybody may do everything.
+type everybody struct{}
+
+func (everybody) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
+	return "", nil
 }
 
 func (w *world) place(vm, nsg string, addrs ...string) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -55,7 +55,7 @@ func (s *server) activity(w http.ResponseWriter, c call) error {
 	}
 	csv := url.Values{"format": {"csv"}}
 	if !view.Wrong.Any() {
-		entries, next, err := s.Guard.Entries(c.Context(), c.who, f, v.Get("cursor"), activityLimit)
+		entries, next, err := s.App.Inventory.Entries(c.Context(), c.who, f, v.Get("cursor"), activityLimit)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *server) named(c call, text string, wrong wrongs) (string, error) {
 		wrong.put("vm", err)
 		return id.Key(), nil
 	}
-	page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{Text: text, Limit: 1000})
+	page, err := s.App.Inventory.Machines(c.Context(), c.who, inventory.MachineQuery{Text: text, Limit: 1000})
 	if err != nil {
 		return "", err
 	}

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 )
 
 // configureView is the form that protects machines.
@@ -87,8 +89,8 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 		switch {
 		case view.Rows == nil:
 			view.PublicIP = ipText(p.PublicAddress)
-			view.Rows, view.Existing, view.Demands = rows, p.ExistingRules.String(), demandsOf(p.OwnOptions(), s.Guard.Service.Floor)
-		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || ipText(p.PublicAddress) != view.PublicIP || demandsOf(p.OwnOptions(), s.Guard.Service.Floor) != view.Demands:
+			view.Rows, view.Existing, view.Demands = rows, p.ExistingRules.String(), demandsOf(p.OwnOptions(), s.App.Floor)
+		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || ipText(p.PublicAddress) != view.PublicIP || demandsOf(p.OwnOptions(), s.App.Floor) != view.Demands:
 			view.Mixed = true
 		}
 	}
@@ -104,12 +106,12 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 
 // configuring gives the empty form, and the policies that its machines have.
 func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]jit.Policy, error) {
-	view := configureView{Wrong: wrongs{}, Demands: demandsOf(jit.Options{}, s.Guard.Service.Floor)}
+	view := configureView{Wrong: wrongs{}, Demands: demandsOf(jit.Options{}, s.App.Floor)}
 	policies, err := s.policies(c, vms)
 	if err != nil {
 		return view, nil, err
 	}
-	if view.Lacks, err = s.lacks(c, access.VerbEnable, vms...); err != nil {
+	if view.Lacks, err = s.lacks(c, permit.VerbEnable, vms...); err != nil {
 		return view, nil, err
 	}
 	if view.Firewalled, err = s.firewalled(c, vms); err != nil {
@@ -128,11 +130,11 @@ const mostFirewalled = 20
 // firewalled reports whether a firewall stands in front of one of the machines.
 func (s *server) firewalled(c call, vms []jit.ID) (bool, error) {
 	for _, vm := range vms[:min(len(vms), mostFirewalled)] {
-		page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: vm.Key(), Limit: 1})
+		page, err := s.App.Inventory.Machines(c.Context(), c.who, inventory.MachineQuery{VM: vm.Key(), Limit: 1})
 		if err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(page.Machines, func(m access.MachineView) bool { return m.Connect == access.ConnectionFirewall }) {
+		if slices.ContainsFunc(page.Machines, func(m inventory.MachineView) bool { return m.Connect == inventory.ConnectionFirewall }) {
 			return true, nil
 		}
 	}
@@ -279,7 +281,7 @@ func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
 	if v.Wrong.Any() {
 		return changesView{Wrong: "Correct the fields above, and what will change is shown here."}
 	}
-	enabled, changes, err := s.Guard.Enable(c.Context(), c.who, policies, true)
+	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, true)
 	if err != nil {
 		_, told := s.Explain(err)
 		v.refused(told, vms)
@@ -294,7 +296,7 @@ func (s *server) save(c call, vms []jit.ID, v *configureView) int {
 	if v.Wrong.Any() {
 		return http.StatusBadRequest
 	}
-	enabled, changes, err := s.Guard.Enable(c.Context(), c.who, policies, false)
+	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, false)
 	if err != nil {
 		status, told := s.Explain(err)
 		if status >= 500 {
@@ -366,7 +368,7 @@ func (s *server) disable(w http.ResponseWriter, c call) error {
 	if c.PostForm.Get("sure") != "yes" {
 		return &jit.Error{Code: "NotConfirmed", Message: "tick the box that says you are sure, then end the protection"}
 	}
-	if err := s.Guard.Disable(c.Context(), c.who, vms); err != nil {
+	if err := s.App.Access.Disable(c.Context(), c.who, vms); err != nil {
 		return err
 	}
 	return s.seeOther(w, c, "machine?vm="+vms[0].String())

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -34,7 +35,7 @@ func TestDemandsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
-			s.svc.Floor = strict
+			s.wire(func(p *core.Ports) { p.Floor = strict })
 			s.enable()
 			p := s.post("request", "intent", "open", "vm", web, "source", tc.source, "mine", "203.0.113.7", "other", tc.value, "why", tc.why, "port-0-22", "on", "for-0-22", "45 min")
 			if p.status != 400 {
@@ -57,7 +58,7 @@ func TestDemandsAreSaid(t *testing.T) {
 	p := s.get("request?vm=" + web)
 	p.lacks(t, "required", "no wider than", "Not every address", "disabled")
 	lax, tight := jit.Policy{VM: vm(t, app1), Ports: jit.DefaultPorts()}, jit.Policy{VM: vm(t, web), Ports: jit.DefaultPorts(), Options: &strict}
-	if _, _, err := s.guard.Enable(t.Context(), caller("alice"), []jit.Policy{lax, tight}, false); err != nil {
+	if _, _, err := s.app.Access.Enable(t.Context(), caller("alice"), []jit.Policy{lax, tight}, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"request?vm=" + web, "request?vm=" + app1 + "&vm=" + web} {
@@ -116,6 +117,6 @@ func TestConfigureDemands(t *testing.T) {
 	if !stored().IsZero() {
 		t.Errorf("taken off, but stored %v", stored())
 	}
-	s.svc.Floor = strict
+	s.wire(func(p *core.Ports) { p.Floor = strict })
 	s.get("configure?vm="+web).holds(t, "This installation asks for it in any case.", "This installation allows none wider than /24 and /64.")
 }

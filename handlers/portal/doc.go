@@ -2,7 +2,7 @@
 // forms to ask for access and to configure it, and the activity log.
 //
 // It is a door like package handlers, with HTML where that has JSON: it decodes a
-// form, calls one verb of [access.Guard] and draws the answer with the templates of
+// form, calls one verb of [core.App] and draws the answer with the templates of
 // package web. It calls the verbs, not the JSON API, and decides nothing itself.
 //
 // Who calls is only what [Options.Caller] says of a request; nobody else gets more

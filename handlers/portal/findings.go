@@ -41,7 +41,7 @@ func findingOf(f store.Finding) findingView {
 
 // findings draws the last sweep: GET /api/portal/findings.
 func (s *server) findings(w http.ResponseWriter, c call) error {
-	rec, err := s.Guard.LastSweep(c.Context(), c.who)
+	rec, err := s.App.Inventory.LastSweep(c.Context(), c.who)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

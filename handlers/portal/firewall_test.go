@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -13,7 +14,9 @@ import (
 // firewalled puts hub-fw in front of web.
 func (s *site) firewalled() {
 	fw := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeFirewall, Name: "hub-fw"}
-	s.svc.Kinds = network.KindsOf(network.SecurityGroups(s.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(s.cloud.Kind(jit.TypeFirewall)))
+	s.wire(func(p *core.Ports) {
+		p.Kinds = network.KindsOf(network.SecurityGroups(s.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(s.cloud.Kind(jit.TypeFirewall)))
+	})
 	s.cloud.SetRules(fw)
 	s.cloud.SetAddresses(fw, netip.MustParseAddr("203.0.113.20"))
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}

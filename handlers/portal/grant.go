@@ -172,7 +172,7 @@ func (s *server) record(c call) (store.GrantRecord, error) {
 	if !jit.ValidGUID(id) {
 		return store.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
 	}
-	return s.Guard.Find(c.Context(), c.who, id)
+	return s.App.Access.Find(c.Context(), c.who, id)
 }
 
 func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong wrongs, form string) error {
@@ -187,7 +187,7 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec store.Grant
 	}
 	if view.State == "failed" {
 		// Why is in the log alone: the grant does not hold it.
-		entries, _, err := s.Guard.Entries(c.Context(), c.who, store.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: store.OpOpen, From: rec.Grant.Start}, "", 50)
+		entries, _, err := s.App.Inventory.Entries(c.Context(), c.who, store.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: store.OpOpen, From: rec.Grant.Start}, "", 50)
 		if err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (s *server) extend(w http.ResponseWriter, c call) error {
 	wrong := wrongs{}
 	d, err := readLength(text)
 	if err == nil {
-		_, err = s.Guard.Extend(c.Context(), c.who, rec.Grant.ID, d, time.Time{})
+		_, err = s.App.Access.Extend(c.Context(), c.who, rec.Grant.ID, d, time.Time{})
 	}
 	if err != nil {
 		status, told := s.Explain(err)
@@ -248,7 +248,7 @@ func (s *server) closeNow(w http.ResponseWriter, c call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), closing)
 	defer cancel()
-	if _, err := s.Guard.Revoke(ctx, c.who, rec.Grant.ID); err != nil {
+	if _, err := s.App.Access.Revoke(ctx, c.who, rec.Grant.ID); err != nil {
 		// Once it is marked to close it closes by itself, however long that takes.
 		after, failed := s.record(c)
 		if status, _ := s.Explain(err); status < 500 || failed != nil || after.Grant.AnyLive(c.now) {

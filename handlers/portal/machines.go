@@ -8,19 +8,20 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
 // machinesView is the list of machines.
 type machinesView struct {
 	Tabs       []tab
-	State      access.MachineState
+	State      inventory.MachineState
 	Rows       []machineRow
 	Columns    []column
-	Query      access.MachineQuery
+	Query      inventory.MachineQuery
 	Groups     []string
 	Subs       []string
 	Filtered   bool
@@ -52,7 +53,7 @@ type incomplete struct{ Subscription, Why string }
 
 // machineRow is one machine in the list.
 type machineRow struct {
-	access.MachineView
+	inventory.MachineView
 	ID       string
 	May      offered
 	Demanded []string // what requests must meet, beside ports and times
@@ -71,17 +72,17 @@ type sweepView struct {
 }
 
 var tabs = []struct {
-	state access.MachineState
+	state inventory.MachineState
 	name  string
-}{{access.MachineConfigured, "Configured"}, {access.MachineNotConfigured, "Not configured"}, {access.MachineUnsupported, "Unsupported"}}
+}{{inventory.MachineConfigured, "Configured"}, {inventory.MachineNotConfigured, "Not configured"}, {inventory.MachineUnsupported, "Unsupported"}}
 
-var columns = map[access.MachineState][]struct {
+var columns = map[inventory.MachineState][]struct {
 	name string
-	sort access.MachineSort
+	sort inventory.MachineSort
 }{
-	access.MachineConfigured:    {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7\u00a0days", access.SortByRequests}, {"Last access", access.SortByLastAccess}},
-	access.MachineNotConfigured: {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Connection details", ""}},
-	access.MachineUnsupported:   {{"Virtual machine", access.SortByName}, {"Resource group", access.SortByResourceGroup}, {"Subscription", access.SortBySubscription}, {"Why", ""}},
+	inventory.MachineConfigured:    {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7\u00a0days", inventory.SortByRequests}, {"Last access", inventory.SortByLastAccess}},
+	inventory.MachineNotConfigured: {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Connection details", ""}},
+	inventory.MachineUnsupported:   {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Why", ""}},
 }
 
 const pageSize = 50
@@ -89,7 +90,7 @@ const pageSize = 50
 // machines draws the list: GET /api/portal/.
 func (s *server) machines(w http.ResponseWriter, c call) error {
 	q := queryMachines(c)
-	page, err := s.Guard.Machines(c.Context(), c.who, q)
+	page, err := s.App.Inventory.Machines(c.Context(), c.who, q)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 		Filtered: q.Text != "" || q.ResourceGroup != "" || q.Subscription != ""}
 	for _, t := range tabs {
 		other := q
-		other.State, other.Sort, other.Descending, other.Cursor = t.state, access.SortByName, false, ""
+		other.State, other.Sort, other.Descending, other.Cursor = t.state, inventory.SortByName, false, ""
 		view.Tabs = append(view.Tabs, tab{t.name, machinesLink(other), page.Counts[t.state], t.state == q.State})
 	}
 	view.Columns = columnsOf(q)
@@ -138,10 +139,10 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 
 // queryMachines reads the query of the list. What it does not know it takes for left out:
 // a link that somebody edited still shows the list.
-func queryMachines(c call) access.MachineQuery {
+func queryMachines(c call) inventory.MachineQuery {
 	v := c.URL.Query()
-	q := access.MachineQuery{State: access.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
-		Sort: access.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
+	q := inventory.MachineQuery{State: inventory.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
+		Sort: inventory.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
 	for _, t := range tabs {
 		if v.Get("tab") == string(t.state) {
 			q.State = t.state
@@ -155,21 +156,21 @@ func queryMachines(c call) access.MachineQuery {
 	return q
 }
 
-func machinesLink(q access.MachineQuery) string {
+func machinesLink(q inventory.MachineQuery) string {
 	order, state, sort := "", string(q.State), string(q.Sort)
 	if q.Descending {
 		order = "descending"
 	}
-	if q.State == access.MachineConfigured {
+	if q.State == inventory.MachineConfigured {
 		state = ""
 	}
-	if q.Sort == access.SortByName {
+	if q.Sort == inventory.SortByName {
 		sort = ""
 	}
 	return link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "cursor", q.Cursor)
 }
 
-func columnsOf(q access.MachineQuery) []column {
+func columnsOf(q inventory.MachineQuery) []column {
 	var out []column
 	for _, col := range columns[q.State] {
 		c := column{Name: col.name}
@@ -177,7 +178,7 @@ func columnsOf(q access.MachineQuery) []column {
 			next := q
 			next.Sort, next.Cursor = col.sort, ""
 			// What is counted or dated is looked at from the top.
-			next.Descending = col.sort == access.SortByRequests || col.sort == access.SortByLastAccess
+			next.Descending = col.sort == inventory.SortByRequests || col.sort == inventory.SortByLastAccess
 			if q.Sort == col.sort {
 				next.Descending = !q.Descending
 				c.Order = "ascending"
@@ -195,23 +196,23 @@ func columnsOf(q access.MachineQuery) []column {
 // lacking gives what is missing to do what the tab is for, where no row offers it.
 func (s *server) lacking(c call, view machinesView) (string, error) {
 	switch {
-	case len(view.Rows) == 0 || view.State == access.MachineUnsupported:
+	case len(view.Rows) == 0 || view.State == inventory.MachineUnsupported:
 		return "", nil
-	case view.State == access.MachineConfigured && !view.May.Request:
-		return s.lacks(c, access.VerbRequest, view.Rows[0].VM)
-	case view.State == access.MachineNotConfigured && !view.May.Configure:
-		return s.lacks(c, access.VerbEnable, view.Rows[0].VM)
+	case view.State == inventory.MachineConfigured && !view.May.Request:
+		return s.lacks(c, permit.VerbRequest, view.Rows[0].VM)
+	case view.State == inventory.MachineNotConfigured && !view.May.Configure:
+		return s.lacks(c, permit.VerbEnable, view.Rows[0].VM)
 	}
 	return "", nil
 }
 
-func (s *server) rowOf(c call, m access.MachineView) (machineRow, error) {
-	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == access.ConnectionFirewall, Demanded: demanded(m.InForce)}
+func (s *server) rowOf(c call, m inventory.MachineView) (machineRow, error) {
+	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == inventory.ConnectionFirewall, Demanded: demanded(m.InForce)}
 	var err error
 	if r.May, err = s.offers(c, m); err != nil {
 		return r, err
 	}
-	if m.State == access.MachineUnsupported {
+	if m.State == inventory.MachineUnsupported {
 		r.Reason, r.Advice = unsupported(m.Reason)
 	}
 	for _, f := range m.Findings {
@@ -224,7 +225,7 @@ func (s *server) rowOf(c call, m access.MachineView) (machineRow, error) {
 
 // sweep gives the last sweep in a line.
 func (s *server) sweep(c call) (sweepView, error) {
-	rec, err := s.Guard.LastSweep(c.Context(), c.who)
+	rec, err := s.App.Inventory.LastSweep(c.Context(), c.who)
 	if errors.Is(err, store.ErrNotFound) {
 		return sweepView{}, nil
 	}
@@ -265,13 +266,13 @@ func (s *server) openNow(w http.ResponseWriter, c call) error {
 func (s *server) open(c call) (openView, error) {
 	var view openView
 	for _, status := range []jit.Status{jit.Initiating, jit.Initiated} {
-		grants, next, err := s.Guard.ListGrants(c.Context(), c.who, store.GrantFilter{Status: status.String()}, "", openLimit)
+		grants, next, err := s.App.Inventory.ListGrants(c.Context(), c.who, store.GrantFilter{Status: status.String()}, "", openLimit)
 		if err != nil {
 			return view, err
 		}
 		view.More = view.More || next != ""
 		for _, g := range grants {
-			rec, err := s.Guard.Find(c.Context(), c.who, g.ID)
+			rec, err := s.App.Access.Find(c.Context(), c.who, g.ID)
 			if err != nil {
 				return view, err
 			}
@@ -305,13 +306,13 @@ type machineView struct {
 }
 
 // find gives one machine that the caller may read, or refuses.
-func (s *server) find(c call, vm jit.ID) (access.MachineView, error) {
-	page, err := s.Guard.Machines(c.Context(), c.who, access.MachineQuery{VM: vm.Key(), Limit: 1})
+func (s *server) find(c call, vm jit.ID) (inventory.MachineView, error) {
+	page, err := s.App.Inventory.Machines(c.Context(), c.who, inventory.MachineQuery{VM: vm.Key(), Limit: 1})
 	if err != nil {
-		return access.MachineView{}, err
+		return inventory.MachineView{}, err
 	}
 	if len(page.Machines) == 0 {
-		return access.MachineView{}, &jit.Error{Code: network.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
+		return inventory.MachineView{}, &jit.Error{Code: network.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
 	}
 	return page.Machines[0], nil
 }
@@ -335,7 +336,7 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+kind(t)+")")
 	}
-	entries, _, err := s.Guard.Entries(c.Context(), c.who, store.EntryFilter{VM: m.VM.Key()}, "", 12)
+	entries, _, err := s.App.Inventory.Entries(c.Context(), c.who, store.EntryFilter{VM: m.VM.Key()}, "", 12)
 	if err != nil {
 		return err
 	}

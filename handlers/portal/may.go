@@ -1,17 +1,18 @@
 package portal
 
 import (
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 )
 
 // What somebody may not do is not offered, or said beside it. That is for people to see:
 // what may be done is decided where it is done.
 
 // lacks gives the first permission that the caller lacks for a verb at one of the machines, "" for none.
-func (s *server) lacks(c call, v access.Verb, vms ...jit.ID) (string, error) {
+func (s *server) lacks(c call, v permit.Verb, vms ...jit.ID) (string, error) {
 	for _, vm := range vms {
-		missing, err := s.Guard.Lacks(c.Context(), c.who, v, vm)
+		missing, err := s.App.Access.Permit.Lacks(c.Context(), c.who, v, vm)
 		if missing != "" || err != nil {
 			return missing, err
 		}
@@ -20,7 +21,7 @@ func (s *server) lacks(c call, v access.Verb, vms ...jit.ID) (string, error) {
 }
 
 // may reports whether the caller lacks nothing for a verb at the machines.
-func (s *server) may(c call, v access.Verb, vms ...jit.ID) (bool, error) {
+func (s *server) may(c call, v permit.Verb, vms ...jit.ID) (bool, error) {
 	missing, err := s.lacks(c, v, vms...)
 	return missing == "" && err == nil, err
 }
@@ -31,19 +32,19 @@ type offered struct {
 }
 
 // offers gives what the caller may do with a machine.
-func (s *server) offers(c call, m access.MachineView) (offered, error) {
+func (s *server) offers(c call, m inventory.MachineView) (offered, error) {
 	var o offered
-	if m.State == access.MachineUnsupported {
+	if m.State == inventory.MachineUnsupported {
 		return o, nil
 	}
 	var err error
-	if o.Configure, err = s.may(c, access.VerbEnable, m.VM); err != nil || m.State != access.MachineConfigured {
+	if o.Configure, err = s.may(c, permit.VerbEnable, m.VM); err != nil || m.State != inventory.MachineConfigured {
 		return o, err
 	}
-	if o.Request, err = s.may(c, access.VerbRequest, m.VM); err != nil {
+	if o.Request, err = s.may(c, permit.VerbRequest, m.VM); err != nil {
 		return o, err
 	}
-	o.Disable, err = s.may(c, access.VerbDisable, m.VM)
+	o.Disable, err = s.may(c, permit.VerbDisable, m.VM)
 	return o, err
 }
 
@@ -53,14 +54,14 @@ func (s *server) offersOf(c call, v *grantView, g jit.Grant) error {
 	for _, vm := range g.VMs {
 		vms = append(vms, vm.VM)
 	}
-	verb := access.VerbRevokeOther
+	verb := permit.VerbRevokeOther
 	if v.Own {
-		verb = access.VerbRevokeOwn
+		verb = permit.VerbRevokeOwn
 	}
 	var err error
 	if v.MayClose, err = s.may(c, verb, vms...); err != nil || !v.Own {
 		return err
 	}
-	v.MayExtend, err = s.may(c, access.VerbExtend, vms...)
+	v.MayExtend, err = s.may(c, permit.VerbExtend, vms...)
 	return err
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 )
 
 // TestNotOffered: what somebody may not do is not offered, and a form that they come to all the same
@@ -16,9 +16,9 @@ func TestNotOffered(t *testing.T) {
 	s.enable()
 	id := s.opened("alice", "why", time.Hour, 22)
 	actions := map[string][]string{
-		"reader":    {access.ActionRead},
-		"requester": {access.ActionRead, access.ActionInitiate, access.ActionReadVM},
-		"editor":    {access.ActionRead, access.ActionWrite, access.ActionWriteVM},
+		"reader":    {permit.ActionRead},
+		"requester": {permit.ActionRead, permit.ActionInitiate, permit.ActionReadVM},
+		"editor":    {permit.ActionRead, permit.ActionWrite, permit.ActionWriteVM},
 	}
 	s.may = func(who jit.Caller, _, action string) bool {
 		name, _, _ := strings.Cut(who.Name, "@")
@@ -46,10 +46,10 @@ func TestNotOffered(t *testing.T) {
 		}
 	}
 	as("reader", "").lacks(t, `name="vm"`, `class="selection"`)
-	as("reader", "").holds(t, "not ask for access to them", access.ActionInitiate)
+	as("reader", "").holds(t, "not ask for access to them", permit.ActionInitiate)
 	as("requester", "").lacks(t, "You may look")
 	as("requester", "?tab=notConfigured").lacks(t, `name="vm"`, "You may look") // no machine is left there
-	for path, action := range map[string]string{"request?vm=" + web: access.ActionInitiate, "configure?vm=" + web: access.ActionWrite} {
+	for path, action := range map[string]string{"request?vm=" + web: permit.ActionInitiate, "configure?vm=" + web: permit.ActionWrite} {
 		p := as("reader", path)
 		p.holds(t, "You may look at this", action, " disabled>")
 	}

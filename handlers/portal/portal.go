@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/web"
@@ -38,7 +38,7 @@ func appService() []Provider {
 
 // Options are what the page needs. Every field but SignIn must be set.
 type Options struct {
-	Guard *access.Guard
+	App *core.App
 	// Caller identifies who calls; an error gets the sign-in page. Nothing else is trusted.
 	Caller func(*http.Request) (jit.Caller, error)
 	// OwnAddress gives the address from which the platform took the call.
@@ -128,7 +128,7 @@ const maxForm = 4 << 20
 // identified lets identified callers through and shows the sign-in page to all others.
 func (s *server) identified(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := call{Request: r, now: s.Guard.Service.Now().UTC()}
+		c := call{Request: r, now: s.App.Now().UTC()}
 		var err error
 		if c.who, err = s.Caller(r); err != nil {
 			c.who = jit.Caller{}

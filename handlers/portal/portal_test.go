@@ -16,10 +16,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal"
 )
@@ -40,15 +42,15 @@ type site struct {
 	t     *testing.T
 	cloud *accesstest.Cloud
 	store *accesstest.Faulty
-	svc   *access.Service
-	guard *access.Guard
+	ports core.Ports
+	app   *core.App
 	clock *accesstest.Clock
 	log   *bytes.Buffer
 	may   func(who jit.Caller, scope string, action string) bool
 	down  error // of whoever identifies callers
 }
 
-// Missing implements [access.Authority].
+// Missing implements [permit.Authority].
 func (s *site) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	for _, a := range actions {
 		if !s.may(who, scope, a) {
@@ -73,12 +75,19 @@ func newSite(t *testing.T) *site {
 	s.place(web, "web-nsg", "10.0.0.4", "198.51.100.4")
 	s.place(app1, "apps-nsg", "10.0.0.5", "")
 	s.cloud.Place(network.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
-	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	s.svc = &access.Service{Network: s.cloud, Kinds: network.KindsOf(network.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
-		Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: newID}
-	s.guard = &access.Guard{Service: s.svc, Authority: s}
+	s.wire(func(p *core.Ports) {
+		*p = core.Ports{Network: s.cloud, Kinds: network.KindsOf(network.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
+			Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Authority: s, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+	})
+	return s
+}
+
+// wire makes the page, with other ports than before.
+func (s *site) wire(change func(*core.Ports)) {
+	change(&s.ports)
+	s.app = core.New(s.ports)
 	s.Handler = portal.New(portal.Options{
-		Guard: s.guard,
+		App: s.app,
 		Caller: func(r *http.Request) (jit.Caller, error) {
 			if s.down != nil {
 				return jit.Caller{}, s.down
@@ -96,7 +105,7 @@ func newSite(t *testing.T) *site {
 			if !ok {
 				return 500, &jit.Error{Code: "InternalServerError", Message: "an internal error occurred"}
 			}
-			if refused.Code == access.CodeForbidden {
+			if refused.Code == permit.CodeForbidden {
 				return 403, refused
 			}
 			if refused.Code == access.CodeRequestNotFound || refused.Code == "NotFound" || refused.Code == network.CodeVMNotFound {
@@ -106,7 +115,6 @@ func newSite(t *testing.T) *site {
 		},
 		Log: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
-	return s
 }
 
 func (s *site) place(id, nsg, private, public string) {
@@ -176,7 +184,7 @@ func (s *site) enable() {
 	s.t.Helper()
 	for _, id := range []string{web, app1} {
 		p := jit.Policy{VM: vm(s.t, id), Ports: jit.DefaultPorts()}
-		if _, _, err := s.guard.Enable(s.t.Context(), jit.Caller{ID: "tid/alice", Name: "alice@example.com"}, []jit.Policy{p}, false); err != nil {
+		if _, _, err := s.app.Access.Enable(s.t.Context(), jit.Caller{ID: "tid/alice", Name: "alice@example.com"}, []jit.Policy{p}, false); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -190,9 +198,9 @@ func (s *site) opened(who, why string, length time.Duration, ports ...uint16) st
 	for _, n := range ports {
 		part.Ports = append(part.Ports, jit.RequestPort{Number: n, Duration: length, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32"))})
 	}
-	rec, _, err := s.guard.Request(s.t.Context(), caller, jit.Request{Justification: why, VMs: []jit.RequestVM{part}}, "")
+	rec, _, err := s.app.Access.Request(s.t.Context(), caller, jit.Request{Justification: why, VMs: []jit.RequestVM{part}}, "")
 	if err == nil {
-		rec, err = s.guard.Open(s.t.Context(), caller, rec)
+		rec, err = s.app.Access.Open(s.t.Context(), caller, rec)
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -16,7 +16,7 @@ func TestProgress(t *testing.T) {
 	for _, id := range []string{web, app1} {
 		r.VMs = append(r.VMs, jit.RequestVM{VM: vm(t, id), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}})
 	}
-	rec, _, err := s.guard.Request(t.Context(), caller("alice"), r, "")
+	rec, _, err := s.app.Access.Request(t.Context(), caller("alice"), r, "")
 	if err != nil {
 		t.Fatal(err)
 	}

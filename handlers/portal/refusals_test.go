@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -125,9 +125,9 @@ func TestRequestRefusals(t *testing.T) {
 		{"too long a reason", []string{"port-0-22", "on", "why", strings.Repeat("x", 1001)}, nil, []string{"longer than 1000 characters"}},
 		{"no permission on one of two", []string{"port-0-22", "on", "port-1-22", "on"},
 			func(_ jit.Caller, scope, action string) bool {
-				return action != access.ActionInitiate || scope == web
+				return action != permit.ActionInitiate || scope == web
 			},
-			[]string{"alice@example.com does not have the permission " + access.ActionInitiate + " at " + app1}},
+			[]string{"alice@example.com does not have the permission " + permit.ActionInitiate + " at " + app1}},
 		{"no policy", []string{"vm", bare, "port-2-22", "on"}, nil, []string{"bare has no just-in-time policy"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -183,8 +183,8 @@ func TestConfigureRefusals(t *testing.T) {
 		{"no source", row("22", "*", "", "3 h"), nil, []string{`id="wrong-sources-0">No source is allowed for port 22`}},
 		{"too long", row("22", "*", "any", "25 h"), nil, []string{`id="wrong-maximum-0">A maximum of 25 h is outside 5 min to 24 h`}},
 		{"no time", row("22", "*", "any", ""), nil, []string{`id="wrong-maximum-0"`}},
-		{"no permission", row("22", "*", "any", "3 h"), func(_ jit.Caller, _, action string) bool { return action != access.ActionWriteVM },
-			[]string{"does not have the permission " + access.ActionWriteVM}},
+		{"no permission", row("22", "*", "any", "3 h"), func(_ jit.Caller, _, action string) bool { return action != permit.ActionWriteVM },
+			[]string{"does not have the permission " + permit.ActionWriteVM}},
 		{"nothing guards it", append(row("22", "*", "any", "3 h"), "vm", bare), nil, []string{"bare has no network security group"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -73,7 +73,7 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 	at := map[uint16]int{}
 	for i, vm := range vms {
 		p := policies[vm.Key()]
-		inForce := p.InForce(s.Guard.Service.Floor)
+		inForce := p.InForce(s.App.Floor)
 		v.Demands = v.Demands.With(inForce)
 		for j, port := range p.Ports {
 			v.NotAll = v.NotAll && !inForce.Permit(port.Sources)
@@ -89,7 +89,7 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 	}
 	v.Every = slices.DeleteFunc(v.Every, func(e everyPort) bool { return e.Count < 2 })
 	var err error
-	v.Lacks, err = s.lacks(c, access.VerbRequest, vms...)
+	v.Lacks, err = s.lacks(c, permit.VerbRequest, vms...)
 	return err
 }
 
@@ -126,7 +126,7 @@ func (s *server) requestForm(w http.ResponseWriter, c call) error {
 
 // policies gives the policies of machines that the caller may read, by jit.ID.Key.
 func (s *server) policies(c call, vms []jit.ID) (map[string]jit.Policy, error) {
-	all, err := s.Guard.Policies(c.Context(), c.who)
+	all, err := s.App.Inventory.ListPolicies(c.Context(), c.who)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), closing)
 	defer cancel()
-	rec, known, err := s.Guard.Request(ctx, c.who, asked, "")
+	rec, known, err := s.App.Access.Request(ctx, c.who, asked, "")
 	if err != nil {
 		status, told := s.Explain(err)
 		if status >= 500 {
@@ -192,7 +192,7 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 // opening opens a grant by itself: the page looks how far it is. What it says is in the
 // grant and in the activity log.
 func (s *server) opening(ctx context.Context, who jit.Caller, rec store.GrantRecord) {
-	if _, err := s.Guard.Open(ctx, who, rec); err != nil {
+	if _, err := s.App.Access.Open(ctx, who, rec); err != nil {
 		s.Log.Warn("opening failed", "invocation", who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 	}
 }

@@ -64,7 +64,7 @@ func TestOverriding(t *testing.T) {
 	form := []string{"vm", web, "number", "22", "protocol", "TCP", "sources", "any", "maximum", "3 h", "existing", "respect"}
 	s.post("configure", append(form, "intent", "preview")...).holds(t, "Protected ports that other rules still open:", "AllowSshAny (priority 300)")
 	s.post("configure", append(form, "intent", "save")...).holds(t, "Saved.")
-	if _, err := s.guard.Sweep(t.Context(), jit.Caller{ID: "tid/alice", Name: "alice"}); err != nil {
+	if _, err := s.app.Sweeper.SweepNow(t.Context(), jit.Caller{ID: "tid/alice", Name: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	s.get("findings").holds(t, "A protected port is open all the same", "AllowSshAny")
@@ -266,13 +266,13 @@ func TestUnchanged(t *testing.T) {
 
 	caller := jit.Caller{ID: "tid/alice", Name: "alice@example.com"}
 	part := jit.RequestVM{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 3389, Duration: time.Hour, Sources: jit.AnySource()}}}
-	rec, _, err := s.guard.Request(t.Context(), caller, jit.Request{VMs: []jit.RequestVM{part}}, "")
+	rec, _, err := s.app.Access.Request(t.Context(), caller, jit.Request{VMs: []jit.RequestVM{part}}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	opening := again(stays("requests/"+rec.Grant.ID, ""))
 	stays(opening, "none").holds(t, "Opening ports")
-	if _, err := s.guard.Open(t.Context(), caller, rec); err != nil {
+	if _, err := s.app.Access.Open(t.Context(), caller, rec); err != nil {
 		t.Fatal(err)
 	}
 	stays(opening, "").holds(t, "Ports are open")

@@ -108,7 +108,7 @@ func (s *server) chart(c call, vm jit.ID, span time.Duration) (chart, error) {
 	var grants []jit.Grant
 	cursor := ""
 	for range most {
-		page, next, err := s.Guard.ListGrants(c.Context(), c.who, filter, cursor, 100)
+		page, next, err := s.App.Inventory.ListGrants(c.Context(), c.who, filter, cursor, 100)
 		if err != nil {
 			return chart{}, err
 		}

@@ -25,7 +25,7 @@ func TestPicture(t *testing.T) {
 	s.opened("bob", "meanwhile", 2*time.Hour, 22)
 	s.opened("alice", "again", 3*time.Hour, 22) // takes the place of the first
 	s.clock.Set(noon.Add(12 * time.Hour))
-	if _, err := s.guard.Sweep(t.Context(), caller("alice")); err != nil {
+	if _, err := s.app.Sweeper.SweepNow(t.Context(), caller("alice")); err != nil {
 		t.Fatal(err)
 	}
 	p := s.get("windows")

@@ -12,7 +12,7 @@ import (
 
 	"github.com/sosodev/duration"
 
-	"portcullis/core/access"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -188,15 +188,15 @@ var reasons = map[string]string{
 }
 
 // unsupported says why a machine cannot be protected and what would change that.
-func unsupported(r access.MachineReason) (title, advice string) {
+func unsupported(r inventory.MachineReason) (title, advice string) {
 	switch r {
-	case access.ReasonMissingNSG:
+	case inventory.ReasonMissingNSG:
 		return "No network security group", "Attach a network security group to its network interface or subnet; it then moves to Not configured."
-	case access.ReasonClassic:
+	case inventory.ReasonClassic:
 		return "Classic virtual machine", "Network security groups do not guard machines of the classic deployment model. Move it to Azure Resource Manager."
-	case access.ReasonFirewallManager:
+	case inventory.ReasonFirewallManager:
 		return "Firewall run by Firewall Manager", "Rules of a firewall policy cannot be changed here. Attach a network security group to the machine."
-	case access.ReasonDisabledByPolicy:
+	case inventory.ReasonDisabledByPolicy:
 		return "Disabled by policy", "An Azure Policy excludes this machine."
 	}
 	return "Not supported", ""

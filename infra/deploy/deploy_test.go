@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -43,10 +43,10 @@ func actions(t *testing.T, name string) map[string][]string {
 }
 
 // needed gives what the verbs ask for, sorted.
-func needed(verbs ...access.Verb) []string {
+func needed(verbs ...permit.Verb) []string {
 	var out []string
 	for _, v := range verbs {
-		out = append(out, access.Needs(v)...)
+		out = append(out, permit.Needs(v)...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -54,9 +54,9 @@ func needed(verbs ...access.Verb) []string {
 
 // TestPeople holds that each role for people is what its verbs ask for, no more and no less.
 func TestPeople(t *testing.T) {
-	viewer := []access.Verb{access.VerbRead}
-	requester := append(viewer, access.VerbRequest, access.VerbExtend, access.VerbRevokeOwn)
-	administrator := append(requester, access.VerbEnable, access.VerbDisable, access.VerbRevokeOther, access.VerbSweep)
+	viewer := []permit.Verb{permit.VerbRead}
+	requester := append(viewer, permit.VerbRequest, permit.VerbExtend, permit.VerbRevokeOwn)
+	administrator := append(requester, permit.VerbEnable, permit.VerbDisable, permit.VerbRevokeOther, permit.VerbSweep)
 	want := map[string][]string{"viewer": needed(viewer...), "requester": needed(requester...), "administrator": needed(administrator...)}
 	if diff := cmp.Diff(want, actions(t, "people.json")); diff != "" {
 		t.Errorf("what verbs ask for (-) and roles/people.json (+) differ:\n%s", diff)

@@ -16,11 +16,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 )
 
-var _ access.Authority = (*Authority)(nil)
+var _ permit.Authority = (*Authority)(nil)
 
 // Life is how long an answer of ARM is remembered, and so how long a change of a role
 // may take to be seen here.
@@ -109,7 +109,7 @@ func loopback(endpoint string) bool {
 	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && a.IsLoopback()
 }
 
-// Missing implements [access.Authority]. A caller whose id is not "tid/oid" with two GUIDs
+// Missing implements [permit.Authority]. A caller whose id is not "tid/oid" with two GUIDs
 // and a scope outside of subscriptions have no permissions. The error is
 // [store.ErrForbidden] where the app's own identity may not read role assignments, and
 // *[store.Unavailable] where ARM does not answer.

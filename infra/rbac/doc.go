@@ -1,5 +1,5 @@
 // Package rbac knows from Azure RBAC what a caller may do: it implements
-// [access.Authority] with the armauthorization clients of the Azure SDK, so that
+// [permit.Authority] with the armauthorization clients of the Azure SDK, so that
 // Portcullis has no permission system of its own.
 //
 // # What is read

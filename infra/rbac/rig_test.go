@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -37,10 +37,10 @@ const (
 	demo  = inSub + "/resourceGroups/demo"
 	web   = demo + "/providers/Microsoft.Compute/virtualMachines/web"
 
-	read     = access.ActionRead
-	write    = access.ActionWrite
-	initiate = access.ActionInitiate
-	readVM   = access.ActionReadVM
+	read     = permit.ActionRead
+	write    = permit.ActionWrite
+	initiate = permit.ActionInitiate
+	readVM   = permit.ActionReadVM
 )
 
 func caller(oid string) jit.Caller {

@@ -6,10 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/round"
+	"portcullis/core/sweep"
 	"portcullis/infra/table"
 )
 
@@ -17,6 +21,9 @@ import (
 // stands until somebody moves it.
 type app struct {
 	*access.Service
+	*round.Rounds
+	*sweep.Sweeper
+	*defender.Named
 	cloud *accesstest.Cloud
 	bell  *accesstest.Bell
 	clock *accesstest.Clock
@@ -26,14 +33,15 @@ type app struct {
 
 func newApp(s *table.Store) *app {
 	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: accesstest.NewClock(day)}
-	a.Service = &access.Service{
+	rooms := core.New(core.Ports{
 		Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
 		Alarm: a.bell, Subscriptions: []string{subscription}, Now: a.clock.Now,
 		NewID: func() string {
 			a.ids++
 			return grantID(a.clock.Now(), 1<<40+a.ids)
 		},
-	}
+	})
+	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named
 	return a
 }
 
@@ -70,7 +78,7 @@ func (a *app) request(t *testing.T, n int) {
 func (a *app) ended(t *testing.T) {
 	t.Helper()
 	for _, id := range a.asked {
-		if rec, err := a.Grants.Grant(t.Context(), id); err != nil || !rec.Grant.Closed() {
+		if rec, err := a.Service.Grants.Grant(t.Context(), id); err != nil || !rec.Grant.Closed() {
 			t.Fatalf("grant %s after its end: %s, %v", id, rec.Grant.Status(), err)
 		}
 	}

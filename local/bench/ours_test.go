@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
@@ -43,17 +44,16 @@ func bare(tb testing.TB) (http.Handler, *access.Guard) {
 	addrs := []netip.Addr{addressOf(0)}
 	cloud.SetRules(target)
 	cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}})
-	svc := &access.Service{Network: cloud, Kinds: network.KindsOf(network.SecurityGroups(cloud)), Policies: memory, Grants: memory, Keys: memory, History: memory, Targets: memory,
-		Activity: memory, Sweeps: memory, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID}
-	guard := &access.Guard{Service: svc, Authority: anybody{}}
-	h := handlers.New(guard, handlers.Options{
+	rooms := core.New(core.Ports{Network: cloud, Kinds: network.KindsOf(network.SecurityGroups(cloud)), Policies: memory, Grants: memory, Keys: memory, History: memory, Targets: memory,
+		Activity: memory, Sweeps: memory, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID, Authority: anybody{}})
+	h := handlers.New(rooms, handlers.Options{
 		Caller: func(*http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
 		},
 		Wait: time.Minute, Version: "bench", NewID: newID, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
 	do(tb, h, http.MethodPost, "/api/enable", `{"virtualMachines":[{"id":"`+vm.String()+`"}]}`)
-	return h, guard
+	return h, rooms.Access
 }
 
 // do makes one call, wants 200, and gives the answer.

@@ -96,12 +96,12 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		}
 		return alarm{w.queue}.Schedule(ctx, store.Wake{Grant: g.ID, Generation: g.Generation, At: end})
 	})
-	_, err := w.svc.Sweep(ctx, jit.Caller{Name: "bench"})
+	_, err := w.rooms.Sweeper.Sweep(ctx, jit.Caller{Name: "bench"})
 	for range 9 { // one that runs out of its time is taken up by the next
 		if err == nil {
 			break
 		}
-		_, err = w.svc.Sweep(ctx, jit.Caller{Name: "bench"})
+		_, err = w.rooms.Sweeper.Sweep(ctx, jit.Caller{Name: "bench"})
 	}
 	w.check(err)
 	if got := w.allows(); got != s.windows {

@@ -21,7 +21,7 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/google/uuid"
 
-	"portcullis/core/access"
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -83,7 +83,7 @@ type world struct {
 	tables *tablesim.Server
 	queue  *queue
 	store  *table.Store
-	svc    *access.Service
+	rooms  *core.App
 	app    http.Handler
 	real   bool
 	free   bool
@@ -200,12 +200,12 @@ func (w *world) wire() {
 	w.check(err)
 	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
-	w.svc = &access.Service{
+	w.rooms = core.New(core.Ports{
 		Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
 		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
-		Alarm: alarm{w.queue}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
-	}
-	w.app = handlers.New(&access.Guard{Service: w.svc, Authority: authority}, handlers.Options{
+		Alarm: alarm{w.queue}, Authority: authority, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
+	})
+	w.app = handlers.New(w.rooms, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
 		Caller: func(r *http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil

@@ -10,12 +10,16 @@ import (
 
 	"github.com/google/uuid"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
+	"portcullis/core/sweep"
 )
 
 var (
@@ -28,6 +32,9 @@ var (
 // the stores. Once it is dead every call of a port fails, so its goroutines end.
 type app struct {
 	*access.Service
+	*round.Rounds
+	*sweep.Sweeper
+	*defender.Named
 	run  *run
 	name string
 	skew time.Duration
@@ -63,11 +70,12 @@ func (r *run) newApp(name string) *app {
 	}
 	store := tables{Faulty: &accesstest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
-	a.Service = &access.Service{
+	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other},
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
-	}
+	})
+	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named
 	return a
 }
 

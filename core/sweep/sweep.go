@@ -1,4 +1,4 @@
-package access
+package sweep
 
 import (
 	"cmp"
@@ -13,12 +13,13 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
 // sweep is one pass over everything.
 type sweep struct {
-	*Service
+	*Sweeper
 	rec      store.SweepRecord
 	machines map[string]network.Machine // of the subscriptions that could be listed
 	listed   map[string]bool            // those subscriptions, in lower case
@@ -54,15 +55,15 @@ type sweep struct {
 //
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
-func (s *Service) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	w := &sweep{Service: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
+func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
-	mapping := keep(targets, w.Kinds.Maps)
+	mapping := slices.DeleteFunc(slices.Clone(targets), func(t jit.ID) bool { return !w.Kinds.Maps(t) })
 	var slow sync.WaitGroup
 	slow.Go(func() { w.slow(ctx, mapping) })
 	w.settle(ctx, func(g store.GrantRecord) bool { return !w.isSlow(g) })
@@ -160,7 +161,7 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Snapshot
 	var out []network.Snapshot
 	var errs []error
 	for _, k := range w.Kinds.Sorted() {
-		snaps, err := w.Service.list(ctx, k, sub)
+		snaps, err := w.Rounds.List(ctx, k, sub)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("list every %s of subscription %s: %w", k.Noun, sub, err))
 			w.mu.Lock()
@@ -226,7 +227,7 @@ func (w *sweep) targets(ctx context.Context) []jit.ID {
 		w.known[t.Key()] = true
 	}
 	for _, snap := range w.snaps {
-		if holdsOurs(snap.Rules) {
+		if round.HoldsOurs(snap.Rules) {
 			targets = append(targets, snap.Target)
 		}
 	}
@@ -235,7 +236,7 @@ func (w *sweep) targets(ctx context.Context) []jit.ID {
 
 // stretch repairs some targets side by side.
 func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
-	outs := make([]outcome, len(targets))
+	outs := make([]round.Outcome, len(targets))
 	wrote := make([]bool, len(targets))
 	errs := make([]error, len(targets))
 	_ = parallel.AtOnce(targets, func(i int, t jit.ID) error {
@@ -258,37 +259,37 @@ func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
 }
 
 // look computes one target from the list and reconciles it where it differs.
-func (w *sweep) look(ctx context.Context, t jit.ID) (outcome, bool, error) {
+func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error) {
 	snap, listed := w.snaps[t.Key()]
 	if !listed {
 		if w.listed[strings.ToLower(t.Subscription)] && !w.unlisted[strings.ToLower(t.Subscription+"/"+t.Type)] {
-			out := outcome{target: t, gone: true}
-			return out, false, w.forget(ctx, out)
+			out := round.Outcome{Target: t, Gone: true}
+			return out, false, w.Rounds.Forget(ctx, out)
 		}
-		return outcome{target: t}, false, nil // its subscription could not be listed, which is reported already
+		return round.Outcome{Target: t}, false, nil // its subscription could not be listed, which is reported already
 	}
-	out, err := w.compute(ctx, snap)
+	out, err := w.Rounds.Compute(ctx, snap)
 	if err != nil {
 		return out, false, err
 	}
-	if !out.plan.Changes.Empty() || snap.Unconfirmed || out.unnoted() {
-		if out, err = w.reconcile(ctx, t, true); err != nil {
+	if !out.Plan.Changes.Empty() || snap.Unconfirmed || out.Unnoted() {
+		if out, err = w.Rounds.Reconcile(ctx, t, true); err != nil {
 			return out, false, err
 		}
 	}
-	out.remembered = out.remembered || w.known[t.Key()]
-	return out, !out.written.Empty(), w.forget(ctx, out)
+	out.Remembered = out.Remembered || w.known[t.Key()]
+	return out, !out.Written.Empty(), w.Rounds.Forget(ctx, out)
 }
 
 // settle closes what is past its end, of the grants that count.
 func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) {
 	now := w.now()
-	due := keep(w.grants, func(g store.GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
+	due := slices.DeleteFunc(slices.Clone(w.grants), func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) || !count(g) })
 	closed := make([]store.GrantRecord, len(due))
 	errs := make([]error, len(due))
 	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
 	defer cancel()
-	w.Service.closeNow(bounded, due, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
+	w.Rounds.CloseNow(bounded, due, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
 	for i, g := range due {
 		vm := g.Grant.VMs[0].VM
 		switch {

@@ -1,4 +1,4 @@
-package access
+package round
 
 import (
 	"context"
@@ -16,24 +16,24 @@ import (
 // or because its time has come, is none; where a verb and a repair cannot be told
 // apart, only a sweep, in which nobody asks for anything, calls it one: a deny that no
 // round has seen confirmed yet, and one of whose destinations somebody has taken some away.
-func repairs(out outcome, sweeping bool) []string {
+func repairs(out Outcome, sweeping bool) []string {
 	var what []string
-	for _, r := range out.plan.Changes.Create {
-		if confirmed(out.state, r.Name) || r.Access == jit.Deny && (sweeping || slices.Contains(out.state.Confirmed, r.Name)) {
+	for _, r := range out.Plan.Changes.Create {
+		if confirmed(out.State, r.Name) || r.Access == jit.Deny && (sweeping || slices.Contains(out.State.Confirmed, r.Name)) {
 			what = append(what, "restored "+r.Name)
 		}
 	}
 	before := map[string]jit.Rule{}
-	for _, r := range out.current {
+	for _, r := range out.Current {
 		before[strings.ToLower(r.Name)] = r
 	}
-	for _, r := range out.plan.Changes.Update {
+	for _, r := range out.Plan.Changes.Update {
 		if b := before[strings.ToLower(r.Name)]; sweeping || tampered(b, r) {
 			what = append(what, "corrected "+r.Name)
 		}
 	}
-	for _, r := range out.plan.Changes.Delete {
-		if !stored(out.state, r.Name) && (sweeping || r.Access == jit.Allow) {
+	for _, r := range out.Plan.Changes.Delete {
+		if !stored(out.State, r.Name) && (sweeping || r.Access == jit.Allow) {
 			what = append(what, "removed "+r.Name)
 		}
 	}
@@ -70,14 +70,14 @@ func tampered(was, want jit.Rule) bool {
 	return !was.Equal(want)
 }
 
-// unnoted reports whether the denies that stand are not those that are noted as confirmed.
-func (out outcome) unnoted() bool {
-	return out.state.Known && !slices.Equal(out.state.Confirmed, out.denies())
+// Unnoted reports whether the denies that stand are not those that are noted as confirmed.
+func (out Outcome) Unnoted() bool {
+	return out.State.Known && !slices.Equal(out.State.Confirmed, out.denies())
 }
 
-func (out outcome) denies() []string {
+func (out Outcome) denies() []string {
 	var names []string
-	for _, r := range out.plan.Rules {
+	for _, r := range out.Plan.Rules {
 		if r.Access == jit.Deny {
 			names = append(names, r.Name)
 		}
@@ -87,24 +87,24 @@ func (out outcome) denies() []string {
 
 // note stores which denies a round has seen confirmed: one that is missing later was
 // taken away by others, whatever the round that finds out was asked for.
-func (s *Service) note(ctx context.Context, out outcome) error {
-	if !out.unnoted() {
+func (s *Rounds) note(ctx context.Context, out Outcome) error {
+	if !out.Unnoted() {
 		return nil
 	}
-	if err := s.Targets.Confirm(ctx, out.target, out.state.Confirmed, out.denies()); err != nil {
-		return fmt.Errorf("note the confirmed rules of %s: %w", out.target.Name, err)
+	if err := s.Targets.Confirm(ctx, out.Target, out.State.Confirmed, out.denies()); err != nil {
+		return fmt.Errorf("note the confirmed rules of %s: %w", out.Target.Name, err)
 	}
 	return nil
 }
 
 // logRepair writes the entry of a repair before it is made, under a name by which
 // trying again writes no second one.
-func (s *Service) logRepair(ctx context.Context, out outcome, version string, what []string) error {
+func (s *Rounds) logRepair(ctx context.Context, out Outcome, version string, what []string) error {
 	if len(what) == 0 {
 		return nil
 	}
-	e := store.Entry{ID: fmt.Sprintf("repair/%s/%s", out.target.Key(), version), Time: out.at, Operation: store.OpRepair, Result: store.Succeeded, Target: out.target,
-		Requestor: jit.App().Name, Message: out.target.Name + ": " + strings.Join(what, ", ")}
+	e := store.Entry{ID: fmt.Sprintf("repair/%s/%s", out.Target.Key(), version), Time: out.At, Operation: store.OpRepair, Result: store.Succeeded, Target: out.Target,
+		Requestor: jit.App().Name, Message: out.Target.Name + ": " + strings.Join(what, ", ")}
 	if err := s.Activity.Append(ctx, e); err != nil {
 		return fmt.Errorf("write the activity log: %w", err)
 	}

@@ -1,4 +1,4 @@
-package access
+package defender
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -44,30 +45,30 @@ func defenders(name string) bool {
 // caller may not enable, do not keep the others out. Machines that the policy lists already
 // get the imported ports; none is dropped. For those that are enabled it tells of
 // the rules that Defender for Cloud has left, and touches none of them.
-func (g *Guard) Import(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) []Imported {
+func (s *Named) Import(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) []Imported {
 	out := make([]Imported, len(policies))
 	_ = parallel.Each(policies, func(i int, p jit.Policy) error {
-		out[i] = Imported{VM: p.VM, Err: g.may(ctx, who, VerbEnable, p.VM.String())}
+		out[i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
 		return nil
 	})
-	g.Service.importMachines(ctx, who, name, policies, out)
+	s.importMachines(ctx, who, name, policies, out)
 	for i, p := range policies {
-		out[i].Err = g.Service.refusedPolicies(ctx, who, store.OpEnable, []jit.Policy{p}, out[i].Err)
+		out[i].Err = s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, []jit.Policy{p}, out[i].Err)
 	}
 	return out
 }
 
 // importMachines does what is to be done for all machines without an error in out,
 // and notes there what becomes of each. What can be done for all at once is.
-func (s *Service) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
+func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
 	records := s.importing(ctx, who, name, policies, out)
 	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
 	snaps, errs := make([]network.Snapshot, len(targets)), map[string]error{}
 	var mu sync.Mutex
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
-		_, err := s.reconcileAll(ctx, []jit.ID{t}, false)
+		_, err := s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, false)
 		if err == nil {
-			snaps[i], err = s.shown(ctx, t)
+			snaps[i], err = s.Access.Rounds.Shown(ctx, t)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -82,16 +83,16 @@ func (s *Service) importMachines(ctx context.Context, who jit.Caller, name store
 		out[i].Leftover = leftovers(rec, snaps)
 	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
-		if err := s.Activity.Append(ctx, s.policyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err)...); err != nil {
+		if err := s.Access.Activity.Append(ctx, s.Access.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err)...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
 		}
 	}
 }
 
 // importing stores the policies that can be enabled and gives their records, by their place in out.
-func (s *Service) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) map[int]store.PolicyRecord {
+func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) map[int]store.PolicyRecord {
 	records := map[int]store.PolicyRecord{}
-	byVM, err := s.policiesOf(ctx, store.Distinct(policyVMs(policies)))
+	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(policyVMs(policies)))
 	changed := map[int]bool{}
 	seen := map[string]bool{}
 	var moved []jit.ID
@@ -117,7 +118,7 @@ func (s *Service) importing(ctx context.Context, who jit.Caller, name store.Poli
 			moved = append(moved, p.VM)
 		}
 	}
-	machines, err := s.Network.Locate(ctx, moved)
+	machines, err := s.Access.Network.Locate(ctx, moved)
 	r := replacement{}
 	for i, rec := range records {
 		if !changed[i] {
@@ -145,7 +146,7 @@ func (s *Service) importing(ctx context.Context, who jit.Caller, name store.Poli
 }
 
 // importOne stores one machine's policy unless a target of its has no room.
-func (s *Service) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error) (store.PolicyRecord, error) {
+func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error) (store.PolicyRecord, error) {
 	if err != nil {
 		return rec, err
 	}

@@ -1,4 +1,4 @@
-package access
+package round
 
 import (
 	"container/list"
@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"portcullis/core/jit"
+	"portcullis/core/memo"
 	"portcullis/core/network"
 	"portcullis/core/store"
 )
@@ -93,8 +94,8 @@ func (s *snapshots) remove(key string) {
 	}
 }
 
-// read reads the rules of a target now, and remembers them.
-func (s *Service) read(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+// Read reads the rules of a target now, and remembers them.
+func (s *Rounds) Read(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	kind, err := s.Kinds.Of(target)
 	if err != nil {
 		return network.Snapshot{}, err
@@ -111,9 +112,9 @@ func (s *Service) read(ctx context.Context, target jit.ID) (network.Snapshot, er
 	return snap, nil
 }
 
-// list reads the rules of all targets of a kind in a subscription as they are shown, and
+// List reads the rules of all targets of a kind in a subscription as they are shown, and
 // remembers them.
-func (s *Service) list(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Snapshot, error) {
+func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Snapshot, error) {
 	since := s.seen.moment()
 	snaps, err := kind.Rules.All(ctx, subscription)
 	if err != nil {
@@ -134,12 +135,31 @@ const fewCold = 25
 type cold struct {
 	mu      sync.Mutex
 	reading map[string]int // by subscription and kind, in lower case
-	lists   map[string]*flight[struct{}]
+	lists   memo.Memo[struct{}]
+}
+
+// begin counts one more target that is read, and reports whether that are many.
+func (c *cold) begin(sub string) (many bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading == nil {
+		c.reading = map[string]int{}
+	}
+	c.reading[sub]++
+	return c.reading[sub] > fewCold
+}
+
+func (c *cold) end(sub string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading[sub]--; c.reading[sub] == 0 {
+		delete(c.reading, sub)
+	}
 }
 
 // known gives what is remembered of a target. Where nothing is it reads the target, and
 // the flag says so; where many have to be read at once, one listing of their subscription stands for all.
-func (s *Service) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
+func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
 	if snap, ok := s.seen.get(target); ok {
 		return snap, false, nil
 	}
@@ -148,65 +168,36 @@ func (s *Service) known(ctx context.Context, target jit.ID) (snap network.Snapsh
 		return network.Snapshot{}, false, err
 	}
 	sub := strings.ToLower(target.Subscription + "/" + kind.Type)
-	s.cold.mu.Lock()
-	if s.cold.reading == nil {
-		s.cold.reading, s.cold.lists = map[string]int{}, map[string]*flight[struct{}]{}
-	}
-	s.cold.reading[sub]++
-	f := s.cold.lists[sub]
-	if f == nil && s.cold.reading[sub] > fewCold {
-		f = &flight[struct{}]{done: make(chan struct{})}
-		s.cold.lists[sub] = f
-		go s.warm(context.WithoutCancel(ctx), kind, sub, f)
-	}
-	s.cold.mu.Unlock()
-	defer func() {
-		s.cold.mu.Lock()
-		defer s.cold.mu.Unlock()
-		if s.cold.reading[sub]--; s.cold.reading[sub] == 0 {
-			delete(s.cold.reading, sub)
-		}
-	}()
-	if f != nil {
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return network.Snapshot{}, false, fmt.Errorf("wait for the list of %s: %w", sub, ctx.Err())
-		}
+	many := s.cold.begin(sub)
+	defer s.cold.end(sub)
+	if many { // where the list fails each is read by itself
+		_, _ = s.cold.lists.Get(ctx, sub, s.Now, memo.Always[struct{}](0), func(ctx context.Context, _ struct{}) (struct{}, error) {
+			_, err := s.List(ctx, kind, target.Subscription)
+			return struct{}{}, err
+		})
 		if snap, ok := s.seen.get(target); ok {
 			return snap, false, nil
 		}
 	}
-	snap, err = s.read(ctx, target)
+	snap, err = s.Read(ctx, target)
 	return snap, true, err
 }
 
-// recall is [Service.known] for who only looks and does not mind how old it is.
-func (s *Service) recall(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+// Recall is [Rounds.known] for who only looks and does not mind how old it is.
+func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	if snap, ok := s.seen.get(target); ok {
 		return snap, nil
 	}
 	if s.Kinds.Maps(target) {
-		return s.shown(ctx, target)
+		return s.Shown(ctx, target)
 	}
 	snap, _, err := s.known(ctx, target)
 	return snap, err
 }
 
-func (s *Service) warm(ctx context.Context, kind network.TargetKind, sub string, f *flight[struct{}]) {
-	bounded, cancel := context.WithTimeout(ctx, memoTimeout)
-	defer cancel()
-	subscription, _, _ := strings.Cut(sub, "/")
-	_, f.err = s.list(bounded, kind, subscription) // where it fails each is read by itself
-	s.cold.mu.Lock()
-	delete(s.cold.lists, sub)
-	s.cold.mu.Unlock()
-	close(f.done)
-}
-
 // write applies the changes, and remembers what ARM answered.
-func (s *Service) write(ctx context.Context, kind network.TargetKind, snap network.Snapshot, out outcome) (network.Snapshot, error) {
-	next, err := kind.Rules.Apply(ctx, snap, out.plan.Changes)
+func (s *Rounds) write(ctx context.Context, kind network.TargetKind, snap network.Snapshot, out Outcome) (network.Snapshot, error) {
+	next, err := kind.Rules.Apply(ctx, snap, out.Plan.Changes)
 	since := s.seen.moment()
 	if err != nil {
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
@@ -218,11 +209,11 @@ func (s *Service) write(ctx context.Context, kind network.TargetKind, snap netwo
 	return next, nil
 }
 
-// all reads every target of every kind in a subscription, sorted. It is complete or an error.
-func (s *Service) all(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+// All reads every target of every kind in a subscription, sorted. It is complete or an error.
+func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	var out []network.Snapshot
 	for _, k := range s.Kinds.Sorted() {
-		snaps, err := s.list(ctx, k, subscription)
+		snaps, err := s.List(ctx, k, subscription)
 		if err != nil {
 			return nil, fmt.Errorf("list every %s: %w", k.Noun, err)
 		}
@@ -232,17 +223,17 @@ func (s *Service) all(ctx context.Context, subscription string) ([]network.Snaps
 	return out, nil
 }
 
-// shown reads one target as it is shown at the moment, for who only looks: a write that is
+// Shown reads one target as it is shown at the moment, for who only looks: a write that is
 // under way, which may take minutes, is not waited for where the kind maps.
-func (s *Service) shown(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (s *Rounds) Shown(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	k, err := s.Kinds.Of(target)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
 	if !k.Maps {
-		return s.read(ctx, target)
+		return s.Read(ctx, target)
 	}
-	list, err := s.list(ctx, k, target.Subscription)
+	list, err := s.List(ctx, k, target.Subscription)
 	if err != nil {
 		return network.Snapshot{}, err
 	}

@@ -1,4 +1,4 @@
-package access
+package round
 
 import (
 	"context"
@@ -19,18 +19,18 @@ import (
 // its work.
 const turnTimeout = 30 * time.Minute
 
-// outcome is what a round found and left on one target.
-type outcome struct {
-	target  jit.ID
-	at      time.Time // the time for which the rules were computed
-	state   plan.State
-	current []jit.Rule // the rules from which they were computed
-	plan    plan.Plan
-	gone    bool // the target does not exist (any more)
+// Outcome is what a round found and left on one target.
+type Outcome struct {
+	Target  jit.ID
+	At      time.Time // the time for which the rules were computed
+	State   plan.State
+	Current []jit.Rule // the rules from which they were computed
+	Plan    plan.Plan
+	Gone    bool // the target does not exist (any more)
 
-	written    plan.Changes // what the round wrote, all writes together
-	repaired   []string     // what of that put right what others had changed, in words
-	remembered bool         // the target is not ours, and the sweep goes on to look at it
+	Written    plan.Changes // what the round wrote, all writes together
+	Repaired   []string     // what of that put right what others had changed, in words
+	Remembered bool         // the target is not ours, and the sweep goes on to look at it
 }
 
 // rounds is group commit: while one round on a target is under way, all who ask
@@ -40,60 +40,60 @@ type outcome struct {
 // looked for the last time yet, and still takes in who comes.
 type rounds struct {
 	mu      sync.Mutex
-	waiting map[string]*round // the round that takes in who asks, by target
+	waiting map[string]*attempt // the round that takes in who asks, by target
 	running map[string]bool
 }
 
-type round struct {
+type attempt struct {
 	sweeping bool             // for a sweep: what nobody asked for is a repair
 	urgency  network.Priority // the most urgent of those who share it
 	sharing  int
 	hurry    context.CancelFunc // ends the wait for a turn, which was for something less urgent; nil where there is none
 	done     chan struct{}
-	out      outcome
+	out      Outcome
 	err      error
 }
 
-// reconcile brings one target to what is stored, in a round that looks at it after
+// Reconcile brings one target to what is stored, in a round that looks at it after
 // the call. It ends when the round does or when ctx does; the round goes on.
-func (s *Service) reconcile(ctx context.Context, target jit.ID, sweeping bool) (outcome, error) {
+func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, sweeping bool) (Outcome, error) {
 	if out, done := s.glance(ctx, target); done {
 		return out, nil
 	}
-	r := s.join(ctx, target, sweeping)
+	r := s.Join(ctx, target, sweeping)
 	select {
 	case <-r.done:
 		return r.out, r.err
 	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
+		return Outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
 	}
 }
 
 // glance spares a round on a target of a kind that maps, where rounds take minutes, if
 // what is shown there is confirmed and is what should stand. A round would then have found nothing
 // to write either, and looks no later.
-func (s *Service) glance(ctx context.Context, target jit.ID) (outcome, bool) {
+func (s *Rounds) glance(ctx context.Context, target jit.ID) (Outcome, bool) {
 	if !s.Kinds.Maps(target) {
-		return outcome{}, false
+		return Outcome{}, false
 	}
-	shown, err := s.shown(ctx, target)
+	shown, err := s.Shown(ctx, target)
 	if err != nil || shown.Unconfirmed {
-		return outcome{}, false
+		return Outcome{}, false
 	}
-	out, err := s.compute(ctx, shown)
-	return out, err == nil && out.plan.Changes.Empty() && !out.unnoted()
+	out, err := s.Compute(ctx, shown)
+	return out, err == nil && out.Plan.Changes.Empty() && !out.Unnoted()
 }
 
-// join gives the next round on a target, and begins it where none is under way.
-func (s *Service) join(ctx context.Context, target jit.ID, sweeping bool) *round {
+// Join gives the next round on a target, and begins it where none is under way.
+func (s *Rounds) Join(ctx context.Context, target jit.ID, sweeping bool) *attempt {
 	key := target.Key()
 	s.rounds.mu.Lock()
 	if s.rounds.waiting == nil {
-		s.rounds.waiting, s.rounds.running = map[string]*round{}, map[string]bool{}
+		s.rounds.waiting, s.rounds.running = map[string]*attempt{}, map[string]bool{}
 	}
 	r := s.rounds.waiting[key]
 	if r == nil {
-		r = &round{done: make(chan struct{})}
+		r = &attempt{done: make(chan struct{})}
 		s.rounds.waiting[key] = r
 	}
 	r.share(network.PriorityOf(ctx), sweeping)
@@ -106,7 +106,7 @@ func (s *Service) join(ctx context.Context, target jit.ID, sweeping bool) *round
 }
 
 // share takes one more into the round. A closing does not wait in the place of an opening.
-func (r *round) share(u network.Priority, sweeping bool) {
+func (r *attempt) share(u network.Priority, sweeping bool) {
 	r.sharing++
 	r.sweeping = r.sweeping || sweeping
 	if !u.Before(r.urgency) {
@@ -118,7 +118,7 @@ func (r *round) share(u network.Priority, sweeping bool) {
 }
 
 // run does rounds on one target until nobody waits for another.
-func (s *Service) run(ctx context.Context, target jit.ID) {
+func (s *Rounds) run(ctx context.Context, target jit.ID) {
 	key := target.Key()
 	for {
 		s.rounds.mu.Lock()
@@ -136,14 +136,14 @@ func (s *Service) run(ctx context.Context, target jit.ID) {
 }
 
 // shares gives how many share the round so far, and its urgency.
-func (s *Service) shares(r *round) (int, network.Priority) {
+func (s *Rounds) shares(r *attempt) (int, network.Priority) {
 	s.rounds.mu.Lock()
 	defer s.rounds.mu.Unlock()
 	return r.sharing, r.urgency
 }
 
 // shut lets nobody into the round any more, and gives how many share it.
-func (s *Service) shut(target jit.ID, r *round) int {
+func (s *Rounds) shut(target jit.ID, r *attempt) int {
 	s.rounds.mu.Lock()
 	defer s.rounds.mu.Unlock()
 	if s.rounds.waiting[target.Key()] == r {
@@ -167,7 +167,7 @@ func (s *Service) shut(target jit.ID, r *round) int {
 //
 // A target that is not ours is remembered before it is written: a removal that fails may
 // leave nothing of ours to be seen there while it still lets packets in.
-func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, error) {
+func (s *Rounds) round(ctx context.Context, target jit.ID, r *attempt) (Outcome, error) {
 	var written plan.Changes
 	var repaired []string
 	var remembered bool
@@ -175,7 +175,7 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 	asked, urgency := s.shares(r)
 	kind, err := s.Kinds.Of(target)
 	if err != nil {
-		return outcome{}, err
+		return Outcome{}, err
 	}
 	ctx = network.WithPriority(ctx, urgency)
 	work := begin(ctx, kind)
@@ -184,39 +184,39 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 	if !fresh {
 		asked = 0
 	}
-	for range attempts {
+	for range store.Attempts {
 		if errors.Is(err, store.ErrNotFound) {
-			return outcome{target: target, at: s.now(), gone: true}, nil
+			return Outcome{Target: target, At: s.now(), Gone: true}, nil
 		}
 		if err != nil {
-			return outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
+			return Outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
 		}
 		out, next, failed := s.take(ctx, kind, r, snap, work)
 		if work = next; failed != nil {
-			return outcome{}, failed
+			return Outcome{}, failed
 		}
-		if out.plan.Changes.Empty() && !snap.Unconfirmed {
+		if out.Plan.Changes.Empty() && !snap.Unconfirmed {
 			if sharing := s.shut(target, r); asked < sharing { // it may have been written since by others
 				asked = sharing
-				snap, err = s.read(work.ctx, target)
+				snap, err = s.Read(work.ctx, target)
 				continue
 			}
 			failed := s.note(work.ctx, out)
 			if errors.Is(failed, store.ErrConflict) { // another round has noted something else meanwhile
 				last = failed
-				snap, err = s.read(work.ctx, target)
+				snap, err = s.Read(work.ctx, target)
 				continue
 			}
-			out.written, out.repaired, out.remembered = written, repaired, remembered
+			out.Written, out.Repaired, out.Remembered = written, repaired, remembered
 			return out, failed
 		}
 		what := repairs(out, r.sweeping)
 		if failed := s.logRepair(work.ctx, out, snap.Version, what); failed != nil {
-			return outcome{}, failed
+			return Outcome{}, failed
 		}
-		if !out.state.Known && !remembered {
+		if !out.State.Known && !remembered {
 			if failed := s.Targets.Remember(work.ctx, target); failed != nil {
-				return outcome{}, fmt.Errorf("remember %s: %w", target.Name, failed)
+				return Outcome{}, fmt.Errorf("remember %s: %w", target.Name, failed)
 			}
 			remembered = true
 		}
@@ -224,17 +224,17 @@ func (s *Service) round(ctx context.Context, target jit.ID, r *round) (outcome, 
 		work.held = false
 		switch {
 		case applied == nil:
-			written, repaired = merge(written, out.plan.Changes), append(repaired, what...)
+			written, repaired = merge(written, out.Plan.Changes), append(repaired, what...)
 			snap, asked = answer, s.shut(target, r)
 			continue
 		case !errors.Is(applied, store.ErrConflict) && !errors.Is(applied, store.ErrNotFound):
-			return outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
+			return Outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
 		}
 		last = applied
 		asked = s.shut(target, r)
-		snap, err = s.read(work.ctx, target)
+		snap, err = s.Read(work.ctx, target)
 	}
-	return outcome{}, &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, attempts, last)}
+	return Outcome{}, &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, store.Attempts, last)}
 }
 
 // stint is the context of a piece of work, and what ends it.
@@ -253,11 +253,11 @@ func begin(ctx context.Context, kind network.TargetKind) stint {
 // take computes what the snapshot's target should be. Where that is a write, it waits for its turn and then
 // looks at the state again, so that whatever falls due or is asked for meanwhile is in the same
 // write. After it nobody is let into the round any more, where there is something to write.
-func (s *Service) take(ctx context.Context, kind network.TargetKind, r *round, snap network.Snapshot, work stint) (outcome, stint, error) {
+func (s *Rounds) take(ctx context.Context, kind network.TargetKind, r *attempt, snap network.Snapshot, work stint) (Outcome, stint, error) {
 	for {
 		looked, urgency := s.shares(r)
-		out, err := s.compute(work.ctx, snap)
-		if err != nil || out.plan.Changes.Empty() && !snap.Unconfirmed {
+		out, err := s.Compute(work.ctx, snap)
+		if err != nil || out.Plan.Changes.Empty() && !snap.Unconfirmed {
 			return out, work, err
 		}
 		waited := false
@@ -277,7 +277,7 @@ func (s *Service) take(ctx context.Context, kind network.TargetKind, r *round, s
 }
 
 // turn waits for the place of a write. It gives none where something more urgent came meanwhile.
-func (s *Service) turn(ctx context.Context, kind network.TargetKind, r *round, pacer network.Turns, snap network.Snapshot, u network.Priority) (stint, bool, error) {
+func (s *Rounds) turn(ctx context.Context, kind network.TargetKind, r *attempt, pacer network.Turns, snap network.Snapshot, u network.Priority) (stint, bool, error) {
 	place, leave := context.WithTimeout(ctx, turnTimeout)
 	s.rounds.mu.Lock()
 	if r.urgency.Before(u) {
@@ -304,14 +304,14 @@ func (s *Service) turn(ctx context.Context, kind network.TargetKind, r *round, p
 }
 
 // urgency gives the more urgent of u and what the round is about to do.
-func (out outcome) urgency(u network.Priority) network.Priority {
+func (out Outcome) urgency(u network.Priority) network.Priority {
 	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
-	if !slices.ContainsFunc(out.plan.Changes.Delete, allow) && !slices.ContainsFunc(out.plan.Changes.Update, allow) {
+	if !slices.ContainsFunc(out.Plan.Changes.Delete, allow) && !slices.ContainsFunc(out.Plan.Changes.Update, allow) {
 		return u
 	}
 	own := network.Priority{Closing: true}
-	for _, o := range out.state.Openings {
-		if since, due := o.Grant.DueSince(out.at); due && (own.Since.IsZero() || since.Before(own.Since)) {
+	for _, o := range out.State.Openings {
+		if since, due := o.Grant.DueSince(out.At); due && (own.Since.IsZero() || since.Before(own.Since)) {
 			own.Since = since
 		}
 	}
@@ -325,87 +325,52 @@ func merge(a, b plan.Changes) plan.Changes {
 	return plan.Changes{Create: slices.Concat(a.Create, b.Create), Update: slices.Concat(a.Update, b.Update), Delete: slices.Concat(a.Delete, b.Delete)}
 }
 
-func (s *Service) compute(ctx context.Context, snap network.Snapshot) (outcome, error) {
+func (s *Rounds) Compute(ctx context.Context, snap network.Snapshot) (Outcome, error) {
 	kind, err := s.Kinds.Of(snap.Target)
 	if err != nil {
-		return outcome{}, err
+		return Outcome{}, err
 	}
 	state, err := s.Targets.State(ctx, snap.Target)
 	if err != nil {
-		return outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
+		return Outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
 	}
-	out := outcome{target: snap.Target, at: s.now(), state: state, current: snap.Rules}
-	out.plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.at})
+	out := Outcome{Target: snap.Target, At: s.now(), State: state, Current: snap.Rules}
+	out.Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.At})
 	return out, nil
 }
 
-// reconcileAll reconciles targets side by side. It gives the outcomes of all,
+// ReconcileAll reconciles targets side by side. It gives the outcomes of all,
 // or the joined errors.
-func (s *Service) reconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]outcome, error) {
-	outs := make([]outcome, len(targets))
+func (s *Rounds) ReconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]Outcome, error) {
+	outs := make([]Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.reconcile(ctx, t, sweeping)
+		outs[i], err = s.Reconcile(ctx, t, sweeping)
 		return err
 	})
 	return outs, err
 }
 
-// preview computes what the targets would look like if their state were changed.
-// Nothing is written.
-func (s *Service) preview(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
-	return s.previewFrom(ctx, s.shown, s.Targets.State, targets, change)
-}
-
-// previewFrom is preview from the rules that from gives, and what stored gives.
-func (s *Service) previewFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]outcome, error) {
-	outs := make([]outcome, len(targets))
-	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
-		kind, err := s.Kinds.Of(t)
-		if err != nil {
-			return err
-		}
-		snap, err := from(ctx, t)
-		if errors.Is(err, store.ErrNotFound) {
-			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the " + kind.Noun + " " + t.Name + " was deleted a moment ago; ask again"}
-		}
-		if err != nil {
-			return fmt.Errorf("read the rules of %s: %w", t.Name, err)
-		}
-		state, err := stored(ctx, t)
-		if err != nil {
-			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
-		}
-		change(t, &state)
-		state.Known = true
-		outs[i] = outcome{target: t, at: s.now(), state: state}
-		outs[i].plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].at})
-		outs[i].written = outs[i].plan.Changes // what would be
-		return nil
-	})
-	return outs, err
-}
-
-// forget makes a target not ours once a round has left no rule of ours there, if
+// Forget makes a target not ours once a round has left no rule of ours there, if
 // nothing is stored of it. Who forgot it earlier would leave the denies that another
 // verb is about to remove to a target that nobody knows. One that was only remembered is
 // forgotten once what it shows is confirmed: if rules of ours still stand there, they show.
-func (s *Service) forget(ctx context.Context, out outcome) error {
-	if known := out.state.Known; !out.gone && (known && len(out.plan.Rules) > 0 || !known && !out.remembered) {
+func (s *Rounds) Forget(ctx context.Context, out Outcome) error {
+	if known := out.State.Known; !out.Gone && (known && len(out.Plan.Rules) > 0 || !known && !out.Remembered) {
 		return nil
 	}
-	err := s.Targets.Forget(ctx, out.target, func(ctx context.Context) (bool, error) {
-		snap, err := s.shown(ctx, out.target)
+	err := s.Targets.Forget(ctx, out.Target, func(ctx context.Context) (bool, error) {
+		snap, err := s.Shown(ctx, out.Target)
 		if errors.Is(err, store.ErrNotFound) {
 			return true, nil
 		}
-		return err == nil && !snap.Unconfirmed && (!out.state.Known || !holdsOurs(snap.Rules)), err
+		return err == nil && !snap.Unconfirmed && (!out.State.Known || !HoldsOurs(snap.Rules)), err
 	})
 	if err != nil {
-		return fmt.Errorf("forget %s: %w", out.target.Name, err)
+		return fmt.Errorf("forget %s: %w", out.Target.Name, err)
 	}
 	return nil
 }
 
-func holdsOurs(rules []jit.Rule) bool {
+func HoldsOurs(rules []jit.Rule) bool {
 	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
 }

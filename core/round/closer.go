@@ -1,4 +1,4 @@
-package access
+package round
 
 import (
 	"context"
@@ -122,7 +122,7 @@ func (c *closer) end(k *closing, rec store.GrantRecord, err error) {
 // and waits a while where few closings are under way. Where the end is not confirmed by then, or in a storm,
 // a later wake-up is scheduled, which finds nothing to do if all goes well. An error
 // means that this one should come again.
-func (s *Service) due(ctx context.Context, rec store.GrantRecord) error {
+func (s *Rounds) due(ctx context.Context, rec store.GrantRecord) error {
 	rec, err := s.mark(ctx, rec)
 	if err != nil || !rec.Grant.Overdue(s.now()) {
 		return err
@@ -150,8 +150,8 @@ func (s *Service) due(ctx context.Context, rec store.GrantRecord) error {
 	}
 }
 
-// closeNow closes grants for a sweep and waits for their end, also for those that a wake-up is closing already.
-func (s *Service) closeNow(ctx context.Context, due []store.GrantRecord, ended func(int, store.GrantRecord, error)) {
+// CloseNow closes grants for a sweep and waits for their end, also for those that a wake-up is closing already.
+func (s *Rounds) CloseNow(ctx context.Context, due []store.GrantRecord, ended func(int, store.GrantRecord, error)) {
 	var mine []*closing
 	wait := make([]*closing, len(due))
 	for i, rec := range due {
@@ -176,7 +176,7 @@ func (s *Service) closeNow(ctx context.Context, due []store.GrantRecord, ended f
 // later schedules one more wake-up: after a minute, or after as long as it is overdue already, so that
 // a long storm is not fed by its own wake-ups, but at least after the time given. Those of many grants are spread over half as
 // long again.
-func (s *Service) later(ctx context.Context, g jit.Grant, least time.Duration) error {
+func (s *Rounds) later(ctx context.Context, g jit.Grant, least time.Duration) error {
 	now := s.now()
 	wait := max(least, time.Minute)
 	if since, ok := g.DueSince(now); ok {
@@ -193,8 +193,8 @@ func (s *Service) later(ctx context.Context, g jit.Grant, least time.Duration) e
 
 // mark stores that something of a grant has to close, where it is not stored yet: an
 // instance whose clock is behind then does not put back what this one removes.
-func (s *Service) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
-	for range attempts {
+func (s *Rounds) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
+	for range store.Attempts {
 		ending, unmarked := rec.Grant.Ending(s.now())
 		if !unmarked {
 			return rec, nil
@@ -212,23 +212,23 @@ func (s *Service) mark(ctx context.Context, rec store.GrantRecord) (store.GrantR
 			return rec, fmt.Errorf("read the grant again: %w", err)
 		}
 	}
-	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, attempts)}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
 }
 
 // closeAlong closes grants that are held and whatever else is due on their targets.
-func (s *Service) closeAlong(ctx context.Context, held []*closing) {
+func (s *Rounds) closeAlong(ctx context.Context, held []*closing) {
 	s.closeAll(ctx, append(held, s.along(ctx, held)...), false)
 }
 
 // closeAll closes grants that are held: all are marked, then
 // each target has one round, and as soon as all targets of some grants are confirmed these are stored as closed together.
-func (s *Service) closeAll(ctx context.Context, held []*closing, sweeping bool) {
+func (s *Rounds) closeAll(ctx context.Context, held []*closing, sweeping bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*turnTimeout)
 	defer cancel()
 	s.closeMarked(ctx, s.markAll(ctx, held), sweeping)
 }
 
-func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping bool) {
+func (s *Rounds) closeMarked(ctx context.Context, held []*closing, sweeping bool) {
 	at := s.now() // what is over now is not in rules computed later
 	var mu sync.Mutex
 	left := map[*closing]int{} // targets that are not confirmed yet
@@ -253,7 +253,7 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 	}
 	s.settleAll(ctx, nowhere, at)
 	_ = parallel.AtOnce(store.Distinct(targets), func(_ int, t jit.ID) error {
-		_, err := s.reconcile(network.WithPriority(ctx, network.Priority{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
+		_, err := s.Reconcile(network.WithPriority(ctx, network.Priority{Closing: true, Since: urgent[t.Key()]}), t, sweeping)
 		var closed, open []*closing
 		var causes []error // of those that stay open
 		mu.Lock()
@@ -279,7 +279,7 @@ func (s *Service) closeMarked(ctx context.Context, held []*closing, sweeping boo
 }
 
 // markAll marks grants, many at a time. It gives those that could be.
-func (s *Service) markAll(ctx context.Context, held []*closing) []*closing {
+func (s *Rounds) markAll(ctx context.Context, held []*closing) []*closing {
 	var unmarked []*closing
 	for _, k := range held {
 		if _, found := k.rec.Grant.Ending(s.now()); found {
@@ -338,7 +338,7 @@ func batches(all []*closing) [][]*closing {
 
 // settleAll stores as closed what is confirmed to be: one entry in the log for each, told first, and one
 // transaction for many. Where somebody else wrote first each is looked at by itself.
-func (s *Service) settleAll(ctx context.Context, held []*closing, at time.Time) {
+func (s *Rounds) settleAll(ctx context.Context, held []*closing, at time.Time) {
 	_ = parallel.Each(batches(held), func(_ int, batch []*closing) error {
 		var entries []store.Entry
 		recs := make([]store.GrantRecord, len(batch))
@@ -362,7 +362,7 @@ func (s *Service) settleAll(ctx context.Context, held []*closing, at time.Time) 
 			case errors.Is(err, store.ErrConflict):
 				rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
 				if err == nil {
-					rec, err = s.settle(ctx, rec, false)
+					rec, err = s.Settle(ctx, rec, false)
 				}
 				s.closer.end(k, rec, err)
 			default:

@@ -1,4 +1,4 @@
-package access
+package defender
 
 import (
 	"context"
@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -24,7 +26,7 @@ const (
 
 // NamedPolicies gives at most limit named policies after the one of a name, if that is not zero, with the machines that the
 // caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
-func (g *Guard) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
+func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
 	var out []NamedPolicy
 	var one []store.PolicyRecord // of one name, until the next one comes
 	full := errors.New("the page is full")
@@ -35,7 +37,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 		p := named(one)[0]
 		one = nil
 		var err error
-		if p.Machines, err = g.readable(ctx, who, p.Machines); err != nil || len(p.Machines) == 0 {
+		if p.Machines, err = s.readable(ctx, who, p.Machines); err != nil || len(p.Machines) == 0 {
 			return err
 		}
 		if len(out) == limit {
@@ -44,7 +46,7 @@ func (g *Guard) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 		out = append(out, p)
 		return nil
 	}
-	err := g.Service.Policies.EachListed(ctx, f, after, func(rec store.PolicyRecord) error {
+	err := s.Access.Policies.EachListed(ctx, f, after, func(rec store.PolicyRecord) error {
 		if len(one) > 0 && one[0].Listing().Key() != rec.Listing().Key() {
 			if err := add(); err != nil {
 				return err
@@ -63,40 +65,40 @@ func (g *Guard) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 	case err != nil:
 		return nil, next, fmt.Errorf("read the policies: %w", err)
 	}
-	return out, next, g.showRequests(ctx, out)
+	return out, next, s.showRequests(ctx, out)
 }
 
 // NamedPolicy gives one named policy with the machines that the caller may read.
 // Who may read none of them is told that it does not exist if he may read the resource
 // group, and otherwise that he may not, whether it exists or not.
-func (g *Guard) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
-	p, err := g.Service.policyNamed(ctx, name)
+func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
+	p, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return p, err
 	}
-	if p.Machines, err = g.readable(ctx, who, p.Machines); err != nil {
+	if p.Machines, err = s.readable(ctx, who, p.Machines); err != nil {
 		return NamedPolicy{}, err
 	}
 	if len(p.Machines) == 0 {
-		if err := g.may(ctx, who, VerbRead, name.Scope()); err != nil {
+		if err := s.Permit.May(ctx, who, permit.VerbRead, name.Scope()); err != nil {
 			return NamedPolicy{}, err
 		}
 		return NamedPolicy{}, noPolicy(name)
 	}
-	return g.withRequests(ctx, p)
+	return s.withRequests(ctx, p)
 }
 
-func (g *Guard) withRequests(ctx context.Context, p NamedPolicy) (NamedPolicy, error) {
+func (s *Named) withRequests(ctx context.Context, p NamedPolicy) (NamedPolicy, error) {
 	one := []NamedPolicy{p}
-	err := g.showRequests(ctx, one)
+	err := s.showRequests(ctx, one)
 	return one[0], err
 }
 
 // readable gives the records of the machines that the caller may read.
-func (g *Guard) readable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]store.PolicyRecord, error) {
+func (s *Named) readable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]store.PolicyRecord, error) {
 	ok := make([]bool, len(records))
 	err := parallel.Each(records, func(i int, r store.PolicyRecord) (err error) {
-		ok[i], err = g.reads(ctx, who, r.Policy.VM.String())
+		ok[i], err = s.Permit.Reads(ctx, who, r.Policy.VM.String())
 		return err
 	})
 	var out []store.PolicyRecord
@@ -110,17 +112,17 @@ func (g *Guard) readable(ctx context.Context, who jit.Caller, records []store.Po
 
 // showRequests adds to policies the requests of their machines in the last
 // [shownFor], newest first, at most [shownRequests] each.
-func (g *Guard) showRequests(ctx context.Context, policies []NamedPolicy) error {
+func (s *Named) showRequests(ctx context.Context, policies []NamedPolicy) error {
 	in := map[string]int{}
 	for i, p := range policies {
 		for _, m := range p.Machines {
 			in[m.Policy.VM.Key()] = i
 		}
 	}
-	f := store.GrantFilter{From: g.Service.now().Add(-shownFor)}
+	f := store.GrantFilter{From: s.now().Add(-shownFor)}
 	cursor := ""
 	for seen := 0; len(policies) > 0 && seen < scannedRequests; {
-		grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, scannedAtOnce)
+		grants, next, err := s.History.ListGrants(ctx, f, cursor, scannedAtOnce)
 		if err != nil {
 			return fmt.Errorf("read the requests: %w", err)
 		}
@@ -158,26 +160,26 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 // that are not any more. (Who may write a policy may take all that it protects out of it,
 // so that dropping a machine asks for no more than Defender for Cloud does.) It
 // gives the whole policy, which its writer may read. A refusal is logged.
-func (g *Guard) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
-	p, err := g.replacePolicy(ctx, who, name, policies, c)
-	return p, g.Service.refusedPolicies(ctx, who, store.OpEnable, policies, err)
+func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+	p, err := s.replacePolicy(ctx, who, name, policies, c)
+	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 }
 
-func (g *Guard) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	scopes := []string{name.Scope()}
 	if len(policies) > 0 {
-		scopes = scopesOf(policyVMs(policies))
+		scopes = permit.ScopesOf(policyVMs(policies))
 	}
-	if err := g.may(ctx, who, VerbEnable, scopes...); err != nil {
+	if err := s.Permit.May(ctx, who, permit.VerbEnable, scopes...); err != nil {
 		return NamedPolicy{}, err
 	}
-	p, err := g.Service.replacePolicy(ctx, who, name, policies, c, func(vms []jit.ID) error {
-		return g.mayUnnamed(ctx, who, VerbEnable, name, vms)
+	p, err := s.replace(ctx, who, name, policies, c, func(vms []jit.ID) error {
+		return s.mayUnnamed(ctx, who, permit.VerbEnable, name, vms)
 	})
 	if err != nil {
 		return NamedPolicy{}, err
 	}
-	return g.withRequests(ctx, p)
+	return s.withRequests(ctx, p)
 }
 
 func policyVMs(policies []jit.Policy) []jit.ID {
@@ -190,47 +192,47 @@ func policyVMs(policies []jit.Policy) []jit.ID {
 
 // mayUnnamed is may for machines that the caller has not named and may not know
 // of: the refusal tells of the resource group instead.
-func (g *Guard) mayUnnamed(ctx context.Context, who jit.Caller, v Verb, name store.PolicyName, vms []jit.ID) error {
+func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, name store.PolicyName, vms []jit.ID) error {
 	if len(vms) == 0 {
 		return nil
 	}
-	err := g.may(ctx, who, v, scopesOf(vms)...)
+	err := s.Permit.May(ctx, who, v, permit.ScopesOf(vms)...)
 	if jit.Refused(err) == nil {
 		return err
 	}
-	return &jit.Error{Code: CodeForbidden, Target: name.Scope(), Message: fmt.Sprintf("%s does not have the permission %s on every virtual machine of the policy; ask for a role that holds it at %s", who.Name, strings.Join(needs[v], " and "), name.Scope())}
+	return &jit.Error{Code: permit.CodeForbidden, Target: name.Scope(), Message: fmt.Sprintf("%s does not have the permission %s on every virtual machine of the policy; ask for a role that holds it at %s", who.Name, strings.Join(permit.Needs(v), " and "), name.Scope())}
 }
 
 // DeletePolicy disables every machine that a named policy lists, for those who
 // may delete policies. The flag reports that there was one. A refusal is logged.
-func (g *Guard) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
-	was, err := g.deletePolicy(ctx, who, name, c)
+func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
+	was, err := s.deletePolicy(ctx, who, name, c)
 	if jit.Refused(err) == nil {
 		return was, err
 	}
-	p, failed := g.Service.policyNamed(ctx, name)
-	return was, errors.Join(g.Service.refusedPolicies(ctx, who, store.OpDisable, policiesOf(p.vms()), err), failed)
+	p, failed := s.policyNamed(ctx, name)
+	return was, errors.Join(s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(p.vms()), err), failed)
 }
 
-func (g *Guard) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
-	for range attempts {
-		p, err := g.Service.policyNamed(ctx, name)
+func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
+	for range store.Attempts {
+		p, err := s.policyNamed(ctx, name)
 		if err != nil {
 			return false, err
 		}
 		if len(p.Machines) == 0 {
-			if err := g.may(ctx, who, VerbDisable, name.Scope()); err != nil {
+			if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
 				return false, err
 			}
 			return false, c.check(p)
 		}
-		if err := g.mayUnnamed(ctx, who, VerbDisable, name, p.vms()); err != nil {
+		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, p.vms()); err != nil {
 			return false, err
 		}
 		if err := c.check(p); err != nil {
 			return false, err
 		}
-		err = g.Service.Disable(ctx, who, p.vms())
+		err = s.Access.Disable(ctx, who, p.vms())
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 			continue // somebody else has disabled one of them meanwhile; nothing was changed
 		}
@@ -239,18 +241,18 @@ func (g *Guard) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 	return false, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
-// Initiate is [Guard.Request] of machines that the named policy lists. A broken
+// Initiate is [access.Guard.Request] of machines that the named policy lists. A broken
 // request is told before anything is looked up, a missing permission before the policy.
-func (g *Guard) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
+func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
-	if err := g.mayRequest(ctx, who, r); err != nil {
+	if err := s.Guard.MayRequest(ctx, who, r); err != nil {
 		return store.GrantRecord{}, false, err
 	}
-	if err := g.Service.inPolicy(ctx, name, requested(r)); err != nil {
+	if err := s.inPolicy(ctx, name, permit.Requested(r)); err != nil {
 		if jit.Refused(err) != nil {
-			err = errors.Join(err, g.Service.refused(ctx, who, r, err))
+			err = errors.Join(err, s.Access.LogRefusedRequest(ctx, who, r, err))
 		}
 		return store.GrantRecord{}, false, err
 	}
-	return g.Service.Request(ctx, who, r, "")
+	return s.Access.Request(ctx, who, r, "")
 }

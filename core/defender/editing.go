@@ -1,4 +1,4 @@
-package access
+package defender
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 )
 
 // editing lets one caller at a time change a named policy in this process: what is read, compared with a precondition
-// and then written is several rows. Between processes the claim does it ([Service.claim]). Its zero value is
+// and then written is several rows. Between processes the claim does it ([access.Service.claim]). Its zero value is
 // ready.
 type editing struct {
 	mu   sync.Mutex

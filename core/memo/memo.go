@@ -1,4 +1,5 @@
-package access
+// Package memo remembers answers for a short while, and has one call serve all who ask at once.
+package memo
 
 import (
 	"context"
@@ -6,10 +7,10 @@ import (
 	"time"
 )
 
-// memo remembers the last answer for each key for a short while, and lets one
+// Memo remembers the last answer for each key for a short while, and lets one
 // call serve all who ask at once. Its keys are few: subscriptions. It is safe for concurrent
 // use; its zero value is empty.
-type memo[V any] struct {
+type Memo[V any] struct {
 	mu      sync.Mutex
 	kept    map[string]remembered[V]
 	flights map[string]*flight[V]
@@ -29,9 +30,9 @@ type flight[V any] struct {
 // memoTimeout bounds one call, which does not end when the one who caused it goes away.
 const memoTimeout = time.Minute
 
-// get gives what is remembered if it was asked for less than its life ago, else what
+// Get gives what is remembered if it was asked for less than its life ago, else what
 // fetch gives, which gets the answer before it. Errors are not remembered.
-func (m *memo[V]) get(ctx context.Context, key string, now func() time.Time, life func(V) time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
+func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, life func(V) time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
 	m.mu.Lock()
 	asked := now()
 	before, known := m.kept[key]
@@ -66,4 +67,9 @@ func (m *memo[V]) get(ctx context.Context, key string, now func() time.Time, lif
 		var none V
 		return none, context.Cause(ctx)
 	}
+}
+
+// Always is the life of answers that all live equally long.
+func Always[V any](life time.Duration) func(V) time.Duration {
+	return func(V) time.Duration { return life }
 }

@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/memo"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/store"
@@ -30,9 +31,9 @@ const (
 	rulesWait = time.Second
 )
 
-// inventory is what one call knows.
-type inventory struct {
-	*Service
+// reading is what one call knows.
+type reading struct {
+	*Inventory
 	who      jit.Caller
 	now      time.Time
 	surveys  map[string]surveyed // by subscription, in lower case
@@ -50,7 +51,7 @@ type surveyed struct {
 	at time.Time
 }
 
-// Machines gives the machines of the managed subscriptions that shown lets pass,
+// Machines gives the machines of the managed subscriptions that the caller may read,
 // classified: every machine that a network interface names, classic machines, and those that have a
 // policy though they are gone. A subscription that cannot be listed is named in
 // the page, and is the error where it is the only one.
@@ -58,16 +59,16 @@ type surveyed struct {
 // What it costs does not grow with the number of past requests: those of the last
 // 7 days are read once and kept, see [MachinePage] for its bound. Requests and last access tell of
 // these 7 days alone.
-func (s *Service) Machines(ctx context.Context, who jit.Caller, q MachineQuery, shown func(context.Context, jit.ID) (bool, error)) (MachinePage, error) {
+func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery) (MachinePage, error) {
 	after, err := parseMachineCursor(q)
 	if err != nil {
 		return MachinePage{}, err
 	}
-	inv := &inventory{Service: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]store.PolicyRecord{}, found: map[string][]store.Finding{}}
+	inv := &reading{Inventory: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]store.PolicyRecord{}, found: map[string][]store.Finding{}}
 	if err := inv.read(ctx, q); err != nil {
 		return MachinePage{}, err
 	}
-	all, err := inv.shown(ctx, shown)
+	all, err := inv.shown(ctx)
 	if err != nil {
 		return MachinePage{}, err
 	}
@@ -79,11 +80,15 @@ func (s *Service) Machines(ctx context.Context, who jit.Caller, q MachineQuery, 
 	}
 	all = slices.DeleteFunc(all, func(m MachineView) bool { return q.State != "" && m.State != q.State })
 	page.Machines, page.Next = q.cut(all, after)
-	return page, inv.complete(ctx, page.Machines)
+	if err := inv.complete(ctx, page.Machines); err != nil {
+		return MachinePage{}, err
+	}
+	page.Incomplete, err = s.incomplete(ctx, who, page.Incomplete)
+	return page, err
 }
 
 // read reads everything at the same time.
-func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
+func (inv *reading) read(ctx context.Context, q MachineQuery) error {
 	var subscriptions []string
 	for _, sub := range inv.Subscriptions {
 		if q.Subscription == "" || strings.EqualFold(q.Subscription, sub) {
@@ -138,11 +143,11 @@ func (inv *inventory) read(ctx context.Context, q MachineQuery) error {
 
 // surveyed gives what stands in a subscription, at most surveyLife old, in a large one a
 // little older.
-func (s *Service) surveyed(ctx context.Context, sub string) (surveyed, error) {
+func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) {
 	life := func(before surveyed) time.Duration {
 		return surveyLife + time.Duration(len(before.Machines))*surveyLifeEach
 	}
-	return s.surveys.get(ctx, strings.ToLower(sub), s.now, life, func(ctx context.Context, _ surveyed) (surveyed, error) {
+	return s.surveys.Get(ctx, strings.ToLower(sub), s.now, life, func(ctx context.Context, _ surveyed) (surveyed, error) {
 		out := surveyed{at: s.now()}
 		var err error
 		if more, ok := s.Network.(network.Surveyor); ok {
@@ -154,13 +159,8 @@ func (s *Service) surveyed(ctx context.Context, sub string) (surveyed, error) {
 	})
 }
 
-// always is the life of answers that all live equally long.
-func always[V any](life time.Duration) func(V) time.Duration {
-	return func(V) time.Duration { return life }
-}
-
 // shown gives the machines that may be seen, as far as a list needs them.
-func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.ID) (bool, error)) ([]MachineView, error) {
+func (inv *reading) shown(ctx context.Context) ([]MachineView, error) {
 	var all []MachineView
 	known := map[string]bool{}
 	for _, s := range inv.surveys {
@@ -184,7 +184,7 @@ func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.I
 	}
 	ok := make([]bool, len(all))
 	err := parallel.Each(all, func(i int, m MachineView) (err error) {
-		ok[i], err = may(ctx, m.VM)
+		ok[i], err = inv.Permit.Reads(ctx, inv.who, m.VM.String())
 		return err
 	})
 	if err != nil {
@@ -200,7 +200,7 @@ func (inv *inventory) shown(ctx context.Context, may func(context.Context, jit.I
 }
 
 // view classifies a machine and says what a list can be sorted and filtered by.
-func (inv *inventory) view(m network.Machine, behind map[string]bool) MachineView {
+func (inv *reading) view(m network.Machine, behind map[string]bool) MachineView {
 	key := m.VM.Key()
 	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
 	if len(v.Targets) > 0 {
@@ -229,9 +229,9 @@ func (inv *inventory) view(m network.Machine, behind map[string]bool) MachineVie
 }
 
 // complete adds what is shown of the machines of a page: windows and findings.
-func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
+func (inv *reading) complete(ctx context.Context, page []MachineView) error {
 	windows := inv.windows()
-	snaps, err := inv.rules(ctx, page)
+	snaps, err := inv.standingRules(ctx, page)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (inv *inventory) complete(ctx context.Context, page []MachineView) error {
 
 // dial says that a machine behind a firewall is dialled there: at the address that its policy
 // pins, else at the firewall's own, as far as they are known.
-func (inv *inventory) dial(m *MachineView, snaps map[string]network.Snapshot) {
+func (inv *reading) dial(m *MachineView, snaps map[string]network.Snapshot) {
 	for _, t := range m.Targets {
 		if snap, ok := snaps[t.Key()]; ok && inv.Kinds.Maps(t) && len(snap.Addresses) > 0 {
 			m.Dial, m.Public = snap.Addresses, true
@@ -263,7 +263,7 @@ func (inv *inventory) dial(m *MachineView, snaps map[string]network.Snapshot) {
 }
 
 // windows gives the windows that are not closed, by machine, the first to end first.
-func (inv *inventory) windows() map[string][]MachineWindow {
+func (inv *reading) windows() map[string][]MachineWindow {
 	out := map[string][]MachineWindow{}
 	for _, rec := range inv.open {
 		g := rec.Grant
@@ -286,7 +286,7 @@ func (inv *inventory) windows() map[string][]MachineWindow {
 
 // rules gives what stands at the targets in the subscriptions of the page's configured machines, at
 // most rulesLife old, by target; what does not come in time is left out.
-func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string]network.Snapshot, error) {
+func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[string]network.Snapshot, error) {
 	var subs []string
 	for _, m := range page {
 		if m.State == MachineConfigured {
@@ -299,8 +299,8 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 	defer cancel()
 	found := make([]map[string]network.Snapshot, len(subs))
 	_ = parallel.Each(subs, func(i int, sub string) (err error) {
-		found[i], err = inv.standing.get(bounded, sub, inv.Service.now, always[map[string]network.Snapshot](rulesLife), func(ctx context.Context, _ map[string]network.Snapshot) (map[string]network.Snapshot, error) {
-			snaps, err := inv.all(ctx, sub)
+		found[i], err = inv.standing.Get(bounded, sub, inv.Inventory.now, memo.Always[map[string]network.Snapshot](rulesLife), func(ctx context.Context, _ map[string]network.Snapshot) (map[string]network.Snapshot, error) {
+			snaps, err := inv.Rules(ctx, sub)
 			byTarget := make(map[string]network.Snapshot, len(snaps))
 			for _, snap := range snaps {
 				snap.Body = nil
@@ -318,7 +318,7 @@ func (inv *inventory) rules(ctx context.Context, page []MachineView) (map[string
 }
 
 // exposed gives how the rules leave a machine open beside its windows.
-func (inv *inventory) exposed(vm jit.ID, snaps map[string]network.Snapshot) []store.Finding {
+func (inv *reading) exposed(vm jit.ID, snaps map[string]network.Snapshot) []store.Finding {
 	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
 	var out []store.Finding
 	s := inv.surveys[strings.ToLower(vm.Subscription)]

@@ -1,4 +1,4 @@
-package access
+package sweep
 
 import (
 	"context"
@@ -7,43 +7,44 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
 // report turns what a round says of a target into findings.
-func (w *sweep) report(out outcome) {
-	if out.gone || out.target.IsZero() {
+func (w *sweep) report(out round.Outcome) {
+	if out.Gone || out.Target.IsZero() {
 		return
 	}
 	on := func(f store.Finding) {
-		f.Target = out.target
+		f.Target = out.Target
 		w.found(f)
 	}
-	if len(out.repaired) > 0 {
-		on(store.Finding{Kind: store.FindingRepaired, Message: out.target.Name + ": " + strings.Join(out.repaired, ", ")})
+	if len(out.Repaired) > 0 {
+		on(store.Finding{Kind: store.FindingRepaired, Message: out.Target.Name + ": " + strings.Join(out.Repaired, ", ")})
 	}
-	if !out.state.Known && len(out.plan.Rules) > 0 {
-		on(store.Finding{Kind: store.FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.target.Name, len(out.plan.Rules))})
+	if !out.State.Known && len(out.Plan.Rules) > 0 {
+		on(store.Finding{Kind: store.FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.Target.Name, len(out.Plan.Rules))})
 	}
-	for _, f := range out.plan.Exposed {
+	for _, f := range out.Plan.Exposed {
 		if f.Rule.Translated.IsValid() {
 			on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
-				Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.target.Name, f.Port, f.VM.Name)})
+				Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.Target.Name, f.Port, f.VM.Name)})
 			continue
 		}
 		on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
-			Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, out.target.Name, f.Port, f.VM.Name)})
+			Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, out.Target.Name, f.Port, f.VM.Name)})
 	}
-	for _, b := range out.plan.Blocked {
+	for _, b := range out.Plan.Blocked {
 		if b.By[0].Translated.IsValid() {
 			on(store.Finding{Kind: store.FindingBlocked, Grant: b.Grant, Rule: b.Rule,
-				Message: fmt.Sprintf("the rule %s of %s takes the connections of an open window too, and may send them elsewhere", b.By[0].Name, out.target.Name)})
+				Message: fmt.Sprintf("the rule %s of %s takes the connections of an open window too, and may send them elsewhere", b.By[0].Name, out.Target.Name)})
 			continue
 		}
 		on(store.Finding{Kind: store.FindingBlocked, Grant: b.Grant, Rule: b.Rule,
-			Message: fmt.Sprintf("an open window on %s is blocked by the rule %s (priority %d), which was put above it", out.target.Name, b.By[0].Name, b.By[0].Priority)})
+			Message: fmt.Sprintf("an open window on %s is blocked by the rule %s (priority %d), which was put above it", out.Target.Name, b.By[0].Name, b.By[0].Priority)})
 	}
-	for _, r := range out.plan.Refused {
+	for _, r := range out.Plan.Refused {
 		on(store.Finding{Kind: store.FindingRefused, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
 	}
 }

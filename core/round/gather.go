@@ -1,4 +1,4 @@
-package access
+package round
 
 import (
 	"cmp"
@@ -42,7 +42,7 @@ func (c *closer) ended(began, now time.Time) {
 // gather closes all that is due, on whatever target. Where many windows end at once their wake-ups take a while to come
 // through the few places that there are for them, and each would look at its target and at its grant; one walk over the open grants
 // finds all at once. It goes on behind the caller. What it cannot read has its own wake-up.
-func (s *Service) gather(ctx context.Context) {
+func (s *Rounds) gather(ctx context.Context) {
 	began := s.now()
 	if !s.closer.begin(began) {
 		return
@@ -56,7 +56,7 @@ func (s *Service) gather(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		held := s.closer.hold(keep(open, func(g store.GrantRecord) bool { return g.Grant.Overdue(now) })...)
+		held := s.closer.hold(slices.DeleteFunc(open, func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) })...)
 		// What stands on one target is marked together, and its round begins while others are being marked.
 		var rounds sync.WaitGroup
 		_ = parallel.Each(byTarget(held), func(_ int, some []*closing) error {
@@ -70,7 +70,7 @@ func (s *Service) gather(ctx context.Context) {
 
 // along holds and reads what else is due on the targets of grants. What cannot be read has its own wake-up. Where
 // it is much it is gathered instead: the round on the target removes the rules of all, and who has gathered them stores it.
-func (s *Service) along(ctx context.Context, held []*closing) []*closing {
+func (s *Rounds) along(ctx context.Context, held []*closing) []*closing {
 	var targets []jit.ID
 	for _, k := range held {
 		targets = append(targets, k.rec.Targets()...)

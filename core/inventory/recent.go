@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/memo"
 	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
@@ -55,8 +56,8 @@ func approvedOf(g jit.Grant) (approved, bool) {
 
 // recent gives the grants of the last 7 days. The first call reads them all, a
 // day at a time and the days side by side; later ones read only what is new.
-func (s *Service) recent(ctx context.Context) (recent, error) {
-	return s.past.get(ctx, "", s.now, always[recent](recentLife), func(ctx context.Context, before recent) (recent, error) {
+func (s *Inventory) recent(ctx context.Context) (recent, error) {
+	return s.past.Get(ctx, "", s.now, memo.Always[recent](recentLife), func(ctx context.Context, before recent) (recent, error) {
 		now := s.now()
 		from := now.Add(-recentFor)
 		out := recent{grants: map[string]approved{}, upTo: now}
@@ -86,7 +87,7 @@ func (s *Service) recent(ctx context.Context) (recent, error) {
 }
 
 // recentDay reads the grants that began in the 24 hours from d, at most most of them.
-func (s *Service) recentDay(ctx context.Context, d time.Time, most int) (map[string]approved, bool, error) {
+func (s *Inventory) recentDay(ctx context.Context, d time.Time, most int) (map[string]approved, bool, error) {
 	found, seen := map[string]approved{}, 0
 	f, cursor := store.GrantFilter{From: d, To: d.Add(24 * time.Hour)}, ""
 	for {

@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // Overdue gives the age at now of the oldest window that should be closed and is
 // not confirmed to be; 0 where there is none.
-func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
+func (s *Inventory) Overdue(ctx context.Context) (time.Duration, error) {
 	open, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the open grants: %w", err)
@@ -19,8 +19,8 @@ func (s *Service) Overdue(ctx context.Context) (time.Duration, error) {
 	return s.OverdueOf(open), nil
 }
 
-// OverdueOf is [Service.Overdue] of open grants that were read before.
-func (s *Service) OverdueOf(open []store.GrantRecord) time.Duration {
+// OverdueOf is [Inventory.Overdue] of open grants that were read before.
+func (s *Inventory) OverdueOf(open []store.GrantRecord) time.Duration {
 	now, oldest := s.now(), time.Duration(0)
 	for _, g := range open {
 		for _, vm := range g.Grant.VMs {

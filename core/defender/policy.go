@@ -1,16 +1,14 @@
-package access
+package defender
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"portcullis/core/jit"
-	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
 
@@ -104,10 +102,10 @@ func (c Precondition) check(p NamedPolicy) error {
 }
 
 // policyNamed reads one named policy, without machines where it does not exist. Its records have no Version.
-func (s *Service) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
+func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
 	p := NamedPolicy{Name: name}
 	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
-	err := s.Policies.EachListed(ctx, f, store.PolicyName{}, func(rec store.PolicyRecord) error {
+	err := s.Access.Policies.EachListed(ctx, f, store.PolicyName{}, func(rec store.PolicyRecord) error {
 		p.Machines = append(p.Machines, rec)
 		return nil
 	})
@@ -121,12 +119,12 @@ func (s *Service) policyNamed(ctx context.Context, name store.PolicyName) (Named
 }
 
 // storedNamed reads one named policy and the records of further machines, as they can be written: all records by machine.
-func (s *Service) storedNamed(ctx context.Context, name store.PolicyName, vms []jit.ID) (NamedPolicy, map[string]store.PolicyRecord, error) {
+func (s *Named) storedNamed(ctx context.Context, name store.PolicyName, vms []jit.ID) (NamedPolicy, map[string]store.PolicyRecord, error) {
 	p, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return p, nil, err
 	}
-	records, err := s.policiesOf(ctx, store.Distinct(slices.Concat(p.vms(), vms)))
+	records, err := s.Access.PolicyRecords(ctx, store.Distinct(slices.Concat(p.vms(), vms)))
 	if err != nil {
 		return p, nil, err
 	}
@@ -134,37 +132,14 @@ func (s *Service) storedNamed(ctx context.Context, name store.PolicyName, vms []
 	for i, m := range p.Machines {
 		p.Machines[i] = records[m.Policy.VM.Key()]
 	}
-	p.Machines = keep(p.Machines, stands) // the others are gone since they were listed
+	p.Machines = slices.DeleteFunc(p.Machines, func(rec store.PolicyRecord) bool { return !stands(rec) }) // the others are gone since they were listed
 	return p.sealed(), records, nil
-}
-
-// policiesOf reads the policies of machines, by key; those that have none are left out.
-func (s *Service) policiesOf(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, error) {
-	found := make([]store.PolicyRecord, len(vms))
-	err := parallel.Each(vms, func(i int, vm jit.ID) error {
-		rec, err := s.Policies.Policy(ctx, vm)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
-		}
-		found[i] = rec
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]store.PolicyRecord{}
-	for i, vm := range vms {
-		if found[i].Version != "" {
-			out[vm.Key()] = found[i]
-		}
-	}
-	return out, nil
 }
 
 // inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
 // machines; only a refusal looks whether there is such a policy, for what to say.
-func (s *Service) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.ID) error {
-	records, err := s.policiesOf(ctx, vms)
+func (s *Named) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.ID) error {
+	records, err := s.Access.PolicyRecords(ctx, vms)
 	if err != nil {
 		return err
 	}
@@ -172,7 +147,7 @@ func (s *Service) inPolicy(ctx context.Context, name store.PolicyName, vms []jit
 		rec, ok := records[vm.Key()]
 		return ok && rec.Listing().Key() == name.Key()
 	}
-	outside := keep(vms, func(vm jit.ID) bool { return !lists(vm) })
+	outside := slices.DeleteFunc(slices.Clone(vms), lists)
 	if len(vms) > 0 && len(outside) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package access
+package defender
 
 import (
 	"context"
@@ -34,7 +34,7 @@ type replacement struct {
 //
 // A repetition of what has been done succeeds whatever the precondition says
 // (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
-func (s *Service) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
+func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
 	if err := s.checkNamed(name, policies); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -43,13 +43,13 @@ func (s *Service) replacePolicy(ctx context.Context, who jit.Caller, name store.
 		return NamedPolicy{}, err
 	}
 	defer unlock()
-	for range attempts {
+	for range store.Attempts {
 		r, err := s.replacing(ctx, who, name, policies)
 		if err != nil {
 			return NamedPolicy{}, err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
-			_, err := s.reconcileAll(ctx, targetsOfRecords(r.kept), false)
+			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), false)
 			return r.before, err
 		}
 		if err := c.check(r.before); err != nil {
@@ -73,7 +73,7 @@ func (s *Service) replacePolicy(ctx context.Context, who jit.Caller, name store.
 var errClaimed = errors.New("the policy was changed by somebody else")
 
 // checkNamed refuses what is wrong whatever is stored.
-func (s *Service) checkNamed(name store.PolicyName, policies []jit.Policy) error {
+func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	seen := map[string]bool{}
 	for i, p := range policies {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
@@ -87,7 +87,7 @@ func (s *Service) checkNamed(name store.PolicyName, policies []jit.Policy) error
 		if !strings.EqualFold(p.VM.Subscription, name.Subscription) {
 			return &jit.Error{Code: CodeOtherSubscription, Target: at + ".id", Message: p.VM.Name + " is in subscription " + p.VM.Subscription + ", the policy in " + name.Subscription}
 		}
-		if err := s.managed(p.VM, at+".id"); err != nil {
+		if err := s.Access.Subscriptions.Manages(p.VM, at+".id"); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (s *Service) checkNamed(name store.PolicyName, policies []jit.Policy) error
 }
 
 // replacing compares a named policy with what is stored.
-func (s *Service) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) (replacement, error) {
+func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
 		return replacement{}, err
@@ -123,7 +123,7 @@ func (s *Service) replacing(ctx context.Context, who jit.Caller, name store.Poli
 			r.dropped = append(r.dropped, m)
 		}
 	}
-	machines, err := s.Network.Locate(ctx, idsOf(r.changed))
+	machines, err := s.Access.Network.Locate(ctx, idsOf(r.changed))
 	if err != nil {
 		return r, fmt.Errorf("locate the virtual machines: %w", err)
 	}
@@ -137,7 +137,7 @@ func (s *Service) replacing(ctx context.Context, who jit.Caller, name store.Poli
 
 // listed gives the record that makes a machine a part of a named policy, and
 // whether it differs from what is stored; a refusal where another policy lists the machine.
-func (s *Service) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
+func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
 	rec, known := byVM[p.VM.Key()]
 	if known && rec.Listing().Key() != name.Key() {
 		return rec, false, inOther(rec)
@@ -189,7 +189,7 @@ func targetsOfRecords(records []store.PolicyRecord) []jit.ID {
 }
 
 // previewReplacement refuses where a target would have no room for a deny.
-func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
+func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
 	refused, err := s.withoutRoom(ctx, r)
 	if err != nil {
 		return err
@@ -201,12 +201,12 @@ func (s *Service) previewReplacement(ctx context.Context, r replacement) error {
 }
 
 // withoutRoom gives, by key, the targets that would have no room for a deny, with the refusal.
-func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
+func (s *Named) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
 	goes := func(p plan.Protected) bool {
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
 	}
-	outs, err := s.preview(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
+	outs, err := s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
 		state.Policies = slices.DeleteFunc(state.Policies, goes)
 		for _, rec := range r.changed {
 			for _, p := range rec.Placements {
@@ -218,9 +218,9 @@ func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*j
 	})
 	refused := map[string]*jit.Error{}
 	for _, out := range outs {
-		for _, r := range out.plan.Refused {
+		for _, r := range out.Plan.Refused {
 			if r.Grant == "" {
-				refused[out.target.Key()] = r.Err.At(out.target.String())
+				refused[out.Target.Key()] = r.Err.At(out.Target.String())
 			}
 		}
 	}
@@ -230,7 +230,7 @@ func (s *Service) withoutRoom(ctx context.Context, r replacement) (map[string]*j
 // carryOut stores the new policies, disables the machines that go, and reconciles
 // every target. An error after the first write leaves some of it done; the same
 // call completes it, with a precondition after the policy was read again.
-func (s *Service) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
+func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
 	if err := s.claim(ctx, who, &r); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -244,10 +244,10 @@ func (s *Service) carryOut(ctx context.Context, who jit.Caller, name store.Polic
 	}
 	err := s.drop(ctx, who, idsOf(r.dropped))
 	if err == nil {
-		_, err = s.reconcileAll(ctx, targets, false)
+		_, err = s.Access.Rounds.ReconcileAll(ctx, targets, false)
 	}
 	if len(r.changed) > 0 {
-		err = errors.Join(err, s.Activity.Append(ctx, s.editEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))
+		err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))
 	}
 	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
 	if len(r.kept) > 0 {
@@ -257,9 +257,9 @@ func (s *Service) carryOut(ctx context.Context, who jit.Caller, name store.Polic
 }
 
 // drop disables machines; those that somebody else has disabled meanwhile are passed over.
-func (s *Service) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	for len(vms) > 0 {
-		err := s.Disable(ctx, who, vms)
+		err := s.Access.Disable(ctx, who, vms)
 		refused := jit.Refused(err)
 		if refused == nil || refused.Code != jit.CodePolicyNotFound {
 			return err
@@ -275,13 +275,13 @@ func (s *Service) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error 
 
 // claim writes the first machine's record as it was read, with nothing changed but
 // who did it: of all who read the same policy only one can. What it lists is then read once more.
-func (s *Service) claim(ctx context.Context, who jit.Caller, r *replacement) error {
+func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error {
 	if len(r.before.Machines) == 0 {
 		return nil
 	}
 	first := r.before.Machines[0]
 	first.ChangedBy, first.ChangedAt = who.Name, s.now()
-	stored, err := s.Policies.PutPolicy(ctx, first)
+	stored, err := s.Access.Policies.PutPolicy(ctx, first)
 	if errors.Is(err, store.ErrConflict) {
 		return errClaimed
 	}
@@ -307,16 +307,16 @@ func (s *Service) claim(ctx context.Context, who jit.Caller, r *replacement) err
 
 // putListed stores a machine's policy as a part of a named one, over whatever is
 // there now unless another named policy has it.
-func (s *Service) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
-	for range attempts {
-		stored, err := s.Policies.PutPolicy(ctx, rec)
+func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
+	for range store.Attempts {
+		stored, err := s.Access.Policies.PutPolicy(ctx, rec)
 		if err == nil {
 			return stored, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
 			return rec, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
-		now, err := s.Policies.Policy(ctx, rec.Policy.VM)
+		now, err := s.Access.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}

@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -27,16 +29,16 @@ type Chain struct {
 // [MaxVerified] of them; today's where both are zero, and one day where one is. A subscription is one that the
 // caller may read, or [NoSubscription], for which he may read every one that is managed, as for
 // entries that concern no machine; "" is every chain that he may read.
-func (g *Guard) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time) ([]Chain, error) {
-	days, err := daysOf(from, to, g.Service.now())
+func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time) ([]Chain, error) {
+	days, err := daysOf(from, to, s.now())
 	if err != nil {
 		return nil, err
 	}
-	log, ok := g.Service.Activity.(store.Verifier)
+	log, ok := s.Activity.(store.Verifier)
 	if !ok {
 		return nil, fmt.Errorf("verify the activity log: it is kept where that cannot be done")
 	}
-	subscriptions, err := g.chains(ctx, who, subscription)
+	subscriptions, err := s.chains(ctx, who, subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -58,24 +60,24 @@ func (g *Guard) Verify(ctx context.Context, who jit.Caller, subscription string,
 }
 
 // chains gives the subscriptions whose chains the caller may have looked through.
-func (g *Guard) chains(ctx context.Context, who jit.Caller, subscription string) ([]string, error) {
+func (s *Inventory) chains(ctx context.Context, who jit.Caller, subscription string) ([]string, error) {
 	switch subscription {
 	case "":
 	case NoSubscription:
 		var all []string
-		for _, sub := range g.Service.Subscriptions {
+		for _, sub := range s.Subscriptions {
 			all = append(all, "/subscriptions/"+sub)
 		}
-		return []string{NoSubscription}, g.may(ctx, who, VerbRead, all...)
+		return []string{NoSubscription}, s.Permit.May(ctx, who, permit.VerbRead, all...)
 	default:
-		if !g.within("/subscriptions/" + subscription) {
-			return nil, &jit.Error{Code: CodeNotManaged, Target: "subscription", Message: "subscription " + subscription + " is not one that this installation manages"}
+		if !s.Permit.Subscriptions.Within("/subscriptions/" + subscription) {
+			return nil, &jit.Error{Code: network.CodeNotManaged, Target: "subscription", Message: "subscription " + subscription + " is not one that this installation manages"}
 		}
-		return []string{strings.ToLower(subscription)}, g.may(ctx, who, VerbRead, "/subscriptions/"+subscription)
+		return []string{strings.ToLower(subscription)}, s.Permit.May(ctx, who, permit.VerbRead, "/subscriptions/"+subscription)
 	}
 	var out []string
-	for _, sub := range g.Service.Subscriptions {
-		ok, err := g.reads(ctx, who, "/subscriptions/"+sub)
+	for _, sub := range s.Subscriptions {
+		ok, err := s.Permit.Reads(ctx, who, "/subscriptions/"+sub)
 		if err != nil {
 			return nil, err
 		}
@@ -84,9 +86,9 @@ func (g *Guard) chains(ctx context.Context, who jit.Caller, subscription string)
 		}
 	}
 	if len(out) == 0 {
-		return nil, forbidden(who, ActionRead, "/subscriptions")
+		return nil, permit.Forbidden(who, permit.ActionRead, "/subscriptions")
 	}
-	if len(out) == len(g.Service.Subscriptions) {
+	if len(out) == len(s.Subscriptions) {
 		out = append(out, NoSubscription)
 	}
 	return out, nil

@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"net/netip"

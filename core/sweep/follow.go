@@ -1,4 +1,4 @@
-package access
+package sweep
 
 import (
 	"cmp"
@@ -49,7 +49,7 @@ func (w *sweep) follow(ctx context.Context) {
 // followGrant moves one grant. Whoever changes it meanwhile has left it where it was, as an
 // extension does, so that it is read and moved again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
-	for range attempts {
+	for range store.Attempts {
 		next, moved := w.moved(ctx, fronts, rec)
 		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
 			return rec, nil

@@ -1,4 +1,4 @@
-package access
+package inventory
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 
 // ListGrants is [store.History.ListGrants] of what the caller may read. A page may be
 // shorter than asked for, and is not the last one while there is a cursor.
-func (g *Guard) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
-	grants, next, err := g.Service.History.ListGrants(ctx, f, cursor, limit)
+func (s *Inventory) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
+	grants, next, err := s.History.ListGrants(ctx, f, cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
 	var out []jit.Grant
 	for _, grant := range grants {
-		shown, err := g.visible(ctx, who, grant)
+		shown, err := s.Permit.Visible(ctx, who, grant)
 		if err != nil {
 			return nil, "", err
 		}
@@ -30,14 +30,14 @@ func (g *Guard) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFil
 
 // Entries is [store.Activity.Entries] of what the caller may read: entries of a machine
 // or a target by its id, others for those who may read every subscription managed.
-func (g *Guard) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
-	entries, next, err := g.Service.Activity.Entries(ctx, f, cursor, limit)
+func (s *Inventory) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
+	entries, next, err := s.Activity.Entries(ctx, f, cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
 	var out []store.Entry
 	for _, e := range entries {
-		ok, err := g.readsAbout(ctx, who, e.VM, e.Target)
+		ok, err := s.readsAbout(ctx, who, e.VM, e.Target)
 		if err != nil {
 			return nil, "", err
 		}
@@ -50,32 +50,32 @@ func (g *Guard) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter
 
 // readsAbout reports whether the caller may read about a machine, else about a
 // target, else about everything.
-func (g *Guard) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {
+func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {
 	switch {
 	case !vm.IsZero():
-		return g.reads(ctx, who, vm.String())
+		return s.Permit.Reads(ctx, who, vm.String())
 	case !target.IsZero():
-		return g.reads(ctx, who, target.String())
+		return s.Permit.Reads(ctx, who, target.String())
 	}
-	for _, sub := range g.Service.Subscriptions {
-		if ok, err := g.reads(ctx, who, "/subscriptions/"+sub); !ok || err != nil {
+	for _, sub := range s.Subscriptions {
+		if ok, err := s.Permit.Reads(ctx, who, "/subscriptions/"+sub); !ok || err != nil {
 			return false, err
 		}
 	}
-	return len(g.Service.Subscriptions) > 0, nil
+	return len(s.Subscriptions) > 0, nil
 }
 
 // LastSweep is [store.Sweeps.LastSweep] with the findings that the caller may read. What was
 // counted, and why not all was looked at, is for those who may read every subscription managed;
 // when it ran is for everybody, as it is in the state of health.
-func (g *Guard) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	rec, err := g.Service.Sweeps.LastSweep(ctx)
+func (s *Inventory) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
+	rec, err := s.Sweeps.LastSweep(ctx)
 	if err != nil {
 		return rec, err
 	}
 	var shown []store.Finding
 	for _, f := range rec.Findings {
-		ok, err := g.readsAbout(ctx, who, f.VM, f.Target)
+		ok, err := s.readsAbout(ctx, who, f.VM, f.Target)
 		if err != nil {
 			return store.SweepRecord{}, err
 		}
@@ -84,21 +84,21 @@ func (g *Guard) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecor
 		}
 	}
 	rec.Findings = shown
-	if all, err := g.readsAbout(ctx, who, jit.ID{}, jit.ID{}); !all || err != nil {
+	if all, err := s.readsAbout(ctx, who, jit.ID{}, jit.ID{}); !all || err != nil {
 		return store.SweepRecord{Started: rec.Started, Ended: rec.Ended, Findings: shown}, err
 	}
 	return rec, nil
 }
 
-// Policies gives the policies of machines that the caller may read, sorted by machine.
-func (g *Guard) Policies(ctx context.Context, who jit.Caller) ([]store.PolicyRecord, error) {
-	all, err := store.AllPolicies(ctx, g.Service.Policies)
+// ListPolicies gives the policies of machines that the caller may read, sorted by machine.
+func (s *Inventory) ListPolicies(ctx context.Context, who jit.Caller) ([]store.PolicyRecord, error) {
+	all, err := store.AllPolicies(ctx, s.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}
 	var out []store.PolicyRecord
 	for _, rec := range all {
-		ok, err := g.reads(ctx, who, rec.Policy.VM.String())
+		ok, err := s.Permit.Reads(ctx, who, rec.Policy.VM.String())
 		if err != nil {
 			return nil, err
 		}

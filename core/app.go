@@ -1,0 +1,73 @@
+// Package core puts its rooms together: [New] makes of the ports what the doors call.
+package core
+
+import (
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/defender"
+	"portcullis/core/inventory"
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
+	"portcullis/core/round"
+	"portcullis/core/store"
+	"portcullis/core/sweep"
+)
+
+// Ports are what core needs from outside. Every field must be set, but for Floor, and for Authority where
+// nobody asks what a caller may do.
+type Ports struct {
+	Network       network.Network
+	Kinds         network.Kinds // see [network.KindsOf]
+	Policies      store.Policies
+	Grants        store.Grants
+	Keys          store.KeyStore
+	History       store.History
+	Targets       store.Targets
+	Alarm         store.Alarm
+	Activity      store.Activity
+	Sweeps        store.Sweeps
+	Authority     permit.Authority
+	Subscriptions network.Subscriptions // those that the sweep looks at
+	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
+	Now           func() time.Time
+	NewID         func() string // a new UUID each time, in the order of time (version 7)
+}
+
+// App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, and of
+// Sweeper SweepNow. Rounds and Sweeper.Sweep are for triggers; Verbs, without permissions, is for tests.
+type App struct {
+	Access    *access.Guard
+	Verbs     *access.Service
+	Inventory *inventory.Inventory
+	Named     *defender.Named
+	Sweeper   *sweep.Sweeper
+	Rounds    *round.Rounds
+	Floor     jit.Options // what this installation demands of every request
+	Now       func() time.Time
+}
+
+// New puts the rooms together.
+func New(p Ports) *App {
+	admins := &network.Admins{}
+	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
+	rounds := &round.Rounds{Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now}
+	verbs := &access.Service{
+		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
+		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
+	}
+	guard := &access.Guard{Service: verbs, Permit: may}
+	return &App{
+		Access: guard, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
+		Inventory: &inventory.Inventory{
+			Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
+			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
+		},
+		Named: &defender.Named{Guard: guard, Access: verbs, Permit: may, History: p.History},
+		Sweeper: &sweep.Sweeper{
+			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
+			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,
+		},
+	}
+}

@@ -1,0 +1,27 @@
+// Package defender holds Microsoft's named policies (jitNetworkAccessPolicies) as Defender for Cloud's clients see them: lists of
+// machines under one name, their replacement, import and deletion, and requests of the machines that they list.
+//
+// A named policy is not stored: it is the policies of the machines that say they are in it. Every call asks for the permission
+// that Defender for Cloud asks for.
+package defender
+
+import (
+	"time"
+
+	"portcullis/core/access"
+	"portcullis/core/permit"
+	"portcullis/core/store"
+)
+
+// Named is the named policies behind the permissions. Every field must be set; its methods are safe for concurrent use.
+type Named struct {
+	Guard   *access.Guard
+	Access  *access.Service
+	Permit  *permit.Permit
+	History store.History
+
+	editing editing
+}
+
+// now gives the time as it is stored: UTC, in whole milliseconds.
+func (s *Named) now() time.Time { return s.Access.Now().UTC().Truncate(time.Millisecond) }

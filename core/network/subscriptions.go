@@ -1,0 +1,31 @@
+package network
+
+import (
+	"slices"
+	"strings"
+
+	"portcullis/core/jit"
+)
+
+// CodeNotManaged heads the refusal of a machine of a subscription that no sweep looks at.
+const CodeNotManaged jit.Code = "SubscriptionNotManaged"
+
+// Subscriptions are the ids of those that an installation manages.
+type Subscriptions []string
+
+// Manages refuses machines of subscriptions that no sweep would look at: what it
+// cannot guarantee to close is not opened.
+func (s Subscriptions) Manages(vm jit.ID, at string) error {
+	if slices.ContainsFunc(s, func(sub string) bool { return strings.EqualFold(sub, vm.Subscription) }) {
+		return nil
+	}
+	return &jit.Error{Code: CodeNotManaged, Target: at, Message: "subscription " + vm.Subscription + " is not one that this installation manages; add it to its settings first"}
+}
+
+// Within reports whether a scope, an ARM id, is in one of them.
+func (s Subscriptions) Within(scope string) bool {
+	return slices.ContainsFunc(s, func(sub string) bool {
+		head := "/subscriptions/" + sub
+		return len(scope) >= len(head) && strings.EqualFold(scope[:len(head)], head) && (len(scope) == len(head) || scope[len(head)] == '/')
+	})
+}

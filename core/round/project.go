@@ -1,0 +1,51 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/plan"
+	"portcullis/core/store"
+)
+
+// CodeTargetGone heads the refusal where a target was deleted while a port was being opened.
+const CodeTargetGone jit.Code = "SecurityGroupNotFound"
+
+// Project computes what the targets would look like if their state were changed.
+// Nothing is written.
+func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
+	return s.ProjectFrom(ctx, s.Shown, s.Targets.State, targets, change)
+}
+
+// ProjectFrom is Project from the rules that from gives, and what stored gives.
+func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
+	outs := make([]Outcome, len(targets))
+	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
+		kind, err := s.Kinds.Of(t)
+		if err != nil {
+			return err
+		}
+		snap, err := from(ctx, t)
+		if errors.Is(err, store.ErrNotFound) {
+			return &jit.Error{Code: CodeTargetGone, Target: t.String(), Message: "the " + kind.Noun + " " + t.Name + " was deleted a moment ago; ask again"}
+		}
+		if err != nil {
+			return fmt.Errorf("read the rules of %s: %w", t.Name, err)
+		}
+		state, err := stored(ctx, t)
+		if err != nil {
+			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
+		}
+		change(t, &state)
+		state.Known = true
+		outs[i] = Outcome{Target: t, At: s.now(), State: state}
+		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At})
+		outs[i].Written = outs[i].Plan.Changes // what would be
+		return nil
+	})
+	return outs, err
+}

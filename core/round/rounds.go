@@ -1,0 +1,32 @@
+// Package round brings one target at a time to what is stored, and closes what is due: for an opening, a revoke, a wake-up, a
+// sweep and a storm alike.
+//
+// A round reads the rules, computes what they should be (package plan), waits for its turn, writes, and looks at what is stored
+// again. All who ask for a target while it is being written share the next round. What a round has seen gone is then stored as
+// closed. The package decides nothing of who may ask, and does not log (it writes the activity log, which is part of the product).
+package round
+
+import (
+	"time"
+
+	"portcullis/core/network"
+	"portcullis/core/store"
+)
+
+// Rounds brings targets to what is stored. Every field must be set; its methods are safe for concurrent use.
+type Rounds struct {
+	Kinds    network.Kinds
+	Targets  store.Targets
+	Grants   store.Grants
+	Alarm    store.Alarm
+	Activity store.Activity
+	Now      func() time.Time
+
+	rounds rounds
+	seen   snapshots // the rules of targets as they were last confirmed
+	cold   cold
+	closer closer
+}
+
+// now gives the time as it is stored: UTC, in whole milliseconds.
+func (s *Rounds) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,53 @@
+// Package sweep is the guarantee behind the wake-ups: it lists everything, moves what is stored to where machines stand, closes
+// what is due, repairs what differs, and reports findings. It brings targets in order through core/round, as every verb does.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
+	"portcullis/core/round"
+	"portcullis/core/store"
+)
+
+// Sweeper sweeps. Every field must be set.
+type Sweeper struct {
+	Permit        *permit.Permit
+	Rounds        *round.Rounds
+	Network       network.Network
+	Kinds         network.Kinds
+	Policies      store.Policies
+	Grants        store.Grants
+	Keys          store.KeyStore
+	Targets       store.Targets
+	Activity      store.Activity
+	Sweeps        store.Sweeps
+	Subscriptions network.Subscriptions
+	Admins        *network.Admins // what was seen of security admin rules
+	Now           func() time.Time
+	NewID         func() string
+}
+
+// now gives the time as it is stored: UTC, in whole milliseconds.
+func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+
+// SweepNow is [Sweeper.Sweep] for those who may write policies in every subscription managed. A refusal is logged.
+func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
+	var scopes []string
+	for _, sub := range s.Subscriptions {
+		scopes = append(scopes, "/subscriptions/"+sub)
+	}
+	err := s.Permit.May(ctx, who, permit.VerbSweep, scopes...)
+	if why := jit.Refused(err); why != nil {
+		e := store.Entry{ID: s.NewID(), Time: s.now(), Operation: store.OpSweep, Result: store.Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
+		return store.SweepRecord{}, errors.Join(err, s.Activity.Append(ctx, e))
+	}
+	if err != nil {
+		return store.SweepRecord{}, err
+	}
+	return s.Sweep(ctx, who)
+}
