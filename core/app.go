@@ -33,6 +33,8 @@ type Ports struct {
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
+	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.
+	Panicked func(of string, stack []byte)
 }
 
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, and of
@@ -52,7 +54,7 @@ type App struct {
 func New(p Ports) *App {
 	admins := &network.Admins{}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
-	rounds := &round.Rounds{Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now}
+	rounds := &round.Rounds{Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -45,7 +46,7 @@ func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.
 	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpRevoke, store.Succeeded, rec.Grant, s.now())...); err != nil {
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
-	return s.Rounds.Settle(ctx, rec, false)
+	return s.Rounds.Close(ctx, rec, round.Want{})
 }
 
 // errClosed: others have closed the grant meanwhile.
@@ -109,8 +110,8 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	// Nobody waits for it where it takes minutes.
 	targets := rec.Targets()
 	for _, t := range keep(targets, s.Kinds.Maps) {
-		s.Rounds.Join(ctx, t, false)
+		s.Rounds.Begin(ctx, t, round.Want{Grant: rec.Grant.ID})
 	}
-	_, _ = s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), false)
+	_, _ = s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
 	return rec, nil
 }

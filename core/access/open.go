@@ -8,7 +8,6 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
-	"portcullis/core/parallel"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -49,7 +48,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 	}
 	for range store.Attempts {
 		if !rec.Grant.AnyLive(s.now()) {
-			return s.Rounds.Settle(ctx, rec, false)
+			return s.Rounds.Close(ctx, rec, round.Want{})
 		}
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
@@ -72,9 +71,9 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		if err == nil {
 			last := len(updated) - 1
 			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
-			_ = parallel.Each(updated[:last], func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Settle(ctx, g, false); return err })
+			s.Rounds.CloseAll(ctx, updated[:last], round.Want{}, func(int, store.GrantRecord, error) {})
 			if updated[last].Grant.Overdue(s.now()) {
-				return s.Rounds.Settle(ctx, updated[last], false)
+				return s.Rounds.Close(ctx, updated[last], round.Want{})
 			}
 			return updated[last], nil
 		}
@@ -121,7 +120,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	targets := rec.Targets()
 	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
 	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
-		_, _ = s.Rounds.ReconcileAll(ctx, targets, false)
+		_, _ = s.Rounds.ReconcileAll(ctx, targets, round.Want{Grant: rec.Grant.ID})
 		return
 	}
 	if err != nil {
@@ -134,7 +133,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	if s.Activity.Append(ctx, entries...) != nil {
 		return
 	}
-	_, _ = s.Rounds.Settle(ctx, rec, false)
+	_, _ = s.Rounds.Close(ctx, rec, round.Want{})
 }
 
 // abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
@@ -146,22 +145,14 @@ func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
 // change applies f to a stored grant, starting again from what is stored when
 // somebody else wrote first.
 func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
-	for range store.Attempts {
-		next := rec
-		var err error
-		if next.Grant, err = f(rec.Grant); err != nil {
-			return rec, err
-		}
-		updated, err := s.Grants.UpdateGrants(ctx, next)
-		if err == nil {
-			return updated[0], nil
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
-		}
-		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
-			return rec, fmt.Errorf("read grant %s again: %w", next.Grant.ID, err)
-		}
+	id := rec.Grant.ID
+	rec, err := store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
+		next = g
+		next.Grant, err = f(g.Grant)
+		return next, true, err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return rec, &jit.Error{Code: store.CodeConcurrent, Target: id, Message: "the request is being changed by others; ask again"}
 	}
-	return rec, &jit.Error{Code: store.CodeConcurrent, Target: rec.Grant.ID, Message: "the request is being changed by others; ask again"}
+	return rec, err
 }

@@ -140,7 +140,7 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 	}
 	// Where ports are mapped a policy changes no rule, and a round may take minutes.
 	targets := slices.DeleteFunc(store.TargetsOf(placements...), s.Kinds.Maps)
-	outs, err := s.Rounds.ReconcileAll(ctx, targets, false)
+	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	logged := s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records, before, err)...)
 	if err := errors.Join(err, logged); err != nil {
 		return nil, err
@@ -235,8 +235,8 @@ func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) err
 		}
 	}
 	targets := store.TargetsOf(placements...)
-	outs, err := s.Rounds.ReconcileAll(ctx, targets, false)
-	settled := parallel.Each(closing, func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Settle(ctx, g, false); return err })
+	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
+	settled := parallel.AtOnce(closing, func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Close(ctx, g, round.Want{}); return err })
 	if err == nil {
 		err = parallel.Each(outs, func(_ int, out round.Outcome) error { return s.Rounds.Forget(ctx, out) })
 	}

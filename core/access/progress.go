@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store
 	n := &notes{Service: s, rec: rec, left: len(targets), done: make(chan struct{})}
 	outs := make([]round.Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.Rounds.Reconcile(ctx, t, false)
+		outs[i], err = s.Rounds.Reconcile(ctx, t, round.Want{Grant: rec.Grant.ID})
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))
 		return err
 	})
@@ -99,26 +98,12 @@ func (n *notes) run(ctx context.Context) {
 
 // write stores that targets have confirmed the grant, if it is still being opened.
 func (n *notes) write(ctx context.Context, rec store.GrantRecord, targets []jit.ID) (store.GrantRecord, bool) {
-	for range store.Attempts {
-		next := rec
-		next.Placements = slices.Clone(rec.Placements)
-		for i, p := range next.Placements {
-			next.Placements[i].Confirmed = p.Confirmed || slices.ContainsFunc(targets, p.Target.Equal)
+	rec, err := store.NoteGrant(ctx, n.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		g.Placements = slices.Clone(g.Placements)
+		for i, p := range g.Placements {
+			g.Placements[i].Confirmed = p.Confirmed || slices.ContainsFunc(targets, p.Target.Equal)
 		}
-		updated, err := n.Grants.NoteConfirmed(ctx, next)
-		if err == nil {
-			return updated, true
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, false
-		}
-		again, err := n.Grants.Grant(ctx, rec.Grant.ID)
-		if err != nil {
-			return rec, false
-		}
-		if rec = again; rec.Grant.Status() != jit.Initiating {
-			return rec, false
-		}
-	}
-	return rec, false
+		return g, g.Grant.Status() == jit.Initiating, nil
+	})
+	return rec, err == nil && rec.Grant.Status() == jit.Initiating
 }

@@ -14,6 +14,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -66,7 +67,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 	snaps, errs := make([]network.Snapshot, len(targets)), map[string]error{}
 	var mu sync.Mutex
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
-		_, err := s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, false)
+		_, err := s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
 		if err == nil {
 			snaps[i], err = s.Access.Rounds.Shown(ctx, t)
 		}

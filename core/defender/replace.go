@@ -11,6 +11,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -49,7 +50,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 			return NamedPolicy{}, err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
-			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), false)
+			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), round.Want{})
 			return r.before, err
 		}
 		if err := c.check(r.before); err != nil {
@@ -244,7 +245,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	}
 	err := s.drop(ctx, who, idsOf(r.dropped))
 	if err == nil {
-		_, err = s.Access.Rounds.ReconcileAll(ctx, targets, false)
+		_, err = s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	}
 	if len(r.changed) > 0 {
 		err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))

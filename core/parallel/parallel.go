@@ -19,7 +19,7 @@ func Each[T any](items []T, f func(int, T) error) error {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = f(i, item)
+			errs[i] = Recover(func() error { return f(i, item) })
 		})
 	}
 	wg.Wait()
@@ -31,7 +31,7 @@ func AtOnce[T any](items []T, f func(int, T) error) error {
 	errs := make([]error, len(items))
 	var wg sync.WaitGroup
 	for i, item := range items {
-		wg.Go(func() { errs[i] = f(i, item) })
+		wg.Go(func() { errs[i] = Recover(func() error { return f(i, item) }) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"hash/fnv"
 	"time"
 
 	"portcullis/core/jit"
@@ -15,281 +14,278 @@ import (
 	"portcullis/core/store"
 )
 
-// turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than
-// its work.
-const turnTimeout = 30 * time.Minute
+const (
+	// turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than its work.
+	turnTimeout = 30 * time.Minute
+	// mostLooks bounds how often a round looks again before it writes because somebody else came.
+	mostLooks = 4
+	// mostLost is how many writes that were for somebody may be lost to others before he is told.
+	mostLost = store.Attempts
+	// lostPause is the wait after the first write that was lost; it doubles with each in a row, up to lostPauseMost.
+	lostPause     = 100 * time.Millisecond
+	lostPauseMost = 5 * time.Second
+)
 
-// Outcome is what a round found and left on one target.
-type Outcome struct {
-	Target  jit.ID
-	At      time.Time // the time for which the rules were computed
-	State   plan.State
-	Current []jit.Rule // the rules from which they were computed
-	Plan    plan.Plan
-	Gone    bool // the target does not exist (any more)
+// work is the work on one target, as long as somebody waits for it or something is left to write.
+type work struct {
+	*Rounds
+	target jit.ID
+	kind   network.TargetKind
+	queue  *queue
 
-	Written    plan.Changes // what the round wrote, all writes together
-	Repaired   []string     // what of that put right what others had changed, in words
-	Remembered bool         // the target is not ours, and the sweep goes on to look at it
+	snap       network.Snapshot // what stands, as far as it is known
+	known      bool             // snap is set
+	fresh      bool             // it has to be read: what is remembered was changed by others, or is older than who waits
+	asOf       int              // the place of the last one that had come before what snap shows was read or written; -1 for remembered
+	place      int              // the place of the last one that had come before the last look
+	left       bool             // something may be left to write that nobody waits for
+	lost       int              // writes in a row that were lost to others, since somebody was answered
+	remembered bool             // the target is not ours, and is marked to be looked at
 }
 
-// rounds is group commit: while one round on a target is under way, all who ask
-// for another share the next one. Since a round works from what is stored, it does
-// the work of all who stored their change before it looked; so n changes of
-// one target cost at most two rounds. A round that waits for its turn to write has not
-// looked for the last time yet, and still takes in who comes.
-type rounds struct {
-	mu      sync.Mutex
-	waiting map[string]*attempt // the round that takes in who asks, by target
-	running map[string]bool
-}
-
-type attempt struct {
-	sweeping bool             // for a sweep: what nobody asked for is a repair
-	urgency  network.Priority // the most urgent of those who share it
-	sharing  int
-	hurry    context.CancelFunc // ends the wait for a turn, which was for something less urgent; nil where there is none
-	done     chan struct{}
-	out      Outcome
-	err      error
-}
-
-// Reconcile brings one target to what is stored, in a round that looks at it after
-// the call. It ends when the round does or when ctx does; the round goes on.
-func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, sweeping bool) (Outcome, error) {
-	if out, done := s.glance(ctx, target); done {
-		return out, nil
-	}
-	r := s.Join(ctx, target, sweeping)
-	select {
-	case <-r.done:
-		return r.out, r.err
-	case <-ctx.Done():
-		return Outcome{}, fmt.Errorf("wait for the rules of %s: %w", target.Name, ctx.Err())
-	}
-}
-
-// glance spares a round on a target of a kind that maps, where rounds take minutes, if
-// what is shown there is confirmed and is what should stand. A round would then have found nothing
-// to write either, and looks no later.
-func (s *Rounds) glance(ctx context.Context, target jit.ID) (Outcome, bool) {
-	if !s.Kinds.Maps(target) {
-		return Outcome{}, false
-	}
-	shown, err := s.Shown(ctx, target)
-	if err != nil || shown.Unconfirmed {
-		return Outcome{}, false
-	}
-	out, err := s.Compute(ctx, shown)
-	return out, err == nil && out.Plan.Changes.Empty() && !out.Unnoted()
-}
-
-// Join gives the next round on a target, and begins it where none is under way.
-func (s *Rounds) Join(ctx context.Context, target jit.ID, sweeping bool) *attempt {
-	key := target.Key()
-	s.rounds.mu.Lock()
-	if s.rounds.waiting == nil {
-		s.rounds.waiting, s.rounds.running = map[string]*attempt{}, map[string]bool{}
-	}
-	r := s.rounds.waiting[key]
-	if r == nil {
-		r = &attempt{done: make(chan struct{})}
-		s.rounds.waiting[key] = r
-	}
-	r.share(network.PriorityOf(ctx), sweeping)
-	if !s.rounds.running[key] {
-		s.rounds.running[key] = true
-		go s.run(context.WithoutCancel(ctx), target)
-	}
-	s.rounds.mu.Unlock()
-	return r
-}
-
-// share takes one more into the round. A closing does not wait in the place of an opening.
-func (r *attempt) share(u network.Priority, sweeping bool) {
-	r.sharing++
-	r.sweeping = r.sweeping || sweeping
-	if !u.Before(r.urgency) {
-		return
-	}
-	if r.urgency = u; r.hurry != nil {
-		r.hurry()
-	}
-}
-
-// run does rounds on one target until nobody waits for another.
-func (s *Rounds) run(ctx context.Context, target jit.ID) {
-	key := target.Key()
-	for {
-		s.rounds.mu.Lock()
-		r := s.rounds.waiting[key]
-		if r == nil {
-			delete(s.rounds.running, key)
-			s.rounds.mu.Unlock()
-			return
+// run works on one target until nobody waits and nothing is left to write.
+func (s *Rounds) run(ctx context.Context, target jit.ID, q *queue) {
+	w := &work{Rounds: s, target: target, queue: q}
+	for w.goesOn() {
+		w.place, _ = s.look(q)
+		if err := s.recovered(target.String(), func() error { return w.once(ctx) }); err != nil {
+			w.left, w.known, w.fresh = false, false, false
+			s.answer(ctx, q, func(a *ask) bool {
+				a.err = err
+				return a.place <= w.place
+			})
 		}
-		s.rounds.mu.Unlock()
-		r.out, r.err = s.round(ctx, target, r)
-		s.shut(target, r)
-		close(r.done)
 	}
 }
 
-// shares gives how many share the round so far, and its urgency.
-func (s *Rounds) shares(r *attempt) (int, network.Priority) {
-	s.rounds.mu.Lock()
-	defer s.rounds.mu.Unlock()
-	return r.sharing, r.urgency
-}
-
-// shut lets nobody into the round any more, and gives how many share it.
-func (s *Rounds) shut(target jit.ID, r *attempt) int {
-	s.rounds.mu.Lock()
-	defer s.rounds.mu.Unlock()
-	if s.rounds.waiting[target.Key()] == r {
-		delete(s.rounds.waiting, target.Key())
+// goesOn reports whether there is more to do; where there is not the target is let go.
+func (w *work) goesOn() bool {
+	w.queues.mu.Lock()
+	defer w.queues.mu.Unlock()
+	if len(w.queue.asks) > 0 || w.left {
+		return true
 	}
-	return r.sharing
+	delete(w.queues.by, w.target.Key())
+	return false
 }
 
-// round reads, computes and writes until there is nothing left to write.
-//
-// It begins from the rules that are remembered, if there are any: a write from these is safe, since it
-// is conditional. That nothing is left to write is concluded only from rules that were read after
-// everybody who shares the round had stored his change, or that a write of the round was answered with.
-//
-// The rules are read before the state, and the state is read again after every
-// write. So a change that is stored while a round is under way is seen either
-// by that round's last look at the state, or by its own round, which reads the
-// rules later than it was stored and so finds what the other one wrote. Without
-// the second look a revoke that finds nothing to write yet could be passed by
-// the write of an opening that was computed before it.
-//
-// A target that is not ours is remembered before it is written: a removal that fails may
-// leave nothing of ours to be seen there while it still lets packets in.
-func (s *Rounds) round(ctx context.Context, target jit.ID, r *attempt) (Outcome, error) {
-	var written plan.Changes
-	var repaired []string
-	var remembered bool
-	var last error
-	asked, urgency := s.shares(r)
-	kind, err := s.Kinds.Of(target)
+// once reads where it must, computes, answers those whose wish stands, and writes where something is left. The next call looks
+// again at what is stored: what was changed between the look and the write, by an instance that saw no rule to remove,
+// is then removed (decision 004).
+func (w *work) once(ctx context.Context) (err error) {
+	if w.kind, err = w.Kinds.Of(w.target); err != nil {
+		return err
+	}
+	_, p := w.look(w.queue)
+	ctx = network.WithPriority(ctx, p)
+	s := begin(ctx, w.kind)
+	defer func() { s.end() }()
+	switch err := w.fetch(s.ctx); {
+	case errors.Is(err, store.ErrNotFound):
+		w.left, w.known = false, false
+		w.release(ctx, Outcome{Target: w.target, At: w.now(), Gone: true})
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the rules of %s: %w", w.target.Name, err)
+	}
+	out, next, err := w.prepare(ctx, s)
+	if s = next; errors.Is(err, errNoted) {
+		return w.lostTo(ctx, err)
+	}
 	if err != nil {
-		return Outcome{}, err
+		return err
 	}
-	ctx = network.WithPriority(ctx, urgency)
-	work := begin(ctx, kind)
-	defer func() { work.end() }()
-	snap, fresh, err := s.known(work.ctx, target)
-	if !fresh {
-		asked = 0
+	if out.complete(w.snap) {
+		w.left, w.fresh = false, true // who waits still came after what is known was read
+		w.forgetLooks(w.queue)
+		return nil
 	}
-	for range store.Attempts {
-		if errors.Is(err, store.ErrNotFound) {
-			return Outcome{Target: target, At: s.now(), Gone: true}, nil
+	return w.put(ctx, &s, out)
+}
+
+// fetch has the rules that are known, and reads them where none are or where it must.
+func (w *work) fetch(ctx context.Context) (err error) {
+	if w.known && !w.fresh {
+		return nil
+	}
+	last, _ := w.look(w.queue)
+	if w.fresh {
+		w.snap, err = w.Read(ctx, w.target)
+		w.asOf = last
+	} else {
+		var read bool
+		if w.snap, read, err = w.Rounds.known(ctx, w.target); read {
+			w.asOf = last
+		} else {
+			w.asOf = -1
+		}
+	}
+	w.known, w.fresh = err == nil, false
+	return err
+}
+
+// prepare computes what the target should be, and answers those whose wish stands. Where something is left to write it waits
+// for its turn and then looks at the state again, so that whatever falls due or is asked for meanwhile is in the same write.
+func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
+	for looks := 1; ; looks++ {
+		place, p := w.look(w.queue)
+		w.place = place
+		out, err := w.Compute(s.ctx, w.snap)
+		if err != nil {
+			return out, s, err
+		}
+		if w.asOf >= 0 {
+			w.looked(w.queue, place, out.Plan.Changes)
+		}
+		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap) {
+			return out, s, err
+		}
+		w.takeAlong(ctx, out)
+		waited := false
+		if turns, ok := w.kind.Rules.(network.Turns); ok && !s.held {
+			s.end()
+			if s, waited, err = w.turn(ctx, turns, out.priority(p)); err != nil {
+				return out, s, fmt.Errorf("wait for the turn to write %s: %w", w.target.Name, err)
+			}
+			if !s.held { // something more urgent came
+				continue
+			}
+		}
+		if last, _ := w.look(w.queue); !waited && (last == place || looks >= mostLooks) {
+			return out, s, nil
+		}
+	}
+}
+
+// errNoted: another instance has noted other denies as confirmed meanwhile.
+var errNoted = errors.New("its confirmed rules were noted by somebody else")
+
+// confirmed notes what stands, and answers those whose wish does, or is of no use any more. What is only remembered proves nothing.
+func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
+	w.answer(ctx, w.queue, func(a *ask) bool {
+		a.out.Target, a.out.At, a.out.State = out.Target, out.At, out.State
+		return a.closing == nil && a.Grant != "" && a.place <= w.place && out.over(a.Grant)
+	})
+	if w.snap.Unconfirmed || w.asOf < 0 {
+		return nil
+	}
+	if !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny }) && w.some(w.queue, func(a *ask) bool { return a.place <= w.asOf }) {
+		err := w.note(bounded, out)
+		if errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("%w: %w", errNoted, err)
 		}
 		if err != nil {
-			return Outcome{}, fmt.Errorf("read the rules of %s: %w", target.Name, err)
+			return err
 		}
-		out, next, failed := s.take(ctx, kind, r, snap, work)
-		if work = next; failed != nil {
-			return Outcome{}, failed
-		}
-		if out.Plan.Changes.Empty() && !snap.Unconfirmed {
-			if sharing := s.shut(target, r); asked < sharing { // it may have been written since by others
-				asked = sharing
-				snap, err = s.Read(work.ctx, target)
-				continue
-			}
-			failed := s.note(work.ctx, out)
-			if errors.Is(failed, store.ErrConflict) { // another round has noted something else meanwhile
-				last = failed
-				snap, err = s.Read(work.ctx, target)
-				continue
-			}
-			out.Written, out.Repaired, out.Remembered = written, repaired, remembered
-			return out, failed
-		}
-		what := repairs(out, r.sweeping)
-		if failed := s.logRepair(work.ctx, out, snap.Version, what); failed != nil {
-			return Outcome{}, failed
-		}
-		if !out.State.Known && !remembered {
-			if failed := s.Targets.Remember(work.ctx, target); failed != nil {
-				return Outcome{}, fmt.Errorf("remember %s: %w", target.Name, failed)
-			}
-			remembered = true
-		}
-		answer, applied := s.write(work.ctx, kind, snap, out)
-		work.held = false
-		switch {
-		case applied == nil:
-			written, repaired = merge(written, out.Plan.Changes), append(repaired, what...)
-			snap, asked = answer, s.shut(target, r)
-			continue
-		case !errors.Is(applied, store.ErrConflict) && !errors.Is(applied, store.ErrNotFound):
-			return Outcome{}, fmt.Errorf("write the rules of %s: %w", target.Name, applied)
-		}
-		last = applied
-		asked = s.shut(target, r)
-		snap, err = s.Read(work.ctx, target)
 	}
-	return Outcome{}, &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s, changed by others %d times in a row: %w", target.Name, store.Attempts, last)}
+	w.release(ctx, out)
+	return nil
 }
 
-// stint is the context of a piece of work, and what ends it.
-type stint struct {
+// release answers those who came before what is known was read or written, and whose wish stands.
+func (w *work) release(ctx context.Context, out Outcome) {
+	w.answer(ctx, w.queue, func(a *ask) bool {
+		if a.place > w.asOf && !(out.Gone && a.place <= w.place) || !out.satisfies(a) {
+			return false
+		}
+		written, repaired := a.out.Written, a.out.Repaired
+		a.out = out
+		a.out.Written, a.out.Repaired, a.out.Remembered = written, repaired, w.remembered
+		w.lost = 0
+		return true
+	})
+}
+
+// put makes the changes. What is repaired is logged first, and a target that is not ours is remembered.
+func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
+	what := repairs(out, w.some(w.queue, func(a *ask) bool { return a.Sweep }))
+	if err := w.logRepair(s.ctx, out, w.snap.Version, what); err != nil {
+		return err
+	}
+	if !out.State.Known && !w.remembered {
+		if err := w.Targets.Remember(s.ctx, w.target); err != nil {
+			return fmt.Errorf("remember %s: %w", w.target.Name, err)
+		}
+		w.remembered = true
+	}
+	answer, err := w.write(s.ctx, w.kind, w.snap, out)
+	s.held = false
+	switch {
+	case err == nil:
+		w.snap, w.asOf, w.lost, w.left = answer, w.place, 0, true
+		w.wrote(out.Plan.Changes, what)
+		return nil
+	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
+		return w.lostTo(ctx, err)
+	}
+	return fmt.Errorf("write the rules of %s: %w", w.target.Name, err)
+}
+
+// wrote counts a write for all for whom it was.
+func (w *work) wrote(c plan.Changes, repaired []string) {
+	w.queues.mu.Lock()
+	defer w.queues.mu.Unlock()
+	for _, a := range w.queue.asks {
+		if a.place <= w.place {
+			a.out.Written, a.out.Repaired = merge(a.out.Written, c), append(a.out.Repaired, repaired...)
+		}
+	}
+}
+
+// lostTo has the target read again after somebody else wrote first, a while later where nobody could be answered since. Instances
+// that lose to each other wait for different times. Who has lost too often is told.
+func (w *work) lostTo(ctx context.Context, err error) error {
+	w.lost++
+	w.fresh, w.left = true, w.lost < mostLost
+	told := &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s: others wrote first %d times in a row, the last time: %w", w.target.Name, mostLost, err)}
+	w.answer(ctx, w.queue, func(a *ask) bool {
+		if a.place > w.place {
+			return false
+		}
+		if a.lost++; a.lost == mostLost {
+			a.err = told
+		}
+		return a.err != nil
+	})
+	h := fnv.New32a()
+	_, _ = fmt.Fprint(h, w.target.Key(), w.Now().UnixNano())
+	wait := min(lostPause<<min(w.lost-1, 10), lostPauseMost)
+	timer := time.NewTimer(wait/2 + wait/2*time.Duration(h.Sum32()%1000)/1000)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// slot is the context of a piece of work, and what ends it.
+type slot struct {
 	ctx  context.Context
 	end  context.CancelFunc
 	held bool // the place for a write is kept
 }
 
 // begin bounds a piece of work by the time that the target's kind allows for it.
-func begin(ctx context.Context, kind network.TargetKind) stint {
+func begin(ctx context.Context, kind network.TargetKind) slot {
 	bounded, cancel := context.WithTimeout(ctx, kind.Round)
-	return stint{ctx: bounded, end: cancel}
-}
-
-// take computes what the snapshot's target should be. Where that is a write, it waits for its turn and then
-// looks at the state again, so that whatever falls due or is asked for meanwhile is in the same
-// write. After it nobody is let into the round any more, where there is something to write.
-func (s *Rounds) take(ctx context.Context, kind network.TargetKind, r *attempt, snap network.Snapshot, work stint) (Outcome, stint, error) {
-	for {
-		looked, urgency := s.shares(r)
-		out, err := s.Compute(work.ctx, snap)
-		if err != nil || out.Plan.Changes.Empty() && !snap.Unconfirmed {
-			return out, work, err
-		}
-		waited := false
-		if pacer, ok := kind.Rules.(network.Turns); ok && !work.held {
-			work.end()
-			if work, waited, err = s.turn(ctx, kind, r, pacer, snap, out.urgency(urgency)); err != nil {
-				return out, work, fmt.Errorf("wait for the turn to write %s: %w", snap.Target.Name, err)
-			}
-			if !work.held { // something more urgent came
-				continue
-			}
-		}
-		if sharing := s.shut(snap.Target, r); !waited && looked == sharing {
-			return out, work, nil
-		}
-	}
+	return slot{ctx: bounded, end: cancel}
 }
 
 // turn waits for the place of a write. It gives none where something more urgent came meanwhile.
-func (s *Rounds) turn(ctx context.Context, kind network.TargetKind, r *attempt, pacer network.Turns, snap network.Snapshot, u network.Priority) (stint, bool, error) {
+func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority) (slot, bool, error) {
 	place, leave := context.WithTimeout(ctx, turnTimeout)
-	s.rounds.mu.Lock()
-	if r.urgency.Before(u) {
-		u = r.urgency
+	w.queues.mu.Lock()
+	if now := w.queue.priority(); now.Before(p) {
+		p = now
 	}
-	wait, hurry := context.WithCancel(network.WithPriority(place, u))
-	r.hurry = hurry
-	s.rounds.mu.Unlock()
-	held, waited, err := pacer.Turn(wait, snap)
-	s.rounds.mu.Lock()
-	r.hurry = nil
-	s.rounds.mu.Unlock()
+	wait, hurry := context.WithCancel(network.WithPriority(place, p))
+	w.queue.hurry = hurry
+	w.queues.mu.Unlock()
+	held, waited, err := turns.Turn(wait, w.snap)
+	w.queues.mu.Lock()
+	w.queue.hurry = nil
+	w.queues.mu.Unlock()
 	hurried := wait.Err() != nil && place.Err() == nil // also where it was too late, and the place is given back
 	if err != nil || hurried {
 		hurry()
@@ -297,34 +293,13 @@ func (s *Rounds) turn(ctx context.Context, kind network.TargetKind, r *attempt, 
 		if hurried {
 			err = nil
 		}
-		return begin(ctx, kind), waited, err
+		return begin(ctx, w.kind), waited, err
 	}
-	bounded, cancel := context.WithTimeout(held, kind.Round)
-	return stint{ctx: bounded, end: func() { cancel(); hurry(); leave() }, held: true}, waited, nil
+	bounded, cancel := context.WithTimeout(held, w.kind.Round)
+	return slot{ctx: bounded, end: func() { cancel(); hurry(); leave() }, held: true}, waited, nil
 }
 
-// urgency gives the more urgent of u and what the round is about to do.
-func (out Outcome) urgency(u network.Priority) network.Priority {
-	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
-	if !slices.ContainsFunc(out.Plan.Changes.Delete, allow) && !slices.ContainsFunc(out.Plan.Changes.Update, allow) {
-		return u
-	}
-	own := network.Priority{Closing: true}
-	for _, o := range out.State.Openings {
-		if since, due := o.Grant.DueSince(out.At); due && (own.Since.IsZero() || since.Before(own.Since)) {
-			own.Since = since
-		}
-	}
-	if own.Before(u) {
-		return own
-	}
-	return u
-}
-
-func merge(a, b plan.Changes) plan.Changes {
-	return plan.Changes{Create: slices.Concat(a.Create, b.Create), Update: slices.Concat(a.Update, b.Update), Delete: slices.Concat(a.Delete, b.Delete)}
-}
-
+// Compute gives what a target should be, from the rules of a snapshot and what is stored now.
 func (s *Rounds) Compute(ctx context.Context, snap network.Snapshot) (Outcome, error) {
 	kind, err := s.Kinds.Of(snap.Target)
 	if err != nil {
@@ -339,38 +314,16 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Snapshot) (Outcome, e
 	return out, nil
 }
 
-// ReconcileAll reconciles targets side by side. It gives the outcomes of all,
-// or the joined errors.
-func (s *Rounds) ReconcileAll(ctx context.Context, targets []jit.ID, sweeping bool) ([]Outcome, error) {
-	outs := make([]Outcome, len(targets))
-	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = s.Reconcile(ctx, t, sweeping)
-		return err
-	})
-	return outs, err
+// background does something in a goroutine of its own, in which a panic takes nothing else along.
+func (s *Rounds) background(of string, f func() error) {
+	go func() { _ = s.recovered(of, f) }()
 }
 
-// Forget makes a target not ours once a round has left no rule of ours there, if
-// nothing is stored of it. Who forgot it earlier would leave the denies that another
-// verb is about to remove to a target that nobody knows. One that was only remembered is
-// forgotten once what it shows is confirmed: if rules of ours still stand there, they show.
-func (s *Rounds) Forget(ctx context.Context, out Outcome) error {
-	if known := out.State.Known; !out.Gone && (known && len(out.Plan.Rules) > 0 || !known && !out.Remembered) {
-		return nil
+// recovered calls f. Where it panics, Panicked is told, and the panic is f's error: what f worked on is left to the sweep.
+func (s *Rounds) recovered(of string, f func() error) error {
+	err := parallel.Recover(f)
+	if p, ok := errors.AsType[*parallel.Panic](err); ok && s.Panicked != nil {
+		s.Panicked(of, fmt.Appendf(nil, "%v\n%s", p.Value, p.Stack))
 	}
-	err := s.Targets.Forget(ctx, out.Target, func(ctx context.Context) (bool, error) {
-		snap, err := s.Shown(ctx, out.Target)
-		if errors.Is(err, store.ErrNotFound) {
-			return true, nil
-		}
-		return err == nil && !snap.Unconfirmed && (!out.State.Known || !HoldsOurs(snap.Rules)), err
-	})
-	if err != nil {
-		return fmt.Errorf("forget %s: %w", out.Target.Name, err)
-	}
-	return nil
-}
-
-func HoldsOurs(rules []jit.Rule) bool {
-	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	return err
 }

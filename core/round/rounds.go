@@ -13,7 +13,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Rounds brings targets to what is stored. Every field must be set; its methods are safe for concurrent use.
+// Rounds brings targets to what is stored. Every field but Panicked must be set; its methods are safe for concurrent use.
 type Rounds struct {
 	Kinds    network.Kinds
 	Targets  store.Targets
@@ -22,10 +22,12 @@ type Rounds struct {
 	Activity store.Activity
 	Now      func() time.Time
 
-	rounds rounds
-	seen   snapshots // the rules of targets as they were last confirmed
-	cold   cold
-	closer closer
+	Panicked func(of string, stack []byte) // is told of a panic in the background, and of what it was for; nil tells nobody
+
+	queues   queues
+	closings closings
+	seen     snapshots // the rules of targets as they were last confirmed
+	cold     cold
 }
 
 // now gives the time as it is stored: UTC, in whole milliseconds.

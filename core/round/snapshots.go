@@ -33,13 +33,15 @@ type snapshots struct {
 type shelf struct {
 	snap  network.Snapshot
 	moved uint64
+	stale bool // others write the target, or have failed to: it is good to look at, and no write from it would pass
 }
 
-func (s *snapshots) get(target jit.ID) (network.Snapshot, bool) {
+// get gives what is remembered of a target. To write from it, what is known to be stale is none.
+func (s *snapshots) get(target jit.ID, toWrite bool) (network.Snapshot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.kept[target.Key()]
-	if e == nil {
+	if e == nil || toWrite && e.Value.(*shelf).stale {
 		return network.Snapshot{}, false
 	}
 	s.order.MoveToFront(e)
@@ -54,12 +56,17 @@ func (s *snapshots) moment() uint64 {
 }
 
 // put remembers what a read that began at a moment gave, unless something newer was
-// learnt since. What is unconfirmed is not remembered.
+// learnt since. What is unconfirmed is not remembered: while a write is under way, which may be our own, what stood before
+// stays to look at.
 func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := snap.Target.Key()
 	if e := s.kept[key]; e != nil && e.Value.(*shelf).moved > since {
+		return
+	}
+	if e := s.kept[key]; e != nil && snap.Unconfirmed {
+		e.Value.(*shelf).stale = true
 		return
 	}
 	s.remove(key)
@@ -70,7 +77,7 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 		s.kept = map[string]*list.Element{}
 	}
 	s.moves++
-	s.kept[key] = s.order.PushFront(&shelf{snap, s.moves})
+	s.kept[key] = s.order.PushFront(&shelf{snap: snap, moved: s.moves})
 	for s.bytes += cost(snap); s.bytes > mostRemembered; {
 		s.remove(s.order.Back().Value.(*shelf).snap.Target.Key())
 	}
@@ -160,7 +167,7 @@ func (c *cold) end(sub string) {
 // known gives what is remembered of a target. Where nothing is it reads the target, and
 // the flag says so; where many have to be read at once, one listing of their subscription stands for all.
 func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
-	if snap, ok := s.seen.get(target); ok {
+	if snap, ok := s.seen.get(target, true); ok {
 		return snap, false, nil
 	}
 	kind, err := s.Kinds.Of(target)
@@ -175,7 +182,7 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 			_, err := s.List(ctx, kind, target.Subscription)
 			return struct{}{}, err
 		})
-		if snap, ok := s.seen.get(target); ok {
+		if snap, ok := s.seen.get(target, true); ok {
 			return snap, false, nil
 		}
 	}
@@ -185,7 +192,7 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 
 // Recall is [Rounds.known] for who only looks and does not mind how old it is.
 func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Snapshot, error) {
-	if snap, ok := s.seen.get(target); ok {
+	if snap, ok := s.seen.get(target, false); ok {
 		return snap, nil
 	}
 	if s.Kinds.Maps(target) {

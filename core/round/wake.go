@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/network"
 	"portcullis/core/store"
 )
 
@@ -18,7 +18,7 @@ import (
 // already, and the wake-up would come back at once. An error means that something
 // is still open and the wake-up should come again.
 func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
-	if g, closing := s.closer.holding(grant); closing {
+	if g, closing := s.closings.holding(grant); closing {
 		return s.later(ctx, g, 0)
 	}
 	rec, err := s.Grants.Grant(ctx, grant)
@@ -50,19 +50,19 @@ func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
 // delivers the wake-ups, at once; from then on each schedules the next one, further and further
 // apart, so that no wake-up ends as undeliverable. The sweep tries beside them.
 const (
-	patience   = 3
-	firstRetry = 10 * time.Second
-	lastRetry  = 5 * time.Minute // the longest wait between two tries
+	triesAtOnce = 3
+	firstRetry  = 10 * time.Second
+	lastRetry   = 5 * time.Minute // the longest wait between two tries
 )
 
 // retry says whether a wake-up whose closing has ended so should come again, and schedules the next
 // one where it has come often enough.
 func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) error {
-	if err == nil || rec.Attempts < patience {
+	if err == nil || rec.Attempts < triesAtOnce {
 		return err
 	}
 	wait := lastRetry
-	if n := rec.Attempts - patience; n < 5 {
+	if n := rec.Attempts - triesAtOnce; n < 5 {
 		wait = firstRetry << n
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
@@ -75,56 +75,72 @@ func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) er
 	return nil
 }
 
-// Settle closes what of a grant is past its end or marked to close, and marks it
-// closed when every target has confirmed that its rules are gone.
-func (s *Rounds) Settle(ctx context.Context, rec store.GrantRecord, sweeping bool) (store.GrantRecord, error) {
-	for range store.Attempts {
-		// Taken before the round: what is over now is not in rules computed later.
-		at := s.now()
-		if !rec.Grant.Overdue(at) {
-			return rec, nil
-		}
-		var err error
-		if rec, err = s.mark(ctx, rec); err != nil {
-			return rec, err
-		}
-		if since, due := rec.Grant.DueSince(at); due {
-			ctx = network.WithPriority(ctx, network.Priority{Closing: true, Since: since})
-		}
-		if _, err := s.ReconcileAll(ctx, rec.Targets(), sweeping); err != nil {
-			return s.failedClosing(ctx, rec, err)
-		}
-		next := rec
-		next.Grant = rec.Grant.Settled(at)
-		if err := s.Activity.Append(ctx, store.ClosedEntries(rec.Grant, next.Grant, s.now())...); err != nil {
-			return rec, fmt.Errorf("write the activity log: %w", err)
-		}
-		updated, err := s.Grants.UpdateGrants(ctx, next)
-		if err == nil {
-			return updated[0], nil
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, fmt.Errorf("store grant %s as closed: %w", rec.Grant.ID, err)
-		}
-		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
-			return rec, fmt.Errorf("read the grant again: %w", err)
-		}
+// What a wake-up waits for its closing, and how many do at the same time: those that come while
+// others wait are answered at once, since there are few places for wake-ups and in a storm each has to be
+// answered before its lock ends.
+const (
+	closeWait   = 20 * time.Second
+	mostWaiting = 2
+)
+
+// wait counts one more wake-up that waits, n is 1, or one less, n is -1. It reports whether one more may.
+func (c *closings) wait(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && c.waiting >= mostWaiting {
+		return false
 	}
-	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
+	c.waiting += n
+	return true
 }
 
-// failedClosing notes that a closing failed, in the grant and in the log.
-func (s *Rounds) failedClosing(ctx context.Context, rec store.GrantRecord, cause error) (store.GrantRecord, error) {
-	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(cause)
-	entries := store.GrantEntries(jit.App(), store.OpClose, store.Failed, rec.Grant, s.now())
-	for i := range entries {
-		entries[i].ID += fmt.Sprint("/", rec.Attempts)
-		entries[i].Reason, entries[i].Message = "", fmt.Sprintf("try %d: %s", rec.Attempts, rec.LastError)
+// due closes a grant of which something is past its end: it records that, has it closed in the background, with what else is due on
+// its targets, and waits a while where few wake-ups do. Where the end is not confirmed by then, or in a storm,
+// a later wake-up is scheduled, which finds nothing to do if all goes well. An error
+// means that this one should come again.
+func (s *Rounds) due(ctx context.Context, rec store.GrantRecord) error {
+	rec, err := s.mark(ctx, rec)
+	if err != nil || !rec.Grant.Overdue(s.now()) {
+		return err
 	}
-	err := errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, cause), s.Activity.Append(ctx, entries...))
-	updated, stored := s.Grants.UpdateGrants(ctx, rec)
-	if stored != nil {
-		return rec, errors.Join(err, stored)
+	mine := s.closings.hold(rec)
+	if len(mine) == 0 {
+		return s.later(ctx, rec.Grant, 0)
 	}
-	return updated[0], err
+	calm := s.closings.wait(1)
+	mine[0].along = calm
+	s.begin(ctx, mine)
+	if !calm {
+		s.gather(ctx)
+		return s.later(ctx, rec.Grant, 0)
+	}
+	defer s.closings.wait(-1)
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-mine[0].done:
+		return s.retry(ctx, mine[0].rec, mine[0].err)
+	case <-timer.C:
+		return s.later(ctx, rec.Grant, 0)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for grant %s to close: %w", rec.Grant.ID, ctx.Err())
+	}
+}
+
+// later schedules one more wake-up: after a minute, or after as long as it is overdue already, so that
+// a long storm is not fed by its own wake-ups, but at least after the time given. Those of many grants are spread over half as
+// long again.
+func (s *Rounds) later(ctx context.Context, g jit.Grant, least time.Duration) error {
+	now := s.now()
+	wait := max(least, time.Minute)
+	if since, ok := g.DueSince(now); ok {
+		wait = max(wait, min(now.Sub(since), lastRetry))
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.ID))
+	at := now.Add(wait + wait/2*time.Duration(h.Sum32()%1000)/1000).Truncate(time.Millisecond)
+	if err := s.Alarm.Schedule(ctx, store.Wake{Grant: g.ID, Generation: g.Generation, At: at, Attempt: int(at.Unix())}); err != nil {
+		return fmt.Errorf("schedule another look at grant %s: %w", g.ID, err)
+	}
+	return nil
 }

@@ -273,7 +273,7 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 		return out, false, err
 	}
 	if !out.Plan.Changes.Empty() || snap.Unconfirmed || out.Unnoted() {
-		if out, err = w.Rounds.Reconcile(ctx, t, true); err != nil {
+		if out, err = w.Rounds.Reconcile(ctx, t, round.Want{Sweep: true}); err != nil {
 			return out, false, err
 		}
 	}
@@ -289,7 +289,7 @@ func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) 
 	errs := make([]error, len(due))
 	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
 	defer cancel()
-	w.Rounds.CloseNow(bounded, due, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
+	w.Rounds.CloseAll(bounded, due, round.Want{Sweep: true}, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
 	for i, g := range due {
 		vm := g.Grant.VMs[0].VM
 		switch {

@@ -326,6 +326,10 @@ func (r *run) advance() bool {
 		}
 		return true
 	}
+	if n == 0 && len(r.flying) > 0 { // all pause before another try
+		r.sleep(100 * time.Millisecond)
+		return true
+	}
 	if n == 0 {
 		return false
 	}
@@ -401,6 +405,7 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 		for _, a := range r.apps { // whatever still runs ends now
 			close(a.died)
 		}
+		time.Sleep(time.Minute) // who pauses before another try ends then
 		synctest.Wait()
 		violation = r.violation
 	})

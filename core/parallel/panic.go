@@ -1,0 +1,25 @@
+package parallel
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// Panic is a panic in work for one item, as an error: it ends the item's work and nothing else's.
+type Panic struct {
+	Value any
+	Stack []byte // of the goroutine that panicked
+}
+
+// Error gives the value.
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
+
+// Recover calls f and gives a panic in it as a [*Panic].
+func Recover(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &Panic{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,362 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/parallel"
+	"portcullis/core/store"
+)
+
+// closings are the grants that this process is closing, whoever asked for it. Each waits for its targets to confirm that its
+// rules are gone, and is then stored as closed, together with all others that were confirmed by the same write. What is
+// worked on is lost with the process; a wake-up that was answered before the end has a later one behind it, and the sweep is
+// behind both. The zero value holds none.
+type closings struct {
+	mu      sync.Mutex
+	held    map[string]*closing // by grant
+	waiting int                 // wake-ups that wait for the end of theirs
+	walk    walk
+}
+
+// closing is the closing of one grant.
+type closing struct {
+	first jit.Grant // as it was when it was taken
+	rec   store.GrantRecord
+	at    time.Time // what is over at it is not in rules that were computed since
+	left  int       // targets that have not answered
+	cause error     // of those that have failed
+	tries int       // how often somebody else wrote the grant first
+	want  Want
+	along bool
+	done  chan struct{}
+	err   error
+}
+
+// What is taken along and stored at a time.
+const (
+	mostAlong   = 16 // grants that are read one by one to be closed along with others on one target
+	settleBatch = 33 // targets of the grants in one transaction: three rows each, and 100 in a transaction
+)
+
+func newClosing(rec store.GrantRecord) *closing {
+	return &closing{first: rec.Grant, rec: rec, done: make(chan struct{})}
+}
+
+// hold takes grants to close. It gives those that were not held yet.
+func (c *closings) hold(recs ...store.GrantRecord) (mine []*closing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rec := range recs {
+		if c.held[rec.Grant.ID] == nil {
+			mine = append(mine, c.take(rec))
+		}
+	}
+	return mine
+}
+
+// join gives the closing of a grant, and whether it is a new one.
+func (c *closings) join(rec store.GrantRecord) (*closing, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.held[rec.Grant.ID]; k != nil {
+		return k, false
+	}
+	return c.take(rec), true
+}
+
+func (c *closings) take(rec store.GrantRecord) *closing {
+	if c.held == nil {
+		c.held = map[string]*closing{}
+	}
+	k := newClosing(rec)
+	c.held[rec.Grant.ID] = k
+	return k
+}
+
+// holding gives a grant that is being closed as it was when it was taken, if it is.
+func (c *closings) holding(grant string) (jit.Grant, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.held[grant]; k != nil {
+		return k.first, true
+	}
+	return jit.Grant{}, false
+}
+
+// end tells who waits how a closing ended.
+func (c *closings) end(k *closing, rec store.GrantRecord, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[k.first.ID] != k {
+		return
+	}
+	delete(c.held, k.first.ID)
+	k.rec, k.err = rec, err
+	close(k.done)
+}
+
+// Close closes what of a grant is past its end or marked to close, and stores it as closed when every target has confirmed
+// that its rules are gone. It gives the grant as it is then stored. Where ctx ends first the closing goes on.
+func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (store.GrantRecord, error) {
+	for range store.Attempts {
+		if !rec.Grant.Overdue(s.now()) {
+			return rec, nil
+		}
+		var err error
+		s.CloseAll(ctx, []store.GrantRecord{rec}, want, func(_ int, closed store.GrantRecord, failed error) { rec, err = closed, failed })
+		if err != nil {
+			return rec, err
+		}
+	}
+	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
+}
+
+// CloseAll is Close of many, also of those that somebody else is closing already; ended is told of each.
+func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Want, ended func(int, store.GrantRecord, error)) {
+	var mine []*closing
+	wait := make([]*closing, len(due))
+	for i, rec := range due {
+		var first bool
+		if wait[i], first = s.closings.join(rec); first {
+			wait[i].want = want
+			mine = append(mine, wait[i])
+		}
+	}
+	s.begin(ctx, mine)
+	for i, k := range wait {
+		select {
+		case <-k.done:
+			ended(i, k.rec, k.err)
+		case <-ctx.Done():
+			ended(i, due[i], fmt.Errorf("wait for grant %s to close: %w", due[i].Grant.ID, ctx.Err()))
+		}
+	}
+}
+
+// begin closes grants that are held, in the background.
+func (s *Rounds) begin(ctx context.Context, held []*closing) {
+	if len(held) == 0 {
+		return
+	}
+	s.closingOf(ctx, held, func(ctx context.Context) error {
+		marked, err := s.markAll(ctx, held)
+		return errors.Join(err, s.ask(ctx, marked))
+	})
+}
+
+// closingOf does something for closings in the background.
+func (s *Rounds) closingOf(ctx context.Context, held []*closing, f func(context.Context) error) {
+	ctx = context.WithoutCancel(ctx)
+	go s.guarded(held, func() error {
+		bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+		defer cancel()
+		return f(bounded)
+	})
+}
+
+// guarded calls f. Where it fails, also by a panic, the closings end with that: nothing that is held is left behind, and the sweep
+// tries again.
+func (s *Rounds) guarded(held []*closing, f func() error) {
+	if len(held) == 0 {
+		return
+	}
+	err := s.recovered(fmt.Sprintf("the closing of %d grants, first %s", len(held), held[0].first.ID), f)
+	if err == nil {
+		return
+	}
+	for _, k := range held {
+		s.closings.end(k, k.rec, fmt.Errorf("close grant %s: %w", k.first.ID, err))
+	}
+}
+
+// ask asks the targets of closings that are marked; one ask for each, so that one write is for all that are due.
+func (s *Rounds) ask(ctx context.Context, held []*closing) error {
+	by := map[string][]*ask{}
+	var targets []jit.ID
+	var nowhere []*closing
+	at := s.now()
+	for _, k := range held {
+		mine := k.rec.Targets()
+		k.at, k.left, k.cause = at, len(mine), nil
+		if len(mine) == 0 {
+			nowhere = append(nowhere, k)
+		}
+		since, _ := k.rec.Grant.DueSince(at)
+		want := k.want
+		want.Grant = k.rec.Grant.ID
+		for _, t := range mine {
+			by[t.Key()] = append(by[t.Key()], &ask{Want: want, closing: k, along: k.along, priority: network.Priority{Closing: true, Since: since}, done: make(chan struct{})})
+			targets = append(targets, t)
+		}
+	}
+	if err := s.settle(ctx, nowhere); err != nil {
+		return err
+	}
+	return parallel.Each(store.Distinct(targets), func(_ int, t jit.ID) error {
+		asks := by[t.Key()]
+		if _, done := s.standsAlready(ctx, t); done {
+			s.answered(ctx, asks)
+			return nil
+		}
+		s.join(context.WithoutCancel(ctx), t, asks...)
+		return nil
+	})
+}
+
+// answered counts that a target has answered closings. Those that have all their answers are stored as closed together, or as failed.
+func (s *Rounds) answered(ctx context.Context, asks []*ask) {
+	var gone, failed []*closing
+	s.closings.mu.Lock()
+	for _, a := range asks {
+		k := a.closing
+		k.cause = errors.Join(k.cause, a.err)
+		if k.left--; k.left > 0 {
+			continue
+		}
+		if k.cause == nil {
+			gone = append(gone, k)
+		} else {
+			failed = append(failed, k)
+		}
+	}
+	s.closings.mu.Unlock()
+	if len(gone) > 0 {
+		s.closingOf(ctx, gone, func(ctx context.Context) error { return s.settle(ctx, gone) })
+	}
+	if len(failed) > 0 {
+		s.closingOf(ctx, failed, func(ctx context.Context) error {
+			return parallel.Each(failed, func(_ int, k *closing) error {
+				rec, err := s.failedClosing(ctx, k.rec, k.cause)
+				s.closings.end(k, rec, err)
+				return nil
+			})
+		})
+	}
+}
+
+// settle stores as closed what is confirmed to be: one entry in the log for each, told first, and one
+// transaction for many. Where somebody else wrote first each is looked at by itself.
+func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
+	return parallel.Each(batches(gone), func(_ int, batch []*closing) error {
+		var entries []store.Entry
+		recs := make([]store.GrantRecord, len(batch))
+		for i, k := range batch {
+			recs[i] = k.rec
+			recs[i].Grant = k.rec.Grant.Settled(k.at)
+			entries = append(entries, store.ClosedEntries(k.rec.Grant, recs[i].Grant, s.now())...)
+		}
+		err := s.Activity.Append(ctx, entries...)
+		if err != nil {
+			err = fmt.Errorf("write the activity log: %w", err)
+		}
+		var updated []store.GrantRecord
+		if err == nil {
+			updated, err = s.Grants.UpdateGrants(ctx, recs...)
+		}
+		for i, k := range batch {
+			switch {
+			case err == nil:
+				s.closings.end(k, updated[i], nil)
+			case errors.Is(err, store.ErrConflict):
+				s.again(ctx, k)
+			default:
+				s.closings.end(k, k.rec, fmt.Errorf("store grant %s as closed: %w", k.rec.Grant.ID, err))
+			}
+		}
+		return nil
+	})
+}
+
+// again closes what is still due of a grant that somebody else has changed meanwhile.
+func (s *Rounds) again(ctx context.Context, k *closing) {
+	rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
+	if err != nil || !rec.Grant.Overdue(s.now()) {
+		s.closings.end(k, rec, err)
+		return
+	}
+	if k.tries++; k.tries >= store.Attempts {
+		s.closings.end(k, rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, k.tries)})
+		return
+	}
+	k.rec = rec
+	s.begin(ctx, []*closing{k})
+}
+
+// mark stores that something of a grant has to close, where it is not stored yet: an
+// instance whose clock is behind then does not put back what this one removes.
+func (s *Rounds) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
+	return store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		ending, unmarked := g.Grant.Ending(s.now())
+		g.Grant = ending
+		return g, unmarked, nil
+	})
+}
+
+// markAll marks grants, many at a time. It gives those that could be and are still due; an error is a panic.
+func (s *Rounds) markAll(ctx context.Context, held []*closing) ([]*closing, error) {
+	unmarked := slices.DeleteFunc(slices.Clone(held), func(k *closing) bool { _, found := k.rec.Grant.Ending(s.now()); return !found })
+	lost := map[*closing]bool{}
+	var mu sync.Mutex
+	err := parallel.Each(batches(unmarked), func(_ int, batch []*closing) error {
+		recs := make([]store.GrantRecord, len(batch))
+		for i, k := range batch {
+			recs[i] = k.rec
+			recs[i].Grant, _ = k.rec.Grant.Ending(s.now())
+		}
+		updated, all := s.Grants.UpdateGrants(ctx, recs...)
+		for i, k := range batch {
+			if all == nil {
+				k.rec = updated[i]
+				continue
+			}
+			rec, err := s.mark(ctx, k.rec)
+			if err != nil || !rec.Grant.Overdue(s.now()) { // somebody else has closed it, or moved its end
+				mu.Lock()
+				lost[k] = true
+				mu.Unlock()
+				s.closings.end(k, rec, err)
+				continue
+			}
+			k.rec = rec
+		}
+		return nil
+	})
+	return slices.DeleteFunc(slices.Clone(held), func(k *closing) bool { return lost[k] }), err
+}
+
+// batches cuts grants into as many as one transaction of the store holds.
+func batches(all []*closing) [][]*closing {
+	var out [][]*closing
+	targets := 0
+	for _, k := range all {
+		n := max(1, len(k.rec.Targets()))
+		if len(out) == 0 || targets+n > settleBatch {
+			out, targets = append(out, nil), 0
+		}
+		out[len(out)-1], targets = append(out[len(out)-1], k), targets+n
+	}
+	return out
+}
+
+// failedClosing notes that a closing failed, in the grant and in the log.
+func (s *Rounds) failedClosing(ctx context.Context, rec store.GrantRecord, cause error) (store.GrantRecord, error) {
+	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(cause)
+	entries := store.GrantEntries(jit.App(), store.OpClose, store.Failed, rec.Grant, s.now())
+	for i := range entries {
+		entries[i].ID += fmt.Sprint("/", rec.Attempts)
+		entries[i].Reason, entries[i].Message = "", fmt.Sprintf("try %d: %s", rec.Attempts, rec.LastError)
+	}
+	err := errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, cause), s.Activity.Append(ctx, entries...))
+	updated, stored := s.Grants.UpdateGrants(ctx, rec)
+	if stored != nil {
+		return rec, errors.Join(err, stored)
+	}
+	return updated[0], err
+}

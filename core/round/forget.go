@@ -1,0 +1,30 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"portcullis/core/store"
+)
+
+// Forget makes a target not ours once a round has left no rule of ours there, if
+// nothing is stored of it. Who forgot it earlier would leave the denies that another
+// verb is about to remove to a target that nobody knows. One that was only remembered is
+// forgotten once what it shows is confirmed: if rules of ours still stand there, they show.
+func (s *Rounds) Forget(ctx context.Context, out Outcome) error {
+	if known := out.State.Known; !out.Gone && (known && len(out.Plan.Rules) > 0 || !known && !out.Remembered) {
+		return nil
+	}
+	err := s.Targets.Forget(ctx, out.Target, func(ctx context.Context) (bool, error) {
+		snap, err := s.Shown(ctx, out.Target)
+		if errors.Is(err, store.ErrNotFound) {
+			return true, nil
+		}
+		return err == nil && !snap.Unconfirmed && (!out.State.Known || !HoldsOurs(snap.Rules)), err
+	})
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", out.Target.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package round
+
+import (
+	"slices"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/plan"
+)
+
+// Outcome is what a round found and left on one target.
+type Outcome struct {
+	Target  jit.ID
+	At      time.Time // the time for which the rules were computed
+	State   plan.State
+	Current []jit.Rule // the rules from which they were computed
+	Plan    plan.Plan
+	Gone    bool // the target does not exist (any more)
+
+	Written    plan.Changes // what was written for who asked, all writes together
+	Repaired   []string     // what of that put right what others had changed, in words
+	Remembered bool         // the target is not ours, and the sweep goes on to look at it
+}
+
+// complete reports whether there is nothing to write.
+func (out Outcome) complete(snap network.Snapshot) bool {
+	return out.Plan.Changes.Empty() && !snap.Unconfirmed
+}
+
+// satisfies reports whether what somebody asked for stands, or cannot stand, though there may be more to write for others.
+// Whose rules stand as they should is not kept waiting by those who came later; that a deny is to change bears on
+// every opening.
+func (out Outcome) satisfies(a *ask) bool {
+	if out.Plan.Changes.Empty() {
+		return true
+	}
+	switch {
+	case a.closing != nil:
+		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) })
+	case a.Grant != "":
+		refused := slices.ContainsFunc(out.Plan.Refused, func(r plan.Refusal) bool { return r.Grant == a.Grant })
+		return refused || !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || ofGrantID(r, a.Grant) })
+	}
+	return a.first != nil && !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || a.first[r.Name] })
+}
+
+// over reports whether no window of a grant is live on the target any more: who waits for it to open waits for nothing.
+func (out Outcome) over(grant string) bool {
+	return !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
+}
+
+func ofGrantID(r jit.Rule, grant string) bool {
+	id, ok := plan.GrantOf(r.Name)
+	return ok && id == grant
+}
+
+// changes reports whether a rule of a kind is to be written.
+func (out Outcome) changes(is func(jit.Rule) bool) bool {
+	c := out.Plan.Changes
+	return slices.ContainsFunc(c.Create, is) || slices.ContainsFunc(c.Update, is) || slices.ContainsFunc(c.Delete, is)
+}
+
+// priority gives the more urgent of p and what is about to be written.
+func (out Outcome) priority(p network.Priority) network.Priority {
+	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
+	if !slices.ContainsFunc(out.Plan.Changes.Delete, allow) && !slices.ContainsFunc(out.Plan.Changes.Update, allow) {
+		return p
+	}
+	own := network.Priority{Closing: true}
+	for _, o := range out.State.Openings {
+		if since, due := o.Grant.DueSince(out.At); due && (own.Since.IsZero() || since.Before(own.Since)) {
+			own.Since = since
+		}
+	}
+	if own.Before(p) {
+		return own
+	}
+	return p
+}
+
+func merge(a, b plan.Changes) plan.Changes {
+	return plan.Changes{Create: slices.Concat(a.Create, b.Create), Update: slices.Concat(a.Update, b.Update), Delete: slices.Concat(a.Delete, b.Delete)}
+}
+
+// HoldsOurs reports whether some rule is ours.
+func HoldsOurs(rules []jit.Rule) bool {
+	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+}

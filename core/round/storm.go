@@ -1,0 +1,141 @@
+package round
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"portcullis/core/parallel"
+	"portcullis/core/store"
+)
+
+// walk is the look over all open grants that finds what is due in a storm. There is one at a time.
+type walk struct {
+	under bool      // one is under way
+	next  time.Time // before which there is no other
+}
+
+// walkPart is the part of the time that walks may take, one in so many: who has many grants open that are not due has long
+// ones.
+const walkPart = 5
+
+// beginWalk reports whether a walk may begin, and counts it as begun.
+func (c *closings) beginWalk(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.walk.under || now.Before(c.walk.next) {
+		return false
+	}
+	c.walk.under = true
+	return true
+}
+
+func (c *closings) endWalk(began, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.walk = walk{next: now.Add((walkPart - 1) * now.Sub(began))}
+}
+
+// gather closes all that is due, on whatever target, in the background. Where many windows end at once their wake-ups take a
+// while to come through the few places that there are for them, and each would look at its target and at its grant; one look over the
+// open grants finds all at once. What it cannot read has its own wake-up.
+func (s *Rounds) gather(ctx context.Context) {
+	began := s.now()
+	if !s.closings.beginWalk(began) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	s.background("look for what is due", func() error {
+		over := false
+		defer func() { // also where the look panics
+			if !over {
+				s.closings.endWalk(began, s.now())
+			}
+		}()
+		open, err := s.Grants.OpenGrants(ctx)
+		now := s.now()
+		over = true
+		s.closings.endWalk(began, now)
+		if err != nil {
+			return err
+		}
+		due := slices.DeleteFunc(open, func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) })
+		held := s.closings.hold(due...)
+		s.guarded(held, func() error {
+			// What stands on one target is marked together, and its round begins while others are being marked.
+			return parallel.Each(byTarget(held), func(_ int, some []*closing) error {
+				some, err := s.markAll(ctx, some)
+				return errors.Join(err, s.ask(ctx, some))
+			})
+		})
+		return nil
+	})
+}
+
+// takeAlong closes what else is due on a target, before it is written for somebody who wants that. What cannot be read has its own
+// wake-up. Where it is much it is gathered instead: the write removes the rules of all, and who has gathered them stores it.
+func (w *work) takeAlong(ctx context.Context, out Outcome) {
+	wanted := false
+	w.queues.mu.Lock()
+	for _, a := range w.queue.asks {
+		wanted, a.along = wanted || a.along, false // once
+	}
+	w.queues.mu.Unlock()
+	if !wanted {
+		return
+	}
+	var due []store.GrantRecord
+	for _, o := range out.State.Openings {
+		if o.Grant.Overdue(out.At) {
+			due = append(due, store.GrantRecord{Grant: o.Grant})
+		}
+	}
+	if len(due) > mostAlong {
+		w.gather(ctx)
+		return
+	}
+	more := w.closings.hold(due...)
+	w.guarded(more, func() error {
+		due := make([]bool, len(more))
+		err := parallel.Each(more, func(i int, k *closing) error {
+			rec, err := w.Grants.Grant(ctx, k.first.ID)
+			if due[i] = err == nil && rec.Grant.Overdue(w.now()); !due[i] {
+				w.closings.end(k, rec, err)
+				return nil
+			}
+			k.rec = rec
+			return nil
+		})
+		var read []*closing
+		for i, k := range more {
+			if due[i] {
+				read = append(read, k)
+			}
+		}
+		read, failed := w.markAll(ctx, read)
+		return errors.Join(err, failed, w.ask(ctx, read))
+	})
+}
+
+// byTarget cuts closings into pieces of which each is enough for one transaction. Closings with the same first target are in the
+// same piece.
+func byTarget(held []*closing) [][]*closing {
+	first := map[*closing]string{}
+	for _, k := range held {
+		if targets := k.rec.Targets(); len(targets) > 0 {
+			first[k] = targets[0].Key()
+		}
+	}
+	held = slices.Clone(held)
+	slices.SortStableFunc(held, func(a, b *closing) int { return cmp.Compare(first[a], first[b]) })
+	var out [][]*closing
+	for i, k := range held {
+		if i == 0 || len(out[len(out)-1]) >= settleBatch && first[k] != first[held[i-1]] {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], k)
+	}
+	return out
+}
