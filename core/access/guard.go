@@ -80,7 +80,12 @@ func (g *Guard) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord)
 	if !owns(who, rec.Grant) {
 		return store.GrantRecord{}, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may open it"}
 	}
-	return g.Service.Open(ctx, who, rec)
+	out := store.GrantRecord{}
+	err := g.Service.Rounds.Recovered("the opening of grant "+rec.Grant.ID, func() (err error) { // most wait for it in the background
+		out, err = g.Service.Open(ctx, who, rec)
+		return err
+	})
+	return out, err
 }
 
 // Preview is [Service.Preview] for those who may initiate. Nothing is written, a
@@ -185,7 +190,11 @@ func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.Gr
 	if err := g.Permit.May(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...); err != nil {
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
 	}
-	return g.Service.Revoke(ctx, who, id)
+	err = g.Service.Rounds.Recovered("the revoke of grant "+id, func() (err error) { // some wait for it in the background
+		rec, err = g.Service.Revoke(ctx, who, id)
+		return err
+	})
+	return rec, err
 }
 
 // Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody

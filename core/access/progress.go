@@ -65,7 +65,9 @@ func (n *notes) note(ctx context.Context, out round.Outcome, confirmed bool) {
 	}
 	if n.left > 0 && len(n.waiting) > 0 && !n.writing && !n.over {
 		n.writing = true
-		n.writer.Go(func() { n.run(ctx) })
+		n.writer.Go(func() {
+			_ = n.Rounds.Recovered("the progress of grant "+n.rec.Grant.ID, func() error { n.run(ctx); return nil })
+		})
 	}
 }
 

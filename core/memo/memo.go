@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"portcullis/core/parallel"
 )
 
 // Memo remembers the last answer for each key for a short while, and lets one
@@ -50,7 +52,7 @@ func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, lif
 		go func() {
 			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoTimeout)
 			defer cancel()
-			f.value, f.err = fetch(bounded, before.value)
+			f.err = parallel.Recover(func() (err error) { f.value, err = fetch(bounded, before.value); return err })
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			if delete(m.flights, key); f.err == nil {

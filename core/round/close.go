@@ -167,7 +167,7 @@ func (s *Rounds) guarded(held []*closing, f func() error) {
 	if len(held) == 0 {
 		return
 	}
-	err := s.recovered(fmt.Sprintf("the closing of %d grants, first %s", len(held), held[0].first.ID), f)
+	err := s.Recovered(fmt.Sprintf("the closing of %d grants, first %s", len(held), held[0].first.ID), f)
 	if err == nil {
 		return
 	}

@@ -48,7 +48,7 @@ func (s *Rounds) run(ctx context.Context, target jit.ID, q *queue) {
 	w := &work{Rounds: s, target: target, queue: q}
 	for w.goesOn() {
 		w.place, _ = s.look(q)
-		if err := s.recovered(target.String(), func() error { return w.once(ctx) }); err != nil {
+		if err := s.Recovered(target.String(), func() error { return w.once(ctx) }); err != nil {
 			w.left, w.known, w.fresh = false, false, false
 			s.answer(ctx, q, func(a *ask) bool {
 				a.err = err
@@ -316,11 +316,11 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Snapshot) (Outcome, e
 
 // background does something in a goroutine of its own, in which a panic takes nothing else along.
 func (s *Rounds) background(of string, f func() error) {
-	go func() { _ = s.recovered(of, f) }()
+	go func() { _ = s.Recovered(of, f) }()
 }
 
-// recovered calls f. Where it panics, Panicked is told, and the panic is f's error: what f worked on is left to the sweep.
-func (s *Rounds) recovered(of string, f func() error) error {
+// Recovered calls f. Where it panics, Panicked is told, and the panic is f's error: what f worked on is left to the sweep.
+func (s *Rounds) Recovered(of string, f func() error) error {
 	err := parallel.Recover(f)
 	if p, ok := errors.AsType[*parallel.Panic](err); ok && s.Panicked != nil {
 		s.Panicked(of, fmt.Appendf(nil, "%v\n%s", p.Value, p.Stack))

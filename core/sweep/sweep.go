@@ -65,7 +65,9 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	w.rec.Targets = len(targets)
 	mapping := slices.DeleteFunc(slices.Clone(targets), func(t jit.ID) bool { return !w.Kinds.Maps(t) })
 	var slow sync.WaitGroup
-	slow.Go(func() { w.slow(ctx, mapping) })
+	slow.Go(func() {
+		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.slow(ctx, mapping); return nil }))
+	})
 	w.settle(ctx, func(g store.GrantRecord) bool { return !w.isSlow(g) })
 	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
 	w.judge(ctx)

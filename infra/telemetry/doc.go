@@ -18,6 +18,7 @@
 //   - portcullis.arm.writes: writes of network security groups; by result.
 //   - portcullis.arm.wait (s): what calls waited for their turn; by kind (reads, writes) and lane (closing, opening).
 //   - portcullis.arm.queue: calls that wait for their turn in this instance; by kind and lane.
+//   - portcullis.panics: panics in background work.
 //
 // The first two are read from the stored grants at each export, so that they
 // are true after a crash and on an instance that has only just started. Every

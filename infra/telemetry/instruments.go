@@ -17,6 +17,7 @@ type instruments struct {
 	lateness metric.Float64Histogram
 	opening  metric.Float64Histogram
 	writes   metric.Int64Counter
+	panics   metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
 	waits    metric.Float64Histogram
@@ -29,7 +30,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 7)
+	errs := make([]error, 8)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -45,7 +46,15 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("What calls of Azure Resource Manager waited for their turn, by kind and lane."), metric.WithExplicitBucketBoundaries(waits...))
 	i.queue, errs[6] = m.Int64ObservableGauge("portcullis.arm.queue", metric.WithUnit("{call}"),
 		metric.WithDescription("Calls of Azure Resource Manager that wait for their turn in this instance, by kind and lane."))
+	i.panics, errs[7] = m.Int64Counter("portcullis.panics", metric.WithUnit("{panic}"),
+		metric.WithDescription("Panics in background work, which end the work on one target or grant and are left to the sweep."))
 	return i, errors.Join(errs...)
+}
+
+// Panicked counts and logs a panic in background work: of what it was for, and the stack.
+func (t *Telemetry) Panicked(of string, stack []byte) {
+	t.instruments.panics.Add(context.Background(), 1)
+	t.log.Error("panic in the background", "of", of, "stack", string(stack))
 }
 
 // Queued is how many calls of one kind and lane wait for their turn.

@@ -116,7 +116,7 @@ func mutations() []mutation {
 		{name: "a NAT rule does not end", at: "core/plan:translations", noticed: "I1 I8 I4 I6",
 			edits: []replacement{{old: "o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w))", new: "(o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) || w.Status != jit.Initiating)"}}},
 		{name: "firewalls are not swept", at: "core/sweep:Sweeper.Sweep", noticed: "I1 I3 I4 I6 I7",
-			edits: []replacement{{old: "	slow.Go(func() { w.slow(ctx, mapping) })\n", new: "	_ = mapping\n"}}},
+			edits: []replacement{{old: "w.slow(ctx, mapping); ", new: "_ = mapping; "}}},
 		{name: "the sweep closes nothing", at: "core/sweep:sweep.settle", noticed: "I1",
 			edits: []replacement{{old: "!g.Grant.Overdue(now) || !count(g) })\n", new: "true || !g.Grant.Overdue(now) || !count(g) })\n"}}},
 		{name: "the sweep repairs nothing", at: "core/sweep:sweep.stretch", noticed: "I3 I4 I1 I6",
