@@ -144,6 +144,9 @@ func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 		addresses[vm.Key()] = rec.Connect[vm.Key()]
 	}
 	out := store.GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
+	if len(shown.VMs) == len(rec.Grant.VMs) {
+		out.Failed = rec.Failed
+	}
 	for _, p := range rec.Placements {
 		here := map[string][]netip.Addr{}
 		for _, vm := range granted(shown) {

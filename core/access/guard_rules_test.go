@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/access/accesstest"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -244,6 +245,32 @@ func TestWhatConcernsNobody(t *testing.T) {
 			if has := slices.ContainsFunc(entries, func(e store.Entry) bool { return e.ID == id }); has != want {
 				t.Errorf("%s is shown the entry %s: %v", name, id, has)
 			}
+		}
+	}
+}
+
+// TestFailedOpeningSaysWhy holds that a grant says why its opening failed, to those who may read all of its machines: what went wrong
+// with one is nothing for who may read another.
+func TestFailedOpeningSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	g := guarded(w)
+	w.enable("web", "app1")
+	rec, _, err := g.Request(t.Context(), person("admin"), want("", 22, time.Hour, "203.0.113.7", "web", "app1"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "Apply" && !s.After {
+			return store.ErrLocked
+		}
+		return nil
+	}
+	if _, err := g.Open(t.Context(), person("admin"), rec); !errors.Is(err, store.ErrLocked) {
+		t.Fatalf("opened: %v", err)
+	}
+	for name, want := range map[string]string{"admin": "a management lock forbids the write", "reader": "a management lock forbids the write", "webreader": ""} {
+		if got, err := g.Find(t.Context(), person(name), rec.Grant.ID); err != nil || got.Failed != want || got.Grant.Reason() != jit.OpeningFailed {
+			t.Errorf("%s reads %q, %s: %v", name, got.Failed, got.Grant.Reason(), err)
 		}
 	}
 }

@@ -118,7 +118,13 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.Targets()))
 	defer cancel()
 	targets := rec.Targets()
-	rec, err := s.revoke(ctx, rec, jit.OpeningFailed)
+	rec, err := store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		if g.Grant.Closed() {
+			return g, false, errClosed
+		}
+		g.Grant, g.Failed = g.Grant.Revoke(s.now(), jit.OpeningFailed), store.Publicly(cause)
+		return g, true, nil
+	})
 	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
 		_, _ = s.Rounds.ReconcileAll(ctx, targets, round.Want{Grant: rec.Grant.ID})
 		return
@@ -128,7 +134,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	}
 	entries := store.GrantEntries(who, store.OpOpen, store.Failed, rec.Grant, s.now())
 	for i := range entries {
-		entries[i].Message = store.Publicly(cause)
+		entries[i].Message = rec.Failed
 	}
 	if s.Activity.Append(ctx, entries...) != nil {
 		return

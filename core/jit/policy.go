@@ -151,7 +151,7 @@ func (p Policy) Validate() error {
 		case port.Sources.IsEmpty():
 			return refuse(CodeInvalidSource, at+".allowedSourceAddressPrefix", "no source is allowed for port %d; give * for any", port.Number)
 		case port.Maximum < MinMaximum || port.Maximum > MaxMaximum:
-			return refuse(CodeInvalidMaximum, at+".maxRequestAccessDuration", "a maximum of %s is outside PT5M to P1D", port.Maximum)
+			return refuse(CodeInvalidMaximum, at+".maxRequestAccessDuration", "a maximum of %s is outside 5 min to 24 h", Length(port.Maximum))
 		case port.Mapped > MaxMapped:
 			return refuse(CodeInvalidMappedPort, at+".mappedPort", "a firewall does not map port %d; the last one is %d", port.Mapped, MaxMapped)
 		case port.Mapped != 0 && mapped[port.Mapped]:

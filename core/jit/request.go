@@ -41,7 +41,7 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 	case (p.Duration != 0) == !p.End.IsZero():
 		return time.Time{}, refuse(CodeInvalidInitiate, "", "only one of endTimeUtc and duration can be set, and one must be")
 	case p.Duration < 0:
-		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is not positive", p.Duration)
+		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is not positive", Length(p.Duration))
 	case p.Duration > 0 && p.Duration < time.Second:
 		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
 	case p.Duration > 0:
@@ -147,7 +147,7 @@ func decidePort(p Policy, options Options, want RequestPort, now time.Time) (Win
 		if want.Duration == 0 {
 			at = "endTimeUtc"
 		}
-		return Window{}, refuse(CodeDurationOverMaximum, at, "%s is longer than the %s that the policy of %s allows for port %d", length.Round(time.Second), rule.Maximum, p.VM.Name, want.Number)
+		return Window{}, refuse(CodeDurationOverMaximum, at, "%s is longer than the %s that the policy of %s allows for port %d", Length(length), Length(rule.Maximum), p.VM.Name, want.Number)
 	}
 	if !rule.Sources.Contains(want.Sources) {
 		return Window{}, refuse(CodeSourceNotAllowed, "allowedSourceAddressPrefix", "%s is not inside %s, which the policy of %s allows for port %d", want.Sources, rule.Sources, p.VM.Name, want.Number)

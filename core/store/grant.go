@@ -24,6 +24,7 @@ type GrantRecord struct {
 	Placements []GrantPlacement        // sorted by target
 	Connect    map[string][]netip.Addr // what to dial, by jit.ID.Key of the machine: public addresses, else private ones
 	Interfaces map[string][]string     // Machine.Interfaces when it was granted, by jit.ID.Key of the machine
+	Failed     string                  // why its opening failed; "" unless it did
 	Attempts   int                     // closings that failed so far
 	LastError  string                  // why the last one did
 	Version    string                  // "" for a grant that must not exist yet

@@ -152,7 +152,7 @@ func ipText(a netip.Addr) string {
 func rowsOf(ports []jit.PortRule) []portRow {
 	var out []portRow
 	for i, p := range ports {
-		row := portRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: length(p.Maximum)}
+		row := portRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: jit.Length(p.Maximum)}
 		if p.Sources.IsAny() {
 			row.Sources = "any"
 		}

@@ -52,6 +52,9 @@ func TestOpeningFails(t *testing.T) {
 		return strings.Contains(text, "The ports were not opened") || strings.Contains(text, "Closing ports")
 	})
 	s.get("requests/"+id).lacks(t, "Ports are open", "ssh user@")
+	s.eventually("it says why", func() bool {
+		return strings.Contains(s.get("requests/"+id).text, "A management lock forbids the write.")
+	})
 }
 
 // TestStoreDown: the page says which dependency is down and nothing of its error.

@@ -185,17 +185,8 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec store.Grant
 		view.Targets = stepsOf(rec)
 		view.Slow = slices.ContainsFunc(view.Targets, func(t targetStep) bool { return t.Kind == firewall && !t.Confirmed })
 	}
-	if view.State == "failed" {
-		// Why is in the log alone: the grant does not hold it.
-		entries, _, err := s.App.Inventory.Entries(c.Context(), c.who, store.EntryFilter{VM: rec.Grant.VMs[0].VM.Key(), Operation: store.OpOpen, From: rec.Grant.Start}, "", 50)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if e.Grant == rec.Grant.ID && e.Result == store.Failed {
-				view.Why = withoutCode(e.Message)
-			}
-		}
+	if view.State == "failed" && rec.Failed != "" {
+		view.Why = withoutCode(rec.Failed)
 	}
 	view.Stamp = stampOf(view)
 	c.unchanged(w, view.Stamp)

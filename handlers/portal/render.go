@@ -42,7 +42,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + stamp },
 		"at":       func(p string, params ...string) string { return link(p, params...) },
-		"length":   length,
+		"length":   jit.Length,
 		"ago":      ago,
 		"when":     when,
 		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },

@@ -144,7 +144,7 @@ func portsOf(i int, vm jit.ID, p jit.Policy) requestVM {
 	for _, rule := range p.Ports {
 		d := min(usual, rule.Maximum)
 		out.Ports = append(out.Ports, requestPort{Number: rule.Number, Service: service(rule.Number), Allowed: sources(rule.Sources), Maximum: rule.Maximum,
-			Minutes: int(rule.Maximum / time.Minute), Value: int(d / time.Minute), For: length(d), Key: fmt.Sprintf("%d-%d", i, rule.Number)})
+			Minutes: int(rule.Maximum / time.Minute), Value: int(d / time.Minute), For: jit.Length(d), Key: fmt.Sprintf("%d-%d", i, rule.Number)})
 	}
 	return out
 }

@@ -18,25 +18,6 @@ import (
 	"portcullis/core/store"
 )
 
-// length writes a duration for people: "3 h", "1 h 30 min", "45 min", "20 s".
-func length(d time.Duration) string {
-	d = d.Round(time.Second)
-	if d <= 0 {
-		return "0 s"
-	}
-	var parts []string
-	for _, u := range []struct {
-		unit time.Duration
-		name string
-	}{{time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
-		if n := d / u.unit; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
-			d -= n * u.unit
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
 // unit is a number and its unit as people write them.
 var unit = regexp.MustCompile(`^(\d{1,6}(?:\.\d{1,3})?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)\s*`)
 
@@ -145,22 +126,11 @@ func kind(id jit.ID) string {
 // firewall is what a firewall is called.
 const firewall = "firewall"
 
-// spans are durations as the core's messages write them.
-var spans = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+s\b`)
-
-// sentence makes a message of the core one: a capital, a full stop, and durations in words.
+// sentence makes a message of the core one: a capital and a full stop.
 func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = spans.ReplaceAllStringFunc(s, func(text string) string {
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return text
-		}
-		return length(d)
-	})
-	s = strings.NewReplacer("PT5M to P1D", "5 min to 24 h").Replace(s)
 	first, n := utf8.DecodeRuneInString(s)
 	// A name stays as it is written: web is not Web.
 	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription", "say", "any"}, word) {

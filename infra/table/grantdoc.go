@@ -17,6 +17,7 @@ type grantDoc struct {
 	At        []grantPlacementDoc
 	Connect   map[string][]string
 	NICs      map[string][]string `json:",omitempty"`
+	Failed    string              `json:",omitempty"`
 	Attempts  int
 	LastError string
 }
@@ -125,7 +126,7 @@ func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
 	if err != nil {
 		return grantDoc{}, err
 	}
-	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), NICs: r.Interfaces, Attempts: r.Attempts, LastError: r.LastError}
+	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError}
 	for _, p := range r.Placements {
 		target, err := idText(p.Target)
 		if err != nil {
@@ -158,7 +159,7 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 	if err != nil {
 		return store.GrantRecord{}, err
 	}
-	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Attempts: d.Attempts, LastError: d.LastError}
+	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Failed: d.Failed, Attempts: d.Attempts, LastError: d.LastError}
 	for _, at := range d.At {
 		target, err := idOf(at.T)
 		if err != nil {

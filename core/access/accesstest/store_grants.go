@@ -87,7 +87,7 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 	t.Run("round trip", func(t *testing.T) {
 		s := open(t)
 		late, early := grantOf(morning.Add(time.Hour), 1, 1, 2), grantOf(morning, 2, 2)
-		early.Attempts, early.LastError = 3, "it's locked"
+		early.Failed, early.Attempts, early.LastError = "it was locked", 3, "it's locked"
 		late.Placements[1].Confirmed = true
 		for _, want := range []store.GrantRecord{late, early} {
 			got := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), want, nil, morning))
