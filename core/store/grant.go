@@ -28,7 +28,6 @@ type GrantRecord struct {
 	Attempts   int                     // closings that failed so far
 	LastError  string                  // why the last one did
 	Version    string                  // "" for a grant that must not exist yet
-	Outdated   bool                    // as of a policy
 }
 
 // Key makes a request idempotent: one requestor's key names one grant until it expires.

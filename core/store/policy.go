@@ -32,7 +32,6 @@ type PolicyRecord struct {
 	ChangedBy  string
 	ChangedAt  time.Time
 	Version    string // "" for a policy that must not exist yet
-	Outdated   bool   // stored by an earlier version of this app: lists may not give it until it is written again
 }
 
 // Listed says under which name Defender for Cloud's clients find a machine's

@@ -51,7 +51,7 @@ func (w *sweep) follow(ctx context.Context) {
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
 	for range store.Attempts {
 		next, moved := w.moved(ctx, fronts, rec)
-		if !moved && len(rec.Placements) <= wide && !rec.Outdated {
+		if !moved && len(rec.Placements) <= wide {
 			return rec, nil
 		}
 		updated, err := w.Grants.UpdateGrants(ctx, next)
@@ -88,7 +88,7 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	for _, nic := range m.Unguarded {
 		w.found(network.Unguarded(vm, nic))
 	}
-	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) && !rec.Outdated {
+	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
 		return
 	}
 	rec.Placements = m.Placements

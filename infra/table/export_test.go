@@ -156,7 +156,7 @@ func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, er
 				mark, found = r, nil
 			}
 		}
-		state, err := stateOf(target, mine, func() (stored, error) { return mark, found }, func(jit.ID) (*jit.Options, error) { return nil, nil })
+		state, err := stateOf(target, mine, func() (stored, error) { return mark, found })
 		if err != nil {
 			return nil, err
 		}
@@ -217,28 +217,4 @@ func VerifyRows(subscription string, on time.Time, rows [][]byte) (store.VerifyR
 	}
 	v.last = head
 	return v.result(), nil
-}
-
-// OfBefore makes the live rows those of an app that listed neither named policies nor open grants nor keys by age, and kept
-// a policy's options out of its parts.
-func (s *Store) OfBefore(ctx context.Context) error {
-	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
-	if err != nil {
-		return err
-	}
-	options := regexp.MustCompile(`"Options":\{[^}]*\},`)
-	for _, r := range rows {
-		o := op{kind: remove, etag: r.etag, row: row{partition: live, key: r.key}}
-		if kind, _, _ := strings.Cut(r.key, "|"); kind != "named" && kind != "open" && kind != "age" {
-			text := strings.Replace(r.text, `"V":2`, `"V":1`, 1)
-			if kind == "part" {
-				text = strings.Replace(options.ReplaceAllString(text, ""), `"Whole":true,`, "", 1)
-			}
-			o.kind, o.row.doc = replace, json.RawMessage(text)
-		}
-		if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -139,14 +139,13 @@ func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
 
 func (r stored) grant() (store.GrantRecord, error) {
 	var d grantDoc
-	if err := r.readUpTo(listedVersion, &d); err != nil {
+	if err := r.read(&d); err != nil {
 		return store.GrantRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
 		return rec, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	rec.Outdated = d.V < listedVersion && r.partition == live
 	return rec, nil
 }
 

@@ -84,7 +84,6 @@ func grantHead(g store.GrantRecord) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	doc.V = listedVersion
 	return row{partition: live, key: grantRow(g.Grant.ID), columns: grantColumns(g.Grant), doc: doc}.sign(), nil
 }
 
@@ -166,7 +165,6 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 	}
 	out := slices.Clone(gs)
 	for i := range out {
-		out[i].Outdated = false
 		out[i].Version = versionOf(etags[i], placesOfGrant(out[i]))
 		if out[i].Grant.Closed() {
 			out[i].Version = closedVersion
@@ -182,7 +180,7 @@ func (s *Store) NoteConfirmed(ctx context.Context, g store.GrantRecord) (store.G
 	switch {
 	case !ok || g.Grant.Closed():
 		return g, wrap(store.ErrConflict)
-	case !same || g.Outdated: // more than that has changed, or is missing
+	case !same: // more than that has changed
 		out, err := s.UpdateGrants(ctx, g)
 		if err != nil {
 			return g, err

@@ -60,7 +60,7 @@ func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 	if err != nil {
 		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
 	}
-	p.Version, p.Outdated = versionOf(etags[0], placesOfPolicy(p)), false
+	p.Version = versionOf(etags[0], placesOfPolicy(p))
 	return p, nil
 }
 
@@ -73,7 +73,7 @@ func (o owned) policy(p store.PolicyRecord) (owned, error) {
 	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
 	o.rest = append(o.rest, op{kind: put, row: row{partition: live, key: namedRow(p), doc: doc}})
 	for i, at := range p.Placements {
-		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Whole: true, Public: doc.Public, A: doc.At[i].A}
+		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Public: doc.Public, A: doc.At[i].A}
 		o.rest = append(o.rest,
 			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
 			markTarget(at.Target))

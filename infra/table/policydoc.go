@@ -61,7 +61,6 @@ type policyPartDoc struct {
 	Ports    []portDoc
 	Existing string
 	Options  *optionsDoc `json:",omitempty"`
-	Whole    bool        `json:",omitempty"` // with its options; in documents of before these are in the policy's own document alone
 	Public   string      `json:",omitempty"`
 	A        []string
 }
@@ -108,7 +107,7 @@ func newPolicyDoc(r store.PolicyRecord) (policyDoc, error) {
 	if err != nil {
 		return policyDoc{}, err
 	}
-	d := policyDoc{V: listedVersion, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
+	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
 	d.Options = newOptionsDoc(r.Policy)
 	if l := r.Listed; l != (store.Listed{}) {
@@ -142,14 +141,14 @@ func (d *optionsDoc) options() (*jit.Options, error) {
 
 func (r stored) policy() (store.PolicyRecord, error) {
 	var d policyDoc
-	if err := r.readUpTo(listedVersion, &d); err != nil {
+	if err := r.read(&d); err != nil {
 		return store.PolicyRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
 		return store.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	rec.Version, rec.Outdated = versionOf(r.etag, placesOfPolicy(rec)), d.V < listedVersion
+	rec.Version = versionOf(r.etag, placesOfPolicy(rec))
 	return rec, nil
 }
 
@@ -179,22 +178,22 @@ func (d policyDoc) record() (store.PolicyRecord, error) {
 	return r, nil
 }
 
-// policyPart gives a policy as it bears on a target, and whether it is whole: else its options are not known.
-func (r stored) policyPart() (plan.Protected, bool, error) {
+// policyPart gives a policy as it bears on a target.
+func (r stored) policyPart() (plan.Protected, error) {
 	var d policyPartDoc
 	if err := r.read(&d); err != nil {
-		return plan.Protected{}, false, err
+		return plan.Protected{}, err
 	}
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
 	if err == nil {
 		p.Options, err = d.Options.options()
 	}
 	if err != nil {
-		return plan.Protected{}, false, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
 	addrs, err := addressesOf(d.A)
 	if err != nil {
-		return plan.Protected{}, false, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	return plan.Protected{Policy: p, Addresses: addrs}, d.Whole, nil
+	return plan.Protected{Policy: p, Addresses: addrs}, nil
 }

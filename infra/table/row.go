@@ -158,20 +158,12 @@ func decodeRow(data []byte) (stored, error) {
 	return r, nil
 }
 
-// The formats of documents. One is raised when a document of before would be misread, or when an app of before must not
+// version is the format of documents. It is raised when one of before would be misread, or when an app of before must not
 // write in its place: it refuses a newer one.
-const (
-	version = 1
-	// listedVersion is that of policies and open grants, since what is stored with them has them found by lists, and
-	// parts hold all of a policy. Those of before are read as they are, and the next sweep writes them again.
-	listedVersion = 2
-)
+const version = 1
 
 // read decodes a stored document into to, which embeds nothing but its fields.
-func (r stored) read(to any) error { return r.readUpTo(version, to) }
-
-// readUpTo is read of a document of any format up to the newest.
-func (r stored) readUpTo(newest int, to any) error {
+func (r stored) read(to any) error {
 	var v struct{ V int }
 	if r.text == "" {
 		return fmt.Errorf("entity %s|%s holds no document", r.partition, r.key)
@@ -179,8 +171,8 @@ func (r stored) readUpTo(newest int, to any) error {
 	if err := json.Unmarshal([]byte(r.text), &v); err != nil {
 		return fmt.Errorf("read entity %s: %w", r.key, err)
 	}
-	if v.V < version || v.V > newest {
-		return fmt.Errorf("read entity %s: its format is version %d, this app reads version %d; a newer app wrote it", r.key, v.V, newest)
+	if v.V != version {
+		return fmt.Errorf("read entity %s: its format is version %d, this app reads version %d; a newer app wrote it", r.key, v.V, version)
 	}
 	if err := json.Unmarshal([]byte(r.text), to); err != nil {
 		return fmt.Errorf("read entity %s: %w", r.key, err)

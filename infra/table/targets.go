@@ -33,8 +33,7 @@ func markTarget(target jit.ID) op {
 	return op{kind: put, row: row{partition: live, key: targetRow(target), doc: targetDoc{V: version, ID: target.String()}}}
 }
 
-// State is one range query, and one read for each policy that an earlier version of this app stored; where nothing
-// bears on the target, one more read tells one that is ours from one that is not.
+// State is one range query; where nothing bears on the target, one more read tells one that is ours from one that is not.
 func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 	rows, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 0, 0)
 	if err != nil {
@@ -44,12 +43,11 @@ func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 		r, _, err := s.get(ctx, s.state, live, targetRow(target))
 		return r, err
 	}
-	return stateOf(target, rows, mark, func(vm jit.ID) (*jit.Options, error) { return s.optionsOf(ctx, vm) })
+	return stateOf(target, rows, mark)
 }
 
-// stateOf reads what bears on a target from its rows, its mark where there are none, and the options of policies whose parts do
-// not hold them.
-func stateOf(target jit.ID, rows []stored, mark func() (stored, error), options func(jit.ID) (*jit.Options, error)) (plan.State, error) {
+// stateOf reads what bears on a target from its rows, and its mark where there are none.
+func stateOf(target jit.ID, rows []stored, mark func() (stored, error)) (plan.State, error) {
 	state := plan.State{Known: true}
 	for _, r := range rows {
 		switch {
@@ -60,10 +58,7 @@ func stateOf(target jit.ID, rows []stored, mark func() (stored, error), options 
 			}
 			state.Confirmed = d.Names
 		case strings.HasPrefix(r.key, partRows(target)+policyRows):
-			p, whole, err := r.policyPart()
-			if err == nil && !whole {
-				p.Policy.Options, err = options(p.Policy.VM)
-			}
+			p, err := r.policyPart()
 			if err != nil {
 				return plan.State{}, err
 			}
@@ -93,15 +88,6 @@ func stateOf(target jit.ID, rows []stored, mark func() (stored, error), options 
 	slices.SortFunc(state.Policies, func(a, b plan.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	slices.SortFunc(state.Openings, func(a, b plan.Opening) int { return byStart(a.Grant, b.Grant) })
 	return state, nil
-}
-
-// optionsOf reads what a part of before does not say.
-func (s *Store) optionsOf(ctx context.Context, vm jit.ID) (*jit.Options, error) {
-	rec, err := s.Policy(ctx, vm)
-	if errors.Is(err, store.ErrNotFound) { // removed since the part was read
-		return nil, nil
-	}
-	return rec.Policy.Options, err
 }
 
 func byStart(a, b jit.Grant) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.ID, b.ID)) }
