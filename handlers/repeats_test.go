@@ -1,7 +1,9 @@
 package handlers_test
 
 import (
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -64,5 +66,41 @@ func TestRepeatedByTheHost(t *testing.T) {
 				t.Errorf("%d rules let somebody in, want %d", n, tc.open)
 			}
 		})
+	}
+}
+
+// TestSweepsAtOnce: two sweeps at once count and log a closing once, and so do twenty.
+func TestSweepsAtOnce(t *testing.T) {
+	for _, sweeps := range []int{2, 20} {
+		a := newApp(t)
+		a.enable()
+		if r := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`)); r.status != 200 {
+			t.Fatalf("%d %s", r.status, r.text)
+		}
+		a.leap(2 * time.Hour)
+		answers := make([]answer, sweeps)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() {
+				r := httptest.NewRequest("POST", "/api/sweep", nil)
+				r.Header.Set("Authorization", "Bearer test")
+				answers[i] = a.do(r)
+			})
+		}
+		all.Wait()
+		closed := 0.0
+		for _, r := range answers {
+			n, ok := r.body["requestsClosed"].(float64)
+			if r.status != 200 || !ok {
+				t.Errorf("%d %s", r.status, r.text)
+			}
+			closed += n
+		}
+		if got := a.entries(); closed != 1 || got["Close Succeeded"] != 1 {
+			t.Errorf("%d sweeps count %v closings: %v", sweeps, closed, got)
+		}
+		if open, err := a.store.OpenGrants(t.Context()); err != nil || len(open) != 0 {
+			t.Errorf("%d open grants, %v", len(open), err)
+		}
 	}
 }

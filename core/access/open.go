@@ -71,7 +71,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		if err == nil {
 			last := len(updated) - 1
 			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
-			s.Rounds.CloseAll(ctx, updated[:last], round.Want{}, func(int, store.GrantRecord, error) {})
+			s.Rounds.CloseAll(ctx, updated[:last], round.Want{}, func(int, store.GrantRecord, bool, error) {})
 			if updated[last].Grant.Overdue(s.now()) {
 				return s.Rounds.Close(ctx, updated[last], round.Want{})
 			}

@@ -37,6 +37,8 @@ type closing struct {
 	along bool
 	done  chan struct{}
 	err   error
+
+	stored bool // this process has stored it as closed, and no sweep has counted that yet
 }
 
 // What is taken along and stored at a time.
@@ -102,6 +104,24 @@ func (c *closings) end(k *closing, rec store.GrantRecord, err error) {
 	close(k.done)
 }
 
+// stored notes that this process has stored a grant as closed.
+func (c *closings) stored(k *closing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.stored = true
+}
+
+// count reports whether a sweep is to count a closing: many may wait for one, also in other instances, and it is one.
+func (c *closings) count(k *closing, want Want) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !want.Sweep || !k.stored {
+		return false
+	}
+	k.stored = false
+	return true
+}
+
 // Close closes what of a grant is past its end or marked to close, and stores it as closed when every target has confirmed
 // that its rules are gone. It gives the grant as it is then stored. Where ctx ends first the closing goes on.
 func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (store.GrantRecord, error) {
@@ -110,7 +130,7 @@ func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (s
 			return rec, nil
 		}
 		var err error
-		s.CloseAll(ctx, []store.GrantRecord{rec}, want, func(_ int, closed store.GrantRecord, failed error) { rec, err = closed, failed })
+		s.CloseAll(ctx, []store.GrantRecord{rec}, want, func(_ int, closed store.GrantRecord, _ bool, failed error) { rec, err = closed, failed })
 		if err != nil {
 			return rec, err
 		}
@@ -118,8 +138,9 @@ func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (s
 	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
 }
 
-// CloseAll is Close of many, also of those that somebody else is closing already; ended is told of each.
-func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Want, ended func(int, store.GrantRecord, error)) {
+// CloseAll is Close of many, also of those that somebody else is closing already. Ended is told of each, and whether a
+// sweep is to count it: of all sweeps that wait for one closing, in whatever instance, one is.
+func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Want, ended func(i int, rec store.GrantRecord, counts bool, err error)) {
 	var mine []*closing
 	wait := make([]*closing, len(due))
 	for i, rec := range due {
@@ -133,9 +154,9 @@ func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Wan
 	for i, k := range wait {
 		select {
 		case <-k.done:
-			ended(i, k.rec, k.err)
+			ended(i, k.rec, s.closings.count(k, want), k.err)
 		case <-ctx.Done():
-			ended(i, due[i], fmt.Errorf("wait for grant %s to close: %w", due[i].Grant.ID, ctx.Err()))
+			ended(i, due[i], false, fmt.Errorf("wait for grant %s to close: %w", due[i].Grant.ID, ctx.Err()))
 		}
 	}
 }
@@ -263,6 +284,7 @@ func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
 		for i, k := range batch {
 			switch {
 			case err == nil:
+				s.closings.stored(k)
 				s.closings.end(k, updated[i], nil)
 			case errors.Is(err, store.ErrConflict):
 				s.again(ctx, k)

@@ -288,10 +288,13 @@ func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) 
 	now := w.now()
 	due := slices.DeleteFunc(slices.Clone(w.grants), func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) || !count(g) })
 	closed := make([]store.GrantRecord, len(due))
+	counts := make([]bool, len(due))
 	errs := make([]error, len(due))
 	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
 	defer cancel()
-	w.Rounds.CloseAll(bounded, due, round.Want{Sweep: true}, func(i int, rec store.GrantRecord, err error) { closed[i], errs[i] = rec, err })
+	w.Rounds.CloseAll(bounded, due, round.Want{Sweep: true}, func(i int, rec store.GrantRecord, mine bool, err error) {
+		closed[i], counts[i], errs[i] = rec, mine, err
+	})
 	for i, g := range due {
 		vm := g.Grant.VMs[0].VM
 		switch {
@@ -299,9 +302,11 @@ func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) 
 			w.failed(errs[i])
 			w.found(store.Finding{Kind: store.FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, g.Grant.End().Format(time.RFC3339), store.Publicly(errs[i]))})
 		case closed[i].Grant.Closed():
-			w.mu.Lock()
-			w.rec.Closed++
-			w.mu.Unlock()
+			if counts[i] {
+				w.mu.Lock()
+				w.rec.Closed++
+				w.mu.Unlock()
+			}
 			if closed[i].Grant.Reason() == jit.OpeningFailed {
 				w.found(store.Finding{Kind: store.FindingOpeningFailed, VM: vm, Grant: g.Grant.ID, Message: "an opening for " + vm.Name + " was never confirmed and has been undone"})
 			}
