@@ -45,7 +45,7 @@ func TestBench(t *testing.T) {
 		name string
 		run  func(*testing.T, *report)
 	}{
-		{"B1", benchCounts}, {"B3", benchCrowd}, {"B6", benchSweep}, {"ours", benchOurs}, {"B4", benchStorms},
+		{"B1", benchCounts}, {"B3", benchCrowd}, {"B6", benchSweep}, {"B7", benchSteady}, {"ours", benchOurs}, {"B4", benchStorms},
 	} {
 		if *only != "" && !strings.Contains(*only, s.name) {
 			continue

@@ -26,6 +26,6 @@
 // # What it leaves out
 //
 // The cold start of a Functions instance, the time for packets to follow a confirmed rule, a second region, and every
-// limit of Table Storage and Service Bus but their latency. There is one instance of the app: how several of them share
-// the buckets is not measured.
+// limit of Table Storage and Service Bus but their latency. There is one instance of the app, and two in a steady load:
+// how several of them share the buckets is not measured.
 package bench

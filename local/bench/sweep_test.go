@@ -37,7 +37,7 @@ func sweeps(t *testing.T, groups int, look func(*world) func() (failed int)) (ou
 func sweepByUs(w *world) func() int {
 	w.fill(storm{windows: w.groups / 10, groups: w.groups}, w.groups)
 	return func() int {
-		if status, answer := w.post(w.tb.Context(), "/sweep", []byte(`{"Data":{"timer":{}},"Metadata":{}}`)); status != http.StatusOK {
+		if status, answer := w.post(w.tb.Context(), w.app, "/sweep", []byte(`{"Data":{"timer":{}},"Metadata":{}}`)); status != http.StatusOK {
 			w.tb.Errorf("sweep: %d %s", status, answer)
 			return 1
 		}

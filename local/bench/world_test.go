@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -85,8 +87,11 @@ type world struct {
 	store  *table.Store
 	rooms  *core.App
 	app    http.Handler
+	second http.Handler // of another instance, which shares nothing with the first but the services; nil where there is none
+	door   http.Handler // Resource Manager, as calls come to it
 	real   bool
 	free   bool
+	wait   time.Duration
 	rng    *rand.Rand
 	drawn  []time.Duration // how long a write to each group takes
 	writes atomic.Int64    // nanoseconds since 1970 of the last write that was confirmed
@@ -99,11 +104,16 @@ type setting struct {
 	seed  uint64
 	real  bool // in real time: no call takes longer than it does, and links in answers name the server that was asked
 	free  bool // the app does not keep to the network provider's limit, as PORTCULLIS_NETWORK_WRITE_LIMIT=off has it
+
+	// wait is how long a request is waited for before it is answered with 202. 0 is to its end, however long that is.
+	wait   time.Duration
+	second bool                            // there are two instances of the app
+	watch  func(http.Handler) http.Handler // stands before Resource Manager; nil for nothing
 }
 
 func newWorld(tb testing.TB, s setting) *world {
 	tb.Helper()
-	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, free: s.free, rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
+	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, free: s.free, wait: cmp.Or(s.wait, time.Hour), rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
 	var err error
 	base := armURL
 	if s.real {
@@ -114,8 +124,15 @@ func newWorld(tb testing.TB, s setting) *world {
 	w.tables, err = tablesim.Open(tablesim.Config{AccountInPath: true, Verify: func(string) error { return nil }})
 	w.check(err)
 	tb.Cleanup(func() { w.check(errors.Join(w.arm.Close(), w.tables.Close())) })
+	w.door = w.arm
+	if s.watch != nil {
+		w.door = s.watch(w.arm)
+	}
 	w.build()
-	w.wire()
+	w.rooms, w.store, w.app = w.wire()
+	if s.second {
+		_, _, w.second = w.wire()
+	}
 	w.check(w.store.Setup(tb.Context()))
 	return w
 }
@@ -159,9 +176,9 @@ func (w *world) build() {
 // transports are the ways to the two services.
 func (w *world) toARM() azcore.ClientOptions {
 	if w.real {
-		return azcore.ClientOptions{Transport: wire{w.arm, 0}}
+		return azcore.ClientOptions{Transport: wire{w.door, 0}}
 	}
-	return azcore.ClientOptions{Transport: wire{w.arm, armTrip}}
+	return azcore.ClientOptions{Transport: wire{w.door, armTrip}}
 }
 
 func (w *world) toTables() azcore.ClientOptions {
@@ -182,8 +199,8 @@ func newID() string {
 	return id.String()
 }
 
-// wire puts the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
-func (w *world) wire() {
+// wire puts an instance of the app together as main does, but for telemetry and the verifier of tokens: who calls is given.
+func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 	options := azarm.ClientOptions{ClientOptions: w.toARM()}
 	// As in main: Resource Manager counts the calls of an identity together, whoever makes them.
 	limits := arm.Documented()
@@ -198,14 +215,14 @@ func (w *world) wire() {
 	options.PerRetryPolicies = append(options.PerRetryPolicies, pacer)
 	authority, err := rbac.New(identity("app"), rbac.Config{Endpoint: armURL, Audience: audience, Options: options})
 	w.check(err)
-	w.store, err = table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
+	rows, err := table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
-	w.rooms = core.New(core.Ports{
+	rooms := core.New(core.Ports{
 		Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
-		Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store, Activity: w.store, Sweeps: w.store,
+		Policies: rows, Grants: rows, Keys: rows, History: rows, Targets: rows, Activity: rows, Sweeps: rows,
 		Alarm: alarm{w.queue}, Authority: authority, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	})
-	w.app = handlers.New(w.rooms, handlers.Options{
+	app := handlers.New(rooms, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
 		Caller: func(r *http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
@@ -214,9 +231,9 @@ func (w *world) wire() {
 			b, err := servicebus.Parse(body)
 			return b.Grant, b.Generation, err
 		},
-		// A request is waited for to its end, however long that is; the product answers 202 after 25 seconds.
-		Wait: time.Hour, Version: "bench", NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Wait: w.wait, Version: "bench", NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
+	return rooms, rows, app
 }
 
 // call makes one HTTP request to the app and wants a status of 200.
@@ -230,6 +247,11 @@ func (w *world) call(method, path string, body any) []byte {
 }
 
 func (w *world) try(method, path string, body any) (int, []byte) {
+	return w.send(w.app, method, path, body)
+}
+
+// send makes one HTTP request to an instance of the app.
+func (w *world) send(app http.Handler, method, path string, body any) (int, []byte) {
 	var text []byte
 	if body != nil {
 		var err error
@@ -240,7 +262,7 @@ func (w *world) try(method, path string, body any) (int, []byte) {
 	r.Header.Set("Authorization", "Bearer anybody")
 	r.Header.Set("X-Forwarded-For", "198.51.100.7")
 	out := httptest.NewRecorder()
-	w.app.ServeHTTP(out, r)
+	app.ServeHTTP(out, r)
 	return out.Code, out.Body.Bytes()
 }
 
@@ -257,7 +279,9 @@ func (w *world) enable(machines, ports int) {
 	for n := range machines {
 		vms = append(vms, object{"id": machineID(n).String(), "ports": rules})
 	}
-	w.call(http.MethodPost, "/api/enable", object{"virtualMachines": vms})
+	for some := range slices.Chunk(vms, jit.MaxVMs) {
+		w.call(http.MethodPost, "/api/enable", object{"virtualMachines": some})
+	}
 }
 
 // request is the body of a request for the first machines and ports, or for those from first on.
@@ -274,12 +298,15 @@ func request(first, machines, ports int, length time.Duration, source string) ob
 }
 
 // revoke is the host's invocation of the function revoke with one message.
-func (w *world) revoke(ctx context.Context, body []byte) error {
+func (w *world) revoke(ctx context.Context, body []byte) error { return w.wake(ctx, w.app, body) }
+
+// wake is the same of an instance of the app.
+func (w *world) wake(ctx context.Context, app http.Handler, body []byte) error {
 	text, err := json.Marshal(object{"Data": object{"message": string(body)}, "Metadata": object{}})
 	if err != nil {
 		return err
 	}
-	if status, answer := w.post(ctx, "/revoke", text); status != http.StatusOK {
+	if status, answer := w.post(ctx, app, "/revoke", text); status != http.StatusOK {
 		return fmt.Errorf("revoke: %d %s", status, answer)
 	}
 	return nil
@@ -288,14 +315,14 @@ func (w *world) revoke(ctx context.Context, body []byte) error {
 // hostAddress is where the Functions host finds the app.
 const hostAddress = "127.0.0.1:7101"
 
-// post invokes a trigger as the Functions host does.
-func (w *world) post(ctx context.Context, path string, envelope []byte) (int, []byte) {
+// post invokes a trigger of an instance of the app as the Functions host does.
+func (w *world) post(ctx context.Context, app http.Handler, path string, envelope []byte) (int, []byte) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(envelope))
 	r.Host = hostAddress
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	r.Header.Set("X-Azure-Functions-InvocationId", newID())
 	out := httptest.NewRecorder()
-	w.app.ServeHTTP(out, r)
+	app.ServeHTTP(out, r)
 	return out.Code, out.Body.Bytes()
 }
 
