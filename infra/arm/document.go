@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Span is where a value stands in a text.
@@ -20,24 +23,15 @@ func (s Span) Of(text []byte) json.RawMessage { return text[s.Start:s.End] }
 // larger one. It refuses an object in which one of them stands twice, since then ARM and we
 // might mean different ones.
 func Members(object []byte, base int, names ...string) (map[string]Span, error) {
-	s := scan{text: object}
-	if s.peek() != '{' {
-		return nil, errors.New("not a JSON object")
-	}
 	found := map[string]Span{}
-	err := s.object(func(written []byte) error {
-		at, err := s.value()
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(names, func(name string) bool { return named(written, name) })
-		if i < 0 {
+	_, err := walk(object, '{', func(name string, at Span) error {
+		if !slices.Contains(names, name) {
 			return nil
 		}
-		if _, twice := found[names[i]]; twice {
-			return fmt.Errorf("%s stands twice", names[i])
+		if _, twice := found[name]; twice {
+			return fmt.Errorf("%s stands twice", name)
 		}
-		found[names[i]] = Span{base + at.Start, base + at.End}
+		found[name] = Span{base + at.Start, base + at.End}
 		return nil
 	})
 	if err != nil {
@@ -49,17 +43,8 @@ func Members(object []byte, base int, names ...string) (map[string]Span, error) 
 // Object gives the members of an object, the last one where one stands twice; none for anything else. They share their
 // bytes with raw.
 func Object(raw json.RawMessage) map[string]json.RawMessage {
-	s := scan{text: raw}
-	if s.peek() != '{' {
-		return nil
-	}
 	m := map[string]json.RawMessage{}
-	err := s.object(func(name []byte) error {
-		at, err := s.value()
-		m[nameOf(name)] = at.Of(raw)
-		return err
-	})
-	if err != nil || !s.ended() {
+	if whole(raw, '{', func(name string, at Span) error { m[name] = at.Of(raw); return nil }) != nil {
 		return nil
 	}
 	return m
@@ -67,30 +52,91 @@ func Object(raw json.RawMessage) map[string]json.RawMessage {
 
 // Elements gives the elements of an array; an error for anything else. They share their bytes with raw.
 func Elements(raw json.RawMessage) ([]json.RawMessage, error) {
-	s := scan{text: raw}
-	if s.peek() != '[' {
-		return nil, errors.New("not a JSON array")
-	}
 	out := []json.RawMessage{}
-	err := s.array(func() error {
-		at, err := s.value()
-		out = append(out, at.Of(raw))
-		return err
-	})
-	if err == nil && !s.ended() {
-		err = s.fail()
-	}
-	if err != nil {
+	if err := whole(raw, '[', func(_ string, at Span) error { out = append(out, at.Of(raw)); return nil }); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
+// Listed is an element of a list: its id, "" where it has none, and its bytes.
+type Listed struct {
+	ID  string
+	Raw json.RawMessage
+}
+
+// ReadPage reads a page of a list: its elements, whose bytes are those of text, and where the next page
+// is, "" for the last one. It refuses what is no page, and one in which a part stands twice.
+func ReadPage(text []byte) (value []Listed, next string, err error) {
+	parts := map[string]json.RawMessage{}
+	err = whole(text, '{', func(name string, at Span) error {
+		if name != "value" && name != "nextLink" {
+			return nil
+		}
+		if parts[name] != nil {
+			return fmt.Errorf("%s stands twice", name)
+		}
+		parts[name] = at.Of(text)
+		return nil
+	})
+	var elements []json.RawMessage
+	if list := parts["value"]; err == nil && list != nil && string(list) != "null" {
+		elements, err = Elements(list)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read a page: %w", err)
+	}
+	for _, raw := range elements {
+		value = append(value, Listed{ID: Text(Object(raw)["id"]), Raw: raw})
+	}
+	return value, Text(parts["nextLink"]), nil
+}
+
+// walk calls each for every member of an object or every element of an array, which has no name, and gives what stands
+// behind it. It takes what encoding/json takes, bytes that are no UTF-8 in strings included.
+func walk(text []byte, kind jsontext.Kind, each func(name string, at Span) error) (rest []byte, err error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != kind {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = fmt.Errorf("not a JSON %s", map[jsontext.Kind]string{'{': "object", '[': "array"}[kind])
+		}
+		return nil, err
+	}
+	for {
+		if next := d.PeekKind(); next == '}' || next == ']' {
+			_, err := d.ReadToken()
+			return text[d.InputOffset():], err
+		}
+		name := ""
+		if kind == '{' {
+			t, err := d.ReadToken()
+			if err != nil {
+				return nil, err
+			}
+			name = t.String()
+		}
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		end := int(d.InputOffset())
+		if err := each(name, Span{end - len(value), end}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// whole is walk of a text behind which nothing stands.
+func whole(text []byte, kind jsontext.Kind, each func(name string, at Span) error) error {
+	rest, err := walk(text, kind, each)
+	if err == nil && len(bytes.Trim(rest, " \t\r\n")) > 0 {
+		err = fmt.Errorf("something stands behind byte %d of %d", len(text)-len(rest), len(text))
+	}
+	return err
+}
+
 // Text gives a string, "" for null or nothing, and anything else as it is written.
 func Text(raw json.RawMessage) string {
-	if plain(raw) {
-		return strings.TrimSpace(string(raw[1 : len(raw)-1]))
-	}
 	var s *string
 	switch {
 	case len(raw) == 0:

@@ -172,7 +172,7 @@ func TestReadPageIsTheDecoders(t *testing.T) {
 	})
 }
 
-func FuzzScan(f *testing.F) {
+func FuzzDocument(f *testing.F) {
 	for _, seed := range []string{`{"value":[{"id":"a"},{"i\u0064":null,"id":7}],"nextLink":"x"}`, `{"a":{"b":[1,2,{"c":"\ud800"}]}}`, `{"value":null}`, `[]`, `{"id":1,"id":2}`} {
 		f.Add([]byte(seed))
 	}
@@ -185,15 +185,15 @@ func FuzzScan(f *testing.F) {
 
 func TestReadPageRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
-		{"nothing", ``, "unexpected EOF"},
-		{"no object", `[]`, "not JSON at byte 0"},
+		{"nothing", ``, "not a JSON object"},
+		{"no object", `[]`, "not a JSON object"},
 		{"an object cut off", `{"value":[{"id":"a"}]`, "unexpected EOF"},
-		{"an element cut off", `{"value":[{"id":"a"]}`, "not JSON at byte 19"},
-		{"something behind it", `{"value":[]} {}`, "not JSON at byte 13"},
-		{"a value that is no array", `{"value":{}}`, "value is not an array"},
+		{"an element cut off", `{"value":[{"id":"a"]}`, "offset 19"},
+		{"something behind it", `{"value":[]} {}`, "something stands behind byte 12 of 15"},
+		{"a value that is no array", `{"value":{}}`, "not a JSON array"},
 		{"two lists", `{"value":[],"val\u0075e":[]}`, "stands twice"},
 		{"two next pages", `{"nextLink":"a","nextLink":"b"}`, "stands twice"},
-		{"too deep", `{"value":` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001) + `}`, "not JSON"},
+		{"too deep", `{"value":` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001) + `}`, "exceeded max depth"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got, next, err := arm.ReadPage([]byte(tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) || got != nil || next != "" {
