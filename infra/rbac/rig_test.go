@@ -218,12 +218,6 @@ func (r *rig) calls() []string {
 	return out
 }
 
-func (r *rig) on(t *testing.T) *rig {
-	c := *r
-	c.t = t
-	return &c
-}
-
 // answering is an ARM that answers every call by f.
 func answering(t *testing.T, c *clock, f http.HandlerFunc) *rbac.Authority {
 	h := httptest.NewServer(f)

@@ -38,9 +38,6 @@ func (p position) compare(o position) int {
 	return cmp.Or(o.time.Compare(p.time), cmp.Compare(p.name, o.name))
 }
 
-// before reports whether p comes before o.
-func (p position) before(o position) bool { return p.compare(o) < 0 }
-
 // cursor names the position after which the next page begins. It holds no
 // filter: items that change their table between two pages keep their position.
 func (p position) cursor() string {
