@@ -39,14 +39,17 @@ run: build
 
 # Without cgo, paths and whatever else of this machine would show in the bytes. The
 # Go command stamps version and commit into the binary where this is a git checkout.
+# Untracked files have no part in it: see local/clean-source.
 PACKAGES := $(foreach arch,amd64 arm64,dist/portcullis-linux-$(arch).zip)
 .PHONY: $(PACKAGES)
 package: $(PACKAGES)
 $(PACKAGES): dist/portcullis-linux-%.zip:
 	rm -rf dist/linux-$*
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o dist/linux-$*/handlers .
-	$(GO) run ./local/pack -out dist/linux-$*
-	$(GO) run ./local/archive -app dist/linux-$* -out $@
+	set -e; source=$$(local/clean-source dist/source-$*); cd "$$source"; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o $(CURDIR)/dist/linux-$*/handlers .; \
+	  $(GO) run ./local/pack -out $(CURDIR)/dist/linux-$*; \
+	  $(GO) run ./local/archive -app $(CURDIR)/dist/linux-$* -out $(CURDIR)/$@
+	@rm -rf dist/source-$*
 	@sha256sum $@
 
 # The tests of local that have to pass on either host.
