@@ -13,6 +13,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"portcullis/functions"
+	"portcullis/local/hostsim/route"
 )
 
 // function is one <name>/function.json of the app.
@@ -22,12 +23,11 @@ type function struct {
 	binding string
 
 	methods map[string]bool // HTTP: upper-case; nil means any
-	route   route           // HTTP
+	route   route.Route     // HTTP
 
 	queue, connection string // Service Bus
 
-	schedule     cron.Schedule // timer
-	runOnStartup bool          // timer
+	schedule cron.Schedule // timer
 }
 
 // binding is the fields of function.json that the stand-in knows; the real host
@@ -149,7 +149,7 @@ func (f *function) http(b binding, out []binding, s settings) error {
 		template = *b.Route
 	}
 	var err error
-	f.route, err = parseRoute(strings.Trim(s.routePrefix+"/"+template, "/"))
+	f.route, err = route.Parse(strings.Trim(s.routePrefix+"/"+template, "/"))
 	return err
 }
 
@@ -186,13 +186,15 @@ func (f *function) timer(b binding) error {
 	if f.schedule.Next(time.Now()).IsZero() {
 		return fmt.Errorf("schedule %q never comes", b.Schedule)
 	}
-	f.runOnStartup = b.RunOnStartup
+	if b.RunOnStartup {
+		return errors.New("runOnStartup is not simulated")
+	}
 	return nil
 }
 
 // clashes reports whether both answer one method on the same template.
 func (f *function) clashes(g *function) bool {
-	if f.trigger != "httpTrigger" || g.trigger != "httpTrigger" || f.route.shape() != g.route.shape() {
+	if f.trigger != "httpTrigger" || g.trigger != "httpTrigger" || f.route.Shape() != g.route.Shape() {
 		return false
 	}
 	if f.methods == nil || g.methods == nil {
@@ -204,4 +206,18 @@ func (f *function) clashes(g *function) bool {
 		}
 	}
 	return false
+}
+
+// lookup returns the HTTP function that answers method on path, or nil.
+func lookup(all []*function, method, path string) *function {
+	var best *function
+	for _, f := range all {
+		if f.trigger != "httpTrigger" || f.methods != nil && !f.methods[method] || !f.route.Match(path) {
+			continue
+		}
+		if best == nil || f.route.Before(best.route) {
+			best = f
+		}
+	}
+	return best
 }

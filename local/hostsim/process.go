@@ -50,24 +50,8 @@ func (h *Host) startProcess() (*process, error) {
 		"FUNCTIONS_HTTPWORKER_ID=" + id,
 		"FUNCTIONS_APP_ROOT_PATH=" + h.cfg.Root,
 	}
-	var pairs []string
-	for _, e := range env {
-		name, value, _ := strings.Cut(e, "=")
-		pairs = append(pairs, "%"+name+"%", value)
-	}
-	expand := strings.NewReplacer(pairs...)
-	args := make([]string, len(h.settings.arguments))
-	for i, a := range h.settings.arguments {
-		args[i] = expand.Replace(a)
-	}
-	cmd := exec.Command(h.executable(expand.Replace(h.settings.executable)), args...)
+	cmd := exec.Command(h.executable(h.settings.executable))
 	cmd.Dir = h.cfg.Root
-	if d := h.settings.workingDirectory; d != "" {
-		if !filepath.IsAbs(d) {
-			d = filepath.Join(h.cfg.Root, d)
-		}
-		cmd.Dir = d
-	}
 	cmd.Env = append(append([]string(nil), h.cfg.Env...), env...)
 	stdout, stderr := &lineWriter{line: h.stdoutLine}, &lineWriter{line: h.stderrLine}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"portcullis/local/hostsim/route"
 )
 
 // Bounds of the host's server: the request line and the header lines, in bytes, the number of
@@ -86,7 +88,7 @@ func (h *Host) admit(r *http.Request) (path string, status int) {
 			beyond = beyond || !isASCII(v)
 		}
 	}
-	path, ok := readPath(r.URL.EscapedPath())
+	path, ok := route.ReadPath(r.URL.EscapedPath())
 	switch {
 	case !ok || latin || !isASCII(r.RequestURI) || !isASCII(r.Host):
 		return "", http.StatusBadRequest
@@ -123,7 +125,7 @@ func (h *Host) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request
 		FlushInterval: -1,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.Method = strings.ToUpper(r.Method)
-			p.Out.URL.Scheme, p.Out.URL.Path, p.Out.URL.RawPath, p.Out.URL.RawQuery = "http", path, writePath(path), writeQuery(p.In.URL.RawQuery)
+			p.Out.URL.Scheme, p.Out.URL.Path, p.Out.URL.RawPath, p.Out.URL.RawQuery = "http", path, route.WritePath(path), route.WriteQuery(p.In.URL.RawQuery)
 			p.Out.Header = h.outgoing(r, invocation)
 			p.Out.Host = ""
 			if strings.Contains(strings.ToLower(r.Host), "xn--") { // the proxy writes such a name itself

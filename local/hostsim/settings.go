@@ -16,14 +16,13 @@ import (
 // settings is what the stand-in takes from host.json, with the host's defaults
 // filled in.
 type settings struct {
-	executable, workingDirectory string
-	arguments                    []string
-	initializationTimeout        time.Duration
-	functionTimeout              time.Duration // 0: none
-	routePrefix                  string
-	maxConcurrentCalls           int
-	maxAutoLockRenewal           time.Duration
-	hasBundle                    bool
+	executable            string
+	initializationTimeout time.Duration
+	functionTimeout       time.Duration // 0: none
+	routePrefix           string
+	maxConcurrentCalls    int
+	maxAutoLockRenewal    time.Duration
+	hasBundle             bool
 }
 
 // hostFile is host.json, as far as it concerns the stand-in.
@@ -78,17 +77,17 @@ func (f *hostFile) settings() (settings, error) {
 		return settings{}, fmt.Errorf("version %q, want 2.0", f.Version)
 	case ch.Description.DefaultExecutablePath == "":
 		return settings{}, errors.New("customHandler.description.defaultExecutablePath cannot be empty")
+	case len(ch.Description.Arguments) > 0 || ch.Description.WorkingDirectory != "":
+		return settings{}, errors.New("customHandler.description has arguments or a workingDirectory, which are not simulated")
 	case ch.EnableForwarding:
 		return settings{}, errors.New("customHandler.enableForwardingHttpRequest is not simulated")
 	case !ch.EnableProxying:
 		return settings{}, errors.New("customHandler.enableProxyingHttpRequest is off: HTTP functions in the envelope are not simulated")
 	}
 	s := settings{
-		executable:       ch.Description.DefaultExecutablePath,
-		arguments:        ch.Description.Arguments,
-		workingDirectory: ch.Description.WorkingDirectory,
-		routePrefix:      "api",
-		hasBundle:        f.ExtensionBundle != nil && f.ExtensionBundle.ID != "",
+		executable:  ch.Description.DefaultExecutablePath,
+		routePrefix: "api",
+		hasBundle:   f.ExtensionBundle != nil && f.ExtensionBundle.ID != "",
 		// 16 for each core, from the Service Bus extension's defaults.
 		maxConcurrentCalls: 16 * runtime.NumCPU(),
 	}

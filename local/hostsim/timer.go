@@ -74,8 +74,8 @@ func (t *timer) run() {
 	if h.cfg.Still {
 		return
 	}
-	if late := t.pastDue(); late || t.function.runOnStartup {
-		t.tick(late)
+	if t.pastDue() {
+		t.tick(true)
 	}
 	var last time.Time
 	for {

@@ -114,15 +114,6 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-func TestRunOnStartup(t *testing.T) {
-	r := start(t, strings.Replace(theApp, `"schedule"`, `"runOnStartup":true,"schedule"`, 1), "echo", nil)
-	call := r.next()
-	if call.URI != "/sweep" {
-		t.Errorf("call of %s", call.URI)
-	}
-	call.answer <- ok
-}
-
 // TestStartRefuses holds that what cannot be simulated is said, not ignored.
 func TestStartRefuses(t *testing.T) {
 	tests := []struct{ name, old, new, want string }{
@@ -152,6 +143,9 @@ func TestStartRefuses(t *testing.T) {
 		{"a topic", `"queueName":"ends"`, `"topicName":"t"`, "no queueName"},
 		{"a schedule of five fields", "0 0 0 1 1 *", "0 0 1 1 *", "has 5 fields"},
 		{"a schedule out of range", "0 0 0 1 1 *", "0 0 25 1 1 *", "schedule"},
+		{"a run at every start", `"schedule"`, `"runOnStartup":true,"schedule"`, "runOnStartup"},
+		{"arguments", `"EXECUTABLE"`, `"EXECUTABLE","arguments":["-a"]`, "arguments"},
+		{"another folder to run in", `"EXECUTABLE"`, `"EXECUTABLE","workingDirectory":"item"`, "workingDirectory"},
 		{"what the host reads otherwise", "0 0 0 1 1 *", "0 0 22-2 1 1 *", "the other way round"},
 		{"a day that never comes", "0 0 0 1 1 *", "0 0 0 30 2 *", "never comes"},
 		{"a retry policy", `{"bindings":[{"type":"timerTrigger"`, `{"retry":{},"bindings":[{"type":"timerTrigger"`, "retry"},

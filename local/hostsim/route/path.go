@@ -1,4 +1,4 @@
-package hostsim
+package route
 
 import (
 	"net/url"
@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// readPath reads the path of a request as the host's server does, once, for the routes and
+// ReadPath reads the path of a request as the host's server does, once, for the routes and
 // for the handler: what is percent-encoded is decoded, but for an encoded slash and for what
 // is no UTF-8, and then dot segments are resolved. An encoded slash and one that is
 // encoded twice are one text from here on. It reports false for an encoded zero, which
 // the server refuses.
-func readPath(escaped string) (path string, ok bool) {
+func ReadPath(escaped string) (path string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(escaped); {
 		r, n := decodeRune(escaped[i:])
@@ -49,16 +49,16 @@ func decodeRune(text string) (r rune, n int) {
 	return r, 3 * size
 }
 
-// writePath writes a path that [readPath] gave as the host's proxy does: everything
+// WritePath writes a path that [ReadPath] gave as the host's proxy does: everything
 // is encoded that a segment of RFC 3986 may not hold, the percent sign first of all.
-func writePath(path string) string { return encodeBut(path, isPathChar) }
+func WritePath(path string) string { return encodeBut(path, isPathChar) }
 
 func isPathChar(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/", c) >= 0
 }
 
-// writeQuery passes a query on as it was sent, but for what a URL of .NET cannot hold.
-func writeQuery(query string) string {
+// WriteQuery passes a query on as it was sent, but for what a URL of .NET cannot hold.
+func WriteQuery(query string) string {
 	var b strings.Builder
 	for i := range len(query) {
 		if query[i] == '%' {

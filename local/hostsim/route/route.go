@@ -1,14 +1,16 @@
-package hostsim
+// Package route reads the paths of requests and the route templates of functions as the
+// Functions host does. It knows nothing of hosts and handlers.
+package route
 
 import (
 	"fmt"
 	"strings"
 )
 
-// route is an ASP.NET route template, as far as the stand-in knows them:
+// Route is an ASP.NET route template, as far as the stand-in knows them:
 // literals, parameters {id}, a last optional one {id?} and a last catch-all
 // {*rest}. Constraints, defaults and segments of mixed parts are refused.
-type route struct {
+type Route struct {
 	segments []segment
 }
 
@@ -28,16 +30,17 @@ const (
 	catchAll
 )
 
-func parseRoute(template string) (route, error) {
-	var r route
+// Parse reads a template.
+func Parse(template string) (Route, error) {
+	var r Route
 	parts := strings.Split(template, "/")
 	for i, part := range parts {
 		seg, err := parseSegment(part)
 		if err != nil {
-			return route{}, fmt.Errorf("route %q: %w", template, err)
+			return Route{}, fmt.Errorf("route %q: %w", template, err)
 		}
 		if seg.kind > parameter && i < len(parts)-1 {
-			return route{}, fmt.Errorf("route %q: %s is not the last segment", template, part)
+			return Route{}, fmt.Errorf("route %q: %s is not the last segment", template, part)
 		}
 		r.segments = append(r.segments, seg)
 	}
@@ -65,9 +68,9 @@ func parseSegment(part string) (segment, error) {
 	return segment{kind: kind}, nil
 }
 
-// match reports whether the route matches path, as [readPath] gives it. Case does not
+// Match reports whether the route matches path, as [ReadPath] gives it. Case does not
 // count, and neither does one slash at the end.
-func (r route) match(path string) bool {
+func (r Route) Match(path string) bool {
 	path = strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/")
 	parts := strings.Split(path, "/")
 	for i, seg := range r.segments {
@@ -84,9 +87,9 @@ func (r route) match(path string) bool {
 	return len(parts) == len(r.segments)
 }
 
-// before reports whether the host would prefer r to other where both match: at
+// Before reports whether the host would prefer r to other where both match: at
 // the first segment where they differ in kind, the more definite one wins.
-func (r route) before(other route) bool {
+func (r Route) Before(other Route) bool {
 	for i := range min(len(r.segments), len(other.segments)) {
 		if a, b := r.segments[i].kind, other.segments[i].kind; a != b {
 			return a < b
@@ -95,27 +98,13 @@ func (r route) before(other route) bool {
 	return len(r.segments) < len(other.segments)
 }
 
-// shape is the template without parameter names: equal for routes that match
+// Shape is the template without parameter names: equal for routes that match
 // the same paths.
-func (r route) shape() string {
+func (r Route) Shape() string {
 	var b strings.Builder
 	for _, seg := range r.segments {
 		b.WriteString("/")
 		b.WriteString([]string{seg.text, "{}", "{?}", "{*}"}[seg.kind])
 	}
 	return b.String()
-}
-
-// lookup returns the HTTP function that answers method on path, or nil.
-func lookup(all []*function, method, path string) *function {
-	var best *function
-	for _, f := range all {
-		if f.trigger != "httpTrigger" || f.methods != nil && !f.methods[method] || !f.route.match(path) {
-			continue
-		}
-		if best == nil || f.route.before(best.route) {
-			best = f
-		}
-	}
-	return best
 }
