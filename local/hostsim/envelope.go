@@ -157,8 +157,8 @@ type timerStatus struct {
 	Last, Next, LastUpdated string
 }
 
-func newTimerStatus(last, next time.Time) *timerStatus {
-	return &timerStatus{Last: last.Format(withZone), Next: next.Format(withZone), LastUpdated: last.Format(withZone)}
+func newTimerStatus(last, next, updated time.Time) *timerStatus {
+	return &timerStatus{Last: last.Format(withZone), Next: next.Format(withZone), LastUpdated: updated.Format(withZone)}
 }
 
 // timerEnvelope encodes one run of the timer function f.

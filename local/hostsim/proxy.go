@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -70,6 +72,10 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refuse answers as the host's server does for itself.
 func refuse(w http.ResponseWriter, status int) {
 	w.Header().Set("Server", "Kestrel")
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		w.Header().Set("Connection", "close")
+	}
 	w.WriteHeader(status)
 }
 
@@ -123,6 +129,7 @@ func (h *Host) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request
 	(&httputil.ReverseProxy{
 		Transport:     repeater{h},
 		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.Method = strings.ToUpper(r.Method)
 			p.Out.URL.Scheme, p.Out.URL.Path, p.Out.URL.RawPath, p.Out.URL.RawQuery = "http", path, route.WritePath(path), route.WriteQuery(p.In.URL.RawQuery)
@@ -226,7 +233,7 @@ func address(text string) (string, bool) {
 }
 
 // repeater sends a request to the handler that runs, and again when there is no answer: the host
-// tries 10 times, and its client 4 times in each what has no body at all. A body that
+// tries 10 times, and its client 4 times in each what has no body at all and was dropped. A body that
 // was begun cannot be sent again.
 type repeater struct{ host *Host }
 
@@ -243,14 +250,18 @@ func (t repeater) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for n := 1; ; n++ {
 		resp, err := t.send(r, body)
-		if err == nil || body.read || n == tries*each || r.Context().Err() != nil {
+		for inner := 1; inner < each && dropped(err); inner++ {
+			resp, err = t.send(r, body)
+		}
+		if err == nil || body.read || n == tries || r.Context().Err() != nil {
 			return resp, err
 		}
-		if n%each == 0 {
-			sleep(r.Context(), min(50*time.Millisecond<<min(n/each-1, 3), 250*time.Millisecond))
-		}
+		sleep(r.Context(), min(50*time.Millisecond<<min(n-1, 3), 250*time.Millisecond))
 	}
 }
+
+// dropped reports whether the handler closed the connection without an answer.
+func dropped(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // send sends r once.
 func (t repeater) send(r *http.Request, body io.Reader) (*http.Response, error) {

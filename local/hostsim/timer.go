@@ -41,12 +41,16 @@ func newTimer(h *Host, f *function) (*timer, error) {
 	if t.status != nil {
 		return t, nil
 	}
-	return t, t.keep(time.Time{}, f.schedule.Next(h.cfg.Now().UTC()))
+	// To this host it never was written.
+	next := f.schedule.Next(h.cfg.Now().UTC())
+	err := t.keep(time.Time{}, next, h.cfg.Now().UTC())
+	t.status = newTimerStatus(time.Time{}, next, time.Time{})
+	return t, err
 }
 
 // keep notes the status, for the next host too.
-func (t *timer) keep(last, next time.Time) error {
-	t.status = newTimerStatus(last, next)
+func (t *timer) keep(last, next, now time.Time) error {
+	t.status = newTimerStatus(last, next, now)
 	if t.file == "" {
 		return nil
 	}
@@ -123,7 +127,7 @@ func (t *timer) fire(ctx context.Context, pastDue bool) error {
 	if h.ctx.Err() != nil {
 		return err // cut off: the occurrence is past due for the next host
 	}
-	return errors.Join(err, t.keep(now, t.function.schedule.Next(h.cfg.Now().UTC())))
+	return errors.Join(err, t.keep(now, t.function.schedule.Next(h.cfg.Now().UTC()), now))
 }
 
 // stopping reports whether the host is closed or has given the handler up.

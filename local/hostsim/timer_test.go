@@ -98,7 +98,7 @@ func TestMissed(t *testing.T) {
 	}
 	late := start(t, theApp, "echo", at(now.Add(time.Hour)))
 	call := late.next()
-	if !strings.Contains(call.Body, `"IsPastDue":true`) || !strings.Contains(call.Body, `"Last":"0001-01-01T00:00:00+00:00"`) || !strings.Contains(call.Body, `"Next":"2027-01-01T00:00:00+00:00"`) {
+	if !strings.Contains(call.Body, `"IsPastDue":true`) || !strings.Contains(call.Body, `"Last":"0001-01-01T00:00:00+00:00"`) || !strings.Contains(call.Body, `"Next":"2027-01-01T00:00:00+00:00","LastUpdated":"2026-12-31T22:59:58+00:00"`) {
 		t.Errorf("the missed run: %s", call.Body)
 	}
 	call.answer <- ok

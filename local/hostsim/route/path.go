@@ -67,7 +67,7 @@ func WriteQuery(query string) string {
 				continue
 			}
 		}
-		b.WriteString(encodeBut(query[i:i+1], func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte("%\"<>`{}|^\\", c) < 0 }))
+		b.WriteString(encodeBut(query[i:i+1], func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte("#%\"<>`{}|^\\", c) < 0 }))
 	}
 	return b.String()
 }
