@@ -30,6 +30,11 @@ func request(method, target, body string, lines ...string) string {
 	return b.String() + "Connection: close\r\n\r\n" + body
 }
 
+// keep is a request that does not ask for the connection to be closed.
+func keep(method, target string, lines ...string) string {
+	return method + " " + target + " HTTP/1.1\r\nHost: {host}\r\n" + strings.Join(append(lines, ""), "\r\n") + "\r\n"
+}
+
 // chunked is a POST whose length nobody says: what streams of curl, Python, node, Go and .NET send.
 func chunked(target, media string, chunks ...string) string {
 	var b strings.Builder
@@ -77,7 +82,7 @@ func table() []row {
 		"a%3Bb", "a%21b", "a%24b", "a%26b", "a%27b", "a%28b%29", "a%2Ab", "a%2Cb", "a%3Db", "caf%C3%A9", "caf%E9", "./a", "b/../a", "%2E%2E/any/a", "..%2Fa", "..%5Ca", "%252E%252E/a", "a;b=c", "a%zz", "a%", "a%2", "a%0Ab", "a%0Db", "a%7Fb", "a[b]", "a{b}", "a|b", "a^b", "a`b"} {
 		rows = append(rows, row{"the path " + p, get(any + p)})
 	}
-	for _, q := range []string{"a=1", "a=1&a=2", "a=1,2", "a=%2F", "a=%2C", "a=b+c", "a=b%20c", "a=%E9", "a=%C3%A9", "a=%00", "a=%zz", "a", "&&", "a=<b>", `a="b"`, "a={b}", "a=[b]", "a=b|c", "$top=1", "a=b?c"} {
+	for _, q := range []string{"a=1", "a=1&a=2", "a=1,2", "a=%2F", "a=%2C", "a=b+c", "a=b%20c", "a=%E9", "a=%C3%A9", "a=%00", "a=%zz", "a", "&&", "a=<b>", `a="b"`, "a={b}", "a=[b]", "a=b|c", "$top=1", "a=b?c", "a=b#c", `a=\`, "a=%2b%2F==", "a=[1]'!"} {
 		rows = append(rows, row{"the query " + q, get(any + "a?" + q)})
 	}
 	rows = append(rows, []row{
@@ -148,6 +153,64 @@ func table() []row {
 		{"a server's name and a header of the handler's", get(any + "a?mine")},
 		{"no answer to a body", post(any+"a?drop", "{}")},
 
+		{"an answer that ends before its length", get(any + "a?half")},
+		{"an answer that is none", get(any + "a?noise")},
+		{"an answer with headers of 70,000 bytes", get(any + "a?long")},
+		{"an answer with a header in UTF-8", get(any + "a?foreign")},
+		{"an answer of no known status", get(any + "a?odd")},
+		{"an answer before the answer", get(any + "a?early")},
+		{"a redirect to a place with a space", get(any + "a?spaced")},
+
+		{"kept open", keep("GET", any+"a")},
+		{"kept open after 204", keep("GET", any+"a?none")},
+		{"kept open after 304", keep("GET", any+"a?unchanged")},
+		{"kept open after 404", keep("GET", "/api/nothing")},
+		{"kept open after 500", keep("GET", any+"a?broken")},
+		{"kept open after a drop", keep("POST", any+"a?drop", "Content-Length: 2") + "{}"},
+		{"kept open after an encoded zero", keep("GET", any+"a%00b")},
+		{"kept open after raw UTF-8", keep("GET", any+"café")},
+		{"kept open after Latin-1", keep("GET", any+"a", "X-Name: caf\xe9")},
+		{"kept open after UTF-8", keep("GET", any+"a", "X-Name: café")},
+		{"kept open after a long path", keep("GET", any+strings.Repeat("a", 8300))},
+		{"kept open after headers of 40,000 bytes", keep("GET", any+"a", "X-Long: "+strings.Repeat("a", 40000))},
+		{"100 headers", keep("GET", any+"a", many(99, "X-%d: 1")...)},
+		{"101 headers", keep("GET", any+"a", many(100, "X-%d: 1")...)},
+		{"a long query", keep("GET", any+"a?"+strings.Repeat("a", 8300))},
+		{"a body that is said to be over 100 MB", keep("POST", any+"a", "Content-Length: 104857601")},
+		{"a body of a megabyte", keep("POST", any+"a", "Content-Length: 1048576") + strings.Repeat("x", 1<<20)},
+		{"a chunked body with more than it needs", keep("POST", any+"a", "Transfer-Encoding: CHUNKED") + "2;a=b\r\n{}\r\n0\r\nX-T: 1\r\n\r\n"},
+		{"a chunked GET", keep("GET", any+"a", "Transfer-Encoding: chunked") + "2\r\n{}\r\n0\r\n\r\n"},
+		{"a packed and chunked body", keep("POST", any+"a", "Transfer-Encoding: gzip, chunked") + "2\r\n{}\r\n0\r\n\r\n"},
+		{"chunks that break", keep("POST", any+"a", "Transfer-Encoding: chunked") + "zz\r\n{}\r\n0\r\n\r\n"},
+		{"a length and chunks", keep("POST", any+"a", "Transfer-Encoding: chunked", "Content-Length: 3") + "2\r\n{}\r\n0\r\n\r\n"},
+		{"a length twice", keep("POST", any+"a", "Content-Length: 2", "Content-Length: 2") + "{}"},
+		{"a length with a sign", keep("POST", any+"a", "Content-Length: +2") + "{}"},
+		{"a length that is none", keep("POST", any+"a", "Content-Length: x") + "{}"},
+		{"a GET of length 0", keep("GET", any+"a", "Content-Length: 0")},
+		{"Expect: 100-continue", keep("POST", any+"a", "Content-Length: 2", "Expect: 100-continue") + "{}"},
+		{"a trailer that is named", keep("GET", any+"a", "Trailer: X-T")},
+		{"an upgrade to nothing known", keep("GET", any+"a", "Connection: Upgrade", "Upgrade: foo")},
+		{"an upgrade to a WebSocket", keep("GET", any+"a", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")},
+		{"a header that Connection names", keep("GET", any+"a", "Connection: X-Mine, keep-alive", "X-Mine: 1")},
+		{"TRACE of a route that has other methods", keep("TRACE", "/api/items/1")},
+		{"a method of one's own of such a route", keep("BREW", "/api/items/1")},
+		{"lines that end in LF", strings.ReplaceAll(keep("GET", any+"a"), "\r\n", "\n")},
+		{"no colon", keep("GET", any+"a", "X-None")},
+		{"a host with a space", strings.Replace(keep("GET", any+"a"), "{host}", "a b", 1)},
+		{"a host in UTF-8", strings.Replace(keep("GET", any+"a"), "{host}", "café.example", 1)},
+		{"HTTP/1.0 without a host", "GET " + any + "a HTTP/1.0\r\n\r\n"},
+		{"no path", keep("GET", "*")},
+		{"a host in place of the path", keep("GET", "app.example:80")},
+		{"a prefix with an encoded letter", get("/%61pi/any/a")},
+		{"a prefix with an encoded slash", get("/api%2Fany/a")},
+		{"dot segments into another route", get(any + "../items/1")},
+		{"dots that are no dot segment", get(any + ".../a")},
+		{"a dot segment at the end", get(any + "a/..")},
+		{"UTF-8 of four bytes", get(any + "%F0%9F%98%80")},
+		{"UTF-8 that is too long", get(any + "%C0%AF")},
+		{"half a character", get(any + "%C3")},
+		{"300 segments", get(any + strings.Repeat("a/", 300))},
+
 		{"HTTP/1.0 with a host", strings.Replace(get(any+"a"), "HTTP/1.1", "HTTP/1.0", 1)},
 		{"no host", strings.Replace(get(any+"a"), "Host: {host}\r\n", "", 1)},
 		{"an empty host", strings.Replace(get(any+"a"), "Host: {host}", "Host:", 1)},
@@ -166,6 +229,7 @@ func table() []row {
 // TestDifferences sends one table of raw requests to the real host and to the stand-in. A difference
 // that is not in the list of known ones fails, and so does a known one that is gone.
 func TestDifferences(t *testing.T) {
+	t.Parallel()
 	real, sim := pair(t)
 	listed := 0
 	for _, r := range table() {
@@ -202,5 +266,24 @@ var known = map[string]string{
 	"absolute form of another host": "Go's server takes the host from the target",
 	"a folded header":               "Go's server joins the lines",
 	"a space before the colon":      "Go's server explains its 400 in a body",
+	"an answer of no known status":  "Go's server writes its own phrase for each status",
+	"an answer before the answer":   "Go's proxy passes answers of 1xx on; the app gives none",
+	"kept open after a long path":   "Go has another phrase for 414",
+	"a long query":                  "the same",
+	"a packed and chunked body":     "Go's server answers 501",
+	"chunks that break":             "Go's server closes a connection on which it cannot read on",
+	"a length and chunks":           "the host passes the length on as X-Content-Length; Go's server drops it",
+	"a length twice":                "Go's server takes two lengths that are equal for one",
+	"a length with a sign":          "Go's server explains its 400 in a body",
+	"a length that is none":         "the same",
+	"a GET of length 0":             "Go's client sends no length of 0 with a GET",
+	"Expect: 100-continue":          "Go's server sends 100 when the body is read; the host has the body here before it would",
+	"a trailer that is named":       "Go's server keeps the names of trailers to itself",
+	"an upgrade to a WebSocket":     "the stand-in changes no protocols; the app has none",
+	"no colon":                      "Go's server explains its 400 in a body",
+	"a host with a space":           "the same",
+	"a host in UTF-8":               "the same",
+	"no path":                       "Go's server takes any target that begins with no slash for one; no function answers it",
+	"a host in place of the path":   "the same",
 	"HTTP/2.0":                      "Go's server takes it for a request of HTTP/2 without TLS, which it does not speak here",
 }

@@ -40,6 +40,7 @@ func outside() []string {
 // path of a trigger, and every one that arrives at all is marked as one of HTTP. What the host itself
 // starts arrives there without these marks.
 func TestNothingReachesATrigger(t *testing.T) {
+	t.Parallel()
 	real, sim := pair(t)
 	for _, h := range []host{real, sim} {
 		for _, raw := range outside() {
@@ -70,6 +71,7 @@ func TestNothingReachesATrigger(t *testing.T) {
 
 // TestDroppedCalls: both hosts send a call again whose connection the handler drops unanswered, as often as each other.
 func TestDroppedCalls(t *testing.T) {
+	t.Parallel()
 	real, sim := pair(t)
 	for _, tc := range []struct {
 		name, raw string
@@ -77,6 +79,9 @@ func TestDroppedCalls(t *testing.T) {
 	}{
 		{"GET", get("/api/any/get?drop"), 40},
 		{"DELETE", request("DELETE", "/api/any/delete?drop", ""), 40},
+		{"GET that says its length", request("GET", "/api/any/said?drop", "", "Content-Length: 0"), 10},
+		{"GET whose answer is none", get("/api/any/noise?noise"), 10},
+		{"chunked POST", chunked("/api/any/chunked?drop", "application/json", "{}"), 1},
 		{"POST without a body", post("/api/any/empty?drop", ""), 10},
 		{"POST with a body", post("/api/any/body?drop", "{}"), 1},
 	} {

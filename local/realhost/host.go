@@ -177,6 +177,9 @@ type key struct {
 // PID is the host's process id; the handler is its only child.
 func (h *Host) PID() int { return h.cmd.Process.Pid }
 
+// Ended is closed when the host has ended, whoever ended it.
+func (h *Host) Ended() <-chan struct{} { return h.ended }
+
 // Kill ends the host in the middle of what it does, as a machine that is lost does. The handler ends too.
 func (h *Host) Kill() error { return h.end(0) }
 

@@ -59,6 +59,7 @@ func timers(t *testing.T, schedule string) (cfg func(name string) realhost.Confi
 
 // TestTimers: a timer comes by its schedule beside the proxy, again and again.
 func TestTimers(t *testing.T) {
+	t.Parallel()
 	cfg, notes := timers(t, "*/2 * * * * *")
 	startReal(t, cfg("only"), "/api/any/ready")
 	eventually(t, "the timer comes twice", func() bool { return sweeps(t, notes("only")) > 1 })
@@ -74,6 +75,7 @@ func minutes(t *testing.T) {
 
 // TestMissedOccurrence: an occurrence that passed while no host ran comes at the next start, and says so.
 func TestMissedOccurrence(t *testing.T) {
+	t.Parallel()
 	minutes(t)
 	cfg, notes := timers(t, "0 * * * * *") // of what comes more often than each minute the host keeps no status
 	first := startReal(t, cfg("first"), "/api/any/ready")
@@ -92,6 +94,7 @@ func TestMissedOccurrence(t *testing.T) {
 
 // TestTwoHosts: of two hosts on one storage one runs the timer, and the other goes on where that one has gone.
 func TestTwoHosts(t *testing.T) {
+	t.Parallel()
 	minutes(t) // a host takes a timer over after one
 	cfg, notes := timers(t, "*/2 * * * * *")
 	first := startReal(t, cfg("first"), "/api/any/ready")
@@ -110,6 +113,7 @@ func TestTwoHosts(t *testing.T) {
 
 // TestHandlerKilled: the host starts a handler that was killed again, and what comes meanwhile waits.
 func TestHandlerKilled(t *testing.T) {
+	t.Parallel()
 	root := recording(t, "")
 	h := startReal(t, realhost.Config{Root: root, Env: append(settings, "RECORD="+filepath.Join(root, "calls"))}, "/api/any/ready")
 	before := handlerOf(t, h)
@@ -124,6 +128,7 @@ func TestHandlerKilled(t *testing.T) {
 
 // TestSlowStart: whoever calls while the handler starts waits and is answered.
 func TestSlowStart(t *testing.T) {
+	t.Parallel()
 	root := recording(t, "")
 	h := startReal(t, realhost.Config{Root: root, Env: append(settings, "RECORD="+filepath.Join(root, "calls"), "RECORD_AFTER=2s")}, "/api/any/ready")
 	if got := status(t, h.URL+"/api/any/a"); got != http.StatusOK {
@@ -133,6 +138,7 @@ func TestSlowStart(t *testing.T) {
 
 // TestRestart: a change of host.json restarts the host's inside without losing a call.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	root := recording(t, "")
 	h := startReal(t, realhost.Config{Root: root, Env: append(settings, "RECORD="+filepath.Join(root, "calls"))}, "/api/any/ready")
 	before := handlerOf(t, h)
@@ -152,6 +158,22 @@ func TestRestart(t *testing.T) {
 	})
 	if lost := slices.DeleteFunc(answers, func(s int) bool { return s == http.StatusOK }); len(lost) > 0 {
 		t.Errorf("calls during the restart were answered %v", lost)
+	}
+}
+
+// edit replaces a text of a file by another.
+func edit(t *testing.T, file, old, by string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), old, by, 1)
+	if changed == string(text) {
+		t.Fatalf("%s does not hold %s", file, old)
+	}
+	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -130,6 +130,12 @@ func startReal(t *testing.T, cfg realhost.Config, ready string) *realhost.Host {
 
 func startSim(t *testing.T, root, notes string) string {
 	t.Helper()
+	addr, _ := startStandIn(t, root, notes)
+	return addr
+}
+
+func startStandIn(t *testing.T, root, notes string) (addr string, _ *hostsim.Host) {
+	t.Helper()
 	h, err := hostsim.Start(t.Context(), hostsim.Config{
 		Root: root, Env: append(os.Environ(), append(settings, "RECORD="+notes)...), Log: slog.New(slog.DiscardHandler), Still: true,
 		Queues: func(string, string) (hostsim.Queue, error) { return silent{}, nil },
@@ -149,7 +155,7 @@ func startSim(t *testing.T, root, notes string) string {
 	if err := h.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return server.Listener.Addr().String()
+	return server.Listener.Addr().String(), h
 }
 
 // silent is a queue to which nothing comes.
@@ -185,11 +191,12 @@ type outcome struct {
 	Headers []string // those of the answer that are compared
 	Text    string   // the answer's body where it is no record
 	Call    *call    // the record
-	Dropped bool     // no answer came
+	Dropped bool     // no answer came, or not all of it
+	Closed  bool     // the answer says that the connection ends
 }
 
 // compared are the headers of an answer that both hosts have to agree on.
-var compared = []string{"Content-Type", "Location", "Server", "Set-Cookie", "ETag", "X-Mine", "Connection"}
+var compared = []string{"Content-Type", "Location", "Server", "Set-Cookie", "ETag", "X-Mine"}
 
 // send writes a raw request and reads one answer.
 func (h host) send(t *testing.T, raw string) outcome {
@@ -215,7 +222,7 @@ func (h host) send(t *testing.T, raw string) outcome {
 	if err != nil {
 		return outcome{Status: resp.StatusCode, Dropped: true}
 	}
-	out := outcome{Status: resp.StatusCode, Reason: strings.TrimSpace(strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode)))}
+	out := outcome{Status: resp.StatusCode, Closed: resp.Close, Reason: strings.TrimSpace(strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode)))}
 	for _, name := range compared {
 		for _, v := range resp.Header.Values(name) {
 			out.Headers = append(out.Headers, name+": "+strings.ReplaceAll(v, h.addr, "HOST"))

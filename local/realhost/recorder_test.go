@@ -70,12 +70,36 @@ func record(file string) error {
 				if c.Target != "/" { // the probe
 					fmt.Fprintln(notes, c.Method, c.Target+late)
 				}
+				if waits(file, c) {
+					_, _ = in.ReadByte() // it ends when the host closes the connection
+					fmt.Fprintln(notes, "GONE", c.Target)
+					return
+				}
 				if !answer(conn, c) {
 					return
 				}
 			}
 		}()
 	}
+}
+
+// waits reports whether a call is not to be answered: one that asks for that, and the first one of
+// those that ask for an answer to the second.
+func waits(file string, c call) bool {
+	_, query, _ := strings.Cut(c.Target, "?")
+	if query != "second" {
+		return query == "wait"
+	}
+	text, err := os.ReadFile(file)
+	return err == nil && strings.Count(string(text), " "+c.Target+"\n") < 2
+}
+
+// unread are answers after which the connection is closed: none, and what is none.
+var unread = map[string]string{
+	"drop":  "",
+	"half":  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhalf",
+	"noise": "hello\r\n\r\n",
+	"long":  "HTTP/1.1 200 OK\r\nX-Mine: " + strings.Repeat("b", 70000) + "\r\nContent-Length: 0\r\n\r\n",
 }
 
 func readCall(in *bufio.Reader, self string) (call, error) {
@@ -143,7 +167,8 @@ func readCall(in *bufio.Reader, self string) (call, error) {
 // drop the connection unanswered.
 func answer(w io.Writer, c call) bool {
 	_, query, _ := strings.Cut(c.Target, "?")
-	if query == "drop" {
+	if wire, ok := unread[query]; ok {
+		_, _ = io.WriteString(w, wire) // the host may have gone
 		return false
 	}
 	text, err := json.Marshal(c)
@@ -170,6 +195,14 @@ func answer(w io.Writer, c call) bool {
 		head += "\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2"
 	case "broken":
 		head = "500 Internal Server Error\r\nContent-Type: application/json"
+	case "foreign":
+		head = "200 OK\r\nX-Mine: caf\xc3\xa9"
+	case "odd":
+		head = "999 Odd"
+	case "early":
+		head = "103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: application/json"
+	case "spaced":
+		head = "302 Found\r\nLocation: /a b\r\nX-Mine: 1\r\nX-Mine: 2"
 	case "mine":
 		head += "\r\nServer: mine\r\nX-Mine: 1"
 	}

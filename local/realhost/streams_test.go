@@ -76,6 +76,7 @@ func stream(t *testing.T, client, addr string) string {
 // TestStreams: what clients stream arrives whole in proxy mode. In forwarding mode the handler never sees it,
 // and the client gets a 500 with nothing in it: that is why host.json turns proxy mode on.
 func TestStreams(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"enableProxyingHttpRequest", "enableForwardingHttpRequest"} {
 		t.Run(mode, func(t *testing.T) {
 			root := recording(t, "")
