@@ -56,8 +56,12 @@ $(PACKAGES): dist/portcullis-linux-%.zip:
 ON_EITHER := ^(TestMainJob|TestPage|TestAzureClient|TestClients|TestDoors)$$
 check-host:
 	$(GO) run ./local/realhost/install
-	$(GO) test -count=1 -timeout 20m -v ./local/realhost -everything
-	$(GO) test -count=1 -timeout 20m -v -run '$(ON_EITHER)' ./local -host=real
+	@local/need-chromium
+	@began=$$(date +%s); set -ex; \
+	$(GO) test -count=1 -timeout 20m -v ./local/realhost -everything; \
+	$(GO) test -count=1 -timeout 20m -v -run '$(ON_EITHER)' ./local -host=real; \
+	$(GO) test -count=1 -timeout 20m -v -run '^(TestJourney|TestWithoutScript)$$' ./local/browser -host=real; \
+	{ set +x; } 2>/dev/null; echo "check-host: passed in $$(($$(date +%s) - began)) s"
 
 check-infra:
 	infra/deploy/check

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -83,11 +84,17 @@ func start(t *testing.T) *machine {
 	}
 }
 
+// onHost says what the machine runs on; make check-host says real.
+var onHost = flag.String("host", "", "real: run the tests on the Functions host that Azure runs; empty: on the stand-in")
+
 // tryStart gives what the machine said instead of a machine if it ended before it was up.
 func tryStart(t *testing.T, dir string, base int) (*machine, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "local"), "-app", filepath.Join(dir, "app"), "-state", t.TempDir())
+	if *onHost != "" {
+		cmd.Args = append(cmd.Args, "-host", *onHost)
+	}
 	cmd.Env = append(os.Environ(), fmt.Sprintf("PORTCULLIS_LOCAL_PORT_BASE=%d", base))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
