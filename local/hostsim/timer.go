@@ -17,6 +17,7 @@ type timer struct {
 	file     string        // keeps the status; "" for none
 	turn     chan struct{} // holds a token while no run is under way
 	status   *timerStatus  // guarded by turn
+	late     bool          // the occurrence that an earlier host noted has passed
 }
 
 // newTimer gives a timer with the status that an earlier host left. The first one ever
@@ -31,7 +32,9 @@ func newTimer(h *Host, f *function) (*timer, error) {
 			t.status = &timerStatus{}
 			err = json.Unmarshal(text, t.status)
 			if err == nil {
-				_, err = time.Parse(withZone, t.status.Next)
+				var next time.Time
+				next, err = time.Parse(withZone, t.status.Next)
+				t.late = next.Before(h.cfg.Now())
 			}
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -64,12 +67,6 @@ func (t *timer) keep(last, next, now time.Time) error {
 	return nil
 }
 
-// pastDue reports whether the next occurrence that an earlier host noted has passed.
-func (t *timer) pastDue() bool {
-	next, err := time.Parse(withZone, t.status.Next)
-	return err == nil && next.Before(t.host.cfg.Now())
-}
-
 // run fires the timer at each occurrence of its schedule until the host stops.
 // An occurrence that passes during a run is left out. A failure is only logged,
 // as the real host does.
@@ -78,7 +75,7 @@ func (t *timer) run() {
 	if h.cfg.Still {
 		return
 	}
-	if t.pastDue() {
+	if t.late {
 		t.tick(true)
 	}
 	var last time.Time
