@@ -96,7 +96,9 @@ func (w *work) once(ctx context.Context) (err error) {
 		return err
 	}
 	if out.complete(w.snap) {
-		w.left, w.fresh = false, true // who waits still came after what is known was read
+		// Who waits still came after what is known was read. Where that proved something they begin as
+		// any newcomer does, from what is remembered; what is only remembered has to be read.
+		w.left, w.known, w.fresh = false, w.asOf < 0, w.asOf < 0
 		w.forgetLooks(w.queue)
 		return nil
 	}
