@@ -295,6 +295,7 @@ func TestPanicInTheBackground(t *testing.T) {
 					}
 					return nil
 				}
+				synctest.Wait()
 				if op != "Grant" { // the wake-up itself reads that
 					w.store.Fault, w.cloud.Fault = panicky, panicky
 				}
@@ -309,6 +310,7 @@ func TestPanicInTheBackground(t *testing.T) {
 					}
 				}
 				time.Sleep(10 * time.Minute)
+				synctest.Wait()
 				w.store.Fault, w.cloud.Fault = nil, nil
 				w.sweep()
 				for _, id := range ids {

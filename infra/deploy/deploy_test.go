@@ -134,7 +134,7 @@ func TestRunbook(t *testing.T) {
 		}
 		return string(text)
 	}
-	guide, ports, monitor := read("../../docs/operations.md"), read("../../core/access/ports.go"), read("monitor.tf")
+	guide, ports, monitor := read("../../docs/operations.md"), read("../../core/store/sweep.go"), read("monitor.tf")
 	kinds := regexp.MustCompile(`(?m)^\s+Finding\w+ +(?:FindingKind )?= "(\w+)"`).FindAllStringSubmatch(ports, -1)
 	if len(kinds) < 5 {
 		t.Fatalf("found the kinds %q only", kinds)
