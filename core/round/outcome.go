@@ -45,9 +45,10 @@ func (out Outcome) satisfies(a *ask) bool {
 	return a.first != nil && !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || a.first[r.Name] })
 }
 
-// over reports whether no window of a grant is live on the target any more: who waits for it to open waits for nothing.
+// over reports whether no window of a grant is live on the target any more and no rule of it is left to remove: who waits
+// for it to open waits for nothing.
 func (out Outcome) over(grant string) bool {
-	return !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
+	return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, grant) }) && !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
 }
 
 func ofGrantID(r jit.Rule, grant string) bool {
