@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
+	"portcullis/core/jit"
 )
 
 // arrival is what the platform says of one call. It is read once, before anything
@@ -24,21 +24,14 @@ type arrival struct {
 	// caller is the address from which the platform's front end took the call, or
 	// the zero Addr where that is not known.
 	caller netip.Addr
-	// foreign says why this is not what the host itself posts; nil means that it is.
-	foreign error
 }
 
 type arrivalKey struct{}
 
-// errUnread is what a call is taken for that nobody has read.
-var errUnread = errors.New("how the call arrived was not read")
-
-// arrivalOf gives what [server.arrived] read. The zero context is of a foreign call.
+// arrivalOf gives what [server.arrived] read; of what it did not see nothing is known.
 func arrivalOf(ctx context.Context) arrival {
-	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-		return *a
-	}
-	return arrival{foreign: errUnread}
+	a, _ := ctx.Value(arrivalKey{}).(arrival)
+	return a
 }
 
 // Invocation gives the id under which the host, or the app, knows the call of ctx; "" outside of one.
@@ -49,7 +42,7 @@ func Invocation(ctx context.Context) string { return arrivalOf(ctx).invocation }
 // or writes links then has nothing to know of the proxy.
 func (s *server) arrived(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &arrival{invocation: s.invocationOf(r.Header), foreign: s.foreign(r)}
+		a := arrival{invocation: s.invocationOf(r.Header)}
 		if s.ForwardedHeaders {
 			a.caller, _ = callerOf(r.Header)
 		}
@@ -79,17 +72,11 @@ func (s *server) invocationOf(h http.Header) string {
 	lines := h.Values(headerInvocation)
 	if n := len(lines); n > 0 {
 		line := lines[n-1]
-		if id := strings.TrimSpace(line[strings.LastIndexByte(line, ',')+1:]); isGUID(id) {
+		if id := strings.TrimSpace(line[strings.LastIndexByte(line, ',')+1:]); jit.ValidGUID(id) {
 			return id
 		}
 	}
 	return s.NewID()
-}
-
-// isGUID reports whether s is a GUID as the host writes it: 36 characters, no braces.
-func isGUID(s string) bool {
-	_, err := uuid.Parse(s)
-	return err == nil && len(s) == 36
 }
 
 // foreign says why a call is not one that the host itself posts to a trigger's door.
@@ -107,7 +94,7 @@ func (s *server) foreign(r *http.Request) error {
 			return fmt.Errorf("it carries %.80q, which the Functions host does not send", name)
 		}
 	}
-	if ids := r.Header.Values(headerInvocation); len(ids) != 1 || !isGUID(ids[0]) {
+	if ids := r.Header.Values(headerInvocation); len(ids) != 1 || !jit.ValidGUID(ids[0]) {
 		return errors.New("it does not carry exactly one invocation id")
 	}
 	return nil

@@ -36,7 +36,7 @@ type invoked struct {
 // which a message is delivered again.
 func (s *server) trigger(binding string, h func(context.Context, jsontext.Value) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if why := arrivalOf(r.Context()).foreign; why != nil {
+		if why := s.foreign(r); why != nil {
 			s.Log.Warn("trigger refused", "invocation", Invocation(r.Context()), "path", r.URL.Path, "reason", why.Error())
 			s.nothing(w, r)
 			return

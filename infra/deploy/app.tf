@@ -9,7 +9,7 @@ resource "azurerm_service_plan" "this" {
 }
 
 locals {
-  # The app reads exactly these; a PORTCULLIS_ setting that it does not know stops it.
+  # What the app reads. A PORTCULLIS_ setting that a version does not know has no effect there; health names it.
   own_settings = {
     PORTCULLIS_CLOUD                    = var.cloud
     PORTCULLIS_TENANT                   = var.tenant_id
