@@ -85,7 +85,7 @@ func TestClouds(t *testing.T) {
 // TestDeploymentSettings holds that the deployment sets what the app reads, and
 // nothing that it does not know, and that both name the clouds alike.
 func TestDeploymentSettings(t *testing.T) {
-	text, err := os.ReadFile("infra/deploy/app.tf")
+	text, err := os.ReadFile("infra/deploy/site.tf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,20 +98,20 @@ func TestDeploymentSettings(t *testing.T) {
 	for _, s := range settings() {
 		known[s.name] = s.use
 		if s.use == deployed && !slices.Contains(got, s.name) {
-			t.Errorf("infra/deploy/app.tf does not set %s", s.name)
+			t.Errorf("infra/deploy/site.tf does not set %s", s.name)
 		}
 	}
 	for _, name := range got {
 		if u := known[name]; u == 0 || u == oneMachine {
-			t.Errorf("infra/deploy/app.tf sets %s, which a deployed app does not read", name)
+			t.Errorf("infra/deploy/site.tf sets %s, which a deployed app does not read", name)
 		}
 	}
 	if text, err = os.ReadFile("infra/deploy/locals.tf"); err != nil {
 		t.Fatal(err)
 	}
 	for name, in := range clouds() {
-		line := regexp.MustCompile(name + ` += \{ authority = "([^"]+)", bus = "([^"]+)" \}`).FindSubmatch(text)
-		if line == nil || string(line[1]) != in.authority || "."+string(line[2]) != in.bus {
+		line := regexp.MustCompile(name + ` += \{ authority = "([^"]+)", bus = "([^"]+)", storage = "([^"]+)", `).FindSubmatch(text)
+		if line == nil || string(line[1]) != in.authority || "."+string(line[2]) != in.bus || !slices.Contains(in.tables, ".table."+string(line[3])) {
 			t.Errorf("infra/deploy/locals.tf has %q for %s, cloud.go %s and %s", line, name, in.authority, in.bus)
 		}
 	}

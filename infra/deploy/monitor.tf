@@ -1,5 +1,7 @@
 resource "azurerm_log_analytics_workspace" "this" {
-  name                         = var.name
+  count = var.log_analytics_workspace_id == "" ? 1 : 0
+
+  name                         = local.stem
   resource_group_name          = var.resource_group.name
   location                     = var.resource_group.location
   tags                         = local.tags
@@ -8,12 +10,16 @@ resource "azurerm_log_analytics_workspace" "this" {
   local_authentication_enabled = false
 }
 
+locals {
+  workspace_id = var.log_analytics_workspace_id == "" ? one(azurerm_log_analytics_workspace.this[*].id) : var.log_analytics_workspace_id
+}
+
 resource "azurerm_application_insights" "this" {
-  name                         = var.name
+  name                         = local.stem
   resource_group_name          = var.resource_group.name
   location                     = var.resource_group.location
   tags                         = local.tags
-  workspace_id                 = azurerm_log_analytics_workspace.this.id
+  workspace_id                 = local.workspace_id
   application_type             = "other"
   local_authentication_enabled = false
   sampling_percentage          = 100
@@ -22,7 +28,7 @@ resource "azurerm_application_insights" "this" {
 resource "azurerm_monitor_action_group" "this" {
   count = length(var.alert_emails) == 0 ? 0 : 1
 
-  name                = var.name
+  name                = local.stem
   resource_group_name = var.resource_group.name
   short_name          = "portcullis"
   tags                = local.tags
@@ -66,7 +72,7 @@ locals {
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   for_each = local.alerts
 
-  name                = "${var.name}-${each.key}"
+  name                = "${local.stem}-${each.key}"
   display_name        = "Portcullis: ${each.value.title}"
   description         = each.value.description
   resource_group_name = var.resource_group.name
@@ -94,13 +100,17 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
     }
   }
 
-  action {
-    action_groups = local.action_groups
+  # An action without groups is not kept, and every plan would add it again.
+  dynamic "action" {
+    for_each = length(local.action_groups) == 0 ? [] : [local.action_groups]
+    content {
+      action_groups = action.value
+    }
   }
 }
 
 resource "azurerm_monitor_metric_alert" "dead_letters" {
-  name                = "${var.name}-dead-letters"
+  name                = "${local.stem}-dead-letters"
   description         = "A wake-up could not be delivered ten times over. The sweep closes its window; find out why. docs/operations.md, alert dead-letters."
   resource_group_name = var.resource_group.name
   tags                = local.tags
@@ -133,12 +143,35 @@ resource "azurerm_monitor_metric_alert" "dead_letters" {
   }
 }
 
+# What the resources themselves log: who wrote to them, past the app too.
+resource "azurerm_monitor_diagnostic_setting" "this" {
+  for_each = { for name, d in {
+    tables = { target = "${local.log_account.id}/tableServices/default", categories = var.diagnostic_categories.tables }
+    blobs  = { target = "${local.log_account.id}/blobServices/default", categories = var.diagnostic_categories.blobs }
+    bus    = { target = azurerm_servicebus_namespace.this.id, categories = var.diagnostic_categories.bus }
+    site   = { target = local.site_id, categories = var.diagnostic_categories.site }
+  } : name => d if length(d.categories) > 0 }
+
+  name                       = local.stem
+  target_resource_id         = each.value.target
+  log_analytics_workspace_id = local.workspace_id
+
+  dynamic "enabled_log" {
+    for_each = each.value.categories
+    content {
+      category = enabled_log.value
+    }
+  }
+
+  depends_on = [azurerm_resource_group_template_deployment.site]
+}
+
 resource "azurerm_application_insights_workbook" "this" {
-  name                = uuidv5("url", "${var.resource_group.id}/portcullis/${var.name}")
+  name                = uuidv5("url", local.installation)
   resource_group_name = var.resource_group.name
   location            = var.resource_group.location
   tags                = local.tags
-  display_name        = "Portcullis (${var.name})"
+  display_name        = "Portcullis (${local.stem})"
   source_id           = lower(azurerm_application_insights.this.id)
   category            = "workbook"
   data_json           = local.workbook

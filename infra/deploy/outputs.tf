@@ -1,16 +1,16 @@
 output "url" {
   description = "Where the API is; the page is below it at /portal/."
-  value       = "https://${azurerm_function_app_flex_consumption.this.default_hostname}/api"
+  value       = "https://${jsondecode(azurerm_resource_group_template_deployment.site.output_content).hostname.value}/api"
 }
 
 output "function_app_name" {
   description = "For az functionapp deployment source config-zip."
-  value       = azurerm_function_app_flex_consumption.this.name
+  value       = local.stem
 }
 
 output "redirect_uri" {
   description = "To be entered in the app registration, for people who sign in to the page."
-  value       = "https://${azurerm_function_app_flex_consumption.this.default_hostname}/.auth/login/aad/callback"
+  value       = "https://${local.hostname}/.auth/login/aad/callback"
 }
 
 output "identity" {
@@ -22,14 +22,37 @@ output "identity" {
   }
 }
 
+output "registration" {
+  description = "What the app registration is told: where people come back to, and whom it trusts in place of a client secret."
+  value = {
+    client_id    = var.client_id
+    redirect_uri = "https://${local.hostname}/.auth/login/aad/callback"
+    federated_credential = {
+      issuer   = "${local.cloud.authority}/${var.tenant_id}/v2.0"
+      subject  = azurerm_user_assigned_identity.this.principal_id
+      audience = local.exchange[var.cloud]
+    }
+  }
+}
+
 output "role_definition_ids" {
-  description = "The roles for people: viewer, requester, administrator."
-  value       = { for name, role in azurerm_role_definition.people : name => role.role_definition_resource_id }
+  description = "The roles for people, by subscription: viewer, requester, administrator."
+  value       = { for id in keys(local.managed) : id => { for role in keys(local.people_actions) : role => azurerm_role_definition.people["${id}/${role}"].role_definition_resource_id } }
 }
 
 output "table_endpoint" {
   description = "Where the tables are."
-  value       = azurerm_storage_account.this.primary_table_endpoint
+  value       = local.log_account.table_endpoint
+}
+
+output "log_account_id" {
+  description = "The storage account with the tables: the activity log, policies and open windows. terraform destroy leaves it (docs/operations.md, \"Uninstalling\")."
+  value       = local.log_account.id
+}
+
+output "workspace_id" {
+  description = "The Log Analytics workspace."
+  value       = local.workspace_id
 }
 
 output "service_bus" {

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Name of the function app, and stem of the other names. The app answers at https://NAME.azurewebsites.net/api (the clouds have suffixes of their own)."
+  description = "What every name begins with. A hyphen and eight digits and letters that follow from the resource group come after it, since sites, namespaces and accounts share their names with the world: the app answers at https://NAME-1a2b3c4d.azurewebsites.net/api (the clouds have suffixes of their own)."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name))
-    error_message = "name has 3 to 24 lower-case letters, digits and hyphens, a letter first and no hyphen last."
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,21}[a-z0-9])?$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name has 1 to 23 lower-case letters, digits and single hyphens, a letter first and no hyphen last."
   }
 }
 
@@ -42,6 +42,13 @@ variable "cloud" {
     condition     = contains(["AzurePublic", "AzureUSGovernment", "AzureChina"], var.cloud)
     error_message = "cloud is AzurePublic, AzureUSGovernment or AzureChina."
   }
+  validation {
+    condition = var.cloud == (
+      can(regex("^(usgov|usdod)", replace(lower(var.resource_group.location), " ", ""))) ? "AzureUSGovernment" :
+      startswith(lower(var.resource_group.location), "china") ? "AzureChina" : "AzurePublic"
+    )
+    error_message = "cloud is ${var.cloud}, and resource_group.location ${var.resource_group.location} is a region of another one: the provider's environment and cloud do not match."
+  }
 }
 
 variable "managed" {
@@ -64,6 +71,14 @@ variable "managed" {
     condition     = length(distinct([for m in values(var.managed) : m.subscription_id])) == length(var.managed)
     error_message = "managed: a subscription stands there twice; name its resource groups in one entry."
   }
+  validation {
+    condition     = alltrue(flatten([for m in values(var.managed) : [for group in setunion(m.resource_groups, m.firewall_groups) : can(regex("^[-\\w.()]{0,89}[-\\w()]$", group))]]))
+    error_message = "managed: resource_groups and firewall_groups are names of resource groups, not ids: 1 to 90 letters, digits, hyphens, underscores, parentheses and periods, no period last."
+  }
+  validation {
+    condition     = alltrue([for m in values(var.managed) : length(distinct([for group in m.resource_groups : lower(group)])) == length(m.resource_groups) && length(distinct([for group in m.firewall_groups : lower(group)])) == length(m.firewall_groups)])
+    error_message = "managed: a resource group stands there twice; Azure takes no notice of case."
+  }
 }
 
 variable "tenant_id" {
@@ -73,6 +88,10 @@ variable "tenant_id" {
   validation {
     condition     = can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.tenant_id))
     error_message = "tenant_id is a GUID in lower case."
+  }
+  validation {
+    condition     = var.tenant_id == data.azurerm_client_config.current.tenant_id
+    error_message = "tenant_id is ${var.tenant_id}, and the provider is signed in to the tenant ${data.azurerm_client_config.current.tenant_id}: people of another tenant can be given no role here."
   }
 }
 
@@ -96,6 +115,14 @@ variable "people" {
   }))
   default = {}
 
+  validation {
+    condition     = alltrue([for p in values(var.people) : can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", p.principal_id))])
+    error_message = "people: principal_id is the object id of a group, a person or an application: a GUID in lower case."
+  }
+  validation {
+    condition     = length(distinct([for p in values(var.people) : lower("${p.principal_id} ${p.role} ${p.scope}")])) == length(var.people)
+    error_message = "people: somebody has the same role twice at one scope."
+  }
   validation {
     condition     = alltrue([for p in values(var.people) : contains(["viewer", "requester", "administrator"], p.role)])
     error_message = "people: role is viewer, requester or administrator."
@@ -154,25 +181,88 @@ variable "storage_replication" {
   }
 }
 
+variable "zone_redundant" {
+  description = "Whether instances of the app are spread over the zones of the region. Choose at first: to turn it on later makes plan and site anew."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "private_network" {
-  description = "Takes the storage account off the Internet: the app joins a subnet delegated to Microsoft.App/environments and reaches storage through private endpoints in another. The DNS zones are privatelink.blob and privatelink.table of the cloud. Service Bus keeps its public endpoint, with Entra ID alone: private endpoints need its Premium tier."
+  description = "Takes the storage account off the Internet: the app joins a subnet delegated to Microsoft.App/environments and reaches storage through private endpoints in another. The DNS zones are privatelink.blob and privatelink.table of the cloud; with site_dns_zone_id (privatelink.azurewebsites.net) the app gets an endpoint too, and with bus_dns_zone_id (privatelink.servicebus.windows.net) Service Bus, which makes it Premium, many times the price. Choose the latter at first: a namespace is made anew to become Premium."
   type = object({
     app_subnet_id      = string
     endpoint_subnet_id = string
     blob_dns_zone_id   = string
     table_dns_zone_id  = string
+    site_dns_zone_id   = optional(string)
+    bus_dns_zone_id    = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.private_network == null || alltrue([for id in [try(var.private_network.app_subnet_id, ""), try(var.private_network.endpoint_subnet_id, "")] : can(regex("(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.Network/virtualNetworks/[^/]+/subnets/[^/]+$", id))])
+    error_message = "private_network: app_subnet_id and endpoint_subnet_id are ids of subnets."
+  }
+  validation {
+    condition     = var.private_network == null || lower(try(var.private_network.app_subnet_id, "")) != lower(try(var.private_network.endpoint_subnet_id, " "))
+    error_message = "private_network: app_subnet_id is delegated to Microsoft.App/environments, and a delegated subnet holds no private endpoints: endpoint_subnet_id is another."
+  }
+  validation {
+    condition = var.private_network == null || alltrue([for name, id in {
+      blob  = try(var.private_network.blob_dns_zone_id, ""), table = try(var.private_network.table_dns_zone_id, "")
+      sites = try(var.private_network.site_dns_zone_id, null), bus = try(var.private_network.bus_dns_zone_id, null)
+    } : id == null || can(regex("(?i)/providers/Microsoft.Network/privateDnsZones/privatelink\\.${ { blob = "blob", table = "table", sites = "(azurewebsites|chinacloudsites)", bus = "servicebus" }[name]}\\.", id))])
+    error_message = "private_network: blob_dns_zone_id, table_dns_zone_id, site_dns_zone_id and bus_dns_zone_id are ids of private DNS zones privatelink.blob..., privatelink.table..., privatelink.azurewebsites... and privatelink.servicebus...."
+  }
+}
+
+variable "public_network_access" {
+  description = "Whether the app can be reached from the Internet at all. Off, only the private endpoint of the site is left (private_network.site_dns_zone_id), for deployments too."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.public_network_access || try(var.private_network.site_dns_zone_id, null) != null
+    error_message = "public_network_access: without it the app needs a private endpoint, which private_network.site_dns_zone_id gives it."
+  }
 }
 
 variable "allowed_callers" {
-  description = "Address ranges (CIDR) that may reach the app at all. Empty: every caller with a valid token."
+  description = "Address ranges (CIDR) and service tags (such as ApiManagement.WestEurope) that may reach the app at all. Empty: every caller with a valid token. AzureFrontDoor.Backend lets in everybody's Front Door and so needs front_door_ids."
   type        = set(string)
   default     = []
 
   validation {
-    condition     = alltrue([for c in var.allowed_callers : can(cidrhost(c, 0))])
-    error_message = "allowed_callers are address ranges such as 203.0.113.0/24."
+    condition     = alltrue([for c in var.allowed_callers : can(cidrhost(c, 0)) || can(regex("^[A-Z][A-Za-z0-9]+([.][A-Za-z0-9]+)*$", c))])
+    error_message = "allowed_callers are address ranges such as 203.0.113.0/24, or service tags such as ApiManagement.WestEurope."
+  }
+  validation {
+    condition = alltrue(flatten([for a in var.allowed_callers : [for b in var.allowed_callers :
+      a == b || !can(cidrhost(a, 0)) || !can(cidrhost(b, 0)) || strcontains(a, ":") != strcontains(b, ":") ? true :
+      cidrhost("${split("/", a)[0]}/${min(split("/", a)[1], split("/", b)[1])}", 0) != cidrhost("${split("/", b)[0]}/${min(split("/", a)[1], split("/", b)[1])}", 0)
+    ]]))
+    error_message = "allowed_callers: two ranges overlap; name the wider one alone."
+  }
+  validation {
+    condition     = length(var.allowed_callers) <= 500
+    error_message = "allowed_callers: App Service takes 512 access restrictions; name wider ranges."
+  }
+}
+
+variable "front_door_ids" {
+  description = "The ids of your own Front Doors (frontDoorId), where allowed_callers has AzureFrontDoor.Backend."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.front_door_ids : can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", id))])
+    error_message = "front_door_ids are GUIDs."
+  }
+  validation {
+    condition     = contains(var.allowed_callers, "AzureFrontDoor.Backend") == (length(var.front_door_ids) > 0)
+    error_message = "front_door_ids go with AzureFrontDoor.Backend in allowed_callers, and it with them: the tag alone lets in the Front Door of anybody."
   }
 }
 
@@ -197,6 +287,17 @@ variable "demands" {
   }
 }
 
+variable "critical_settings" {
+  description = "Names of settings without which the app must not start, so that an older package is not deployed beside demands that it does not know (docs/operations.md, \"Going back\")."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.critical_settings : can(regex("^PORTCULLIS_[A-Z0-9_]+$", name))])
+    error_message = "critical_settings are names of settings such as PORTCULLIS_FORBID_ANY_SOURCE."
+  }
+}
+
 variable "network_write_limit" {
   description = "Whether the app keeps to 1,000 network writes in five minutes and region, the documented limit of Azure's network provider. Off, only Resource Manager's own limits pace it: a storm over more than 1,000 security groups may end sooner, or calls may be refused and repeated."
   type        = bool
@@ -214,6 +315,51 @@ variable "alert_action_group_ids" {
   description = "Action groups that the alerts call besides."
   type        = set(string)
   default     = []
+}
+
+variable "log_account_id" {
+  description = "A storage account that exists, or was restored, to keep the tables in: the id of a StorageV2 account with the default host names of the cloud. Empty: one is made. Its settings stay its owner's: turn shared keys and public blobs off there, and with private_network its public access too."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.log_account_id == "" || can(regex("^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.Storage/storageAccounts/[a-z0-9]{3,24}$", var.log_account_id))
+    error_message = "log_account_id is the ARM id of a storage account: /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.Storage/storageAccounts/NAME."
+  }
+  validation {
+    condition     = var.log_account_id == "" || var.storage_account_name == ""
+    error_message = "log_account_id names an account that is there, and storage_account_name one to make: give one of them."
+  }
+}
+
+variable "lock_log_account" {
+  description = "Whether a CanNotDelete lock guards the account with the activity log. Azure then refuses to delete its role assignments and diagnostic settings too: turn it off first to take away any of those."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "log_analytics_workspace_id" {
+  description = "A Log Analytics workspace that exists. Empty: one is made."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.log_analytics_workspace_id == "" || can(regex("^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.OperationalInsights/workspaces/[^/]+$", var.log_analytics_workspace_id))
+    error_message = "log_analytics_workspace_id is the ARM id of a workspace: /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.OperationalInsights/workspaces/NAME."
+  }
+}
+
+variable "diagnostic_categories" {
+  description = "Which resource logs go to the workspace, by what writes them; an empty list for none. Who changed or deleted rows and packages, who managed the bus, and the host's own log."
+  type = object({
+    tables = optional(set(string), ["StorageWrite", "StorageDelete"])
+    blobs  = optional(set(string), ["StorageWrite", "StorageDelete"])
+    bus    = optional(set(string), ["OperationalLogs"])
+    site   = optional(set(string), ["FunctionAppLogs"])
+  })
+  default  = {}
+  nullable = false
 }
 
 variable "log_retention_in_days" {

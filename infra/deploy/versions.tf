@@ -5,7 +5,7 @@ terraform {
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = ">= 4.40, < 6.0"
+      version = ">= 5.2, < 6.0"
     }
   }
 }

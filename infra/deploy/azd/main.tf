@@ -6,7 +6,7 @@ terraform {
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = ">= 4.40, < 6.0"
+      version = ">= 5.2, < 6.0"
     }
   }
 }
@@ -16,12 +16,24 @@ provider "azurerm" {
   environment         = { AzurePublic = "public", AzureUSGovernment = "usgovernment", AzureChina = "china" }[var.cloud]
   storage_use_azuread = true # the account takes no keys
 
+  # The provider registers none by itself. Microsoft.App is what Flex Consumption runs on.
+  resource_provider_registrations = "none"
+  resource_providers_to_register = [
+    "Microsoft.App", "Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights", "Microsoft.Resources",
+    "Microsoft.ServiceBus", "Microsoft.Storage", "Microsoft.Web", "microsoft.insights",
+  ]
+
   features {}
 }
 
 variable "environment_name" {
-  description = "Name of the azd environment; goes into every name."
+  description = "Name of the azd environment; goes into every name, in lower case and shortened where it must be."
   type        = string
+
+  validation {
+    condition     = can(regex("[a-zA-Z0-9]", var.environment_name)) && can(regex("^[-a-zA-Z0-9_.()]{0,85}[-a-zA-Z0-9_()]$", var.environment_name))
+    error_message = "environment_name has 1 to 86 letters, digits, hyphens, underscores, parentheses and periods, one letter or digit at least and no period last: the resource group is named after it."
+  }
 }
 
 variable "location" {
@@ -35,8 +47,9 @@ variable "subscription_id" {
 }
 
 variable "tenant_id" {
-  description = "The Entra tenant whose people may call."
+  description = "The Entra tenant whose people may call. Empty: the one that azd or the Azure CLI is signed in to."
   type        = string
+  default     = ""
 }
 
 variable "client_id" {
@@ -56,8 +69,18 @@ variable "alert_email" {
   default     = ""
 }
 
+data "azurerm_client_config" "current" {}
+
+locals {
+  # azd takes names of any case and length, with letters that names in Azure have not. A name that
+  # begins with a digit gets a letter before it; what tells two apart is the digest that the module adds.
+  folded = trim(replace(lower(var.environment_name), "/[^a-z0-9]+/", "-"), "-")
+  name   = trim(substr(can(regex("^[a-z]", local.folded)) ? local.folded : "p${local.folded}", 0, 23), "-")
+  group  = "rg-${var.environment_name}"
+}
+
 resource "azurerm_resource_group" "this" {
-  name     = "rg-${var.environment_name}"
+  name     = local.group
   location = var.location
   tags     = { "azd-env-name" = var.environment_name }
 }
@@ -65,15 +88,16 @@ resource "azurerm_resource_group" "this" {
 module "portcullis" {
   source = "../"
 
-  name = var.environment_name
+  name = local.name
   resource_group = {
-    id       = azurerm_resource_group.this.id
+    # Spelled out, so that every name is known before anything is made.
+    id       = "/subscriptions/${lower(var.subscription_id)}/resourceGroups/${local.group}"
     name     = azurerm_resource_group.this.name
     location = azurerm_resource_group.this.location
   }
   cloud        = var.cloud
   managed      = { here = { subscription_id = lower(var.subscription_id) } }
-  tenant_id    = lower(var.tenant_id)
+  tenant_id    = var.tenant_id == "" ? data.azurerm_client_config.current.tenant_id : lower(var.tenant_id)
   client_id    = lower(var.client_id)
   alert_emails = var.alert_email == "" ? {} : { azd = var.alert_email }
   tags         = { "azd-env-name" = var.environment_name }

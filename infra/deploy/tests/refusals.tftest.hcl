@@ -43,10 +43,22 @@ mock_provider "azurerm" {
     }
   }
 
-  mock_resource "azurerm_function_app_flex_consumption" {
+  mock_resource "azurerm_resource_group_template_deployment" {
     defaults = {
-      id               = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Web/sites/contoso"
-      default_hostname = "contoso.azurewebsites.net"
+      output_content = "{\"hostname\":{\"type\":\"String\",\"value\":\"contoso-portcullis-fd0c7f8c.azurewebsites.net\"}}"
+    }
+  }
+
+  mock_data "azurerm_client_config" {
+    defaults = {
+      tenant_id       = "22222222-2222-2222-2222-222222222222"
+      subscription_id = "11111111-1111-1111-1111-111111111111"
+    }
+  }
+
+  mock_data "azurerm_subscription" {
+    defaults = {
+      tenant_id = "22222222-2222-2222-2222-222222222222"
     }
   }
 
@@ -182,4 +194,162 @@ run "callers_that_are_no_range" {
     allowed_callers = ["everybody"]
   }
   expect_failures = [var.allowed_callers]
+}
+
+run "a_name_too_long" {
+  command = plan
+  variables {
+    name = "contoso-portcullis-2026x"
+  }
+  expect_failures = [var.name]
+}
+
+run "another_tenant_than_the_provider_s" {
+  command = plan
+  variables {
+    tenant_id = "44444444-4444-4444-4444-444444444444"
+  }
+  expect_failures = [var.tenant_id]
+}
+
+run "a_cloud_that_has_no_such_region" {
+  command = plan
+  variables {
+    cloud = "AzureChina"
+  }
+  expect_failures = [var.cloud]
+}
+
+run "a_region_of_another_cloud" {
+  command = plan
+  variables {
+    resource_group = { id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg", name = "rg", location = "US Gov Virginia" }
+  }
+  expect_failures = [var.cloud]
+}
+
+run "a_group_by_its_id" {
+  command = plan
+  variables {
+    managed = { here = { subscription_id = "11111111-1111-1111-1111-111111111111", resource_groups = ["/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/x"] } }
+  }
+  expect_failures = [var.managed]
+}
+
+run "a_group_twice" {
+  command = plan
+  variables {
+    managed = { here = { subscription_id = "11111111-1111-1111-1111-111111111111", resource_groups = ["bench", "Bench"] } }
+  }
+  expect_failures = [var.managed]
+}
+
+run "somebody_by_name" {
+  command = plan
+  variables {
+    people = { x = { principal_id = "on-call", role = "viewer", scope = "/subscriptions/11111111-1111-1111-1111-111111111111" } }
+  }
+  expect_failures = [var.people]
+}
+
+run "somebody_twice" {
+  command = plan
+  variables {
+    people = {
+      x = { principal_id = "55555555-5555-5555-5555-555555555555", role = "viewer", scope = "/subscriptions/11111111-1111-1111-1111-111111111111" }
+      y = { principal_id = "55555555-5555-5555-5555-555555555555", role = "viewer", scope = "/subscriptions/11111111-1111-1111-1111-111111111111" }
+    }
+  }
+  expect_failures = [var.people]
+}
+
+run "callers_that_overlap" {
+  command = plan
+  variables {
+    allowed_callers = ["203.0.113.0/24", "203.0.113.128/25"]
+  }
+  expect_failures = [var.allowed_callers]
+}
+
+run "callers_that_overlap_in_ipv6" {
+  command = plan
+  variables {
+    allowed_callers = ["2001:db8::/32", "2001:db8:1::/48"]
+  }
+  expect_failures = [var.allowed_callers]
+}
+
+run "the_front_doors_of_everybody" {
+  command = plan
+  variables {
+    allowed_callers = ["AzureFrontDoor.Backend"]
+  }
+  expect_failures = [var.front_door_ids]
+}
+
+run "front_doors_that_nobody_lets_in" {
+  command = plan
+  variables {
+    front_door_ids = ["99999999-9999-9999-9999-999999999999"]
+  }
+  expect_failures = [var.front_door_ids]
+}
+
+run "endpoints_in_the_app_s_subnet" {
+  command = plan
+  variables {
+    private_network = {
+      app_subnet_id      = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/app"
+      endpoint_subnet_id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/app"
+      blob_dns_zone_id   = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+      table_dns_zone_id  = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.table.core.windows.net"
+    }
+  }
+  expect_failures = [var.private_network]
+}
+
+run "a_zone_of_something_else" {
+  command = plan
+  variables {
+    private_network = {
+      app_subnet_id      = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/app"
+      endpoint_subnet_id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets/endpoints"
+      blob_dns_zone_id   = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.file.core.windows.net"
+      table_dns_zone_id  = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/n/providers/Microsoft.Network/privateDnsZones/privatelink.table.core.windows.net"
+    }
+  }
+  expect_failures = [var.private_network]
+}
+
+run "an_app_that_nobody_reaches" {
+  command = plan
+  variables {
+    public_network_access = false
+  }
+  expect_failures = [var.public_network_access]
+}
+
+run "an_account_by_name" {
+  command = plan
+  variables {
+    log_account_id = "keptlog"
+  }
+  expect_failures = [var.log_account_id]
+}
+
+run "an_account_given_and_named" {
+  command = plan
+  variables {
+    log_account_id       = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/kept/providers/Microsoft.Storage/storageAccounts/keptlog"
+    storage_account_name = "another"
+  }
+  expect_failures = [var.log_account_id]
+}
+
+run "a_workspace_by_name" {
+  command = plan
+  variables {
+    log_analytics_workspace_id = "all"
+  }
+  expect_failures = [var.log_analytics_workspace_id]
 }

@@ -6,7 +6,7 @@ terraform {
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = ">= 4.40, < 6.0"
+      version = ">= 5.2, < 6.0"
     }
   }
 }
@@ -14,6 +14,13 @@ terraform {
 provider "azurerm" {
   subscription_id     = "11111111-1111-1111-1111-111111111111"
   storage_use_azuread = true
+
+  # The provider registers none by itself. Microsoft.App is what Flex Consumption runs on.
+  resource_provider_registrations = "none"
+  resource_providers_to_register = [
+    "Microsoft.App", "Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights", "Microsoft.Resources",
+    "Microsoft.ServiceBus", "Microsoft.Storage", "Microsoft.Web", "microsoft.insights",
+  ]
 
   features {}
 }
@@ -53,6 +60,23 @@ module "portcullis" {
   alert_emails    = { security = "security@contoso.example" }
 }
 
+# What the steps of docs/install.md ask for.
 output "url" {
   value = module.portcullis.url
+}
+
+output "function_app_name" {
+  value = module.portcullis.function_app_name
+}
+
+output "resource_group" {
+  value = data.azurerm_resource_group.operations.name
+}
+
+output "registration" {
+  value = module.portcullis.registration
+}
+
+output "log_account_id" {
+  value = module.portcullis.log_account_id
 }
