@@ -8,7 +8,7 @@
 #   make build           the app as the Functions host expects it, in dist/
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
-#   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in (the first time builds the provider)
+#   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
 #   make scale           how cost grows up to 100,000 policies and a million past grants; writes docs/scale.md
 #   make lint            gofmt, go vet and go.mod as they should be
