@@ -22,9 +22,13 @@ import (
 
 var _ permit.Authority = (*Authority)(nil)
 
-// Life is how long an answer of ARM is remembered, and so how long a change of a role
-// may take to be seen here.
+// Life is how long an answer of ARM is remembered that permits, and so how long it may take
+// until a right that was taken away is missed here.
 const Life = time.Minute
+
+// RefusalLife is how long an answer of ARM is remembered that refuses, and so how long it may take
+// until a right that was given is seen here. Who was just given a role asks at once.
+const RefusalLife = 5 * time.Second
 
 // ForbiddenLife is how long it is remembered that ARM lets the app itself not ask.
 const ForbiddenLife = 10 * time.Second
@@ -123,11 +127,41 @@ func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, acti
 	if !ok || !identified || at.subscription() == "" {
 		return actions[0], nil
 	}
-	r, err := a.rights(ctx, caller, oid, at)
-	if err != nil {
-		return "", err
+	oldest, refused := lives{Life, Life}, ""
+	for {
+		r, err := a.rights(ctx, caller, oid, at, oldest)
+		if err != nil && refused != "" && ctx.Err() == nil {
+			return refused, nil // what is remembered refuses, and no less for not being asked again
+		}
+		if err != nil {
+			return "", err
+		}
+		refused = r.missing(at, actions)
+		younger := oldest.after(r, at, refused)
+		if refused == "" || younger == oldest {
+			return refused, nil
+		}
+		oldest = younger
 	}
-	return r.missing(at, actions), nil
+}
+
+// lives says how old what is remembered may be: of what grants, and of what denies.
+type lives struct{ grants, denials time.Duration }
+
+// after gives how old the answers may be once they refuse: those that the refusal
+// comes from are asked for again where they are older than [RefusalLife].
+func (l lives) after(r rights, at scope, refused string) lives {
+	if refused == "" {
+		return l
+	}
+	action := lower(refused)
+	if r.denies(at, action) {
+		l.denials = RefusalLife
+	}
+	if !r.grants(at, action) {
+		l.grants = RefusalLife
+	}
+	return l
 }
 
 // objectID gives the object id of a caller's id, which is in lower case.
@@ -136,8 +170,8 @@ func objectID(caller string) (string, bool) {
 	return oid, jit.ValidGUID(tid) && jit.ValidGUID(oid)
 }
 
-// rights gives what bears on the caller at the scope.
-func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (rights, error) {
+// rights gives what bears on the caller at the scope, from answers that are not older than said.
+func (a *Authority) rights(ctx context.Context, caller, oid string, at scope, oldest lives) (rights, error) {
 	sub := at.subscription()
 	c, err := a.subscription(sub)
 	if err != nil {
@@ -148,11 +182,11 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (r
 	var denials []denial
 	err = together(
 		func() (err error) {
-			held, err = a.callers.get(ctx, key, func(ctx context.Context) ([]assignment, int, error) { return c.held(ctx, oid) })
+			held, err = a.callers.get(ctx, key, oldest.grants, func(ctx context.Context) ([]assignment, int, error) { return c.held(ctx, oid) })
 			return err
 		},
 		func() (err error) {
-			denials, err = a.denials.get(ctx, sub, c.denials)
+			denials, err = a.denials.get(ctx, sub, oldest.denials, c.denials)
 			return err
 		})
 	if err != nil {
@@ -168,12 +202,12 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (r
 	denials = slices.DeleteFunc(slices.Clone(denials), func(d denial) bool { return !d.covers(at) })
 	var assigned map[string]bool
 	err = together(
-		func() error { return a.define(ctx, c, sub, r.roles) },
+		func() error { return a.define(ctx, c, sub, r.roles, oldest.grants) },
 		func() (err error) {
 			if !slices.ContainsFunc(denials, func(d denial) bool { return d.others(oid) }) {
 				return nil // whose groups the caller is in says nothing
 			}
-			assigned, err = a.denied.get(ctx, key, func(ctx context.Context) (map[string]bool, int, error) { return c.denied(ctx, oid) })
+			assigned, err = a.denied.get(ctx, key, oldest.denials, func(ctx context.Context) (map[string]bool, int, error) { return c.denied(ctx, oid) })
 			return err
 		})
 	if err != nil {
@@ -184,12 +218,12 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope) (r
 }
 
 // define reads the definitions of the roles.
-func (a *Authority) define(ctx context.Context, c *clients, sub string, roles map[string][]permission) error {
+func (a *Authority) define(ctx context.Context, c *clients, sub string, roles map[string][]permission, oldest time.Duration) error {
 	var mu sync.Mutex
 	var reads []func() error
 	for name := range roles {
 		reads = append(reads, func() error {
-			permissions, err := a.roles.get(ctx, sub+" "+name, func(ctx context.Context) ([]permission, int, error) { return c.role(ctx, name) })
+			permissions, err := a.roles.get(ctx, sub+" "+name, oldest, func(ctx context.Context) ([]permission, int, error) { return c.role(ctx, name) })
 			mu.Lock()
 			defer mu.Unlock()
 			roles[name] = permissions

@@ -56,15 +56,15 @@ func newCache[V any](entries, bytes int, now func() time.Time) *cache[V] {
 	return &cache[V]{entries: entries, bytes: bytes, timeout: timeout, now: now, flights: map[string]*flight[V]{}, kept: map[string]*list.Element{}}
 }
 
-// get gives what is remembered under the key, or what fetch gives, with its size in
+// get gives what is remembered under the key and was asked for less than life ago, or what fetch gives, with its size in
 // bytes. The call that fetch makes does not end when the one who caused it goes away, since
 // others may wait for it; everybody waits as long as his own context lasts.
-func (c *cache[V]) get(ctx context.Context, key string, fetch func(context.Context) (V, int, error)) (V, error) {
+func (c *cache[V]) get(ctx context.Context, key string, life time.Duration, fetch func(context.Context) (V, int, error)) (V, error) {
 	c.mu.Lock()
 	now := c.now()
 	if e, ok := c.kept[key]; ok {
 		a := e.Value.(*answer[V])
-		if age := now.Sub(a.asked); age >= 0 && age < a.life() {
+		if age := now.Sub(a.asked); age >= 0 && age < min(life, a.life()) {
 			c.mu.Unlock()
 			return a.value, a.err
 		}

@@ -49,8 +49,11 @@ func TestCalls(t *testing.T) {
 		{"another caller with the same role", func() { r.missing(bob, web, write) }, list("roleAssignments")},
 		{"one without roles", func() { r.missing(unit, web, write) }, list("roleAssignments")},
 		{"again: refusals are remembered too", func() { r.missing(unit, web, write) }, nil},
+		{"a moment before five seconds are over", func() { r.clock.advance(rbac.RefusalLife - 1); r.missing(unit, web, write) }, nil},
+		{"five seconds later: only what could grant it is asked for", func() { r.clock.advance(1); r.missing(unit, web, write) }, list("roleAssignments")},
+		{"who was permitted costs nothing", func() { r.missing(ann, web, write); r.missing(bob, web, write) }, nil},
 		{"another subscription", func() { r.missing(ann, "/subscriptions/"+other, write) }, list("denyAssignments", "roleAssignments")},
-		{"a moment before a minute is over", func() { r.clock.advance(rbac.Life - 1); r.missing(ann, web, write) }, nil},
+		{"a moment before a minute is over", func() { r.clock.advance(rbac.Life - rbac.RefusalLife - 1); r.missing(ann, web, write) }, nil},
 		{"a minute later", func() { r.clock.advance(1); r.missing(ann, web, write) }, first},
 	} {
 		step.do()
@@ -124,7 +127,8 @@ func TestCallsOfPages(t *testing.T) {
 	}
 }
 
-// TestChangesAreSeen holds that whatever changes at ARM is seen after a minute, and what is taken away no later.
+// TestChangesAreSeen holds that what is taken away at ARM is missed after a minute, and what is given is seen after
+// seconds, whatever it is that changes.
 func TestChangesAreSeen(t *testing.T) {
 	r := newRig(t)
 	_, role := r.grant(grant{to: team, actions: list(initiate)})
@@ -134,9 +138,15 @@ func TestChangesAreSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	gone := func(id string) {
+		if gone, err := r.arm.Delete(id); !gone || err != nil {
+			t.Fatalf("delete %s: %v, %v", id, gone, err)
+		}
+	}
 	if got := r.missing(ann, web, initiate); got != "" {
 		t.Fatalf("missing %q", got)
 	}
+	var denied string
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -148,11 +158,18 @@ func TestChangesAreSeen(t *testing.T) {
 			edit(func(p object) { p["permissions"] = []any{object{"actions": list(read)}} })
 		}, initiate},
 		{"and gains it", func() { edit(func(p object) { p["permissions"] = []any{object{"actions": list("*")}} }) }, ""},
-		{"a deny assignment", func() { r.deny(deny{to: []object{all()}, except: []object{who(bob)}, actions: list("*")}) }, initiate},
+		{"a deny assignment", func() { denied = r.deny(deny{to: []object{all()}, except: []object{who(bob)}, actions: list("*")}) }, initiate},
+		{"and it goes", func() { gone(denied) }, ""},
+		{"a deny assignment of the group", func() { denied = r.deny(deny{to: []object{who(team)}, actions: list("*")}) }, initiate},
+		{"and the caller leaves it, granted by himself", func() { r.grant(grant{actions: list(initiate)}); r.arm.SetGroups(nil) }, ""},
 	} {
-		before := r.missing(ann, web, initiate)
+		r.clock.advance(rbac.Life) // so that everything is asked for anew, and is of one age
+		before, life := r.missing(ann, web, initiate), rbac.Life
+		if before != "" {
+			life = rbac.RefusalLife
+		}
 		step.change()
-		r.clock.advance(rbac.Life - time.Millisecond)
+		r.clock.advance(life - time.Millisecond)
 		if got := r.missing(ann, web, initiate); got != before {
 			t.Errorf("%s: seen before it was asked for again: %q", step.name, got)
 		}
@@ -164,12 +181,33 @@ func TestChangesAreSeen(t *testing.T) {
 	r = newRig(t)
 	assignment, _ := r.grant(grant{actions: list("*")})
 	r.missing(ann, web, initiate)
-	if gone, err := r.arm.Delete(assignment); !gone || err != nil {
-		t.Fatalf("delete: %v, %v", gone, err)
-	}
+	gone(assignment)
 	r.clock.advance(-time.Hour) // a clock that is set back must not make an answer live longer
 	if got := r.missing(ann, web, initiate); got != initiate {
 		t.Errorf("after the clock was set back: missing %q", got)
+	}
+}
+
+// TestRefusalsWhileARMIsDown holds that a refusal that cannot be asked again stays one, for as long as a permission
+// would, and that it never becomes a permission.
+func TestRefusalsWhileARMIsDown(t *testing.T) {
+	r := newRig(t)
+	r.grant(grant{to: bob, actions: list("*")})
+	r.missing(ann, web, initiate)
+	r.missing(bob, web, initiate)
+	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Authorization/*"}} }); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.advance(rbac.Life - 1)
+	if got := r.missing(ann, web, initiate); got != initiate {
+		t.Errorf("missing %q", got)
+	}
+	if got := r.missing(bob, web, initiate); got != "" {
+		t.Errorf("who was permitted: missing %q", got)
+	}
+	r.clock.advance(1 + rbac.ForbiddenLife)
+	if got, err := r.Missing(t.Context(), caller(ann), web, initiate); got != "" || err == nil {
+		t.Errorf("a minute later: missing %q, %v", got, err)
 	}
 }
 

@@ -29,8 +29,10 @@
 //
 // # How long it is remembered
 //
-// Every answer for [Life] from when it was asked for, refusals too, in bounded
-// memory; that the app itself may not ask for [ForbiddenLife], any other error not at all.
+// An answer that permits for [Life] from when it was asked for; one that refuses for [RefusalLife],
+// after which what the refusal comes from is asked for again, since who was just given a role
+// asks at once. While ARM does not answer, a refusal stands for as long as a permission. Memory is
+// bounded; that the app itself may not ask for [ForbiddenLife], any other error not at all.
 // Many who ask for the same thing at once cause one call.
 //
 // # What it does not do

@@ -78,7 +78,7 @@ func NewCache(entries, bytes int, now func() time.Time) Cache {
 
 // Get is the cache's only verb.
 func (c Cache) Get(ctx context.Context, key string, fetch func(context.Context) (string, int, error)) (string, error) {
-	return c.get(ctx, key, fetch)
+	return c.get(ctx, key, Life, fetch)
 }
 
 // Held gives how many answers and bytes are kept.

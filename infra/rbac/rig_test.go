@@ -187,9 +187,9 @@ func all() object {
 	return object{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined", "displayName": "All Principals"}
 }
 
-func (r *rig) deny(d deny) {
+func (r *rig) deny(d deny) (id string) {
 	r.t.Helper()
-	r.put(or(d.at, inSub), "denyAssignments", r.next(), object{
+	return r.put(or(d.at, inSub), "denyAssignments", r.next(), object{
 		"denyAssignmentName": "d", "principals": d.to, "excludePrincipals": d.except, "doNotApplyToChildScopes": d.exact,
 		"permissions": []object{{"actions": d.actions, "notActions": d.not, "condition": d.cond}},
 	})
