@@ -2,12 +2,12 @@ package handlers
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/query"
 )
 
 type entry struct {
@@ -45,29 +45,25 @@ func toEntry(e store.Entry) entry {
 // activity lists the activity log, newest first, a page or, as CSV or JSON lines,
 // all of it: GET /api/activity[?format=csv].
 func (s *server) activity(w http.ResponseWriter, r call) error {
-	q := r.URL.Query()
-	f, err := entryFilter(q)
+	f, err := entryFilter(r.query)
 	if err != nil {
 		return err
 	}
-	switch q.Get("format") {
-	case "", "json":
+	switch r.query["format"] {
 	case "csv":
 		return s.export(w, r, f, newCSV)
 	case "jsonl":
 		return s.export(w, r, f, newLines)
-	default:
-		return &jit.Error{Code: CodeInvalidQuery, Target: "format", Message: "format is json, csv or jsonl"}
 	}
-	limit, err := queryLimit(q)
+	limit, err := r.query.Limit()
 	if err != nil {
 		return err
 	}
-	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, q.Get("cursor"), limit)
+	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, r.query["cursor"], limit)
 	if err != nil {
 		return err
 	}
-	page := list[entry]{Value: []entry{}, NextLink: nextLink(r.URL, cursor)}
+	page := list[entry]{Value: []entry{}, NextLink: r.query.Next(r.URL.Path, cursor)}
 	for _, e := range entries {
 		page.Value = append(page.Value, toEntry(e))
 	}
@@ -75,20 +71,20 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-func entryFilter(q url.Values) (store.EntryFilter, error) {
-	f := store.EntryFilter{Subscription: strings.ToLower(q.Get("subscription")), Requestor: q.Get("requestor"), Operation: store.Operation(q.Get("operation"))}
+func entryFilter(q query.Values) (store.EntryFilter, error) {
+	f := store.EntryFilter{Subscription: strings.ToLower(q["subscription"]), Requestor: q["requestor"], Operation: store.Operation(q["operation"])}
 	var err error
-	if f.VM, err = queryVM(q); err != nil {
+	if f.VM, err = q.VM(); err != nil {
 		return f, err
 	}
-	if f.From, err = queryTime(q, "from"); err != nil {
+	if f.From, err = q.Time("from"); err != nil {
 		return f, err
 	}
-	if f.To, err = queryTime(q, "to"); err != nil {
+	if f.To, err = q.Time("to"); err != nil {
 		return f, err
 	}
 	if f.Subscription != "" && !jit.ValidGUID(f.Subscription) {
-		return f, &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is not a GUID"}
+		return f, &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is not a GUID"}
 	}
 	return f, nil
 }
@@ -117,16 +113,15 @@ type brokenEntry struct {
 
 // verify looks whether the activity log is as it was written: GET /api/activity/verify.
 func (s *server) verify(w http.ResponseWriter, r call) error {
-	q := r.URL.Query()
-	sub := strings.ToLower(q.Get("subscription"))
+	sub := strings.ToLower(r.query["subscription"])
 	if sub != "" && sub != inventory.NoSubscription && !jit.ValidGUID(sub) {
-		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is neither a GUID nor none"}
+		return &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is neither a GUID nor none"}
 	}
-	from, err := queryTime(q, "from")
+	from, err := r.query.Time("from")
 	if err != nil {
 		return err
 	}
-	to, err := queryTime(q, "to")
+	to, err := r.query.Time("to")
 	if err != nil {
 		return err
 	}

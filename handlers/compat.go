@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/query"
 )
 
 // The compatible face speaks Microsoft.Security/locations/jitNetworkAccessPolicies
@@ -243,7 +244,7 @@ func pageStart(q url.Values) (store.PolicyName, error) {
 	text, err := base64.RawURLEncoding.DecodeString(token)
 	after, ok := store.ParsePolicyName(string(text))
 	if err != nil || !ok || len(text) > 1000 {
-		return after, &jit.Error{Code: CodeInvalidQuery, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
+		return after, &jit.Error{Code: query.CodeInvalid, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
 	}
 	return after, nil
 }

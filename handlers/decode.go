@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +30,16 @@ func decode(r *http.Request, into any) error {
 // read in two ways is refused all the same: a field that stands twice, in whatever case.
 func decodeLoosely(r *http.Request, into any) error {
 	return decodeWith(r, into, json.MatchCaseInsensitiveNames(true))
+}
+
+// decodeNothing refuses a body that says anything: of a call that takes none, what stands
+// in a body was meant to say something that would be passed over.
+func decodeNothing(r *http.Request) error {
+	err := decode(r, &struct{}{})
+	if refused, ok := errors.AsType[*jit.Error](err); ok && refused.Code == CodeEmptyBody {
+		return nil
+	}
+	return err
 }
 
 func decodeWith(r *http.Request, into any, how json.Options) error {
@@ -119,56 +128,6 @@ func parseTime(s, target string) (time.Time, error) {
 		return t, &jit.Error{Code: jit.CodeInvalidInitiate, Target: target, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", s)}
 	}
 	return t.UTC(), nil
-}
-
-// queryTime reads an optional time from the query.
-func queryTime(q url.Values, name string) (time.Time, error) {
-	v := q.Get(name)
-	if v == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, v)
-	if err != nil {
-		return t, &jit.Error{Code: CodeInvalidQuery, Target: name, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", v)}
-	}
-	return t.UTC(), nil
-}
-
-// queryVM reads an optional machine id from the query, as its key.
-func queryVM(q url.Values) (string, error) {
-	v := q.Get("vm")
-	if v == "" {
-		return "", nil
-	}
-	id, err := jit.ParseVM(v)
-	if err != nil {
-		return "", below(err, "vm")
-	}
-	return id.Key(), nil
-}
-
-// queryLimit reads the page size: 1 to 1,000, 100 where it is left out.
-func queryLimit(q url.Values) (int, error) {
-	v := q.Get("top")
-	if v == "" {
-		return 100, nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > 1000 {
-		return 0, &jit.Error{Code: CodeInvalidQuery, Target: "top", Message: fmt.Sprintf("%q is not a page size from 1 to 1000", v)}
-	}
-	return n, nil
-}
-
-func queryBool(q url.Values, name string) (bool, error) {
-	switch v := q.Get(name); strings.ToLower(v) {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, &jit.Error{Code: CodeInvalidQuery, Target: name, Message: fmt.Sprintf("%q is neither true nor false", v)}
-	}
 }
 
 // below puts the target of a refusal under a path.

@@ -27,9 +27,8 @@ const (
 	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
 	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
 	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty
-	CodeInvalidQuery    jit.Code = "InvalidQueryParameter"
-	CodeInvalidPath     jit.Code = "InvalidRequestPath" // a path that could be read in two ways
-	CodeNotFound        jit.Code = "NotFound"           // no such path, or not with this method
+	CodeInvalidPath     jit.Code = "InvalidRequestPath"    // a path that could be read in two ways
+	CodeNotFound        jit.Code = "NotFound"              // no such path, or not with this method
 
 	// Resource Manager's own words.
 	CodeMissingVersion      jit.Code = "MissingApiVersionParameter"

@@ -6,6 +6,7 @@ import (
 
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/handlers/query"
 )
 
 type machinesAnswer struct {
@@ -109,19 +110,19 @@ func toMachine(m inventory.MachineView) machine {
 
 // machines lists machines, protected or not: GET /api/machines.
 func (s *server) machines(w http.ResponseWriter, r call) error {
-	q := r.URL.Query()
-	ask := inventory.MachineQuery{State: inventory.MachineState(q.Get("state")), Text: q.Get("q"), ResourceGroup: q.Get("resourceGroup"),
-		Subscription: q.Get("subscription"), Cursor: q.Get("cursor")}
-	sort, descending := strings.CutPrefix(q.Get("sort"), "-")
+	q := r.query
+	ask := inventory.MachineQuery{State: inventory.MachineState(q["state"]), Text: q["q"], ResourceGroup: q["resourceGroup"],
+		Subscription: q["subscription"], Cursor: q["cursor"]}
+	sort, descending := strings.CutPrefix(q["sort"], "-")
 	ask.Sort, ask.Descending = inventory.MachineSort(sort), descending
 	if ask.Subscription != "" && !jit.ValidGUID(ask.Subscription) {
-		return &jit.Error{Code: CodeInvalidQuery, Target: "subscription", Message: "subscription is not a GUID"}
+		return &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is not a GUID"}
 	}
 	var err error
-	if ask.VM, err = queryVM(q); err != nil {
+	if ask.VM, err = q.VM(); err != nil {
 		return err
 	}
-	if ask.Limit, err = queryLimit(q); err != nil {
+	if ask.Limit, err = q.Limit(); err != nil {
 		return err
 	}
 	page, err := s.app.Inventory.Machines(r.Context(), r.who, ask)
@@ -129,7 +130,7 @@ func (s *server) machines(w http.ResponseWriter, r call) error {
 		return err
 	}
 	out := machinesAnswer{Value: []machine{}, ResourceGroups: page.ResourceGroups, Subscriptions: page.Subscriptions, Incomplete: page.Incomplete,
-		RequestsCut: page.RequestsCut, NextLink: nextLink(r.URL, page.Next),
+		RequestsCut: page.RequestsCut, NextLink: q.Next(r.URL.Path, page.Next),
 		Counts: machineCounts{page.Counts[inventory.MachineConfigured], page.Counts[inventory.MachineNotConfigured], page.Counts[inventory.MachineUnsupported]}}
 	for _, m := range page.Machines {
 		out.Value = append(out.Value, toMachine(m))

@@ -9,12 +9,14 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/query"
 )
 
 // call is one identified call.
 type call struct {
 	*http.Request
-	who jit.Caller
+	who   jit.Caller
+	query query.Values // by the table of the route; nil on the compatible face
 }
 
 // handler is a door: it writes the answer, or gives the error to be answered.
@@ -42,19 +44,26 @@ func (s *server) identified(h handler) http.Handler {
 			return
 		}
 		who.Correlation = Invocation(r.Context())
-		if err := h(w, call{r, who}); err != nil {
-			s.fail(w, r, err)
-		}
+		s.understood(w, call{Request: r, who: who}, h)
 	})
 }
 
 // anybody lets everybody through.
 func (s *server) anybody(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, call{Request: r}); err != nil {
-			s.fail(w, r, err)
-		}
+		s.understood(w, call{Request: r}, h)
 	})
+}
+
+// understood lets a call through whose query the route understands whole.
+func (s *server) understood(w http.ResponseWriter, r call, h handler) {
+	var err error
+	if r.query, err = s.queryOf(r.Request); err == nil {
+		err = h(w, r)
+	}
+	if err != nil {
+		s.fail(w, r.Request, err)
+	}
 }
 
 // recorder remembers the status for the log.

@@ -11,55 +11,55 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/query"
 )
 
-// The OpenAPI 3 document is made from three things that the doors work with
-// anyway: the table below, which a test holds to the routes, the wire structs, and
-// the list of codes, which a test holds to the sources.
+// The OpenAPI 3 document is made from four things that the doors work with
+// anyway: the table below, which a test holds to the routes, the table of query parameters, which calls
+// are held to, the wire structs, and the list of codes, which a test holds to the sources.
 
 // described is one operation as the document tells it.
 type described struct {
 	method, path string
 	id, summary  string
-	query        []queryParameter
+	query        []query.Parameter
 	headers      []string // request headers that count
 	body, answer any      // wire structs, nil for none
 	statuses     []int    // of success
 	open         bool     // needs no token
 }
 
-type queryParameter struct{ name, says string }
+func versionParameter() query.Parameter {
+	return query.Parameter{Name: "api-version", Says: strings.Join(compatVersions, " or ")}
+}
 
-var (
-	dryRunParameter  = queryParameter{"dryRun", "true: give the changes, make none"}
-	fromParameter    = queryParameter{"from", "RFC 3339 time: from then on"}
-	toParameter      = queryParameter{"to", "RFC 3339 time: before then"}
-	vmParameter      = queryParameter{"vm", "the ARM id of a virtual machine"}
-	topParameter     = queryParameter{"top", "1 to 1000, how many one page holds; 100 where it is left out"}
-	cursorParameter  = queryParameter{"cursor", "where the page begins: from a nextLink"}
-	versionParameter = queryParameter{"api-version", strings.Join(compatVersions, " or ")}
-	skipParameter    = queryParameter{skipToken, "where the page begins: from a nextLink"}
-)
+func skipParameter() query.Parameter {
+	return query.Parameter{Name: skipToken, Says: "where the page begins: from a nextLink"}
+}
 
 // descriptions is every operation for people and scripts.
 func descriptions() []described {
 	ok, later := []int{http.StatusOK}, []int{http.StatusOK, http.StatusAccepted}
 	all := []described{
-		{method: "POST", path: "/api/enable", id: "enable", summary: "Protect virtual machines; others stay as they are", query: []queryParameter{dryRunParameter}, body: enableBody{}, answer: enableAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/enable", id: "enable", summary: "Protect virtual machines; others stay as they are", body: enableBody{}, answer: enableAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/disable", id: "disable", summary: "End the protection of virtual machines", body: vmsBody{}, answer: vmsBody{}, statuses: ok},
-		{method: "POST", path: "/api/request", id: "request", summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", query: []queryParameter{dryRunParameter}, headers: []string{"Idempotency-Key", "Prefer"}, body: requestBody{}, answer: grantAnswer{}, statuses: later},
-		{method: "GET", path: "/api/requests", id: "requests", summary: "List requests, newest first", query: []queryParameter{vmParameter, {"status", "Initiating, Initiated or Revoked"}, {"requestor", "who asked"}, fromParameter, toParameter, topParameter, cursorParameter}, answer: list[grantAnswer]{}, statuses: ok},
+		{method: "POST", path: "/api/request", id: "request", summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", headers: []string{"Idempotency-Key", "Prefer"}, body: requestBody{}, answer: grantAnswer{}, statuses: later},
+		{method: "GET", path: "/api/requests", id: "requests", summary: "List requests, newest first", answer: list[grantAnswer]{}, statuses: ok},
 		{method: "GET", path: "/api/requests/{id}", id: "requestById", summary: "Show one request", answer: grantAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/requests/{id}/revoke", id: "revoke", summary: "Close a request's ports now; 202 where that takes longer", answer: grantAnswer{}, statuses: later},
 		{method: "POST", path: "/api/requests/{id}/extend", id: "extend", summary: "Move a request's end, within the policy's maximum", body: extendBody{}, answer: grantAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/machines", id: "machines", summary: "List virtual machines: those that are configured, those that are not, and those that cannot be", query: []queryParameter{{"state", "configured, notConfigured or unsupported"}, {"q", "a part of a name, a resource group or an address"}, {"resourceGroup", "a resource group"}, {"subscription", "a subscription's id"}, vmParameter, {"sort", "name, resourceGroup, subscription, state, requests or lastAccess, after a minus for the reverse"}, topParameter, cursorParameter}, answer: machinesAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/activity", id: "activity", summary: "List the activity log, newest first", query: []queryParameter{{"subscription", "a subscription's id"}, vmParameter, {"requestor", "who asked"}, {"operation", "such as Request, Open or Close"}, fromParameter, toParameter, {"format", "json; csv or jsonl download all of it, newest first, 50000 entries at most, the last line saying so where there are more"}, topParameter, cursorParameter}, answer: list[entry]{}, statuses: ok},
-		{method: "GET", path: "/api/activity/verify", id: "verifyActivity", summary: "Look whether the activity log is as it was written, a chain for each subscription and day; name the first entry that is not", query: []queryParameter{{"subscription", "a subscription's id, or none for the entries that concern none; all where it is left out"}, fromParameter, toParameter}, answer: verifyAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/machines", id: "machines", summary: "List virtual machines: those that are configured, those that are not, and those that cannot be", answer: machinesAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/activity", id: "activity", summary: "List the activity log, newest first", answer: list[entry]{}, statuses: ok},
+		{method: "GET", path: "/api/activity/verify", id: "verifyActivity", summary: "Look whether the activity log is as it was written, a chain for each subscription and day; name the first entry that is not", answer: verifyAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/compliance", id: "compliance", summary: "Show what the last sweep found", answer: sweepAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/sweep", id: "sweep", summary: "Run a sweep now", answer: sweepAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/import", id: "import", summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", body: importBody{}, answer: importAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/health", id: "health", summary: "Say which dependency answers; 503 where one does not", answer: healthAnswer{}, statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, open: true},
 		{method: "GET", path: "/api/openapi.json", id: "openapi", summary: "This document", statuses: ok, open: true},
+	}
+	known := parameters()
+	for i, d := range all {
+		all[i].query = known[d.method+" "+d.path]
 	}
 	for _, op := range compatOperations() {
 		all = append(all, describeCompat(op))
@@ -69,7 +69,7 @@ func descriptions() []described {
 
 // describeCompat tells of an operation of the compatible face, whose published definition is Microsoft's.
 func describeCompat(op compatOperation) described {
-	d := described{method: op.method, path: op.template, id: op.id, query: []queryParameter{versionParameter}, statuses: []int{http.StatusOK}}
+	d := described{method: op.method, path: op.template, id: op.id, query: []query.Parameter{versionParameter()}, statuses: []int{http.StatusOK}}
 	switch {
 	case op.method == http.MethodPut:
 		d.summary, d.body, d.answer, d.headers = "Replace a policy: virtual machines that the body does not name are disabled", compatPutBody{}, compatPolicy{}, []string{"If-Match", "If-None-Match"}
@@ -81,7 +81,7 @@ func describeCompat(op compatOperation) described {
 		d.summary, d.answer = "Show a policy, with its requests of seven days", compatPolicy{}
 	default:
 		d.summary, d.answer = "List policies", list[compatPolicy]{}
-		d.query = append(d.query, skipParameter)
+		d.query = append(d.query, skipParameter())
 	}
 	return d
 }
@@ -131,7 +131,14 @@ func (d described) operation(s schemas, failure object) object {
 		}
 	}
 	for _, q := range d.query {
-		parameters = append(parameters, parameter("query", q.name, q.says, q == versionParameter))
+		p := parameter("query", q.Name, q.Says, q.Name == versionParameter().Name)
+		switch {
+		case q.Flag:
+			p["schema"] = object{"type": "boolean"}
+		case q.Values != nil:
+			p["schema"] = object{"type": "string", "enum": q.Values}
+		}
+		parameters = append(parameters, p)
 	}
 	for _, h := range d.headers {
 		parameters = append(parameters, parameter("header", h, "", false))

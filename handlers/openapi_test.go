@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -153,35 +152,24 @@ func TestErrorCodes(t *testing.T) {
 }
 
 // codesIn gives the values of the constants of type jit.Code in the packages below root.
-func codesIn(t *testing.T, root string) []string {
+func codesIn(t *testing.T, root string) []string { return constants(t, root, isCode) }
+
+// eachFile parses every file of the product below root.
+func eachFile(t *testing.T, root string, see func(*ast.File)) {
 	t.Helper()
-	var out []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			return err
+		if err == nil {
+			see(file)
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			spec, ok := n.(*ast.ValueSpec)
-			if !ok || len(spec.Values) != 1 || !isCode(spec.Type) {
-				return true
-			}
-			if lit, ok := spec.Values[0].(*ast.BasicLit); ok {
-				if code, err := strconv.Unquote(lit.Value); err == nil {
-					out = append(out, code)
-				}
-			}
-			return true
-		})
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
 }
 
 func isCode(t ast.Expr) bool {

@@ -9,10 +9,7 @@ import (
 
 // enable protects machines: POST /api/enable[?dryRun=true].
 func (s *server) enable(w http.ResponseWriter, r call) error {
-	dryRun, err := queryBool(r.URL.Query(), "dryRun")
-	if err != nil {
-		return err
-	}
+	dryRun := r.query.Flag("dryRun")
 	var body enableBody
 	if err := decode(r.Request, &body); err != nil {
 		return err

@@ -58,6 +58,9 @@ func (s *server) compliance(w http.ResponseWriter, r call) error {
 
 // sweepNow runs a sweep: POST /api/sweep.
 func (s *server) sweepNow(w http.ResponseWriter, r call) error {
+	if err := decodeNothing(r.Request); err != nil {
+		return err
+	}
 	rec, err := s.app.Sweeper.SweepNow(r.Context(), r.who)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,10 +18,7 @@ import (
 // longer than the wait. The opening goes on by itself; where it fails it is undone.
 func (s *server) request(w http.ResponseWriter, r call) error {
 	began := time.Now()
-	dryRun, err := queryBool(r.URL.Query(), "dryRun")
-	if err != nil {
-		return err
-	}
+	dryRun := r.query.Flag("dryRun")
 	var body requestBody
 	if err := decode(r.Request, &body); err != nil {
 		return err
@@ -117,47 +113,31 @@ func prefersAsync(h http.Header) bool {
 
 // requests lists requests, newest first: GET /api/requests.
 func (s *server) requests(w http.ResponseWriter, r call) error {
-	q := r.URL.Query()
-	f := store.GrantFilter{Status: q.Get("status"), Requestor: q.Get("requestor")}
+	f := store.GrantFilter{Status: r.query["status"], Requestor: r.query["requestor"]}
 	var err error
-	if f.VM, err = queryVM(q); err != nil {
+	if f.VM, err = r.query.VM(); err != nil {
 		return err
 	}
-	if f.From, err = queryTime(q, "from"); err != nil {
+	if f.From, err = r.query.Time("from"); err != nil {
 		return err
 	}
-	if f.To, err = queryTime(q, "to"); err != nil {
+	if f.To, err = r.query.Time("to"); err != nil {
 		return err
 	}
-	switch f.Status {
-	case "", "Initiating", "Initiated", "Revoked":
-	default:
-		return &jit.Error{Code: CodeInvalidQuery, Target: "status", Message: "status is one of Initiating, Initiated, Revoked"}
-	}
-	limit, err := queryLimit(q)
+	limit, err := r.query.Limit()
 	if err != nil {
 		return err
 	}
-	grants, cursor, err := s.app.Inventory.ListGrants(r.Context(), r.who, f, q.Get("cursor"), limit)
+	grants, cursor, err := s.app.Inventory.ListGrants(r.Context(), r.who, f, r.query["cursor"], limit)
 	if err != nil {
 		return err
 	}
-	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: nextLink(r.URL, cursor)}
+	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: r.query.Next(r.URL.Path, cursor)}
 	for _, g := range grants {
 		page.Value = append(page.Value, toGrant(store.GrantRecord{Grant: g}))
 	}
 	write(w, http.StatusOK, page)
 	return nil
-}
-
-// nextLink gives the path and query of the next page, "" where there is none.
-func nextLink(u *url.URL, cursor string) string {
-	if cursor == "" {
-		return ""
-	}
-	q := u.Query()
-	q.Set("cursor", cursor)
-	return u.Path + "?" + q.Encode()
 }
 
 // requestByID shows one request: GET /api/requests/{id}.
@@ -179,6 +159,9 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 func (s *server) revoke(w http.ResponseWriter, r call) error {
 	id, err := grantID(r)
 	if err != nil {
+		return err
+	}
+	if err := decodeNothing(r.Request); err != nil {
 		return err
 	}
 	rec, closed, err := s.close(r, id)

@@ -10,6 +10,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal"
+	"portcullis/handlers/query"
 )
 
 // Options are what the doors need beside the verbs. Every field but those that say so must be set.
@@ -47,6 +48,8 @@ type server struct {
 	Options
 	app  *core.App
 	seen healthSeen
+
+	parameters map[string][]query.Parameter // by pattern
 }
 
 // route is one pattern of the mux and what stands behind it.
@@ -122,7 +125,7 @@ func Patterns() []string {
 
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
-	s := &server{Options: o, app: app}
+	s := &server{Options: o, app: app, parameters: parameters()}
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)

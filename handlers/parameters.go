@@ -1,0 +1,81 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"portcullis/core/inventory"
+	"portcullis/core/store"
+	"portcullis/handlers/query"
+)
+
+// parameters is the one table of what the query of each route may hold, by the
+// route's pattern: calls are held to it, and the OpenAPI document is written from it. A route
+// that is not here takes none.
+func parameters() map[string][]query.Parameter {
+	var (
+		dryRun   = query.Parameter{Name: "dryRun", Flag: true, Says: "true: give the changes, make none"}
+		noDryRun = query.Parameter{Name: "dryRun", Flag: true, NoDryRun: true, Says: "this operation has no dry run: true is refused, and nothing is done"}
+		from     = query.Parameter{Name: "from", Says: "RFC 3339 time: from then on"}
+		to       = query.Parameter{Name: "to", Says: "RFC 3339 time: before then"}
+		vm       = query.Parameter{Name: "vm", Says: "the ARM id of a virtual machine"}
+		top      = query.Parameter{Name: "top", Says: "1 to 1000, how many one page holds; 100 where it is left out"}
+		cursor   = query.Parameter{Name: "cursor", Says: "where the page begins: from a nextLink"}
+		who      = query.Parameter{Name: "requestor", Says: "who asked"}
+		sub      = query.Parameter{Name: "subscription", Says: "a subscription's id"}
+	)
+	return map[string][]query.Parameter{
+		"POST /api/enable":               {dryRun},
+		"POST /api/request":              {dryRun},
+		"POST /api/disable":              {noDryRun},
+		"POST /api/requests/{id}/revoke": {noDryRun},
+		"POST /api/requests/{id}/extend": {noDryRun},
+		"POST /api/sweep":                {noDryRun},
+		"POST /api/import":               {noDryRun},
+		"GET /api/requests": {vm, {Name: "status", Says: "how requests stand", Values: []string{"Initiating", "Initiated", "Revoked"}},
+			who, from, to, top, cursor},
+		"GET /api/machines": {{Name: "state", Says: "how machines stand", Values: texts(inventory.MachineConfigured, inventory.MachineNotConfigured, inventory.MachineUnsupported)},
+			{Name: "q", Says: "a part of a name, a resource group or an address"}, {Name: "resourceGroup", Says: "a resource group"}, sub, vm,
+			{Name: "sort", Says: "after a minus for the reverse", Values: bothWays(inventory.SortByName, inventory.SortByResourceGroup, inventory.SortBySubscription, inventory.SortByState, inventory.SortByRequests, inventory.SortByLastAccess)},
+			top, cursor},
+		"GET /api/activity": {sub, vm, who, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, from, to,
+			{Name: "format", Says: "csv and jsonl download all of it, newest first, 50000 entries at most, the last line saying so where there are more", Values: []string{"json", "csv", "jsonl"}},
+			top, cursor},
+		"GET /api/activity/verify": {{Name: "subscription", Says: "a subscription's id, or none for the entries that concern none; all where it is left out"}, from, to},
+	}
+}
+
+// operations is all that the activity log can be asked for; a test holds it to the verbs.
+func operations() []store.Operation {
+	return []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
+}
+
+// ofARM are the parameters of the compatible face, whose clients may send others.
+func ofARM() []query.Parameter {
+	return []query.Parameter{versionParameter(), skipParameter()}
+}
+
+func texts[T ~string](values ...T) []string {
+	var out []string
+	for _, v := range values {
+		out = append(out, string(v))
+	}
+	return out
+}
+
+// bothWays gives each value, and each after a minus.
+func bothWays[T ~string](values ...T) []string {
+	out := texts(values...)
+	for _, v := range values {
+		out = append(out, "-"+string(v))
+	}
+	return out
+}
+
+// queryOf reads the query of a call by the table.
+func (s *server) queryOf(r *http.Request) (query.Values, error) {
+	if strings.HasSuffix(r.Pattern, " "+compatPattern) {
+		return nil, query.Tolerate(r.URL.RawQuery, ofARM())
+	}
+	return query.Read(r.URL.RawQuery, s.parameters[r.Pattern])
+}
