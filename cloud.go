@@ -116,7 +116,7 @@ func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
 // identityOf says whose tokens count: those of the configured cloud's Entra ID, or of
 // the stand-in where the settings name one.
 func identityOf(cfg config) identity.Config {
-	out := identity.Config{Authority: clouds()[cfg.Cloud].authority, Tenants: cfg.Tenants, Audiences: cfg.Audiences}
+	out := identity.Config{Authority: clouds()[cfg.Cloud].authority, Tenants: cfg.Tenants, Audiences: cfg.Audiences, Permissions: cfg.Permissions}
 	if cfg.Authority != "" {
 		out.Authority = cfg.Authority
 	}

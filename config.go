@@ -44,6 +44,7 @@ func settings() []setting {
 		{"PORTCULLIS_TENANT", deployed, "the Entra ID tenants whose people and apps may call, GUIDs separated by commas",
 			func(c *config, v string) (err error) { c.Tenants, err = guids(v); return err }},
 		{"PORTCULLIS_AUDIENCE", deployed, "what a token's aud must be to be for this app, separated by commas: api://{app id} and the app id itself", readAudiences},
+		{"PORTCULLIS_REQUIRED_SCOPE", deployed, "scopes (of people's access tokens) and app roles (of applications') of this app, one of which an access token must hold, separated by commas; empty for none", readScopes},
 		{"PORTCULLIS_SUBSCRIPTIONS", deployed, "the subscriptions to manage, GUIDs separated by commas",
 			func(c *config, v string) (err error) { c.Subscriptions, err = guids(v); return err }},
 		{"PORTCULLIS_CLOUD", deployed, "AzurePublic (default), AzureUSGovernment or AzureChina", readCloud},
@@ -87,6 +88,7 @@ type config struct {
 	Port          int
 	Tenants       []string // in lower case, sorted
 	Audiences     []string
+	Permissions   []string // scopes and app roles, one of which an access token must hold; none: any token will do
 	Authority     string   // "" for the cloud's
 	Subscriptions []string // in lower case, sorted
 	Cloud         string
@@ -190,6 +192,19 @@ func readAudiences(c *config, value string) error {
 			return fmt.Errorf("%q is not an audience; without one every token of the tenant would do", audience)
 		}
 		c.Audiences = append(c.Audiences, audience)
+	}
+	return nil
+}
+
+func readScopes(c *config, value string) error {
+	if value == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(value, ",") {
+		if name = strings.TrimSpace(name); name == "" || strings.ContainsAny(name, " \t/") {
+			return fmt.Errorf("%q is not the name of a scope or an app role, such as user_impersonation", name)
+		}
+		c.Permissions = append(c.Permissions, name)
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a bus that is not here", map[string]string{"PORTCULLIS_SERVICEBUS_ADDRESS": "203.0.113.7:5672"}, []string{"PORTCULLIS_SERVICEBUS_ADDRESS"}},
 		{"a switch that is neither on nor off", map[string]string{"PORTCULLIS_FORBID_ANY_SOURCE": "true"}, []string{"PORTCULLIS_FORBID_ANY_SOURCE", `"true" is neither on nor off`}},
 		{"a limit that is neither on nor off", map[string]string{"PORTCULLIS_NETWORK_WRITE_LIMIT": "1000"}, []string{"PORTCULLIS_NETWORK_WRITE_LIMIT", `"1000" is neither on nor off`}},
+		{"a scope with its app before it", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "api://x/user_impersonation"}, []string{"PORTCULLIS_REQUIRED_SCOPE", "user_impersonation"}},
+		{"two scopes as a token writes them", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a b"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `"a b"`}},
+		{"an empty scope among others", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a,"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `""`}},
 		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
 		{"a critical setting that this version does not know", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_CLOUD,PORTCULLIS_REQUIRE_TICKET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_CLOUD": "AzurePublic"}, []string{"PORTCULLIS_CRITICAL_SETTINGS", `does not know "PORTCULLIS_REQUIRE_TICKET"`}},
 		{"a critical setting that is misspelt where it is set", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_REQUIRE_JUSTIFICATION", "PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION is not set"}},
@@ -108,6 +111,7 @@ func TestReadConfig(t *testing.T) {
 	got, err := readConfig(environ(map[string]string{
 		"PORTCULLIS_SUBSCRIPTIONS":   "00000000-0000-0000-0000-00000000D3E1, 00000000-0000-0000-0000-00000000d3e0,00000000-0000-0000-0000-00000000d3e1",
 		"PORTCULLIS_CLOUD":           "AzureChina",
+		"PORTCULLIS_REQUIRED_SCOPE":  "user_impersonation, Portcullis.Call",
 		"PORTCULLIS_AUTHORITY":       "http://127.0.0.1:7072/",
 		"PORTCULLIS_SIGN_IN":         "reader, a&b",
 		"PORTCULLIS_LOCAL_PORT_BASE": "9000",
@@ -127,6 +131,7 @@ func TestReadConfig(t *testing.T) {
 	want := config{
 		Port: 8080, Cloud: "AzureChina", Authority: "http://127.0.0.1:7072",
 		Tenants: []string{"00000000-0000-0000-0000-00000000d1d0"}, Audiences: []string{"api://portcullis", "00000000-0000-0000-0000-0000000000c1"},
+		Permissions:   []string{"user_impersonation", "Portcullis.Call"},
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
 		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},

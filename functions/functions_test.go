@@ -270,6 +270,7 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_REQUIRE_JUSTIFICATION":    "off",
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on",
 		"PORTCULLIS_CRITICAL_SETTINGS":        "",
+		"PORTCULLIS_REQUIRED_SCOPE":           "",
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
 	}
 	if diff := cmp.Diff(want, example.Values); diff != "" {

@@ -266,7 +266,7 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, state, secret strin
 	}
 	return a.listen(p.Host, easyauth.New(easyauth.Config{
 		Names: names(), Next: next,
-		Token: func(name string) (string, error) { return tokens.Token(name, "") },
+		Token: tokens.IDToken,
 	}))
 }
 

@@ -17,37 +17,37 @@ import (
 
 // doors is what becomes of every call for everybody, over HTTP, through the host, the app, its verifier of tokens and
 // its role assignments. The columns are callers: without a token; with the headers of App Service that say who it is, and no
-// token; with a good token that is for Resource Manager; the app's own identity, a caller without a role here; and
+// token; with a good token that is for Resource Manager; with the admin's ID token in the place of an access token; the app's own identity, a caller without a role here; and
 // the personas. A status with + shows something of the machine web, one with - must not. A row is a function's
 // route, with what the call is about behind a space.
 const doors = `
-                                nobody forged foreign app  reader requester admin
-enable                          401    401    401     403  403    403       200
-enable?dryRun=true              401    401    401     403  403    403       200
-request                         401    401    401     403  403    200       200
-request?dryRun=true             401    401    401     403  403    200       200
-requests/{id?}                  401    401    401     200- 200+   200+      200+
-requests/{id?} requester's      401    401    401     404  200+   200+      200+
-requests/{id?} admin's          401    401    401     404  200+   200+      200+
-requests/{id}/revoke requester's 401   401    401     404  403    200       200
-requests/{id}/revoke admin's    401    401    401     404  403    403       200
-requests/{id}/extend requester's 401   401    401     404  403    200       403
-requests/{id}/extend admin's    401    401    401     404  403    403       200
-machines                        401    401    401     200- 200+   200+      200+
-activity                        401    401    401     200- 200+   200+      200+
-activity/verify                 401    401    401     403  200    200       200
-compliance                      401    401    401     200- 200    200       200
-sweep                           401    401    401     403  403    403       200
-import                          401    401    401     200- 200-   200-      200+
-subscriptions/{*path} list      401    401    401     200- 200+   200+      200+
-subscriptions/{*path} get       401    401    401     403  200+   200+      200+
-subscriptions/{*path} put       401    401    401     403  403    403       200+
-subscriptions/{*path} initiate  401    401    401     403  403    202+      202+
-subscriptions/{*path} delete    401    401    401     403  403    403       200
-disable                         401    401    401     403  403    403       200
-portal/{*path} machines         401    401    401     200- 200+   200+      200+
-health                          200    200    200     200  200    200       200
-openapi.json                    200    200    200     200  200    200       200
+                                nobody forged foreign idtoken app  reader requester admin
+enable                          401    401    401     401     403  403    403       200
+enable?dryRun=true              401    401    401     401     403  403    403       200
+request                         401    401    401     401     403  403    200       200
+request?dryRun=true             401    401    401     401     403  403    200       200
+requests/{id?}                  401    401    401     401     200- 200+   200+      200+
+requests/{id?} requester's      401    401    401     401     404  200+   200+      200+
+requests/{id?} admin's          401    401    401     401     404  200+   200+      200+
+requests/{id}/revoke requester's 401   401    401     401     404  403    200       200
+requests/{id}/revoke admin's    401    401    401     401     404  403    403       200
+requests/{id}/extend requester's 401   401    401     401     404  403    200       403
+requests/{id}/extend admin's    401    401    401     401     404  403    403       200
+machines                        401    401    401     401     200- 200+   200+      200+
+activity                        401    401    401     401     200- 200+   200+      200+
+activity/verify                 401    401    401     401     403  200    200       200
+compliance                      401    401    401     401     200- 200    200       200
+sweep                           401    401    401     401     403  403    403       200
+import                          401    401    401     401     200- 200-   200-      200+
+subscriptions/{*path} list      401    401    401     401     200- 200+   200+      200+
+subscriptions/{*path} get       401    401    401     401     403  200+   200+      200+
+subscriptions/{*path} put       401    401    401     401     403  403    403       200+
+subscriptions/{*path} initiate  401    401    401     401     403  403    202+      202+
+subscriptions/{*path} delete    401    401    401     401     403  403    403       200
+disable                         401    401    401     401     403  403    403       200
+portal/{*path} machines         401    401    401     401     200- 200+   200+      200+
+health                          200    200    200     200     200  200    200       200
+openapi.json                    200    200    200     200     200  200    200       200
 `
 
 // callers gives the headers of each column.
@@ -68,6 +68,7 @@ func (r *rig) callers() map[string]http.Header {
 			"X-Ms-Client-Principal-Idp":  {"aad"},
 		},
 		"foreign":   bearer(r.tokens.Token("admin", issuer.ResourceManager)),
+		"idtoken":   bearer(r.tokens.IDToken("admin")),
 		"app":       bearer(r.tokens.AppToken(issuer.DefaultAudience)),
 		"reader":    r.as("reader"),
 		"requester": r.as("requester"),

@@ -15,6 +15,7 @@ locals {
     PORTCULLIS_CLOUD                    = var.cloud
     PORTCULLIS_TENANT                   = var.tenant_id
     PORTCULLIS_AUDIENCE                 = "api://${var.client_id},${var.client_id}"
+    PORTCULLIS_REQUIRED_SCOPE           = join(",", var.required_scopes)
     PORTCULLIS_SUBSCRIPTIONS            = join(",", sort(keys(local.managed)))
     PORTCULLIS_TABLE_ENDPOINT           = local.log_account.table_endpoint
     PORTCULLIS_IDENTITY_CLIENT_ID       = azurerm_user_assigned_identity.this.client_id

@@ -305,6 +305,17 @@ variable "network_write_limit" {
   nullable    = false
 }
 
+variable "required_scopes" {
+  description = "Scopes and app roles of the app registration, such as user_impersonation and an app role for workloads, one of which an access token must hold (docs/decisions/019). Empty: any access token made for the app will do, and Azure RBAC alone says what its bearer may do."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for s in var.required_scopes : can(regex("^[^ ,/\\s]+$", s))])
+    error_message = "required_scopes are names alone, such as user_impersonation, without the app's address before them."
+  }
+}
+
 variable "alert_emails" {
   description = "Whom the alerts reach by mail, by a name for each."
   type        = map(string)

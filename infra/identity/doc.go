@@ -6,18 +6,30 @@
 //
 // A token comes from "Authorization: Bearer", or, where that header is absent, from X-MS-TOKEN-AAD-ID-TOKEN,
 // in which App Service authentication forwards the ID token of a signed-in person. Authorization wins, and a
-// bad Authorization is a refusal, never a reason to look at the other header. Both kinds of token pass the
-// same checks:
+// bad Authorization is a refusal, never a reason to look at the other header. Authorization takes access tokens
+// only, the other header ID tokens only. Both kinds pass the same checks:
 //
 //   - at most [MaxToken] bytes, three parts of base64url, no critical header extensions;
 //   - signed with RS256 by a key that the token's own issuer publishes under the token's kid;
 //   - iss is exactly the v1 or the v2 issuer of a configured tenant, and tid is that same tenant;
 //   - aud is one string and a configured audience, byte for byte;
 //   - exp, nbf and iat are present and hold within [Skew];
-//   - oid is a GUID.
+//   - oid is a GUID;
+//   - the claims are those of the kind of token that its place takes (see "Kinds of token");
+//   - an access token holds one of [Config].Permissions, where there are any.
 //
 // The token's jku, jwk, x5u and x5c headers are not read: the only addresses ever fetched follow from
 // [Config].
+//
+// # Kinds of token
+//
+// An access token names the client that got it (azp, in version 1 appid) and, for a person, its scopes (scp);
+// without scopes it is an application's own, which names no person or says so (idtyp). An ID token has none of
+// these, and may have nonce, at_hash or c_hash, which no access token has. roles are in both. Whatever is
+// in doubt is refused: a person's access token without scopes, one with a claim of an ID token, a header typ that is
+// another than JWT (at+jwt in Authorization). A token with cnf is bound to a key whose possession is not checked
+// here, and one with events tells of a logout or another event: neither is taken anywhere. What of this is documented and
+// what is not is in docs/decisions/019.
 //
 // # What is taken from where
 //
@@ -63,7 +75,7 @@
 // # What it leaves out
 //
 // Who may do what: that is Azure RBAC, asked elsewhere with [jit.Caller]'s ID. The scp and roles claims
-// are not consulted, for the same reason. Signing keys of one application (claims mapping), encrypted tokens,
+// are consulted for [Config].Permissions alone. Signing keys of one application (claims mapping), encrypted tokens,
 // continuous access evaluation and revocation before exp: a token stays good until it expires, usually 60 to
 // 90 minutes. Personal Microsoft accounts: their tenant is refused by [New].
 package identity

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -35,6 +36,10 @@ type Config struct {
 	// Audiences are the values of aud that mean this app: api://{app id} and the app id itself, as tokens of version 1
 	// hold the former and tokens of version 2 and ID tokens the latter; at least one.
 	Audiences []string
+	// Permissions are names of scopes and app roles of this app, one of which an access token must hold: in scp where it is
+	// a person's, in roles where it is an application's own. Empty demands none: Azure RBAC says what a caller may do.
+	// ID tokens hold no scopes; who may sign in is set at the app registration.
+	Permissions []string
 	// Now gives the time; nil means time.Now.
 	Now func() time.Time
 	// HTTPClient fetches discovery documents and keys; nil means a plain one. Redirects are never followed and a
@@ -44,10 +49,11 @@ type Config struct {
 
 // Verifier tells callers by their tokens. It is safe for concurrent use.
 type Verifier struct {
-	sets      map[string]*keySet // by issuer
-	first     *keySet
-	audiences map[string]bool
-	parser    *jwt.Parser
+	sets        map[string]*keySet // by issuer
+	first       *keySet
+	audiences   map[string]bool
+	permissions []string
+	parser      *jwt.Parser
 }
 
 // New checks the configuration; it asks nobody yet, so that an app can start while Entra ID does not answer.
@@ -74,6 +80,12 @@ func New(cfg Config) (*Verifier, error) {
 		}
 		v.audiences[a] = true
 	}
+	for _, p := range cfg.Permissions {
+		if p == "" || strings.ContainsFunc(p, unicode.IsSpace) {
+			return nil, fmt.Errorf("verify tokens: %q is not the name of a scope or an app role", p)
+		}
+		v.permissions = append(v.permissions, p)
+	}
 	client := fetcher(cfg.HTTPClient)
 	for _, t := range cfg.Tenants {
 		tenant := strings.ToLower(t)
@@ -97,11 +109,11 @@ func New(cfg Config) (*Verifier, error) {
 //
 // An error is *[store.Unavailable] when the issuer's keys cannot be had, and wraps [ErrToken] otherwise.
 func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
-	token, err := bearer(r.Header)
+	token, at, err := bearer(r.Header)
 	if err != nil {
 		return jit.Caller{}, err
 	}
-	c, err := v.verify(r.Context(), token)
+	c, err := v.verify(r.Context(), token, at)
 	if err != nil {
 		return jit.Caller{}, err
 	}

@@ -205,7 +205,7 @@ func TestTokensRefused(t *testing.T) {
 func TestHeadersRefused(t *testing.T) {
 	e := newEntra()
 	v := e.verifier(t, public)
-	good, forged := e.draft().sign(t), e.signedBy(t, "attacker")
+	good, goodID, forged := e.draft().sign(t), e.idDraft().sign(t), e.signedBy(t, "attacker")
 	const auth, id = "Authorization", identity.IDTokenHeader
 	for _, test := range []struct {
 		name, want string
@@ -215,12 +215,12 @@ func TestHeadersRefused(t *testing.T) {
 		{"two Authorization headers, both good", "2 Authorization headers", []string{auth, "Bearer " + good, auth, "Bearer " + good}},
 		{"two Authorization headers, one good", "2 Authorization headers", []string{auth, "Basic eDp5", auth, "Bearer " + good}},
 		{"two, joined by a proxy", "not three parts", []string{auth, "Bearer " + good + ", Bearer " + good}},
-		{"two ID tokens", "2 headers", []string{id, good, id, good}},
-		{"forged Authorization beside a good ID token", "a key that the issuer does not publish", []string{auth, "Bearer " + forged, id, good}},
-		{"other scheme beside a good ID token", "not of the scheme", []string{auth, "Basic eDp5", id, good}},
-		{"empty Authorization beside a good ID token", "not of the scheme", []string{auth, "", id, good}},
+		{"two ID tokens", "2 headers", []string{id, goodID, id, goodID}},
+		{"forged Authorization beside a good ID token", "a key that the issuer does not publish", []string{auth, "Bearer " + forged, id, goodID}},
+		{"other scheme beside a good ID token", "not of the scheme", []string{auth, "Basic eDp5", id, goodID}},
+		{"empty Authorization beside a good ID token", "not of the scheme", []string{auth, "", id, goodID}},
 		{"forged ID token", "a key that the issuer does not publish", []string{id, forged}},
-		{"ID token with a scheme", "not three parts", []string{id, "Bearer " + good}},
+		{"ID token with a scheme", "not three parts", []string{id, "Bearer " + goodID}},
 		{"no scheme", "not of the scheme", []string{auth, good}},
 		{"scheme without a token", "not three parts", []string{auth, "Bearer"}},
 		{"scheme and a space", "not three parts", []string{auth, "Bearer "}},
@@ -266,7 +266,9 @@ func TestForgedPrincipalHeadersChangeNothing(t *testing.T) {
 func FuzzHeaders(f *testing.F) {
 	e := newEntra()
 	v := e.verifier(f, public)
-	good := e.draft().sign(f)
+	good, goodID := e.draft().sign(f), e.idDraft().sign(f)
+	f.Add("Bearer "+goodID, good)
+	f.Add("", goodID)
 	parts := strings.Split(good, ".")
 	for _, seed := range []string{"", "Bearer", "Bearer " + good, good, "Basic eDp5", "Bearer " + parts[0] + "." + parts[1] + ".", "Bearer a.b.c", "Bearer ..", "Bearer " + good + "A",
 		"bearer " + parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":1}`)) + "." + parts[2], "Bearer e30.e30.e30", "Bearer \xff.\xff.\xff"} {
@@ -278,7 +280,7 @@ func FuzzHeaders(f *testing.F) {
 			r.Header = header
 			_, err := v.Caller(r)
 			scheme, token, _ := strings.Cut(authorization, " ")
-			mayPass := len(header["Authorization"]) == 1 && strings.EqualFold(scheme, "bearer") && token == good || header["Authorization"] == nil && idToken == good
+			mayPass := len(header["Authorization"]) == 1 && strings.EqualFold(scheme, "bearer") && token == good || header["Authorization"] == nil && idToken == goodID
 			if mayPass != (err == nil) {
 				t.Errorf("%q: %v", header, err)
 			}

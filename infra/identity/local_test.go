@@ -68,7 +68,7 @@ func TestLocalRefusals(t *testing.T) {
 
 // TestLocalPersonas takes the way of a person at the command line: a token over HTTP, then a call with it.
 func TestLocalPersonas(t *testing.T) {
-	v, _, url, _ := local(t, issuer.DefaultAudience)
+	v, i, url, _ := local(t, issuer.DefaultAudience)
 	for _, p := range issuer.Personas() {
 		res, err := http.Post(url+"/local/token?as="+p.Name, "", nil)
 		if err != nil {
@@ -89,6 +89,14 @@ func TestLocalPersonas(t *testing.T) {
 			t.Errorf("%s: %s", p.Name, diff)
 		}
 	}
+	id, err := i.IDToken("admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := v.Caller(request(t, identity.IDTokenHeader, id)); err != nil || got.Name != "admin@portcullis.example" {
+		t.Errorf("signed in to the page: %+v, %v", got, err)
+	}
+	refused(t, v, with(t, id), "an ID token")
 	if err := v.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -33,35 +33,36 @@ func refuse(format string, args ...any) error {
 	return &refusal{fmt.Sprintf(format, args...)}
 }
 
-// bearer gives the one token of a request.
-func bearer(h http.Header) (string, error) {
-	token := ""
+// bearer gives the one token of a request, and where it was sent.
+func bearer(h http.Header) (string, place, error) {
+	token, at := "", inAuthorization
 	if values, ok := h["Authorization"]; ok {
 		if len(values) != 1 {
-			return "", refuse("%d Authorization headers", len(values))
+			return "", 0, refuse("%d Authorization headers", len(values))
 		}
 		scheme, rest, _ := strings.Cut(values[0], " ")
 		if !strings.EqualFold(scheme, "Bearer") {
-			return "", refuse("the Authorization header is not of the scheme Bearer")
+			return "", 0, refuse("the Authorization header is not of the scheme Bearer")
 		}
 		token = rest
 	} else {
+		at = inIDTokenHeader
 		values := h.Values(IDTokenHeader)
 		if len(values) == 0 {
-			return "", refuse("neither Authorization nor an ID token was sent")
+			return "", 0, refuse("neither Authorization nor an ID token was sent")
 		}
 		if len(values) != 1 {
-			return "", refuse("%d headers with an ID token", len(values))
+			return "", 0, refuse("%d headers with an ID token", len(values))
 		}
 		token = values[0]
 	}
 	if len(token) > MaxToken {
-		return "", refuse("longer than %d bytes", MaxToken)
+		return "", 0, refuse("longer than %d bytes", MaxToken)
 	}
 	if !compact(token) {
-		return "", refuse("not three parts of base64url")
+		return "", 0, refuse("not three parts of base64url")
 	}
-	return token, nil
+	return token, at, nil
 }
 
 // compact reports whether s has the shape of a signed token. It says nothing of what the parts hold.
@@ -85,14 +86,14 @@ type claims struct {
 	ObjectID, Tenant string
 	Name             []string // a person's names, the best first
 	Client           string   // the application that got the token, for itself or for a person
-	Scope, Type      string
+	Application      bool     // it got it for itself
 }
 
 // verify gives the claims of a token that passes every check of the package. They are read from a map rather than into
 // a struct, because Go matches a struct's names in any case: "OID" is not "oid".
-func (v *Verifier) verify(ctx context.Context, token string) (*claims, error) {
+func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims, error) {
 	all := jwt.MapClaims{}
-	_, err := v.parser.ParseWithClaims(token, all, func(t *jwt.Token) (any, error) { return v.key(ctx, t, all) })
+	signed, err := v.parser.ParseWithClaims(token, all, func(t *jwt.Token) (any, error) { return v.key(ctx, t, all) })
 	if err != nil {
 		return nil, reason(err)
 	}
@@ -106,16 +107,14 @@ func (v *Verifier) verify(ctx context.Context, token string) (*claims, error) {
 	if !jit.ValidGUID(text(all, "oid")) {
 		return nil, refuse("no object id")
 	}
-	c := &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Scope: text(all, "scp"), Type: text(all, "idtyp")}
-	for _, name := range []string{"preferred_username", "upn", "unique_name"} {
-		if n := text(all, name); n != "" {
-			c.Name = append(c.Name, n)
-		}
+	if err := at.takes(signed.Header, all); err != nil {
+		return nil, err
 	}
-	if c.Client = text(all, "azp"); c.Client == "" { // version 1 calls it appid
-		c.Client = text(all, "appid")
+	if at == inAuthorization && len(v.permissions) > 0 && !holds(all, v.permissions) {
+		return nil, refuse("an access token without any of the scopes or app roles that are required")
 	}
-	return c, nil
+	return &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Name: names(all), Client: client(all),
+		Application: at == inAuthorization && applications(all)}, nil
 }
 
 // text gives a claim that is a string, and nothing for one that is not.
@@ -171,19 +170,10 @@ func reason(err error) error {
 	return refuse("unverifiable")
 }
 
-// application reports whether the token is an application's own: it says so, or it is an access token without scopes
-// and without a person's name. An ID token has no scopes either, but is a person's and names the person.
-func (c *claims) application() bool {
-	if c.Type != "" {
-		return c.Type == "app"
-	}
-	return c.Scope == "" && c.Client != "" && len(c.Name) == 0
-}
-
 // name is what people read in the activity log. A directory's people choose theirs, within limits; one that cannot be
 // printed, or that could be taken for an application or for the app itself, gives way to the object id.
 func (c *claims) name() string {
-	if c.application() {
+	if c.Application {
 		if jit.ValidGUID(c.Client) {
 			return "app:" + strings.ToLower(c.Client)
 		}

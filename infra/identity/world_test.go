@@ -216,6 +216,13 @@ func (e *entra) draft() *draft {
 	}
 }
 
+// idDraft gives an ID token of version 2 of a person.
+func (e *entra) idDraft() *draft {
+	d := e.draft()
+	d.set(map[string]any{"scp": nil, "azp": nil, "nonce": "n"})
+	return d
+}
+
 func (d *draft) set(claims map[string]any) {
 	for name, value := range claims {
 		if value == nil {

@@ -46,7 +46,7 @@ const most = 1000
 type Config struct {
 	// Names are who one may sign in as.
 	Names []string
-	// Token gives a new signed token for a name.
+	// Token gives a new signed ID token for a name.
 	Token func(name string) (string, error)
 	// Next is the Functions host.
 	Next http.Handler

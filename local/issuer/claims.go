@@ -25,6 +25,8 @@ type Claims struct {
 	Version           string   `json:"ver"`
 	ClientID          string   `json:"azp,omitempty"`
 	Type              string   `json:"idtyp,omitempty"` // "app" for the managed identity
+	Scope             string   `json:"scp,omitempty"`   // of a person's access token
+	Nonce             string   `json:"nonce,omitempty"` // of an ID token
 	IssuedAt          int64    `json:"iat"`
 	NotBefore         int64    `json:"nbf"`
 	Expires           int64    `json:"exp"`

@@ -2,11 +2,13 @@
 // Microsoft Entra ID and to the managed identity endpoint of App Service, and checks the tokens for the other stand-ins.
 //
 // Faithful to: OpenID Connect discovery and the JSON web key set under a tenant's v2.0 authority; RS256 signatures with a
-// key id; the v2 access token claims iss, aud, tid, oid, sub, preferred_username, name, ver, iat, nbf, exp and groups;
+// key id; the v2 claims iss, aud, tid, oid, sub, preferred_username, name, ver, iat, nbf, exp and groups, with azp and scp in
+// people's access tokens, azp and idtyp in those of the managed identity, and a nonce in ID tokens, which have none of these;
 // the App Service managed identity protocol of api-version 2019-08-01, as azidentity's ManagedIdentityCredential speaks it.
 //
 // Leaves out: every sign-in flow (a persona's token is asked for by name, at POST /local/token), refresh tokens, consent,
-// conditional access, key rotation, the groups overage claim. Azure signs managed identity tokens for ARM, Storage and
+// conditional access, key rotation, the groups overage claim, app roles; the aud of an ID token, in Azure the app's client id,
+// is that of access tokens. Azure signs managed identity tokens for ARM, Storage and
 // Service Bus with v1 claims (iss https://sts.windows.net/{tid}/, ver 1.0); here they are v2 like all others. Error codes
 // of the managed identity endpoint are unverified, only the status is relied upon by the SDK.
 //

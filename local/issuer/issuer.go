@@ -27,6 +27,10 @@ const (
 	DefaultAudience = "api://portcullis-local"
 	// AppObjectID is the oid of the app's own managed identity.
 	AppObjectID = "00000000-0000-0000-0000-0000000000a0"
+	// CallerClientID is the client id of the client that gets people's access tokens.
+	CallerClientID = "00000000-0000-0000-0000-0000000000c1"
+	// Scope is what that client may do for people.
+	Scope = "user_impersonation"
 	// AppClientID is the client id of the app's own managed identity.
 	AppClientID = "00000000-0000-0000-0000-0000000000c0"
 )
@@ -188,23 +192,41 @@ func (i *Issuer) personaToken(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(i.cfg.Lifetime / time.Second)})
 }
 
-// Token returns a signed token for the persona and the audience; an empty audience means Config.Audience. It is an error
-// to name a persona that does not exist.
+// Token returns a signed access token for the persona and the audience; an empty audience means Config.Audience. It is an
+// error to name a persona that does not exist.
 func (i *Issuer) Token(persona, audience string) (string, error) {
 	if audience == "" {
 		audience = i.cfg.Audience
 	}
+	c, err := i.person(persona)
+	if err != nil {
+		return "", err
+	}
+	c.Audience, c.ClientID, c.Scope = audience, CallerClientID, Scope
+	return i.sign(c)
+}
+
+// IDToken returns a signed ID token for the persona, as App Service authentication gets it at a sign-in. There is no
+// sign-in here whose nonce it could carry: it is always the same.
+func (i *Issuer) IDToken(persona string) (string, error) {
+	c, err := i.person(persona)
+	if err != nil {
+		return "", err
+	}
+	c.Audience, c.Nonce = i.cfg.Audience, "local"
+	return i.sign(c)
+}
+
+// person gives the claims that every token of a persona has.
+func (i *Issuer) person(persona string) (Claims, error) {
 	names := make([]string, 0, len(i.cfg.Personas))
 	for _, p := range i.cfg.Personas {
 		if p.Name == persona {
-			return i.sign(Claims{
-				Audience: audience, ObjectID: p.ObjectID, Subject: p.ObjectID,
-				PreferredUsername: p.PreferredUsername, Name: p.DisplayName, Groups: p.Groups,
-			})
+			return Claims{ObjectID: p.ObjectID, Subject: p.ObjectID, PreferredUsername: p.PreferredUsername, Name: p.DisplayName, Groups: p.Groups}, nil
 		}
 		names = append(names, p.Name)
 	}
-	return "", fmt.Errorf("there is no persona %q; the query parameter as takes one of %s", persona, strings.Join(names, ", "))
+	return Claims{}, fmt.Errorf("there is no persona %q; the query parameter as takes one of %s", persona, strings.Join(names, ", "))
 }
 
 // AppToken returns a signed token of the app's own managed identity for the resource.

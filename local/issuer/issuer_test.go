@@ -241,10 +241,26 @@ func TestPersonaToken(t *testing.T) {
 		Issuer: url + "/" + issuer.DefaultTenant + "/v2.0", Audience: issuer.DefaultAudience, Tenant: issuer.DefaultTenant,
 		ObjectID: "00000000-0000-0000-0000-0000000000e3", Subject: "00000000-0000-0000-0000-0000000000e3",
 		PreferredUsername: "admin@portcullis.example", Name: "Ada Admin", Groups: []string{"g1", "g2"}, Version: "2.0",
+		ClientID: issuer.CallerClientID, Scope: issuer.Scope,
 		IssuedAt: issued, NotBefore: issued, Expires: issued + 3600,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	id, err := i.IDToken("admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err = i.Verify(id, issuer.DefaultAudience); err != nil {
+		t.Fatal(err)
+	}
+	now := c.Now().Unix()
+	want.ClientID, want.Scope, want.Nonce, want.IssuedAt, want.NotBefore, want.Expires = "", "", "local", now, now, now+3600
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ID token: %s", diff)
+	}
+	if id, err := i.IDToken("nobody"); err == nil || id != "" {
+		t.Error("somebody who is not there has an ID token")
 	}
 	_, doc = send(t, "POST", url+"/local/token?as=reader&resource=https://management.azure.com/")
 	if _, err := i.Verify(doc["access_token"].(string), issuer.ResourceManager); err != nil {

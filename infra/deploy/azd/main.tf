@@ -69,6 +69,12 @@ variable "alert_email" {
   default     = ""
 }
 
+variable "required_scope" {
+  description = "Scopes and app roles, separated by commas, one of which an access token must hold. Empty: none."
+  type        = string
+  default     = ""
+}
+
 data "azurerm_client_config" "current" {}
 
 locals {
@@ -95,12 +101,13 @@ module "portcullis" {
     name     = azurerm_resource_group.this.name
     location = azurerm_resource_group.this.location
   }
-  cloud        = var.cloud
-  managed      = { here = { subscription_id = lower(var.subscription_id) } }
-  tenant_id    = var.tenant_id == "" ? data.azurerm_client_config.current.tenant_id : lower(var.tenant_id)
-  client_id    = lower(var.client_id)
-  alert_emails = var.alert_email == "" ? {} : { azd = var.alert_email }
-  tags         = { "azd-env-name" = var.environment_name }
+  cloud           = var.cloud
+  managed         = { here = { subscription_id = lower(var.subscription_id) } }
+  tenant_id       = var.tenant_id == "" ? data.azurerm_client_config.current.tenant_id : lower(var.tenant_id)
+  client_id       = lower(var.client_id)
+  required_scopes = var.required_scope == "" ? [] : [for s in split(",", var.required_scope) : trimspace(s)]
+  alert_emails    = var.alert_email == "" ? {} : { azd = var.alert_email }
+  tags            = { "azd-env-name" = var.environment_name }
 }
 
 # azd keeps these in the environment; publish reads them.

@@ -270,6 +270,23 @@ run "nothing_demanded" {
   }
 }
 
+run "no_scope_is_required" {
+  assert {
+    condition     = local.app_settings["PORTCULLIS_REQUIRED_SCOPE"] == ""
+    error_message = "a scope is required that nobody asked for"
+  }
+}
+
+run "scopes_are_required" {
+  variables {
+    required_scopes = ["user_impersonation", "Portcullis.Call"]
+  }
+  assert {
+    condition     = local.app_settings["PORTCULLIS_REQUIRED_SCOPE"] == "user_impersonation,Portcullis.Call"
+    error_message = "the app is not told which scopes are required"
+  }
+}
+
 run "network_writes_are_limited" {
   assert {
     condition     = local.app_settings["PORTCULLIS_NETWORK_WRITE_LIMIT"] == "on"
