@@ -2,20 +2,30 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
+
+	"portcullis/core/store"
 )
 
+// healthAnswer is what who is signed in learns; everybody else learns [healthStatus].
+// What is not known is null, and Unknown says why: 0 seconds means that nothing is overdue.
 type healthAnswer struct {
 	Status       string            `json:"status"`
 	Version      string            `json:"version"`
 	Dependencies map[string]string `json:"dependencies"`
-	LastSweep    string            `json:"lastSweepEndedAt,omitempty"`
-	SweepAge     int               `json:"lastSweepAgeSeconds"`
-	Overdue      int               `json:"oldestOverdueClosingSeconds"`
-	// Unknown is the names, never the values, of settings that this version does not know.
-	Unknown []string `json:"unknownSettings"`
+	LastSweep    *string           `json:"lastSweepEndedAt"`
+	SweepAge     *int              `json:"lastSweepAgeSeconds"`
+	Overdue      *int              `json:"oldestOverdueClosingSeconds"`
+	Unknown      map[string]string `json:"unknown,omitempty"` // why, by the field that is null
+	// UnknownSettings is the names, never the values, of settings that this version does not know.
+	UnknownSettings []string `json:"unknownSettings"`
+}
+
+type healthStatus struct {
+	Status string `json:"status"`
 }
 
 // healthTimeout bounds what the health function waits for a dependency.
@@ -34,10 +44,20 @@ type healthSeen struct {
 	status int
 }
 
-// health says which dependency answers, when the last sweep ended and how old the
-// oldest overdue closing is: GET /api/health. 503 where a dependency does not answer.
-// What it says is at most healthLife old.
+// health says whether every dependency answers, and to who is signed in which one does, when the last
+// sweep ended and how old the oldest overdue closing is: GET /api/health. 503 where a dependency does not
+// answer. What it says is at most healthLife old.
 func (s *server) health(w http.ResponseWriter, r call) error {
+	answer, status := s.lookedAtHealth(r)
+	if _, err := s.Caller(r.Request); err != nil {
+		write(w, status, healthStatus{answer.Status})
+		return nil
+	}
+	write(w, status, answer)
+	return nil
+}
+
+func (s *server) lookedAtHealth(r call) (healthAnswer, int) {
 	s.seen.mu.Lock()
 	defer s.seen.mu.Unlock()
 	now := s.app.Now()
@@ -45,15 +65,15 @@ func (s *server) health(w http.ResponseWriter, r call) error {
 		s.seen.answer, s.seen.status = s.lookAtHealth(r)
 		s.seen.at = now
 	}
-	write(w, s.seen.status, s.seen.answer)
-	return nil
+	return s.seen.answer, s.seen.status
 }
 
-// lookAtHealth asks all dependencies. It does not end with the caller, since others wait for it.
+// lookAtHealth asks all dependencies, and the table for what it knows, at the same time: one that hangs
+// hides nothing that another one knows. It does not end with the caller, since others wait for it.
 func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), healthTimeout)
 	defer cancel()
-	out := healthAnswer{Status: "ok", Version: s.Version, Dependencies: map[string]string{}, SweepAge: -1, Unknown: append([]string{}, s.UnknownSettings...)}
+	out := healthAnswer{Status: "ok", Version: s.Version, Dependencies: map[string]string{}, Unknown: map[string]string{}, UnknownSettings: append([]string{}, s.UnknownSettings...)}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for name, d := range s.Dependencies {
@@ -68,6 +88,11 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 			out.Dependencies[name] = state
 		})
 	}
+	var sweep store.SweepRecord
+	var overdue time.Duration
+	var noSweep, noOverdue error
+	wg.Go(func() { sweep, noSweep = s.app.Inventory.Sweeps.LastSweep(ctx) })
+	wg.Go(func() { overdue, noOverdue = s.app.Inventory.Overdue(ctx) })
 	wg.Wait()
 	status := http.StatusOK
 	for _, state := range out.Dependencies {
@@ -75,11 +100,37 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 			out.Status, status = "unavailable", http.StatusServiceUnavailable
 		}
 	}
-	if rec, err := s.app.Inventory.Sweeps.LastSweep(ctx); err == nil && !rec.Completed.IsZero() {
-		out.LastSweep, out.SweepAge = stamp(rec.Completed), int(s.app.Now().Sub(rec.Completed).Seconds())
-	}
-	if age, err := s.app.Inventory.Overdue(ctx); err == nil {
-		out.Overdue = int(age.Seconds())
+	out.sweep(sweep, noSweep, s.app.Now())
+	if noOverdue != nil {
+		out.Unknown["oldestOverdueClosingSeconds"] = unreadable
+	} else {
+		out.Overdue = seconds(overdue)
 	}
 	return out, status
+}
+
+// unreadable is why something is not known that is in the table. The cause is not told: it may hold names.
+const unreadable = "it could not be read from Table Storage in time"
+
+// sweep tells of the last sweep that ended.
+func (h *healthAnswer) sweep(rec store.SweepRecord, err error, now time.Time) {
+	why := ""
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && rec.Completed.IsZero():
+		why = "no sweep has ended yet"
+	case err != nil:
+		why = unreadable
+	}
+	if why != "" {
+		h.Unknown["lastSweepEndedAt"], h.Unknown["lastSweepAgeSeconds"] = why, why
+		return
+	}
+	ended := stamp(rec.Completed)
+	h.LastSweep, h.SweepAge = &ended, seconds(now.Sub(rec.Completed))
+}
+
+// seconds gives whole seconds; clocks that differ a little make nothing end in the future.
+func seconds(d time.Duration) *int {
+	n := max(int(d.Seconds()), 0)
+	return &n
 }

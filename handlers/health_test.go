@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -9,32 +10,119 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
 
+	"portcullis/core"
+	"portcullis/core/access/accesstest"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers"
 )
 
+// TestHealthToStrangers: who is not signed in, by a token that holds, learns whether all is well and nothing more.
+func TestHealthToStrangers(t *testing.T) {
+	a := newApp(t)
+	for _, header := range []string{"X-MS-CLIENT-PRINCIPAL-NAME", "Cookie"} {
+		r := httptest.NewRequest("GET", "/api/health", nil)
+		r.Header.Set(header, "admin@example.com")
+		if got := a.do(r); got.status != 200 || strings.TrimSpace(got.text) != `{"status":"ok"}` {
+			t.Errorf("%d %s", got.status, got.text)
+		}
+	}
+	down := handlers.New(a.rooms, handlers.Options{Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
+		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
+	w := httptest.NewRecorder()
+	down.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
+	if w.Code != 503 || strings.TrimSpace(w.Body.String()) != `{"status":"unavailable"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestHealth: what is not known is null, with the reason, and never a number.
 func TestHealth(t *testing.T) {
 	a := newApp(t)
+	fields := []string{"lastSweepEndedAt", "lastSweepAgeSeconds", "oldestOverdueClosingSeconds"}
 	got := a.call("GET", "/api/health", "")
-	if got.status != 200 || got.body["lastSweepAgeSeconds"] != -1.0 {
+	why, _ := got.body["unknown"].(map[string]any)
+	if got.status != 200 || got.body["version"] != "test" || got.body["oldestOverdueClosingSeconds"] != 0.0 || why["oldestOverdueClosingSeconds"] != nil {
 		t.Errorf("%d %s", got.status, got.text)
+	}
+	for _, field := range fields[:2] {
+		if v, there := got.body[field]; !there || v != nil || why[field] != "no sweep has ended yet" {
+			t.Errorf("%s before the first sweep: %s", field, got.text)
+		}
 	}
 	a.call("POST", "/api/sweep", "{}")
 	a.leap(90 * time.Second)
-	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 {
+	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 || got.body["unknown"] != nil {
 		t.Errorf("%s", got.text)
 	}
-	h := handlers.New(a.rooms, handlers.Options{Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return errors.New("SECRET") })},
-		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
-	if w.Code != 503 || !strings.Contains(w.Body.String(), `"tableStorage":"unavailable"`) || strings.Contains(w.Body.String(), "SECRET") {
-		t.Errorf("%d %s", w.Code, w.Body)
+	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		if s.Op == "OpenGrants" {
+			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("SECRET")}
+		}
+		return nil
+	}
+	a.wire(func(p *core.Ports) { p.Sweeps = noSweeps{p.Sweeps} })
+	a.leap(time.Minute)
+	got = a.call("GET", "/api/health", "")
+	why, _ = got.body["unknown"].(map[string]any)
+	for _, field := range fields {
+		if v, there := got.body[field]; !there || v != nil || why[field] == nil || strings.Contains(got.text, "SECRET") {
+			t.Errorf("%s while the table cannot be read: %s", field, got.text)
+		}
+	}
+}
+
+// noSweeps cannot be read.
+type noSweeps struct{ store.Sweeps }
+
+func (noSweeps) LastSweep(context.Context) (store.SweepRecord, error) {
+	return store.SweepRecord{}, &store.Unavailable{Dependency: "Table Storage", Err: errors.New("SECRET")}
+}
+
+// TestHealthWithADependencyThatHangs: what the table knows is told although another dependency hangs, and what hangs is named.
+func TestHealthWithADependencyThatHangs(t *testing.T) {
+	a := newApp(t)
+	a.call("POST", "/api/sweep", "{}")
+	a.leap(time.Minute)
+	synctest.Test(t, func(t *testing.T) {
+		h := handlers.New(a.rooms, handlers.Options{
+			Dependencies: map[string]store.Pinger{"tableStorage": ping(func() error { return nil }), "resourceManager": hangs{}},
+			Log:          slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "t/o"}, nil }})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
+		for _, want := range []string{`"resourceManager":"unavailable"`, `"tableStorage":"ok"`, `"lastSweepAgeSeconds":60`, `"oldestOverdueClosingSeconds":0`} {
+			if w.Code != 503 || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+			}
+		}
+	})
+}
+
+// hangs answers nobody.
+type hangs struct{}
+
+func (hangs) Ping(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+// TestTransportSecurity: every answer tells browsers to come over HTTPS alone, refusals and the page included.
+func TestTransportSecurity(t *testing.T) {
+	a := newApp(t)
+	paths := []string{"GET /", "GET /api/nothing", "GET /api//x", "GET /api/%2fx", "POST /sweep", "GET /api/portal/", "GET /api/portal/nothing", "PUT /api/health"}
+	for _, p := range append(paths, plainRoutes(t)...) {
+		method, path, _ := strings.Cut(p, " ")
+		for _, signedIn := range []string{"", "Bearer test"} {
+			r := httptest.NewRequest(method, strings.Replace(path, "{id}", "x", 1), strings.NewReader("{}"))
+			if signedIn != "" {
+				r.Header.Set("Authorization", signedIn)
+			}
+			if got := a.do(r).header.Values("Strict-Transport-Security"); len(got) != 1 || got[0] != "max-age=31536000" {
+				t.Errorf("%s: Strict-Transport-Security %q", p, got)
+			}
+		}
 	}
 }
 

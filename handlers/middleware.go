@@ -97,6 +97,7 @@ func (s *server) logged(next http.Handler) http.Handler {
 		h.Set("x-ms-request-id", id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		h.Set("Strict-Transport-Security", "max-age=31536000") // a year; browsers heed it over HTTPS alone
 		defer func() {
 			if p := recover(); p != nil {
 				s.Log.Error("panic", "invocation", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -2,14 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"portcullis/local/issuer"
 )
 
 // TestRollback goes back between two builds of the app, of which the newer knows a setting more: with the newer one's settings the older
@@ -17,6 +21,7 @@ import (
 func TestRollback(t *testing.T) {
 	t.Parallel()
 	const demand, critical = "PORTCULLIS_DEMAND_OF_A_NEWER_VERSION", "PORTCULLIS_CRITICAL_SETTINGS="
+	authority, token := tokenOf(t, "reader")
 	older, newer := filepath.Join(app(t), "handlers"), buildKnowing(t, demand)
 	for _, tt := range []struct {
 		name, binary string
@@ -29,8 +34,13 @@ func TestRollback(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, port, _ := startHandler(t, tt.binary, tt.settings...)
-			res, err := http.Get(url(port) + "/api/health")
+			_, port, _ := startHandler(t, tt.binary, append(tt.settings, "PORTCULLIS_AUTHORITY="+authority)...)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(port)+"/api/health", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			res, err := http.DefaultClient.Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,6 +59,28 @@ func TestRollback(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "does not know") || !strings.Contains(string(out), demand) {
 		t.Errorf("the older build, critical: %v, %s", err, out)
 	}
+}
+
+// tokenOf gives the address of an issuer that lasts as long as the test, and an access token from it.
+func tokenOf(t *testing.T, persona string) (authority, token string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority = "http://" + l.Addr().String()
+	tokens, err := issuer.Open(issuer.Config{URL: authority})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: tokens, ReadHeaderTimeout: time.Second}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close(); <-done })
+	if token, err = tokens.Token(persona, "api://portcullis"); err != nil {
+		t.Fatal(err)
+	}
+	return authority, token
 }
 
 // buildKnowing builds the app with one setting more in its table.
