@@ -73,9 +73,8 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	server := &http.Server{Handler: app.handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	log.Info("serving", "address", l.Addr().String(), "version", version())
-	return server.Serve(l)
+	return serverOf(app.handler, log, served()).Serve(l)
 }
 
 // application is the built app.
