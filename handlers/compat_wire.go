@@ -144,7 +144,11 @@ func (port compatPortRule) rule(at string) (jit.PortRule, error) {
 
 // request reads an initiate; own is the caller's address, the source of ports that name none.
 func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
-	out := jit.Request{Justification: b.Justification}
+	var out jit.Request
+	var err error
+	if out.Justification, err = jit.Justification(b.Justification); err != nil {
+		return out, err
+	}
 	for i, vm := range b.VirtualMachines {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		id, err := jit.ParseVM(vm.ID)

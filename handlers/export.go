@@ -117,7 +117,7 @@ func (c csvExporter) add(e entry) error {
 	cells := []string{e.Time, e.Subscription, e.ResourceGroup, e.VM, e.Operation, e.Result, e.Requestor, strings.Join(e.Sources, " "), strings.Join(ports, " "), e.End,
 		e.Justification, e.Correlation, e.Target, e.Grant, e.Reason, e.Message, e.ID}
 	for i, cell := range cells {
-		cells[i] = safeCell(cell)
+		cells[i] = safeCell(oneLine(cell))
 	}
 	return c.Write(cells)
 }
@@ -129,6 +129,22 @@ func (c csvExporter) cut(why string) error {
 func (c csvExporter) end() error {
 	c.Flush()
 	return c.Error()
+}
+
+// oneLine gives a cell that stays on its line for whatever reads by lines, and that holds nothing by which it looks
+// like another: line breaks of every kind become spaces, and what cannot be seen becomes U+FFFD. What comes in now holds
+// neither (see jit.Text); earlier entries, and messages of others, may. JSON lines hold them as they are, escaped.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(s, "\r\n", " ")
+	return strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsSpace(c) || unicode.Is(unicode.Z, c):
+			return ' '
+		case unicode.IsPrint(c) || c == '\u200c' || c == '\u200d':
+			return c
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // safeCell puts an apostrophe before what a spreadsheet could take for a formula
@@ -158,7 +174,7 @@ func (l lineExporter) begin() error        { return nil }
 func (l lineExporter) end() error          { return nil }
 
 func (l lineExporter) add(e entry) error {
-	text, err := json.Marshal(e, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true))
+	text, err := json.Marshal(e, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)) // no U+2028, at which some end a line
 	if err == nil {
 		_, err = l.Write(append(text, '\n'))
 	}

@@ -145,7 +145,11 @@ func (a *app) fill(n int, each func(int, *store.Entry)) {
 	}
 }
 
-var nastyCells = []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "  \"=1", "'=1", "\u00a0=1", "\uff1d1", "\"\"@x", "\n+1", "a\"b,c\r\nd", "plain", "", "<script>", "é, \U0001F512", "1-2=3"}
+var nastyCells = []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "  \"=1", "'=1", "\u00a0=1", "\uff1d1", "\"\"@x", "\n+1", "a\"b,c\r\nd", "plain", "", "<script>", "é, \U0001F512", "1-2=3",
+	"a\n2026-11-23T12:00:00.000Z,forged", "a\u2028b", "a\u0085b", "a\rb\vc\fd", "turned \u202e around", "\x1b[31mred", "a\u200bb"}
+
+// seen is how a cell of nastyCells may be read: on one line, and without what cannot be seen.
+var seen = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ", "\v", " ", "\f", " ", "\u00a0", " ", "\u2028", " ", "\u0085", " ", "\u202e", "\ufffd", "\x1b", "\ufffd", "\u200b", "\ufffd")
 
 // TestActivityCSV: any spreadsheet reads every cell, and takes none for a formula.
 func TestActivityCSV(t *testing.T) {
@@ -159,6 +163,9 @@ func TestActivityCSV(t *testing.T) {
 	if !strings.Contains(r.text, "id\r\n") || strings.Contains(strings.ReplaceAll(r.text, "\r\n", ""), "\n") {
 		t.Error("the lines do not end as RFC 4180 has it")
 	}
+	if lines := len(strings.FieldsFunc(r.text, func(c rune) bool { return strings.ContainsRune("\r\n\v\f\u0085\u2028\u2029\x1c\x1d\x1e", c) })); lines != len(nastyCells)+1 {
+		t.Errorf("who reads by lines reads %d, want %d", lines, len(nastyCells)+1)
+	}
 	rows, err := csv.NewReader(strings.NewReader(r.text)).ReadAll()
 	if err != nil || len(rows) != len(nastyCells)+1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
@@ -170,11 +177,11 @@ func TestActivityCSV(t *testing.T) {
 	slices.Reverse(rows[1:]) // newest first
 	for i, cell := range nastyCells {
 		row := rows[i+1]
-		wantCell := strings.ReplaceAll(cell, "\r\n", "\n")
+		wantCell := seen.Replace(cell)
 		if i <= 12 {
 			wantCell = "'" + wantCell
 		}
-		if got := row[10]; strings.ReplaceAll(got, "\r", "") != strings.ReplaceAll(wantCell, "\r", "") || row[6] != got {
+		if got := row[10]; got != wantCell || row[6] != got {
 			t.Errorf("%q became %q, want %q", cell, got, wantCell)
 		}
 		for _, c := range row {

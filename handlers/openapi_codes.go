@@ -69,6 +69,7 @@ var errorCodes = []string{
 	"SubscriptionNotManaged",
 	"TableStorageUnavailable",
 	"TargetNotSupported",
+	"TextNotPrintable",
 	"Timeout",
 	"TooManyAddresses",
 	"TooManyNatRules",

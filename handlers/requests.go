@@ -38,9 +38,9 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		write(w, http.StatusOK, answer)
 		return nil
 	}
-	key := r.Header.Get("Idempotency-Key")
-	if len(key) > 200 {
-		return &jit.Error{Code: CodeInvalidContent, Target: "Idempotency-Key", Message: "an Idempotency-Key has at most 200 characters"}
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
@@ -53,6 +53,21 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return nil
 	}
 	return s.opening(w, r, rec, s.Wait-time.Since(began))
+}
+
+// idempotencyKey reads the key of a request, "" where there is none: one of at most 200 characters that can be seen.
+func idempotencyKey(h http.Header) (string, error) {
+	keys := h.Values("Idempotency-Key")
+	if len(keys) == 0 {
+		return "", nil
+	}
+	if len(keys) > 1 || len(keys[0]) > 200 {
+		return "", &jit.Error{Code: CodeInvalidContent, Target: "Idempotency-Key", Message: "an Idempotency-Key stands once and has at most 200 characters"}
+	}
+	if clean, err := jit.Text(keys[0]); err != nil || clean != keys[0] {
+		return "", &jit.Error{Code: jit.CodeTextNotPrintable, Target: "Idempotency-Key", Message: "an Idempotency-Key has only characters that can be seen"}
+	}
+	return keys[0], nil
 }
 
 // opening opens a grant and waits for it, but not longer than wait.

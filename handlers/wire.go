@@ -158,7 +158,11 @@ func (p portRule) rule(at string) (jit.PortRule, error) {
 
 // request reads a request; own is the caller's address, the source of ports that name none.
 func (b requestBody) request(own netip.Addr) (jit.Request, error) {
-	out := jit.Request{Justification: b.Justification}
+	var out jit.Request
+	var err error
+	if out.Justification, err = jit.Justification(b.Justification); err != nil {
+		return out, err
+	}
 	for i, vm := range b.VirtualMachines {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		id, err := jit.ParseVM(vm.ID)

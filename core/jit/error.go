@@ -31,6 +31,7 @@ const (
 	CodePortNotInPolicy      Code = "PortNotInPolicy"               // the policy does not name the port
 	CodeInvalidExistingRules Code = "InvalidExistingRules"          // neither override nor respect
 	CodeJustificationTooLong Code = "JustificationTooLong"          // over MaxJustification characters
+	CodeTextNotPrintable     Code = "TextNotPrintable"              // a text with characters that cannot be seen
 	CodeRequestEnded         Code = "RequestEnded"                  // extend or revoke of a grant that has ended
 	CodeEndNotLater          Code = "EndTimeNotLater"               // an extension that does not extend
 	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one request

@@ -41,7 +41,7 @@ func TestDecideOptions(t *testing.T) {
 		{"both are said: every address", noAny.With(narrow), []string{"*"}, "", jit.CodeSourceAnyForbidden, from},
 		{"no justification", why, []string{"203.0.113.7"}, "", jit.CodeJustificationRequired, reason},
 		{"spaces", why, []string{"203.0.113.7"}, " \t\r\n\u00a0\u2003", jit.CodeJustificationRequired, reason},
-		{"characters that nobody sees", why, []string{"203.0.113.7"}, "\u200b\u2060\ufeff\u0000", jit.CodeJustificationRequired, reason},
+		{"characters that nobody sees", why, []string{"203.0.113.7"}, "\u200b\u2060\ufeff\u0000", jit.CodeTextNotPrintable, reason},
 		{"the justification is told before the source", why.With(noAny), []string{"*"}, "", jit.CodeJustificationRequired, reason},
 
 		{"nothing is demanded", jit.Options{}, []string{"*"}, "", "", ""},

@@ -2,9 +2,7 @@ package jit
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // The bounds of one request.
@@ -60,8 +58,9 @@ func (r Request) Validate(now time.Time) error {
 		return refuse(CodeNoVMs, "virtualMachines", "name at least one virtual machine")
 	case len(r.VMs) > MaxVMs:
 		return refuse(CodeTooManyVMs, "virtualMachines", "%d virtual machines; one request takes at most %d", len(r.VMs), MaxVMs)
-	case utf8.RuneCountInString(r.Justification) > MaxJustification:
-		return refuse(CodeJustificationTooLong, "justification", "the justification is longer than %d characters", MaxJustification)
+	}
+	if _, err := Justification(r.Justification); err != nil {
+		return err
 	}
 	vms := map[string]bool{}
 	for i, vm := range r.VMs {
@@ -109,7 +108,11 @@ func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string,
 	if err := r.Validate(now); err != nil {
 		return Grant{}, err
 	}
-	g := Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: strings.TrimSpace(r.Justification), Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
+	why, err := Justification(r.Justification)
+	if err != nil {
+		return Grant{}, err
+	}
+	g := Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: why, Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		p, ok := policy(vm.VM)

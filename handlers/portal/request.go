@@ -206,7 +206,10 @@ func (s *server) askAgain(w http.ResponseWriter, c call, status int, view reques
 func readRequest(c call, vms []jit.ID, policies map[string]jit.Policy) (requestView, jit.Request) {
 	f := c.PostForm
 	view := requestView{Source: cmp.Or(f.Get("source"), fromMine), Mine: f.Get("mine"), Other: f.Get("other"), Why: f.Get("why"), Wrong: wrongs{}}
-	asked := jit.Request{Justification: strings.TrimSpace(view.Why)}
+	var asked jit.Request
+	var err error
+	asked.Justification, err = jit.Justification(view.Why)
+	view.Wrong.put("why", err)
 	from := view.readSource()
 	chosen := 0
 	for i, vm := range vms {
