@@ -19,17 +19,21 @@ import (
 // maxBody is the size in bytes over which a body is refused.
 const maxBody = 1 << 20
 
+// maxLooseField is how long a text of a body of the compatible face may be, in bytes: clients send back what they got,
+// justifications of earlier requests included.
+const maxLooseField = 4 * jit.MaxJustification
+
 // decode reads a JSON body strictly: one value, no unknown and no repeated
 // fields, at most 1 MiB. Every refusal names the field.
 func decode(r *http.Request, into any) error {
-	return decodeWith(r, into, json.RejectUnknownMembers(true))
+	return decodeWith(r, into, jit.MaxField, json.RejectUnknownMembers(true))
 }
 
 // decodeLoosely reads a JSON body as Azure Resource Manager does: fields that
 // are not known are passed over, and the case of names does not count. What could be
 // read in two ways is refused all the same: a field that stands twice, in whatever case.
 func decodeLoosely(r *http.Request, into any) error {
-	return decodeWith(r, into, json.MatchCaseInsensitiveNames(true))
+	return decodeWith(r, into, maxLooseField, json.MatchCaseInsensitiveNames(true))
 }
 
 // decodeNothing refuses a body that says anything: of a call that takes none, what stands
@@ -42,7 +46,7 @@ func decodeNothing(r *http.Request) error {
 	return err
 }
 
-func decodeWith(r *http.Request, into any, how json.Options) error {
+func decodeWith(r *http.Request, into any, longest int, how json.Options) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
@@ -53,8 +57,14 @@ func decodeWith(r *http.Request, into any, how json.Options) error {
 	if len(body) == 0 {
 		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
 	}
+	if err := longTexts(body, longest); err != nil {
+		return err
+	}
 	if err := json.Unmarshal(body, into, how); err != nil {
 		return badJSON(err)
+	}
+	if b, ok := into.(bounded); ok {
+		return b.bounds()
 	}
 	return nil
 }

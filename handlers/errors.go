@@ -26,6 +26,8 @@ const (
 	CodeUnknownField    jit.Code = "UnknownField"          // a field that the body may not have
 	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
 	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
+	CodeFieldTooLong    jit.Code = "FieldTooLong"          // a text that is longer than any such can be
+	CodeTooManyPolicies jit.Code = "TooManyPolicies"       // over jit.MaxListedVMs in one import
 	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty
 	CodeInvalidPath     jit.Code = "InvalidRequestPath"    // a path that could be read in two ways
 	CodeNotFound        jit.Code = "NotFound"              // no such path, or not with this method

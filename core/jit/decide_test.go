@@ -171,7 +171,7 @@ func TestPolicyValidate(t *testing.T) {
 		target string
 	}{
 		{"no ports", nil, jit.CodeNoPorts, "ports"},
-		{"101 ports", many, jit.CodeInvalidPort, "ports"},
+		{"101 ports", many, jit.CodeTooManyPorts, "ports"},
 		{"a port twice", []jit.PortRule{good, good}, jit.CodeDuplicatePort, "ports[1].number"},
 		{"zero port rule", make([]jit.PortRule, 1), jit.CodeInvalidProtocol, "ports[0].protocol"},
 		{"protocol in lower case", one(func(p *jit.PortRule) { p.Protocol = "tcp" }), jit.CodeInvalidProtocol, "ports[0].protocol"},

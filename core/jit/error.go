@@ -34,10 +34,11 @@ const (
 	CodeTextNotPrintable     Code = "TextNotPrintable"              // a text with characters that cannot be seen
 	CodeRequestEnded         Code = "RequestEnded"                  // extend or revoke of a grant that has ended
 	CodeEndNotLater          Code = "EndTimeNotLater"               // an extension that does not extend
-	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one request
+	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one call, or MaxListedVMs in one list
 	CodeInvalidMappedPort    Code = "InvalidMappedPort"             // outside 1..MaxMapped, or one twice for one machine
 	CodeInvalidPublicAddress Code = "InvalidPublicIpAddress"        // not an IPv4 address
-	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port
+	CodeTooManyPorts         Code = "TooManyPorts"                  // over MaxPorts for one machine
+	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port, or MaxMachineSources for one machine
 
 	// What the options in force do not let anybody ask for.
 	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"    // every address, of both families or of one

@@ -135,7 +135,7 @@ func (p Policy) Validate() error {
 		return refuse(CodeNoPorts, "ports", "a policy needs at least one port")
 	}
 	if len(p.Ports) > MaxPorts {
-		return refuse(CodeInvalidPort, "ports", "%d ports; a policy takes at most %d", len(p.Ports), MaxPorts)
+		return refuse(CodeTooManyPorts, "ports", "%d ports; a policy takes at most %d", len(p.Ports), MaxPorts)
 	}
 	if p.PublicAddress.IsValid() && !p.PublicAddress.Is4() {
 		return refuse(CodeInvalidPublicAddress, "publicIpAddress", "%s is not an IPv4 address; a firewall maps no other", p.PublicAddress)

@@ -72,6 +72,9 @@ func (r Request) Validate(now time.Time) error {
 		if len(vm.Ports) == 0 {
 			return refuse(CodeNoPorts, at+".ports", "name at least one port of %s", vm.VM.Name)
 		}
+		if len(vm.Ports) > MaxPorts {
+			return refuse(CodeTooManyPorts, at+".ports", "%d ports of %s; one request takes at most %d of a machine", len(vm.Ports), vm.VM.Name, MaxPorts)
+		}
 		ports := map[uint16]bool{}
 		for j, port := range vm.Ports {
 			at := fmt.Sprintf("%s.ports[%d]", at, j)

@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/jit"
+)
+
+// bounded is a body with bounds of its own. They are looked at as soon as it is read: before any of
+// its values is understood, before anybody is asked what the caller may do, and before anything is read.
+type bounded interface{ bounds() error }
+
+// longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a
+// bound of its own. What is not JSON it leaves to who reads it.
+func longTexts(body []byte, most int) error {
+	if len(body) <= most {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	for {
+		value, err := d.ReadToken()
+		if err != nil { // the end, or what its reader refuses
+			return nil
+		}
+		if value.Kind() == '"' && len(value.String()) > most && d.StackPointer() != "/justification" {
+			at := cut(path(d.StackPointer()))
+			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}
+		}
+	}
+}
+
+// cut shortens a path that names may have made long.
+func cut(at string) string {
+	if len(at) > 200 {
+		return strings.ToValidUTF8(at[:200], "") + "..."
+	}
+	return at
+}
+
+// atMost refuses more machines than one call takes.
+func atMost(n, most int, at string) error {
+	if n > most {
+		return &jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("%d virtual machines; one call takes at most %d", n, most)}
+	}
+	return nil
+}
+
+// eachMachine holds the ports of every machine to their bounds.
+func eachMachine[M interface{ sources() []int }](machines []M, at string) error {
+	for i, m := range machines {
+		if err := jit.Bounds(m.sources()); err != nil {
+			return below(err, fmt.Sprintf("%s[%d]", at, i))
+		}
+	}
+	return nil
+}
+
+// counts gives how many prefixes each port names.
+func counts[P interface{ prefixes() []string }](ports []P) []int {
+	var out []int
+	for _, p := range ports {
+		out = append(out, len(p.prefixes()))
+	}
+	return out
+}
+
+func (p portRule) prefixes() []string           { return p.Prefixes }
+func (p requestPort) prefixes() []string        { return p.Prefixes }
+func (p compatPortRule) prefixes() []string     { return p.Prefixes }
+func (p compatInitiatePort) prefixes() []string { return p.Prefixes }
+func (vm enableVM) sources() []int              { return counts(vm.Ports) }
+func (vm requestVM) sources() []int             { return counts(vm.Ports) }
+func (vm compatVM) sources() []int              { return counts(vm.Ports) }
+func (vm compatInitiateVM) sources() []int      { return counts(vm.Ports) }
+
+const machinesAt = "virtualMachines"
+
+func (b *enableBody) bounds() error {
+	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
+		return err
+	}
+	return eachMachine(b.VirtualMachines, machinesAt)
+}
+
+func (b *vmsBody) bounds() error { return atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt) }
+
+func (b *requestBody) bounds() error {
+	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
+		return err
+	}
+	return eachMachine(b.VirtualMachines, machinesAt)
+}
+
+func (b *compatInitiateBody) bounds() error {
+	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
+		return err
+	}
+	return eachMachine(b.VirtualMachines, machinesAt)
+}
+
+func (b *compatPutBody) bounds() error {
+	if b.Properties == nil {
+		return nil
+	}
+	const at = "properties." + machinesAt
+	if err := atMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
+		return err
+	}
+	return eachMachine(b.Properties.VirtualMachines, at)
+}
+
+func (b *importBody) bounds() error {
+	if len(b.Value) > jit.MaxListedVMs {
+		return &jit.Error{Code: CodeTooManyPolicies, Target: "value", Message: fmt.Sprintf("%d policies; one import takes at most %d", len(b.Value), jit.MaxListedVMs)}
+	}
+	all := 0
+	for i, p := range b.Value {
+		if p.Properties == nil {
+			continue
+		}
+		all += len(p.Properties.VirtualMachines)
+		if err := eachMachine(p.Properties.VirtualMachines, fmt.Sprintf("value[%d].properties.%s", i, machinesAt)); err != nil {
+			return err
+		}
+	}
+	return atMost(all, jit.MaxListedVMs, "value")
+}
