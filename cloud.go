@@ -110,7 +110,7 @@ func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewa
 
 func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
-	return rbac.Config{Endpoint: endpoint, Audience: audience, Options: options}
+	return rbac.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}}
 }
 
 // identityOf says whose tokens count: those of the configured cloud's Entra ID, or of

@@ -95,7 +95,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	// ARM counts the calls of an identity together, whoever makes them.
 	pacer := arm.NewPacer(arm.Config{Limits: limitsOf(cfg), Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
 	roles, groups := rbacOf(cfg, tel.Tracing()), nsgOf(cfg, tel.Tracing())
-	roles.Options.PerRetryPolicies, groups.Pacer = append(roles.Options.PerRetryPolicies, pacer), pacer
+	roles.Pacer, groups.Pacer = pacer, pacer
 	authority, err := rbac.New(cred, roles)
 	if err != nil {
 		return nil, fmt.Errorf("build the role assignments client: %w", err)

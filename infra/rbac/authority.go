@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/infra/arm"
 )
 
 var _ permit.Authority = (*Authority)(nil)
@@ -45,14 +42,7 @@ const (
 
 // Config says which Resource Manager to speak to and how.
 type Config struct {
-	// Endpoint and Audience name the cloud, such as https://management.azure.com for
-	// both. Both empty is the public cloud; one alone is an error.
-	Endpoint string
-	Audience string
-	// Options are passed to the SDK, such as Transport and Retry. Cloud,
-	// DisableRPRegistration and Telemetry are set by New.
-	// InsecureAllowCredentialWithHTTP is refused but for an Endpoint on a loopback address.
-	Options arm.ClientOptions
+	arm.Connection
 	// Now is the clock by which answers grow old; nil is time.Now.
 	Now func() time.Time
 }
@@ -60,7 +50,7 @@ type Config struct {
 // Authority is the adapter. It is safe for concurrent use.
 type Authority struct {
 	cred    azcore.TokenCredential
-	options arm.ClientOptions
+	options azarm.ClientOptions
 
 	callers *cache[[]assignment]    // by caller and subscription
 	denied  *cache[map[string]bool] // the same
@@ -76,24 +66,13 @@ func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 	if cred == nil {
 		return nil, errors.New("new rbac authority: no credential")
 	}
-	if (cfg.Endpoint == "") != (cfg.Audience == "") {
-		return nil, errors.New("new rbac authority: give both Endpoint and Audience, or neither")
-	}
-	if cfg.Options.InsecureAllowCredentialWithHTTP && !loopback(cfg.Endpoint) {
-		return nil, fmt.Errorf("new rbac authority: a credential must not go over plain HTTP to %q", cfg.Endpoint)
+	o, err := cfg.ClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("new rbac authority: %w", err)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	o := cfg.Options
-	o.Cloud = cloud.AzurePublic
-	if cfg.Endpoint != "" {
-		o.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Endpoint: strings.TrimSuffix(cfg.Endpoint, "/"), Audience: cfg.Audience},
-		}}
-	}
-	o.DisableRPRegistration = true // registering a provider is not ours to do
-	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
 	return &Authority{
 		cred: cred, options: o, subs: map[string]*clients{},
 		callers: newCache[[]assignment](maxCallers, maxCallerBytes, cfg.Now),
@@ -101,16 +80,6 @@ func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 		roles:   newCache[[]permission](maxRoles, maxRoleBytes, cfg.Now),
 		denials: newCache[[]denial](maxDenials, maxDenialBytes, cfg.Now),
 	}, nil
-}
-
-// loopback reports whether the URL's host can be no other machine.
-func loopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && a.IsLoopback()
 }
 
 // Missing implements [permit.Authority]. A caller whose id is not "tid/oid" with two GUIDs

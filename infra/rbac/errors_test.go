@@ -15,12 +15,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"portcullis/core/store"
+	"portcullis/infra/arm"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
 
 func TestNewRefuses(t *testing.T) {
-	insecure := rbac.Config{Endpoint: "http://203.0.113.7", Audience: "x"}
+	insecure := rbac.Config{Connection: arm.Connection{Endpoint: "http://203.0.113.7", Audience: "x"}}
 	insecure.Options.InsecureAllowCredentialWithHTTP = true
 	for _, tc := range []struct {
 		name string
@@ -29,8 +30,8 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{"no credential", nil, rbac.Config{}, "no credential"},
-		{"an endpoint without an audience", credential{}, rbac.Config{Endpoint: "https://example.com"}, "both Endpoint and Audience"},
-		{"an audience without an endpoint", credential{}, rbac.Config{Audience: "x"}, "both Endpoint and Audience"},
+		{"an endpoint without an audience", credential{}, rbac.Config{Connection: arm.Connection{Endpoint: "https://example.com"}}, "both Endpoint and Audience"},
+		{"an audience without an endpoint", credential{}, rbac.Config{Connection: arm.Connection{Audience: "x"}}, "both Endpoint and Audience"},
 		{"a token in the clear", credential{}, insecure, "plain HTTP"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

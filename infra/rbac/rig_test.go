@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/infra/arm"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -75,10 +76,10 @@ func (c *clock) advance(d time.Duration) {
 func authority(t *testing.T, server *httptest.Server, c *clock) *rbac.Authority {
 	t.Helper()
 	a, err := rbac.New(credential{}, rbac.Config{
-		Endpoint: server.URL, Audience: "https://management.azure.com", Now: c.Now,
-		Options: arm.ClientOptions{ClientOptions: policy.ClientOptions{
+		Connection: arm.Connection{Endpoint: server.URL, Audience: "https://management.azure.com", Options: azarm.ClientOptions{ClientOptions: policy.ClientOptions{
 			InsecureAllowCredentialWithHTTP: true, Transport: server.Client(), Retry: policy.RetryOptions{MaxRetries: -1},
-		}},
+		}}},
+		Now: c.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
