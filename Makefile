@@ -6,7 +6,7 @@
 #   make mutants         break the product in every listed way; the simulation has to notice each
 #   make pictures        the README's pictures of the page, taken in Chromium
 #   make build           the app as the Functions host expects it, in dist/
-#   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip: the same bytes from the same commit
+#   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip, licences of others inside: the same bytes from the same commit
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
@@ -47,8 +47,9 @@ $(PACKAGES): dist/portcullis-linux-%.zip:
 	rm -rf dist/linux-$*
 	set -e; source=$$(local/clean-source dist/source-$*); cd "$$source"; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o $(CURDIR)/dist/linux-$*/handlers .; \
-	  $(GO) run ./local/pack -out $(CURDIR)/dist/linux-$*; \
-	  $(GO) run ./local/archive -app $(CURDIR)/dist/linux-$* -out $(CURDIR)/$@
+	  $(GO) run -trimpath ./local/pack -out $(CURDIR)/dist/linux-$*; \
+	  $(GO) run -trimpath ./local/notices -program $(CURDIR)/dist/linux-$*/handlers -out $(CURDIR)/dist/linux-$*/THIRD-PARTY-NOTICES.txt; \
+	  $(GO) run -trimpath ./local/archive -app $(CURDIR)/dist/linux-$* -out $(CURDIR)/$@
 	@rm -rf dist/source-$*
 	@sha256sum $@
 

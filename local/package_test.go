@@ -27,6 +27,7 @@ func makePackage(dir string) error {
 	for _, cmd := range []*exec.Cmd{
 		exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(staging, "handlers"), "portcullis"),
 		exec.Command("go", "run", "-trimpath", "portcullis/local/pack", "-src", "..", "-out", staging),
+		exec.Command("go", "run", "-trimpath", "portcullis/local/notices", "-src", "..", "-program", filepath.Join(staging, "handlers"), "-out", filepath.Join(staging, "THIRD-PARTY-NOTICES.txt")),
 		exec.Command("go", "run", "-trimpath", "portcullis/local/archive", "-app", staging, "-out", out),
 	} {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // one form of everything, which is compiled once
@@ -72,7 +73,7 @@ func unzip(from, dir string) error {
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	dir := app(t)
-	want := []string{"-rw-r--r-- host.json", "-rwxr-xr-x handlers"}
+	want := []string{"-rw-r--r-- THIRD-PARTY-NOTICES.txt", "-rw-r--r-- host.json", "-rwxr-xr-x handlers"}
 	declared, err := filepath.Glob("../functions/*/function.json")
 	if err != nil || len(declared) == 0 {
 		t.Fatal(declared, err)

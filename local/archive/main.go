@@ -8,7 +8,8 @@
 // on some plans only.
 //
 // The app is what local/pack assembles: host.json and the handler, and beside
-// them one folder for each function with its function.json. Anything else is refused rather
+// them one folder for each function with its function.json; and the licences of others that
+// local/notices writes, without which nothing of them may be given away. Anything else is refused rather
 // than left out: a settings file or a key that got into the folder must not be
 // deployed, and somebody should know that it is there.
 //
@@ -32,6 +33,9 @@ import (
 
 // handler is customHandler.description.defaultExecutablePath of host.json.
 const handler = "handlers"
+
+// notices is what local/notices writes.
+const notices = "THIRD-PARTY-NOTICES.txt"
 
 func main() {
 	app := flag.String("app", "", "folder that holds the assembled app")
@@ -86,7 +90,7 @@ func list(fsys fs.FS) ([]string, error) {
 		case d.IsDir() && dir == "":
 			return nil
 		case !d.Type().IsRegular():
-		case name == "host.json", name == handler:
+		case name == "host.json", name == handler, name == notices:
 			files = append(files, name)
 			return nil
 		case base == "function.json" && path.Dir(path.Clean(dir)) == "." && dir != "":
@@ -103,6 +107,8 @@ func list(fsys fs.FS) ([]string, error) {
 		return nil, errors.New("there is no host.json: assemble the app first")
 	case !slices.Contains(files, handler):
 		return nil, fmt.Errorf("there is no %s: build it first", handler)
+	case !slices.Contains(files, notices):
+		return nil, fmt.Errorf("there is no %s: run local/notices first", notices)
 	case functions == 0:
 		return nil, errors.New("there is no function: assemble the app first")
 	}

@@ -50,7 +50,7 @@ func folder(t *testing.T, mode os.FileMode, files map[string]string) string {
 }
 
 func app(t *testing.T) map[string]string {
-	return map[string]string{"host.json": "{}", "handlers": program(t, false), "sweep/function.json": `{"a":1}`, "enable/function.json": `{}`}
+	return map[string]string{"host.json": "{}", "handlers": program(t, false), "THIRD-PARTY-NOTICES.txt": "MIT", "sweep/function.json": `{"a":1}`, "enable/function.json": `{}`}
 }
 
 func TestRefuses(t *testing.T) {
@@ -77,6 +77,7 @@ func TestRefuses(t *testing.T) {
 		{"function.json at the root", with("function.json", "{}"), "function.json has no place"},
 		{"no host.json", without("host.json"), "no host.json"},
 		{"no handler", without("handlers"), "no handlers"},
+		{"no licences of others", without("THIRD-PARTY-NOTICES.txt"), "no THIRD-PARTY-NOTICES.txt"},
 		{"no function", without("sweep/function.json", "enable/function.json"), "no function"},
 		{"a script for a handler", with("handlers", "#!/bin/sh"), "not a program for Linux"},
 		{"a handler that needs a linker", with("handlers", program(t, true)), "linked dynamically"},
@@ -134,7 +135,7 @@ func TestSameBytes(t *testing.T) {
 	for _, f := range z.File {
 		got = append(got, fmt.Sprint(f.Mode(), " ", f.Name))
 	}
-	want := []string{"-rw-r--r-- enable/function.json", "-rwxr-xr-x handlers", "-rw-r--r-- host.json", "-rw-r--r-- sweep/function.json"}
+	want := []string{"-rw-r--r-- THIRD-PARTY-NOTICES.txt", "-rw-r--r-- enable/function.json", "-rwxr-xr-x handlers", "-rw-r--r-- host.json", "-rw-r--r-- sweep/function.json"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
