@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -42,7 +43,7 @@ const wait = 25 * time.Second
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
-		fmt.Println("portcullis", version())
+		fmt.Println("portcullis", version(), runtime.Version())
 		return
 	}
 	if err := run(context.Background(), os.Environ(), os.Stdout); err != nil {

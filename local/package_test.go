@@ -3,6 +3,8 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"debug/buildinfo"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,10 +111,44 @@ func TestPackage(t *testing.T) {
 	if !bytes.Equal(zips[0], zips[1]) {
 		t.Error("the same sources gave two different packages")
 	}
+}
 
-	out, err := exec.Command(filepath.Join(dir, "handlers"), "--version").Output()
-	if err != nil || !strings.HasPrefix(string(out), "portcullis ") || strings.TrimSpace(string(out)) == "portcullis unknown" {
-		t.Errorf("handlers --version: %q, %v", out, err)
+// TestVersion holds that the packaged handler and its health say the same version, as it stands in the file.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(app(t), "handlers")
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			want += " (" + s.Value + ")"
+		}
+	}
+	holdVersion(t, binary, want, info.GoVersion)
+}
+
+// holdVersion runs a handler and holds what --version and health say.
+func holdVersion(t *testing.T, binary, version, goVersion string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary, "--version").Output()
+	if want := "portcullis " + version + " " + goVersion + "\n"; err != nil || string(out) != want || version == "" {
+		t.Errorf("--version: %q, %v; want %q", out, err, want)
+	}
+	_, port, _ := startHandler(t, binary)
+	res, err := http.Get(url(port) + "/api/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var health struct{ Version string }
+	if err := json.NewDecoder(res.Body).Decode(&health); err != nil {
+		t.Fatal(err)
+	}
+	if health.Version != version {
+		t.Errorf("health says the version %q, want %q", health.Version, version)
 	}
 }
 
