@@ -63,7 +63,14 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			return err
 		}},
 		"import": {store.OpEnable, "web", func(g *doorway) error { return g.doors.Import(ctx, g.who, name, policies)[0].Err }},
-		"sweep":  {store.OpSweep, "", func(g *doorway) error { _, err := g.doors.SweepNow(ctx, g.who); return err }},
+		"restore": {store.OpEnable, "web", func(g *doorway) error {
+			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, false, g.now().Add(time.Minute))
+			if err != nil {
+				return err
+			}
+			return v[0].Err
+		}},
+		"sweep": {store.OpSweep, "", func(g *doorway) error { _, err := g.doors.SweepNow(ctx, g.who); return err }},
 	}
 	for what, row := range rows {
 		t.Run(what, func(t *testing.T) {
@@ -90,6 +97,9 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		before := len(g.log())
 		if _, _, err := g.doors.Enable(ctx, g.who, policies, true); code(err) != permit.CodeForbidden {
 			t.Fatalf("not refused: %v", err)
+		}
+		if _, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, true, g.now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
 		}
 		if len(g.log()) != before {
 			t.Error("a dry run was logged")

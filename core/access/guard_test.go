@@ -56,10 +56,13 @@ Verify           403   403   403   down  403   ok    ok    403   ok    ok    ok 
 Verify.none      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
 Verify.all       403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    403
 NamedPolicies    none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
+Export           none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 NamedPolicy      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    ok
 ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 DeletePolicy     403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
 Import           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Restore          403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Restore.dry      403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.request    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Lacks.enable     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
@@ -232,6 +235,15 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err)
 		}
 	}
+	restore := func(dryRun bool) func(*doorway) string {
+		return func(g *doorway) string {
+			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policyOf("web", 3389)}}, dryRun, noon.Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return Outcome(t, v[0].Err, v[0].VM)
+		}
+	}
 	lacks := func(v permit.Verb) func(*doorway) string {
 		return func(g *doorway) string {
 			missing, err := g.doors.Guard.Permit.Lacks(ctx, g.who, v, vmID("web"))
@@ -316,6 +328,12 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		"Import": func(g *doorway) string {
 			v := g.doors.Import(ctx, g.who, name, again)
 			return Outcome(t, v[0].Err, v[0].VM)
+		},
+		"Restore": restore(false), "Restore.dry": restore(true),
+		"Export": func(g *doorway) string {
+			var all []defender.NamedPolicy
+			err := g.doors.Export(ctx, g.who, store.PolicyFilter{}, func(p defender.NamedPolicy) error { all = append(all, p); return nil })
+			return Outcome(t, err, all)
 		},
 		"SweepNow": func(g *doorway) string { _, err := g.doors.SweepNow(ctx, g.who); return Outcome(t, err) },
 	}

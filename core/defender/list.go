@@ -28,36 +28,14 @@ const (
 // caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
 func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
 	var out []NamedPolicy
-	var one []store.PolicyRecord // of one name, until the next one comes
 	full := errors.New("the page is full")
-	add := func() error {
-		if len(one) == 0 {
-			return nil
-		}
-		p := named(one)[0]
-		one = nil
-		var err error
-		if p.Machines, err = s.readable(ctx, who, p.Machines); err != nil || len(p.Machines) == 0 {
-			return err
-		}
+	err := s.eachReadable(ctx, who, f, after, func(p NamedPolicy) error {
 		if len(out) == limit {
 			return full
 		}
 		out = append(out, p)
 		return nil
-	}
-	err := s.Access.Policies.EachListed(ctx, f, after, func(rec store.PolicyRecord) error {
-		if len(one) > 0 && one[0].Listing().Key() != rec.Listing().Key() {
-			if err := add(); err != nil {
-				return err
-			}
-		}
-		one = append(one, rec)
-		return nil
 	})
-	if err == nil {
-		err = add()
-	}
 	next := store.PolicyName{}
 	switch {
 	case errors.Is(err, full):

@@ -1,0 +1,286 @@
+package defender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/permit"
+	"portcullis/core/round"
+	"portcullis/core/store"
+)
+
+// MaxRestored is how many machines one call of [Named.Restore] takes, and how many a document of policies holds.
+const MaxRestored = 10_000
+
+// CodeNotReached heads what becomes of machines that a call had no time for.
+const CodeNotReached jit.Code = "NotReached"
+
+// Held is the policy of one machine as a document holds it: everything that the machine's policy says, and which
+// named policy lists it.
+type Held struct {
+	Name   store.PolicyName
+	Policy jit.Policy
+}
+
+// Outcome is what became of one machine of a document, or would have.
+type Outcome string
+
+// The outcomes.
+const (
+	Created   Outcome = "created"   // it had no policy
+	Updated   Outcome = "updated"   // its policy said something else
+	Unchanged Outcome = "unchanged" // its policy says that already: nothing was written, whether its rules stand is for a sweep to say
+	Failed    Outcome = "failed"    // Restored.Err says why
+)
+
+// Restored is what became of one machine.
+type Restored struct {
+	VM      jit.ID
+	Outcome Outcome
+	Err     error // with Failed: a *jit.Error for a refusal
+}
+
+// Restore makes the policies of machines what a document says, and removes none: not of other machines, and no other machine from a
+// named policy. Where the document says nothing of options, those that are stored stay. A machine that another named policy lists is refused.
+// With dryRun nothing is written or logged.
+//
+// An error means that nothing was done: more than [MaxRestored] machines, a policy that is not valid, a machine twice. Everything else
+// is told for each machine: those that are refused keep no other one out. What is not begun at the time until is left with
+// [CodeNotReached]; the same call again goes on there, since what is done is then unchanged.
+func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun bool, until time.Time) ([]Restored, error) {
+	if err := checkHeld(held); err != nil {
+		return nil, err
+	}
+	r := restoring{Named: s, who: who, held: held, out: make([]Restored, len(held)), records: make([]store.PolicyRecord, len(held)), before: make([]store.PolicyRecord, len(held))}
+	for i, h := range held {
+		r.out[i].VM = h.Policy.VM
+	}
+	changed := r.compare(ctx)
+	for some := range slices.Chunk(changed, jit.MaxVMs) {
+		if !s.now().Before(until) {
+			for _, i := range some {
+				r.fail(i, &jit.Error{Code: CodeNotReached, Target: held[i].Policy.VM.String(), Message: "the call had no time left for this machine; send the document again"})
+			}
+			continue
+		}
+		r.carryOut(ctx, r.roomy(ctx, some), dryRun)
+	}
+	if !dryRun {
+		r.logRefused(ctx)
+	}
+	return r.out, nil
+}
+
+// checkHeld refuses what is wrong whatever is stored and whoever asks.
+func checkHeld(held []Held) error {
+	if len(held) > MaxRestored {
+		return &jit.Error{Code: jit.CodeTooManyVMs, Target: "policies", Message: fmt.Sprintf("%d virtual machines; one document holds at most %d", len(held), MaxRestored)}
+	}
+	seen := map[string]bool{}
+	for _, h := range held {
+		at := h.Policy.VM.String()
+		if err := h.Policy.Validate(); err != nil {
+			return jit.Below(err, at)
+		}
+		if seen[h.Policy.VM.Key()] {
+			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at, Message: h.Policy.VM.Name + " stands twice"}
+		}
+		seen[h.Policy.VM.Key()] = true
+		if !strings.EqualFold(h.Policy.VM.Subscription, h.Name.Subscription) {
+			return &jit.Error{Code: CodeOtherSubscription, Target: at, Message: h.Policy.VM.Name + " is in subscription " + h.Policy.VM.Subscription + ", the policy in " + h.Name.Subscription}
+		}
+	}
+	return nil
+}
+
+// restoring is one call of Restore. Slices are by the place of a machine in the document.
+type restoring struct {
+	*Named
+	who     jit.Caller
+	held    []Held
+	out     []Restored
+	records []store.PolicyRecord // as they are to be stored
+	before  []store.PolicyRecord // as they are stored
+}
+
+func (r *restoring) fail(i int, err error) { r.out[i].Outcome, r.out[i].Err = Failed, err }
+
+// compare looks at scope, permission and what is stored, in this order, and gives which machines have to be written.
+func (r *restoring) compare(ctx context.Context) []int {
+	_ = parallel.Each(r.held, func(i int, h Held) error {
+		vm := h.Policy.VM
+		err := parallel.Recover(func() (err error) {
+			if err = r.Access.Subscriptions.Manages(vm, vm.String()); err != nil {
+				return err
+			}
+			if err = r.Permit.May(ctx, r.who, permit.VerbEnable, vm.String()); err != nil {
+				return err
+			}
+			r.before[i], err = r.Access.Policies.Policy(ctx, vm)
+			return err
+		})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			r.out[i].Outcome = Created
+		case err != nil:
+			r.fail(i, err)
+		default:
+			r.out[i].Outcome = Updated
+		}
+		return nil
+	})
+	var moved []jit.ID
+	var changed []int
+	for i := range r.held {
+		if r.out[i].Outcome != Failed && r.differs(i) {
+			moved, changed = append(moved, r.held[i].Policy.VM), append(changed, i)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	machines, err := r.Access.Network.Locate(ctx, moved)
+	return slices.DeleteFunc(changed, func(i int) bool {
+		bad := err
+		if bad == nil {
+			r.records[i], bad = stand(r.records[i], machines, r.out[i].VM.String())
+		}
+		if bad != nil {
+			r.fail(i, bad)
+		}
+		return bad != nil
+	})
+}
+
+// differs makes the record of a machine, and reports whether it has to be stored.
+func (r *restoring) differs(i int) bool {
+	rec, h := r.before[i], r.held[i]
+	if rec.Version != "" && rec.Listing().Key() != h.Name.Key() {
+		r.fail(i, inOther(rec).At(h.Policy.VM.String()))
+		return false
+	}
+	p := h.Policy
+	if p.Options == nil {
+		p.Options = rec.Policy.Options
+	}
+	if rec.Version != "" && samePolicy(rec.Policy, p) {
+		r.out[i].Outcome = Unchanged
+		return false
+	}
+	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, r.who.Name, r.now()
+	rec.Listed = store.Listed{ResourceGroup: h.Name.ResourceGroup, Location: h.Name.Location, Name: h.Name.Name}
+	r.records[i] = rec
+	return true
+}
+
+// roomy gives those of some machines whose targets all have room for a deny.
+func (r *restoring) roomy(ctx context.Context, some []int) []int {
+	var changed []store.PolicyRecord
+	for _, i := range some {
+		changed = append(changed, r.records[i])
+	}
+	refused, err := r.withoutRoom(ctx, replacement{changed: changed})
+	return slices.DeleteFunc(slices.Clone(some), func(i int) bool {
+		bad := err
+		for _, p := range r.records[i].Placements {
+			if full := refused[p.Target.Key()]; full != nil && bad == nil {
+				bad = full
+			}
+		}
+		if bad != nil {
+			r.fail(i, bad)
+		}
+		return bad != nil
+	})
+}
+
+// carryOut stores the policies of some machines, reconciles their targets and logs what became of each.
+func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
+	if dryRun || len(some) == 0 {
+		return
+	}
+	var mu sync.Mutex
+	var stored, all []store.PolicyRecord
+	_ = parallel.Each(some, func(_, i int) error {
+		rec := store.PolicyRecord{}
+		err := parallel.Recover(func() (err error) {
+			rec, err = r.Access.Policies.PutPolicy(ctx, r.records[i])
+			return err
+		})
+		if errors.Is(err, store.ErrConflict) {
+			err = &jit.Error{Code: store.CodeConcurrent, Target: r.out[i].VM.String(), Message: "the policy of " + r.out[i].VM.Name + " is being changed by others; send the document again"}
+		}
+		if err != nil {
+			r.fail(i, err)
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		stored, all = append(stored, rec), append(all, rec, r.before[i])
+		return nil
+	})
+	targets := targetsOfRecords(all) // where they stand, and where they stood
+	errs := map[string]error{}
+	_ = parallel.Each(targets, func(_ int, t jit.ID) error {
+		err := parallel.Recover(func() error {
+			_, err := r.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+			return err
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		errs[t.Key()] = err
+		return nil
+	})
+	r.log(ctx, some, errs)
+}
+
+// log writes what became of machines whose policies are stored.
+func (r *restoring) log(ctx context.Context, some []int, errs map[string]error) {
+	var entries []store.Entry
+	var told []int
+	for _, i := range some {
+		if r.out[i].Outcome == Failed {
+			continue
+		}
+		var err error
+		for _, p := range slices.Concat(r.records[i].Placements, r.before[i].Placements) {
+			if err == nil {
+				err = errs[p.Target.Key()]
+			}
+		}
+		if err != nil {
+			r.fail(i, err)
+		}
+		told = append(told, i)
+		entries = append(entries, r.Access.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err)...)
+	}
+	if len(entries) == 0 {
+		return
+	}
+	if err := r.Access.Activity.Append(ctx, entries...); err != nil {
+		for _, i := range told {
+			r.fail(i, errors.Join(r.out[i].Err, err))
+		}
+	}
+}
+
+// logRefused writes the refusals, at most [jit.MaxVMs] of them: who may do nothing must not fill the log with one call. What is unchanged or
+// was not reached is none.
+func (r *restoring) logRefused(ctx context.Context) {
+	left := jit.MaxVMs
+	for i, done := range r.out {
+		refused := jit.Refused(done.Err)
+		if refused == nil || refused.Code == CodeNotReached || left == 0 {
+			continue
+		}
+		left--
+		r.out[i].Err = r.Access.LogRefusedPolicies(ctx, r.who, store.OpEnable, []jit.Policy{r.held[i].Policy}, done.Err)
+	}
+}
