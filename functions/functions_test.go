@@ -108,6 +108,8 @@ func TestAll(t *testing.T) {
 		http("import", "POST", "import"),
 		http("machines", "GET", "machines"),
 		http("openapi", "GET", "openapi.json"),
+		http("policies-export", "GET", "policies/export"),
+		http("policies-import", "POST", "policies/import"),
 		{Name: "portal", Kind: functions.HTTP, BindingName: "req", Methods: []string{"GET", "POST"}, Route: "portal/{*path}", AuthLevel: "anonymous"},
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),

@@ -76,6 +76,7 @@ func (vm enableVM) sources() []int              { return counts(vm.Ports) }
 func (vm requestVM) sources() []int             { return counts(vm.Ports) }
 func (vm compatVM) sources() []int              { return counts(vm.Ports) }
 func (vm compatInitiateVM) sources() []int      { return counts(vm.Ports) }
+func (vm documentVM) sources() []int            { return counts(vm.Ports) }
 
 const machinesAt = "virtualMachines"
 
@@ -128,4 +129,14 @@ func (b *importBody) bounds() error {
 		}
 	}
 	return atMost(all, jit.MaxListedVMs, "value")
+}
+
+// bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
+func (b *policiesDocument) bounds() error {
+	for i, p := range b.Policies {
+		if err := eachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, machinesAt)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

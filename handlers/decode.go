@@ -47,15 +47,9 @@ func decodeNothing(r *http.Request) error {
 }
 
 func decodeWith(r *http.Request, into any, longest int, how json.Options) error {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := readBody(r, maxBody)
 	if err != nil {
-		return &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
-	}
-	if len(body) > maxBody {
-		return &jit.Error{Code: CodeBodyTooLarge, Message: "the body is larger than 1 MiB"}
-	}
-	if len(body) == 0 {
-		return &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
+		return err
 	}
 	if err := longTexts(body, longest); err != nil {
 		return err
@@ -67,6 +61,21 @@ func decodeWith(r *http.Request, into any, longest int, how json.Options) error 
 		return b.bounds()
 	}
 	return nil
+}
+
+// readBody reads a body of at most so many bytes, a whole number of MiB.
+func readBody(r *http.Request, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	if err != nil {
+		return nil, &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
+	}
+	if int64(len(body)) > most {
+		return nil, &jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}
+	}
+	if len(body) == 0 {
+		return nil, &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
+	}
+	return body, nil
 }
 
 func badJSON(err error) error {

@@ -25,12 +25,14 @@ const (
 	CodeInvalidContent  jit.Code = "InvalidRequestContent" // not JSON, or not of the expected shape
 	CodeUnknownField    jit.Code = "UnknownField"          // a field that the body may not have
 	CodeDuplicateField  jit.Code = "DuplicateField"        // a field that stands twice
-	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB
+	CodeBodyTooLarge    jit.Code = "RequestBodyTooLarge"   // over 1 MiB, a document of policies over 16
 	CodeFieldTooLong    jit.Code = "FieldTooLong"          // a text that is longer than any such can be
 	CodeTooManyPolicies jit.Code = "TooManyPolicies"       // over jit.MaxListedVMs in one import
 	CodeEmptyBody       jit.Code = "RequestBodyMissing"    // empty
 	CodeInvalidPath     jit.Code = "InvalidRequestPath"    // a path that could be read in two ways
 	CodeNotFound        jit.Code = "NotFound"              // no such path, or not with this method
+	CodeUnknownFormat   jit.Code = "UnknownFormat"         // a document of another kind, or of a version that this one does not know
+	CodeIncomplete      jit.Code = "IncompleteDocument"    // a document that does not hold what it was to hold
 
 	// Resource Manager's own words.
 	CodeMissingVersion      jit.Code = "MissingApiVersionParameter"

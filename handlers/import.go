@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // importBody is Defender for Cloud's own answer to a list.
@@ -70,15 +71,8 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 }
 
 func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) error {
-	path, err := url.Parse("/api" + p.ID)
-	if err != nil || tricky(path) {
-		return &jit.Error{Code: jit.CodeInvalidID, Target: "id", Message: "this is not the id of a just-in-time policy"}
-	}
-	at, ok := matchPath(compatRoot+"/{subscriptionId}"+typePolicy, path)
-	if !ok {
-		return &jit.Error{Code: jit.CodeInvalidID, Target: "id", Message: "this is not the id of a just-in-time policy"}
-	}
-	if err := at.check(); err != nil {
+	name, err := namedIn(p.ID)
+	if err != nil {
 		return err
 	}
 	if p.Properties == nil {
@@ -95,22 +89,36 @@ func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) err
 		}
 		policies, where = append(policies, policy), append(where, i)
 	}
-	for i, done := range s.app.Named.Import(r.Context(), r.who, at.policy(), policies) {
+	for i, done := range s.app.Named.Import(r.Context(), r.who, name, policies) {
 		vm := &out.Machines[where[i]]
 		vm.Enabled, vm.Leftover = done.Enabled, toLeftover(done.Leftover)
 		if done.Err != nil {
-			vm.Error = s.detail(r, done)
+			vm.Error = s.detail(r, done.VM, done.Err)
 		}
 	}
 	return nil
 }
 
-// detail gives what may be said of a machine's error, and logs what is ours to mend.
-func (s *server) detail(r call, done defender.Imported) *errorDetail {
-	if status, _ := answer(done.Err); status >= 500 {
-		s.Log.Error("import failed", "invocation", r.who.Correlation, "virtualMachine", done.VM.String(), "error", done.Err.Error())
+// namedIn reads the id of a named policy in a body.
+func namedIn(id string) (store.PolicyName, error) {
+	bad := &jit.Error{Code: jit.CodeInvalidID, Target: "id", Message: "this is not the id of a just-in-time policy"}
+	path, err := url.Parse("/api" + id)
+	if err != nil || tricky(path) {
+		return store.PolicyName{}, bad
 	}
-	return detailOf(done.Err)
+	at, ok := matchPath(compatRoot+"/{subscriptionId}"+typePolicy, path)
+	if !ok {
+		return store.PolicyName{}, bad
+	}
+	return at.policy(), at.check()
+}
+
+// detail gives what may be said of a machine's error, and logs what is ours to mend.
+func (s *server) detail(r call, vm jit.ID, err error) *errorDetail {
+	if status, _ := answer(err); status >= 500 {
+		s.Log.Error("import failed", "invocation", r.who.Correlation, "virtualMachine", vm.String(), "error", err.Error())
+	}
+	return detailOf(err)
 }
 
 func detailOf(err error) *errorDetail {

@@ -27,6 +27,8 @@ func parameters() map[string][]query.Parameter {
 	return map[string][]query.Parameter{
 		"POST /api/enable":               {dryRun},
 		"POST /api/request":              {dryRun},
+		"POST /api/policies/import":      {dryRun},
+		"GET /api/policies/export":       {{Name: "subscription", Says: "a subscription's id; all that are managed where it is left out"}, {Name: "resourceGroup", Says: "a resource group of that subscription"}},
 		"POST /api/disable":              {noDryRun},
 		"POST /api/requests/{id}/revoke": {noDryRun},
 		"POST /api/requests/{id}/extend": {noDryRun},

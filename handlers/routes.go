@@ -70,6 +70,8 @@ func (s *server) routes() []route {
 		{"GET /api/requests/{id}", s.identified(s.requestByID)},
 		{"POST /api/requests/{id}/revoke", s.identified(s.revoke)},
 		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
+		{"GET /api/policies/export", s.identified(s.exportPolicies)},
+		{"POST /api/policies/import", s.identified(s.restorePolicies)},
 		{"GET /api/machines", s.identified(s.machines)},
 		{"GET /api/activity", s.identified(s.activity)},
 		{"GET /api/activity/verify", s.identified(s.verify)},

@@ -1,0 +1,256 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/defender"
+	"portcullis/core/jit"
+	"portcullis/core/store"
+	"portcullis/handlers/query"
+)
+
+// What a document of policies says of itself.
+const (
+	documentFormat  = "portcullis-policies"
+	documentVersion = 1
+	documentHolds   = "the policies that whoever exported them may read in these subscriptions; no requests, no open windows, no activity log"
+	// maxDocument is the size in bytes over which a document is refused: defender.MaxRestored policies of four ports take half of it.
+	maxDocument = 16 << 20
+	// restoreFor is how long after its beginning an import begins further work: what it has begun takes less than
+	// what is left of the 230 s after which the platform gives up on an answer.
+	restoreFor = 100 * time.Second
+)
+
+// policiesDocument is what the export gives and the import takes, in this order. What stands at its end is known only then.
+type policiesDocument struct {
+	Format        string           `json:"format"`
+	Version       int              `json:"version"`
+	Exported      string           `json:"exportedAt"`
+	Holds         string           `json:"holds"`
+	Subscriptions []string         `json:"subscriptions"` // that were looked through
+	ResourceGroup string           `json:"resourceGroup"` // "" for all
+	Policies      []documentPolicy `json:"policies"`
+	Machines      int              `json:"virtualMachineCount"`
+	Complete      bool             `json:"complete"`
+	Incomplete    string           `json:"incompleteBecause"`
+}
+
+type documentPolicy struct {
+	ID       string       `json:"id"`
+	Machines []documentVM `json:"virtualMachines"`
+}
+
+// documentVM is everything that a policy says, as POST /api/enable takes it.
+type documentVM struct {
+	ID            string     `json:"id"`
+	Ports         []portRule `json:"ports"`
+	ExistingRules string     `json:"existingRules"`
+	PublicIP      string     `json:"publicIpAddress,omitempty"`
+	Options       *options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
+}
+
+// exportPolicies streams every policy that the caller may read: GET /api/policies/export[?subscription=...&resourceGroup=...].
+func (s *server) exportPolicies(w http.ResponseWriter, r call) error {
+	f := store.PolicyFilter{Subscription: strings.ToLower(r.query["subscription"]), ResourceGroup: r.query["resourceGroup"]}
+	if f.Subscription != "" && !jit.ValidGUID(f.Subscription) {
+		return &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is not a GUID"}
+	}
+	if f.ResourceGroup != "" && f.Subscription == "" {
+		return &jit.Error{Code: query.CodeInvalid, Target: "resourceGroup", Message: "a resource group is one of a subscription; name that too"}
+	}
+	subscriptions, err := s.app.Named.Exported(f)
+	if err != nil {
+		return err
+	}
+	out := newDocumentWriter(w, s.app.Now(), subscriptions, f.ResourceGroup)
+	err = s.app.Named.Export(r.Context(), r.who, f, out.add)
+	switch {
+	case err == nil:
+		out.end("")
+	case errors.Is(err, errFull):
+		out.end(fmt.Sprintf("a document holds at most %d virtual machines; export subscription by subscription, or resource group by resource group", defender.MaxRestored))
+	case !out.begun:
+		return err
+	default:
+		s.Log.Error("export broke off", "invocation", r.who.Correlation, "error", err.Error())
+		out.end("the policies could not be read further; export them again")
+	}
+	return nil
+}
+
+var errFull = errors.New("the document is full")
+
+// documentWriter writes a document as its policies come. Until the first has come nothing is sent, so that
+// what fails at once is answered as an error.
+type documentWriter struct {
+	w        http.ResponseWriter
+	enc      *jsontext.Encoder
+	begun    bool
+	head     policiesDocument
+	machines int
+}
+
+func newDocumentWriter(w http.ResponseWriter, now time.Time, subscriptions []string, group string) *documentWriter {
+	return &documentWriter{w: w, enc: jsontext.NewEncoder(w, jsontext.EscapeForHTML(true)), head: policiesDocument{
+		Format: documentFormat, Version: documentVersion, Exported: stamp(now), Holds: documentHolds, Subscriptions: subscriptions, ResourceGroup: group,
+	}}
+}
+
+// field writes a member of the object that is being written.
+func (d *documentWriter) field(name string, value any) error {
+	return errors.Join(d.enc.WriteToken(jsontext.String(name)), json.MarshalEncode(d.enc, value, json.FormatNilSliceAsNull(false)))
+}
+
+func (d *documentWriter) begin() error {
+	if d.begun {
+		return nil
+	}
+	d.begun = true
+	h := d.w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-policies-%s.json"`, strings.NewReplacer("-", "", ":", "", ".000", "").Replace(d.head.Exported)))
+	d.w.WriteHeader(http.StatusOK)
+	return errors.Join(d.enc.WriteToken(jsontext.BeginObject), d.field("format", d.head.Format), d.field("version", d.head.Version), d.field("exportedAt", d.head.Exported), d.field("holds", d.head.Holds),
+		d.field("subscriptions", d.head.Subscriptions), d.field("resourceGroup", d.head.ResourceGroup), d.enc.WriteToken(jsontext.String("policies")), d.enc.WriteToken(jsontext.BeginArray))
+}
+
+func (d *documentWriter) add(p defender.NamedPolicy) error {
+	if d.machines+len(p.Machines) > defender.MaxRestored {
+		return errors.Join(d.begin(), errFull)
+	}
+	d.machines += len(p.Machines)
+	return errors.Join(d.begin(), json.MarshalEncode(d.enc, toDocument(p)))
+}
+
+// end ends the document, with why it is not whole where it is not. The status is sent: an error
+// means that the caller is gone.
+func (d *documentWriter) end(incomplete string) {
+	_ = errors.Join(d.begin(), d.enc.WriteToken(jsontext.EndArray), d.field("virtualMachineCount", d.machines), d.field("complete", incomplete == ""), d.field("incompleteBecause", incomplete), d.enc.WriteToken(jsontext.EndObject))
+}
+
+func toDocument(p defender.NamedPolicy) documentPolicy {
+	out := documentPolicy{ID: p.Name.String()}
+	for _, m := range p.Machines {
+		out.Machines = append(out.Machines, documentVM{ID: m.Policy.VM.String(), Ports: toPortRules(m.Policy.Ports), ExistingRules: m.Policy.ExistingRules.String(),
+			PublicIP: ipText(m.Policy.PublicAddress), Options: toOptions(m.Policy.OwnOptions())})
+	}
+	return out
+}
+
+type restoreAnswer struct {
+	DryRun   bool          `json:"dryRun"`
+	Complete bool          `json:"complete"` // false: there was no time for all, send the document again
+	Counts   restoreCounts `json:"counts"`
+	Machines []restoredVM  `json:"virtualMachines"`
+}
+
+type restoreCounts struct {
+	Created   int `json:"created"`
+	Updated   int `json:"updated"`
+	Unchanged int `json:"unchanged"`
+	Failed    int `json:"failed"`
+}
+
+type restoredVM struct {
+	ID      string       `json:"id"`
+	Outcome string       `json:"outcome"`
+	Error   *errorDetail `json:"error,omitempty"`
+}
+
+// restorePolicies makes policies what a document says: POST /api/policies/import[?dryRun=true].
+func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
+	begun := s.app.Now()
+	dryRun := r.query.Flag("dryRun")
+	held, err := readDocument(r.Request)
+	if err != nil {
+		return err
+	}
+	done, err := s.app.Named.Restore(r.Context(), r.who, held, dryRun, begun.Add(restoreFor))
+	if err != nil {
+		return err
+	}
+	out := restoreAnswer{DryRun: dryRun, Complete: true, Machines: []restoredVM{}}
+	counts := map[defender.Outcome]*int{defender.Created: &out.Counts.Created, defender.Updated: &out.Counts.Updated, defender.Unchanged: &out.Counts.Unchanged, defender.Failed: &out.Counts.Failed}
+	for _, d := range done {
+		*counts[d.Outcome]++
+		vm := restoredVM{ID: d.VM.String(), Outcome: string(d.Outcome)}
+		if d.Err != nil {
+			vm.Error = s.detail(r, d.VM, d.Err)
+			out.Complete = out.Complete && vm.Error.Code != defender.CodeNotReached
+		}
+		out.Machines = append(out.Machines, vm)
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}
+
+// readDocument reads a document as strictly as it was written: of this format and version, whole, without a field more, and with
+// nothing of a port left to a default.
+func readDocument(r *http.Request) ([]defender.Held, error) {
+	body, err := readBody(r, maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	var kind struct {
+		Format  string `json:"format"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(body, &kind); err != nil {
+		return nil, badJSON(err)
+	}
+	if kind.Format != documentFormat || kind.Version != documentVersion {
+		return nil, &jit.Error{Code: CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, documentFormat, documentVersion)}
+	}
+	var doc policiesDocument
+	if err := longTexts(body, jit.MaxField); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, &doc, json.RejectUnknownMembers(true)); err != nil {
+		return nil, badJSON(err)
+	}
+	if err := doc.bounds(); err != nil {
+		return nil, err
+	}
+	var held []defender.Held
+	for i, p := range doc.Policies {
+		at := fmt.Sprintf("policies[%d]", i)
+		name, err := namedIn(p.ID)
+		if err != nil {
+			return nil, below(err, at)
+		}
+		for j, vm := range p.Machines {
+			h, err := vm.held(name, fmt.Sprintf("%s.virtualMachines[%d]", at, j))
+			if err != nil {
+				return nil, err
+			}
+			held = append(held, h)
+		}
+	}
+	if !doc.Complete || doc.Machines != len(held) {
+		return nil, &jit.Error{Code: CodeIncomplete, Target: "complete", Message: fmt.Sprintf("the document holds %d virtual machines, says %d, and says that it is whole: %t; export it again", len(held), doc.Machines, doc.Complete)}
+	}
+	return held, nil
+}
+
+func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, error) {
+	for k, port := range vm.Ports {
+		if port.Protocol == "" || port.Maximum == "" || port.Prefix == nil && port.Prefixes == nil {
+			return defender.Held{}, &jit.Error{Code: CodeInvalidContent, Target: fmt.Sprintf("%s.ports[%d]", at, k), Message: "protocol, source or maximum is missing; a document leaves nothing to a default"}
+		}
+	}
+	if vm.ExistingRules == "" {
+		return defender.Held{}, &jit.Error{Code: jit.CodeInvalidExistingRules, Target: at + ".existingRules", Message: "existingRules is missing; a document leaves nothing to a default"}
+	}
+	p, err := enableVM(vm).policy(at)
+	if err != nil {
+		return defender.Held{}, err
+	}
+	return defender.Held{Name: name, Policy: p}, below(p.Validate(), at)
+}
