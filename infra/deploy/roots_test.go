@@ -80,3 +80,42 @@ func TestRootsRegister(t *testing.T) {
 		}
 	}
 }
+
+// TestInputsAreTold holds that README.md names every input of the module, which of them azd's root passes on and by which
+// variable of azd's environment, and that it names none that is not there.
+func TestInputsAreTold(t *testing.T) {
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	readme := read("README.md")
+	_, azd, found := strings.Cut(readme, "`azd up` takes of all inputs")
+	if !found {
+		t.Fatal("README.md does not say what azd up takes")
+	}
+	azd, _, _ = strings.Cut(azd, "\n\n")
+	passed, _, _ := strings.Cut(read("azd/main.tf")[strings.Index(read("azd/main.tf"), "module \"portcullis\""):], "\n}")
+	inputs := 0
+	for _, m := range regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(read("variables.tf"), -1) {
+		inputs++
+		if !strings.Contains(readme, "`"+m[1]+"`") {
+			t.Errorf("README.md does not name the input %s", m[1])
+		}
+		told, _, _ := strings.Cut(azd, "**Every other")
+		if by := regexp.MustCompile(`(?m)^  ` + m[1] + ` +=`).MatchString(passed); by != strings.Contains(told, "`"+m[1]+"`") {
+			t.Errorf("azd's root passes %s on: %t, and README.md says otherwise", m[1], by)
+		}
+	}
+	if inputs < 25 {
+		t.Fatalf("found %d inputs", inputs)
+	}
+	for _, m := range regexp.MustCompile(`\$\{(PORTCULLIS_\w+)`).FindAllStringSubmatch(read("azd/main.tfvars.json"), -1) {
+		if !strings.Contains(azd, "`"+m[1]+"`") {
+			t.Errorf("README.md does not say that azd takes %s", m[1])
+		}
+	}
+}
