@@ -359,3 +359,21 @@ func TestRestoreFails(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoreLogs: who may do nothing does not fill the log with one document.
+func TestRestoreLogs(t *testing.T) {
+	a := newCompat(t)
+	a.wire(func(p *core.Ports) { p.Authority = some(func(string, string) bool { return false }) })
+	var many []string
+	for i := range 450 {
+		many = append(many, fmt.Sprintf(`{"id":"%s%d","ports":[{"number":22,"protocol":"*","allowedSourceAddressPrefix":"*","maxRequestAccessDuration":"PT3H"}],"existingRules":"override"}`, web, i))
+	}
+	counted := a.counts()
+	r := a.call("POST", restoring, `{"format":"portcullis-policies","version":1,"policies":[{"id":"`+strings.TrimPrefix(policy, "/api")+`","virtualMachines":[`+strings.Join(many, ",")+`]}],"virtualMachineCount":450,"complete":true}`)
+	if r.status != 200 || !strings.Contains(r.text, `"failed":450`) {
+		t.Errorf("%d %.300s", r.status, r.text)
+	}
+	if diff := cmp.Diff(map[string]int{"Append": jit.MaxVMs}, counted()); diff != "" {
+		t.Errorf("450 refusals cost (-want +got):\n%s", diff)
+	}
+}
