@@ -8,6 +8,7 @@
 //   - GET, PUT, DELETE and paged lists of networkSecurityGroups and securityRules, networkInterfaces, virtualNetworks,
 //     publicIPAddresses, routeTables, azureFirewalls; GET and lists of subnets; management locks at any scope; resource
 //     groups; GET .../resources of a subscription or a group, with a resourceType filter.
+//   - GET of a resource provider at a subscription: whether it is registered (Knobs.Providers), and nothing else of it.
 //   - POST virtualNetworks/{name}/listNetworkManagerEffectiveSecurityAdminRules, paged by a token in the body: what
 //     Knobs.AdminRules holds. Nobody's packets are held to them.
 //   - An NSG's etag is that of all its rules. If-Match on the PUT of an NSG is honoured at once, with 412; an etag in the

@@ -37,6 +37,10 @@ type Knobs struct {
 	// AdminRules are the effective security admin rules of virtual networks, by id, as ARM would list them: network managers
 	// themselves are not here.
 	AdminRules map[string][]map[string]any `json:"adminRules,omitempty"`
+	// Providers is the state of registration of resource providers, such as NotRegistered; one that is not named is Registered.
+	Providers map[string]string `json:"providers,omitempty"`
+	// Ahead is how far the clock that answers tell of, in Date, is ahead of the one that this stand-in works by.
+	Ahead Duration `json:"ahead,omitempty"`
 }
 
 // Writes is how writes to an NSG and its rules behave.
@@ -120,6 +124,14 @@ func (k Knobs) clone() Knobs {
 		rules[key(id)] = own
 	}
 	k.AdminRules = rules
+	var providers map[string]string
+	for namespace, state := range k.Providers {
+		if providers == nil {
+			providers = map[string]string{}
+		}
+		providers[strings.ToLower(namespace)] = state
+	}
+	k.Providers = providers
 	targets := make(map[string]*Writes, len(k.Targets))
 	for id, w := range k.Targets {
 		own := *w

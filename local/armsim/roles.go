@@ -63,17 +63,25 @@ func DemoAccess() []Resource {
 	e.custom(Requester, "Portcullis Requester",
 		"Microsoft.Security/locations/jitNetworkAccessPolicies/read", "Microsoft.Security/locations/jitNetworkAccessPolicies/initiate/action",
 		"Microsoft.Compute/virtualMachines/read")
-	e.custom(AppRole, "Portcullis App",
-		"Microsoft.Network/networkSecurityGroups/read", "Microsoft.Network/networkSecurityGroups/write",
-		"Microsoft.Network/networkSecurityGroups/securityRules/*", "Microsoft.Network/azureFirewalls/read", "Microsoft.Network/azureFirewalls/write",
-		"Microsoft.Network/networkInterfaces/read", "Microsoft.Network/virtualNetworks/read", "Microsoft.Network/publicIPAddresses/read",
-		"Microsoft.Network/locations/operations/read", "Microsoft.Resources/subscriptions/resources/read", "Microsoft.Compute/virtualMachines/read",
-		"Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleDefinitions/read", "Microsoft.Authorization/denyAssignments/read")
+	e.custom(AppRole, "Portcullis App", appActions()...)
 	e.assign("00000000-0000-0000-0000-0000000000f1", Reader, personaID("reader"), "User")
 	e.assign("00000000-0000-0000-0000-0000000000f2", Requester, RequestersGroup, "Group")
 	e.assign("00000000-0000-0000-0000-0000000000f3", Owner, personaID("admin"), "User")
 	e.assign("00000000-0000-0000-0000-0000000000f4", AppRole, issuer.AppObjectID, "ServicePrincipal")
 	return e.resources
+}
+
+// appActions is what the deployment's templates give the app in a subscription where it may write everywhere, firewalls too.
+func appActions() []string {
+	return []string{
+		"Microsoft.Authorization/denyAssignments/read", "Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleDefinitions/read",
+		"Microsoft.Network/azureFirewalls/read", "Microsoft.Network/locations/operations/read", "Microsoft.Network/networkInterfaces/read",
+		"Microsoft.Network/networkSecurityGroups/read", "Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/routeTables/read",
+		"Microsoft.Network/virtualNetworks/listNetworkManagerEffectiveSecurityAdminRules/action", "Microsoft.Network/virtualNetworks/read",
+		"Microsoft.Resources/subscriptions/providers/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Resources/subscriptions/resources/read",
+		"Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action", "Microsoft.Network/networkSecurityGroups/write",
+		"Microsoft.Network/azureFirewalls/write", "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/virtualNetworks/subnets/join/action",
+	}
 }
 
 // Role returns a role definition document.

@@ -28,8 +28,24 @@ func (s *Server) serve(c *call) (answer, *Error) {
 		return s.serveChild(c)
 	case adminRules:
 		return s.listAdminRules(c)
+	case provider:
+		return s.serveProvider(c)
 	}
 	return s.serveOne(c)
+}
+
+// serveProvider says whether a provider is registered, and nothing of its types.
+func (s *Server) serveProvider(c *call) (answer, *Error) {
+	if c.r.Method != http.MethodGet {
+		return answer{}, methodNotAllowed(c.r)
+	}
+	state := s.knobs.Providers[strings.ToLower(c.at.name)]
+	if state == "" {
+		state = "Registered"
+	}
+	return answer{status: http.StatusOK, body: map[string]any{
+		"id": "/subscriptions/" + c.at.sub + "/providers/" + c.at.name, "namespace": c.at.name, "registrationState": state, "resourceTypes": []any{},
+	}}, nil
 }
 
 func (s *Server) serveOne(c *call) (answer, *Error) {

@@ -161,7 +161,7 @@ func (s *Server) dispatch(c *call) (answer, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.now = s.cfg.Now()
-	c.header.Set("Date", c.now.UTC().Format(http.TimeFormat))
+	c.header.Set("Date", c.now.Add(time.Duration(s.knobs.Ahead)).UTC().Format(http.TimeFormat))
 	at, routeErr := parseTarget(c.r.URL.Path)
 	c.at = at
 	if s.knobs.Down {

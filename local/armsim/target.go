@@ -25,6 +25,7 @@ const (
 	grant      // an assignment or a definition of Azure RBAC
 	grants     // a list of them
 	adminRules // the security admin rules in effect on a virtual network
+	provider   // the registration of a resource provider
 )
 
 // target is a parsed path. Matching is case-insensitive throughout; the spelling that was asked for is kept.
@@ -101,6 +102,10 @@ func parseTarget(path string) (target, *Error) {
 		}
 	} else if is(2, "resources") && len(segments) == 3 {
 		t.kind = genericList
+		return t, nil
+	}
+	if is(2, "providers") && len(segments) == 4 {
+		t.kind, t.name = provider, segments[3]
 		return t, nil
 	}
 	if !is(next, "providers") || len(segments) < next+3 {
@@ -203,6 +208,8 @@ func (t target) action(method string) string {
 		return t.rbac + "/" + verb
 	case group, groups:
 		return "Microsoft.Resources/subscriptions/resourceGroups/" + verb
+	case provider:
+		return "Microsoft.Resources/subscriptions/providers/" + verb
 	case operationPath:
 		return "Microsoft.Network/locations/operations/" + verb
 	case operationDone:
