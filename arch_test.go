@@ -108,6 +108,7 @@ func TestImports(t *testing.T) {
 		"core/round":    with(inside, verbs, bad{"portcullis/core/permit": "what is due is closed whoever asks"}),
 		"core/sweep": with(inside, bad{"portcullis/core/access": "a sweep changes what stands, and asks for nothing", "portcullis/core/defender": "a sweep knows machines and no names of policies",
 			"portcullis/core/inventory": "what people look at is no ground for a sweep"}),
+		"core/doctor":    with(inside, verbs, bad{"portcullis/core/round": "who looks writes no rule", "portcullis/core/inventory": "it looks at the installation, not at what people look at"}),
 		"core/inventory": with(inside, verbs, bad{"portcullis/core/round": "who looks writes no rule"}),
 		"core/access":    with(inside, bad{"portcullis/core/defender": "the verbs know no wire contract", "portcullis/core/sweep": "a verb does not wait for a sweep", "portcullis/core/inventory": "a verb decides by what is stored"}),
 		"core/defender":  with(inside, bad{"portcullis/core/sweep": "a named policy is changed by verbs", "portcullis/core/inventory": "a named policy is read from what is stored"}),

@@ -18,6 +18,7 @@
 //	          key|<requestor and value>          an idempotency key
 //	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
 //	          sweep                              the last sweep
+//	          doctor|try, doctor|wake            what the doctor tries the table with; its last wake-up that came elsewhere
 //	History   closed grants, a partition for each day of their start
 //	Activity  the activity log, a partition for each day:
 //	          e|<inverted time>|<name>           an entry, with its place and hash in its chain
