@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
+	"portcullis/core/doctor"
 	"portcullis/core/jit"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
@@ -111,6 +112,12 @@ func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewa
 func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
 	return rbac.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}}
+}
+
+// audiencesOf is what the app's own tokens are for, by dependency.
+func audiencesOf(cfg config) map[string]string {
+	_, manager, _ := resourceManager(cfg, tracing.Provider{})
+	return map[string]string{doctor.ResourceManager: manager, doctor.TableStorage: "https://storage.azure.com", doctor.ServiceBus: "https://servicebus.azure.net"}
 }
 
 // identityOf says whose tokens count: those of the configured cloud's Entra ID, or of

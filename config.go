@@ -41,6 +41,8 @@ func settings() []setting {
 		{"FUNCTIONS_CUSTOMHANDLER_PORT", ofPlatform, "the port on 127.0.0.1 to listen on; the Functions host sets it", readPort},
 		{"ASPNETCORE_FORWARDEDHEADERS_ENABLED", deployed, "true: the Functions host passes on the caller's address that its front end names. Otherwise it is not known, and a request has to name its sources",
 			func(c *config, v string) error { c.ForwardedHeaders = strings.EqualFold(v, "true"); return nil }},
+		{"WEBSITE_OWNER_NAME", ofPlatform, "begins with the subscription that the app is in; the doctor looks at a resource provider there",
+			func(c *config, v string) error { c.Home = homeOf(v); return nil }},
 		{"PORTCULLIS_TENANT", deployed, "the Entra ID tenants whose people and apps may call, GUIDs separated by commas",
 			func(c *config, v string) (err error) { c.Tenants, err = guids(v); return err }},
 		{"PORTCULLIS_AUDIENCE", deployed, "what a token's aud must be to be for this app, separated by commas: api://{app id} and the app id itself", readAudiences},
@@ -103,6 +105,7 @@ type config struct {
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
 	// X-Forwarded-For on, which is so for the value true in any case and for no other.
 	ForwardedHeaders bool
+	Home             string // the subscription that the app is in, "" where the platform does not say
 	// Unknown is the names, sorted, of settings that begin with PORTCULLIS_ and that this
 	// version does not know: those of a newer one, or misspelt. They have no effect.
 	Unknown  []string
@@ -184,6 +187,15 @@ func guids(value string) ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), errors.Join(errs...)
+}
+
+// homeOf gives the subscription in the name of an app's webspace, subscription+group-regionwebspace, as App Service sets it;
+// "" where there is none. Nothing is permitted by it.
+func homeOf(webspace string) string {
+	if id, _, ok := strings.Cut(webspace, "+"); ok && jit.ValidGUID(id) {
+		return strings.ToLower(id)
+	}
+	return ""
 }
 
 func readAudiences(c *config, value string) error {

@@ -6,6 +6,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/defender"
+	"portcullis/core/doctor"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -15,8 +16,8 @@ import (
 	"portcullis/core/sweep"
 )
 
-// Ports are what core needs from outside. Every field must be set, but for Floor, and for Authority where
-// nobody asks what a caller may do.
+// Ports are what core needs from outside. Every field must be set, but for Floor, for Authority where
+// nobody asks what a caller may do, and for Doctor where nobody asks for it.
 type Ports struct {
 	Network       network.Network
 	Kinds         network.Kinds // see [network.KindsOf]
@@ -30,6 +31,7 @@ type Ports struct {
 	Sweeps        store.Sweeps
 	Authority     permit.Authority
 	Subscriptions network.Subscriptions // those that the sweep looks at
+	Doctor        doctor.Outside        // what only the doctor needs
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
@@ -37,8 +39,8 @@ type Ports struct {
 	Panicked func(of string, stack []byte)
 }
 
-// App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, and of
-// Sweeper SweepNow. Rounds and Sweeper.Sweep are for triggers; Verbs, without permissions, is for tests.
+// App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
+// Sweeper SweepNow, and of Doctor Look. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs, without permissions, is for tests.
 type App struct {
 	Access    *access.Guard
 	Verbs     *access.Service
@@ -46,6 +48,7 @@ type App struct {
 	Named     *defender.Named
 	Sweeper   *sweep.Sweeper
 	Rounds    *round.Rounds
+	Doctor    *doctor.Doctor
 	Floor     jit.Options // what this installation demands of every request
 	Now       func() time.Time
 }
@@ -60,11 +63,16 @@ func New(p Ports) *App {
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
 	guard := &access.Guard{Service: verbs, Permit: may}
+	looks := &inventory.Inventory{
+		Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
+		Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
+	}
 	return &App{
 		Access: guard, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
-		Inventory: &inventory.Inventory{
-			Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
-			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
+		Inventory: looks,
+		Doctor: &doctor.Doctor{
+			Outside: p.Doctor, Permit: may, Authority: p.Authority, Subscriptions: p.Subscriptions, Targets: p.Targets, Sweeps: p.Sweeps, Alarm: p.Alarm,
+			Overdue: looks.Overdue, Now: p.Now, NewID: p.NewID,
 		},
 		Named: &defender.Named{Guard: guard, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{

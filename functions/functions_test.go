@@ -103,6 +103,7 @@ func TestAll(t *testing.T) {
 		{Name: "compat", Kind: functions.HTTP, BindingName: "req", Methods: []string{"DELETE", "GET", "POST", "PUT"}, Route: "subscriptions/{*path}", AuthLevel: "anonymous"},
 		http("compliance", "GET", "compliance"),
 		http("disable", "POST", "disable"),
+		http("doctor", "GET", "doctor"),
 		http("enable", "POST", "enable"),
 		http("health", "GET", "health"),
 		http("import", "POST", "import"),

@@ -54,6 +54,7 @@ func descriptions() []described {
 		{method: "GET", path: "/api/compliance", id: "compliance", summary: "Show what the last sweep found", answer: sweepAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/sweep", id: "sweep", summary: "Run a sweep now", answer: sweepAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/import", id: "import", summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", body: importBody{}, answer: importAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/doctor", id: "doctor", summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", answer: doctorAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/policies/export", id: "exportPolicies", summary: "Download the policies that the caller may read, as the document that the import takes", answer: policiesDocument{}, statuses: ok},
 		{method: "POST", path: "/api/policies/import", id: "importPolicies", summary: "Make policies what an exported document says, and remove none; what is so already costs no write", body: policiesDocument{}, answer: restoreAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/health", id: "health", summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", answer: healthAnswer{}, statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, open: true},
@@ -186,6 +187,8 @@ func (s schemas) of(t reflect.Type) object {
 	switch t {
 	case reflect.TypeFor[jit.Code]():
 		return object{"type": "string", "enum": slices.Clone(errorCodes)}
+	case reflect.TypeFor[orNull]():
+		return object{"type": "string", "nullable": true}
 	case reflect.TypeFor[jsontext.Value]():
 		return object{"oneOf": []any{object{"type": "integer"}, object{"type": "string", "pattern": "^[0-9]+$"}}}
 	}

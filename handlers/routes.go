@@ -77,6 +77,7 @@ func (s *server) routes() []route {
 		{"GET /api/activity/verify", s.identified(s.verify)},
 		{"GET /api/compliance", s.identified(s.compliance)},
 		{"POST /api/sweep", s.identified(s.sweepNow)},
+		{"GET /api/doctor", s.identified(s.doctor)},
 		{"GET /api/health", s.anybody(s.health)},
 		{"GET /api/openapi.json", s.anybody(s.openapi)},
 

@@ -86,6 +86,9 @@ func (s *server) revokeDue(ctx context.Context, data jsontext.Value) error {
 	if err != nil {
 		return fmt.Errorf("read the message: %w", err)
 	}
+	if s.app.Doctor.Woken(ctx, grant) {
+		return nil
+	}
 	return s.app.Rounds.Wake(ctx, grant, generation)
 }
 

@@ -283,6 +283,7 @@ func (a *azure) settings(p ports, secret string) []string {
 	return []string{
 		"ASPNETCORE_FORWARDEDHEADERS_ENABLED=true",
 		"AzureWebJobsDisableHomepage=true",
+		"WEBSITE_OWNER_NAME=" + armsim.DemoSubscription + "+demo-WestEuropewebspace-Linux",
 		"PORTCULLIS_TENANT=" + issuer.DefaultTenant,
 		"PORTCULLIS_AUDIENCE=" + issuer.DefaultAudience,
 		"PORTCULLIS_AUTHORITY=" + url(p.ARM),

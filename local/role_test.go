@@ -29,6 +29,9 @@ func actions(method, path string) []string {
 		rest = path[i+len("/providers/"):]
 	}
 	segments := strings.Split(rest, "/")
+	if len(segments) == 1 { // the provider itself
+		return []string{"Microsoft.Resources/subscriptions/providers/read"}
+	}
 	types := segments[:1:1]
 	for j := 1; j < len(segments); j += 2 {
 		if strings.EqualFold(segments[j], "resourceGroups") { // the SDK has it in either case, and RBAC minds none
@@ -51,6 +54,7 @@ func TestActions(t *testing.T) {
 	for _, tt := range []struct{ method, path, want string }{
 		{"GET", sub + "/providers/Microsoft.Network/networkInterfaces", "Microsoft.Network/networkInterfaces/read"},
 		{"GET", nsgs + "a", "Microsoft.Network/networkSecurityGroups/read"},
+		{"GET", sub + "/providers/Microsoft.Network", "Microsoft.Resources/subscriptions/providers/read"},
 		{"GET", sub + "/resources", "Microsoft.Resources/subscriptions/resources/read"},
 		{"DELETE", nsgs + "a/securityRules/b", "Microsoft.Network/networkSecurityGroups/securityRules/delete"},
 		{"GET", sub + "/providers/Microsoft.Network/locations/westeurope/operations/x", "Microsoft.Network/locations/operations/read"},
@@ -85,6 +89,7 @@ func TestRole(t *testing.T) {
 	r.must(200, "POST", "/api/requests/"+grant+"/revoke", nil)
 	r.must(200, "GET", "/api/activity", nil)
 	r.must(200, "GET", "/api/machines", nil)
+	r.must(200, "GET", "/api/doctor", nil)
 	r.must(200, "POST", "/api/sweep", nil)
 	r.must(200, "POST", "/api/disable", vms(web))
 	r.must(200, "POST", "/api/enable", vms(behindfw))
@@ -111,6 +116,9 @@ func TestRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := slices.Sorted(slices.Values(slices.Concat(role["read"], role["write"], role["firewall"])))
+	if demo := demoRole(t); !cmp.Equal(want, demo) {
+		t.Errorf("the app's role in infra/deploy (-) and in the demo (+) differ:\n%s", cmp.Diff(want, demo))
+	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(seen))); diff != "" {
 		t.Errorf("the app's role in infra/deploy (-) and the calls that it made (+) differ:\n%s", diff)
 	}
@@ -120,4 +128,21 @@ func TestRole(t *testing.T) {
 	if !strings.Contains(r.log.String(), `\"msg\":\"sweep\"`) {
 		t.Error("no sweep left its line in the log")
 	}
+}
+
+// demoRole gives the actions of the app's role in the demo, sorted.
+func demoRole(t *testing.T) []string {
+	t.Helper()
+	var role struct {
+		Properties struct{ Permissions []struct{ Actions []string } }
+	}
+	for _, r := range armsim.DemoAccess() {
+		if !strings.HasSuffix(r.ID, "/"+armsim.AppRole) {
+			continue
+		}
+		if err := json.Unmarshal(r.Document, &role); err != nil || len(role.Properties.Permissions) != 1 {
+			t.Fatalf("%s: %v", r.Document, err)
+		}
+	}
+	return slices.Sorted(slices.Values(role.Properties.Permissions[0].Actions))
 }

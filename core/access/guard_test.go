@@ -13,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/access"
+	"portcullis/core/access/accesstest"
 	"portcullis/core/defender"
+	"portcullis/core/doctor"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
@@ -67,6 +69,7 @@ Lacks.request    403   403   403   down  403   403   403   403   403   ok    403
 Lacks.enable     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
 SweepNow         403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+Look             403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 `
 
 var (
@@ -336,6 +339,11 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, all)
 		},
 		"SweepNow": func(g *doorway) string { _, err := g.doors.SweepNow(ctx, g.who); return Outcome(t, err) },
+		"Look": func(g *doorway) string {
+			g.bell.Fault = func(context.Context, accesstest.Step) error { return errFault } // nobody delivers here, and it waits for what it has set
+			_, err := g.doors.Look(ctx, g.who)
+			return Outcome(t, err)
+		},
 	}
 }
 
@@ -424,7 +432,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		}
 	}
 	caller := reflect.TypeFor[jit.Caller]()
-	for _, room := range []reflect.Type{reflect.TypeFor[*access.Guard](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*permit.Permit]()} {
+	for _, room := range []reflect.Type{reflect.TypeFor[*access.Guard](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
 		for i := range room.NumMethod() {
 			m := room.Method(i)
 			asked := m.Type.NumIn() > 2 && m.Type.In(2) == caller

@@ -18,6 +18,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/access/accesstest"
 	"portcullis/core/defender"
+	"portcullis/core/doctor"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -93,11 +94,12 @@ type doors struct {
 	*inventory.Inventory
 	*defender.Named
 	*sweep.Sweeper
+	*doctor.Doctor
 }
 
 func roomsOf(p core.Ports) rooms {
 	app := core.New(p)
-	return rooms{app.Verbs, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper}}
+	return rooms{app.Verbs, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor}}
 }
 
 // permitted has the permissions of all verbs from an authority from now on, and gives the verbs behind them.

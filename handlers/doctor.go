@@ -1,0 +1,148 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"portcullis/core/doctor"
+)
+
+type doctorAnswer struct {
+	State         string       `json:"state"` // the worst of the checks
+	Time          string       `json:"time"`  // by the app's clock, so that a caller can compare its own
+	Version       string       `json:"version"`
+	Caller        doctorCaller `json:"caller"`
+	Subscriptions []string     `json:"subscriptions"` // those that the caller administers
+	Checks        []check      `json:"checks"`
+}
+
+type doctorCaller struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Address orNull `json:"address"`
+}
+
+type check struct {
+	Name         string `json:"name"`
+	Subscription string `json:"subscription,omitempty"`
+	State        string `json:"state"`
+	Seen         orNull `json:"seen"`
+	Reason       string `json:"reason,omitempty"`
+	Advice       string `json:"advice,omitempty"`
+	Facts        []fact `json:"facts"`
+	Took         int    `json:"tookMilliseconds"`
+}
+
+type fact struct {
+	Name   string `json:"name"`
+	Value  orNull `json:"value"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// orNull is a text, and null where there is none: what is not known.
+type orNull string
+
+// MarshalJSON writes the text or null.
+func (t orNull) MarshalJSON() ([]byte, error) {
+	if t == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(t))
+}
+
+func toCheck(c doctor.Check) check {
+	out := check{Name: c.Name, Subscription: c.Subscription, State: string(c.State), Seen: orNull(c.Seen), Reason: c.Reason, Advice: c.Advice, Facts: []fact{}, Took: int(c.Took.Milliseconds())}
+	for _, f := range c.Facts {
+		out.Facts = append(out.Facts, fact{Name: f.Name, Value: orNull(f.Value), Reason: f.Reason})
+	}
+	return out
+}
+
+// doctor says what the installation needs and has, and what to do where something is missing: GET /api/doctor. It answers 200
+// whatever it finds. Causes go to the log, since they may hold what a caller must not see.
+func (s *server) doctor(w http.ResponseWriter, r call) error {
+	report, err := s.app.Doctor.Look(r.Context(), r.who)
+	if err != nil {
+		return err
+	}
+	checks := append(report.Checks, s.frontEnd(r.Request), s.versions(r.Request))
+	out := doctorAnswer{State: string(doctor.Worst(checks)), Time: stamp(s.app.Now()), Version: s.Version, Subscriptions: report.Subscriptions,
+		Caller: doctorCaller{Name: r.who.Name, ID: r.who.ID}}
+	if own, ok := ownAddress(r.Request); ok {
+		out.Caller.Address = orNull(own.String())
+	}
+	for _, c := range checks {
+		if c.Err != nil {
+			s.Log.Warn("doctor", "invocation", Invocation(r.Context()), "check", c.Name, "subscription", c.Subscription, "state", string(c.State), "error", c.Err.Error())
+		}
+		out.Checks = append(out.Checks, toCheck(c))
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}
+
+// frontEnd says how this call came: what the front end sent, and what the app makes of it. It is shown and nothing rests on it,
+// but for the caller's address (see [server.arrived]).
+func (s *server) frontEnd(r *http.Request) doctor.Check {
+	own, known := ownAddress(r)
+	c := doctor.Check{Name: "frontEnd", State: doctor.OK, Facts: []doctor.Fact{
+		{Name: "ASPNETCORE_FORWARDEDHEADERS_ENABLED", Value: strconv.FormatBool(s.ForwardedHeaders)},
+		sent(r.Header, "X-Forwarded-For"), sent(r.Header, "X-Forwarded-Proto"), sent(r.Header, "X-Forwarded-Host"),
+		// Values of these name people and hold tokens.
+		{Name: "appServiceAuthentication", Value: present(r.Header, "X-Ms-Client-Principal", "X-Ms-Client-Principal-Id", "X-Ms-Token-Aad-Id-Token")},
+	}}
+	switch {
+	case known:
+		c.Seen = "the caller's address is taken to be " + own.String() + "; is it yours?"
+		c.Advice = "where it is that of a proxy or gateway before the app, people open ports for that one: have them name their sources"
+	case !s.ForwardedHeaders:
+		c.State, c.Seen = doctor.Attention, "the caller's address is not known, since the app is not told to take it from the front end"
+		c.Advice = "set ASPNETCORE_FORWARDEDHEADERS_ENABLED to true (terraform apply does). Until then every request has to name its sources"
+	default:
+		c.State, c.Seen = doctor.Attention, "the caller's address is not known: X-Forwarded-For is not one address"
+		c.Advice = "look at what stands before the app. Until then every request has to name its sources"
+	}
+	return c
+}
+
+// longestHeader bounds what of a header is shown, in bytes.
+const longestHeader = 200
+
+// sent tells the values of a header as they came.
+func sent(h http.Header, name string) doctor.Fact {
+	lines := h.Values(name)
+	if len(lines) == 0 {
+		return doctor.Fact{Name: name, Reason: "it was not sent"}
+	}
+	text := strconv.QuoteToASCII(strings.Join(lines, " | "))
+	return doctor.Fact{Name: name, Value: text[:min(len(text), longestHeader)]}
+}
+
+// present says which of the headers came, and nothing of what they hold.
+func present(h http.Header, names ...string) string {
+	var out []string
+	for _, name := range names {
+		if len(h.Values(name)) > 0 {
+			out = append(out, name)
+		}
+	}
+	if out == nil {
+		return "no header of it came"
+	}
+	return "sent, and not trusted: " + strings.Join(out, ", ")
+}
+
+// versions says what runs.
+func (s *server) versions(r *http.Request) doctor.Check {
+	host := sent(r.Header, "X-Azure-Functions-HostVersion")
+	c := doctor.Check{Name: "versions", State: doctor.OK, Seen: "portcullis " + s.Version, Facts: []doctor.Fact{
+		{Name: "app", Value: s.Version}, {Name: "host", Value: host.Value, Reason: host.Reason}, {Name: "apiVersions", Value: strings.Join(compatVersions, ", ")},
+	}}
+	if strings.Contains(s.Version, "+dirty") {
+		c.State, c.Seen, c.Advice = doctor.Attention, "the app was built from changed files: "+s.Version, "deploy a package that make package built from a commit"
+	}
+	return c
+}
