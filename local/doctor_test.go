@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -99,10 +101,20 @@ func TestDoctor(t *testing.T) {
 	if diff := cmp.Diff([]string{}, d.ill()); diff != "" || d.State != "ok" || d.Caller.Name != "admin@portcullis.example" || d.Caller.Address != "127.0.0.1" {
 		t.Errorf("%+v\n%s", d, diff)
 	}
+	const reads, operations = 8, 5
 	// Resource Manager: role assignments of the caller and of the app, deny assignments, a role of each, three providers. Table
 	// Storage: a row read and written, the last sweep, the open grants, the targets.
-	if diff := cmp.Diff(map[string]int{"arm": 8, "table": 5}, a.counts()); diff != "" {
+	if diff := cmp.Diff(map[string]int{"arm": reads, "table": operations}, a.counts()); diff != "" {
 		t.Errorf("a first look costs (-want +got):\n%s\n%v", diff, r.arm.Requests())
+	}
+	text, err := os.ReadFile("../docs/operations.md")
+	if stated := fmt.Sprintf("%d reads of Resource Manager and %d operations of Table Storage", reads, operations); err != nil || !strings.Contains(string(text), stated) {
+		t.Errorf("docs/operations.md does not say %q (%v)", stated, err)
+	}
+	for _, c := range d.Checks {
+		if !strings.Contains(string(text), "\n| `"+c.Name+"` |") {
+			t.Errorf("docs/operations.md does not say what the check %s is", c.Name)
+		}
 	}
 	messages, err := r.bus.Messages("portcullis-revoke")
 	if counts, failed := r.bus.Counts("portcullis-revoke"); err != nil || failed != nil || len(messages) != 0 || counts.DeadLettered != 0 {
