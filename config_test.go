@@ -220,3 +220,17 @@ func TestForwardedHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestHome: the app's own subscription is what stands before the plus in the name of its webspace, and nothing else.
+func TestHome(t *testing.T) {
+	const id = "00000000-0000-0000-0000-00000000d3e0"
+	for webspace, want := range map[string]string{
+		"": "", id: "", "+": "", "prod+group-WestEuropewebspace": "", "../" + id + "+x": "",
+		strings.ToUpper(id) + "+group-WestEuropewebspace-Linux": id,
+	} {
+		c, err := readConfig(environ(map[string]string{"WEBSITE_OWNER_NAME": webspace}))
+		if err != nil || c.Home != want {
+			t.Errorf("%q: %q, want %q (%v)", webspace, c.Home, want, err)
+		}
+	}
+}

@@ -67,14 +67,16 @@ func New(p Ports) *App {
 		Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
 		Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
 	}
+	doc := &doctor.Doctor{
+		Outside: p.Doctor, Permit: may, Authority: p.Authority, Subscriptions: p.Subscriptions, Targets: p.Targets, Sweeps: p.Sweeps, Alarm: p.Alarm,
+		Overdue: looks.Overdue, Now: p.Now, NewID: p.NewID,
+	}
+	rounds.Activity = doc.Noting(p.Activity)
 	return &App{
 		Access: guard, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
 		Inventory: looks,
-		Doctor: &doctor.Doctor{
-			Outside: p.Doctor, Permit: may, Authority: p.Authority, Subscriptions: p.Subscriptions, Targets: p.Targets, Sweeps: p.Sweeps, Alarm: p.Alarm,
-			Overdue: looks.Overdue, Now: p.Now, NewID: p.NewID,
-		},
-		Named: &defender.Named{Guard: guard, Access: verbs, Permit: may, History: p.History},
+		Doctor:    doc,
+		Named:     &defender.Named{Guard: guard, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
 			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,

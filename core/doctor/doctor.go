@@ -140,8 +140,9 @@ type Doctor struct {
 	Now     func() time.Time
 	NewID   func() string
 
-	kept  memo.Memo[[]Check] // by subscription, "" for the installation
-	wakes wakes
+	kept   memo.Memo[[]Check] // by subscription, "" for the installation
+	wakes  wakes
+	closed closed
 }
 
 // Look gives what the caller may see: the checks of the installation and of each subscription that he administers. It refuses

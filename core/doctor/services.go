@@ -105,7 +105,7 @@ func (d *Doctor) home(ctx context.Context, clock *seenClock) Check {
 	before := d.Now()
 	state, at, err := d.Providers.Registration(ctx, d.Home, "Microsoft.App")
 	clock.see(at, before, d.Now(), err)
-	return registrations([]registration{{"Microsoft.App", state, err}}, "the app's own subscription")
+	return registrations([]registration{{"Microsoft.App", state, err}}, "the app's own subscription", "ID")
 }
 
 // registration is what was read of one provider.
@@ -114,8 +114,8 @@ type registration struct {
 	err              error
 }
 
-// registrations tells of the providers of a subscription.
-func registrations(all []registration, where string) Check {
+// registrations tells of the providers of a subscription, id, which is no more than ID where the caller need not know it.
+func registrations(all []registration, where, id string) Check {
 	c := Check{State: OK, Seen: "all are registered"}
 	var not, unread []string
 	for _, r := range all {
@@ -132,10 +132,10 @@ func registrations(all []registration, where string) Check {
 	switch {
 	case len(not) > 0:
 		c.State, c.Seen = Broken, strings.Join(not, ", ")+" is not registered in "+where
-		c.Advice = "az provider register --subscription ID --namespace " + not[0] + " --wait; it needs a minute or two"
+		c.Advice = "az provider register --subscription " + id + " --namespace " + not[0] + " --wait; it needs a minute or two"
 	case len(unread) > 0 && errors.Is(c.Err, store.ErrForbidden):
 		c.State, c.Seen, c.Reason = Unknown, "", "the app may not read the resource providers of "+where
-		c.Advice = "az provider show --namespace " + unread[0] + " --query registrationState says it; the app needs Microsoft.Resources/subscriptions/providers/read there to say it itself"
+		c.Advice = "az provider show --subscription " + id + " --namespace " + unread[0] + " --query registrationState says it; the app needs Microsoft.Resources/subscriptions/providers/read there to say it itself"
 	case len(unread) > 0:
 		c.State, c.Seen, c.Reason = Unknown, "", why(c.Err)
 		c.Advice = "look again when Azure Resource Manager answers"
@@ -154,5 +154,5 @@ func (d *Doctor) providers(ctx context.Context, subscription string) Check {
 	}); err != nil {
 		return failed(err)
 	}
-	return registrations(read, "this subscription")
+	return registrations(read, "this subscription", subscription)
 }

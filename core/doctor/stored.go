@@ -49,7 +49,7 @@ func (d *Doctor) closings(ctx context.Context) Check {
 	if err != nil {
 		return Check{State: Unknown, Reason: why(err), Err: err, Advice: "look at tableStorage first"}
 	}
-	c := Check{State: OK, Seen: "no window is past its end", Facts: []Fact{{Name: "oldestOverdueSeconds", Value: fmt.Sprint(int(age.Seconds()))}}}
+	c := Check{State: OK, Seen: "no window is past its end", Facts: []Fact{{Name: "oldestOverdueSeconds", Value: fmt.Sprint(int(age.Seconds()))}, d.lastClosing()}}
 	if age > 0 {
 		c.Seen = fmt.Sprintf("a window is past its end by %d s and not confirmed closed", int(age.Seconds()))
 	}

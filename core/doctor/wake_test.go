@@ -1,6 +1,8 @@
 package doctor_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core/doctor"
+	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -117,6 +120,47 @@ func TestWakeThatWasNotSent(t *testing.T) {
 		time.Sleep(doctor.Life)
 		if c := find(t, w.look(), doctor.CheckQueue); c.State != doctor.OK || w.counts()["schedule"] != 2 {
 			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// written is an activity log that takes everything, or nothing.
+type written struct {
+	store.Activity
+	err error
+}
+
+func (w written) Append(context.Context, ...store.Entry) error { return w.err }
+
+// TestLastClosing: when a window was last closed at its end and how late is told, of what is in the log alone; what ended early or failed is none.
+func TestLastClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, first)
+		fact := func() doctor.Fact {
+			t.Helper()
+			time.Sleep(doctor.Life)
+			return find(t, w.look(), doctor.CheckClosings).Facts[1]
+		}
+		end := time.Now()
+		good := store.Entry{Time: end.Add(2500 * time.Millisecond), End: end, Operation: store.OpClose, Result: store.Succeeded, Reason: string(jit.Expired)}
+		early, failed, opened := good, good, good
+		early.Reason, failed.Result, opened.Operation = string(jit.UserRequested), store.Failed, store.OpOpen
+		if err := w.Noting(written{}).Append(t.Context(), early, failed, opened); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Noting(written{err: secret}).Append(t.Context(), good); !errors.Is(err, secret) {
+			t.Errorf("%v", err)
+		}
+		if f := fact(); f.Value != "" || f.Reason == "" {
+			t.Errorf("%+v", f)
+		}
+		before := good
+		before.Time = end
+		if err := w.Noting(written{}).Append(t.Context(), good, before); err != nil {
+			t.Fatal(err)
+		}
+		if f := fact(); f.Value != good.Time.UTC().Format(time.RFC3339)+", 2.5 s after its end" {
+			t.Errorf("%+v", f)
 		}
 	})
 }
