@@ -267,6 +267,44 @@ func TestListedDuringAWrite(t *testing.T) {
 	})
 }
 
+// TestLookAfterALostWrite holds that an instance that lost a write to another one looks at what it knew before it takes a request: it
+// does not wait for the other's writes, which may follow each other without a gap.
+func TestLookAfterALostWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.enable("web")
+		fw := &oneWriter{RuleStore: w.cloud, takes: 10 * time.Second}
+		var apps []rooms
+		for range 2 {
+			apps = append(apps, w.instanceWith(func(p *core.Ports) { p.Kinds, p.Now = network.KindsOf(network.SecurityGroups(fw)), time.Now }))
+		}
+		var all sync.WaitGroup
+		ask := func(n int, svc rooms) {
+			r := want(fmt.Sprint("p", n), 22, time.Hour, fmt.Sprint("203.0.113.", n), "web")
+			rec, _, err := svc.Request(t.Context(), who(r.Requestor), r, "")
+			if err == nil {
+				_, err = svc.Open(t.Context(), who(r.Requestor), rec)
+			}
+			if err != nil {
+				t.Errorf("request %d: %v", n, err)
+			}
+		}
+		ask(0, apps[0])
+		ask(1, apps[1]) // which knows what stands before the other one writes again
+		all.Go(func() { ask(2, apps[0]) })
+		time.Sleep(time.Second)
+		all.Go(func() { ask(3, apps[1]) }) // whose write is refused
+		time.Sleep(time.Second)
+		began, reads := time.Now(), fw.reads
+		r := want("carol", 22, time.Hour, "203.0.113.9", "web")
+		if _, _, err := apps[1].Request(t.Context(), who("carol"), r, ""); err != nil || time.Since(began) > 0 || fw.reads > reads {
+			t.Errorf("a request after the lost write waited %s and read %d times: %v", time.Since(began), fw.reads-reads, err)
+		}
+		all.Wait()
+		time.Sleep(2 * time.Hour)
+	})
+}
+
 // TestPanicInTheBackground holds that a panic in the work on one target ends neither the process nor the work on others, that
 // somebody is told, and that the next sweep does what was left.
 func TestPanicInTheBackground(t *testing.T) {

@@ -65,8 +65,8 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	if e := s.kept[key]; e != nil && e.Value.(*shelf).moved > since {
 		return
 	}
-	if e := s.kept[key]; e != nil && snap.Unconfirmed {
-		e.Value.(*shelf).stale = true
+	if snap.Unconfirmed && s.kept[key] != nil {
+		s.markStale(key)
 		return
 	}
 	s.remove(key)
@@ -85,6 +85,20 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 
 // cost is roughly what a snapshot takes.
 func cost(snap network.Snapshot) int { return len(snap.Body) + 256 + 128*len(snap.Rules) }
+
+// lost notes that a write from what is remembered was lost to others. It stays to look at: who wants to look
+// would otherwise wait for the end of the others' writes, which may follow each other without a gap.
+func (s *snapshots) lost(target jit.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.markStale(target.Key())
+}
+
+func (s *snapshots) markStale(key string) {
+	if e := s.kept[key]; e != nil {
+		e.Value.(*shelf).stale = true
+	}
+}
 
 func (s *snapshots) drop(target jit.ID) {
 	s.mu.Lock()
@@ -206,10 +220,13 @@ func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Snapshot, e
 func (s *Rounds) write(ctx context.Context, kind network.TargetKind, snap network.Snapshot, out Outcome) (network.Snapshot, error) {
 	next, err := kind.Rules.Apply(ctx, snap, out.Plan.Changes)
 	since := s.seen.moment()
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		s.seen.lost(snap.Target)
+	case errors.Is(err, store.ErrNotFound):
+		s.seen.drop(snap.Target)
+	}
 	if err != nil {
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
-			s.seen.drop(snap.Target)
-		}
 		return next, err
 	}
 	s.seen.put(next, since)
