@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
+	"golang.org/x/sync/singleflight"
 
+	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
 
@@ -45,13 +47,13 @@ type keySet struct {
 	authority  authority
 	client     *http.Client
 	now        func() time.Time
+	questions  singleflight.Group
 
 	mu      sync.Mutex
 	keys    map[string]*rsa.PublicKey // by kid; never changed, only replaced
 	fetched time.Time                 // when keys were asked for
 	asked   time.Time                 // when somebody asked last, with whatever outcome
 	err     error                     // of that question; nil when it was answered
-	flight  chan struct{}             // closed at the end of the question under way; nil when there is none
 }
 
 // key gives the key of that id. It waits for a question to the issuer only when the key is not at hand.
@@ -77,30 +79,27 @@ func (s *keySet) ready(ctx context.Context) error {
 func (s *keySet) look(ctx context.Context, has func(map[string]*rsa.PublicKey) bool, kid string) (*rsa.PublicKey, bool, error) {
 	s.mu.Lock()
 	now := s.now()
-	usable := s.trusted(now) && has(s.keys)
-	if !usable || now.Sub(s.fetched) >= fresh {
-		s.ask(ctx, now)
-	}
-	k, flight, err := s.keys[kid], s.flight, s.err
+	usable, k, age := s.trusted(now) && has(s.keys), s.keys[kid], now.Sub(s.fetched)
 	s.mu.Unlock()
+	if usable && age < fresh {
+		return k, true, nil
+	}
+	answered := s.questions.DoChan("", func() (any, error) { s.ask(context.WithoutCancel(ctx)); return nil, nil })
 	if usable {
 		return k, true, nil
 	}
-	if flight != nil {
-		select {
-		case <-flight:
-		case <-ctx.Done():
-			return nil, false, s.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
-		}
-		s.mu.Lock()
-		usable, k, err = s.trusted(s.now()) && has(s.keys), s.keys[kid], s.err
-		s.mu.Unlock()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+		return nil, false, s.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
 	}
-	if usable {
-		return k, true, nil
-	}
-	if err != nil {
-		return nil, false, s.unavailable(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.trusted(s.now()) && has(s.keys):
+		return s.keys[kid], true, nil
+	case s.err != nil:
+		return nil, false, s.unavailable(s.err)
 	}
 	return nil, false, nil
 }
@@ -113,30 +112,32 @@ func (s *keySet) unavailable(err error) error {
 	return &store.Unavailable{Dependency: "Entra ID", RetryAfter: retry, Err: err}
 }
 
-// ask starts a question to the issuer unless one is under way or was just asked. It holds for all callers, so the one
-// whose call started it can go without ending it. The caller holds mu.
-func (s *keySet) ask(ctx context.Context, now time.Time) {
-	pause := refresh
+// ask asks the issuer, unless it was just asked. It holds for all callers, so the one whose call started it can go without
+// ending it.
+func (s *keySet) ask(ctx context.Context) {
+	s.mu.Lock()
+	now, pause := s.now(), refresh
 	if s.err != nil {
 		pause = retry
 	}
-	if s.flight != nil || !s.asked.IsZero() && now.Sub(s.asked) < pause {
+	if !s.asked.IsZero() && now.Sub(s.asked) < pause {
+		s.mu.Unlock()
 		return
 	}
-	flight := make(chan struct{})
-	s.asked, s.flight = now, flight
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patient)
-	go func() {
-		defer cancel()
-		keys, err := s.fetch(bounded)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.err = err; err == nil {
-			s.keys, s.fetched = keys, now
-		}
-		s.flight = nil
-		close(flight)
-	}()
+	s.asked = now
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	var keys map[string]*rsa.PublicKey
+	err := parallel.Recover(func() (err error) {
+		keys, err = s.fetch(ctx)
+		return err
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err = err; err == nil {
+		s.keys, s.fetched = keys, now
+	}
 }
 
 // fetch asks the issuer for its discovery document and then for its keys.

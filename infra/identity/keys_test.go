@@ -281,6 +281,24 @@ func TestCallerThatGoesAway(t *testing.T) {
 	})
 }
 
+// TestQuestionThatPanics holds that a panic while keys are read is an answer to the caller, and that they are asked for again later.
+func TestQuestionThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEntra()
+		e.breaks = true
+		v := e.verifier(t, public)
+		token := e.draft().sign(t)
+		if got := call(t, v, token); got != "unavailable" {
+			t.Errorf("got %q", got)
+		}
+		e.with(func() { e.breaks = false })
+		e.advance(6 * time.Second)
+		if got := call(t, v, token); got != "" {
+			t.Errorf("afterwards got %q", got)
+		}
+	})
+}
+
 // TestIssuerThatHangs holds that a silent issuer costs a caller ten seconds, not forever.
 func TestIssuerThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

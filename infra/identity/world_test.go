@@ -86,6 +86,7 @@ type entra struct {
 	bodies map[string]string // instead of what would be answered
 	status int               // instead of 200
 	down   bool
+	breaks bool          // it panics
 	hold   chan struct{} // when set, answers wait until it is closed
 }
 
@@ -121,7 +122,7 @@ func (e *entra) questions() (keys, all int) {
 // RoundTrip answers as login.microsoftonline.com and the sovereign authorities do.
 func (e *entra) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
-	hold, down := e.hold, e.down
+	hold, down, breaks := e.hold, e.down, e.breaks
 	e.asked[r.URL.String()]++
 	e.mu.Unlock()
 	if hold != nil {
@@ -130,6 +131,9 @@ func (e *entra) RoundTrip(r *http.Request) (*http.Response, error) {
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}
+	}
+	if breaks {
+		panic("a bug")
 	}
 	if down {
 		return nil, errors.New("connection refused")

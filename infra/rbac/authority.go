@@ -13,6 +13,7 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
 	"portcullis/core/permit"
 	"portcullis/infra/arm"
 )
@@ -149,7 +150,7 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope, ol
 	key := caller + " " + sub
 	var held []assignment
 	var denials []denial
-	err = together(
+	err = sideBySide(
 		func() (err error) {
 			held, err = a.callers.get(ctx, key, oldest.grants, func(ctx context.Context) ([]assignment, int, error) { return c.held(ctx, oid) })
 			return err
@@ -170,7 +171,7 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope, ol
 	}
 	denials = slices.DeleteFunc(slices.Clone(denials), func(d denial) bool { return !d.covers(at) })
 	var assigned map[string]bool
-	err = together(
+	err = sideBySide(
 		func() error { return a.define(ctx, c, sub, r.roles, oldest.grants) },
 		func() (err error) {
 			if !slices.ContainsFunc(denials, func(d denial) bool { return d.others(oid) }) {
@@ -199,24 +200,10 @@ func (a *Authority) define(ctx context.Context, c *clients, sub string, roles ma
 			return err
 		})
 	}
-	return together(reads...)
+	return sideBySide(reads...)
 }
 
-// width is how many reads one question waits for at a time.
-const width = 8
-
-// together does all at the same time, as far as width goes, and joins the errors.
-func together(all ...func() error) error {
-	errs := make([]error, len(all))
-	slots := make(chan struct{}, width)
-	var wg sync.WaitGroup
-	for i, f := range all {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = f()
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+// sideBySide does all at the same time, as far as the width of [parallel.Each] goes, and joins the errors.
+func sideBySide(all ...func() error) error {
+	return parallel.Each(all, func(_ int, f func() error) error { return f() })
 }

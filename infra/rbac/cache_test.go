@@ -235,6 +235,17 @@ func TestForbiddenIsRemembered(t *testing.T) {
 	}
 }
 
+// TestCallThatPanics holds that a panic is an error for all who wait for the call, and is not remembered.
+func TestCallThatPanics(t *testing.T) {
+	cache := rbac.NewCache(2, 600, time.Now)
+	if got, err := cache.Get(t.Context(), "a", func(context.Context) (string, int, error) { panic("a bug") }); got != "" || err == nil || !strings.Contains(err.Error(), "a bug") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := cache.Get(t.Context(), "a", func(context.Context) (string, int, error) { return "v", 1, nil }); got != "v" || err != nil {
+		t.Errorf("afterwards got %q, %v", got, err)
+	}
+}
+
 func TestCacheBounds(t *testing.T) {
 	c := &clock{now: time.Unix(1000, 0)}
 	for _, tc := range []struct {
