@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"portcullis/core/network"
 	"portcullis/infra/arm"
 )
@@ -82,7 +80,7 @@ func (c *Client) readAddresses(ctx context.Context, doing, subscription string, 
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	for _, id := range ids {
 		g.Go(func() error {
 			_, group, name, err := parsePublic(id)

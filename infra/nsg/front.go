@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
-	"golang.org/x/sync/errgroup"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
@@ -47,7 +46,7 @@ func (c *Client) fronts(ctx context.Context, doing, subscription string, inv *in
 	}
 	found := make([][]front, len(subscriptions))
 	var routes map[string]hop
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	for i, sub := range subscriptions {
 		g.Go(func() (err error) { found[i], err = c.listFronts(gctx, doing, sub); return err })
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
 	"portcullis/infra/arm"
 )
 
@@ -150,15 +151,17 @@ func (s *clients) glimpse(ctx context.Context, subscription string, l *sight) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	defer close(l.done)
-	l.err = s.listGroups(ctx, subscription, func(page []arm.Listed) error {
-		l.pages++
-		s.watch.mu.Lock()
-		defer s.watch.mu.Unlock()
-		for _, one := range page {
-			if id := strings.ToLower(one.ID); s.watch.wanted[id] > 0 {
-				l.shown[id] = bytes.Clone(one.Raw)
+	l.err = parallel.Recover(func() error {
+		return s.listGroups(ctx, subscription, func(page []arm.Listed) error {
+			l.pages++
+			s.watch.mu.Lock()
+			defer s.watch.mu.Unlock()
+			for _, one := range page {
+				if id := strings.ToLower(one.ID); s.watch.wanted[id] > 0 {
+					l.shown[id] = bytes.Clone(one.Raw)
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
-	"golang.org/x/sync/errgroup"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -133,7 +132,7 @@ func (inv inventory) machines(wanted func(key string) bool) (map[string]network.
 // inventory makes the three listings at the same time. The first failure ends the others.
 func (s *clients) inventory(ctx context.Context, doing, subscription string) (inventory, error) {
 	inv := newInventory()
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	g.Go(func() error {
 		return pages(gctx, s.interfaces.NewListAllPager(nil), func(p armnetwork.InterfacesClientListAllResponse) {
 			inv.reads.Add(1)

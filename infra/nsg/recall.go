@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
-	"golang.org/x/sync/errgroup"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/infra/arm"
 )
 
 var _ network.Recaller = (*Client)(nil)
@@ -86,7 +86,7 @@ func (c *Client) Recall(ctx context.Context, vms []jit.ID) (map[string]network.M
 	}
 	var mu sync.Mutex
 	nics := map[string][]*armnetwork.Interface{}
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	g.SetLimit(surveyWide)
 	for _, vm := range vms {
 		for _, id := range known[vm.Key()].interfaces {

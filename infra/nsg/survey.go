@@ -14,7 +14,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
-	"golang.org/x/sync/errgroup"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -52,7 +51,7 @@ func (c *Client) Survey(ctx context.Context, subscription string) (network.Surve
 	}
 	var inv inventory
 	out := network.Survey{Behind: map[string]bool{}}
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	g.Go(func() (err error) { inv, err = s.inventorySideBySide(gctx, doing, subscription); return err })
 	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
 	if err := g.Wait(); err != nil {
@@ -166,7 +165,7 @@ func walk[T any](pager *runtime.Pager[T], mu *sync.Mutex, add func(T)) walker {
 func (s *clients) inventorySideBySide(ctx context.Context, doing, subscription string) (inventory, error) {
 	inv := newInventory()
 	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	groups := sync.OnceValues(func() ([]string, error) { return s.resourceGroups(gctx, subscription) })
 	slots := make(chan struct{}, surveyWide)
 	for _, l := range s.listings(&inv, &mu) {
@@ -234,7 +233,7 @@ func (l listing) read(ctx context.Context, groups func() ([]string, error), slot
 		return whole.rest(ctx)
 	}
 	l.clear()
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := arm.NewGroup(ctx)
 	for _, name := range names {
 		g.Go(func() error {
 			slots <- struct{}{}

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/Azure/go-amqp"
 
+	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
 
@@ -248,7 +249,7 @@ func (a *Alarm) giveUp(l *link) {
 		a.leaving.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), leaveWait)
 			defer cancel()
-			_ = l.client.Close(ctx) // it is broken already
+			_ = parallel.Recover(func() error { return l.client.Close(ctx) }) // it is broken already
 		})
 	}
 }

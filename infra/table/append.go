@@ -13,6 +13,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
 
@@ -169,7 +170,7 @@ func (s *Store) work(ctx context.Context, c chainID, q *queue) {
 		}
 		s.log.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, appendTimeout)
-		err := s.write(bounded, c, &q.end, batch)
+		err := parallel.Recover(func() error { return s.write(bounded, c, &q.end, batch) })
 		cancel()
 		s.log.mu.Lock()
 		q.settle(groups, err)
