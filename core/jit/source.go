@@ -144,25 +144,7 @@ func (s Sources) Strings() []string {
 }
 
 // String joins [Sources.Strings] by commas.
-func (s Sources) String() string { return string(s.AppendTo(nil)) }
-
-// AppendTo appends what [Sources.String] gives.
-func (s Sources) AppendTo(b []byte) []byte {
-	if s.any {
-		return append(b, '*')
-	}
-	for i, p := range s.prefixes {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if p.IsSingleIP() {
-			b = p.Addr().AppendTo(b)
-		} else {
-			b = p.AppendTo(b)
-		}
-	}
-	return b
-}
+func (s Sources) String() string { return strings.Join(s.Strings(), ",") }
 
 // PrefixString writes a prefix of one address as that address, as Azure's
 // own tools do, and any other in CIDR form.

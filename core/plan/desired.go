@@ -2,9 +2,11 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -39,121 +41,89 @@ func byStart(a, b *wanted) int {
 	return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.grant, b.grant), byName(a, b))
 }
 
-// pointers gives the address of each element.
-func pointers[T any](list []T) []*T {
-	out := make([]*T, len(list))
-	for i := range list {
-		out[i] = &list[i]
-	}
-	return out
+// machines is those that share one rule.
+type machines struct {
+	keys, names []string
+	addresses   []netip.Addr
+}
+
+func (m *machines) add(vm jit.ID, addrs []netip.Addr) {
+	m.keys, m.names, m.addresses = append(m.keys, vm.Key()), append(m.names, vm.Name), append(m.addresses, addrs...)
 }
 
 // group is machines that share one deny: the rule is the cross product of addresses and
 // ports, so all of them must want all of it.
 type group struct {
-	protocol  jit.Protocol
-	ports     []uint16
-	respect   bool
-	vms       []string // their names
-	addresses []netip.Addr
+	protocol jit.Protocol
+	ports    []uint16
+	respect  bool
+	machines
 }
 
-// denies gives the deny rules that the policies want, sorted by name.
+// denies returns the deny rules that the policies want, sorted by name.
 func denies(policies []Protected) []*wanted {
 	groups := map[string]*group{} // by what tells their rule from all others
-	var ports []uint16
-	var id []byte
-	for i := range policies {
-		p := &policies[i]
-		for j := range p.Policy.Ports {
-			g := group{protocol: p.Policy.Ports[j].Protocol, respect: p.Policy.ExistingRules == jit.Respect}
-			same := func(q jit.PortRule) bool { return q.Protocol == g.protocol }
-			if slices.ContainsFunc(p.Policy.Ports[:j], same) {
-				continue
-			}
-			ports = ports[:0]
-			for k := range p.Policy.Ports[j:] {
-				if q := &p.Policy.Ports[j+k]; same(*q) {
-					ports = append(ports, q.Number)
-				}
-			}
-			slices.Sort(ports)
-			g.ports = ports
+	for _, p := range policies {
+		respect := p.Policy.ExistingRules == jit.Respect
+		for protocol, ports := range portsOf(p.Policy) {
 			for _, v6 := range []bool{false, true} {
-				if addrs := family(p.Addresses, v6); len(addrs) > 0 {
-					id = g.appendID(id[:0], v6)
-					in := groups[string(id)]
-					if in == nil {
-						in = &group{protocol: g.protocol, respect: g.respect, ports: slices.Clone(ports)}
-						groups[string(id)] = in
-					}
-					in.vms, in.addresses = append(in.vms, p.Policy.VM.Name), append(in.addresses, addrs...)
+				addrs := family(p.Addresses, v6)
+				if len(addrs) == 0 {
+					continue
 				}
+				id := fmt.Sprintf("respect=%t protocol=%s v6=%t ports=%s", respect, protocol, v6, list(ports))
+				if groups[id] == nil {
+					groups[id] = &group{protocol: protocol, ports: ports, respect: respect}
+				}
+				groups[id].add(p.Policy.VM, addrs)
 			}
 		}
 	}
-	var l lists
-	out := make([]*wanted, 0, len(groups))
+	var out []*wanted
 	for id, g := range groups {
-		r := jit.Rule{Name: denyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: denyNote(g.vms)}
-		out = append(out, &wanted{rule: l.finish(r, g.addresses, g.ports), respect: g.respect})
+		r := jit.Rule{Name: denyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: denyNote(g.names)}
+		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect})
 	}
 	slices.SortFunc(out, byName)
 	return out
 }
 
-// appendID writes what tells the group's rule from all others of the target.
-func (g *group) appendID(to []byte, v6 bool) []byte {
-	to = strconv.AppendBool(append(to, "respect="...), g.respect)
-	to = append(append(to, " protocol="...), g.protocol...)
-	to = strconv.AppendBool(append(to, " v6="...), v6)
-	return appendPorts(append(to, " ports="...), g.ports)
-}
-
-func appendPorts(to []byte, sorted []uint16) []byte {
-	for i, n := range sorted {
-		if i > 0 {
-			to = append(to, ' ')
-		}
-		to = strconv.AppendUint(to, uint64(n), 10)
+// portsOf returns the ports of a policy by protocol, sorted.
+func portsOf(p jit.Policy) map[jit.Protocol][]uint16 {
+	out := map[jit.Protocol][]uint16{}
+	for _, port := range p.Ports {
+		out[port.Protocol] = append(out[port.Protocol], port.Number)
 	}
-	return to
+	for _, ports := range out {
+		slices.Sort(ports)
+	}
+	return out
 }
 
-// lists is where the lists of rules lie, one behind the other: a full target has a thousand
-// rules, each with four short ones. No list reaches into the next.
-type lists struct {
-	prefixes []netip.Prefix
-	ports    []jit.PortRange
+// list writes ports one behind the other, with blanks between them.
+func list(ports []uint16) string {
+	numbers := make([]string, len(ports))
+	for i, p := range ports {
+		numbers[i] = strconv.Itoa(int(p))
+	}
+	return strings.Join(numbers, " ")
 }
 
-// sources gives a set of them as the source of a rule.
-func (l *lists) sources(s jit.Sources) jit.Peers {
+// peersOf returns a set of sources as the source of a rule.
+func peersOf(s jit.Sources) jit.Peers {
 	if s.IsAny() {
 		return jit.AnyPeer()
 	}
-	n := len(l.prefixes)
-	for p := range s.All() {
-		l.prefixes = append(l.prefixes, p)
-	}
-	return jit.Peers{Prefixes: slices.Clip(l.prefixes[n:])}
+	return jit.Peers{Prefixes: s.Prefixes()}
 }
 
-// finish gives the rule with the addresses and ports that it is for, in canonical form.
-func (l *lists) finish(r jit.Rule, addrs []netip.Addr, ports []uint16) jit.Rule {
-	n := len(l.prefixes)
-	l.prefixes = slices.Grow(l.prefixes, len(addrs))
-	for _, a := range addrs {
-		l.prefixes = append(l.prefixes, netip.PrefixFrom(a, a.BitLen()))
-	}
-	r.Destination = jit.Peers{Prefixes: slices.Clip(l.prefixes[n:])}
-	from := len(l.ports)
-	l.ports = append(l.ports, jit.AllPorts())
-	to := len(l.ports)
+// finish returns the rule with the addresses and ports that it is for, in canonical form.
+func finish(r jit.Rule, addrs []netip.Addr, ports []uint16) jit.Rule {
+	r.Destination = jit.PeersOf(addrs...)
+	r.SourcePorts = []jit.PortRange{jit.AllPorts()}
 	for _, p := range ports {
-		l.ports = append(l.ports, jit.OnePort(p))
+		r.DestinationPorts = append(r.DestinationPorts, jit.OnePort(p))
 	}
-	r.SourcePorts, r.DestinationPorts = l.ports[from:to:to], slices.Clip(l.ports[to:])
 	return r.Canonical()
 }
 

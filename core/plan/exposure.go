@@ -257,7 +257,11 @@ type Block struct {
 //
 // It serves before a grant, on the planned rules, and after, on those that stand.
 func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
-	return n.block(&allow, pointers(rules))
+	earlier := make([]*jit.Rule, len(rules))
+	for i := range rules {
+		earlier[i] = &rules[i]
+	}
+	return n.block(&allow, earlier)
 }
 
 func (n Names) block(allow *jit.Rule, rules []*jit.Rule) Block {

@@ -46,26 +46,16 @@ func isHex(s string) bool {
 
 // allowName names the rule of a grant for one group of windows: 17+32+1+8 = 58
 // characters of the 80 that ARM takes.
-func allowName(grantID string, group []byte) string {
-	name := append(make([]byte, 0, 80), allowPrefix...)
-	for i := range len(grantID) {
-		switch c := grantID[i]; {
-		case c == '-':
-		case 'A' <= c && c <= 'Z':
-			name = append(name, c+'a'-'A')
-		default:
-			name = append(name, c)
-		}
-	}
-	return string(digest(append(name, '-'), group, 8))
+func allowName(grantID, group string) string {
+	return allowPrefix + strings.ToLower(strings.ReplaceAll(grantID, "-", "")) + "-" + digest(group, 8)
 }
 
-func denyName(group string) string { return string(digest([]byte(denyPrefix), []byte(group), 12)) }
+func denyName(group string) string { return denyPrefix + digest(group, 12) }
 
-// digest appends n characters that tell s from all else.
-func digest(to, s []byte, n int) []byte {
-	sum := sha256.Sum256(s)
-	return hex.AppendEncode(to, sum[:n/2])
+// digest returns n characters that tell s from all else.
+func digest(s string, n int) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:n/2])
 }
 
 // EndOf reads the end from the description of an allow rule, or false where
@@ -90,48 +80,34 @@ func allowNote(end time.Time, machines []string) string {
 	if t := end.Truncate(time.Second); !t.Equal(end) {
 		end = t.Add(time.Second)
 	}
-	begin := append(make([]byte, 0, maxNote), described+until...)
-	return note(append(end.AppendFormat(begin, time.RFC3339), " to "...), machines)
+	return note(described+until+end.Format(time.RFC3339)+" to ", machines)
 }
 
-func denyNote(machines []string) string { return note([]byte(described+"deny to "), machines) }
+func denyNote(machines []string) string { return note(described+"deny to ", machines) }
 
-// note appends as many machine names as fit into 140 characters and counts the rest.
-func note(begin []byte, machines []string) string {
-	if len(machines) == 1 && len(begin)+len(machines[0]) <= maxNote { // most are, and there are a thousand in a full group
-		return string(append(begin, machines[0]...))
-	}
-	s := string(begin)
-	names := least(machines, maxNote/len(", ")) // more cannot fit, whatever is said of the rest
-	most, room := 0, maxNote-utf8.RuneCountInString(s)
-	for most < len(names) && room >= 0 {
-		room -= utf8.RuneCountInString(names[most]) + len(", ")
-		most++
-	}
-	for n := most; n > 0; n-- {
-		out := s + strings.Join(names[:n], ", ")
-		if rest := len(machines) - n; rest > 0 {
-			out += fmt.Sprintf(" and %d more", rest)
+// note lists as many machine names as fit into the description and counts the rest.
+func note(begin string, machines []string) string {
+	names := slices.Clone(machines)
+	slices.Sort(names)
+	listed, fits := begin, ""
+	for i, name := range names {
+		if i > 0 {
+			listed += ", "
 		}
-		if utf8.RuneCountInString(out) <= maxNote {
-			return out
+		listed += name
+		if utf8.RuneCountInString(listed) > maxNote {
+			break
+		}
+		whole := listed
+		if rest := len(names) - i - 1; rest > 0 {
+			whole += fmt.Sprintf(" and %d more", rest)
+		}
+		if utf8.RuneCountInString(whole) <= maxNote {
+			fits = whole
 		}
 	}
-	return s + fmt.Sprintf("%d machines", len(machines))
-}
-
-// least gives the first n of the names in their order, without putting all of them in order.
-func least(names []string, n int) []string {
-	out := make([]string, 0, min(n, len(names)))
-	for _, name := range names {
-		if len(out) == n {
-			if name >= out[n-1] {
-				continue
-			}
-			out = out[:n-1]
-		}
-		at, _ := slices.BinarySearch(out, name)
-		out = slices.Insert(out, at, name)
+	if fits == "" {
+		return begin + fmt.Sprintf("%d machines", len(names))
 	}
-	return out
+	return fits
 }

@@ -60,7 +60,6 @@ func Translate(in Input) Plan {
 // translations gives the NAT rules that the live grants want at now.
 func translations(openings []Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
-	var l lists
 	var out []*wanted
 	for i := range openings {
 		o := &openings[i]
@@ -69,11 +68,10 @@ func translations(openings []Opening, now time.Time) []*wanted {
 			if len(to) == 0 {
 				continue
 			}
-			for j := range vm.Ports {
-				w := &vm.Ports[j]
+			for _, w := range vm.Ports {
 				from := sourcesOf(w.Sources, false)
-				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, *w, now, rivals.of(vm.VM, w)) {
-					out = append(out, &wanted{rule: l.translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
+				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
+					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
 				}
 			}
 		}
@@ -82,10 +80,10 @@ func translations(openings []Opening, now time.Time) []*wanted {
 	return out
 }
 
-func (l *lists) translation(grant string, vm jit.ID, w *jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
+func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
 	id := "nat protocol=" + string(w.Protocol) + " sources=" + from.String() + " port=" + strconv.Itoa(int(w.Number)) + " vm=" + vm.Key()
-	r := jit.Rule{Name: allowName(grant, []byte(id)), Access: jit.Allow, Protocol: w.Protocol, Source: l.sources(from), Description: allowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
-	return l.finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
+	r := jit.Rule{Name: allowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Source: peersOf(from), Description: allowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
+	return finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
 }
 
 // ownerOf names what a port of a firewall is for: one port of one machine, whoever asked.
