@@ -15,33 +15,34 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
 // managed is a network with security admin rules.
 type managed struct {
 	*accesstest.Cloud
-	rules map[string][]plan.AdminRule
+	rules map[string][]reach.AdminRule
 	err   error
 	asked *atomic.Int64
 }
 
-func (m managed) AdminRules(_ context.Context, vnet string) ([]plan.AdminRule, error) {
+func (m managed) AdminRules(_ context.Context, vnet string) ([]reach.AdminRule, error) {
 	m.asked.Add(1)
 	return m.rules[vnet], m.err
 }
 
-func adminRule(name string, priority int, a plan.AdminAction, source string, port uint16) plan.AdminRule {
+func adminRule(name string, priority int, a reach.AdminAction, source string, port uint16) reach.AdminRule {
 	r := jit.Rule{Name: name, Priority: priority, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(port)}}
 	if source != "*" {
 		r.Source = jit.Peers{Prefixes: []netip.Prefix{netip.MustParsePrefix(source)}}
 	}
-	return plan.AdminRule{Rule: r, Action: a, Manager: "corp"}
+	return reach.AdminRule{Rule: r, Action: a, Manager: "corp"}
 }
 
 // underAdmin is a world whose machines are in one virtual network each, or share one.
-func underAdmin(t *testing.T, err error, rules ...plan.AdminRule) (*world, *atomic.Int64) {
+func underAdmin(t *testing.T, err error, rules ...reach.AdminRule) (*world, *atomic.Int64) {
 	w, asked := newWorld(t), new(atomic.Int64)
 	for vm, at := range map[string][2]string{"web": {"web-nsg", "10.0.0.4"}, "app1": {"apps-nsg", "10.0.1.4"}, "app2": {"apps-nsg", "10.0.1.5"}} {
 		addrs := []netip.Addr{netip.MustParseAddr(at[1])}
@@ -52,7 +53,7 @@ func underAdmin(t *testing.T, err error, rules ...plan.AdminRule) (*world, *atom
 		w.cloud.Place(network.Machine{VM: vmID(vm), Private: addrs, VirtualNetwork: vnet, Placements: []store.Placement{{Target: nsgID(at[0]), Addresses: addrs}}})
 	}
 	w.startWith(func(p *core.Ports) {
-		p.Network = managed{w.cloud, map[string][]plan.AdminRule{"web-vnet": rules}, err, asked}
+		p.Network = managed{w.cloud, map[string][]reach.AdminRule{"web-vnet": rules}, err, asked}
 	})
 	return w, asked
 }
@@ -70,7 +71,7 @@ func findings(rec store.SweepRecord, kind store.FindingKind) string {
 // TestAdminRuleRefusesRequest: who asks for what a security admin rule lets nobody in is told at once, at the
 // cost of no call; and no longer once what is known is old.
 func TestAdminRuleRefusesRequest(t *testing.T) {
-	w, asked := underAdmin(t, nil, adminRule("NoSsh", 7, plan.AdminDeny, "203.0.113.0/24", 22))
+	w, asked := underAdmin(t, nil, adminRule("NoSsh", 7, reach.AdminDeny, "203.0.113.0/24", 22))
 	w.enable("web")
 	before := asked.Load()
 	_, err := w.ask(want("alice", 22, time.Hour, "203.0.113.7", "web"))
@@ -93,7 +94,7 @@ func TestAdminRuleRefusesRequest(t *testing.T) {
 // TestAdminRulesAreFound: enable and sweep tell what admin rules open and block, and ask once for
 // each virtual network.
 func TestAdminRulesAreFound(t *testing.T) {
-	w, asked := underAdmin(t, nil, adminRule("Bastion", 1, plan.AdminAlways, "192.0.2.0/24", 22), adminRule("NoRdp", 2, plan.AdminDeny, "*", 3389))
+	w, asked := underAdmin(t, nil, adminRule("Bastion", 1, reach.AdminAlways, "192.0.2.0/24", 22), adminRule("NoRdp", 2, reach.AdminDeny, "*", 3389))
 	list, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 22, 3389), policyOf("app1", 22), policyOf("app2", 22)}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +153,7 @@ func TestAdminRulesThatDoNotCome(t *testing.T) {
 // silent is a network that never answers for admin rules.
 type silent struct{ *accesstest.Cloud }
 
-func (silent) AdminRules(ctx context.Context, _ string) ([]plan.AdminRule, error) {
+func (silent) AdminRules(ctx context.Context, _ string) ([]reach.AdminRule, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

@@ -13,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -301,7 +302,7 @@ func (s *Service) barredByAdmin(g jit.Grant, machines map[string]network.Machine
 		m := machines[vm.VM.Key()]
 		rules := s.Admins.Seen(m.VirtualNetwork, s.now())
 		for j, w := range vm.Ports {
-			if by := network.Barred(m, w, rules); by.Whole == plan.Yes {
+			if by := network.Barred(m, w, rules); by.Whole == reach.Yes {
 				return &jit.Error{Code: plan.CodeBlocked, Target: fmt.Sprintf("virtualMachines[%d].ports[%d]", i, j),
 					Message: fmt.Sprintf("port %d of %s is blocked by the %s (priority %d), which comes before every security group: ask those who run it", w.Number, vm.VM.Name, by.Denied[0].Title(), by.Denied[0].Priority)}
 			}

@@ -178,3 +178,11 @@ func canonicalPorts(in []PortRange) []PortRange {
 	slices.SortFunc(out, order)
 	return slices.Compact(out)
 }
+
+// HoldsPort reports whether one of the ranges contains the port.
+func HoldsPort(ranges []PortRange, port uint16) bool {
+	return slices.ContainsFunc(ranges, func(r PortRange) bool { return r.Contains(port) })
+}
+
+// ComparePriority orders rules as Azure evaluates them: the lower priority first.
+func ComparePriority(a, b *Rule) int { return cmp.Compare(a.Priority, b.Priority) }

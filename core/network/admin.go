@@ -11,6 +11,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
@@ -31,11 +32,11 @@ type Admins struct {
 }
 
 type adminSeen struct {
-	rules []plan.AdminRule
+	rules []reach.AdminRule
 	at    time.Time
 }
 
-func (a *Admins) put(network string, rules []plan.AdminRule, at time.Time) {
+func (a *Admins) put(network string, rules []reach.AdminRule, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.seen == nil {
@@ -45,7 +46,7 @@ func (a *Admins) put(network string, rules []plan.AdminRule, at time.Time) {
 }
 
 // Seen gives what is known of a network; nothing where it was never looked at, or long ago.
-func (a *Admins) Seen(network string, now time.Time) []plan.AdminRule {
+func (a *Admins) Seen(network string, now time.Time) []reach.AdminRule {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.seen[network]; now.Sub(s.at) < adminLife {
@@ -56,7 +57,7 @@ func (a *Admins) Seen(network string, now time.Time) []plan.AdminRule {
 
 // Look asks for the security admin rules of the machines' virtual networks, each once, and
 // gives them by network. Of how many nothing is known, and why, is told; it is no reason to stop.
-func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, machines []Machine) (map[string][]plan.AdminRule, string) {
+func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, machines []Machine) (map[string][]reach.AdminRule, string) {
 	source, ok := from.(AdminRules)
 	if !ok {
 		return nil, ""
@@ -72,7 +73,7 @@ func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, m
 	asked := networks[:min(len(networks), adminNetworks)]
 	ctx, cancel := context.WithTimeout(ctx, adminBudget)
 	defer cancel()
-	found := make([][]plan.AdminRule, len(asked))
+	found := make([][]reach.AdminRule, len(asked))
 	known := make([]bool, len(asked))
 	err := parallel.Each(asked, func(i int, network string) (err error) {
 		found[i], err = source.AdminRules(ctx, network)
@@ -81,7 +82,7 @@ func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, m
 		}
 		return err
 	})
-	out := map[string][]plan.AdminRule{}
+	out := map[string][]reach.AdminRule{}
 	for i, network := range asked {
 		if known[i] {
 			out[network] = found[i]
@@ -108,9 +109,9 @@ type Ruled struct {
 
 // RuledBy gives what security admin rules do to the ports that a policy protects, each rule once for
 // each port.
-func RuledBy(m Machine, p jit.Policy, rules []plan.AdminRule) []Ruled {
+func RuledBy(m Machine, p jit.Policy, rules []reach.AdminRule) []Ruled {
 	var out []Ruled
-	note := func(port uint16, list []plan.AdminRule, opens, sure bool) {
+	note := func(port uint16, list []reach.AdminRule, opens, sure bool) {
 		for _, r := range list {
 			n := Ruled{plan.Foreign{Rule: r.Rule, VM: p.VM, Port: port}, r.Title(), opens, sure}
 			n.Rule.Name = n.Title // which tells it from a rule of a security group
@@ -122,8 +123,8 @@ func RuledBy(m Machine, p jit.Policy, rules []plan.AdminRule) []Ruled {
 	for _, port := range p.Ports {
 		for _, addr := range m.Private {
 			note(port.Number, usual().Admin(rules, addr, port.Protocol, port.Number, jit.AnySource()).Opened, true, true)
-			if kept := usual().Admin(rules, addr, port.Protocol, port.Number, port.Sources); kept.Whole != plan.No {
-				note(port.Number, kept.Denied, false, kept.Whole == plan.Yes)
+			if kept := usual().Admin(rules, addr, port.Protocol, port.Number, port.Sources); kept.Whole != reach.No {
+				note(port.Number, kept.Denied, false, kept.Whole == reach.Yes)
 			}
 		}
 	}
@@ -131,8 +132,8 @@ func RuledBy(m Machine, p jit.Policy, rules []plan.AdminRule) []Ruled {
 }
 
 // Barred tells what security admin rules keep from a window, at the address of which they keep most.
-func Barred(m Machine, w jit.Window, rules []plan.AdminRule) plan.AdminEffect {
-	worst := plan.AdminEffect{Whole: plan.No}
+func Barred(m Machine, w jit.Window, rules []reach.AdminRule) reach.AdminEffect {
+	worst := reach.AdminEffect{Whole: reach.No}
 	sources := w.Sources
 	for _, p := range m.Placements {
 		if len(p.Inside) > 0 { // a firewall lets them in, from its own subnet
@@ -141,7 +142,7 @@ func Barred(m Machine, w jit.Window, rules []plan.AdminRule) plan.AdminEffect {
 	}
 	for _, addr := range m.Private {
 		if sameAddressFamily(sources, addr) {
-			if e := usual().Admin(rules, addr, w.Protocol, w.Number, sources); len(worst.Denied) == 0 || e.Whole == plan.Yes {
+			if e := usual().Admin(rules, addr, w.Protocol, w.Number, sources); len(worst.Denied) == 0 || e.Whole == reach.Yes {
 				worst = e
 			}
 		}

@@ -7,14 +7,15 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
 // usual is what the tag VirtualNetwork is taken for: the private ranges of both
 // families, since a network that uses others is not known here. Where one does, the
 // Internet is taken for larger than it is, and a finding may be one too many.
-func usual() plan.Names {
-	var n plan.Names
+func usual() reach.Names {
+	var n reach.Names
 	for _, p := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
 		n.VirtualNetwork = append(n.VirtualNetwork, netip.MustParsePrefix(p))
 	}
@@ -24,22 +25,22 @@ func usual() plan.Names {
 // Reachable gives how the well-known management ports of a machine that its policy
 // does not protect can surely be reached from the Internet, given the rules of
 // its targets. One address that nothing guards is not in it: that is a finding of its own.
-func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []plan.Exposure {
-	ports := slices.DeleteFunc(plan.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
+func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
+	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
 	names := usual()
-	var out []plan.Exposure
+	var out []reach.Exposure
 	for _, addr := range m.Private {
-		e := plan.Endpoint{VM: m.VM, Address: addr}
+		e := reach.Endpoint{VM: m.VM, Address: addr}
 		for _, at := range m.Placements {
 			if standing, ok := rules(at.Target); ok && slices.Contains(at.Addresses, addr) {
-				e.Guards = append(e.Guards, plan.Guard{Name: at.Target.Name, Rules: standing})
+				e.Guards = append(e.Guards, reach.Guard{Name: at.Target.Name, Rules: standing})
 			}
 		}
 		if len(e.Guards) == 0 {
 			continue
 		}
 		for _, x := range names.Exposures(e, ports, names.Internet()) {
-			if !x.Certain.IsEmpty() && !x.Ours() {
+			if !x.Certain.IsEmpty() && !ours(x) {
 				out = append(out, x)
 			}
 		}
@@ -48,7 +49,7 @@ func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) [
 }
 
 // Reached is the finding of an exposure.
-func Reached(m Machine, e plan.Exposure) store.Finding {
+func Reached(m Machine, e reach.Exposure) store.Finding {
 	by := e.By[len(e.By)-1].Rule
 	return store.Finding{Kind: store.FindingReachable, VM: m.VM, Rule: by.Name,
 		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached from the Internet through the rule %s", e.Port, m.VM.Name, e.Address, by.Name)}
@@ -62,4 +63,9 @@ func Unguarded(vm jit.ID, nic string) store.Finding {
 // Gone is the finding of a policy whose machine does not exist.
 func Gone(vm jit.ID) store.Finding {
 	return store.Finding{Kind: store.FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"}
+}
+
+// ours reports whether a rule of ours is needed to come in so: the exposure is then a window.
+func ours(x reach.Exposure) bool {
+	return slices.ContainsFunc(x.By, func(d reach.Decision) bool { return plan.Owned(d.Rule.Name) })
 }

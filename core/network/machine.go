@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
@@ -48,7 +48,7 @@ type Recaller interface {
 type AdminRules interface {
 	// AdminRules gives the inbound rules that are in effect on a virtual network, by its ARM id, in any
 	// order. ErrForbidden where the app lacks the permission, ErrNotFound, *Unavailable.
-	AdminRules(ctx context.Context, network string) ([]plan.AdminRule, error)
+	AdminRules(ctx context.Context, network string) ([]reach.AdminRule, error)
 }
 
 // Survey is what stands in one subscription, protected or not.

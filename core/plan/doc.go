@@ -28,18 +28,8 @@
 // that has to respect and finds no place below is left out and named. Denies laid
 // too high for a new allow are laid anew.
 //
-// # What traffic comes through
-//
-// [Names.Evaluate] tells what happens to one packet at the subnet's and the
-// interface's security groups, [Names.Exposures] who can reach which port by which rule,
-// [Names.Blocked] what other rules take from an allow of ours. They evaluate rules
-// as Azure documents it: the lowest priority that matches decides, default rules come
-// last, every group has to allow. Where a service tag or a group is not known the
-// answer is [Maybe]; a deny is then placed higher, and an exposure told.
-//
-// Security admin rules of Azure Virtual Network Manager come before all groups:
-// [Names.Reach] and [Names.Exposures] look at them too, and [Names.Admin] tells what they do to
-// a port. Compute does not know them, since no rule of ours can stand above them.
+// What a rule matches is asked of [portcullis/core/reach]. Where a service tag or a group is not known, a deny
+// is placed higher, and an exposure told. Security admin rules are no input: no rule of ours can stand above them.
 //
 // # What it promises
 //

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach/reachtest"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -36,7 +37,7 @@ func genSources(t *rapid.T) jit.Sources {
 	}
 	var ps []netip.Prefix
 	for range rapid.IntRange(1, 3).Draw(t, "sources") {
-		a := netip.MustParseAddr(pickAny(t, "source", tinySources...))
+		a := netip.MustParseAddr(pickAny(t, "source", reachtest.Sources...))
 		ps = append(ps, netip.PrefixFrom(a, a.BitLen()-pickAny(t, "width", 0, 1, 3)))
 	}
 	return jit.SourcesOf(ps...)
@@ -50,7 +51,7 @@ func genPolicies(t *rapid.T) []plan.Protected {
 		}
 		p := plan.Protected{Policy: jit.Policy{VM: vmID(name)}, Addresses: tinyVMs[name]}
 		p.Policy.ExistingRules = pickAny(t, "existing rules", jit.Override, jit.Override, jit.Respect)
-		for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(tinyPorts), 1, 3, rapid.ID).Draw(t, "ports") {
+		for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
 			p.Policy.Ports = append(p.Policy.Ports, jit.PortRule{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: jit.AnySource(), Maximum: time.Hour})
 		}
 		out = append(out, p)
@@ -67,7 +68,7 @@ func genOpenings(t *rapid.T) []plan.Opening {
 		o := plan.Opening{Addresses: map[string][]netip.Addr{}}
 		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID).Draw(t, "machines") {
 			vm := jit.GrantVM{VM: vmID(name)}
-			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(tinyPorts), 1, 3, rapid.ID).Draw(t, "ports") {
+			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
 				vm.Ports = append(vm.Ports, jit.Window{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: genSources(t),
 					End: noon.Add(pickAny(t, "end", -time.Minute, 0, time.Millisecond, time.Minute, time.Hour)), Status: pickAny(t, "status", jit.Initiating, jit.Initiated, jit.Initiated, jit.Revoking, jit.Revoked)})
 			}
@@ -82,7 +83,7 @@ func genOpenings(t *rapid.T) []plan.Opening {
 
 // genForeign gives foreign rules, at times with so many around them that little room is left.
 func genForeign(t *rapid.T) []jit.Rule {
-	rules := genRules(t, "foreign")
+	rules := reachtest.Rules(t, "foreign")
 	used := map[int]bool{}
 	for i := range rules {
 		rules[i].Name = "foreign-" + rules[i].Name
@@ -99,7 +100,7 @@ func genForeign(t *rapid.T) []jit.Rule {
 
 // genInput gives a target with a past: rules of ours from another time, some edited by hand.
 func genInput(t *rapid.T) plan.Input {
-	in := plan.Input{Names: genNames(t), Now: noon, Current: genForeign(t)}
+	in := plan.Input{Names: reachtest.Names(t), Now: noon, Current: genForeign(t)}
 	in.State = plan.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
 	if rapid.Bool().Draw(t, "a past") {
 		past := in

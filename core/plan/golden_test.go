@@ -17,6 +17,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach/reachtest"
 )
 
 var update = flag.Bool("update", false, "write the planned sections of testdata/*.txtar anew")
@@ -127,7 +128,7 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 	in.Names.Groups, in.Names.Tags = map[string][]netip.Addr{}, map[string][]netip.Prefix{}
 	for _, l := range lines(a, "names") {
 		f := strings.Fields(l)
-		ps := peersIn(t, strings.Join(f[1:], ",")).Prefixes
+		ps := reachtest.Peers(t, strings.Join(f[1:], ",")).Prefixes
 		switch {
 		case f[0] == "vnet":
 			in.Names.VirtualNetwork = ps
@@ -148,7 +149,7 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 		}
 		rule, note, _ := strings.Cut(l, " | ")
 		name, rest, _ := strings.Cut(rule, " ")
-		r := rl(t, name, rest)
+		r := reachtest.Rule(t, name, rest)
 		r.Description = note
 		in.Current = slices.DeleteFunc(in.Current, func(o jit.Rule) bool { return o.Name == name }) // edited by hand
 		in.Current = append(in.Current, r)
@@ -194,7 +195,7 @@ func goldenGrants(t testing.TB, a *txtar.Archive, at map[string][]netip.Addr) []
 func portIn(t testing.TB, s string) (jit.Protocol, uint16) {
 	t.Helper()
 	protocol, port, _ := strings.Cut(s, ":")
-	return jit.Protocol(strings.ToUpper(protocol)), portsIn(t, port)[0].First
+	return jit.Protocol(strings.ToUpper(protocol)), reachtest.PortRanges(t, port)[0].First
 }
 
 func render(p plan.Plan) string {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"portcullis/core/jit"
+	"portcullis/core/reach"
 )
 
 // The limits of one NSG (Azure's published limits for virtual networks).
@@ -40,7 +41,7 @@ func (p *priorities) has(n int) bool { return n >= MinPriority && n <= MaxPriori
 // layout gives rules their priorities. A rule that stands keeps its priority
 // while that is still a right one, so that a plan moves nothing without need.
 type layout struct {
-	names    Names
+	names    reach.Names
 	anew     bool        // denies are laid as if none stood
 	reserved priorities  // of rules that stand and are not placed yet: given to others only where nothing else is free
 	used     priorities  // of foreign inbound rules and of placed ones
@@ -58,7 +59,7 @@ type layout struct {
 // lay places the denies, then the allows of each grant. Standing denies keep
 // their priorities, but where that leaves another rule no room they are laid anew:
 // the rule that forced one so high may be gone.
-func lay(n Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
+func lay(n reach.Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
 	for _, list := range [][]*wanted{closed, open} {
 		for _, w := range list {
 			if r := ours.find(w.rule.Name); r != nil && r.Direction == jit.Inbound {
@@ -80,7 +81,7 @@ func lay(n Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layo
 	return l
 }
 
-func newLayout(n Names, foreign []*jit.Rule, open int) *layout {
+func newLayout(n reach.Names, foreign []*jit.Rule, open int) *layout {
 	l := &layout{names: n, rules: len(foreign), opened: make([]placed, 0, open),
 		allowed: make([]*jit.Rule, 0, len(foreign)), denied: make([]*jit.Rule, 0, len(foreign))}
 	for _, r := range foreign {
@@ -96,12 +97,10 @@ func newLayout(n Names, foreign []*jit.Rule, open int) *layout {
 			l.denied = append(l.denied, r)
 		}
 	}
-	slices.SortFunc(l.allowed, byPriority)
-	slices.SortFunc(l.denied, byPriority)
+	slices.SortFunc(l.allowed, jit.ComparePriority)
+	slices.SortFunc(l.denied, jit.ComparePriority)
 	return l
 }
-
-func byPriority(a, b *jit.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
 
 func peers(p jit.Peers) int {
 	if p.Any {
@@ -172,7 +171,7 @@ func (l *layout) byCeiling(rules []*wanted) []denial {
 	for _, w := range rules {
 		d := denial{wanted: w, above: MinPriority - 1, below: MaxPriority + 1}
 		for _, f := range l.allowed {
-			if !l.names.mayOpen(f, &w.rule) {
+			if !l.names.MayMatch(f, &w.rule) {
 				continue
 			}
 			if !w.respect {
@@ -315,7 +314,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	limit := MaxPriority + 1
 	for _, d := range l.closed {
 		// Where it stands above a deny, whether they meet does not matter: most rules are done with that.
-		if d.priority < limit && !(stays && n < d.priority) && l.names.mayMeet(d.rule, &w.rule) {
+		if d.priority < limit && !(stays && n < d.priority) && l.names.MayMeet(d.rule, &w.rule) {
 			limit = d.priority
 		}
 	}
@@ -330,7 +329,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 		if f.Priority >= limit {
 			break
 		}
-		if l.names.mayMeet(f, &w.rule) {
+		if l.names.MayMeet(f, &w.rule) {
 			blocked, cause = f.Priority, f.Name
 			break
 		}

@@ -10,6 +10,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach/reachtest"
 )
 
 func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i / 250), byte(i%250 + 1)}) }
@@ -114,7 +115,7 @@ func TestGuardedMachinesStayGuarded(t *testing.T) {
 
 // A deny that had to stand low did not come to rest: its own place counted as taken.
 func TestDenyWithoutPlaceStays(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Policies: protect(1)}, Current: []jit.Rule{rl(t, "Any", "allow 100 tcp * -> * :22")}, Now: noon}
+	in := plan.Input{State: plan.State{Known: true, Policies: protect(1)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 100 tcp * -> * :22")}, Now: noon}
 	for i := range 3 {
 		p := plan.Compute(in)
 		if i > 0 && !p.Changes.Empty() {
@@ -126,7 +127,7 @@ func TestDenyWithoutPlaceStays(t *testing.T) {
 
 // Two denies for one place above a foreign allow took it from each other in turn.
 func TestDeniesDoNotSwap(t *testing.T) {
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(2)}, Current: []jit.Rule{rl(t, "Any", "allow 101 * * -> * :22")}}
+	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(2)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 101 * * -> * :22")}}
 	in.Policies[1].Policy.Ports[0].Protocol = jit.UDP
 	later := in.Policies
 	for _, first := range [][]plan.Protected{later[:1], later[1:]} {
@@ -147,7 +148,7 @@ func TestDeniesDoNotSwap(t *testing.T) {
 // A newer request that is refused closed the older window that it would have
 // superseded.
 func TestRefusedGrantSupersedesNothing(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{rl(t, "Taken", "allow 101 tcp * -> * :443"), rl(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
+	in := plan.Input{State: plan.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{reachtest.Rule(t, "Taken", "allow 101 tcp * -> * :443"), reachtest.Rule(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
 	in.Current = plan.Compute(in).Changes.Apply(in.Current)
 	newer := grants(2)[1]
 	newer.Grant.Requestor, newer.Grant.Start = in.Openings[0].Grant.Requestor, noon
@@ -166,7 +167,7 @@ func TestRefusedGrantSupersedesNothing(t *testing.T) {
 func TestExposedByFamily(t *testing.T) {
 	port := jit.PortRule{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: []plan.Protected{{Policy: jit.Policy{VM: vmID("dual"), Ports: []jit.PortRule{port}}, Addresses: tinyVMs["a"]}}}}
-	in.Current = []jit.Rule{rl(t, "V4", "allow 100 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), rl(t, "V4too", "allow 250 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), rl(t, "V6", "allow 200 tcp ::/0 -> fd00::4 :22")}
+	in.Current = []jit.Rule{reachtest.Rule(t, "V4", "allow 100 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V4too", "allow 250 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V6", "allow 200 tcp ::/0 -> fd00::4 :22")}
 	p := plan.Compute(in)
 	got := fmt.Sprint(texts(p.Exposed, func(f plan.Foreign) string { return f.Rule.Name }), texts(p.Overridden, func(f plan.Foreign) string { return f.Rule.Name }))
 	if want := "[V4] [V6 V4too]"; got != want {
@@ -349,7 +350,7 @@ func BenchmarkComputeWindows(b *testing.B) {
 // BenchmarkComputeBearing plans 990 machines and 900 windows beside a foreign allow that each machine's policy overrides.
 func BenchmarkComputeBearing(b *testing.B) {
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(990), Openings: grants(900)}}
-	in.Current = []jit.Rule{rl(b, "some", "deny 2900 tcp 10.0.0.0/8 -> * :22"), rl(b, "all", "allow 3000 tcp * -> * :22")}
+	in.Current = []jit.Rule{reachtest.Rule(b, "some", "deny 2900 tcp 10.0.0.0/8 -> * :22"), reachtest.Rule(b, "all", "allow 3000 tcp * -> * :22")}
 	in.Current = plan.Compute(in).Changes.Apply(in.Current)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/reach"
 )
 
 // MaxNATRules is how many public addresses and NAT rules one firewall holds together
@@ -51,7 +52,7 @@ func Translate(in Input) Plan {
 		r := &p.Rules[i]
 		if f := taker(foreign, r); f != nil {
 			grant, _ := GrantOf(r.Name)
-			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: Block{By: []jit.Rule{*f}, Whole: Maybe}})
+			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: reach.Block{By: []jit.Rule{*f}, Whole: reach.Maybe}})
 		}
 	}
 	return p
@@ -153,7 +154,7 @@ func taker(foreign []*jit.Rule, r *jit.Rule) *jit.Rule {
 // takerOf gives the first of the rules that takes connections to an address and port; nil where none does.
 func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
 	for _, f := range foreign {
-		if f.Protocol.Overlaps(p) && holdsPort(f.DestinationPorts, at.Port()) && (Names{}).guards(f.Destination, at.Addr()) != No {
+		if f.Protocol.Overlaps(p) && jit.HoldsPort(f.DestinationPorts, at.Port()) && (reach.Names{}).Covers(f.Destination, at.Addr()) != reach.No {
 			return f
 		}
 	}

@@ -17,6 +17,8 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
+	"portcullis/core/reach/reachtest"
 )
 
 // TestTranslateGolden is TestGolden for firewalls, from testdata/nat. Beside the sections there:
@@ -87,7 +89,7 @@ func natInput(t testing.TB, a *txtar.Archive) plan.Input {
 		}
 		rule, note, _ := strings.Cut(l, " | ")
 		f := strings.Fields(rule)
-		r := natRule(f[0], jit.Protocol(strings.ToUpper(f[1])), peersIn(t, f[2]), netip.MustParseAddrPort(f[3]), netip.MustParseAddrPort(f[5]))
+		r := natRule(f[0], jit.Protocol(strings.ToUpper(f[1])), reachtest.Peers(t, f[2]), netip.MustParseAddrPort(f[3]), netip.MustParseAddrPort(f[5]))
 		r.Description = note
 		in.Current = append(slices.DeleteFunc(in.Current, func(o jit.Rule) bool { return o.Name == r.Name }), r)
 	}
@@ -158,7 +160,7 @@ func genNAT(t *rapid.T) plan.Input {
 }
 
 // taken tells, as naively as can be, where a rule sends a packet.
-func taken(r jit.Rule, p plan.Packet) (netip.AddrPort, bool) {
+func taken(r jit.Rule, p reach.Packet) (netip.AddrPort, bool) {
 	hit := r.Protocol == jit.AnyProtocol || r.Protocol == p.Protocol
 	port, from, to := false, r.Source.Any, r.Destination.Any
 	for _, q := range r.DestinationPorts {
@@ -201,7 +203,7 @@ func TestTranslateProperties(t *testing.T) {
 		for _, r := range p.Refused {
 			refused[r.Grant] = true
 		}
-		everyPacket(func(k plan.Packet) {
+		reachtest.EveryPacket(func(k reach.Packet) {
 			if k.Destination != netip.MustParseAddr("10.0.0.4") || k.SourcePort != 1024 || !k.Source.Is4() {
 				return
 			}
@@ -226,12 +228,12 @@ func TestTranslateProperties(t *testing.T) {
 }
 
 // mayLead reports whether some live window says that the packet goes to that place.
-func mayLead(in plan.Input, k plan.Packet, to netip.AddrPort, count func(string) bool) bool {
+func mayLead(in plan.Input, k reach.Packet, to netip.AddrPort, count func(string) bool) bool {
 	for _, o := range in.Openings {
 		for _, vm := range o.Grant.VMs {
 			for _, w := range vm.Ports {
 				if count(o.Grant.ID) && o.Grant.Live(w, in.Now) && w.Mapped == netip.AddrPortFrom(k.Destination, k.DestinationPort) && w.Number == to.Port() && slices.Contains(o.Addresses[vm.VM.Key()], to.Addr()) &&
-					(w.Protocol == jit.AnyProtocol || w.Protocol == k.Protocol) && holds(w.Sources, k.Source) {
+					(w.Protocol == jit.AnyProtocol || w.Protocol == k.Protocol) && reachtest.Holds(w.Sources, k.Source) {
 					return true
 				}
 			}
@@ -241,7 +243,7 @@ func mayLead(in plan.Input, k plan.Packet, to netip.AddrPort, count func(string)
 }
 
 // mustLead reports whether a live window that nothing supersedes, of a grant that is not refused, wants the packet.
-func mustLead(in plan.Input, k plan.Packet, refused map[string]bool) bool {
+func mustLead(in plan.Input, k reach.Packet, refused map[string]bool) bool {
 	var all []jit.Grant
 	for _, o := range in.Openings {
 		if !refused[o.Grant.ID] {
@@ -251,7 +253,7 @@ func mustLead(in plan.Input, k plan.Packet, refused map[string]bool) bool {
 	for _, g := range all {
 		for _, vm := range g.VMs {
 			for _, w := range vm.Ports {
-				if g.Desired(vm.VM, w, in.Now, all) && w.Mapped == netip.AddrPortFrom(k.Destination, k.DestinationPort) && (w.Protocol == jit.AnyProtocol || w.Protocol == k.Protocol) && holds(w.Sources, k.Source) {
+				if g.Desired(vm.VM, w, in.Now, all) && w.Mapped == netip.AddrPortFrom(k.Destination, k.DestinationPort) && (w.Protocol == jit.AnyProtocol || w.Protocol == k.Protocol) && reachtest.Holds(w.Sources, k.Source) {
 					return true
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/reach"
 )
 
 // State is what is stored of one target.
@@ -26,7 +27,7 @@ type Input struct {
 	Current []jit.Rule   // every rule that stands on the target, ours and foreign, but not the default rules
 	Public  []netip.Addr // the addresses at which a firewall takes connections; none of a security group
 	Now     time.Time
-	Names   Names // what names in foreign rules stand for; what is not known counts as bearing on the machines
+	Names   reach.Names // what names in foreign rules stand for; what is not known counts as bearing on the machines
 }
 
 // Changes leads from the rules that stand to those that should. All of them
@@ -87,7 +88,7 @@ type Plan struct {
 type Blocked struct {
 	Grant string // "" where the rule's name does not tell
 	Rule  string // our rule
-	Block
+	reach.Block
 }
 
 // Compute gives the rules that should stand on one target at in.Now and the
@@ -99,8 +100,8 @@ func Compute(in Input) Plan {
 		l := lay(in.Names, ours, foreign, closed, open)
 		return slices.Concat(l.opened, l.closed), l.refused
 	})
-	p.Overridden, p.Exposed = in.Names.bearing(in.Policies, foreign, p.Rules)
-	p.Blocked = in.Names.blocked(p.Rules, foreign)
+	p.Overridden, p.Exposed = bearing(in.Names, in.Policies, foreign, p.Rules)
+	p.Blocked = blocked(in.Names, p.Rules, foreign)
 	return p
 }
 
@@ -177,7 +178,7 @@ func apart(rules []jit.Rule) (ours named, foreign []*jit.Rule) {
 	return ours, foreign
 }
 
-func (n Names) blocked(ours []jit.Rule, foreign []*jit.Rule) []Blocked {
+func blocked(names reach.Names, ours []jit.Rule, foreign []*jit.Rule) []Blocked {
 	first := MaxPriority + 1 // of the denies of others
 	for _, r := range foreign {
 		if r.Access == jit.Deny && r.Direction == jit.Inbound {
@@ -190,7 +191,7 @@ func (n Names) blocked(ours []jit.Rule, foreign []*jit.Rule) []Blocked {
 		if r.Access != jit.Allow || r.Direction != jit.Inbound || r.Priority < first {
 			continue
 		}
-		if b := n.block(r, foreign); len(b.By) > 0 {
+		if b := names.Blocked(r, foreign); len(b.By) > 0 {
 			grant, _ := GrantOf(r.Name)
 			out = append(out, Blocked{Grant: grant, Rule: r.Name, Block: b})
 		}

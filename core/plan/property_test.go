@@ -15,6 +15,8 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
+	"portcullis/core/reach/reachtest"
 )
 
 func property(t *testing.T, f func(*rapid.T, plan.Input, plan.Plan)) {
@@ -119,7 +121,7 @@ func TestRulesAreWhatAzureTakes(t *testing.T) {
 
 // window reports whether some live window of the input wants the packet in; only the
 // grants that keep says.
-func window(in plan.Input, p plan.Packet, desired bool, keep func(grant string) bool) bool {
+func window(in plan.Input, p reach.Packet, desired bool, keep func(grant string) bool) bool {
 	var all []jit.Grant
 	for _, o := range in.Openings {
 		all = append(all, o.Grant)
@@ -128,7 +130,7 @@ func window(in plan.Input, p plan.Packet, desired bool, keep func(grant string) 
 		for _, vm := range o.Grant.VMs {
 			for _, w := range vm.Ports {
 				if keep(o.Grant.ID) && o.Grant.Live(w, in.Now) && (!desired || o.Grant.Desired(vm.VM, w, in.Now, all)) && w.Number == p.DestinationPort &&
-					(w.Protocol == "*" || w.Protocol == p.Protocol) && holds(w.Sources, p.Source) && slices.Contains(o.Addresses[vm.VM.Key()], p.Destination) {
+					(w.Protocol == "*" || w.Protocol == p.Protocol) && reachtest.Holds(w.Sources, p.Source) && slices.Contains(o.Addresses[vm.VM.Key()], p.Destination) {
 					return true
 				}
 			}
@@ -138,9 +140,9 @@ func window(in plan.Input, p plan.Packet, desired bool, keep func(grant string) 
 }
 
 // The addresses that [tinyVMs] have, but for one.
-var toMachines = packets([]string{"10.0.0.4", "10.0.0.5", "10.0.0.7", "fd00::4"}, 1024)
+var toMachines = reachtest.Packets([]string{"10.0.0.4", "10.0.0.5", "10.0.0.7", "fd00::4"}, 1024)
 
-func machinePackets(f func(plan.Packet)) {
+func machinePackets(f func(reach.Packet)) {
 	for _, p := range toMachines {
 		f(p)
 	}
@@ -158,9 +160,9 @@ func TestOurRulesAllowOnlyLiveWindows(t *testing.T) {
 			}
 		}
 		ours := slices.DeleteFunc(p.Changes.Apply(in.Current), func(r jit.Rule) bool { return !plan.Owned(r.Name) || r.Access != jit.Allow })
-		machinePackets(func(q plan.Packet) {
+		machinePackets(func(q reach.Packet) {
 			for i := range ours {
-				if naiveMatch(in.Names, &ours[i], q).matches && !window(in, q, false, func(id string) bool { return !refused[id] }) {
+				if reachtest.Matches(in.Names, &ours[i], q) && !window(in, q, false, func(id string) bool { return !refused[id] }) {
 					t.Fatalf("%+v comes in by %+v", q, ours[i])
 				}
 			}
@@ -179,11 +181,11 @@ func TestLiveWindowsAreOpen(t *testing.T) {
 		for _, b := range p.Blocked {
 			blocked[b.Grant] = true
 		}
-		machinePackets(func(q plan.Packet) {
+		machinePackets(func(q reach.Packet) {
 			if !window(in, q, true, func(id string) bool { return !refused[id] && !blocked[id] }) {
 				return
 			}
-			if _, canDeny := naiveGuard(in.Names, after, q); canDeny {
+			if _, canDeny := reachtest.Decides(in.Names, after, q); canDeny {
 				t.Fatalf("%+v does not come in, and no refusal or block says so: %+v", q, p.Rules)
 			}
 		})
@@ -196,13 +198,13 @@ func TestProtectedPortsAreClosed(t *testing.T) {
 			return
 		}
 		after := p.Changes.Apply(in.Current)
-		machinePackets(func(q plan.Packet) {
+		machinePackets(func(q reach.Packet) {
 			for _, pol := range in.Policies {
 				port, ok := pol.Policy.Port(q.DestinationPort)
 				if !ok || !port.Protocol.Overlaps(q.Protocol) || !slices.Contains(pol.Addresses, q.Destination) {
 					continue
 				}
-				canAllow, _ := naiveGuard(in.Names, after, q)
+				canAllow, _ := reachtest.Decides(in.Names, after, q)
 				if !canAllow || window(in, q, true, func(string) bool { return true }) {
 					continue
 				}
@@ -228,10 +230,10 @@ func TestExposedIsReal(t *testing.T) {
 			exposed[fmt.Sprint(f.VM.Name, f.Port)] = true
 		}
 		after := p.Changes.Apply(in.Current)
-		machinePackets(func(q plan.Packet) {
-			v := in.Names.Evaluate(q, plan.Guard{Rules: after})
+		machinePackets(func(q reach.Packet) {
+			v := in.Names.Evaluate(q, reach.Guard{Rules: after})
 			d := v.By[0]
-			if d.Allowed != plan.Yes || d.Rule.Priority > plan.MaxPriority {
+			if d.Allowed != reach.Yes || d.Rule.Priority > plan.MaxPriority {
 				return
 			}
 			for _, pol := range in.Policies {

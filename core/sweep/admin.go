@@ -8,13 +8,13 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
-	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
 // adminRules gives the security admin rules by virtual network. What cannot be looked at is a finding, and no
 // failure of the sweep.
-func (w *sweep) adminRules(ctx context.Context) map[string][]plan.AdminRule {
+func (w *sweep) adminRules(ctx context.Context) map[string][]reach.AdminRule {
 	rules, left := w.Admins.Look(ctx, w.Network, w.now, slices.Collect(maps.Values(w.networks)))
 	if left != "" {
 		w.found(store.Finding{Kind: store.FindingUnchecked, Message: "not looked at: " + left})
@@ -23,7 +23,7 @@ func (w *sweep) adminRules(ctx context.Context) map[string][]plan.AdminRule {
 }
 
 // adminOnPorts finds what security admin rules do to the ports that a policy protects.
-func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []plan.AdminRule) {
+func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []reach.AdminRule) {
 	for _, r := range network.RuledBy(m, p, rules) {
 		f := store.Finding{Kind: store.FindingExposed, VM: r.VM, Rule: r.Title, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.Title, r.Rule.Priority, r.Port, r.VM.Name)}
 		if !r.Opens {
@@ -37,7 +37,7 @@ func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []plan.Admin
 }
 
 // adminOnWindows finds what security admin rules do to open windows.
-func (w *sweep) adminOnWindows(rules map[string][]plan.AdminRule) {
+func (w *sweep) adminOnWindows(rules map[string][]reach.AdminRule) {
 	now := w.now()
 	for _, rec := range w.grants {
 		for _, vm := range rec.Grant.VMs {

@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/infra/arm"
 )
 
@@ -25,7 +25,7 @@ const maxAdminPages = 50
 // Default rules of a network manager have no priority that a caller can read otherwise, and count like others.
 //
 // Unverified against the live service: all of it but the shape of the SDK's model.
-func (c *Client) AdminRules(ctx context.Context, network string) ([]plan.AdminRule, error) {
+func (c *Client) AdminRules(ctx context.Context, network string) ([]reach.AdminRule, error) {
 	doing := "list security admin rules of " + network
 	id, err := azarm.ParseResourceID(network)
 	if err != nil || !strings.EqualFold(id.ResourceType.String(), "Microsoft.Network/virtualNetworks") {
@@ -35,7 +35,7 @@ func (c *Client) AdminRules(ctx context.Context, network string) ([]plan.AdminRu
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	var out []plan.AdminRule
+	var out []reach.AdminRule
 	next := armnetwork.QueryRequestOptions{}
 	for range maxAdminPages {
 		page, err := s.management.ListNetworkManagerEffectiveSecurityAdminRules(ctx, id.ResourceGroupName, id.Name, next, nil)
@@ -56,7 +56,7 @@ func (c *Client) AdminRules(ctx context.Context, network string) ([]plan.AdminRu
 }
 
 // adminRule reads one effective rule, custom or default; false for one that is not inbound.
-func adminRule(r armnetwork.EffectiveBaseSecurityAdminRuleClassification) (plan.AdminRule, bool) {
+func adminRule(r armnetwork.EffectiveBaseSecurityAdminRuleClassification) (reach.AdminRule, bool) {
 	var p armnetwork.AdminPropertiesFormat
 	switch r := r.(type) {
 	case *armnetwork.EffectiveSecurityAdminRule:
@@ -70,17 +70,17 @@ func adminRule(r armnetwork.EffectiveBaseSecurityAdminRuleClassification) (plan.
 		}
 	}
 	if p.Direction != nil && strings.EqualFold(string(*p.Direction), "Outbound") {
-		return plan.AdminRule{}, false
+		return reach.AdminRule{}, false
 	}
-	out := plan.AdminRule{Action: plan.AdminAllow, Rule: jit.Rule{Protocol: jit.AnyProtocol, Source: adminPeers(p.Sources), Destination: adminPeers(p.Destinations),
+	out := reach.AdminRule{Action: reach.AdminAllow, Rule: jit.Rule{Protocol: jit.AnyProtocol, Source: adminPeers(p.Sources), Destination: adminPeers(p.Destinations),
 		SourcePorts: adminPorts(p.SourcePortRanges), DestinationPorts: adminPorts(p.DestinationPortRanges)}}
 	out.Name, out.Manager = adminNames(text(r.GetEffectiveBaseSecurityAdminRule().ID))
 	if p.Access != nil {
 		switch {
 		case strings.EqualFold(string(*p.Access), "Deny"):
-			out.Action = plan.AdminDeny
+			out.Action = reach.AdminDeny
 		case strings.EqualFold(string(*p.Access), "AlwaysAllow"):
-			out.Action = plan.AdminAlways
+			out.Action = reach.AdminAlways
 		}
 	}
 	if p.Protocol != nil {

@@ -1,4 +1,4 @@
-package plan
+package reach
 
 import (
 	"cmp"
@@ -137,7 +137,7 @@ func (n Names) Admin(rules []AdminRule, dst netip.Addr, protocol jit.Protocol, p
 		}
 		return append(list, r)
 	}
-	for _, c := range bothOf(protocol, dst.Unmap(), port) {
+	for _, c := range cellsOf(protocol, dst.Unmap(), port) {
 		for _, c.from = range fromPorts(plain) {
 			decided, sure, possible := n.admitted(rules, c, from)
 			for _, s := range decided {

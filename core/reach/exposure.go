@@ -1,4 +1,4 @@
-package plan
+package reach
 
 import (
 	"cmp"
@@ -30,7 +30,7 @@ func (n Names) line(r *jit.Rule) line {
 
 // hits tells whether the rule matches packets of the cell from some source.
 func (n Names) hits(r *jit.Rule, c cell) Truth {
-	if !holdsPort(r.SourcePorts, c.from) {
+	if !jit.HoldsPort(r.SourcePorts, c.from) {
 		return No
 	}
 	return n.reaches(r, c)
@@ -38,10 +38,10 @@ func (n Names) hits(r *jit.Rule, c cell) Truth {
 
 // reaches is hits for whatever source port.
 func (n Names) reaches(r *jit.Rule, c cell) Truth {
-	if !r.Protocol.Overlaps(c.protocol) || !holdsPort(r.DestinationPorts, c.port) {
+	if !r.Protocol.Overlaps(c.protocol) || !jit.HoldsPort(r.DestinationPorts, c.port) {
 		return No
 	}
-	return n.guards(r.Destination, c.dst)
+	return n.Covers(r.Destination, c.dst)
 }
 
 // share is what one rule decides: surely where no earlier rule may match,
@@ -112,12 +112,6 @@ type Exposure struct {
 	Certain  jit.Sources  // those of them that surely do
 }
 
-// Ours reports whether a rule of ours is needed to come in so: the exposure is
-// then a window and nothing to worry about.
-func (e Exposure) Ours() bool {
-	return slices.ContainsFunc(e.By, func(d Decision) bool { return Owned(d.Rule.Name) })
-}
-
 // ManagementPorts gives the well-known ports by which machines are managed and
 // which scanners look for first: SSH, Telnet, RPC, SMB, RDP, VNC, WinRM.
 func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 5985, 5986} }
@@ -127,7 +121,7 @@ func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 
 // caller's), one for each port, protocol and rules that let it in. It is exact but
 // for names that n does not know, where it errs towards exposure. Default rules
 // count: with AnySource, whatever nobody closes shows as AllowVnetInBound. So do rules
-// of ours ([Exposure.Ours]).
+// of ours.
 func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposure {
 	e.Address = e.Address.Unmap()
 	sources := fromSources(from).and(familyOf(e.Address))
@@ -139,7 +133,7 @@ func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposur
 	}
 	for _, g := range e.Guards {
 		rules := inbound(g.Rules)
-		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return n.guards(r.Destination, e.Address) == No })
+		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return n.Covers(r.Destination, e.Address) == No })
 		ruleSets = append(ruleSets, rules)
 		var lines []line
 		for i := range rules {
@@ -252,23 +246,13 @@ type Block struct {
 }
 
 // Blocked tells what the rules that outrank allow, which stands or would stand
-// among rules at allow.Priority, take from it. By is empty where they take
+// among them at allow.Priority, take from it. By is empty where they take
 // nothing. A packet that an earlier allow lets in is not blocked.
-//
-// It serves before a grant, on the planned rules, and after, on those that stand.
-func (n Names) Blocked(allow jit.Rule, rules []jit.Rule) Block {
-	earlier := make([]*jit.Rule, len(rules))
-	for i := range rules {
-		earlier[i] = &rules[i]
-	}
-	return n.block(&allow, earlier)
-}
-
-func (n Names) block(allow *jit.Rule, rules []*jit.Rule) Block {
+func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
 	var earlier []*jit.Rule // that meet it; default rules come after all of ours
 	denies := false
 	for _, r := range rules {
-		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.mayMeet(r, allow) {
+		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.MayMeet(r, allow) {
 			earlier = append(earlier, r)
 			denies = denies || r.Access == jit.Deny
 		}
@@ -276,7 +260,7 @@ func (n Names) block(allow *jit.Rule, rules []*jit.Rule) Block {
 	if !denies {
 		return Block{Whole: No}
 	}
-	slices.SortStableFunc(earlier, byPriority)
+	slices.SortStableFunc(earlier, jit.ComparePriority)
 	b := Block{Whole: Yes}
 	by := map[string]jit.Rule{}
 	lines := make([]line, 0, len(earlier)+1)
@@ -313,16 +297,12 @@ func cells(allow jit.Rule, lines []line) []cell {
 	for _, l := range lines {
 		rules = append(rules, *l.rule)
 	}
-	protocols := []jit.Protocol{allow.Protocol}
-	if allow.Protocol == jit.AnyProtocol {
-		protocols = []jit.Protocol{jit.TCP, jit.UDP}
-	}
 	var out []cell
-	for _, protocol := range protocols {
-		for _, dst := range allow.Destination.Prefixes {
-			for _, port := range allow.DestinationPorts {
-				for _, from := range fromPorts(rules) {
-					out = append(out, cell{protocol, dst.Addr().Unmap(), port.First, from})
+	for _, dst := range allow.Destination.Prefixes {
+		for _, port := range allow.DestinationPorts {
+			for _, c := range cellsOf(allow.Protocol, dst.Addr().Unmap(), port.First) {
+				for _, c.from = range fromPorts(rules) {
+					out = append(out, c)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package plan
+package reach
 
 import (
 	"net/netip"

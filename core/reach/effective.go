@@ -1,4 +1,4 @@
-package plan
+package reach
 
 import (
 	"cmp"
@@ -144,11 +144,11 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	}
 	ports := Yes
 	if p.Protocol == jit.TCP || p.Protocol == jit.UDP {
-		ports = truth(holdsPort(r.SourcePorts, p.SourcePort) && holdsPort(r.DestinationPorts, p.DestinationPort))
+		ports = truth(jit.HoldsPort(r.SourcePorts, p.SourcePort) && jit.HoldsPort(r.DestinationPorts, p.DestinationPort))
 	} else if !slices.Contains(r.SourcePorts, jit.AllPorts()) || !slices.Contains(r.DestinationPorts, jit.AllPorts()) {
 		ports = Maybe // whether a rule with ports matches a protocol without is not documented
 	}
-	destination := n.guards(r.Destination, p.Destination)
+	destination := n.Covers(r.Destination, p.Destination)
 	if ports == No || destination == No {
 		return No // most rules end here, and the sets below are the dear part
 	}
@@ -172,13 +172,4 @@ func all(ts ...Truth) Truth {
 		return Maybe
 	}
 	return Yes
-}
-
-func holdsPort(ranges []jit.PortRange, n uint16) bool {
-	for _, r := range ranges {
-		if r.Contains(n) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,4 +1,4 @@
-package plan
+package reach
 
 import (
 	"net/netip"
@@ -101,10 +101,10 @@ func (n Names) virtualNetwork() (sure, possible addresses) {
 	return known, known
 }
 
-// guards tells whether peers as a destination hold a private address of a
+// Covers tells whether peers as a destination hold a private address of a
 // machine. Such an address is in VirtualNetwork by definition, and so not in
 // Internet, whatever range it is from.
-func (n Names) guards(p jit.Peers, a netip.Addr) Truth {
+func (n Names) Covers(p jit.Peers, a netip.Addr) Truth {
 	if p.Any {
 		return Yes
 	}

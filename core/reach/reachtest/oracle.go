@@ -1,4 +1,9 @@
-package plan_test
+// Package reachtest is what tests of [portcullis/core/reach] and of packages on top of it share: an oracle, generators of
+// rules and packets, and rules written as text.
+//
+// The oracle is a packet matcher written as naively as possible, which shares nothing with the evaluator. It
+// decides what is unknown in every possible way, one after the other.
+package reachtest
 
 import (
 	"net/netip"
@@ -6,14 +11,10 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/reach"
 )
 
-// This file is the oracle: a packet matcher written as naively as possible and
-// sharing nothing with the evaluator. What is unknown is decided in every possible
-// way, one after the other.
-
-// probes is the address that a load balancer's health probes come from.
+// probes is the source address of a load balancer's health probes.
 var probes = netip.MustParseAddr("168.63.129.16")
 
 // always is what stands below the rules of every security group.
@@ -32,16 +33,19 @@ type answer struct {
 	allow            bool
 }
 
-func naiveMatch(n plan.Names, r *jit.Rule, p plan.Packet) answer {
+// Matches reports whether the rule surely matches the packet.
+func Matches(n reach.Names, r *jit.Rule, p reach.Packet) bool { return match(n, r, p).matches }
+
+func match(n reach.Names, r *jit.Rule, p reach.Packet) answer {
 	a := answer{allow: r.Access == jit.Allow}
 	if r.Protocol != "*" && r.Protocol != p.Protocol {
 		return a
 	}
-	if !naivePorts(r.SourcePorts, p.SourcePort) || !naivePorts(r.DestinationPorts, p.DestinationPort) {
+	if !inPorts(r.SourcePorts, p.SourcePort) || !inPorts(r.DestinationPorts, p.DestinationPort) {
 		return a
 	}
-	src, srcDepends := naivePeers(n, r.Source, p.Source, false)
-	dst, dstDepends := naivePeers(n, r.Destination, p.Destination, true)
+	src, srcDepends := inPeers(n, r.Source, p.Source, false)
+	dst, dstDepends := inPeers(n, r.Destination, p.Destination, true)
 	switch {
 	case !src && !srcDepends, !dst && !dstDepends:
 		return a
@@ -53,7 +57,7 @@ func naiveMatch(n plan.Names, r *jit.Rule, p plan.Packet) answer {
 	return a
 }
 
-func naivePorts(ranges []jit.PortRange, n uint16) bool {
+func inPorts(ranges []jit.PortRange, n uint16) bool {
 	for _, r := range ranges {
 		if int(r.First) <= int(n) && int(n) <= int(r.Last) {
 			return true
@@ -62,7 +66,7 @@ func naivePorts(ranges []jit.PortRange, n uint16) bool {
 	return false
 }
 
-func naivePeers(n plan.Names, p jit.Peers, a netip.Addr, destination bool) (holds, depends bool) {
+func inPeers(n reach.Names, p jit.Peers, a netip.Addr, destination bool) (holds, depends bool) {
 	if p.Any {
 		return true, false
 	}
@@ -113,20 +117,20 @@ func naivePeers(n plan.Names, p jit.Peers, a netip.Addr, destination bool) (hold
 	return holds, depends && !holds
 }
 
-// naiveGuard tells whether one security group can let the packet in, and whether it can keep it out.
-func naiveGuard(n plan.Names, rules []jit.Rule, p plan.Packet) (canAllow, canDeny bool) {
-	type match struct {
+// Decides tells whether one security group can let the packet in, and whether it can keep it out.
+func Decides(n reach.Names, rules []jit.Rule, p reach.Packet) (canAllow, canDeny bool) {
+	type matching struct {
 		priority int
 		answer
 	}
-	var matched []match
+	var matched []matching
 	for _, rules := range [][]jit.Rule{rules, always} {
 		for i := range rules {
 			if rules[i].Direction != jit.Inbound {
 				continue
 			}
-			if a := naiveMatch(n, &rules[i], p); a.matches || a.depends {
-				matched = append(matched, match{rules[i].Priority, a})
+			if a := match(n, &rules[i], p); a.matches || a.depends {
+				matched = append(matched, matching{rules[i].Priority, a})
 			}
 		}
 	}
@@ -157,16 +161,22 @@ func naiveGuard(n plan.Names, rules []jit.Rule, p plan.Packet) (canAllow, canDen
 	return canAllow, canDeny
 }
 
-func naiveVerdict(n plan.Names, p plan.Packet, guards ...plan.Guard) plan.Truth {
-	v := plan.Yes
+// Verdict tells whether all guards let the packet in.
+func Verdict(n reach.Names, p reach.Packet, guards ...reach.Guard) reach.Truth {
+	v := reach.Yes
 	for _, g := range guards {
-		canAllow, canDeny := naiveGuard(n, g.Rules, p)
+		canAllow, canDeny := Decides(n, g.Rules, p)
 		switch {
 		case !canAllow:
-			return plan.No
+			return reach.No
 		case canDeny:
-			v = plan.Maybe
+			v = reach.Maybe
 		}
 	}
 	return v
+}
+
+// Holds reports whether the sources hold an address.
+func Holds(s jit.Sources, a netip.Addr) bool {
+	return s.IsAny() || slices.ContainsFunc(s.Prefixes(), func(p netip.Prefix) bool { return p.Contains(a) })
 }
