@@ -71,7 +71,7 @@ check-infra:
 # twice. What takes longest begins first, and three at a time, since they also wait: two cores end together.
 # Test binaries are linked each time, so without what debuggers want. The collector comes later than by default:
 # memory is plenty, and what it does costs twice under the race detector, which also waits a second at every end.
-LONGEST := ./local/browser ./local ./local/realhost ./infra/table ./core/access/sim ./core/access ./local/bench
+LONGEST := ./local/browser ./local ./local/realhost ./infra/table ./core/sim ./core/access ./local/bench
 test: export GOGC = 400
 test: export GORACE = atexit_sleep_ms=100
 test:
@@ -92,10 +92,10 @@ pictures:
 
 # Without the race detector, which make test has: it slows the histories down and shuffles them.
 sim:
-	$(GO) test -count=1 -timeout 60m -v -run '^Test(Sim|Replay)$$' ./core/access/sim -seeds $(SEEDS)
+	$(GO) test -count=1 -timeout 60m -v -run '^Test(Sim|Replay)$$' ./core/sim -seeds $(SEEDS)
 
 mutants:
-	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutationsMatch$$|^TestMutants$$' ./core/access/sim
+	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutationsMatch$$|^TestMutants$$' ./core/sim
 
 bench:
 	@local/need-wrk

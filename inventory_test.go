@@ -20,7 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/handlers"
@@ -124,10 +124,10 @@ func TestInventoryOfTenThousand(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			store := accesstest.NewMemory()
+			store := coretest.NewMemory()
 			now := time.Now() // stands still: on a slow machine the first look would be too old for the second
 			rooms := core.New(core.Ports{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-				Activity: store, Sweeps: store, Alarm: &accesstest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
+				Activity: store, Sweeps: store, Alarm: &coretest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
 			h := handlers.New(rooms, handlers.Options{
 				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil },
 				Wait:   time.Second, Version: "test", Log: slog.New(slog.DiscardHandler), NewID: newID,

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 )
 
@@ -28,8 +28,8 @@ func (n *asked) all() int64 { return n.cloud.Load() + n.store.Load() + n.rights.
 func newCounted(t *testing.T) (*app, *asked) {
 	t.Helper()
 	a, n := newCompat(t), &asked{}
-	a.cloud.Fault = func(context.Context, accesstest.Step) error { n.cloud.Add(1); return nil }
-	a.store.Fault = func(context.Context, accesstest.Step) error { n.store.Add(1); return nil }
+	a.cloud.Fault = func(context.Context, coretest.Step) error { n.cloud.Add(1); return nil }
+	a.store.Fault = func(context.Context, coretest.Step) error { n.store.Add(1); return nil }
 	a.wire(func(p *core.Ports) { p.Authority = n })
 	return a, n
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 )
 
 // TestInitiate is rows W12 and W16 to W20: what an initiate refuses and grants.
@@ -123,7 +123,7 @@ func TestW22(t *testing.T) {
 			a.call("POST", "/api/requests/"+a.openGrant()+"/revoke", "").wants(t, 200, "")
 			a.leap(time.Minute)
 			failed := false
-			a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 				if s.Op == "Apply" && !failed {
 					failed = true
 					return errors.New("broken")

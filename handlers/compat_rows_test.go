@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/store"
 )
 
@@ -62,7 +62,7 @@ func TestW05(t *testing.T) {
 		t.Errorf("%v %s", r.header, r.text)
 	}
 	// What fails at once is told at once, and is not left half open.
-	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" {
 			return store.ErrLocked
 		}
@@ -78,7 +78,7 @@ func TestW05WhileOpening(t *testing.T) {
 		a := newCompat(t)
 		a.put(web)
 		hold := make(chan struct{})
-		a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 			if s.Op == "Apply" && !s.After {
 				<-hold
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/handlers"
@@ -22,7 +22,7 @@ import (
 // newIll is an installation whose doctor finds nothing where it looks, and no queue.
 func newIll(t *testing.T) *app {
 	a := newApp(t)
-	a.bell.Fault = func(context.Context, accesstest.Step) error { return errors.New("SECRET of the bus") }
+	a.bell.Fault = func(context.Context, coretest.Step) error { return errors.New("SECRET of the bus") }
 	return a
 }
 
@@ -150,7 +150,7 @@ func TestFrontEnd(t *testing.T) {
 // TestDoctorsWake: a message of a doctor's is answered as one that was dealt with, and no grant is looked for.
 func TestDoctorsWake(t *testing.T) {
 	a := newIll(t)
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Grant" {
 			t.Error("a grant was looked for")
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -41,7 +41,7 @@ func (may some) Missing(_ context.Context, _ jit.Caller, scope string, actions .
 func (a *app) counts() func() map[string]int {
 	var mu sync.Mutex
 	seen := map[string]int{}
-	count := func(_ context.Context, s accesstest.Step) error {
+	count := func(_ context.Context, s coretest.Step) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if !s.After {
@@ -275,7 +275,7 @@ func TestExportShows(t *testing.T) {
 	if got := a.exports(t); !strings.Contains(got, `"virtualMachineCount":1,`) || strings.Contains(got, web) || strings.Contains(got, north) {
 		t.Errorf("who may read app2 gets %s", got)
 	}
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "EachListed" {
 			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("away")}
 		}
@@ -285,7 +285,7 @@ func TestExportShows(t *testing.T) {
 		t.Errorf("with the table away: %d %s", r.status, r.text)
 	}
 	// What breaks off after something was sent says so, and is no document to import.
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "EachListed" && s.After {
 			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("away")}
 		}
@@ -304,7 +304,7 @@ func TestExportShows(t *testing.T) {
 func TestRestoreTime(t *testing.T) {
 	document := furnished(t).exports(t)
 	a := newCompat(t)
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Policy" && !s.After {
 			a.leap(30 * time.Second) // four of them are more than the time there is
 		}
@@ -334,7 +334,7 @@ func TestRestoreFails(t *testing.T) {
 		"Append":    {"north failed TableStorageUnavailable", "app1 failed TableStorageUnavailable", "app2 failed TableStorageUnavailable", "web failed TableStorageUnavailable"},
 	} {
 		a := newCompat(t)
-		fault := func(_ context.Context, s accesstest.Step) error {
+		fault := func(_ context.Context, s coretest.Step) error {
 			switch {
 			case s.After || s.Op != op:
 			case op == "Policy" && strings.HasSuffix(s.Of, "/north"):

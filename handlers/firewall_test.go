@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -107,7 +107,7 @@ func TestRevokeTakesMinutes(t *testing.T) {
 		}
 		asked := a.call("POST", "/api/request", fmt.Sprintf(`{"virtualMachines":[{"id":%q,"ports":[{"number":22,"duration":"PT1H"}]}]}`, web))
 		id, _ := asked.body["id"].(string)
-		a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 			if s.Op == "Apply" && !s.After && s.Of == fw.Key() {
 				time.Sleep(3 * time.Minute)
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -37,9 +37,9 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type app struct {
 	http.Handler
 	t     *testing.T
-	cloud *accesstest.Cloud
-	store *accesstest.Faulty
-	bell  *accesstest.Bell
+	cloud *coretest.Cloud
+	store *coretest.Faulty
+	bell  *coretest.Bell
 	ports core.Ports
 	rooms *core.App
 	log   *bytes.Buffer
@@ -72,7 +72,7 @@ type ping func() error
 func (p ping) Ping(context.Context) error { return p() }
 
 func newApp(t *testing.T) *app {
-	a := &app{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, bell: &accesstest.Bell{}, clock: noon, log: &bytes.Buffer{}}
+	a := &app{t: t, cloud: coretest.NewCloud(), store: &coretest.Faulty{Store: coretest.NewMemory()}, bell: &coretest.Bell{}, clock: noon, log: &bytes.Buffer{}}
 	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
 	vm, err := jit.ParseVM(web)
 	if err != nil {
@@ -336,7 +336,7 @@ func TestDependencyDown(t *testing.T) {
 		t.Run(fmt.Sprint(tc.ops), func(t *testing.T) {
 			a := newApp(t)
 			a.enable()
-			fault := func(_ context.Context, s accesstest.Step) error {
+			fault := func(_ context.Context, s coretest.Step) error {
 				for _, op := range tc.ops {
 					if s.Op == op && !s.After {
 						return &store.Unavailable{Dependency: tc.name, RetryAfter: 7 * time.Second, Err: errors.New("SECRET DETAIL")}
@@ -373,7 +373,7 @@ func TestDependencyDown(t *testing.T) {
 
 func TestInternalErrorShowsNothing(t *testing.T) {
 	a := newApp(t)
-	a.store.Fault = func(context.Context, accesstest.Step) error { return errors.New("SECRET DETAIL") }
+	a.store.Fault = func(context.Context, coretest.Step) error { return errors.New("SECRET DETAIL") }
 	r := a.call("GET", "/api/requests/00000000-0000-7000-8000-000000000000", "")
 	if code, _ := r.code(); r.status != 500 || code != "InternalServerError" || strings.Contains(r.text, "SECRET") {
 		t.Errorf("%d %s", r.status, r.text)
@@ -431,7 +431,7 @@ func TestRespondAsync(t *testing.T) {
 	a := newApp(t)
 	a.enable()
 	hold := make(chan struct{})
-	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && !s.After {
 			<-hold
 		}
@@ -523,7 +523,7 @@ func TestTriggers(t *testing.T) {
 	}
 	// a failed closing is not 2xx, so that the message comes again.
 	a.leap(2 * time.Hour)
-	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" {
 			return store.ErrLocked
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers"
@@ -60,7 +60,7 @@ func TestHealth(t *testing.T) {
 	if got := a.call("GET", "/api/health", ""); got.body["lastSweepAgeSeconds"] != 90.0 || got.body["oldestOverdueClosingSeconds"] != 0.0 || got.body["unknown"] != nil {
 		t.Errorf("%s", got.text)
 	}
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "OpenGrants" {
 			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("SECRET")}
 		}

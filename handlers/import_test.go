@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -81,7 +81,7 @@ func TestImport(t *testing.T) {
 // TestImportHidesCauses: an error that is no refusal shows nothing of its cause.
 func TestImportHidesCauses(t *testing.T) {
 	a := newCompat(t)
-	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" {
 			return store.ErrForbidden
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 )
 
 // TestOpeningTellsOfItsTargets: a request that is answered before it is open says which targets it
@@ -16,13 +16,13 @@ func TestOpeningTellsOfItsTargets(t *testing.T) {
 		t.Fatal(r.text)
 	}
 	release, noted, opened := make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1)
-	a.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && !s.After && strings.HasSuffix(s.Of, "apps-nsg") {
 			<-release
 		}
 		return nil
 	}
-	a.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	a.store.Fault = func(_ context.Context, s coretest.Step) error {
 		switch {
 		case s.Op == "NoteConfirmed" && s.After:
 			noted <- struct{}{}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -21,7 +21,7 @@ import (
 
 // managed is a network with security admin rules.
 type managed struct {
-	*accesstest.Cloud
+	*coretest.Cloud
 	rules map[string][]reach.AdminRule
 	err   error
 	asked *atomic.Int64
@@ -151,7 +151,7 @@ func TestAdminRulesThatDoNotCome(t *testing.T) {
 }
 
 // silent is a network that never answers for admin rules.
-type silent struct{ *accesstest.Cloud }
+type silent struct{ *coretest.Cloud }
 
 func (silent) AdminRules(ctx context.Context, _ string) ([]reach.AdminRule, error) {
 	<-ctx.Done()

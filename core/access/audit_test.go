@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
@@ -167,7 +167,7 @@ func TestHalfAnEnableIsLogged(t *testing.T) {
 
 // faultStore makes one operation of the store ask f before it takes effect.
 func (w *world) faultStore(op string, f func() error) {
-	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == op && !s.After {
 			return f()
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -56,7 +56,7 @@ func TestGroupCommit(t *testing.T) {
 			}
 			recs = append(recs, rec)
 		}
-		w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+		w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 			if s.Op == "Apply" && !s.After {
 				time.Sleep(5 * time.Second) // as long as ARM takes, in the bubble's time
 			}
@@ -211,7 +211,7 @@ func TestReadAgainFails(t *testing.T) {
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	conflict := false
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		switch {
 		case s.Op == "Apply" && !s.After:
 			conflict = true
@@ -235,7 +235,7 @@ func TestClocksDiffer(t *testing.T) {
 	behind := w.instanceWith(func(p *core.Ports) { p.Now = func() time.Time { return w.now().Add(-time.Minute) } })
 	w.leap(time.Hour)
 	once := true
-	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+	w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 		// Right before the closing is stored, the other instance does something on the same target.
 		if s.Op == "Append" && !s.After && once && w.allows("web-nsg") == 0 {
 			once = false
@@ -278,7 +278,7 @@ func TestUnconfirmedTarget(t *testing.T) {
 
 // doubtful is a cloud whose targets read unconfirmed until they are written.
 type doubtful struct {
-	*accesstest.Cloud
+	*coretest.Cloud
 	on *bool
 }
 
@@ -311,7 +311,7 @@ func TestTwoDisablesAtOnce(t *testing.T) {
 	}
 	once := true
 	// The other's policy goes in the middle of the first one's round.
-	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(ctx context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && s.After && once {
 			once = false
 			rec, err := w.mem.Policy(ctx, vmID("app2"))

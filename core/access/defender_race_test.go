@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -21,7 +21,7 @@ import (
 // meanwhile runs f once, at the first moment before a step of this kind takes effect.
 func (w *world) meanwhile(op string, f func()) {
 	done := false
-	fault := func(_ context.Context, s accesstest.Step) error {
+	fault := func(_ context.Context, s coretest.Step) error {
 		if s.Op == op && !s.After && !done {
 			done = true
 			f()
@@ -166,7 +166,7 @@ func TestImportAtOnce(t *testing.T) {
 	w.cloud.SetRules(nsgID("web-nsg"), full...)
 	var mu sync.Mutex
 	calls := map[string]int{}
-	count := func(_ context.Context, s accesstest.Step) error {
+	count := func(_ context.Context, s coretest.Step) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if !s.After {
@@ -196,7 +196,7 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 	w.enable("web", "app1")
 	var mu sync.Mutex
 	calls := map[string]int{}
-	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
 		mu.Lock()
 		defer mu.Unlock()
 		calls[s.Op]++

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -43,7 +43,7 @@ func TestExtendTooLate(t *testing.T) {
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	w.leap(time.Hour - time.Second)
-	w.bell.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.bell.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.After {
 			w.leap(time.Second)
 		}
@@ -142,7 +142,7 @@ func TestRevokeThatFindsNothingToWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, once := w.instance(), true
-	w.cloud.Fault = func(ctx context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(ctx context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && !s.After && once {
 			once = false
 			got, err := other.Revoke(ctx, who("alice"), rec.Grant.ID)
@@ -165,7 +165,7 @@ func TestRevokedByTwo(t *testing.T) {
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	first := true
-	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+	w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 		if s.Op == "UpdateGrants" && first {
 			first = false
 			_, err := w.Revoke(ctx, who("bob"), id)
@@ -190,7 +190,7 @@ func TestClosingsNeverGiveUp(t *testing.T) {
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	cause := error(store.ErrLocked)
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" {
 			return cause
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -212,8 +212,8 @@ func TestFirewallTableLost(t *testing.T) {
 	w := newFirewalled(t)
 	w.enable("behind")
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "behind"))
-	w.mem = accesstest.NewMemory()
-	w.store = &accesstest.Faulty{Store: w.mem}
+	w.mem = coretest.NewMemory()
+	w.store = &coretest.Faulty{Store: w.mem}
 	w.start()
 	w.sweep()
 	if got := w.nat(); len(got) != 1 {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -259,7 +259,7 @@ func TestFailedOpeningSaysWhy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && !s.After {
 			return store.ErrLocked
 		}

@@ -9,7 +9,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
@@ -174,7 +174,7 @@ func TestOptionsSetMeanwhile(t *testing.T) {
 			w := newWorld(t)
 			w.enable("app1", "web")
 			once := false
-			w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+			w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 				if s.Op != "PutPolicy" || s.After || !strings.Contains(s.Of, "/web") || once {
 					return nil
 				}

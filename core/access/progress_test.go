@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/round"
 	"portcullis/core/store"
@@ -34,9 +34,9 @@ func (w *world) progress(id string) string {
 func TestProgress(t *testing.T) {
 	const none, half = "Initiating apps-nsg false web-nsg false", "Initiating apps-nsg false web-nsg true"
 	// first lets somebody else write the grant right before its first note.
-	first := func(change func(*store.GrantRecord, *world)) func(*world, accesstest.Step) error {
+	first := func(change func(*store.GrantRecord, *world)) func(*world, coretest.Step) error {
 		once := true
-		return func(w *world, s accesstest.Step) error {
+		return func(w *world, s coretest.Step) error {
 			if s.Op != "NoteConfirmed" || s.After || !once {
 				return nil
 			}
@@ -50,24 +50,24 @@ func TestProgress(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		fault       func(*world, accesstest.Step) error // at the write of web-nsg, and at every call of the store
-		half        string                              // while apps-nsg has not answered, "" for what depends on who is first
-		whole, code string                              // at the end
+		fault       func(*world, coretest.Step) error // at the write of web-nsg, and at every call of the store
+		half        string                            // while apps-nsg has not answered, "" for what depends on who is first
+		whole, code string                            // at the end
 	}{
 		"confirmed": {nil, half, "Initiated", ""},
-		"the answer of web-nsg is lost": {func(_ *world, s accesstest.Step) error {
+		"the answer of web-nsg is lost": {func(_ *world, s coretest.Step) error {
 			if s.Op == "Apply" && s.After {
 				return errFault
 			}
 			return nil
 		}, none, "", ""},
-		"web-nsg is gone": {func(w *world, s accesstest.Step) error {
+		"web-nsg is gone": {func(w *world, s coretest.Step) error {
 			if s.Op == "Apply" && !s.After {
 				w.cloud.RemoveTarget(nsgID("web-nsg"))
 			}
 			return nil
 		}, none, "Revoked", string(round.CodeTargetGone)},
-		"the note cannot be stored": {func(_ *world, s accesstest.Step) error {
+		"the note cannot be stored": {func(_ *world, s coretest.Step) error {
 			if s.Op == "NoteConfirmed" || s.Op == "UpdateGrants" {
 				return errFault
 			}
@@ -88,7 +88,7 @@ func TestProgress(t *testing.T) {
 				if got := w.progress(id); got != none {
 					t.Errorf("before: %s", got)
 				}
-				w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+				w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 					if s.Op == "Apply" && s.Of == nsgID("apps-nsg").Key() {
 						if !s.After {
 							<-release
@@ -101,7 +101,7 @@ func TestProgress(t *testing.T) {
 					return tc.fault(w, s)
 				}
 				stored := w.store.Fault
-				w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+				w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 					if tc.fault != nil && (s.Op == "NoteConfirmed" || s.Op == "UpdateGrants") {
 						return tc.fault(w, s)
 					}
@@ -151,7 +151,7 @@ func TestProgressCosts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 				if s.Op == "Apply" && s.After {
 					time.Sleep(turn[s.Of])
 				}
@@ -159,7 +159,7 @@ func TestProgressCosts(t *testing.T) {
 			}
 			var noted []int
 			stored := 0
-			w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+			w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 				switch {
 				case s.Op == "UpdateGrants" && !s.After:
 					stored++

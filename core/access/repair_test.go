@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -65,7 +65,7 @@ func TestUnconfirmedTargetOfOthers(t *testing.T) {
 
 // halfway is a cloud in which a write of one target that is broken shows, and has failed.
 type halfway struct {
-	*accesstest.Cloud
+	*coretest.Cloud
 	target        string
 	broken, doubt bool
 }
@@ -130,7 +130,7 @@ func TestDenyRestoredByAVerb(t *testing.T) {
 
 	// A process that dies between the write and the note has the next sweep make up for it.
 	w = newWorld(t)
-	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Confirm" {
 			return errFault
 		}

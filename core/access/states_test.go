@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 )
 
@@ -37,7 +37,7 @@ func TestRequestReadsTargetsOnly(t *testing.T) {
 			}
 			var mu sync.Mutex
 			calls := map[string]int{}
-			w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+			w.store.Fault = func(_ context.Context, s coretest.Step) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if !s.After {

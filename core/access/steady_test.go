@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -327,7 +327,7 @@ func TestPanicInTheBackground(t *testing.T) {
 				ids, end := w.windows(3, 2)
 				w.sweep()
 				time.Sleep(time.Until(end))
-				panicky := func(_ context.Context, s accesstest.Step) error {
+				panicky := func(_ context.Context, s coretest.Step) error {
 					if s.Op == op && !s.After {
 						panic("a bug")
 					}

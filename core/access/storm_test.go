@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -195,7 +195,7 @@ func TestWakeThatCannotBeHandedOn(t *testing.T) {
 		fw := &slow{RuleStore: w.cloud, takes: time.Minute}
 		svc := w.instanceWith(func(p *core.Ports) { p.Kinds = network.KindsOf(network.SecurityGroups(fw)) })
 		w.leap(time.Hour)
-		w.bell.Fault = func(context.Context, accesstest.Step) error { return errFault }
+		w.bell.Fault = func(context.Context, coretest.Step) error { return errFault }
 		if err := svc.Wake(t.Context(), id, 0); err == nil {
 			t.Error("the wake-up was answered although nothing will come after it")
 		}
@@ -243,7 +243,7 @@ func TestStormIsGathered(t *testing.T) {
 				time.Sleep(time.Until(end))
 				var mu sync.Mutex
 				done := map[string]int{}
-				w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+				w.store.Fault = func(_ context.Context, s coretest.Step) error {
 					mu.Lock()
 					defer mu.Unlock()
 					if !s.After {
@@ -291,7 +291,7 @@ func TestStormWithoutItsGathering(t *testing.T) {
 		}
 		time.Sleep(time.Until(end))
 		looks := 0
-		w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+		w.store.Fault = func(_ context.Context, s coretest.Step) error {
 			if s.Op != "OpenGrants" {
 				return nil
 			}

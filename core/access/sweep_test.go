@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -114,7 +114,7 @@ func TestSweepFollowsWhatIsExtended(t *testing.T) {
 	w.place("app1", "apps-nsg", "10.0.1.9")
 	w.place("app2", "apps-nsg", "10.0.1.4")
 	extended := false
-	w.store.Fault = func(ctx context.Context, s accesstest.Step) error {
+	w.store.Fault = func(ctx context.Context, s coretest.Step) error {
 		if s.Op == "EachPolicy" && !s.After && !extended {
 			extended = true
 			_, err := w.Extend(ctx, who("alice"), id, 2*time.Hour, time.Time{})
@@ -155,8 +155,8 @@ func TestTableLost(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	w.mem = accesstest.NewMemory()
-	w.store = &accesstest.Faulty{Store: w.mem}
+	w.mem = coretest.NewMemory()
+	w.store = &coretest.Faulty{Store: w.mem}
 	w.start()
 	w.leap(59 * time.Minute)
 	rec := w.sweep()
@@ -177,7 +177,7 @@ func TestOneBrokenTargetDoesNotStopTheOthers(t *testing.T) {
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	other := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "app1"))
 	w.leap(2 * time.Hour)
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && s.Of == nsgID("web-nsg").Key() {
 			return store.ErrLocked
 		}
@@ -215,7 +215,7 @@ func TestSweepGoesOn(t *testing.T) {
 	for i := range n {
 		w.cloud.SetRules(nsgID(fmt.Sprintf("nsg%04d", i))) // somebody removes every rule of ours
 	}
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" && s.Of == nsgID("nsg0150").Key() && !s.After {
 			w.leap(5 * time.Minute) // ARM is slow: the time runs out in the first stretch
 		}
@@ -231,9 +231,9 @@ func TestSweepGoesOn(t *testing.T) {
 		t.Errorf("the next sweep changed %d and leaves %q", second.Changed, second.Next)
 	}
 	// And one that is killed has noted how far it came.
-	w.cloud.Fault = func(_ context.Context, s accesstest.Step) error { return nil }
+	w.cloud.Fault = func(_ context.Context, s coretest.Step) error { return nil }
 	puts := 0
-	w.store.Fault = func(_ context.Context, s accesstest.Step) error {
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "PutSweep" && s.After {
 			puts++
 		}
@@ -307,7 +307,7 @@ func TestSubscriptionThatCannotBeListed(t *testing.T) {
 			w.enable("web")
 			id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 			before := w.lines("web-nsg")
-			w.cloud.Fault = func(_ context.Context, s accesstest.Step) error {
+			w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 				if s.Op == op {
 					return store.ErrForbidden
 				}

@@ -16,7 +16,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
 	"portcullis/core/inventory"
@@ -44,10 +44,10 @@ type world struct {
 	rooms
 	ports core.Ports
 	t     *testing.T
-	cloud *accesstest.Cloud
-	mem   *accesstest.Memory
-	store *accesstest.Faulty
-	bell  *accesstest.Bell
+	cloud *coretest.Cloud
+	mem   *coretest.Memory
+	store *coretest.Faulty
+	bell  *coretest.Bell
 
 	mu    sync.Mutex
 	clock time.Time
@@ -68,8 +68,8 @@ func foreignRules() []jit.Rule {
 
 // newWorld has the machine web behind web-nsg, and app1 and app2 behind apps-nsg.
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, cloud: accesstest.NewCloud(), mem: accesstest.NewMemory(), bell: &accesstest.Bell{}, clock: noon}
-	w.store = &accesstest.Faulty{Store: w.mem}
+	w := &world{t: t, cloud: coretest.NewCloud(), mem: coretest.NewMemory(), bell: &coretest.Bell{}, clock: noon}
+	w.store = &coretest.Faulty{Store: w.mem}
 	w.cloud.SetRules(nsgID("web-nsg"), foreignRules()...)
 	w.cloud.SetRules(nsgID("apps-nsg"))
 	w.place("web", "web-nsg", "10.0.0.4")
@@ -350,7 +350,7 @@ var errFault = errors.New("an injected fault")
 func (w *world) crashAt(n int) *int {
 	var mu sync.Mutex
 	seen := 0
-	fault := func(_ context.Context, s accesstest.Step) error {
+	fault := func(_ context.Context, s coretest.Step) error {
 		mu.Lock()
 		defer mu.Unlock()
 		seen++

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/doctor"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -66,7 +66,7 @@ func newWorld(t *testing.T, subscriptions ...string) *world {
 			About:   doctor.About{Version: "v1", Go: "go1", WriteLimit: true},
 		},
 		Permit: &permit.Permit{Authority: authority{w}, Subscriptions: subscriptions}, Authority: authority{w}, Subscriptions: network.Subscriptions(subscriptions),
-		Targets: targets{Targets: accesstest.NewMemory(), w: w}, Sweeps: sweeps{w}, Alarm: alarm{w},
+		Targets: targets{Targets: coretest.NewMemory(), w: w}, Sweeps: sweeps{w}, Alarm: alarm{w},
 		Overdue: func(ctx context.Context) (time.Duration, error) { return w.overdue, w.call(ctx, "overdue") },
 		Now:     time.Now, NewID: uuid.NewString,
 	}

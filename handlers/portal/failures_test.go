@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/store"
 )
 
@@ -16,7 +16,7 @@ func TestClosingGoesOn(t *testing.T) {
 	s := newSite(t)
 	s.enable()
 	id := s.opened("alice", "x", time.Hour, 22)
-	s.cloud.Fault = func(_ context.Context, step accesstest.Step) error {
+	s.cloud.Fault = func(_ context.Context, step coretest.Step) error {
 		if step.Op == "Apply" {
 			return &store.Unavailable{Dependency: "Azure Resource Manager", Err: errors.New("busy")}
 		}
@@ -39,7 +39,7 @@ func TestClosingGoesOn(t *testing.T) {
 func TestOpeningFails(t *testing.T) {
 	s := newSite(t)
 	s.enable()
-	s.cloud.Fault = func(_ context.Context, step accesstest.Step) error {
+	s.cloud.Fault = func(_ context.Context, step coretest.Step) error {
 		if step.Op == "Apply" && !step.After {
 			return store.ErrLocked
 		}
@@ -60,7 +60,7 @@ func TestOpeningFails(t *testing.T) {
 // TestStoreDown: the page says which dependency is down and nothing of its error.
 func TestStoreDown(t *testing.T) {
 	s := newSite(t)
-	s.store.Fault = func(context.Context, accesstest.Step) error { return errors.New("secret detail") }
+	s.store.Fault = func(context.Context, coretest.Step) error { return errors.New("secret detail") }
 	p := s.get("request?vm=" + web)
 	if p.status != 500 {
 		t.Errorf("status %d", p.status)

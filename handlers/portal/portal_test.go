@@ -18,7 +18,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
@@ -40,11 +40,11 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type site struct {
 	http.Handler
 	t     *testing.T
-	cloud *accesstest.Cloud
-	store *accesstest.Faulty
+	cloud *coretest.Cloud
+	store *coretest.Faulty
 	ports core.Ports
 	app   *core.App
-	clock *accesstest.Clock
+	clock *coretest.Clock
 	log   *bytes.Buffer
 	may   func(who jit.Caller, scope string, action string) bool
 	down  error // of whoever identifies callers
@@ -70,14 +70,14 @@ func vm(t *testing.T, id string) jit.ID {
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, cloud: accesstest.NewCloud(), store: &accesstest.Faulty{Store: accesstest.NewMemory()}, clock: accesstest.NewClock(noon), log: &bytes.Buffer{},
+	s := &site{t: t, cloud: coretest.NewCloud(), store: &coretest.Faulty{Store: coretest.NewMemory()}, clock: coretest.NewClock(noon), log: &bytes.Buffer{},
 		may: func(jit.Caller, string, string) bool { return true }}
 	s.place(web, "web-nsg", "10.0.0.4", "198.51.100.4")
 	s.place(app1, "apps-nsg", "10.0.0.5", "")
 	s.cloud.Place(network.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
 	s.wire(func(p *core.Ports) {
 		*p = core.Ports{Network: s.cloud, Kinds: network.KindsOf(network.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
-			Activity: s.store, Sweeps: s.store, Alarm: &accesstest.Bell{}, Authority: s, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+			Activity: s.store, Sweeps: s.store, Alarm: &coretest.Bell{}, Authority: s, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
 	return s
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -119,7 +119,7 @@ func TestPriorityStays(t *testing.T) {
 		t.Errorf("the first priority is %s", got)
 	}
 	apply(plan.Changes{Delete: []jit.Rule{mine("a", 50022)}})
-	r.Write(t, target, accesstest.NATRules(public).Theirs("web", 0)) // takes 65000
+	r.Write(t, target, coretest.NATRules(public).Theirs("web", 0)) // takes 65000
 	apply(create(mine("a", 50022)))
 	if got := priority(); got != "64999" {
 		t.Errorf("beside another collection it is %s", got)

@@ -19,7 +19,7 @@ import (
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -276,22 +276,22 @@ func forget(v any, keys ...string) {
 	}
 }
 
-func (r *rig) Fail(t *testing.T, target jit.ID, how accesstest.Failure) {
+func (r *rig) Fail(t *testing.T, target jit.ID, how coretest.Failure) {
 	t.Helper()
 	switch how {
-	case accesstest.Locked:
+	case coretest.Locked:
 		r.put(t, target.String()+"/providers/Microsoft.Authorization/locks/freeze", object{"properties": object{"level": "ReadOnly"}})
-	case accesstest.Forbidden:
+	case coretest.Forbidden:
 		r.tune(t, func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Network/azureFirewalls/write"}} })
-	case accesstest.ReplyLost:
+	case coretest.ReplyLost:
 		r.tune(t, func(k *armsim.Knobs) { k.Firewalls.LoseReplies = 1 })
-	case accesstest.Broken:
+	case coretest.Broken:
 		r.tune(t, func(k *armsim.Knobs) { k.Firewalls.FailOperations = 1 })
-	case accesstest.Superseded:
+	case coretest.Superseded:
 		r.supersede(t, target)
-	case accesstest.Throttled:
+	case coretest.Throttled:
 		r.exhaust(t)
-	case accesstest.Down:
+	case coretest.Down:
 		r.tune(t, func(k *armsim.Knobs) { k.Down = true })
 	default:
 		t.Fatalf("no failure %s", how)

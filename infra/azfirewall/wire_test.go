@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -35,7 +35,7 @@ func TestFirewallConformance(t *testing.T) {
 		{"Succeeded", armsim.Knobs{PageSize: 2, Firewalls: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			accesstest.TestFirewall(t, accesstest.NATRules(public), func(t *testing.T) (network.RuleStore, accesstest.FirewallFixture) {
+			coretest.TestFirewall(t, coretest.NATRules(public), func(t *testing.T) (network.RuleStore, coretest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
 				return r, r
 			})

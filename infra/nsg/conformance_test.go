@@ -7,22 +7,22 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/local/armsim"
 )
 
-type accessFailure = accesstest.Failure
+type accessFailure = coretest.Failure
 
 const (
-	locked     = accesstest.Locked
-	forbidden  = accesstest.Forbidden
-	throttled  = accesstest.Throttled
-	down       = accesstest.Down
-	replyLost  = accesstest.ReplyLost
-	superseded = accesstest.Superseded
-	broken     = accesstest.Broken
+	locked     = coretest.Locked
+	forbidden  = coretest.Forbidden
+	throttled  = coretest.Throttled
+	down       = coretest.Down
+	replyLost  = coretest.ReplyLost
+	superseded = coretest.Superseded
+	broken     = coretest.Broken
 )
 
 func TestFirewallConformance(t *testing.T) {
@@ -34,7 +34,7 @@ func TestFirewallConformance(t *testing.T) {
 		{"Succeeded", armsim.Knobs{PageSize: 2, Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			accesstest.TestFirewall(t, accesstest.SecurityRules(), func(t *testing.T) (network.RuleStore, accesstest.FirewallFixture) {
+			coretest.TestFirewall(t, coretest.SecurityRules(), func(t *testing.T) (network.RuleStore, coretest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
 				return r.Client, firewallFixture{r}
 			})
@@ -43,7 +43,7 @@ func TestFirewallConformance(t *testing.T) {
 }
 
 func TestNetworkConformance(t *testing.T) {
-	accesstest.TestNetwork(t, func(t *testing.T) (network.Network, accesstest.NetworkFixture) {
+	coretest.TestNetwork(t, func(t *testing.T) (network.Network, coretest.NetworkFixture) {
 		r := newRig(t, armsim.Knobs{PageSize: 2})
 		return r.Client, networkFixture{r}
 	})
@@ -72,7 +72,7 @@ func (r *rig) Subnet(t *testing.T, name string, guard jit.ID) string {
 	return id + "/subnets/" + name
 }
 
-func (r *rig) Machine(t *testing.T, name string, interfaces ...accesstest.Interface) (jit.ID, []string) {
+func (r *rig) Machine(t *testing.T, name string, interfaces ...coretest.Interface) (jit.ID, []string) {
 	t.Helper()
 	vm := jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeVM, Name: name}
 	var ids []string
@@ -97,7 +97,7 @@ func (r *rig) Machine(t *testing.T, name string, interfaces ...accesstest.Interf
 	return vm, ids
 }
 
-func (r *rig) config(t *testing.T, c accesstest.Config) object {
+func (r *rig) config(t *testing.T, c coretest.Config) object {
 	t.Helper()
 	p := object{"primary": c.Primary, "subnet": ref(c.Subnet), "privateIPAddressVersion": version(c.Private)}
 	if c.Private.IsValid() {

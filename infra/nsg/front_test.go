@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -266,12 +266,12 @@ func TestFirewallLeadsToThePrimaryAddress(t *testing.T) {
 	h := hubs{newRig(t, armsim.Knobs{}), t}
 	own := h.network(scope, 1, true, "")
 	h.firewall(scope, own, "10.1.0.4", nil)
-	at := func(primary bool, address string) accesstest.Config {
-		return accesstest.Config{Primary: primary, Subnet: own + "/subnets/work", Private: netip.MustParseAddr(address)}
+	at := func(primary bool, address string) coretest.Config {
+		return coretest.Config{Primary: primary, Subnet: own + "/subnets/work", Private: netip.MustParseAddr(address)}
 	}
 	vm, _ := h.Machine(t, "vm",
-		accesstest.Interface{Configs: []accesstest.Config{at(true, "10.1.1.2")}},
-		accesstest.Interface{Primary: true, Configs: []accesstest.Config{at(false, "10.1.1.4"), at(true, "10.1.1.9"), at(false, "fd00::9")}})
+		coretest.Interface{Configs: []coretest.Config{at(true, "10.1.1.2")}},
+		coretest.Interface{Primary: true, Configs: []coretest.Config{at(false, "10.1.1.4"), at(true, "10.1.1.9"), at(false, "fd00::9")}})
 	found, err := h.Locate(t.Context(), []jit.ID{vm})
 	if err != nil {
 		t.Fatal(err)

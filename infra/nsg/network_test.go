@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/local/armsim"
@@ -21,8 +21,8 @@ func vmID(name string) jit.ID {
 	return jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeVM, Name: name}
 }
 
-func oneNIC(subnet, private string) accesstest.Interface {
-	return accesstest.Interface{Primary: true, Configs: []accesstest.Config{{Primary: true, Subnet: subnet, Private: netip.MustParseAddr(private)}}}
+func oneNIC(subnet, private string) coretest.Interface {
+	return coretest.Interface{Primary: true, Configs: []coretest.Config{{Primary: true, Subnet: subnet, Private: netip.MustParseAddr(private)}}}
 }
 
 // TestSubnetThatIsNotListed holds that a guard which cannot be known is an error, and only
@@ -68,7 +68,7 @@ func TestInterfacesOfNoMachine(t *testing.T) {
 // and does not count as unguarded where a group is there.
 func TestAddressesToCome(t *testing.T) {
 	r := newRig(t, armsim.Knobs{})
-	vm, _ := r.Machine(t, "vm", accesstest.Interface{Configs: []accesstest.Config{{Subnet: r.Subnet(t, "s", r.Guard(t, "g"))}}})
+	vm, _ := r.Machine(t, "vm", coretest.Interface{Configs: []coretest.Config{{Subnet: r.Subnet(t, "s", r.Guard(t, "g"))}}})
 	found, err := r.Locate(t.Context(), []jit.ID{vm})
 	if err != nil {
 		t.Fatal(err)

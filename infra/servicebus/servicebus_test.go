@@ -14,7 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/store"
 	"portcullis/infra/servicebus"
 	"portcullis/local/bussim"
@@ -46,7 +46,7 @@ func (b *bus) clock() time.Time {
 
 func newBus(t testing.TB) *bus {
 	t.Helper()
-	b := &bus{now: accesstest.AlarmStart, seen: map[string]bool{}}
+	b := &bus{now: coretest.AlarmStart, seen: map[string]bool{}}
 	broker, err := bussim.Open(bussim.Config{
 		Now:    b.clock,
 		Queues: []bussim.Queue{{Name: servicebus.DefaultQueue, DuplicateWindow: time.Hour, DefaultTTL: 14 * 24 * time.Hour}},
@@ -101,8 +101,8 @@ func (b *bus) messages(t testing.TB) []bussim.Message {
 	return m
 }
 
-// Delivered implements accesstest.AlarmFixture: what has become active.
-func (b *bus) Delivered(now time.Time) ([]accesstest.Hint, error) {
+// Delivered implements coretest.AlarmFixture: what has become active.
+func (b *bus) Delivered(now time.Time) ([]coretest.Hint, error) {
 	b.mu.Lock()
 	if now.After(b.now) {
 		b.now = now
@@ -113,7 +113,7 @@ func (b *bus) Delivered(now time.Time) ([]accesstest.Hint, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []accesstest.Hint
+	var out []coretest.Hint
 	for _, m := range all {
 		if m.State != bussim.Active || b.seen[fmt.Sprint(m.SequenceNumber)] {
 			continue
@@ -123,19 +123,19 @@ func (b *bus) Delivered(now time.Time) ([]accesstest.Hint, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, accesstest.Hint(body))
+		out = append(out, coretest.Hint(body))
 	}
 	return out, nil
 }
 
-// Fail implements accesstest.AlarmFixture.
+// Fail implements coretest.AlarmFixture.
 func (b *bus) Fail(on bool) {
 	b.broker.Refuse(on)
 	b.broker.DropConnections()
 }
 
 func TestConformance(t *testing.T) {
-	accesstest.TestAlarm(t, func(t *testing.T) (store.Alarm, accesstest.AlarmFixture) {
+	coretest.TestAlarm(t, func(t *testing.T) (store.Alarm, coretest.AlarmFixture) {
 		b := newBus(t)
 		return b.alarm(t, token("good")), b
 	})
@@ -170,7 +170,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func wake() store.Wake {
-	return store.Wake{Grant: "018f3c1e-7c00-7000-8000-000000000001", Generation: 3, At: accesstest.AlarmStart.Add(time.Hour), Attempt: 2}
+	return store.Wake{Grant: "018f3c1e-7c00-7000-8000-000000000001", Generation: 3, At: coretest.AlarmStart.Add(time.Hour), Attempt: 2}
 }
 
 func TestScheduleRefuses(t *testing.T) {

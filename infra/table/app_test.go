@@ -8,7 +8,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -24,15 +24,15 @@ type app struct {
 	*round.Rounds
 	*sweep.Sweeper
 	*defender.Named
-	cloud *accesstest.Cloud
-	bell  *accesstest.Bell
-	clock *accesstest.Clock
+	cloud *coretest.Cloud
+	bell  *coretest.Bell
+	clock *coretest.Clock
 	ids   int
 	asked []string
 }
 
 func newApp(s *table.Store) *app {
-	a := &app{cloud: accesstest.NewCloud(), bell: &accesstest.Bell{}, clock: accesstest.NewClock(day)}
+	a := &app{cloud: coretest.NewCloud(), bell: &coretest.Bell{}, clock: coretest.NewClock(day)}
 	rooms := core.New(core.Ports{
 		Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
 		Alarm: a.bell, Subscriptions: []string{subscription}, Now: a.clock.Now,

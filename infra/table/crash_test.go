@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -83,7 +83,7 @@ func wantHeaders(t *testing.T, s *table.Store, targets int) {
 	var want []plan.State
 	for n := range targets {
 		all = append(all, nsg(n))
-		want = append(want, accesstest.StateOf(nsg(n), known[nsg(n).Key()], nil, grants))
+		want = append(want, coretest.StateOf(nsg(n), known[nsg(n).Key()], nil, grants))
 	}
 	got, err := s.States(t.Context(), all...)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/infra/table"
 	"portcullis/local/azurite"
 	"portcullis/local/tablesim"
@@ -63,7 +63,7 @@ func newStore(t testing.TB) (*table.Store, *tablesim.Server) {
 }
 
 func TestConformance(t *testing.T) {
-	accesstest.TestStore(t, func(t *testing.T) accesstest.Store {
+	coretest.TestStore(t, func(t *testing.T) coretest.Store {
 		s, _ := newStore(t)
 		return s
 	})
@@ -71,7 +71,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceInSmallPages makes every list continue, often after nothing.
 func TestConformanceInSmallPages(t *testing.T) {
-	accesstest.TestStore(t, func(t *testing.T) accesstest.Store {
+	coretest.TestStore(t, func(t *testing.T) coretest.Store {
 		s, sim := newStore(t)
 		sim.SetMaxPage(3)
 		sim.EmptyPages(5)
@@ -86,7 +86,7 @@ func TestConformanceOnAzurite(t *testing.T) {
 	transport := &http.Transport{IdleConnTimeout: time.Second, MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
 	var stores atomic.Int64
-	accesstest.TestStore(t, func(t *testing.T) accesstest.Store {
+	coretest.TestStore(t, func(t *testing.T) coretest.Store {
 		options := impatient()
 		options.Transport = &http.Client{Transport: transport}
 		options.Prefix = "Test" + strconv.FormatInt(stores.Add(1), 10)

@@ -18,7 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -206,7 +206,7 @@ func TestLikeMemory(t *testing.T) {
 		if err := s.Setup(t.Context()); err != nil {
 			rt.Fatal(err)
 		}
-		m := &pair{stores: [2]accesstest.Store{s, accesstest.NewMemory()}}
+		m := &pair{stores: [2]coretest.Store{s, coretest.NewMemory()}}
 		for i := range m.versions {
 			m.versions[i] = map[string]string{}
 		}
@@ -219,7 +219,7 @@ func TestLikeMemory(t *testing.T) {
 
 // pair is the adapter and the reference with the versions that each has given.
 type pair struct {
-	stores   [2]accesstest.Store
+	stores   [2]coretest.Store
 	versions [2]map[string]string
 	closed   [4]bool // an id is used once
 }
@@ -322,7 +322,7 @@ func (m *pair) compare(ctx context.Context, rt *rapid.T) {
 			}
 			// One that is only remembered is known too; the two stores agree on which.
 			known := slices.ContainsFunc(v.known, nsg(n).Equal) && (state.Known || len(state.Policies)+len(state.Openings) > 0)
-			if want := accesstest.StateOf(nsg(n), known, v.policies, v.grants); !gocmp.Equal(want, state, sameState) {
+			if want := coretest.StateOf(nsg(n), known, v.policies, v.grants); !gocmp.Equal(want, state, sameState) {
 				rt.Fatalf("state of %s is not what the headers say:\n%s", nsg(n).Name, gocmp.Diff(want, state, sameState))
 			}
 			v.states = append(v.states, state)

@@ -21,7 +21,7 @@ import (
 	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -217,7 +217,7 @@ func TestMetricsAndSpans(t *testing.T) {
 	}
 
 	// A grant that opened after 3 s, one that never did, and closings: 4 s late, replaced, refused.
-	log := tel.Activity(accesstest.NewMemory())
+	log := tel.Activity(coretest.NewMemory())
 	entry := func(op store.Operation, result store.Result, grant string, at, end time.Time) store.Entry {
 		return store.Entry{ID: grant + string(op) + string(result) + end.String(), Operation: op, Result: result, Grant: grant, Time: at, End: end, VM: id(t, vmID), Reason: "Expired"}
 	}
@@ -341,7 +341,7 @@ func TestHandler(t *testing.T) {
 func TestSweepLines(t *testing.T) {
 	var out bytes.Buffer
 	tel := start(t, &out)
-	sweeps := tel.Sweeps(accesstest.NewMemory())
+	sweeps := tel.Sweeps(coretest.NewMemory())
 	ctx, now := t.Context(), clock()
 	running := store.SweepRecord{Started: now, Findings: []store.Finding{{Kind: store.FindingOverdue}}}
 	if err := sweeps.PutSweep(ctx, running); err != nil || out.Len() > 0 {

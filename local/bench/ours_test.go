@@ -20,7 +20,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/access"
-	"portcullis/core/access/accesstest"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -39,13 +39,13 @@ func (anybody) Missing(context.Context, jit.Caller, string, ...string) (string, 
 
 // bare is the app's doors and verbs before dependencies in memory that answer at once: what is left is our own work.
 func bare(tb testing.TB) (http.Handler, *access.Guard) {
-	cloud, memory := accesstest.NewCloud(), accesstest.NewMemory()
+	cloud, memory := coretest.NewCloud(), coretest.NewMemory()
 	target, vm := groupID(0), machineID(0)
 	addrs := []netip.Addr{addressOf(0)}
 	cloud.SetRules(target)
 	cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}})
 	rooms := core.New(core.Ports{Network: cloud, Kinds: network.KindsOf(network.SecurityGroups(cloud)), Policies: memory, Grants: memory, Keys: memory, History: memory, Targets: memory,
-		Activity: memory, Sweeps: memory, Alarm: &accesstest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID, Authority: anybody{}})
+		Activity: memory, Sweeps: memory, Alarm: &coretest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID, Authority: anybody{}})
 	h := handlers.New(rooms, handlers.Options{
 		Caller: func(*http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil

@@ -1,0 +1,62 @@
+package coretest
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"portcullis/core/store"
+)
+
+// Copies that share no memory with what they are made from. Times become UTC, as they
+// are after a trip through storage.
+
+func clonePolicy(p store.PolicyRecord) store.PolicyRecord {
+	p.Policy.Ports = slices.Clone(p.Policy.Ports)
+	if o := p.Policy.Options; o != nil {
+		copied := *o
+		p.Policy.Options = &copied
+	}
+	p.Placements = slices.Clone(p.Placements)
+	for i := range p.Placements {
+		p.Placements[i].Addresses = slices.Clone(p.Placements[i].Addresses)
+	}
+	p.ChangedAt = p.ChangedAt.UTC()
+	return p
+}
+
+func cloneGrant(g store.GrantRecord) store.GrantRecord {
+	g.Grant.Start, g.Grant.OpenBy = g.Grant.Start.UTC(), g.Grant.OpenBy.UTC()
+	g.Grant.VMs = slices.Clone(g.Grant.VMs)
+	for i := range g.Grant.VMs {
+		g.Grant.VMs[i].Ports = slices.Clone(g.Grant.VMs[i].Ports)
+		for j := range g.Grant.VMs[i].Ports {
+			w := &g.Grant.VMs[i].Ports[j]
+			w.End = w.End.UTC()
+		}
+	}
+	g.Placements = slices.Clone(g.Placements)
+	for i := range g.Placements {
+		g.Placements[i].Addresses = cloneAddresses(g.Placements[i].Addresses)
+	}
+	g.Connect = cloneAddresses(g.Connect)
+	g.Interfaces = maps.Clone(g.Interfaces)
+	for k, v := range g.Interfaces {
+		g.Interfaces[k] = slices.Clone(v)
+	}
+	return g
+}
+
+func cloneAddresses(m map[string][]netip.Addr) map[string][]netip.Addr {
+	out := maps.Clone(m)
+	for k, v := range out {
+		out[k] = slices.Clone(v)
+	}
+	return out
+}
+
+func cloneEntry(e store.Entry) store.Entry {
+	e.Ports, e.Sources = slices.Clone(e.Ports), slices.Clone(e.Sources)
+	e.Time, e.End = e.Time.UTC(), e.End.UTC()
+	return e
+}

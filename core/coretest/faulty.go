@@ -1,0 +1,146 @@
+package coretest
+
+import (
+	"context"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/core/store"
+)
+
+// Faulty is a store whose every call can fail before it takes effect or after,
+// as Fault says. Nil is no faults.
+type Faulty struct {
+	Store
+	Fault func(context.Context, Step) error
+}
+
+// step runs one call between its two moments.
+func step[T any](ctx context.Context, f *Faulty, op, of string, call func() (T, error)) (T, error) {
+	var zero T
+	if f.Fault == nil {
+		return call()
+	}
+	if err := f.Fault(ctx, Step{Op: op, Of: of}); err != nil {
+		return zero, err
+	}
+	out, err := call()
+	if err != nil {
+		return out, err
+	}
+	if err := f.Fault(ctx, Step{Op: op, Of: of, After: true}); err != nil {
+		return zero, err
+	}
+	return out, nil
+}
+
+// done makes a call without an answer one with an empty answer.
+func done(err error) (struct{}, error) { return struct{}{}, err }
+
+// Policy implements [store.Policies].
+func (f *Faulty) Policy(ctx context.Context, vm jit.ID) (store.PolicyRecord, error) {
+	return step(ctx, f, "Policy", vm.Key(), func() (store.PolicyRecord, error) { return f.Store.Policy(ctx, vm) })
+}
+
+// EachPolicy implements [store.Policies].
+func (f *Faulty) EachPolicy(ctx context.Context, each func(store.PolicyRecord) error) error {
+	_, err := step(ctx, f, "EachPolicy", "", func() (struct{}, error) { return done(f.Store.EachPolicy(ctx, each)) })
+	return err
+}
+
+// EachListed implements [store.Policies].
+func (f *Faulty) EachListed(ctx context.Context, filter store.PolicyFilter, after store.PolicyName, give func(store.PolicyRecord) error) error {
+	_, err := step(ctx, f, "EachListed", "", func() (struct{}, error) { return done(f.Store.EachListed(ctx, filter, after, give)) })
+	return err
+}
+
+// PutPolicy implements [store.Policies].
+func (f *Faulty) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
+	return step(ctx, f, "PutPolicy", p.Policy.VM.Key(), func() (store.PolicyRecord, error) { return f.Store.PutPolicy(ctx, p) })
+}
+
+// DeletePolicy implements [store.Policies].
+func (f *Faulty) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
+	_, err := step(ctx, f, "DeletePolicy", p.Policy.VM.Key(), func() (struct{}, error) { return done(f.Store.DeletePolicy(ctx, p)) })
+	return err
+}
+
+// InsertGrant implements [store.Grants].
+func (f *Faulty) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
+	return step(ctx, f, "InsertGrant", g.Grant.ID, func() (store.GrantRecord, error) { return f.Store.InsertGrant(ctx, g, keys, now) })
+}
+
+// UpdateGrants implements [store.Grants].
+func (f *Faulty) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
+	of := ""
+	if len(gs) > 0 {
+		of = gs[len(gs)-1].Grant.ID
+	}
+	return step(ctx, f, "UpdateGrants", of, func() ([]store.GrantRecord, error) { return f.Store.UpdateGrants(ctx, gs...) })
+}
+
+// NoteConfirmed implements [store.Grants].
+func (f *Faulty) NoteConfirmed(ctx context.Context, g store.GrantRecord) (store.GrantRecord, error) {
+	return step(ctx, f, "NoteConfirmed", g.Grant.ID, func() (store.GrantRecord, error) { return f.Store.NoteConfirmed(ctx, g) })
+}
+
+// Grant implements [store.Grants].
+func (f *Faulty) Grant(ctx context.Context, id string) (store.GrantRecord, error) {
+	return step(ctx, f, "Grant", id, func() (store.GrantRecord, error) { return f.Store.Grant(ctx, id) })
+}
+
+// OpenGrants implements [store.Grants].
+func (f *Faulty) OpenGrants(ctx context.Context) ([]store.GrantRecord, error) {
+	return step(ctx, f, "OpenGrants", "", func() ([]store.GrantRecord, error) { return f.Store.OpenGrants(ctx) })
+}
+
+// FindKey implements [store.KeyStore].
+func (f *Faulty) FindKey(ctx context.Context, requestor, value string, now time.Time) (store.Key, error) {
+	return step(ctx, f, "FindKey", value, func() (store.Key, error) { return f.Store.FindKey(ctx, requestor, value, now) })
+}
+
+// DropKeys implements [store.KeyStore].
+func (f *Faulty) DropKeys(ctx context.Context, expired time.Time, most int) (int, error) {
+	return step(ctx, f, "DropKeys", "", func() (int, error) { return f.Store.DropKeys(ctx, expired, most) })
+}
+
+// State implements [store.Targets].
+func (f *Faulty) State(ctx context.Context, target jit.ID) (plan.State, error) {
+	return step(ctx, f, "State", target.Key(), func() (plan.State, error) { return f.Store.State(ctx, target) })
+}
+
+// Known implements [store.Targets].
+func (f *Faulty) Known(ctx context.Context) ([]jit.ID, error) {
+	return step(ctx, f, "Known", "", func() ([]jit.ID, error) { return f.Store.Known(ctx) })
+}
+
+// Forget implements [store.Targets].
+func (f *Faulty) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
+	_, err := step(ctx, f, "Forget", target.Key(), func() (struct{}, error) { return done(f.Store.Forget(ctx, target, clear)) })
+	return err
+}
+
+// Remember implements [store.Targets].
+func (f *Faulty) Remember(ctx context.Context, target jit.ID) error {
+	_, err := step(ctx, f, "Remember", target.Key(), func() (struct{}, error) { return done(f.Store.Remember(ctx, target)) })
+	return err
+}
+
+// Confirm implements [store.Targets].
+func (f *Faulty) Confirm(ctx context.Context, target jit.ID, was, denies []string) error {
+	_, err := step(ctx, f, "Confirm", target.Key(), func() (struct{}, error) { return done(f.Store.Confirm(ctx, target, was, denies)) })
+	return err
+}
+
+// Append implements [store.Activity].
+func (f *Faulty) Append(ctx context.Context, entries ...store.Entry) error {
+	_, err := step(ctx, f, "Append", "", func() (struct{}, error) { return done(f.Store.Append(ctx, entries...)) })
+	return err
+}
+
+// PutSweep implements [store.Sweeps].
+func (f *Faulty) PutSweep(ctx context.Context, r store.SweepRecord) error {
+	_, err := step(ctx, f, "PutSweep", "", func() (struct{}, error) { return done(f.Store.PutSweep(ctx, r)) })
+	return err
+}

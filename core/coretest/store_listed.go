@@ -1,0 +1,123 @@
+package coretest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"portcullis/core/jit"
+	"portcullis/core/store"
+)
+
+// TestListed is the suite of store.Policies.EachListed.
+func TestListed(t *testing.T, open func(*testing.T) Store) {
+	const sub = subscriptionOne
+	list := func(t *testing.T, s Store, f store.PolicyFilter, after store.PolicyName) (names []store.PolicyName, vms []string) {
+		t.Helper()
+		err := s.EachListed(t.Context(), f, after, func(r store.PolicyRecord) error {
+			if r.Version != "" {
+				t.Errorf("%s is given with a version", r.Policy.VM.Name)
+			}
+			if n := r.Listing(); len(names) == 0 || names[len(names)-1].Key() != n.Key() {
+				names = append(names, n)
+			}
+			vms = append(vms, r.Policy.VM.Name)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names, vms
+	}
+	fill := func(t *testing.T, s Store) []store.PolicyRecord {
+		var out []store.PolicyRecord
+		for n := range 36 {
+			p := policyOf(n, 1)
+			p.Location = []string{"westeurope", "northeurope", "West Europe"}[n%3]
+			if n%2 == 0 {
+				p.Listed = store.Listed{ResourceGroup: []string{"Blue_(1)", "gré|n", nasty[0], strings.Repeat("r", 90)}[n%4], Name: []string{"default", "default-2", "Night's shift", "_"}[n/4%4]}
+			}
+			if n%7 == 0 {
+				p.Policy.VM.Subscription = subscriptionTwo
+			}
+			out = append(out, must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), p)))
+		}
+		return out
+	}
+	t.Run("filters and pages", func(t *testing.T) {
+		s := open(t)
+		all := fill(t, s)
+		filters := []store.PolicyFilter{{}, {Subscription: sub}, {Subscription: strings.ToUpper(subscriptionTwo)}}
+		for _, location := range []string{"", "WESTEUROPE", "West Europe", "nowhere", "west"} {
+			for _, group := range []string{"", "BLUE_(1)", "blue", "gré|n", nasty[0], strings.Repeat("R", 90), all[1].Policy.VM.ResourceGroup} {
+				for _, name := range []string{"", "Default", "night's shift", "def"} {
+					filters = append(filters, store.PolicyFilter{Subscription: sub, ResourceGroup: group, Location: location, Name: name})
+				}
+			}
+		}
+		for _, f := range filters {
+			want := map[string]int{}
+			total := 0
+			for _, r := range all {
+				if f.Matches(r.Listing()) {
+					want[r.Listing().Key()]++
+					total++
+				}
+			}
+			names, vms := list(t, s, f, store.PolicyName{})
+			if len(names) != len(want) || len(vms) != total {
+				t.Errorf("%+v gives %d machines under %d names, want %d under %d", f, len(vms), len(names), total, len(want))
+			}
+			for i, name := range names {
+				if want[name.Key()] == 0 {
+					t.Errorf("%+v gives %s", f, name)
+				}
+				if i > 2 && f.Location+f.ResourceGroup != "" {
+					continue
+				}
+				rest, _ := list(t, s, f, name)
+				wantSame(t, fmt.Sprintf("%+v after %s", f, name), rest, names[i+1:])
+			}
+		}
+	})
+	t.Run("follows", func(t *testing.T) {
+		s := open(t)
+		f := store.PolicyFilter{Subscription: sub, ResourceGroup: "Other", Location: "westeurope", Name: "night"}
+		p := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
+		if _, vms := list(t, s, f, store.PolicyName{}); len(vms) > 0 {
+			t.Errorf("the name lists %v before anything has it", vms)
+		}
+		before := p.Listing()
+		p.Listed = store.Listed{ResourceGroup: "other", Location: "westeurope", Name: "Night"}
+		p.Policy.Options = &jit.Options{RequireJustification: true}
+		p = must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), p))
+		err := s.EachListed(t.Context(), f, store.PolicyName{}, func(r store.PolicyRecord) error {
+			want := p
+			want.Version = ""
+			wantSame(t, "what the name lists", r, want)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := store.PolicyFilter{Subscription: sub, ResourceGroup: before.ResourceGroup, Location: before.Location, Name: before.Name}
+		if _, vms := list(t, s, old, store.PolicyName{}); len(vms) > 0 {
+			t.Errorf("the name of before lists %v", vms)
+		}
+		stop := errors.New("enough")
+		wantError(t, "a walk that its caller ends", s.EachListed(t.Context(), f, store.PolicyName{}, func(store.PolicyRecord) error { return stop }), stop)
+		stale := p
+		stale.Version, stale.Listed = "no version that a store gave", store.Listed{}
+		_, err = s.PutPolicy(t.Context(), stale)
+		wantError(t, "update by a stale version", err, store.ErrConflict)
+		// Who removes it need not know under which name it is listed.
+		p.Listed = store.Listed{}
+		if err := s.DeletePolicy(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if _, vms := list(t, s, store.PolicyFilter{Subscription: sub}, store.PolicyName{}); len(vms) > 0 {
+			t.Errorf("%v are listed after all are gone", vms)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package sim_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"portcullis/core/coretest"
+	"portcullis/core/store"
+)
+
+// simulate makes a run and gives what it violated, "" for nothing.
+func simulate(t *testing.T, c config) (violation string, r *run) {
+	// One thread at a time: what the calls' names do not order, Go's scheduler then does
+	// in the same way each time, but for the race detector, which shuffles it.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(*testing.T) {
+		r = newRun(c)
+		r.history()
+		if !r.broken() {
+			r.finale()
+		}
+		for _, a := range r.apps { // whatever still runs ends now
+			close(a.died)
+		}
+		time.Sleep(time.Minute) // who pauses before another try ends then
+		synctest.Wait()
+		violation = r.violation
+	})
+	return violation, r
+}
+
+func newRun(c config) *run {
+	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}}
+	r.start = time.Now()
+	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
+	r.bus = &bus{run: r, known: map[store.Wake]bool{}}
+	r.table = &table{Memory: coretest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]store.Entry{},
+		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}
+	r.mood()
+	r.build()
+	for i := range 1 + min(2, r.pick(4)) {
+		r.apps = append(r.apps, r.newApp(fmt.Sprintf("app%d", i)))
+	}
+	r.sweepAt = time.Now().Add(period)
+	r.disturb()
+	return r
+}
+
+// mood decides what this run's world does.
+func (r *run) mood() {
+	switch r.pick(12) {
+	case 0, 9, 10: // calm: the bounds are held to the second
+	case 1:
+		r.foreign = true
+	case 2:
+		r.faults, r.lossy = true, true
+	case 3, 11:
+		r.churn = true
+	case 4:
+		r.faults, r.crashes = true, true
+	case 5:
+		r.skewed, r.lossy = true, true
+	case 6:
+		r.supersede, r.faults, r.foreign = true, true, true
+	case 7:
+		r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.crashes = true, true, true, true, true, true
+		r.supersede = r.chance(50)
+	case 8:
+		r.lose, r.foreign = true, r.chance(50)
+	}
+	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes)
+}

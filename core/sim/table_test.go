@@ -1,0 +1,163 @@
+package sim_test
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"portcullis/core/coretest"
+	"portcullis/core/jit"
+	"portcullis/core/store"
+)
+
+// table is the store, and the witness of what is written into it.
+type table struct {
+	*coretest.Memory
+	run      *run
+	grants   map[string]*ledger
+	told     map[string]store.Entry
+	policies map[string]store.PolicyRecord
+	putBy    map[string]string // the verb that stored the policy last
+	lines    map[string]bool   // the grants whose request or opening the log tells
+}
+
+// window names one window of a grant.
+type window struct {
+	vm   string
+	port uint16
+}
+
+// ledger is what the run knows of one grant.
+type ledger struct {
+	rec      store.GrantRecord
+	inserted time.Time
+	turn     int                       // how many steps had been taken then
+	opened   bool                      // some window was stored as open
+	openedAt int                       // after how many steps, the last time
+	closed   map[window]time.Time      // when each was stored as closed
+	behind   map[window][]string       // the verbs under way then: they may hold an older plan
+	mapped   map[window]netip.AddrPort // where a firewall last mapped each, which a machine that moves away from it loses
+	late     time.Time                 // when an end was last moved after it had passed: what closes then may be open again only after a write
+	lost     bool                      // the table lost it
+}
+
+func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
+	rec, err := t.Memory.InsertGrant(ctx, g, keys, now)
+	if err == nil {
+		t.run.mu.Lock()
+		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}, mapped: map[window]netip.AddrPort{}}
+		t.run.mu.Unlock()
+		t.run.given(t.grants[rec.Grant.ID])
+	}
+	return rec, err
+}
+
+func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
+	recs, err := t.Memory.UpdateGrants(ctx, gs...)
+	if err != nil {
+		return recs, err
+	}
+	for _, rec := range recs {
+		t.run.mu.Lock()
+		l := t.grants[rec.Grant.ID]
+		t.run.mu.Unlock()
+		if l == nil {
+			continue
+		}
+		before := l.rec
+		l.rec = rec
+		for i, vm := range rec.Grant.VMs {
+			for j, w := range vm.Ports {
+				old := before.Grant.VMs[i].Ports[j]
+				was := old.Status
+				if old.Mapped.IsValid() {
+					l.mapped[window{vm.VM.Name, w.Number}] = old.Mapped
+				}
+				t.run.lawful(l, vm.VM, old, w)
+				if w.End.After(old.End) && !time.Now().Before(old.End) {
+					l.late = time.Now()
+				}
+				switch {
+				case w.Status == jit.Initiated && was != jit.Initiated:
+					l.opened, l.openedAt = true, t.run.taken
+					t.run.seen.Opened++
+					t.run.openedNow(l, vm.VM, w)
+				case w.Status == jit.Revoked && was != jit.Revoked:
+					t.run.seen.Closed++
+					at := window{vm.VM.Name, w.Number}
+					l.closed[at], l.behind[at] = time.Now(), slices.Sorted(maps.Keys(t.run.flying))
+					t.run.closedNow(t.run.flying[opOf(ctx)], l, before, vm.VM, w)
+				}
+			}
+		}
+	}
+	return recs, nil
+}
+
+func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
+	err := t.Memory.Append(ctx, entries...)
+	if err == nil {
+		t.run.mu.Lock()
+		defer t.run.mu.Unlock()
+		for _, e := range entries {
+			t.told[e.ID] = e
+			if e.Operation == store.OpRepair {
+				t.run.seen.Repaired++
+			}
+			if e.Operation == store.OpRequest || e.Operation == store.OpOpen {
+				t.lines[e.Grant] = true
+			}
+		}
+	}
+	return err
+}
+
+func (t *table) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
+	rec, err := t.Memory.PutPolicy(ctx, p)
+	if err == nil {
+		t.run.unsure(rec.Policy.VM.Name)
+		t.run.mu.Lock()
+		defer t.run.mu.Unlock()
+		t.policies[rec.Policy.VM.Name] = rec
+		t.putBy[rec.Policy.VM.Name] = opOf(ctx)
+	}
+	return rec, err
+}
+
+func (t *table) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
+	err := t.Memory.DeletePolicy(ctx, p)
+	if err == nil {
+		t.run.unsure(p.Policy.VM.Name)
+		t.run.mu.Lock()
+		defer t.run.mu.Unlock()
+		delete(t.policies, p.Policy.VM.Name)
+		delete(t.run.guarded, p.Policy.VM.Name)
+	}
+	return err
+}
+
+// lose empties the table, as a deleted storage account does.
+func (t *table) lose() {
+	t.Memory = coretest.NewMemory()
+	for _, l := range t.grants {
+		l.lost = true
+	}
+	clear(t.policies)
+	clear(t.run.guarded)
+	for _, g := range t.run.azure.groups {
+		clear(g.sure)
+	}
+}
+
+// toldOf reports whether the log has a line of the operation for the grant's machine
+// and port; a zero port and id are any.
+func (t *table) toldOf(op store.Operation, result store.Result, grant string, vm jit.ID, port uint16) bool {
+	for _, e := range t.told {
+		if e.Operation == op && e.Result == result && e.Grant == grant && (vm.IsZero() || e.VM.Equal(vm)) && (port == 0 || slices.Contains(e.Ports, port)) {
+			return true
+		}
+	}
+	return false
+}
