@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/coretest"
 	"portcullis/core/defender"
-	"portcullis/core/doctor"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"

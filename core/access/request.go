@@ -153,7 +153,7 @@ func sameFamily(g jit.Grant, machines map[string]network.Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]round.Outcome, error) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]round.Outcome, error) {
 	outs, err := s.Rounds.ProjectFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *plan.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {

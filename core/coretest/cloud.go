@@ -128,7 +128,7 @@ func cloned(rules []jit.Rule) []jit.Rule {
 }
 
 func (g *guard) snapshot() network.Snapshot {
-	return network.Snapshot{Target: g.id, Rules: cloned(g.rules), Version: g.version, Addresses: slices.Clone(g.addrs)}
+	return network.Snapshot{Standing: network.Standing{Target: g.id, Rules: cloned(g.rules), Addresses: slices.Clone(g.addrs)}, Version: g.version}
 }
 
 // Rules implements [network.RuleStore].

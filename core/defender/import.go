@@ -64,7 +64,7 @@ func (s *Named) Import(ctx context.Context, who jit.Caller, name store.PolicyNam
 func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
 	records := s.importing(ctx, who, name, policies, out)
 	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
-	snaps, errs := make([]network.Snapshot, len(targets)), map[string]error{}
+	snaps, errs := make([]network.Standing, len(targets)), map[string]error{}
 	var mu sync.Mutex
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
 		_, err := s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
@@ -160,7 +160,7 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 }
 
 // leftovers gives the rules of Defender's that bear on a machine.
-func leftovers(rec store.PolicyRecord, snaps []network.Snapshot) []Leftover {
+func leftovers(rec store.PolicyRecord, snaps []network.Standing) []Leftover {
 	var out []Leftover
 	for _, snap := range snaps {
 		for _, p := range rec.Placements {

@@ -18,7 +18,7 @@ type Inventory struct {
 	Permit        *permit.Permit
 	Network       network.Network
 	Kinds         network.Kinds
-	Rules         func(ctx context.Context, subscription string) ([]network.Snapshot, error) // every target of a subscription
+	Rules         func(ctx context.Context, subscription string) ([]network.Standing, error) // every target of a subscription
 	Policies      store.Policies
 	Grants        store.Grants
 	History       store.History
@@ -29,7 +29,7 @@ type Inventory struct {
 	Now           func() time.Time
 
 	surveys  memo.Memo[surveyed]
-	standing memo.Memo[map[string]network.Snapshot] // by target, without what the adapter needs to write
+	standing memo.Memo[map[string]network.Standing] // by target
 	past     memo.Memo[recent]
 }
 

@@ -250,7 +250,7 @@ func (inv *reading) complete(ctx context.Context, page []MachineView) error {
 
 // dial says that a machine behind a firewall is dialled there: at the address that its policy
 // pins, else at the firewall's own, as far as they are known.
-func (inv *reading) dial(m *MachineView, snaps map[string]network.Snapshot) {
+func (inv *reading) dial(m *MachineView, snaps map[string]network.Standing) {
 	for _, t := range m.Targets {
 		if snap, ok := snaps[t.Key()]; ok && inv.Kinds.Maps(t) && len(snap.Addresses) > 0 {
 			m.Dial, m.Public = snap.Addresses, true
@@ -284,9 +284,9 @@ func (inv *reading) windows() map[string][]MachineWindow {
 	return out
 }
 
-// rules gives what stands at the targets in the subscriptions of the page's configured machines, at
+// standingRules returns what stands at the targets in the subscriptions of the page's configured machines, at
 // most rulesLife old, by target; what does not come in time is left out.
-func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[string]network.Snapshot, error) {
+func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[string]network.Standing, error) {
 	var subs []string
 	for _, m := range page {
 		if m.State == MachineConfigured {
@@ -297,20 +297,19 @@ func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[
 	subs = slices.Compact(subs)
 	bounded, cancel := context.WithTimeout(ctx, rulesWait)
 	defer cancel()
-	found := make([]map[string]network.Snapshot, len(subs))
+	found := make([]map[string]network.Standing, len(subs))
 	_ = parallel.Each(subs, func(i int, sub string) (err error) {
-		found[i], err = inv.standing.Get(bounded, sub, inv.Inventory.now, memo.Always[map[string]network.Snapshot](rulesLife), func(ctx context.Context, _ map[string]network.Snapshot) (map[string]network.Snapshot, error) {
+		found[i], err = inv.standing.Get(bounded, sub, inv.Inventory.now, memo.Always[map[string]network.Standing](rulesLife), func(ctx context.Context, _ map[string]network.Standing) (map[string]network.Standing, error) {
 			snaps, err := inv.Rules(ctx, sub)
-			byTarget := make(map[string]network.Snapshot, len(snaps))
+			byTarget := make(map[string]network.Standing, len(snaps))
 			for _, snap := range snaps {
-				snap.Body = nil
 				byTarget[snap.Target.Key()] = snap
 			}
 			return byTarget, err
 		})
 		return err
 	})
-	out := map[string]network.Snapshot{}
+	out := map[string]network.Standing{}
 	for _, snaps := range found {
 		maps.Copy(out, snaps)
 	}
@@ -318,7 +317,7 @@ func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[
 }
 
 // exposed gives how the rules leave a machine open beside its windows.
-func (inv *reading) exposed(vm jit.ID, snaps map[string]network.Snapshot) []store.Finding {
+func (inv *reading) exposed(vm jit.ID, snaps map[string]network.Standing) []store.Finding {
 	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
 	var out []store.Finding
 	s := inv.surveys[strings.ToLower(vm.Subscription)]

@@ -17,7 +17,7 @@ import (
 type Fronts struct {
 	Kinds   Kinds
 	State   func(context.Context, jit.ID) (plan.State, error)
-	Rules   func(context.Context, jit.ID) (Snapshot, error)
+	Rules   func(context.Context, jit.ID) (Standing, error)
 	Policy  func(jit.ID) (jit.Policy, bool)
 	Now     time.Time
 	Lenient bool // leaves a window as it is where it can have no port: the round at the firewall tells

@@ -8,19 +8,25 @@ import (
 	"portcullis/core/plan"
 )
 
-// Snapshot is the rules of one target as they stood at one moment.
-type Snapshot struct {
-	Target  jit.ID
-	Rules   []jit.Rule // all but the default rules, in both directions
-	Version string     // changes with every write by anybody
-	Region  string     // where it stands, such as westeurope; "" where it is not known
-	Body    []byte     // the adapter's own: what it needs to write back what is not ours, byte for byte
+// Standing is the rules of one target as they stood at one moment. It is for who only looks: nothing can
+// be written from it.
+type Standing struct {
+	Target jit.ID
+	Rules  []jit.Rule // all but the default rules, in both directions
 	// Addresses are those at which the target takes connections that it sends on: a firewall's
 	// public IPv4 addresses, sorted. None where the target only lets through, as a security group does.
 	Addresses []netip.Addr
 	// Unconfirmed says that the last write, whosever it was, is under way or has
 	// failed: what the target shows may not be what it does.
 	Unconfirmed bool
+}
+
+// Snapshot is a [Standing] that may be written from: a write is made on condition that nobody has written since.
+type Snapshot struct {
+	Standing
+	Version string // changes with every write by anybody
+	Region  string // where it stands, such as westeurope; "" where it is not known
+	Body    []byte // the adapter's own: what it needs to write back what is not ours, byte for byte
 }
 
 // RuleStore is one kind of place where rules stand.

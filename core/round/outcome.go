@@ -24,7 +24,7 @@ type Outcome struct {
 }
 
 // complete reports whether there is nothing to write.
-func (out Outcome) complete(snap network.Snapshot) bool {
+func (out Outcome) complete(snap network.Standing) bool {
 	return out.Plan.Changes.Empty() && !snap.Unconfirmed
 }
 

@@ -22,7 +22,7 @@ func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.
 }
 
 // ProjectFrom is Project from the rules that from gives, and what stored gives.
-func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Snapshot, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
+func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
 	outs := make([]Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
 		kind, err := s.Kinds.Of(t)

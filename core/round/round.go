@@ -95,7 +95,7 @@ func (w *work) once(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if out.complete(w.snap) {
+	if out.complete(w.snap.Standing) {
 		// Who waits still came after what is known was read. Where that proved something they begin as
 		// any newcomer does, from what is remembered; what is only remembered has to be read.
 		w.left, w.known, w.fresh = false, w.asOf < 0, w.asOf < 0
@@ -132,14 +132,14 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 	for looks := 1; ; looks++ {
 		place, p := w.look(w.queue)
 		w.place = place
-		out, err := w.Compute(s.ctx, w.snap)
+		out, err := w.Compute(s.ctx, w.snap.Standing)
 		if err != nil {
 			return out, s, err
 		}
 		if w.asOf >= 0 {
 			w.looked(w.queue, place, out.Plan.Changes)
 		}
-		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap) {
+		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap.Standing) {
 			return out, s, err
 		}
 		w.takeAlong(ctx, out)
@@ -301,8 +301,8 @@ func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority
 	return slot{ctx: bounded, end: func() { cancel(); hurry(); leave() }, held: true}, waited, nil
 }
 
-// Compute gives what a target should be, from the rules of a snapshot and what is stored now.
-func (s *Rounds) Compute(ctx context.Context, snap network.Snapshot) (Outcome, error) {
+// Compute returns what a target should be, from the rules that stand and what is stored now.
+func (s *Rounds) Compute(ctx context.Context, snap network.Standing) (Outcome, error) {
 	kind, err := s.Kinds.Of(snap.Target)
 	if err != nil {
 		return Outcome{}, err

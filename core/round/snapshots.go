@@ -24,28 +24,42 @@ const mostRemembered = 64 << 20
 // for concurrent use; its zero value is empty.
 type snapshots struct {
 	mu    sync.Mutex
-	kept  map[string]*list.Element // of *shelf, by jit.ID.Key
+	kept  map[string]*list.Element // of *entry, by jit.ID.Key
 	order list.List                // the one that was used last is at the front
 	bytes int
 	moves uint64 // how often anything was learnt
 }
 
-type shelf struct {
+// entry is what is remembered of one target.
+type entry struct {
 	snap  network.Snapshot
 	moved uint64
 	stale bool // others write the target, or have failed to: it is good to look at, and no write from it would pass
 }
 
-// get gives what is remembered of a target. To write from it, what is known to be stale is none.
-func (s *snapshots) get(target jit.ID, toWrite bool) (network.Snapshot, bool) {
+// toWrite returns what is remembered of a target, where a write from it may pass.
+func (s *snapshots) toWrite(target jit.ID) (network.Snapshot, bool) {
+	if e, ok := s.find(target); ok && !e.stale {
+		return e.snap, true
+	}
+	return network.Snapshot{}, false
+}
+
+// toLook returns what is remembered of a target, however old it is.
+func (s *snapshots) toLook(target jit.ID) (network.Standing, bool) {
+	e, ok := s.find(target)
+	return e.snap.Standing, ok
+}
+
+func (s *snapshots) find(target jit.ID) (entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.kept[target.Key()]
-	if e == nil || toWrite && e.Value.(*shelf).stale {
-		return network.Snapshot{}, false
+	if e == nil {
+		return entry{}, false
 	}
 	s.order.MoveToFront(e)
-	return e.Value.(*shelf).snap, true
+	return *e.Value.(*entry), true
 }
 
 // moment is to be taken before a read begins, and given to put with what it gave.
@@ -62,7 +76,7 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := snap.Target.Key()
-	if e := s.kept[key]; e != nil && e.Value.(*shelf).moved > since {
+	if e := s.kept[key]; e != nil && e.Value.(*entry).moved > since {
 		return
 	}
 	if snap.Unconfirmed && s.kept[key] != nil {
@@ -77,9 +91,9 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 		s.kept = map[string]*list.Element{}
 	}
 	s.moves++
-	s.kept[key] = s.order.PushFront(&shelf{snap: snap, moved: s.moves})
+	s.kept[key] = s.order.PushFront(&entry{snap: snap, moved: s.moves})
 	for s.bytes += cost(snap); s.bytes > mostRemembered; {
-		s.remove(s.order.Back().Value.(*shelf).snap.Target.Key())
+		s.remove(s.order.Back().Value.(*entry).snap.Target.Key())
 	}
 }
 
@@ -96,7 +110,7 @@ func (s *snapshots) lost(target jit.ID) {
 
 func (s *snapshots) markStale(key string) {
 	if e := s.kept[key]; e != nil {
-		e.Value.(*shelf).stale = true
+		e.Value.(*entry).stale = true
 	}
 }
 
@@ -109,7 +123,7 @@ func (s *snapshots) drop(target jit.ID) {
 
 func (s *snapshots) remove(key string) {
 	if e := s.kept[key]; e != nil {
-		s.bytes -= cost(e.Value.(*shelf).snap)
+		s.bytes -= cost(e.Value.(*entry).snap)
 		s.order.Remove(e)
 		delete(s.kept, key)
 	}
@@ -135,16 +149,18 @@ func (s *Rounds) Read(ctx context.Context, target jit.ID) (network.Snapshot, err
 
 // List reads the rules of all targets of a kind in a subscription as they are shown, and
 // remembers them.
-func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Snapshot, error) {
+func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Standing, error) {
 	since := s.seen.moment()
 	snaps, err := kind.Rules.All(ctx, subscription)
 	if err != nil {
 		return nil, err
 	}
-	for _, snap := range snaps {
+	out := make([]network.Standing, len(snaps))
+	for i, snap := range snaps {
 		s.seen.put(snap, since)
+		out[i] = snap.Standing
 	}
-	return snaps, nil
+	return out, nil
 }
 
 // fewCold is how many targets of one subscription are read one by one at the same
@@ -181,7 +197,7 @@ func (c *cold) end(sub string) {
 // known gives what is remembered of a target. Where nothing is it reads the target, and
 // the flag says so; where many have to be read at once, one listing of their subscription stands for all.
 func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
-	if snap, ok := s.seen.get(target, true); ok {
+	if snap, ok := s.seen.toWrite(target); ok {
 		return snap, false, nil
 	}
 	kind, err := s.Kinds.Of(target)
@@ -196,7 +212,7 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 			_, err := s.List(ctx, kind, target.Subscription)
 			return struct{}{}, err
 		})
-		if snap, ok := s.seen.get(target, true); ok {
+		if snap, ok := s.seen.toWrite(target); ok {
 			return snap, false, nil
 		}
 	}
@@ -204,16 +220,16 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 	return snap, true, err
 }
 
-// Recall is [Rounds.known] for who only looks and does not mind how old it is.
-func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Snapshot, error) {
-	if snap, ok := s.seen.get(target, false); ok {
-		return snap, nil
+// Recall returns what stands on a target for who only looks and does not mind how old it is.
+func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Standing, error) {
+	if standing, ok := s.seen.toLook(target); ok {
+		return standing, nil
 	}
 	if s.Kinds.Maps(target) {
 		return s.Shown(ctx, target)
 	}
 	snap, _, err := s.known(ctx, target)
-	return snap, err
+	return snap.Standing, err
 }
 
 // write applies the changes, and remembers what ARM answered.
@@ -234,8 +250,8 @@ func (s *Rounds) write(ctx context.Context, kind network.TargetKind, snap networ
 }
 
 // All reads every target of every kind in a subscription, sorted. It is complete or an error.
-func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
-	var out []network.Snapshot
+func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Standing, error) {
+	var out []network.Standing
 	for _, k := range s.Kinds.Sorted() {
 		snaps, err := s.List(ctx, k, subscription)
 		if err != nil {
@@ -243,27 +259,28 @@ func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Snapsh
 		}
 		out = append(out, snaps...)
 	}
-	slices.SortFunc(out, func(a, b network.Snapshot) int { return strings.Compare(a.Target.Key(), b.Target.Key()) })
+	slices.SortFunc(out, func(a, b network.Standing) int { return strings.Compare(a.Target.Key(), b.Target.Key()) })
 	return out, nil
 }
 
 // Shown reads one target as it is shown at the moment, for who only looks: a write that is
 // under way, which may take minutes, is not waited for where the kind maps.
-func (s *Rounds) Shown(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (s *Rounds) Shown(ctx context.Context, target jit.ID) (network.Standing, error) {
 	k, err := s.Kinds.Of(target)
 	if err != nil {
-		return network.Snapshot{}, err
+		return network.Standing{}, err
 	}
 	if !k.Maps {
-		return s.Read(ctx, target)
+		snap, err := s.Read(ctx, target)
+		return snap.Standing, err
 	}
 	list, err := s.List(ctx, k, target.Subscription)
 	if err != nil {
-		return network.Snapshot{}, err
+		return network.Standing{}, err
 	}
-	i := slices.IndexFunc(list, func(s network.Snapshot) bool { return s.Target.Equal(target) })
+	i := slices.IndexFunc(list, func(s network.Standing) bool { return s.Target.Equal(target) })
 	if i < 0 {
-		return network.Snapshot{}, fmt.Errorf("%s: %w", target.Name, store.ErrNotFound)
+		return network.Standing{}, fmt.Errorf("%s: %w", target.Name, store.ErrNotFound)
 	}
 	return list[i], nil
 }

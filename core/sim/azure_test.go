@@ -103,7 +103,7 @@ func clone(rules []jit.Rule) []jit.Rule {
 }
 
 func (g *group) shown() network.Snapshot {
-	return network.Snapshot{Target: g.id, Rules: clone(g.model), Version: g.etag, Body: []byte(g.tags), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}
+	return network.Snapshot{Standing: network.Standing{Target: g.id, Rules: clone(g.model), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}, Version: g.etag, Body: []byte(g.tags)}
 }
 
 // sorted gives the groups in the order of their names.

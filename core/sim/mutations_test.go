@@ -49,7 +49,7 @@ func mutations() []mutation {
 		{name: "the state is read before the rules", at: "core/round:work.prepare", noticed: "I8 I3 I1 I4",
 			elsewise: "and once only; read again after the write it would do no harm",
 			edits: []replacement{
-				{old: "		out, err := w.Compute(s.ctx, w.snap)\n", new: "		state, err := w.Targets.State(s.ctx, w.target)\n		if err == nil && looks == 1 {\n			w.snap, err = w.Read(s.ctx, w.target)\n			w.asOf = place\n		}\n		out := Outcome{Target: w.target, At: w.now(), State: state, Current: w.snap.Rules, Plan: w.kind.Compute(plan.Input{State: state, Current: w.snap.Rules, Public: w.snap.Addresses, Now: w.now()})}\n"},
+				{old: "		out, err := w.Compute(s.ctx, w.snap.Standing)\n", new: "		state, err := w.Targets.State(s.ctx, w.target)\n		if err == nil && looks == 1 {\n			w.snap, err = w.Read(s.ctx, w.target)\n			w.asOf = place\n		}\n		out := Outcome{Target: w.target, At: w.now(), State: state, Current: w.snap.Rules, Plan: w.kind.Compute(plan.Input{State: state, Current: w.snap.Rules, Public: w.snap.Addresses, Now: w.now()})}\n"},
 				{in: "work.put", old: "		w.wrote(out.Plan.Changes, what)\n", new: "		w.left = false\n		w.answer(ctx, w.queue, func(a *ask) bool {\n			a.out = out\n			return a.place <= w.place\n		})\n"},
 			}},
 		{name: "confirm from a remembered snapshot", at: "core/round:work.fetch", noticed: "I8 I1 I3 I4",

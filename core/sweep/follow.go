@@ -144,10 +144,10 @@ func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
 }
 
 // listedSnap gives a target as the sweep has listed it.
-func (w *sweep) listedSnap(_ context.Context, target jit.ID) (network.Snapshot, error) {
+func (w *sweep) listedSnap(_ context.Context, target jit.ID) (network.Standing, error) {
 	snap, ok := w.snaps[target.Key()]
 	if !ok {
-		return network.Snapshot{}, fmt.Errorf("%s is not in the list: %w", target.Name, store.ErrNotFound)
+		return network.Standing{}, fmt.Errorf("%s is not in the list: %w", target.Name, store.ErrNotFound)
 	}
 	return snap, nil
 }

@@ -23,7 +23,7 @@ type sweep struct {
 	rec      store.SweepRecord
 	machines map[string]network.Machine // of the subscriptions that could be listed
 	listed   map[string]bool            // those subscriptions, in lower case
-	snaps    map[string]network.Snapshot
+	snaps    map[string]network.Standing
 	known    map[string]bool // the targets that the store knows, by key
 	grants   []store.GrantRecord
 	granted  map[string]jit.Policy      // of the machines with an open grant, by key: filled by follow
@@ -56,7 +56,7 @@ type sweep struct {
 // A sweep that is killed, or that runs out of its time, is taken up where it was
 // by the next one: the record, which is stored while it runs, holds the target to go on from.
 func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Snapshot{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
 	w.rec.Started = s.now()
 	w.resume(ctx)
 	w.list(ctx)
@@ -136,7 +136,7 @@ func (w *sweep) list(ctx context.Context) {
 		w.failed(fmt.Errorf("read the open grants: %w", err))
 	}
 	machines := make([][]network.Machine, len(w.Subscriptions))
-	snaps := make([][]network.Snapshot, len(w.Subscriptions))
+	snaps := make([][]network.Standing, len(w.Subscriptions))
 	ok := make([]bool, len(w.Subscriptions))
 	w.failed(parallel.Each(w.Subscriptions, func(i int, sub string) (err error) {
 		if machines[i], err = w.Network.Machines(ctx, sub); err != nil {
@@ -159,8 +159,8 @@ func (w *sweep) list(ctx context.Context) {
 
 // listTargets reads the targets of every kind. A kind that cannot be listed, perhaps for want of
 // a permission, does not keep the others from being looked at.
-func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Snapshot, error) {
-	var out []network.Snapshot
+func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing, error) {
+	var out []network.Standing
 	var errs []error
 	for _, k := range w.Kinds.Sorted() {
 		snaps, err := w.Rounds.List(ctx, k, sub)

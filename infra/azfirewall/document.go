@@ -139,7 +139,7 @@ func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	case d.etag == "":
 		return network.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := network.Snapshot{Target: target, Version: d.etag, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
+	s := network.Snapshot{Standing: network.Standing{Target: target, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}, Version: d.etag, Body: d.text}
 	taken := map[string]bool{}
 	for _, ours := range []bool{true, false} { // names of ours are not to be had by others
 		for _, c := range d.collections {

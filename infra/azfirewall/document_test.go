@@ -35,7 +35,7 @@ const tail = `  ,"applicationRuleCollections":[ ],"resourceGuid":"g"} , "type":"
 
 // gate is the snapshot of a firewall with the NAT rule collections, and its version 7.
 func gate(collections ...string) network.Snapshot {
-	return network.Snapshot{Target: fwID("gate"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(collections, " ,\n ") + " ]" + tail)}
+	return network.Snapshot{Standing: network.Standing{Target: fwID("gate")}, Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(collections, " ,\n ") + " ]" + tail)}
 }
 
 func encoded(t interface{ Fatal(...any) }, r jit.Rule) string {

@@ -60,7 +60,7 @@ func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	if d.etag == "" {
 		return network.Snapshot{}, errors.New("the answer has no etag")
 	}
-	s := network.Snapshot{Target: target, Version: d.etag, Region: d.place, Body: d.text, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}
+	s := network.Snapshot{Standing: network.Standing{Target: target, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}, Version: d.etag, Region: d.place, Body: d.text}
 	for _, raw := range d.rules {
 		s.Rules = append(s.Rules, decodeRule(raw))
 	}

@@ -34,7 +34,7 @@ const tail = `  ,"defaultSecurityRules":[ {"name":"DenyAllInBound"} ],"resourceG
 
 // shop is the snapshot of an NSG with the rules, and its version 7.
 func shop(rules ...string) network.Snapshot {
-	s := network.Snapshot{Target: nsgID("shop"), Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(rules, " ,\n ") + " ]" + tail)}
+	s := network.Snapshot{Standing: network.Standing{Target: nsgID("shop")}, Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(rules, " ,\n ") + " ]" + tail)}
 	for _, r := range rules {
 		s.Rules = append(s.Rules, nsg.DecodeRule(json.RawMessage(r)))
 	}

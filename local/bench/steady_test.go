@@ -35,6 +35,17 @@ type steady struct {
 
 func (s steady) requests() int { return int(s.rate * steadyLength.Seconds()) }
 
+func (s steady) instances() int {
+	if s.second {
+		return 2
+	}
+	return 1
+}
+
+func (s steady) String() string {
+	return fmt.Sprintf("%g a second, writes of %s, windows of %s, a sweep every %s, instances %d", s.rate, s.write, s.window, s.sweep, s.instances())
+}
+
 // writeTime is how long a group is taken up by a write: Resource Manager asks to be left alone for usual().retryAfter after
 // it, so that its end is known no sooner.
 func (s steady) writeTime() time.Duration { return max(s.write, usual().retryAfter) }
