@@ -50,6 +50,15 @@ func (s steady) String() string {
 // it, so that its end is known no sooner.
 func (s steady) writeTime() time.Duration { return max(s.write, usual().retryAfter) }
 
+// refusals is how many requests the group has no room for: it holds so many rules, of which one is our deny and one
+// somebody else's, and windows of ten minutes all stand at once.
+func (s steady) refusals() int {
+	if s.window < steadyLength {
+		return 0
+	}
+	return max(0, s.requests()-(plan.MaxRules-2))
+}
+
 // verdict is how a request was answered.
 type verdict int
 
