@@ -23,8 +23,8 @@ const (
 	documentHolds   = "the policies that whoever exported them may read in these subscriptions; no requests, no open windows, no activity log"
 	// maxDocument is the size in bytes over which a document is refused: defender.MaxRestored policies of four ports take half of it.
 	maxDocument = 16 << 20
-	// restoreFor is how long after its beginning an import begins further work: what it has begun takes less than
-	// what is left of the 230 s after which the platform gives up on an answer.
+	// restoreFor is how long after its beginning an import begins further work. What is left of the 230 s after which the platform
+	// gives up on an answer is for what it has begun; where that takes longer, the same document sent again tells what became of it.
 	restoreFor = 100 * time.Second
 )
 

@@ -88,47 +88,6 @@ func sources(prefix *string, prefixes []string, at string) (jit.Sources, error) 
 	return s, below(err, at+".allowedSourceAddressPrefixes")
 }
 
-func (b enableBody) policies() ([]jit.Policy, error) {
-	var out []jit.Policy
-	for i, vm := range b.VirtualMachines {
-		p, err := vm.policy(fmt.Sprintf("virtualMachines[%d]", i))
-		if err != nil {
-			return nil, err
-		}
-		if vm.Ports == nil {
-			p.Ports = jit.DefaultPorts()
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-// policy reads what a body says of a machine, without ports where it says nothing of them.
-func (vm enableVM) policy(at string) (jit.Policy, error) {
-	id, err := jit.ParseVM(vm.ID)
-	if err != nil {
-		return jit.Policy{}, below(err, at+".id")
-	}
-	p := jit.Policy{VM: id}
-	if p.ExistingRules, err = jit.ParseExistingRules(vm.ExistingRules); err != nil {
-		return p, below(err, at)
-	}
-	if o := vm.Options; o != nil {
-		p.Options = &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification}
-	}
-	if p.PublicAddress, err = publicIP(vm.PublicIP, at); err != nil {
-		return p, err
-	}
-	for j, port := range vm.Ports {
-		rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
-		if err != nil {
-			return p, err
-		}
-		p.Ports = append(p.Ports, rule)
-	}
-	return p, nil
-}
-
 // publicIP reads the address of a firewall that a policy pins; "" pins none.
 func publicIP(text, at string) (netip.Addr, error) {
 	if text == "" {

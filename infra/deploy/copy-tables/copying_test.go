@@ -132,7 +132,7 @@ func vm(name string) jit.ID {
 
 const (
 	policiesHere = 120
-	pastHere     = 2600
+	pastHere     = 2100
 	entriesHere  = 700
 )
 
@@ -296,28 +296,6 @@ func TestCopy(t *testing.T) {
 		to.reset()
 	})
 
-	t.Run("at once", func(t *testing.T) {
-		from.calls, to.calls = nil, nil
-		if err := copyOf(from, to, io.Discard).run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		// A look at each table, then twice the pages of 1,000 rows: to copy and to compare.
-		pages := 0
-		for _, name := range []string{"PortcullisState", "PortcullisHistory", "PortcullisActivity"} {
-			pages += (from.rows(name) + 999) / 1000
-		}
-		lists := 0
-		for _, call := range from.calls {
-			if strings.HasSuffix(call, "()") {
-				lists++
-			}
-		}
-		if want := 3 + 2*pages + pages; lists != want { // the last ones are this test's own
-			t.Errorf("the source was listed %d times, want %d", lists, want)
-		}
-		to.reset()
-	})
-
 	t.Run("a source that is written to", func(t *testing.T) {
 		c := copyOf(from, to, io.Discard)
 		s := from.store()
@@ -364,7 +342,22 @@ func TestCopy(t *testing.T) {
 			}
 			break
 		}
+		from.calls = nil
 		refused(t, copyOf(from, to, io.Discard), "the copy is what the source is, and there the activity log is not as it was written")
+		lists := 0
+		for _, call := range from.calls {
+			if strings.HasSuffix(call, "()") {
+				lists++
+			}
+		}
+		// A look at each table, then twice the pages of 1,000 rows: to copy and to compare.
+		want := 3
+		for _, name := range copyOf(from, to, io.Discard).tables() {
+			want += 2 * ((from.rows(name) + 999) / 1000)
+		}
+		if lists != want {
+			t.Errorf("the source was listed %d times, want %d", lists, want)
+		}
 		if got := to.tables(); strings.Contains(got, "Copy") {
 			t.Errorf("the destination has the tables %s", got)
 		}
