@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/coretest"
+	"portcullis/core/doctor"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/handlers"
@@ -156,9 +157,11 @@ func TestDoctorsWake(t *testing.T) {
 		}
 		return nil
 	}
-	a.wire(func(p *core.Ports) { p.Doctor.Rows = noRows{} })
-	if r := a.posts("/revoke", `{"Data":{"message":"{\"grant\":\"doctor-0\",\"generation\":1}"},"Metadata":{}}`); r.status != 200 {
-		t.Errorf("%d %s", r.status, r.text)
+	for _, rows := range []doctor.Rows{nil, noRows{}} {
+		a.wire(func(p *core.Ports) { p.Doctor.Rows = rows })
+		if r := a.posts("/revoke", `{"Data":{"message":"{\"grant\":\"doctor-0\",\"generation\":1}"},"Metadata":{}}`); r.status != 200 {
+			t.Errorf("%v: %d %s", rows, r.status, r.text)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (d *Doctor) Woken(ctx context.Context, grant string) bool {
 		close(own.done)
 	}
 	d.wakes.mu.Unlock()
-	if !mine {
+	if !mine && d.Rows != nil {
 		_ = d.Rows.Answer(ctx, grant, now) // whoever waits for it says that it has not come
 	}
 	return true
