@@ -156,8 +156,8 @@ func identity(self jit.Caller) Fact {
 	return Fact{Name: "principalId", Value: oid}
 }
 
-// grant says how a missing role is given. A change shows here within a minute.
+// grant says how a missing role is given. A change shows here when neither what refused ([portcullis/infra/rbac] remembers it for 5 s) nor a look is remembered any more.
 func grant(self jit.Caller, scope, role, input string) string {
-	return fmt.Sprintf("terraform apply gives it (input %s); by hand: az role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s (...)' --scope %s. It shows here within a minute after Azure has it",
+	return fmt.Sprintf("terraform apply gives it (input %s); by hand: az role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s (...)' --scope %s. It shows here within 15 s of when Azure has it",
 		input, identity(self).Value, role, scope)
 }
