@@ -7,6 +7,7 @@
 #   make pictures        the README's pictures of the page, taken in Chromium
 #   make build           the app as the Functions host expects it, in dist/
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip, licences of others inside: the same bytes from the same commit
+#   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
@@ -19,8 +20,9 @@ SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 60s
 SEEDS ?= 2000
+ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants bench scale build package check-host check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants bench scale build package release check-host check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -40,7 +42,7 @@ run: build
 # Without cgo, paths and whatever else of this machine would show in the bytes. The
 # Go command stamps version and commit into the binary where this is a git checkout.
 # Untracked files have no part in it: see local/clean-source.
-PACKAGES := $(foreach arch,amd64 arm64,dist/portcullis-linux-$(arch).zip)
+PACKAGES := $(foreach arch,$(ARCHES),dist/portcullis-linux-$(arch).zip)
 .PHONY: $(PACKAGES)
 package: $(PACKAGES)
 $(PACKAGES): dist/portcullis-linux-%.zip:
@@ -52,6 +54,9 @@ $(PACKAGES): dist/portcullis-linux-%.zip:
 	  $(GO) run -trimpath ./local/archive -app $(CURDIR)/dist/linux-$* -out $(CURDIR)/$@
 	@rm -rf dist/source-$*
 	@sha256sum $@
+
+release:
+	$(GO) run -trimpath ./local/release -version '$(VERSION)' -arches '$(ARCHES)'
 
 # The tests of local that have to pass on either host.
 ON_EITHER := ^(TestMainJob|TestPage|TestAzureClient|TestClients|TestDoors)$$
@@ -108,6 +113,7 @@ lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
+	$(GO) -C local/release/tools mod tidy -diff
 
 fuzz:
 	@set -e; for pkg in $$($(GO) list ./...); do \
