@@ -17,7 +17,8 @@ import (
 var placeholders = strings.NewReplacer(
 	"<app>", "app.example", "<client_id>", "33333333-3333-3333-3333-333333333333", "<principal_id>", "44444444-4444-4444-4444-444444444444",
 	"<redirect_uri>", "https://app.example/.auth/login/aad/callback", "<function_app_name>", "app", "<group>", "group", "<nsg>", "web-nsg", "<name>", "portcullis-allow-x",
-	"<account>", "old", "<new_account>", "new", "<firewall>", "fw", "<your root>", "root", "<id>", "00000000-0000-0000-0000-00000000d3e0",
+	"<account>", "portcullislog", "<new_account>", "new", "<firewall>", "fw", "<your root>", "root", "<id>", "00000000-0000-0000-0000-00000000d3e0",
+	"<assignment>", "/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/a", "<user>", "ada@example.com", "<request>", "01a2096e-73ef-7d3d-a557-77b95e6aa284",
 )
 
 // recorder is a command that writes down how it was called, and where the files that it is told to read are missing, fails.
@@ -130,9 +131,13 @@ func TestBlocks(t *testing.T) {
 	want := map[string][]string{ // what has to have been called, in this order
 		"infra/deploy/README.md":            {"azd up", "make package", "terraform -chdir=root init", "terraform -chdir=root apply", "az functionapp deployment source config-zip", "az rest --method post"},
 		"docs/install.md":                   {"curl -fsS https://app.example/api/health", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/machines"},
-		"docs/operations.md":                {"az network nsg rule list", "az network nsg rule delete", "az extension add --name azure-firewall", "az network firewall nat-rule collection list", "az network firewall nat-rule delete", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/doctor", "az functionapp stop", "go run ./infra/deploy/copy-tables -from https://old.table.core.windows.net -to https://new.table.core.windows.net", "go run ./infra/deploy/live-check", "az network nsg list", "az network firewall list"},
+		"docs/operations.md":                {"az network nsg rule list", "az network nsg rule delete", "az extension add --name azure-firewall", "az network firewall nat-rule collection list", "az network firewall nat-rule delete", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/doctor", "az functionapp stop", "go run ./infra/deploy/copy-tables -from https://portcullislog.table.core.windows.net -to https://new.table.core.windows.net", "go run ./infra/deploy/live-check", "az network nsg list", "az network firewall list"},
 		"docs/clients.md":                   {"az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "az rest --method post --url https://app.example/api/request --resource api://33333333-3333-3333-3333-333333333333", "az rest --method post --url https://app.example/api/requests/ID/revoke", "az rest --method get"},
 		"infra/deploy/logic-apps/README.md": {"az resource create -g GROUP -n teams", "az logic workflow create", "curl -fsS https://trigger.example"},
+		"docs/runbooks.md": {"az account get-access-token", "az functionapp stop", "az role assignment delete", "terraform -chdir=root apply -replace=module.portcullis.azurerm_user_assigned_identity.this", "az functionapp start",
+			"az ad user update --id ada@example.com", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/requests/01a2096e-73ef-7d3d-a557-77b95e6aa284/revoke",
+			"terraform -chdir=root state rm module.portcullis.azurerm_storage_account.this[0]", "az functionapp deployment source config-zip", "curl -fsS https://app.example/api/health", "terraform -chdir=root plan", "az network nsg list",
+			"az network nsg rule delete", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/sweep", "az lock list -g group --resource-name portcullislog"},
 	}
 	for document, calls := range want {
 		t.Run(document, func(t *testing.T) {
