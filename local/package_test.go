@@ -137,19 +137,30 @@ func holdVersion(t *testing.T, binary, version, goVersion string) {
 	if want := "portcullis " + version + " " + goVersion + "\n"; err != nil || string(out) != want || version == "" {
 		t.Errorf("--version: %q, %v; want %q", out, err, want)
 	}
-	_, port, _ := startHandler(t, binary)
-	res, err := http.Get(url(port) + "/api/health")
+	authority, token := tokenOf(t, "reader")
+	_, port, _ := startHandler(t, binary, "PORTCULLIS_AUTHORITY="+authority)
+	if health := healthOf(t, port, token); health["version"] != version {
+		t.Errorf("health says the version %q, want %q", health["version"], version)
+	}
+}
+
+// healthOf gives what health says to whoever holds a token.
+func healthOf(t *testing.T, port int, token string) (health map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(port)+"/api/health", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var health struct{ Version string }
 	if err := json.NewDecoder(res.Body).Decode(&health); err != nil {
 		t.Fatal(err)
 	}
-	if health.Version != version {
-		t.Errorf("health says the version %q, want %q", health.Version, version)
-	}
+	return health
 }
 
 // maxMemory is what the app may take at rest, in KiB.

@@ -35,20 +35,7 @@ func TestRollback(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, port, _ := startHandler(t, tt.binary, append(tt.settings, "PORTCULLIS_AUTHORITY="+authority)...)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(port)+"/api/health", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Authorization", "Bearer "+token)
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			var health map[string]any
-			if err := json.NewDecoder(res.Body).Decode(&health); err != nil {
-				t.Fatal(err)
-			}
+			health := healthOf(t, port, token)
 			if diff := cmp.Diff(tt.want, health["unknownSettings"]); diff != "" {
 				t.Errorf("unknownSettings (-want +got):\n%s", diff)
 			}
