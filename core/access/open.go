@@ -46,9 +46,16 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 			at = out.At
 		}
 	}
-	for range store.Attempts {
+	err := store.Retry(func(first bool) error {
+		if !first {
+			again, err := s.Grants.Grant(ctx, rec.Grant.ID)
+			if err != nil {
+				return fmt.Errorf("read the grant again: %w", err)
+			}
+			rec = again
+		}
 		if !rec.Grant.AnyLive(s.now()) {
-			return s.Rounds.Close(ctx, rec, round.Want{})
+			return nil // it is closed below
 		}
 		changed := rec
 		changed.Grant = rec.Grant.Opened(at)
@@ -61,30 +68,29 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		entries := store.OpenedEntries(who, rec.Grant, changed.Grant, confirmed)
 		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
-			return rec, err
+			return err
 		}
 		// The log comes first: what cannot be logged is not reported open.
 		if err := s.Activity.Append(ctx, entries...); err != nil {
-			return rec, fmt.Errorf("write the activity log: %w", err)
+			return fmt.Errorf("write the activity log: %w", err)
 		}
 		updated, err := s.Grants.UpdateGrants(ctx, append(older, changed)...)
-		if err == nil {
-			last := len(updated) - 1
-			// Their rules went in the write that opened this one; where this fails, the sweep settles them.
-			s.Rounds.CloseAll(ctx, updated[:last], round.Want{}, func(int, store.GrantRecord, bool, error) {})
-			if updated[last].Grant.Overdue(s.now()) {
-				return s.Rounds.Close(ctx, updated[last], round.Want{})
-			}
-			return updated[last], nil
+		if err != nil {
+			return fmt.Errorf("store the grant as open: %w", err)
 		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, fmt.Errorf("store the grant as open: %w", err)
-		}
-		if rec, err = s.Grants.Grant(ctx, rec.Grant.ID); err != nil {
-			return rec, fmt.Errorf("read the grant again: %w", err)
-		}
+		last := len(updated) - 1
+		// Their rules went in the write that opened this one; where this fails, the sweep settles them.
+		s.Rounds.CloseAll(ctx, updated[:last], round.Want{}, func(int, store.GrantRecord, bool, error) {})
+		rec = updated[last]
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return rec, store.ChangedByOthers(rec, err)
 	}
-	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
+	if err != nil {
+		return rec, err
+	}
+	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
 }
 
 // supersede gives the older grants on the same targets whose windows g takes the

@@ -153,25 +153,30 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 // become those that it has stored.
 func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store.PolicyRecord, error) {
 	rec := *put
-	for range store.Attempts {
-		stored, err := s.Policies.Policy(ctx, rec.Policy.VM)
+	var stored store.PolicyRecord
+	err := store.Retry(func(bool) error {
+		var err error
+		stored, err = s.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return store.PolicyRecord{}, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+			return fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
 		rec.Version, rec.Listed = stored.Version, stored.Listed
 		if put.Policy.Options == nil {
 			rec.Policy.Options = stored.Policy.Options
 		}
-		_, err = s.Policies.PutPolicy(ctx, rec)
-		if err == nil {
-			put.Policy.Options = rec.Policy.Options
-			return stored, nil
+		if _, err = s.Policies.PutPolicy(ctx, rec); err != nil {
+			return fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
-		if !errors.Is(err, store.ErrConflict) {
-			return store.PolicyRecord{}, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
-		}
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = store.ContendedPolicy(rec.Policy.VM)
 	}
-	return store.PolicyRecord{}, &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+	if err != nil {
+		return store.PolicyRecord{}, err
+	}
+	put.Policy.Options = rec.Policy.Options
+	return stored, nil
 }
 
 func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []round.Outcome) []Enabled {
@@ -245,22 +250,26 @@ func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) err
 }
 
 func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) error {
-	for range store.Attempts {
-		err := s.Policies.DeletePolicy(ctx, rec)
-		if err == nil || errors.Is(err, store.ErrNotFound) {
+	err := store.Retry(func(first bool) error {
+		var err error
+		if !first {
+			rec, err = s.Policies.Policy(ctx, rec.Policy.VM)
+		}
+		if err == nil {
+			err = s.Policies.DeletePolicy(ctx, rec)
+		}
+		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		if !errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("remove the policy of %s: %w", rec.Policy.VM.Name, err)
-		}
-		if rec, err = s.Policies.Policy(ctx, rec.Policy.VM); err != nil {
-			if errors.Is(err, store.ErrNotFound) {
-				return nil
-			}
-			return fmt.Errorf("read the policy again: %w", err)
-		}
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return store.ContendedPolicy(rec.Policy.VM)
 	}
-	return &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy is being changed by others; ask again"}
+	if err != nil {
+		return fmt.Errorf("remove the policy of %s: %w", rec.Policy.VM.Name, err)
+	}
+	return nil
 }
 
 // revokeWindowsOf asks every open window of the machines to close.

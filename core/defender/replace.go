@@ -309,26 +309,30 @@ func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error
 // putListed stores a machine's policy as a part of a named one, over whatever is
 // there now unless another named policy has it.
 func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
-	for range store.Attempts {
+	err := store.Retry(func(first bool) error {
+		if !first {
+			now, err := s.Access.Policies.Policy(ctx, rec.Policy.VM)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+			}
+			if err == nil && now.Listing().Key() != name.Key() {
+				return inOther(now).At(rec.Policy.VM.String())
+			}
+			rec.Version = now.Version
+			if err == nil {
+				rec.Policy.ExistingRules, rec.Policy.Options = now.Policy.ExistingRules, now.Policy.Options
+				rec.Policy = rec.Policy.WithPins(now.Policy)
+			}
+		}
 		stored, err := s.Access.Policies.PutPolicy(ctx, rec)
-		if err == nil {
-			return stored, nil
+		if err != nil {
+			return fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
-		}
-		now, err := s.Access.Policies.Policy(ctx, rec.Policy.VM)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return rec, fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
-		}
-		if err == nil && now.Listing().Key() != name.Key() {
-			return rec, inOther(now).At(rec.Policy.VM.String())
-		}
-		rec.Version = now.Version
-		if err == nil {
-			rec.Policy.ExistingRules, rec.Policy.Options = now.Policy.ExistingRules, now.Policy.Options
-			rec.Policy = rec.Policy.WithPins(now.Policy)
-		}
+		rec = stored
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = store.ContendedPolicy(rec.Policy.VM)
 	}
-	return rec, &jit.Error{Code: store.CodeConcurrent, Target: rec.Policy.VM.String(), Message: "the policy of " + rec.Policy.VM.Name + " is being changed by others; ask again"}
+	return rec, err
 }

@@ -25,23 +25,32 @@ func NoteGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(Grant
 }
 
 func changeGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(GrantRecord) (GrantRecord, bool, error), write func(context.Context, GrantRecord) (GrantRecord, error)) (GrantRecord, error) {
-	for range Attempts {
+	err := Retry(func(first bool) error {
+		if !first {
+			again, err := grants.Grant(ctx, rec.Grant.ID)
+			if err != nil {
+				return fmt.Errorf("read grant %s again: %w", rec.Grant.ID, err)
+			}
+			rec = again
+		}
 		next, changed, err := f(rec)
 		if err != nil || !changed {
-			return rec, err
+			return err
 		}
 		updated, err := write(ctx, next)
-		if err == nil {
-			return updated, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return rec, fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
-		}
-		again, err := grants.Grant(ctx, rec.Grant.ID)
 		if err != nil {
-			return rec, fmt.Errorf("read grant %s again: %w", rec.Grant.ID, err)
+			return fmt.Errorf("store grant %s: %w", rec.Grant.ID, err)
 		}
-		rec = again
+		rec = updated
+		return nil
+	})
+	if errors.Is(err, ErrConflict) {
+		err = ChangedByOthers(rec, err)
 	}
-	return rec, &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row: %w", rec.Grant.ID, Attempts, ErrConflict)}
+	return rec, err
+}
+
+// ChangedByOthers is the error of [Attempts] writes of a grant that were lost to others.
+func ChangedByOthers(rec GrantRecord, err error) error {
+	return &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row: %w", rec.Grant.ID, Attempts, err)}
 }

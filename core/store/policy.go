@@ -142,3 +142,8 @@ func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
 	slices.SortFunc(all, func(a, b PolicyRecord) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	return all, nil
 }
+
+// ContendedPolicy refuses a change of a policy that was lost to others too often.
+func ContendedPolicy(vm jit.ID) *jit.Error {
+	return &jit.Error{Code: CodeConcurrent, Target: vm.String(), Message: "the policy of " + vm.Name + " is being changed by others; ask again"}
+}

@@ -49,27 +49,17 @@ func (w *sweep) follow(ctx context.Context) {
 // followGrant moves one grant. Whoever changes it meanwhile has left it where it was, as an
 // extension does, so that it is read and moved again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
-	for range store.Attempts {
-		next, moved := w.moved(ctx, fronts, rec)
-		if !moved && len(rec.Placements) <= wide {
-			return rec, nil
+	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		if g.Grant.Closed() {
+			return g, false, nil
 		}
-		updated, err := w.Grants.UpdateGrants(ctx, next)
-		if err == nil {
-			return updated[0], nil
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return rec, err
-		}
-		again, err := w.Grants.Grant(ctx, rec.Grant.ID)
-		if err != nil {
-			return rec, err
-		}
-		if rec = again; rec.Grant.Closed() {
-			return rec, nil
-		}
+		next, moved := w.moved(ctx, fronts, g)
+		return next, moved || len(g.Placements) > wide, nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return rec, nil // the next sweep tries again
 	}
-	return rec, nil // the next sweep tries again
+	return rec, err
 }
 
 // followPolicy moves one policy to where its machine stands now.
