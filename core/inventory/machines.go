@@ -31,8 +31,8 @@ const (
 	rulesWait = time.Second
 )
 
-// reading is what one call knows.
-type reading struct {
+// machineList is what one call knows.
+type machineList struct {
 	*Inventory
 	who      jit.Caller
 	now      time.Time
@@ -64,7 +64,7 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 	if err != nil {
 		return MachinePage{}, err
 	}
-	inv := &reading{Inventory: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]store.PolicyRecord{}, found: map[string][]store.Finding{}}
+	inv := &machineList{Inventory: s, who: who, now: s.now(), surveys: map[string]surveyed{}, failed: map[string]string{}, policies: map[string]store.PolicyRecord{}, found: map[string][]store.Finding{}}
 	if err := inv.read(ctx, q); err != nil {
 		return MachinePage{}, err
 	}
@@ -88,7 +88,7 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 }
 
 // read reads everything at the same time.
-func (inv *reading) read(ctx context.Context, q MachineQuery) error {
+func (inv *machineList) read(ctx context.Context, q MachineQuery) error {
 	var subscriptions []string
 	for _, sub := range inv.Subscriptions {
 		if q.Subscription == "" || strings.EqualFold(q.Subscription, sub) {
@@ -160,7 +160,7 @@ func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) 
 }
 
 // shown gives the machines that may be seen, as far as a list needs them.
-func (inv *reading) shown(ctx context.Context) ([]MachineView, error) {
+func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 	var all []MachineView
 	known := map[string]bool{}
 	for _, s := range inv.surveys {
@@ -200,7 +200,7 @@ func (inv *reading) shown(ctx context.Context) ([]MachineView, error) {
 }
 
 // view classifies a machine and says what a list can be sorted and filtered by.
-func (inv *reading) view(m network.Machine, behind map[string]bool) MachineView {
+func (inv *machineList) view(m network.Machine, behind map[string]bool) MachineView {
 	key := m.VM.Key()
 	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
 	if len(v.Targets) > 0 {
@@ -229,7 +229,7 @@ func (inv *reading) view(m network.Machine, behind map[string]bool) MachineView 
 }
 
 // complete adds what is shown of the machines of a page: windows and findings.
-func (inv *reading) complete(ctx context.Context, page []MachineView) error {
+func (inv *machineList) complete(ctx context.Context, page []MachineView) error {
 	windows := inv.windows()
 	snaps, err := inv.standingRules(ctx, page)
 	if err != nil {
@@ -250,7 +250,7 @@ func (inv *reading) complete(ctx context.Context, page []MachineView) error {
 
 // dial says that a machine behind a firewall is dialled there: at the address that its policy
 // pins, else at the firewall's own, as far as they are known.
-func (inv *reading) dial(m *MachineView, snaps map[string]network.Standing) {
+func (inv *machineList) dial(m *MachineView, snaps map[string]network.Standing) {
 	for _, t := range m.Targets {
 		if snap, ok := snaps[t.Key()]; ok && inv.Kinds.Maps(t) && len(snap.Addresses) > 0 {
 			m.Dial, m.Public = snap.Addresses, true
@@ -263,7 +263,7 @@ func (inv *reading) dial(m *MachineView, snaps map[string]network.Standing) {
 }
 
 // windows gives the windows that are not closed, by machine, the first to end first.
-func (inv *reading) windows() map[string][]MachineWindow {
+func (inv *machineList) windows() map[string][]MachineWindow {
 	out := map[string][]MachineWindow{}
 	for _, rec := range inv.open {
 		g := rec.Grant
@@ -286,7 +286,7 @@ func (inv *reading) windows() map[string][]MachineWindow {
 
 // standingRules returns what stands at the targets in the subscriptions of the page's configured machines, at
 // most rulesLife old, by target; what does not come in time is left out.
-func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[string]network.Standing, error) {
+func (inv *machineList) standingRules(ctx context.Context, page []MachineView) (map[string]network.Standing, error) {
 	var subs []string
 	for _, m := range page {
 		if m.State == MachineConfigured {
@@ -317,7 +317,7 @@ func (inv *reading) standingRules(ctx context.Context, page []MachineView) (map[
 }
 
 // exposed gives how the rules leave a machine open beside its windows.
-func (inv *reading) exposed(vm jit.ID, snaps map[string]network.Standing) []store.Finding {
+func (inv *machineList) exposed(vm jit.ID, snaps map[string]network.Standing) []store.Finding {
 	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
 	var out []store.Finding
 	s := inv.surveys[strings.ToLower(vm.Subscription)]

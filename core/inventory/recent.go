@@ -22,9 +22,9 @@ const (
 	// recentOverlap is how far back the next count looks again: far longer than a grant
 	// takes from its start until it is stored and open, or given up.
 	recentOverlap = 3 * jit.OpeningTimeout
-	// recentMost bounds how many grants are read for it, about 10 MB: where there are more, the
+	// maxRecent bounds how many grants are read for it, about 10 MB: where there are more, the
 	// newest of each day count.
-	recentMost = 50_000
+	maxRecent  = 50_000
 	recentPage = 1000
 )
 
@@ -75,11 +75,11 @@ func (s *Inventory) recent(ctx context.Context) (recent, error) {
 		}
 		var mu sync.Mutex
 		err := parallel.Each(days, func(_ int, d time.Time) error {
-			found, cut, err := s.recentDay(ctx, d, recentMost/len(days))
+			found, cut, err := s.recentDay(ctx, d, maxRecent/len(days))
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(out.grants, found)
-			out.cut = out.cut || cut || len(out.grants) > recentMost
+			out.cut = out.cut || cut || len(out.grants) > maxRecent
 			return err
 		})
 		return out, err

@@ -22,29 +22,29 @@ type closings struct {
 	mu      sync.Mutex
 	held    map[string]*closing // by grant
 	waiting int                 // wake-ups that wait for the end of theirs
-	walk    walk
+	scan    scan
 }
 
 // closing is the closing of one grant.
 type closing struct {
-	first jit.Grant // as it was when it was taken
-	rec   store.GrantRecord
-	at    time.Time // what is over at it is not in rules that were computed since
-	left  int       // targets that have not answered
-	cause error     // of those that have failed
-	tries int       // how often somebody else wrote the grant first
-	want  Want
-	along bool
-	done  chan struct{}
-	err   error
+	first   jit.Grant // as it was when it was taken
+	rec     store.GrantRecord
+	at      time.Time // what is over at it is not in rules that were computed since
+	left    int       // targets that have not answered
+	cause   error     // of those that have failed
+	tries   int       // how often somebody else wrote the grant first
+	want    Want
+	alsoDue bool // what else is due on its targets is closed with it
+	done    chan struct{}
+	err     error
 
 	stored bool // this process has stored it as closed, and no sweep has counted that yet
 }
 
-// What is taken along and stored at a time.
+// What is read and stored together, at most.
 const (
-	mostAlong   = 16 // grants that are read one by one to be closed along with others on one target
-	settleBatch = 33 // targets of the grants in one transaction: three rows each, and 100 in a transaction
+	maxDueReads           = 16 // grants that are read one by one to be closed along with others on one target
+	maxTransactionTargets = 33 // targets of the grants in one transaction: three rows each, and 100 in a transaction
 )
 
 func newClosing(rec store.GrantRecord) *closing {
@@ -213,7 +213,7 @@ func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 		want := k.want
 		want.Grant = k.rec.Grant.ID
 		for _, t := range mine {
-			by[t.Key()] = append(by[t.Key()], &ask{Want: want, closing: k, along: k.along, priority: network.Priority{Closing: true, Since: since}, done: make(chan struct{})})
+			by[t.Key()] = append(by[t.Key()], &ask{Want: want, closing: k, alsoDue: k.alsoDue, priority: network.Priority{Closing: true, Since: since}, done: make(chan struct{})})
 			targets = append(targets, t)
 		}
 	}
@@ -359,7 +359,7 @@ func batches(all []*closing) [][]*closing {
 	targets := 0
 	for _, k := range all {
 		n := max(1, len(k.rec.Targets()))
-		if len(out) == 0 || targets+n > settleBatch {
+		if len(out) == 0 || targets+n > maxTransactionTargets {
 			out, targets = append(out, nil), 0
 		}
 		out[len(out)-1], targets = append(out[len(out)-1], k), targets+n

@@ -23,7 +23,7 @@ type ask struct {
 	Want
 	priority network.Priority
 	closing  *closing        // nil where nothing closes
-	along    bool            // what else is due on the target is closed with it
+	alsoDue  bool            // what else is due on the target is closed with it
 	place    int             // in the order in which they came, from 1
 	lost     int             // writes that were for it and were lost to others
 	first    map[string]bool // the rules that were to be written when it was first looked for; nil before. Of who wants no grant
@@ -41,9 +41,9 @@ type queues struct {
 
 // queue is who waits for one target. Its fields are guarded by queues.mu.
 type queue struct {
-	asks  []*ask
-	last  int                // the place of the one that came last
-	hurry context.CancelFunc // ends the wait for a turn, which is for something less urgent; nil where there is none
+	asks    []*ask
+	last    int                // the place of the one that came last
+	preempt context.CancelFunc // ends the wait for a turn, which is for something less urgent; nil where there is none
 }
 
 // priority gives that of the most urgent one that waits.
@@ -122,8 +122,8 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 		a.place = q.last
 	}
 	q.asks = append(q.asks, asks...)
-	if q.priority().Before(before) && q.hurry != nil {
-		q.hurry()
+	if q.priority().Before(before) && q.preempt != nil {
+		q.preempt()
 	}
 }
 

@@ -17,13 +17,13 @@ import (
 const (
 	// turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than its work.
 	turnTimeout = 30 * time.Minute
-	// mostLooks bounds how often a round looks again before it writes because somebody else came.
-	mostLooks = 4
-	// mostLost is how many writes that were for somebody may be lost to others before he is told.
-	mostLost = store.Attempts
-	// lostPause is the wait after the first write that was lost; it doubles with each in a row, up to lostPauseMost.
-	lostPause     = 100 * time.Millisecond
-	lostPauseMost = 5 * time.Second
+	// maxLooks bounds how often a round looks again before it writes because somebody else came.
+	maxLooks = 4
+	// maxLostWrites bounds how many writes for one asker may be lost to others before the asker is told.
+	maxLostWrites = store.Attempts
+	// minConflictBackoff is the wait after the first lost write. It doubles with each in a row, up to maxConflictBackoff.
+	minConflictBackoff = 100 * time.Millisecond
+	maxConflictBackoff = 5 * time.Second
 )
 
 // work is the work on one target, as long as somebody waits for it or something is left to write.
@@ -89,8 +89,8 @@ func (w *work) once(ctx context.Context) (err error) {
 		return fmt.Errorf("read the rules of %s: %w", w.target.Name, err)
 	}
 	out, next, err := w.prepare(ctx, s)
-	if s = next; errors.Is(err, errNoted) {
-		return w.lostTo(ctx, err)
+	if s = next; errors.Is(err, errConfirmedElsewhere) {
+		return w.conflicted(ctx, err)
 	}
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap.Standing) {
 			return out, s, err
 		}
-		w.takeAlong(ctx, out)
+		w.closeAlsoDue(ctx, out)
 		waited := false
 		if turns, ok := w.kind.Rules.(network.Turns); ok && !s.held {
 			s.end()
@@ -153,14 +153,14 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 				continue
 			}
 		}
-		if last, _ := w.look(w.queue); !waited && (last == place || looks >= mostLooks) {
+		if last, _ := w.look(w.queue); !waited && (last == place || looks >= maxLooks) {
 			return out, s, nil
 		}
 	}
 }
 
-// errNoted: another instance has noted other denies as confirmed meanwhile.
-var errNoted = errors.New("its confirmed rules were noted by somebody else")
+// errConfirmedElsewhere: another instance has noted other denies as confirmed meanwhile.
+var errConfirmedElsewhere = errors.New("its confirmed rules were noted by somebody else")
 
 // confirmed notes what stands, and answers those whose wish does, or is of no use any more. What is only remembered proves nothing.
 func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
@@ -174,7 +174,7 @@ func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
 	if !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny }) && w.some(w.queue, func(a *ask) bool { return a.place <= w.asOf }) {
 		err := w.note(bounded, out)
 		if errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("%w: %w", errNoted, err)
+			return fmt.Errorf("%w: %w", errConfirmedElsewhere, err)
 		}
 		if err != nil {
 			return err
@@ -218,7 +218,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 		w.wrote(out.Plan.Changes, what)
 		return nil
 	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
-		return w.lostTo(ctx, err)
+		return w.conflicted(ctx, err)
 	}
 	return fmt.Errorf("write the rules of %s: %w", w.target.Name, err)
 }
@@ -234,24 +234,24 @@ func (w *work) wrote(c plan.Changes, repaired []string) {
 	}
 }
 
-// lostTo has the target read again after somebody else wrote first, a while later where nobody could be answered since. Instances
+// conflicted has the target read again after somebody else wrote first, a while later where nobody could be answered since. Instances
 // that lose to each other wait for different times. Who has lost too often is told.
-func (w *work) lostTo(ctx context.Context, err error) error {
+func (w *work) conflicted(ctx context.Context, err error) error {
 	w.lost++
-	w.fresh, w.left = true, w.lost < mostLost
-	told := &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s: others wrote first %d times in a row, the last time: %w", w.target.Name, mostLost, err)}
+	w.fresh, w.left = true, w.lost < maxLostWrites
+	told := &store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("write the rules of %s: others wrote first %d times in a row, the last time: %w", w.target.Name, maxLostWrites, err)}
 	w.answer(ctx, w.queue, func(a *ask) bool {
 		if a.place > w.place {
 			return false
 		}
-		if a.lost++; a.lost == mostLost {
+		if a.lost++; a.lost == maxLostWrites {
 			a.err = told
 		}
 		return a.err != nil
 	})
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, w.target.Key(), w.Now().UnixNano())
-	wait := min(lostPause<<min(w.lost-1, 10), lostPauseMost)
+	wait := min(minConflictBackoff<<min(w.lost-1, 10), maxConflictBackoff)
 	timer := time.NewTimer(wait/2 + wait/2*time.Duration(h.Sum32()%1000)/1000)
 	defer timer.Stop()
 	select {
@@ -281,24 +281,24 @@ func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority
 	if now := w.queue.priority(); now.Before(p) {
 		p = now
 	}
-	wait, hurry := context.WithCancel(network.WithPriority(place, p))
-	w.queue.hurry = hurry
+	wait, preempt := context.WithCancel(network.WithPriority(place, p))
+	w.queue.preempt = preempt
 	w.queues.mu.Unlock()
 	held, waited, err := turns.Turn(wait, w.snap)
 	w.queues.mu.Lock()
-	w.queue.hurry = nil
+	w.queue.preempt = nil
 	w.queues.mu.Unlock()
-	hurried := wait.Err() != nil && place.Err() == nil // also where it was too late, and the place is given back
-	if err != nil || hurried {
-		hurry()
+	preempted := wait.Err() != nil && place.Err() == nil // also where it was too late, and the place is given back
+	if err != nil || preempted {
+		preempt()
 		leave()
-		if hurried {
+		if preempted {
 			err = nil
 		}
 		return begin(ctx, w.kind), waited, err
 	}
 	bounded, cancel := context.WithTimeout(held, w.kind.Round)
-	return slot{ctx: bounded, end: func() { cancel(); hurry(); leave() }, held: true}, waited, nil
+	return slot{ctx: bounded, end: func() { cancel(); preempt(); leave() }, held: true}, waited, nil
 }
 
 // Compute returns what a target should be, from the rules that stand and what is stored now.

@@ -27,7 +27,7 @@ type Rounds struct {
 	queues   queues
 	closings closings
 	seen     snapshots // the rules of targets as they were last confirmed
-	cold     cold
+	cold     coldReads
 }
 
 // now gives the time as it is stored: UTC, in whole milliseconds.

@@ -15,8 +15,8 @@ import (
 	"portcullis/core/store"
 )
 
-// What is remembered of targets at most, in bytes of their documents. Decoded rules take about as much again.
-const mostRemembered = 64 << 20
+// maxCacheBytes bounds what is remembered of targets, in bytes of their documents. Decoded rules take about as much again.
+const maxCacheBytes = 64 << 20
 
 // snapshots remembers the rules of targets as ARM last confirmed them, so that nobody
 // reads what the last write's answer already gave. What is remembered may be old: a write from it is safe, since it
@@ -84,7 +84,7 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 		return
 	}
 	s.remove(key)
-	if snap.Unconfirmed || len(snap.Body) > mostRemembered/8 {
+	if snap.Unconfirmed || len(snap.Body) > maxCacheBytes/8 {
 		return
 	}
 	if s.kept == nil {
@@ -92,7 +92,7 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	}
 	s.moves++
 	s.kept[key] = s.order.PushFront(&entry{snap: snap, moved: s.moves})
-	for s.bytes += cost(snap); s.bytes > mostRemembered; {
+	for s.bytes += cost(snap); s.bytes > maxCacheBytes; {
 		s.remove(s.order.Back().Value.(*entry).snap.Target.Key())
 	}
 }
@@ -163,30 +163,30 @@ func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription
 	return out, nil
 }
 
-// fewCold is how many targets of one subscription are read one by one at the same
+// maxSingleReads is how many targets of one subscription are read one by one at the same
 // time: above, one listing is less.
-const fewCold = 25
+const maxSingleReads = 25
 
-// cold counts the targets that are being read for the first time, and lists them
+// coldReads counts the targets that are being read for the first time, and lists them
 // together where they are many.
-type cold struct {
+type coldReads struct {
 	mu      sync.Mutex
 	reading map[string]int // by subscription and kind, in lower case
 	lists   memo.Memo[struct{}]
 }
 
 // begin counts one more target that is read, and reports whether that are many.
-func (c *cold) begin(sub string) (many bool) {
+func (c *coldReads) begin(sub string) (many bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reading == nil {
 		c.reading = map[string]int{}
 	}
 	c.reading[sub]++
-	return c.reading[sub] > fewCold
+	return c.reading[sub] > maxSingleReads
 }
 
-func (c *cold) end(sub string) {
+func (c *coldReads) end(sub string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reading[sub]--; c.reading[sub] == 0 {

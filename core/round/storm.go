@@ -11,39 +11,38 @@ import (
 	"portcullis/core/store"
 )
 
-// walk is the look over all open grants that finds what is due in a storm. There is one at a time.
-type walk struct {
-	under bool      // one is under way
-	next  time.Time // before which there is no other
+// scan is the look over all open grants that finds what is due in a storm. There is one at a time.
+type scan struct {
+	running bool      // one is under way
+	next    time.Time // before which there is no other
 }
 
-// walkPart is the part of the time that walks may take, one in so many: who has many grants open that are not due has long
-// ones.
-const walkPart = 5
+// scanShare bounds the part of the time that scans take: one in so many. Where many grants are open that are not due, a scan is long.
+const scanShare = 5
 
-// beginWalk reports whether a walk may begin, and counts it as begun.
-func (c *closings) beginWalk(now time.Time) bool {
+// beginScan reports whether a scan may begin, and counts it as begun.
+func (c *closings) beginScan(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.walk.under || now.Before(c.walk.next) {
+	if c.scan.running || now.Before(c.scan.next) {
 		return false
 	}
-	c.walk.under = true
+	c.scan.running = true
 	return true
 }
 
-func (c *closings) endWalk(began, now time.Time) {
+func (c *closings) endScan(began, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.walk = walk{next: now.Add((walkPart - 1) * now.Sub(began))}
+	c.scan = scan{next: now.Add((scanShare - 1) * now.Sub(began))}
 }
 
-// gather closes all that is due, on whatever target, in the background. Where many windows end at once their wake-ups take a
+// closeAllDue closes all that is due, on whatever target, in the background. Where many windows end at once their wake-ups take a
 // while to come through the few places that there are for them, and each would look at its target and at its grant; one look over the
 // open grants finds all at once. What it cannot read has its own wake-up.
-func (s *Rounds) gather(ctx context.Context) {
+func (s *Rounds) closeAllDue(ctx context.Context) {
 	began := s.now()
-	if !s.closings.beginWalk(began) {
+	if !s.closings.beginScan(began) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -51,13 +50,13 @@ func (s *Rounds) gather(ctx context.Context) {
 		over := false
 		defer func() { // also where the look panics
 			if !over {
-				s.closings.endWalk(began, s.now())
+				s.closings.endScan(began, s.now())
 			}
 		}()
 		open, err := s.Grants.OpenGrants(ctx)
 		now := s.now()
 		over = true
-		s.closings.endWalk(began, now)
+		s.closings.endScan(began, now)
 		if err != nil {
 			return err
 		}
@@ -74,13 +73,13 @@ func (s *Rounds) gather(ctx context.Context) {
 	})
 }
 
-// takeAlong closes what else is due on a target, before it is written for somebody who wants that. What cannot be read has its own
-// wake-up. Where it is much it is gathered instead: the write removes the rules of all, and who has gathered them stores it.
-func (w *work) takeAlong(ctx context.Context, out Outcome) {
+// closeAlsoDue closes what else is due on a target, before it is written for somebody who wants that. What cannot be read has its own
+// wake-up. Where there is much of it closeAllDue does it instead: the write removes the rules of all.
+func (w *work) closeAlsoDue(ctx context.Context, out Outcome) {
 	wanted := false
 	w.queues.mu.Lock()
 	for _, a := range w.queue.asks {
-		wanted, a.along = wanted || a.along, false // once
+		wanted, a.alsoDue = wanted || a.alsoDue, false // once
 	}
 	w.queues.mu.Unlock()
 	if !wanted {
@@ -92,8 +91,8 @@ func (w *work) takeAlong(ctx context.Context, out Outcome) {
 			due = append(due, store.GrantRecord{Grant: o.Grant})
 		}
 	}
-	if len(due) > mostAlong {
-		w.gather(ctx)
+	if len(due) > maxDueReads {
+		w.closeAllDue(ctx)
 		return
 	}
 	more := w.closings.hold(due...)
@@ -132,7 +131,7 @@ func byTarget(held []*closing) [][]*closing {
 	slices.SortStableFunc(held, func(a, b *closing) int { return cmp.Compare(first[a], first[b]) })
 	var out [][]*closing
 	for i, k := range held {
-		if i == 0 || len(out[len(out)-1]) >= settleBatch && first[k] != first[held[i-1]] {
+		if i == 0 || len(out[len(out)-1]) >= maxTransactionTargets && first[k] != first[held[i-1]] {
 			out = append(out, nil)
 		}
 		out[len(out)-1] = append(out[len(out)-1], k)

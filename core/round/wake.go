@@ -50,20 +50,20 @@ func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
 // delivers the wake-ups, at once; from then on each schedules the next one, further and further
 // apart, so that no wake-up ends as undeliverable. The sweep tries beside them.
 const (
-	triesAtOnce = 3
-	firstRetry  = 10 * time.Second
-	lastRetry   = 5 * time.Minute // the longest wait between two tries
+	immediateTries = 3
+	minRetryWait   = 10 * time.Second
+	maxRetryWait   = 5 * time.Minute // the longest wait between two tries
 )
 
 // retry says whether a wake-up whose closing has ended so should come again, and schedules the next
 // one where it has come often enough.
 func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) error {
-	if err == nil || rec.Attempts < triesAtOnce {
+	if err == nil || rec.Attempts < immediateTries {
 		return err
 	}
-	wait := lastRetry
-	if n := rec.Attempts - triesAtOnce; n < 5 {
-		wait = firstRetry << n
+	wait := maxRetryWait
+	if n := rec.Attempts - immediateTries; n < 5 {
+		wait = minRetryWait << n
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		wait = max(wait, down.RetryAfter)
@@ -79,15 +79,15 @@ func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) er
 // others wait are answered at once, since there are few places for wake-ups and in a storm each has to be
 // answered before its lock ends.
 const (
-	closeWait   = 20 * time.Second
-	mostWaiting = 2
+	maxCloseWait    = 20 * time.Second
+	maxWaitingWakes = 2
 )
 
 // wait counts one more wake-up that waits, n is 1, or one less, n is -1. It reports whether one more may.
 func (c *closings) wait(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n > 0 && c.waiting >= mostWaiting {
+	if n > 0 && c.waiting >= maxWaitingWakes {
 		return false
 	}
 	c.waiting += n
@@ -107,15 +107,15 @@ func (s *Rounds) due(ctx context.Context, rec store.GrantRecord) error {
 	if len(mine) == 0 {
 		return s.later(ctx, rec.Grant, 0)
 	}
-	calm := s.closings.wait(1)
-	mine[0].along = calm
+	mayWait := s.closings.wait(1)
+	mine[0].alsoDue = mayWait
 	s.begin(ctx, mine)
-	if !calm {
-		s.gather(ctx)
+	if !mayWait {
+		s.closeAllDue(ctx)
 		return s.later(ctx, rec.Grant, 0)
 	}
 	defer s.closings.wait(-1)
-	timer := time.NewTimer(closeWait)
+	timer := time.NewTimer(maxCloseWait)
 	defer timer.Stop()
 	select {
 	case <-mine[0].done:
@@ -134,7 +134,7 @@ func (s *Rounds) later(ctx context.Context, g jit.Grant, least time.Duration) er
 	now := s.now()
 	wait := max(least, time.Minute)
 	if since, ok := g.DueSince(now); ok {
-		wait = max(wait, min(now.Sub(since), lastRetry))
+		wait = max(wait, min(now.Sub(since), maxRetryWait))
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(g.ID))

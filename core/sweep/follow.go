@@ -14,10 +14,10 @@ import (
 	"portcullis/core/store"
 )
 
-// wide is how many targets a grant has at most that a store writes in one step (100
+// maxPlacements is how many targets a grant has at most that a store writes in one step (100
 // rows in one transaction: a grant is two, two for each target, and up to three for each of its two keys). A wider one may have
 // been left half written by a crash, so each sweep writes it again.
-const wide = 46
+const maxPlacements = 46
 
 // follow moves policies and open grants to where their machines stand now, so
 // that no rule of ours names an address that has become another's.
@@ -38,7 +38,7 @@ func (w *sweep) follow(ctx context.Context) {
 	if err != nil {
 		w.failed(fmt.Errorf("read the policies: %w", err))
 	}
-	fronts := &network.Fronts{Kinds: w.Kinds, State: w.Targets.State, Rules: w.listedSnap, Policy: w.policyOf, Now: w.now(), Lenient: true}
+	fronts := &network.Fronts{Kinds: w.Kinds, State: w.Targets.State, Rules: w.listedRules, Policy: w.policyOf, Now: w.now(), Lenient: true}
 	for i, rec := range w.grants {
 		if w.grants[i], err = w.followGrant(ctx, fronts, rec); err != nil {
 			w.failed(fmt.Errorf("move grant %s: %w", rec.Grant.ID, err))
@@ -54,7 +54,7 @@ func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec sto
 			return g, false, nil
 		}
 		next, moved := w.moved(ctx, fronts, g)
-		return next, moved || len(g.Placements) > wide, nil
+		return next, moved || len(g.Placements) > maxPlacements, nil
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return rec, nil // the next sweep tries again
@@ -133,8 +133,8 @@ func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
 	return p, ok
 }
 
-// listedSnap gives a target as the sweep has listed it.
-func (w *sweep) listedSnap(_ context.Context, target jit.ID) (network.Standing, error) {
+// listedRules gives a target as the sweep has listed it.
+func (w *sweep) listedRules(_ context.Context, target jit.ID) (network.Standing, error) {
 	snap, ok := w.snaps[target.Key()]
 	if !ok {
 		return network.Standing{}, fmt.Errorf("%s is not in the list: %w", target.Name, store.ErrNotFound)

@@ -66,7 +66,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	mapping := slices.DeleteFunc(slices.Clone(targets), func(t jit.ID) bool { return !w.Kinds.Maps(t) })
 	var slow sync.WaitGroup
 	slow.Go(func() {
-		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.slow(ctx, mapping); return nil }))
+		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.firewalls(ctx, mapping); return nil }))
 	})
 	w.settle(ctx, func(g store.GrantRecord) bool { return !w.isSlow(g) })
 	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
@@ -96,11 +96,11 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 // in one sweep: more than requests come in between two, at the ten writes a second that Resource Manager takes.
 const (
 	keyGrace = 10 * time.Minute
-	mostKeys = 5000
+	maxKeys  = 5000
 )
 
 func (w *sweep) dropKeys(ctx context.Context) {
-	if _, err := w.Keys.DropKeys(ctx, w.now().Add(-keyGrace), mostKeys); err != nil {
+	if _, err := w.Keys.DropKeys(ctx, w.now().Add(-keyGrace), maxKeys); err != nil {
 		w.failed(err)
 	}
 }
@@ -175,13 +175,13 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing
 	return out, errors.Join(errs...)
 }
 
-// slow is what a sweep does where writes take minutes: beside all else, so that nothing waits for it,
+// firewalls is what a sweep does where writes take minutes: beside all else, so that nothing waits for it,
 // and no longer than the sweep has. A round that is under way then goes on by itself.
-func (w *sweep) slow(ctx context.Context, targets []jit.ID) {
+func (w *sweep) firewalls(ctx context.Context, targets []jit.ID) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
 	w.settle(ctx, w.isSlow)
-	w.stretch(ctx, targets)
+	w.repairEach(ctx, targets)
 }
 
 // isSlow reports whether a grant opens where writes take minutes.
@@ -194,7 +194,7 @@ func (w *sweep) isSlow(g store.GrantRecord) bool {
 // notes of how far it is.
 const (
 	sweepBudget = 4 * time.Minute
-	sweepStride = 200
+	sweepChunk  = 200
 )
 
 // repair reconciles the targets whose rules, as listed, are not what they
@@ -202,19 +202,19 @@ const (
 func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	from := max(0, slices.IndexFunc(targets, func(t jit.ID) bool { return t.Key() >= w.rec.Next }))
 	targets = slices.Concat(targets[from:], targets[:from]) // what the last sweep did not come to is first
-	for stretch := range slices.Chunk(targets, sweepStride) {
-		w.rec.Next = stretch[0].Key()
+	for chunk := range slices.Chunk(targets, sweepChunk) {
+		w.rec.Next = chunk[0].Key()
 		if w.now().Sub(w.rec.Started) > sweepBudget {
-			w.failed(&store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("the sweep ran out of its time and goes on from %s next", stretch[0].Name)})
+			w.failed(&store.Unavailable{Dependency: "Azure Resource Manager", Err: fmt.Errorf("the sweep ran out of its time and goes on from %s next", chunk[0].Name)})
 			return
 		}
-		if len(targets) > sweepStride {
+		if len(targets) > sweepChunk {
 			w.mu.Lock()
 			rec := w.rec
 			w.mu.Unlock()
 			w.failed(w.Sweeps.PutSweep(ctx, rec))
 		}
-		w.stretch(ctx, stretch)
+		w.repairEach(ctx, chunk)
 	}
 	w.rec.Next = ""
 }
@@ -236,8 +236,8 @@ func (w *sweep) targets(ctx context.Context) []jit.ID {
 	return store.Distinct(targets)
 }
 
-// stretch repairs some targets side by side.
-func (w *sweep) stretch(ctx context.Context, targets []jit.ID) {
+// repairEach repairs some targets side by side.
+func (w *sweep) repairEach(ctx context.Context, targets []jit.ID) {
 	outs := make([]round.Outcome, len(targets))
 	wrote := make([]bool, len(targets))
 	errs := make([]error, len(targets))
