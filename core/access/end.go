@@ -12,7 +12,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Find gives one grant, open or history, or refuses with [CodeRequestNotFound].
+// Find returns one grant, open or history, or refuses with [CodeRequestNotFound].
 func (s *Service) Find(ctx context.Context, id string) (store.GrantRecord, error) {
 	rec, err := s.Grants.Grant(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {

@@ -136,7 +136,7 @@ func (g *Guard) Find(ctx context.Context, who jit.Caller, id string) (store.Gran
 	return shownOf(rec, shown), nil
 }
 
-// shownOf gives the record of a grant as far as its machines are shown: where the others
+// shownOf returns the record of a grant as far as its machines are shown: where the others
 // stand, and what went wrong with it, is not.
 func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 	addresses := map[string][]netip.Addr{}
@@ -161,8 +161,8 @@ func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 	return out
 }
 
-// whole gives a grant that is the caller's own or of which the caller may read some
-// machine, with all of its machines: what is to be changed, not shown.
+// whole returns a grant with all of its machines, for a change: the caller's own, or one of which the caller may read
+// some machine.
 func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.Service.Find(ctx, id)
 	if err != nil || owns(who, rec.Grant) {
@@ -174,7 +174,7 @@ func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.Gra
 	return rec, nil
 }
 
-// owns reports whether the caller asked for the grant. Who has no id asked for nothing.
+// owns reports whether the caller asked for the grant. A caller without an id owns none.
 func owns(who jit.Caller, grant jit.Grant) bool {
 	return who.ID != "" && grant.SameRequestor(who.ID, who.Name)
 }

@@ -123,7 +123,7 @@ func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Ope
 	return errors.Join(err, s.Activity.Append(ctx, entries...))
 }
 
-// PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
+// PoliciesOf returns policies that say nothing of machines: what a refusal to disable them is logged by.
 func PoliciesOf(vms []jit.ID) []jit.Policy {
 	var out []jit.Policy
 	for _, vm := range vms {

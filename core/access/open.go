@@ -93,7 +93,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
 }
 
-// supersede gives the older grants on the same targets whose windows g takes the
+// supersede returns the older grants on the same targets whose windows g takes the
 // place of, with those windows asked to close.
 func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []round.Outcome, at time.Time) ([]store.GrantRecord, error) {
 	var older []store.GrantRecord

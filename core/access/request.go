@@ -69,7 +69,7 @@ func (s *Service) Preview(ctx context.Context, r jit.Request) (store.GrantRecord
 	return rec, changesOf(outs), err
 }
 
-// decide gives the grant as it would be stored, and what is stored of the targets.
+// decide returns the grant as it would be stored, and what is stored of the targets.
 func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord, states, error) {
 	id, now := s.newGrant()
 	states := states{Targets: s.Targets}
@@ -117,7 +117,7 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord,
 	return rec, states, nil
 }
 
-// newGrant gives an id and the time of the same millisecond, if a few tries do: then the id tells where the grant is among
+// newGrant returns an id and the time of the same millisecond, if a few tries do: then the id tells where the grant is among
 // those that have closed, and nothing else has to be stored for that.
 func (s *Service) newGrant() (id string, now time.Time) {
 	for range store.Attempts {
@@ -167,7 +167,7 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 	return outs, refusedBy(outs, rec.Grant.ID)
 }
 
-// refusedBy gives why a target left the grant out, or nil.
+// refusedBy returns why a target left the grant out, or nil.
 func refusedBy(outs []round.Outcome, grant string) error {
 	for _, out := range outs {
 		for _, r := range out.Plan.Refused {
@@ -208,7 +208,7 @@ func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (
 	return store.GrantRecord{}, nil, busyRequest()
 }
 
-// keyed gives the grant under a key; one without a version where there is none, and then the key that a new one would have.
+// keyed returns the grant under a key; one without a version where there is none, and then the key that a new one would have.
 func (s *Service) keyed(ctx context.Context, requestor, value, digest string) (store.GrantRecord, store.Key, error) {
 	k, err := s.Keys.FindKey(ctx, requestor, value, s.now())
 	if errors.Is(err, store.ErrNotFound) {

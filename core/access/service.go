@@ -38,10 +38,10 @@ type Service struct {
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)
 }
 
-// now gives the time as it is stored: UTC, in whole milliseconds.
+// now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
-// find gives the policies of machines, and the machines themselves.
+// find returns the policies of machines, and the machines themselves.
 func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, map[string]network.Machine, error) {
 	machines, err := s.Network.Locate(ctx, vms)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]store.Poli
 	return policies, machines, err
 }
 
-// recalled gives machines as [network.Recaller] has them, where nothing of them is missing.
+// recalled returns machines as [network.Recaller] has them, where nothing of them is missing.
 func (s *Service) recalled(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {
 	r, ok := s.Network.(network.Recaller)
 	if !ok {

@@ -17,7 +17,7 @@ type states struct {
 	read map[string]plan.State
 }
 
-// of gives what was read of a target, and reads what was not.
+// of returns what was read of a target, and reads what was not.
 func (s states) of(ctx context.Context, target jit.ID) (plan.State, error) {
 	if state, ok := s.read[target.Key()]; ok {
 		return state, nil
@@ -25,7 +25,7 @@ func (s states) of(ctx context.Context, target jit.ID) (plan.State, error) {
 	return s.State(ctx, target)
 }
 
-// protecting gives the policies of machines. They are among what is stored of the machines' targets, which is read
+// protecting returns the policies of machines. They are among what is stored of the machines' targets, which is read
 // here since it is needed next; the policy of a machine that has moved since a sweep looked is read by itself.
 func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, machines map[string]network.Machine) (map[string]jit.Policy, error) {
 	var placements [][]store.Placement

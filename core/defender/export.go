@@ -11,7 +11,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Export gives every named policy of the managed subscriptions with the machines that the caller may read, one after the other
+// Export returns every named policy of the managed subscriptions with the machines that the caller may read, one after the other
 // in an order that follows from the names alone, and ends with the first error of give. It holds one
 // of them. The filter may name a subscription, which has to be managed, and a resource group of it. Policies of subscriptions that
 // are not managed any more are not given: the app may not ask there what the caller may read.
@@ -28,7 +28,7 @@ func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter
 	return nil
 }
 
-// Exported gives the subscriptions, in lower case and sorted, that [Named.Export] looks through.
+// Exported returns the subscriptions, in lower case and sorted, that [Named.Export] looks through.
 func (s *Named) Exported(f store.PolicyFilter) ([]string, error) {
 	if f.Subscription == "" {
 		var all []string
@@ -44,7 +44,7 @@ func (s *Named) Exported(f store.PolicyFilter) ([]string, error) {
 	return []string{strings.ToLower(f.Subscription)}, nil
 }
 
-// eachReadable gives the named policies that the filter selects, from the one on after a name, with the machines that the caller may
+// eachReadable returns the named policies that the filter selects, from the one on after a name, with the machines that the caller may
 // read. A policy of which he may read no machine is left out.
 func (s *Named) eachReadable(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, give func(NamedPolicy) error) error {
 	var one []store.PolicyRecord // of one name, until the next one comes

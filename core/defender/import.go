@@ -159,7 +159,7 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 	return s.putListed(ctx, name, rec)
 }
 
-// leftovers gives the rules of Defender's that bear on a machine.
+// leftovers returns the rules of Defender's that bear on a machine.
 func leftovers(rec store.PolicyRecord, snaps []network.Standing) []Leftover {
 	var out []Leftover
 	for _, snap := range snaps {

@@ -24,7 +24,7 @@ const (
 	scannedAtOnce   = 1000
 )
 
-// NamedPolicies gives at most limit named policies after the one of a name, if that is not zero, with the machines that the
+// NamedPolicies returns at most limit named policies after the one of a name, if that is not zero, with the machines that the
 // caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
 func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
 	var out []NamedPolicy
@@ -46,7 +46,7 @@ func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 	return out, next, s.showRequests(ctx, out)
 }
 
-// NamedPolicy gives one named policy with the machines that the caller may read.
+// NamedPolicy returns one named policy with the machines that the caller may read.
 // Who may read none of them is told that it does not exist if he may read the resource
 // group, and otherwise that he may not, whether it exists or not.
 func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
@@ -72,7 +72,7 @@ func (s *Named) withRequests(ctx context.Context, p NamedPolicy) (NamedPolicy, e
 	return one[0], err
 }
 
-// readable gives the records of the machines that the caller may read.
+// readable returns the records of the machines that the caller may read.
 func (s *Named) readable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]store.PolicyRecord, error) {
 	ok := make([]bool, len(records))
 	err := parallel.Each(records, func(i int, r store.PolicyRecord) (err error) {

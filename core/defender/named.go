@@ -23,5 +23,5 @@ type Named struct {
 	editing editing
 }
 
-// now gives the time as it is stored: UTC, in whole milliseconds.
+// now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Named) now() time.Time { return s.Access.Now().UTC().Truncate(time.Millisecond) }

@@ -136,7 +136,7 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	return r, nil
 }
 
-// listed gives the record that makes a machine a part of a named policy, and
+// listed returns the record that makes a machine a part of a named policy, and
 // whether it differs from what is stored; a refusal where another policy lists the machine.
 func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
 	rec, known := byVM[p.VM.Key()]
@@ -153,7 +153,7 @@ func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]st
 	return rec, true, nil
 }
 
-// stand gives the record with where its machine stands.
+// stand returns the record with where its machine stands.
 func stand(r store.PolicyRecord, machines map[string]network.Machine, at string) (store.PolicyRecord, error) {
 	m, err := network.Exists(r.Policy.VM, machines, at)
 	if err != nil {

@@ -180,7 +180,7 @@ func (r *restoring) differs(i int) bool {
 	return true
 }
 
-// roomy gives those of some machines whose targets all have room for a deny.
+// roomy returns those of some machines whose targets all have room for a deny.
 func (r *restoring) roomy(ctx context.Context, some []int) []int {
 	var changed []store.PolicyRecord
 	for _, i := range some {

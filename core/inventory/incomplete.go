@@ -10,7 +10,7 @@ import (
 // must be said to everybody, which subscription it is and why to its readers alone.
 const otherSubscriptions = "other subscriptions"
 
-// incomplete gives what the caller may know of the subscriptions that could not be listed.
+// incomplete returns what the caller may know of the subscriptions that could not be listed.
 func (s *Inventory) incomplete(ctx context.Context, who jit.Caller, failed map[string]string) (map[string]string, error) {
 	shown := map[string]string{}
 	for sub, why := range failed {

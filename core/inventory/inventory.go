@@ -33,5 +33,5 @@ type Inventory struct {
 	past     memo.Memo[recent]
 }
 
-// now gives the time as it is stored: UTC, in whole milliseconds.
+// now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Inventory) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }

@@ -90,7 +90,7 @@ func (s *Inventory) LastSweep(ctx context.Context, who jit.Caller) (store.SweepR
 	return rec, nil
 }
 
-// ListPolicies gives the policies of machines that the caller may read, sorted by machine.
+// ListPolicies returns the policies of machines that the caller may read, sorted by machine.
 func (s *Inventory) ListPolicies(ctx context.Context, who jit.Caller) ([]store.PolicyRecord, error) {
 	all, err := store.AllPolicies(ctx, s.Policies)
 	if err != nil {

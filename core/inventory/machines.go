@@ -51,7 +51,7 @@ type surveyed struct {
 	at time.Time
 }
 
-// Machines gives the machines of the managed subscriptions that the caller may read,
+// Machines returns the machines of the managed subscriptions that the caller may read,
 // classified: every machine that a network interface names, classic machines, and those that have a
 // policy though they are gone. A subscription that cannot be listed is named in
 // the page, and is the error where it is the only one.
@@ -141,7 +141,7 @@ func (inv *machineList) read(ctx context.Context, q MachineQuery) error {
 	return nil
 }
 
-// surveyed gives what stands in a subscription, at most surveyLife old, in a large one a
+// surveyed returns what stands in a subscription, at most surveyLife old, in a large one a
 // little older.
 func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) {
 	life := func(before surveyed) time.Duration {
@@ -159,7 +159,7 @@ func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) 
 	})
 }
 
-// shown gives the machines that may be seen, as far as a list needs them.
+// shown returns the machines that may be seen, as far as a list needs them.
 func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 	var all []MachineView
 	known := map[string]bool{}
@@ -262,7 +262,7 @@ func (inv *machineList) dial(m *MachineView, snaps map[string]network.Standing) 
 	}
 }
 
-// windows gives the windows that are not closed, by machine, the first to end first.
+// windows returns the windows that are not closed, by machine, the first to end first.
 func (inv *machineList) windows() map[string][]MachineWindow {
 	out := map[string][]MachineWindow{}
 	for _, rec := range inv.open {
@@ -316,7 +316,7 @@ func (inv *machineList) standingRules(ctx context.Context, page []MachineView) (
 	return out, ctx.Err()
 }
 
-// exposed gives how the rules leave a machine open beside its windows.
+// exposed returns how the rules leave a machine open beside its windows.
 func (inv *machineList) exposed(vm jit.ID, snaps map[string]network.Standing) []store.Finding {
 	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
 	var out []store.Finding

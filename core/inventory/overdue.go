@@ -9,7 +9,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Overdue gives the age at now of the oldest window that should be closed and is
+// Overdue returns the age at now of the oldest window that should be closed and is
 // not confirmed to be; 0 where there is none.
 func (s *Inventory) Overdue(ctx context.Context) (time.Duration, error) {
 	open, err := s.Grants.OpenGrants(ctx)

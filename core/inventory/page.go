@@ -60,7 +60,7 @@ func parseMachineCursor(q MachineQuery) (*machineCursor, error) {
 
 func (q MachineQuery) order() MachineSort { return cmp.Or(q.Sort, SortByName) }
 
-// value gives what a machine is sorted by, as text whose order is that of the values.
+// value returns what a machine is sorted by, as text whose order is that of the values.
 func (q MachineQuery) value(m MachineView) string {
 	switch q.order() {
 	case SortByResourceGroup:
@@ -143,7 +143,7 @@ func (q MachineQuery) holds(m MachineView) bool {
 	return false
 }
 
-// facets gives the resource groups and subscriptions of machines, each once.
+// facets returns the resource groups and subscriptions of machines, each once.
 func facets(all []MachineView) (groups, subscriptions []string) {
 	byGroup, bySub := map[string]string{}, map[string]string{}
 	for _, m := range all {

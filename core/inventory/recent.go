@@ -54,7 +54,7 @@ func approvedOf(g jit.Grant) (approved, bool) {
 	return a, true
 }
 
-// recent gives the grants of the last 7 days. The first call reads them all, a
+// recent returns the grants of the last 7 days. The first call reads them all, a
 // day at a time and the days side by side; later ones read only what is new.
 func (s *Inventory) recent(ctx context.Context) (recent, error) {
 	return s.past.Get(ctx, "", s.now, memo.Always[recent](recentLife), func(ctx context.Context, before recent) (recent, error) {
@@ -117,7 +117,7 @@ type past struct {
 	last  approved
 }
 
-// counts gives what counts of each machine since from, with the open grants as they are now.
+// counts returns what counts of each machine since from, with the open grants as they are now.
 func (r recent) counts(open []store.GrantRecord, from time.Time) map[string]past {
 	out := map[string]past{}
 	add := func(a approved) {

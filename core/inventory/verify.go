@@ -59,7 +59,7 @@ func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription str
 	return out, nil
 }
 
-// chains gives the subscriptions whose chains the caller may have looked through.
+// chains returns the subscriptions whose chains the caller may have looked through.
 func (s *Inventory) chains(ctx context.Context, who jit.Caller, subscription string) ([]string, error) {
 	switch subscription {
 	case "":
@@ -94,7 +94,7 @@ func (s *Inventory) chains(ctx context.Context, who jit.Caller, subscription str
 	return out, nil
 }
 
-// daysOf gives the midnights of the days that [from, to) touches.
+// daysOf returns the midnights of the days that [from, to) touches.
 func daysOf(from, to, now time.Time) ([]time.Time, error) {
 	const day = 24 * time.Hour
 	switch {

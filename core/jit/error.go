@@ -56,14 +56,14 @@ type Error struct {
 	Message string
 }
 
-// Error gives the code and the message, for logs and tests.
+// Error returns the code and the message, for logs and tests.
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s (%s)", e.Code, e.Message, e.Target) }
 
 func refuse(code Code, target, format string, args ...any) *Error {
 	return &Error{Code: code, Target: target, Message: fmt.Sprintf(format, args...)}
 }
 
-// At gives a copy of the error with its target set below path, for callers that
+// At returns a copy of the error with its target set below path, for callers that
 // know where in a larger body the refused value stood.
 func (e *Error) At(path string) *Error {
 	at := *e
@@ -76,7 +76,7 @@ func (e *Error) At(path string) *Error {
 	return &at
 }
 
-// Refused gives the refusal in an error, or nil.
+// Refused returns the refusal in an error, or nil.
 func Refused(err error) *Error {
 	refused, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -85,7 +85,7 @@ func Refused(err error) *Error {
 	return refused
 }
 
-// Below gives an error with its refusal, if it has one, set below path: see [Error.At].
+// Below returns an error with its refusal, if it has one, set below path: see [Error.At].
 func Below(err error, path string) error {
 	if refused := Refused(err); refused != nil {
 		return refused.At(path)

@@ -26,7 +26,7 @@ const (
 	Revoked                      // confirmed closed
 )
 
-// String gives the wire contract's spelling.
+// String returns the wire contract's spelling.
 func (s Status) String() string {
 	switch s {
 	case Initiating:
@@ -117,7 +117,7 @@ func (g Grant) Overdue(now time.Time) bool {
 	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
 }
 
-// DueSince gives since when some window should be closed, the earliest, and whether there is
+// DueSince returns since when some window should be closed, the earliest, and whether there is
 // one: see [Grant.Overdue].
 func (g Grant) DueSince(now time.Time) (since time.Time, due bool) {
 	for _, vm := range g.VMs {
@@ -142,7 +142,7 @@ func (g Grant) any(f func(Window) bool) bool {
 	return slices.ContainsFunc(g.VMs, func(vm GrantVM) bool { return slices.ContainsFunc(vm.Ports, f) })
 }
 
-// End gives the latest end of its windows.
+// End returns the latest end of its windows.
 func (g Grant) End() time.Time {
 	var end time.Time
 	for _, vm := range g.VMs {
@@ -155,7 +155,7 @@ func (g Grant) End() time.Time {
 	return end
 }
 
-// Ends gives the distinct ends of its windows, earliest first: the instants at
+// Ends returns the distinct ends of its windows, earliest first: the instants at
 // which something has to close.
 func (g Grant) Ends() []time.Time {
 	var ends []time.Time
@@ -204,7 +204,7 @@ func (g Grant) each(f func(vm ID, w Window) Window) Grant {
 	return g
 }
 
-// Mapped gives the grant with each window's [Window.Mapped] and [Window.Via] as f gives them.
+// Mapped returns the grant with each window's [Window.Mapped] and [Window.Via] as f gives them.
 func (g Grant) Mapped(f func(vm ID, w Window) (netip.AddrPort, Sources)) Grant {
 	return g.each(func(vm ID, w Window) Window {
 		w.Mapped, w.Via = f(vm, w)

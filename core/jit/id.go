@@ -70,12 +70,12 @@ func ParseVM(s string) (ID, error) {
 	return ID{}, refuse(CodeInvalidID, "", "%s is not the id of a virtual machine (%s)", s, TypeVM)
 }
 
-// String gives the id as ARM writes it.
+// String returns the id as ARM writes it.
 func (id ID) String() string {
 	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.ResourceGroup + "/providers/" + id.Type + "/" + id.Name
 }
 
-// Key gives the id in lower case: equal for ids that ARM takes as equal. Letters
+// Key returns the id in lower case: equal for ids that ARM takes as equal. Letters
 // that merely look or fold alike stay apart (a Kelvin sign is no k, a dotted I no
 // i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
 // that are each other's upper and lower case.

@@ -45,7 +45,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// With gives the stricter of both in everything.
+// With returns the stricter of both in everything.
 func (o Options) With(p Options) Options {
 	return Options{
 		ForbidAnySource:      o.ForbidAnySource || p.ForbidAnySource,
@@ -108,7 +108,7 @@ func (o Options) allowJustification(text string) *Error {
 	return nil
 }
 
-// joined gives the same addresses in the widest prefixes that hold nothing else:
+// joined returns the same addresses in the widest prefixes that hold nothing else:
 // neighbours become the prefix that they make up.
 func (s Sources) joined() Sources {
 	var out []netip.Prefix

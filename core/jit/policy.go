@@ -65,7 +65,7 @@ func ParseExistingRules(s string) (ExistingRules, error) {
 	return 0, refuse(CodeInvalidExistingRules, "existingRules", "existingRules %q is neither override nor respect", s)
 }
 
-// String gives the API's spelling.
+// String returns the API's spelling.
 func (e ExistingRules) String() string {
 	if e == Respect {
 		return "respect"
@@ -106,10 +106,10 @@ type Policy struct {
 	PublicAddress netip.Addr
 }
 
-// OwnOptions gives the policy's options; none where it says nothing of them.
+// OwnOptions returns the policy's options; none where it says nothing of them.
 func (p Policy) OwnOptions() Options { return p.InForce(Options{}) }
 
-// InForce gives the options that a request for the machine must meet: the stricter of
+// InForce returns the options that a request for the machine must meet: the stricter of
 // the policy's and the installation's.
 func (p Policy) InForce(floor Options) Options {
 	if p.Options == nil {
@@ -168,7 +168,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// WithPins gives the policy with the ports of a firewall that old pins for the same ports,
+// WithPins returns the policy with the ports of a firewall that old pins for the same ports,
 // for who cannot say any.
 func (p Policy) WithPins(old Policy) Policy {
 	p.Ports = slices.Clone(p.Ports)
@@ -180,7 +180,7 @@ func (p Policy) WithPins(old Policy) Policy {
 	return p
 }
 
-// Port gives the rule for a number, or false.
+// Port returns the rule for a number, or false.
 func (p Policy) Port(number uint16) (PortRule, bool) {
 	i := slices.IndexFunc(p.Ports, func(r PortRule) bool { return r.Number == number })
 	if i < 0 {

@@ -33,7 +33,7 @@ type RequestPort struct {
 	Sources  Sources
 }
 
-// end gives the instant at which the port closes, or why there is none.
+// end returns the instant at which the port closes, or why there is none.
 func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 	switch {
 	case (p.Duration != 0) == !p.End.IsZero():
@@ -93,7 +93,7 @@ func (r Request) Validate(now time.Time) error {
 	return nil
 }
 
-// Decide gives the grant that the policies allow for the request at now, under
+// Decide returns the grant that the policies allow for the request at now, under
 // the given id, or an [*Error] saying why there is none. It is all or nothing
 // over the request's machines and ports. policy answers with the policy of a
 // machine, or false; floor is what the installation demands of every request, whatever

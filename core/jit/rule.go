@@ -16,7 +16,7 @@ const (
 	Allow
 )
 
-// String gives ARM's spelling.
+// String returns ARM's spelling.
 func (a Access) String() string {
 	if a == Allow {
 		return "Allow"
@@ -37,10 +37,10 @@ const (
 // PortRange is the ports First to Last, both included.
 type PortRange struct{ First, Last uint16 }
 
-// AllPorts gives the range of every port, which ARM writes "*".
+// AllPorts returns the range of every port, which ARM writes "*".
 func AllPorts() PortRange { return PortRange{0, 65535} }
 
-// OnePort gives the range of one port.
+// OnePort returns the range of one port.
 func OnePort(n uint16) PortRange { return PortRange{n, n} }
 
 // Contains reports whether port n is in the range.
@@ -55,7 +55,7 @@ type Peers struct {
 	Groups   []string // ARM ids of application security groups
 }
 
-// PeersOf gives the peers of the addresses, each as a prefix of its own.
+// PeersOf returns the peers of the addresses, each as a prefix of its own.
 func PeersOf(addrs ...netip.Addr) Peers {
 	if len(addrs) == 0 {
 		return Peers{}
@@ -90,7 +90,7 @@ type Rule struct {
 	Translated       netip.AddrPort // where a NAT rule sends what it matches; zero for every other rule
 }
 
-// Canonical gives the rule with its lists sorted and free of duplicates and its
+// Canonical returns the rule with its lists sorted and free of duplicates and its
 // spellings made one, so that rules that do the same compare equal whatever the
 // order ARM answers in. Lists that are so already are shared with r.
 func (r Rule) Canonical() Rule {
@@ -116,7 +116,7 @@ func (r Rule) same(o Rule) bool {
 		r.Description == o.Description && r.Translated == o.Translated
 }
 
-// Clone gives a copy that shares no slices with r.
+// Clone returns a copy that shares no slices with r.
 func (r Rule) Clone() Rule {
 	for _, p := range []*Peers{&r.Source, &r.Destination} {
 		p.Prefixes, p.Tags, p.Groups = slices.Clone(p.Prefixes), slices.Clone(p.Tags), slices.Clone(p.Groups)

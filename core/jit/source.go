@@ -83,7 +83,7 @@ func parsePrefix(v string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// SourcesOf gives the union of prefixes, masked; those of IPv4 in IPv6 form are
+// SourcesOf returns the union of prefixes, masked; those of IPv4 in IPv6 form are
 // IPv4's.
 func SourcesOf(prefixes ...netip.Prefix) Sources {
 	return Sources{prefixes: slices.Clone(prefixes)}.canonical()
@@ -125,13 +125,13 @@ func (s Sources) IsAny() bool { return s.any }
 // IsEmpty reports whether the set holds no address.
 func (s Sources) IsEmpty() bool { return !s.any && len(s.prefixes) == 0 }
 
-// Prefixes gives the prefixes, sorted; none where the set is any or empty.
+// Prefixes returns the prefixes, sorted; none where the set is any or empty.
 func (s Sources) Prefixes() []netip.Prefix { return slices.Clone(s.prefixes) }
 
-// All gives the prefixes one by one, sorted; none for any.
+// All returns the prefixes one by one, sorted; none for any.
 func (s Sources) All() iter.Seq[netip.Prefix] { return slices.Values(s.prefixes) }
 
-// Strings gives the set as the API writes it: "*", or addresses and prefixes.
+// Strings returns the set as the API writes it: "*", or addresses and prefixes.
 func (s Sources) Strings() []string {
 	if s.any {
 		return []string{"*"}

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text gives a text that a person wrote in the form in which it is kept: on one line. Line breaks, tabs and
+// Text returns a text that a person wrote in the form in which it is kept: on one line. Line breaks, tabs and
 // every kind of space become a space each, a CR LF one. What cannot be seen, or changes how the rest is seen,
 // is refused with [CodeTextNotPrintable]: control characters, the marks that turn the direction of
 // writing, other invisible characters, private and unassigned ones, bytes that are not UTF-8. The two joiners without width stay
@@ -48,7 +48,7 @@ func unprintable(c rune, n int) error {
 	return refuse(CodeTextNotPrintable, "", "character %d, %U, cannot be seen; take it out", n+1, c)
 }
 
-// Justification gives why somebody asks, as [Text] has it and without spaces around it. It refuses, with the target justification,
+// Justification returns why somebody asks, as [Text] has it and without spaces around it. It refuses, with the target justification,
 // what is longer than [MaxJustification] characters and what [Text] refuses.
 func Justification(s string) (string, error) {
 	// A character takes at most four bytes: what is far too long is not looked through.

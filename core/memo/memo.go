@@ -32,7 +32,7 @@ type flight[V any] struct {
 // memoTimeout bounds one call, which does not end when the one who caused it goes away.
 const memoTimeout = time.Minute
 
-// Get gives what is remembered if it was asked for less than its life ago, else what
+// Get returns what is remembered if it was asked for less than its life ago, else what
 // fetch gives, which gets the answer before it. Errors are not remembered.
 func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, life func(V) time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
 	m.mu.Lock()

@@ -45,7 +45,7 @@ func (a *Admins) put(network string, rules []reach.AdminRule, at time.Time) {
 	a.seen[network] = adminSeen{rules, at}
 }
 
-// Seen gives what is known of a network; nothing where it was never looked at, or long ago.
+// Seen returns what is known of a network; nothing where it was never looked at, or long ago.
 func (a *Admins) Seen(network string, now time.Time) []reach.AdminRule {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,7 +107,7 @@ type Ruled struct {
 	Sure  bool
 }
 
-// RuledBy gives what security admin rules do to the ports that a policy protects, each rule once for
+// RuledBy returns what security admin rules do to the ports that a policy protects, each rule once for
 // each port.
 func RuledBy(m Machine, p jit.Policy, rules []reach.AdminRule) []Ruled {
 	var out []Ruled

@@ -22,7 +22,7 @@ func usual() reach.Names {
 	return n
 }
 
-// Reachable gives how the well-known management ports of a machine that its policy
+// Reachable returns how the well-known management ports of a machine that its policy
 // does not protect can surely be reached from the Internet, given the rules of
 // its targets. One address that nothing guards is not in it: that is a finding of its own.
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {

@@ -25,7 +25,7 @@ type Fronts struct {
 	read map[string]plan.Input // by target
 }
 
-// input gives what stands and is stored at a firewall.
+// input returns what stands and is stored at a firewall.
 func (f *Fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
 	if in, ok := f.read[target.Key()]; ok {
 		return in, nil
@@ -46,7 +46,7 @@ func (f *Fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
 	return in, nil
 }
 
-// Mapped gives the record with a port of a firewall for each window of a machine that one
+// Mapped returns the record with a port of a firewall for each window of a machine that one
 // stands in front of. A window that has one at that firewall keeps it; one whose machine no firewall
 // stands in front of has none. Of several firewalls one maps all windows of a machine:
 // the one whose address the policy names or a window has, else that of the primary interface.
@@ -104,7 +104,7 @@ func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm ji
 	return err
 }
 
-// front gives the firewall in front of a machine, and what stands there; none where there is none.
+// front returns the firewall in front of a machine, and what stands there; none where there is none.
 func (f *Fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (store.Placement, plan.Input, error) {
 	var found store.Placement
 	var at plan.Input

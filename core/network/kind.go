@@ -46,7 +46,7 @@ func AzureFirewalls(f RuleStore) TargetKind {
 // Kinds is the kinds of target that an installation knows, by [TargetKind.Type] in lower case.
 type Kinds map[string]TargetKind
 
-// KindsOf gives kinds by their types.
+// KindsOf returns kinds by their types.
 func KindsOf(kinds ...TargetKind) Kinds {
 	out := Kinds{}
 	for _, k := range kinds {
@@ -55,7 +55,7 @@ func KindsOf(kinds ...TargetKind) Kinds {
 	return out
 }
 
-// Of gives the kind of a target, or refuses: what is not known is neither opened nor
+// Of returns the kind of a target, or refuses: what is not known is neither opened nor
 // taken for closed.
 func (k Kinds) Of(target jit.ID) (TargetKind, error) {
 	kind, ok := k[strings.ToLower(target.Type)]
@@ -65,7 +65,7 @@ func (k Kinds) Of(target jit.ID) (TargetKind, error) {
 	return kind, nil
 }
 
-// Noun gives what people call a target's kind.
+// Noun returns what people call a target's kind.
 func (k Kinds) Noun(target jit.ID) string {
 	if kind, err := k.Of(target); err == nil {
 		return kind.Noun
@@ -79,7 +79,7 @@ func (k Kinds) Maps(target jit.ID) bool {
 	return err == nil && kind.Maps
 }
 
-// Slowest gives the longest that f says of the kinds of the targets.
+// Slowest returns the longest that f says of the kinds of the targets.
 func (k Kinds) Slowest(targets []jit.ID, f func(TargetKind) time.Duration) time.Duration {
 	var longest time.Duration
 	for _, t := range targets {
@@ -90,7 +90,7 @@ func (k Kinds) Slowest(targets []jit.ID, f func(TargetKind) time.Duration) time.
 	return longest
 }
 
-// Sorted gives the kinds in the order of their types.
+// Sorted returns the kinds in the order of their types.
 func (k Kinds) Sorted() []TargetKind {
 	var out []TargetKind
 	for _, key := range slices.Sorted(maps.Keys(k)) {

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Priority says what a call is for, so that who has to put calls in an order can: a closing
-// goes before everything else, the most overdue one first. It travels in the context; the
-// zero value is that of a call in which nothing closes.
+// Priority orders the calls to Azure that have to wait: closings before everything else, the most overdue one first. The zero
+// value is that of a call that closes nothing. It travels in the context, since the adapter's HTTP pipeline, where calls
+// wait, is given nothing else.
 type Priority struct {
 	Closing bool
-	Since   time.Time // when what is to be closed should have been; zero for not known
+	Since   time.Time // since when the closing has been due; zero for not known
 }
 
 type urgencyKey struct{}
 
-// WithPriority gives a context that carries u.
+// WithPriority returns a context that carries u.
 func WithPriority(ctx context.Context, u Priority) context.Context {
 	return context.WithValue(ctx, urgencyKey{}, u)
 }
 
-// PriorityOf gives what [WithPriority] put into the context.
+// PriorityOf returns what [WithPriority] put into the context.
 func PriorityOf(ctx context.Context) Priority {
 	u, _ := ctx.Value(urgencyKey{}).(Priority)
 	return u

@@ -11,7 +11,7 @@ type Panic struct {
 	Stack []byte // of the goroutine that panicked
 }
 
-// Error gives the value.
+// Error returns the value.
 func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 
 // Recover calls f and gives a panic in it as a [*Panic].

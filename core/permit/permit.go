@@ -57,7 +57,7 @@ var needs = map[Verb][]string{
 	VerbSweep:       {ActionWrite},
 }
 
-// Needs gives the actions that a verb asks for; none for an unknown verb, which
+// Needs returns the actions that a verb asks for; none for an unknown verb, which
 // nobody may do.
 func Needs(v Verb) []string { return slices.Clone(needs[v]) }
 
@@ -94,7 +94,7 @@ func (p *Permit) May(ctx context.Context, who jit.Caller, v Verb, scopes ...stri
 	})
 }
 
-// Lacks gives the first action that the caller lacks for a verb at a machine, "" where it is
+// Lacks returns the first action that the caller lacks for a verb at a machine, "" where it is
 // none: what a page shows or leaves out. It permits nothing: every verb asks again.
 func (p *Permit) Lacks(ctx context.Context, who jit.Caller, v Verb, vm jit.ID) (string, error) {
 	actions := needs[v]
@@ -137,7 +137,7 @@ func (p *Permit) Reads(ctx context.Context, who jit.Caller, scope string) (bool,
 	return err == nil, err
 }
 
-// Visible gives the grant with the machines that the caller may read.
+// Visible returns the grant with the machines that the caller may read.
 func (p *Permit) Visible(ctx context.Context, who jit.Caller, grant jit.Grant) (jit.Grant, error) {
 	var err error
 	grant.VMs = slices.DeleteFunc(slices.Clone(grant.VMs), func(vm jit.GrantVM) bool {

@@ -58,7 +58,7 @@ func bearingOn(p Protected, chain reach.Chain, guards map[netip.Addr][]*jit.Rule
 	return found
 }
 
-// guardsOf gives our denies by the addresses that they close.
+// guardsOf returns our denies by the addresses that they close.
 func guardsOf(ours []jit.Rule) map[netip.Addr][]*jit.Rule {
 	guards := map[netip.Addr][]*jit.Rule{}
 	for i := range ours {

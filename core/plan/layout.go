@@ -109,7 +109,7 @@ func peers(p jit.Peers) int {
 	return len(p.Prefixes) + len(p.Tags) + len(p.Groups)
 }
 
-// stood gives the priority at which a rule of ours stands, 0 where it does not.
+// stood returns the priority at which a rule of ours stands, 0 where it does not.
 func (l *layout) stood(w *wanted) int {
 	if w.stands == nil || l.anew && w.rule.Access == jit.Deny {
 		return 0
@@ -134,7 +134,7 @@ func (l *layout) all(closed, open []*wanted) {
 	}
 }
 
-// guarded gives the destinations of a deny that stand already.
+// guarded returns the destinations of a deny that stand already.
 func guarded(deny *wanted) []netip.Prefix {
 	if deny.stands == nil {
 		return nil
@@ -264,7 +264,7 @@ func (l *layout) trim(w *wanted) *jit.Rule {
 	return &less
 }
 
-// byGrant gives the rules of each grant. Grants of which a rule stands come before new ones,
+// byGrant returns the rules of each grant. Grants of which a rule stands come before new ones,
 // so that when room runs out it is the new one that is refused.
 func byGrant(rules []*wanted, stands func(*wanted) bool) iter.Seq[[]*wanted] {
 	return func(yield func([]*wanted) bool) {
@@ -297,7 +297,7 @@ func (l *layout) open(rules []*wanted) {
 			break
 		}
 	}
-	for _, w := range rules { // placed or refused, none waits for its old priority any more
+	for _, w := range rules { // placed or refused, none needs its old priority
 		l.reserved.set(l.stood(w), false)
 	}
 }
@@ -346,7 +346,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	return &jit.Error{Code: CodeNoPriorityLeft, Message: fmt.Sprintf("no priority is free between %d and %d, where the rule has to stand; free one and ask again", MinPriority, limit-1)}
 }
 
-// place gives a wanted rule, or what there is room for of it, its priority.
+// place returns a wanted rule, or what there is room for of it, its priority.
 func (l *layout) place(w *wanted, r *jit.Rule, priority int) {
 	l.reserved.set(l.stood(w), false)
 	l.used.set(priority, true)

@@ -18,7 +18,7 @@ const (
 	LastMapped  = 49151
 )
 
-// Map gives the address and port of the firewall in front of p's machine at which a
+// Map returns the address and port of the firewall in front of p's machine at which a
 // port that p protects is dialled. It is for who asks now: a window that is open keeps what
 // it has.
 //
@@ -68,7 +68,7 @@ func (in Input) Map(p jit.Policy, port jit.PortRule) (netip.AddrPort, *jit.Error
 	return netip.AddrPort{}, refused
 }
 
-// windows gives what each address and port of the firewall is for among windows that may be open.
+// windows returns what each address and port of the firewall is for among windows that may be open.
 func (in Input) windows() map[netip.AddrPort]string {
 	out := map[netip.AddrPort]string{}
 	for _, o := range in.Openings {
@@ -83,7 +83,7 @@ func (in Input) windows() map[netip.AddrPort]string {
 	return out
 }
 
-// mapAt gives the port for the owner at one address.
+// mapAt returns the port for the owner at one address.
 func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []*jit.Rule, windows map[netip.AddrPort]string) (uint16, *jit.Error) {
 	if port.Mapped != 0 {
 		to := netip.AddrPortFrom(at, port.Mapped)
@@ -120,7 +120,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 	return 0, &jit.Error{Code: CodeNoMappedPort, Message: fmt.Sprintf("no port of the firewall between %d and %d is free at %s", FirstMapped, LastMapped, at)}
 }
 
-// homes gives the port of each port of a machine that the policies here protect, and of owner:
+// homes returns the port of each port of a machine that the policies here protect, and of owner:
 // those whose home is free are at home, the others at the next port that is nobody's. 0 where none is left.
 func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule, pinned map[uint16]bool) map[string]uint16 {
 	owners := []string{owner}
@@ -153,7 +153,7 @@ func (in Input) homes(at netip.Addr, owner string, foreign []*jit.Rule, pinned m
 	return out
 }
 
-// pinned gives the ports that policies here pin at the address.
+// pinned returns the ports that policies here pin at the address.
 func (in Input) pinned(at netip.Addr) map[uint16]bool {
 	out := map[uint16]bool{}
 	for _, p := range in.Policies {
@@ -169,13 +169,13 @@ func (in Input) pinned(at netip.Addr) map[uint16]bool {
 	return out
 }
 
-// home gives the port at which an owner is at home.
+// home returns the port at which an owner is at home.
 func home(owner string) uint16 {
 	sum := sha256.Sum256([]byte(owner))
 	return FirstMapped + uint16(binary.BigEndian.Uint64(sum[:])%(LastMapped-FirstMapped+1))
 }
 
-// next gives the i-th port from n on, around the range.
+// next returns the i-th port from n on, around the range.
 func next(n uint16, i int) uint16 {
 	return FirstMapped + uint16((int(n)-FirstMapped+i)%(LastMapped-FirstMapped+1))
 }

@@ -27,7 +27,7 @@ func Owned(name string) bool {
 	return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)
 }
 
-// GrantOf gives the grant id that the name of an allow rule holds, in the form
+// GrantOf returns the grant id that the name of an allow rule holds, in the form
 // of a UUID, or false for any other name.
 func GrantOf(name string) (string, bool) {
 	if len(name) < len(allowPrefix) || !strings.EqualFold(name[:len(allowPrefix)], allowPrefix) {

@@ -23,7 +23,7 @@ const (
 	CodeTooManyNATRules       jit.Code = "TooManyNatRules"              // the firewall holds 250 rules and addresses
 )
 
-// Translate gives the NAT rules that should stand on one firewall at in.Now and the
+// Translate returns the NAT rules that should stand on one firewall at in.Now and the
 // changes that lead there. It is what [Compute] is for a security group, and never changes a
 // rule that is not ours either. For every window of a machine behind the firewall:
 //
@@ -58,7 +58,7 @@ func Translate(in Input) Plan {
 	return p
 }
 
-// translations gives the NAT rules that the live grants want at now.
+// translations returns the NAT rules that the live grants want at now.
 func translations(openings []Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
 	var out []*wanted
@@ -90,7 +90,7 @@ func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to net
 // ownerOf names what a port of a firewall is for: one port of one machine, whoever asked.
 func ownerOf(vm jit.ID, number uint16) string { return vm.Key() + ":" + strconv.Itoa(int(number)) }
 
-// translate gives the rules that may stand: those of grants that stand already come first.
+// translate returns the rules that may stand: those of grants that stand already come first.
 func (in Input) translate(ours named, foreign []*jit.Rule, open []*wanted) (stay []placed, refused []Refusal) {
 	owners := map[netip.AddrPort]string{}
 	stands := func(w *wanted) bool { return ours.find(w.rule.Name) != nil }
@@ -113,7 +113,7 @@ func (in Input) translate(ours named, foreign []*jit.Rule, open []*wanted) (stay
 	return stay, refused
 }
 
-// mappedOf gives the address and port of the firewall that a rule of ours, as we make it, takes.
+// mappedOf returns the address and port of the firewall that a rule of ours, as we make it, takes.
 func mappedOf(r *jit.Rule) netip.AddrPort {
 	return netip.AddrPortFrom(r.Destination.Prefixes[0].Addr(), r.DestinationPorts[0].First)
 }
@@ -142,7 +142,7 @@ func taken(port uint16, by *jit.Rule) *jit.Error {
 	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by its rule %s", port, by.Name)}
 }
 
-// taker gives a foreign rule that takes connections that the rule is for. A rule of ours that others
+// taker returns a foreign rule that takes connections that the rule is for. A rule of ours that others
 // have edited, and that is kept while its grant is lost, may be for any.
 func taker(foreign []*jit.Rule, r *jit.Rule) *jit.Rule {
 	if len(r.Destination.Prefixes) != 1 || len(r.DestinationPorts) != 1 {
@@ -151,7 +151,7 @@ func taker(foreign []*jit.Rule, r *jit.Rule) *jit.Rule {
 	return takerOf(foreign, mappedOf(r), r.Protocol)
 }
 
-// takerOf gives the first of the rules that takes connections to an address and port; nil where none does.
+// takerOf returns the first of the rules that takes connections to an address and port; nil where none does.
 func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
 	for _, f := range foreign {
 		if f.Protocol.Overlaps(p) && jit.HoldsPort(f.DestinationPorts, at.Port()) && (reach.Names{}).Covers(f.Destination, at.Addr()) != reach.No {
@@ -161,7 +161,7 @@ func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
 	return nil
 }
 
-// leading gives the foreign rules that lead to protected ports, sorted.
+// leading returns the foreign rules that lead to protected ports, sorted.
 func leading(policies []Protected, foreign []*jit.Rule) []Foreign {
 	var found []bearer
 	for _, p := range policies {

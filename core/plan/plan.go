@@ -41,7 +41,7 @@ type Changes struct {
 // Empty reports whether there is nothing to do.
 func (c Changes) Empty() bool { return len(c.Create)+len(c.Update)+len(c.Delete) == 0 }
 
-// Apply gives the rules with the changes made, as a firewall that holds them would have them.
+// Apply returns the rules with the changes made, as a firewall that holds them would have them.
 func (c Changes) Apply(rules []jit.Rule) []jit.Rule {
 	out := make([]jit.Rule, 0, len(rules)+len(c.Create))
 	gone := make(map[string]bool, len(c.Update)+len(c.Delete))
@@ -91,7 +91,7 @@ type Blocked struct {
 	reach.Block
 }
 
-// Compute gives the rules that should stand on one target at in.Now and the
+// Compute returns the rules that should stand on one target at in.Now and the
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
 	ours, foreign := apart(in.Current)
@@ -117,7 +117,7 @@ type placed struct {
 	priority int
 }
 
-// rulesOf gives the rules in their places, sorted by name.
+// rulesOf returns the rules in their places, sorted by name.
 func rulesOf(list []placed) []jit.Rule {
 	slices.SortFunc(list, func(a, b placed) int { return cmp.Compare(a.rule.Name, b.rule.Name) })
 	out := make([]jit.Rule, len(list))
@@ -128,7 +128,7 @@ func rulesOf(list []placed) []jit.Rule {
 	return out
 }
 
-// plan gives our rules as they should stand and the changes that lead there.
+// plan returns our rules as they should stand and the changes that lead there.
 func (in Input) plan(ours named, want wants, lay lays) Plan {
 	var p Plan
 	var stay []placed
@@ -148,7 +148,7 @@ type named struct {
 	at    map[string]int // in rules, by name in lower case
 }
 
-// find gives the rule of a name in lower case, nil where there is none.
+// find returns the rule of a name in lower case, nil where there is none.
 func (n named) find(name string) *jit.Rule {
 	if i, ok := n.at[name]; ok {
 		return n.rules[i]
@@ -199,7 +199,7 @@ func blocked(names reach.Names, ours []jit.Rule, foreign []*jit.Rule) []Blocked 
 	return out
 }
 
-// arrange gives our rules in their places, and what found none. A grant that
+// arrange returns our rules in their places, and what found none. A grant that
 // is refused supersedes nothing: whoever asked keeps the older window.
 func (in Input) arrange(want wants, lay lays) ([]placed, []Refusal) {
 	openings := in.Openings

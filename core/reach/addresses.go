@@ -32,7 +32,7 @@ func addressesOf(prefixes ...netip.Prefix) addresses {
 	return out.joined()
 }
 
-// unmapped gives the masked prefix, IPv4 in IPv6 form as IPv4.
+// unmapped returns the masked prefix, IPv4 in IPv6 form as IPv4.
 func unmapped(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -133,7 +133,7 @@ func (a addresses) has(x netip.Addr) bool {
 	return found || i > 0 && x.Compare(a[i-1].last) <= 0
 }
 
-// prefixes gives the fewest prefixes that make up the set, sorted.
+// prefixes returns the fewest prefixes that make up the set, sorted.
 func (a addresses) prefixes() []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range a {
@@ -153,7 +153,7 @@ func (a addresses) prefixes() []netip.Prefix {
 	return out
 }
 
-// fromSources gives the set that s names.
+// fromSources returns the set that s names.
 func fromSources(s jit.Sources) addresses {
 	if s.IsAny() {
 		return everyAddress()
@@ -161,7 +161,7 @@ func fromSources(s jit.Sources) addresses {
 	return addressesOf(s.Prefixes()...)
 }
 
-// sources gives the set as the rest of the product writes it.
+// sources returns the set as the rest of the product writes it.
 func (a addresses) sources() jit.Sources {
 	if slices.Equal(a, everyAddress()) {
 		return jit.AnySource()

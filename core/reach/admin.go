@@ -19,7 +19,7 @@ const (
 	AdminAlways                    // AlwaysAllow: lets the packet in, no security group is asked
 )
 
-// String gives ARM's spelling.
+// String returns ARM's spelling.
 func (a AdminAction) String() string {
 	return [...]string{"Deny", "Allow", "AlwaysAllow"}[min(a, AdminAlways)]
 }
@@ -39,7 +39,7 @@ func (r AdminRule) Title() string {
 	return "security admin rule " + r.Name + " of network manager " + r.Manager
 }
 
-// adminOrder gives the inbound rules in the order of evaluation.
+// adminOrder returns the inbound rules in the order of evaluation.
 func adminOrder(rules []AdminRule) []AdminRule {
 	out := slices.DeleteFunc(slices.Clone(rules), func(r AdminRule) bool { return r.Direction != jit.Inbound })
 	slices.SortStableFunc(out, func(a, b AdminRule) int {
@@ -70,7 +70,7 @@ func (n Names) Reach(p Packet, e Endpoint) Verdict {
 	return agreed(append(verdicts, n.Evaluate(p, e.Guards...)))
 }
 
-// agreed gives the first of the verdicts that are possible, and Maybe where another differs.
+// agreed returns the first of the verdicts that are possible, and Maybe where another differs.
 func agreed(possible []Verdict) Verdict {
 	v := possible[0]
 	for _, o := range possible {

@@ -19,7 +19,7 @@ const (
 	Yes
 )
 
-// String gives yes, no or maybe.
+// String returns yes, no or maybe.
 func (t Truth) String() string { return [...]string{"maybe", "no", "yes"}[min(t, Yes)] }
 
 func truth(b bool) Truth {
@@ -58,7 +58,7 @@ type Verdict struct {
 	By      []Decision // of each guard in order, to the first that denies; none where nothing guards
 }
 
-// DefaultRules gives the three inbound rules that every security group ends
+// DefaultRules returns the three inbound rules that every security group ends
 // with, as Azure documents them.
 func DefaultRules() []jit.Rule {
 	all := []jit.PortRange{jit.AllPorts()}
@@ -124,7 +124,7 @@ func (n Names) decide(p Packet, g Guard) Decision {
 	return Decision{Guard: g.Name, Allowed: No}
 }
 
-// inbound gives the inbound rules with the default ones, in the order of
+// inbound returns the inbound rules with the default ones, in the order of
 // evaluation.
 func inbound(rules []jit.Rule) []jit.Rule {
 	out := make([]jit.Rule, 0, len(rules)+3)
@@ -150,7 +150,7 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	}
 	destination := n.Covers(r.Destination, p.Destination)
 	if ports == No || destination == No {
-		return No // most rules end here, and the sets below are the dear part
+		return No // most rules end here; the sets below cost more
 	}
 	sure, possible := n.set(r.Source)
 	source := No

@@ -75,7 +75,7 @@ func (n Names) shares(lines []line, c cell, from addresses) []share {
 	return out
 }
 
-// fromPorts gives one source port of every class that the rules tell apart.
+// fromPorts returns one source port of every class that the rules tell apart.
 func fromPorts(ruleSets ...[]jit.Rule) []uint16 {
 	out := []uint16{0}
 	for _, rules := range ruleSets {
@@ -112,7 +112,7 @@ type Exposure struct {
 	Certain  jit.Sources  // those of them that surely do
 }
 
-// ManagementPorts gives the well-known ports by which machines are managed and
+// ManagementPorts returns the well-known ports by which machines are managed and
 // which scanners look for first: SSH, Telnet, RPC, SMB, RDP, VNC, WinRM.
 func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 5985, 5986} }
 
@@ -290,7 +290,7 @@ func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
 	return b
 }
 
-// cells gives the cells of a rule of ours, whose destinations are addresses and
+// cells returns the cells of a rule of ours, whose destinations are addresses and
 // whose ports are single.
 func cells(allow jit.Rule, lines []line) []cell {
 	var rules []jit.Rule

@@ -44,14 +44,14 @@ func public() addresses {
 	return v4.or(addressesOf(netip.MustParsePrefix("2000::/3")))
 }
 
-// Internet gives the sources that may come from the public Internet: every
+// Internet returns the sources that may come from the public Internet: every
 // public address that is not known to be in the virtual network.
 func (n Names) Internet() jit.Sources {
 	sure, _ := n.virtualNetwork()
 	return public().minus(sure).sources()
 }
 
-// set gives the addresses that peers as a source hold: surely, and possibly,
+// set returns the addresses that peers as a source hold: surely, and possibly,
 // which includes the sure ones.
 func (n Names) set(p jit.Peers) (sure, possible addresses) {
 	if p.Any {

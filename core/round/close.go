@@ -14,25 +14,24 @@ import (
 	"portcullis/core/store"
 )
 
-// closings are the grants that this process is closing, whoever asked for it. Each waits for its targets to confirm that its
-// rules are gone, and is then stored as closed, together with all others that were confirmed by the same write. What is
-// worked on is lost with the process; a wake-up that was answered before the end has a later one behind it, and the sweep is
-// behind both. The zero value holds none.
+// closings are the grants that this process is closing. Each waits for its targets to confirm that its rules are gone, and is
+// then stored as closed, in one transaction with all others that the same write confirmed. Closings are lost with the process:
+// later wake-ups and the sweep close what is left. The zero value holds none.
 type closings struct {
 	mu      sync.Mutex
 	held    map[string]*closing // by grant
-	waiting int                 // wake-ups that wait for the end of theirs
+	waiting int                 // wake-ups that wait for their closing to end
 	scan    scan
 }
 
 // closing is the closing of one grant.
 type closing struct {
-	first   jit.Grant // as it was when it was taken
+	first   jit.Grant // as it was when the closing began
 	rec     store.GrantRecord
-	at      time.Time // what is over at it is not in rules that were computed since
+	at      time.Time // when the targets were asked: their rules leave out what was over by then
 	left    int       // targets that have not answered
-	cause   error     // of those that have failed
-	tries   int       // how often somebody else wrote the grant first
+	cause   error     // why targets have failed, joined
+	tries   int       // how often others changed the grant first
 	want    Want
 	alsoDue bool // what else is due on its targets is closed with it
 	done    chan struct{}
@@ -51,7 +50,7 @@ func newClosing(rec store.GrantRecord) *closing {
 	return &closing{first: rec.Grant, rec: rec, done: make(chan struct{})}
 }
 
-// hold takes grants to close. It gives those that were not held yet.
+// hold begins closings, and returns those of grants that were not being closed yet.
 func (c *closings) hold(recs ...store.GrantRecord) (mine []*closing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +62,7 @@ func (c *closings) hold(recs ...store.GrantRecord) (mine []*closing) {
 	return mine
 }
 
-// join gives the closing of a grant, and whether it is a new one.
+// join returns the closing of a grant, and whether it has begun just now.
 func (c *closings) join(rec store.GrantRecord) (*closing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +81,7 @@ func (c *closings) take(rec store.GrantRecord) *closing {
 	return k
 }
 
-// holding gives a grant that is being closed as it was when it was taken, if it is.
+// holding returns a grant as it was when its closing began, and whether it is being closed.
 func (c *closings) holding(grant string) (jit.Grant, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +91,7 @@ func (c *closings) holding(grant string) (jit.Grant, bool) {
 	return jit.Grant{}, false
 }
 
-// end tells who waits how a closing ended.
+// end ends a closing and tells those who wait.
 func (c *closings) end(k *closing, rec store.GrantRecord, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +110,7 @@ func (c *closings) stored(k *closing) {
 	k.stored = true
 }
 
-// count reports whether a sweep is to count a closing: many may wait for one, also in other instances, and it is one.
+// count reports whether a sweep is to count a closing. Several sweeps may wait for one closing, also in other instances; one counts it.
 func (c *closings) count(k *closing, want Want) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +122,7 @@ func (c *closings) count(k *closing, want Want) bool {
 }
 
 // Close closes what of a grant is past its end or marked to close, and stores it as closed when every target has confirmed
-// that its rules are gone. It gives the grant as it is then stored. Where ctx ends first the closing goes on.
+// that its rules are gone. It returns the grant as stored then. If ctx ends first, the closing goes on.
 func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (store.GrantRecord, error) {
 	for range store.Attempts {
 		if !rec.Grant.Overdue(s.now()) {
@@ -138,8 +137,8 @@ func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (s
 	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
 }
 
-// CloseAll is Close of many, also of those that somebody else is closing already. Ended is told of each, and whether a
-// sweep is to count it: of all sweeps that wait for one closing, in whatever instance, one is.
+// CloseAll closes many grants, and waits for those that are being closed already. It calls ended for each; counts says that
+// a sweep is to count this closing.
 func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Want, ended func(i int, rec store.GrantRecord, counts bool, err error)) {
 	var mine []*closing
 	wait := make([]*closing, len(due))
@@ -161,7 +160,7 @@ func (s *Rounds) CloseAll(ctx context.Context, due []store.GrantRecord, want Wan
 	}
 }
 
-// begin closes grants that are held, in the background.
+// begin starts closings in the background.
 func (s *Rounds) begin(ctx context.Context, held []*closing) {
 	if len(held) == 0 {
 		return
@@ -172,7 +171,7 @@ func (s *Rounds) begin(ctx context.Context, held []*closing) {
 	})
 }
 
-// closingOf does something for closings in the background.
+// closingOf runs f for closings in the background, for at most turnTimeout.
 func (s *Rounds) closingOf(ctx context.Context, held []*closing, f func(context.Context) error) {
 	ctx = context.WithoutCancel(ctx)
 	go s.guarded(held, func() error {
@@ -182,8 +181,7 @@ func (s *Rounds) closingOf(ctx context.Context, held []*closing, f func(context.
 	})
 }
 
-// guarded calls f. Where it fails, also by a panic, the closings end with that: nothing that is held is left behind, and the sweep
-// tries again.
+// guarded calls f. If it fails or panics, the closings end with that error, and the sweep tries again.
 func (s *Rounds) guarded(held []*closing, f func() error) {
 	if len(held) == 0 {
 		return
@@ -197,7 +195,7 @@ func (s *Rounds) guarded(held []*closing, f func() error) {
 	}
 }
 
-// ask asks the targets of closings that are marked; one ask for each, so that one write is for all that are due.
+// ask asks each target once for all marked closings, so that one write is for all of them.
 func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 	by := map[string][]*ask{}
 	var targets []jit.ID
@@ -231,7 +229,7 @@ func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 	})
 }
 
-// answered counts that a target has answered closings. Those that have all their answers are stored as closed together, or as failed.
+// answered counts the answer of a target. Closings that all targets have answered are stored together, as closed or as failed.
 func (s *Rounds) answered(ctx context.Context, asks []*ask) {
 	var gone, failed []*closing
 	s.closings.mu.Lock()
@@ -262,8 +260,8 @@ func (s *Rounds) answered(ctx context.Context, asks []*ask) {
 	}
 }
 
-// settle stores as closed what is confirmed to be: one entry in the log for each, told first, and one
-// transaction for many. Where somebody else wrote first each is looked at by itself.
+// settle stores confirmed closings: first an entry in the log for each, then one transaction for many. After a
+// conflict it handles each by itself.
 func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
 	return parallel.Each(batches(gone), func(_ int, batch []*closing) error {
 		var entries []store.Entry
@@ -296,7 +294,7 @@ func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
 	})
 }
 
-// again closes what is still due of a grant that somebody else has changed meanwhile.
+// again closes what is still due of a grant that others have changed.
 func (s *Rounds) again(ctx context.Context, k *closing) {
 	rec, err := s.Grants.Grant(ctx, k.rec.Grant.ID)
 	if err != nil || !rec.Grant.Overdue(s.now()) {
@@ -311,8 +309,8 @@ func (s *Rounds) again(ctx context.Context, k *closing) {
 	s.begin(ctx, []*closing{k})
 }
 
-// mark stores that something of a grant has to close, where it is not stored yet: an
-// instance whose clock is behind then does not put back what this one removes.
+// mark stores that something of a grant has to close, so that an instance whose clock is behind does not restore
+// what this one removes.
 func (s *Rounds) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
 	return store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		ending, unmarked := g.Grant.Ending(s.now())
@@ -321,7 +319,7 @@ func (s *Rounds) mark(ctx context.Context, rec store.GrantRecord) (store.GrantRe
 	})
 }
 
-// markAll marks grants, many at a time. It gives those that could be and are still due; an error is a panic.
+// markAll marks grants, many in one transaction, and returns those that are still due. An error is a panic.
 func (s *Rounds) markAll(ctx context.Context, held []*closing) ([]*closing, error) {
 	unmarked := slices.DeleteFunc(slices.Clone(held), func(k *closing) bool { _, found := k.rec.Grant.Ending(s.now()); return !found })
 	lost := map[*closing]bool{}
@@ -339,7 +337,7 @@ func (s *Rounds) markAll(ctx context.Context, held []*closing) ([]*closing, erro
 				continue
 			}
 			rec, err := s.mark(ctx, k.rec)
-			if err != nil || !rec.Grant.Overdue(s.now()) { // somebody else has closed it, or moved its end
+			if err != nil || !rec.Grant.Overdue(s.now()) { // others have closed it, or moved its end
 				mu.Lock()
 				lost[k] = true
 				mu.Unlock()
@@ -353,7 +351,7 @@ func (s *Rounds) markAll(ctx context.Context, held []*closing) ([]*closing, erro
 	return slices.DeleteFunc(slices.Clone(held), func(k *closing) bool { return lost[k] }), err
 }
 
-// batches cuts grants into as many as one transaction of the store holds.
+// batches splits closings so that each batch fits one transaction of the store.
 func batches(all []*closing) [][]*closing {
 	var out [][]*closing
 	targets := 0
@@ -367,7 +365,7 @@ func batches(all []*closing) [][]*closing {
 	return out
 }
 
-// failedClosing notes that a closing failed, in the grant and in the log.
+// failedClosing stores in the grant and in the log that a closing failed.
 func (s *Rounds) failedClosing(ctx context.Context, rec store.GrantRecord, cause error) (store.GrantRecord, error) {
 	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(cause)
 	entries := store.GrantEntries(jit.App(), store.OpClose, store.Failed, rec.Grant, s.now())

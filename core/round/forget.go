@@ -8,10 +8,9 @@ import (
 	"portcullis/core/store"
 )
 
-// Forget makes a target not ours once a round has left no rule of ours there, if
-// nothing is stored of it. Who forgot it earlier would leave the denies that another
-// verb is about to remove to a target that nobody knows. One that was only remembered is
-// forgotten once what it shows is confirmed: if rules of ours still stand there, they show.
+// Forget forgets a target of ours where a round has left no rule of ours and of which nothing is stored. Not earlier:
+// denies that another verb is about to remove would be left on a target that nobody looks at. A target that was
+// only remembered is forgotten once what it shows is confirmed.
 func (s *Rounds) Forget(ctx context.Context, out Outcome) error {
 	if known := out.State.Known; !out.Gone && (known && len(out.Plan.Rules) > 0 || !known && !out.Remembered) {
 		return nil

@@ -16,11 +16,11 @@ type Outcome struct {
 	State   plan.State
 	Current []jit.Rule // the rules from which they were computed
 	Plan    plan.Plan
-	Gone    bool // the target does not exist (any more)
+	Gone    bool // the target does not exist
 
-	Written    plan.Changes // what was written for who asked, all writes together
-	Repaired   []string     // what of that put right what others had changed, in words
-	Remembered bool         // the target is not ours, and the sweep goes on to look at it
+	Written    plan.Changes // all that was written for the asker
+	Repaired   []string     // which of that undid changes by others, in words
+	Remembered bool         // the target is not ours, and the next sweep looks at it again
 }
 
 // complete reports whether there is nothing to write.
@@ -28,9 +28,8 @@ func (out Outcome) complete(snap network.Standing) bool {
 	return out.Plan.Changes.Empty() && !snap.Unconfirmed
 }
 
-// satisfies reports whether what somebody asked for stands, or cannot stand, though there may be more to write for others.
-// Whose rules stand as they should is not kept waiting by those who came later; that a deny is to change bears on
-// every opening.
+// satisfies reports whether what was asked for stands, or cannot stand. There may be more to write for others, who do
+// not delay this answer. A deny that is to change delays every opening.
 func (out Outcome) satisfies(a *ask) bool {
 	if out.Plan.Changes.Empty() {
 		return true
@@ -45,8 +44,7 @@ func (out Outcome) satisfies(a *ask) bool {
 	return a.first != nil && !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || a.first[r.Name] })
 }
 
-// over reports whether no window of a grant is live on the target any more and no rule of it is left to remove: who waits
-// for it to open waits for nothing.
+// over reports whether a grant has neither a live window on the target nor a rule to remove: waiting for it to open is in vain.
 func (out Outcome) over(grant string) bool {
 	return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, grant) }) && !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
 }
@@ -56,13 +54,13 @@ func ofGrantID(r jit.Rule, grant string) bool {
 	return ok && id == grant
 }
 
-// changes reports whether a rule of a kind is to be written.
+// changes reports whether a rule for which is holds is to be written.
 func (out Outcome) changes(is func(jit.Rule) bool) bool {
 	c := out.Plan.Changes
 	return slices.ContainsFunc(c.Create, is) || slices.ContainsFunc(c.Update, is) || slices.ContainsFunc(c.Delete, is)
 }
 
-// priority gives the more urgent of p and what is about to be written.
+// priority returns the more urgent of p and the priority of what is about to be written.
 func (out Outcome) priority(p network.Priority) network.Priority {
 	allow := func(r jit.Rule) bool { return r.Access == jit.Allow }
 	if !slices.ContainsFunc(out.Plan.Changes.Delete, allow) && !slices.ContainsFunc(out.Plan.Changes.Update, allow) {

@@ -15,13 +15,12 @@ import (
 // CodeTargetGone heads the refusal where a target was deleted while a port was being opened.
 const CodeTargetGone jit.Code = "SecurityGroupNotFound"
 
-// Project computes what the targets would look like if their state were changed.
-// Nothing is written.
+// Project computes the outcomes as if the stored state were changed. It writes nothing.
 func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
 	return s.ProjectFrom(ctx, s.Shown, s.Targets.State, targets, change)
 }
 
-// ProjectFrom is Project from the rules that from gives, and what stored gives.
+// ProjectFrom is Project with the rules and the stored state that from and stored return.
 func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
 	outs := make([]Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
@@ -44,7 +43,7 @@ func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit
 		state.Known = true
 		outs[i] = Outcome{Target: t, At: s.now(), State: state}
 		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At})
-		outs[i].Written = outs[i].Plan.Changes // what would be
+		outs[i].Written = outs[i].Plan.Changes // what would be written
 		return nil
 	})
 	return outs, err

@@ -12,41 +12,41 @@ import (
 	"portcullis/core/plan"
 )
 
-// Want is what somebody wants of a target, beside that it is as stored.
+// Want is what a caller of [Rounds.Reconcile] waits for, beside that the target is as stored.
 type Want struct {
 	Grant string // whose rules have to stand, or to be gone; "" where it is about policies
-	Sweep bool   // nobody asked for anything: what has to be changed is a repair
+	Sweep bool   // nobody asked for a change: whatever differs is repaired
 }
 
-// ask is somebody who waits for a target.
+// ask is a caller that waits for a target.
 type ask struct {
 	Want
 	priority network.Priority
 	closing  *closing        // nil where nothing closes
 	alsoDue  bool            // what else is due on the target is closed with it
-	place    int             // in the order in which they came, from 1
-	lost     int             // writes that were for it and were lost to others
-	first    map[string]bool // the rules that were to be written when it was first looked for; nil before. Of who wants no grant
+	place    int             // in the order of arrival, from 1
+	lost     int             // writes for it that were lost to others
+	first    map[string]bool // of an ask for no grant: the rules that its first look found to be written; nil before
 	out      Outcome
 	err      error
 	done     chan struct{}
 }
 
-// queues is group commit: who asks for a target while it is being written waits for the next write, which is for all
-// of them. Since a round works from what is stored, it does the work of all who stored their change before it looked.
+// queues is group commit: all who ask for a target while it is being written share the next write. A round works from
+// what is stored, so it does the work of all who stored their change before it looked.
 type queues struct {
 	mu sync.Mutex
 	by map[string]*queue // of the targets that are being worked on
 }
 
-// queue is who waits for one target. Its fields are guarded by queues.mu.
+// queue is the asks for one target. Its fields are guarded by queues.mu.
 type queue struct {
 	asks    []*ask
-	last    int                // the place of the one that came last
-	preempt context.CancelFunc // ends the wait for a turn, which is for something less urgent; nil where there is none
+	last    int                // the place of the last ask
+	preempt context.CancelFunc // ends a wait for a turn so that it starts again with a higher priority; nil while none waits
 }
 
-// priority gives that of the most urgent one that waits.
+// priority returns the highest priority of all asks.
 func (q *queue) priority() network.Priority {
 	var p network.Priority
 	for _, a := range q.asks {
@@ -57,8 +57,8 @@ func (q *queue) priority() network.Priority {
 	return p
 }
 
-// Reconcile brings one target to what is stored, as it is at the call or later. It ends when what is wanted stands there, or when ctx
-// does; the work goes on.
+// Reconcile brings one target to what is stored, as it is at the call or later. It returns when what is wanted stands there, or when
+// ctx ends; the work then goes on.
 func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, want Want) (Outcome, error) {
 	if out, done := s.standsAlready(ctx, target); done {
 		return out, nil
@@ -73,7 +73,7 @@ func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, want Want) (Outco
 	}
 }
 
-// ReconcileAll is Reconcile of targets side by side. It gives the outcomes of all, or the joined errors.
+// ReconcileAll reconciles targets side by side. It returns the outcomes, or the joined errors.
 func (s *Rounds) ReconcileAll(ctx context.Context, targets []jit.ID, want Want) ([]Outcome, error) {
 	outs := make([]Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
@@ -83,14 +83,13 @@ func (s *Rounds) ReconcileAll(ctx context.Context, targets []jit.ID, want Want) 
 	return outs, err
 }
 
-// Begin is Reconcile for who does not wait.
+// Begin starts Reconcile and does not wait.
 func (s *Rounds) Begin(ctx context.Context, target jit.ID, want Want) {
 	s.join(ctx, target, &ask{Want: want, done: make(chan struct{})})
 }
 
-// standsAlready spares a round on a target of a kind that maps, where rounds take minutes, if
-// what is shown there is confirmed and is what should stand. A round would then have found nothing
-// to write either, and looks no later.
+// standsAlready reports whether a target of a kind that maps shows what should stand there, confirmed. It spares a
+// round, which takes minutes there and would find nothing to write.
 func (s *Rounds) standsAlready(ctx context.Context, target jit.ID) (Outcome, bool) {
 	if !s.Kinds.Maps(target) {
 		return Outcome{}, false
@@ -103,7 +102,7 @@ func (s *Rounds) standsAlready(ctx context.Context, target jit.ID) (Outcome, boo
 	return out, err == nil && out.Plan.Changes.Empty() && !out.Unnoted()
 }
 
-// join has asks wait for a target, and begins to work on it where nobody does.
+// join queues asks for a target, and starts the work on it if none is under way.
 func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
@@ -127,15 +126,14 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 	}
 }
 
-// look gives the place of the one that came last, and the priority of all that wait.
+// look returns the place of the last ask, and the highest priority of all.
 func (s *Rounds) look(q *queue) (last int, p network.Priority) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
 	return q.last, q.priority()
 }
 
-// looked notes for those who have come up to a place what was to be written when it was first looked for them: whatever
-// comes later is for others.
+// looked notes, for each ask up to a place, what its first look found to be written: what is found later is for others.
 func (s *Rounds) looked(q *queue, place int, c plan.Changes) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
@@ -150,7 +148,7 @@ func (s *Rounds) looked(q *queue, place int, c plan.Changes) {
 	}
 }
 
-// forgetLooks takes what was looked at for nothing: it will be read anew.
+// forgetLooks drops what looked has noted, since the rules are read again.
 func (s *Rounds) forgetLooks(q *queue) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
@@ -159,14 +157,14 @@ func (s *Rounds) forgetLooks(q *queue) {
 	}
 }
 
-// some reports whether one of those that wait is so.
+// some reports whether is holds for one of the asks.
 func (s *Rounds) some(q *queue, is func(*ask) bool) bool {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
 	return slices.ContainsFunc(q.asks, is)
 }
 
-// answer lets those go for which done says so, after it has given them what they are answered.
+// answer ends the asks for which done, which sets their outcome or error, returns true.
 func (s *Rounds) answer(ctx context.Context, q *queue, done func(*ask) bool) {
 	var closings []*ask
 	s.queues.mu.Lock()

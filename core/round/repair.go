@@ -11,11 +11,10 @@ import (
 	"portcullis/core/store"
 )
 
-// repairs tells, in words, which of the changes put right what others have done
-// to rules of ours. A rule that appears, changes or goes because somebody asked for it,
-// or because its time has come, is none; where a verb and a repair cannot be told
-// apart, only a sweep, in which nobody asks for anything, calls it one: a deny that no
-// round has seen confirmed yet, and one of whose destinations somebody has taken some away.
+// repairs tells, in words, which of the changes undo what others have done to rules of ours. A rule that is created,
+// changed or deleted because somebody asked for it, or because its time has come, is no repair. Two changes may be
+// either: a deny that no round has seen confirmed yet, and one that has lost destinations. They count as repairs in a
+// sweep only, in which nobody asks for a change.
 func repairs(out Outcome, sweeping bool) []string {
 	var what []string
 	for _, r := range out.Plan.Changes.Create {
@@ -45,8 +44,8 @@ func confirmed(state plan.State, rule string) bool {
 	return ofGrant(state, rule, func(w jit.Window) bool { return w.Status == jit.Initiated })
 }
 
-// stored reports whether the rule is of a grant that is not closed yet: then its
-// going is a closing, which has an entry of its own.
+// stored reports whether the rule is of a grant that is not closed yet: its deletion is then a closing, which has
+// an entry of its own.
 func stored(state plan.State, rule string) bool {
 	return ofGrant(state, rule, func(jit.Window) bool { return true })
 }
@@ -70,7 +69,7 @@ func tampered(was, want jit.Rule) bool {
 	return !was.Equal(want)
 }
 
-// Unnoted reports whether the denies that stand are not those that are noted as confirmed.
+// Unnoted reports whether the denies that stand differ from those that are stored as confirmed.
 func (out Outcome) Unnoted() bool {
 	return out.State.Known && !slices.Equal(out.State.Confirmed, out.denies())
 }
@@ -85,8 +84,7 @@ func (out Outcome) denies() []string {
 	return names // sorted, as the plan is
 }
 
-// note stores which denies a round has seen confirmed: one that is missing later was
-// taken away by others, whatever the round that finds out was asked for.
+// note stores which denies a round has seen confirmed: one that is missing later was removed by others.
 func (s *Rounds) note(ctx context.Context, out Outcome) error {
 	if !out.Unnoted() {
 		return nil
@@ -97,8 +95,8 @@ func (s *Rounds) note(ctx context.Context, out Outcome) error {
 	return nil
 }
 
-// logRepair writes the entry of a repair before it is made, under a name by which
-// trying again writes no second one.
+// logRepair writes the entry of a repair before the repair is made. The entry's id is the same for every try, so that
+// there is one entry.
 func (s *Rounds) logRepair(ctx context.Context, out Outcome, version string, what []string) error {
 	if len(what) == 0 {
 		return nil

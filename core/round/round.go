@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// turnTimeout bounds what a round waits for its turn to write, which in a storm is much longer than its work.
+	// turnTimeout bounds the wait for the turn to write, which in a storm is much longer than the work.
 	turnTimeout = 30 * time.Minute
-	// maxLooks bounds how often a round looks again before it writes because somebody else came.
+	// maxLooks bounds how often a round looks at the stored state again before it writes, because more asks came.
 	maxLooks = 4
 	// maxLostWrites bounds how many writes for one asker may be lost to others before the asker is told.
 	maxLostWrites = store.Attempts
@@ -26,21 +26,21 @@ const (
 	maxConflictBackoff = 5 * time.Second
 )
 
-// work is the work on one target, as long as somebody waits for it or something is left to write.
+// work is the work on one target, while somebody waits for it or something is left to write.
 type work struct {
 	*Rounds
 	target jit.ID
 	kind   network.TargetKind
 	queue  *queue
 
-	snap       network.Snapshot // what stands, as far as it is known
-	known      bool             // snap is set
-	fresh      bool             // it has to be read: what is remembered was changed by others, or is older than who waits
-	asOf       int              // the place of the last one that had come before what snap shows was read or written; -1 for remembered
-	place      int              // the place of the last one that had come before the last look
-	left       bool             // something may be left to write that nobody waits for
-	lost       int              // writes in a row that were lost to others, since somebody was answered
-	remembered bool             // the target is not ours, and is marked to be looked at
+	snap       network.Snapshot // what stands, if known is set
+	known      bool
+	fresh      bool // the rules have to be read: others have changed them, or an ask is newer than what is remembered
+	asOf       int  // the place of the last ask before snap was read or written; -1 for remembered
+	place      int  // the place of the last ask before the last look at the stored state
+	left       bool // something may be left to write that nobody waits for
+	lost       int  // writes in a row that were lost to others, since the last answer
+	remembered bool // the target is not ours, and is marked to be looked at
 }
 
 // run works on one target until nobody waits and nothing is left to write.
@@ -58,7 +58,7 @@ func (s *Rounds) run(ctx context.Context, target jit.ID, q *queue) {
 	}
 }
 
-// goesOn reports whether there is more to do; where there is not the target is let go.
+// goesOn reports whether there is more to do. If not, the target's queue is removed.
 func (w *work) goesOn() bool {
 	w.queues.mu.Lock()
 	defer w.queues.mu.Unlock()
@@ -69,9 +69,8 @@ func (w *work) goesOn() bool {
 	return false
 }
 
-// once reads where it must, computes, answers those whose wish stands, and writes where something is left. The next call looks
-// again at what is stored: what was changed between the look and the write, by an instance that saw no rule to remove,
-// is then removed (decision 004).
+// once reads if it must, computes, answers the asks that are satisfied, and writes what is left. The next call looks
+// at what is stored again, and so removes what another instance has ended between this look and the write (decision 004).
 func (w *work) once(ctx context.Context) (err error) {
 	if w.kind, err = w.Kinds.Of(w.target); err != nil {
 		return err
@@ -96,8 +95,8 @@ func (w *work) once(ctx context.Context) (err error) {
 		return err
 	}
 	if out.complete(w.snap.Standing) {
-		// Who waits still came after what is known was read. Where that proved something they begin as
-		// any newcomer does, from what is remembered; what is only remembered has to be read.
+		// The asks that are left are newer than what is known. If it was read, they begin from what is remembered, as any new
+		// ask does; if it was only remembered, it has to be read.
 		w.left, w.known, w.fresh = false, w.asOf < 0, w.asOf < 0
 		w.forgetLooks(w.queue)
 		return nil
@@ -105,7 +104,7 @@ func (w *work) once(ctx context.Context) (err error) {
 	return w.put(ctx, &s, out)
 }
 
-// fetch has the rules that are known, and reads them where none are or where it must.
+// fetch sets snap: what is known, unless the rules have to be read.
 func (w *work) fetch(ctx context.Context) (err error) {
 	if w.known && !w.fresh {
 		return nil
@@ -126,8 +125,8 @@ func (w *work) fetch(ctx context.Context) (err error) {
 	return err
 }
 
-// prepare computes what the target should be, and answers those whose wish stands. Where something is left to write it waits
-// for its turn and then looks at the state again, so that whatever falls due or is asked for meanwhile is in the same write.
+// prepare computes what the target should be, and answers the asks that are satisfied. If something is left to write, it waits
+// for its turn and looks at the stored state again, so that what falls due or is asked for meanwhile is in the same write.
 func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 	for looks := 1; ; looks++ {
 		place, p := w.look(w.queue)
@@ -149,7 +148,7 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 			if s, waited, err = w.turn(ctx, turns, out.priority(p)); err != nil {
 				return out, s, fmt.Errorf("wait for the turn to write %s: %w", w.target.Name, err)
 			}
-			if !s.held { // something more urgent came
+			if !s.held { // a more urgent ask came
 				continue
 			}
 		}
@@ -159,10 +158,10 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 	}
 }
 
-// errConfirmedElsewhere: another instance has noted other denies as confirmed meanwhile.
-var errConfirmedElsewhere = errors.New("its confirmed rules were noted by somebody else")
+// errConfirmedElsewhere says that another instance has noted other denies as confirmed.
+var errConfirmedElsewhere = errors.New("another instance has noted other rules as confirmed")
 
-// confirmed notes what stands, and answers those whose wish does, or is of no use any more. What is only remembered proves nothing.
+// confirmed stores which denies stand, and answers the asks that are satisfied or in vain. It answers none from what is only remembered.
 func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
 	w.answer(ctx, w.queue, func(a *ask) bool {
 		a.out.Target, a.out.At, a.out.State = out.Target, out.At, out.State
@@ -184,7 +183,7 @@ func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
 	return nil
 }
 
-// release answers those who came before what is known was read or written, and whose wish stands.
+// release answers the satisfied asks that came before what is known was read or written.
 func (w *work) release(ctx context.Context, out Outcome) {
 	w.answer(ctx, w.queue, func(a *ask) bool {
 		if a.place > w.asOf && !(out.Gone && a.place <= w.place) || !out.satisfies(a) {
@@ -198,7 +197,7 @@ func (w *work) release(ctx context.Context, out Outcome) {
 	})
 }
 
-// put makes the changes. What is repaired is logged first, and a target that is not ours is remembered.
+// put writes the changes. First it logs what is repaired, and remembers a target that is not ours.
 func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 	what := repairs(out, w.some(w.queue, func(a *ask) bool { return a.Sweep }))
 	if err := w.logRepair(s.ctx, out, w.snap.Version, what); err != nil {
@@ -223,7 +222,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 	return fmt.Errorf("write the rules of %s: %w", w.target.Name, err)
 }
 
-// wrote counts a write for all for whom it was.
+// wrote adds a write to the outcomes of all asks that it was for.
 func (w *work) wrote(c plan.Changes, repaired []string) {
 	w.queues.mu.Lock()
 	defer w.queues.mu.Unlock()
@@ -234,8 +233,8 @@ func (w *work) wrote(c plan.Changes, repaired []string) {
 	}
 }
 
-// conflicted has the target read again after somebody else wrote first, a while later where nobody could be answered since. Instances
-// that lose to each other wait for different times. Who has lost too often is told.
+// conflicted makes the next call read the target, since others wrote first, and waits before it. The wait grows and differs
+// from instance to instance. Asks that have lost maxLostWrites writes end with an error.
 func (w *work) conflicted(ctx context.Context, err error) error {
 	w.lost++
 	w.fresh, w.left = true, w.lost < maxLostWrites
@@ -265,7 +264,7 @@ func (w *work) conflicted(ctx context.Context, err error) error {
 type slot struct {
 	ctx  context.Context
 	end  context.CancelFunc
-	held bool // the place for a write is kept
+	held bool // the turn to write is kept
 }
 
 // begin bounds a piece of work by the time that the target's kind allows for it.
@@ -274,7 +273,7 @@ func begin(ctx context.Context, kind network.TargetKind) slot {
 	return slot{ctx: bounded, end: cancel}
 }
 
-// turn waits for the place of a write. It gives none where something more urgent came meanwhile.
+// turn waits for the turn to write. The slot that it returns is not held if a more urgent ask came meanwhile.
 func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority) (slot, bool, error) {
 	place, leave := context.WithTimeout(ctx, turnTimeout)
 	w.queues.mu.Lock()
@@ -288,7 +287,7 @@ func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority
 	w.queues.mu.Lock()
 	w.queue.preempt = nil
 	w.queues.mu.Unlock()
-	preempted := wait.Err() != nil && place.Err() == nil // also where it was too late, and the place is given back
+	preempted := wait.Err() != nil && place.Err() == nil // also where the turn had just come: it is then given back
 	if err != nil || preempted {
 		preempt()
 		leave()
@@ -316,12 +315,12 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Standing) (Outcome, e
 	return out, nil
 }
 
-// background does something in a goroutine of its own, in which a panic takes nothing else along.
+// background runs f in a goroutine of its own and recovers from its panic.
 func (s *Rounds) background(of string, f func() error) {
 	go func() { _ = s.Recovered(of, f) }()
 }
 
-// Recovered calls f. Where it panics, Panicked is told, and the panic is f's error: what f worked on is left to the sweep.
+// Recovered calls f. If f panics, it calls Panicked and returns the panic as an error; the sweep takes up what f worked on.
 func (s *Rounds) Recovered(of string, f func() error) error {
 	err := parallel.Recover(f)
 	if p, ok := errors.AsType[*parallel.Panic](err); ok && s.Panicked != nil {

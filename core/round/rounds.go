@@ -22,7 +22,7 @@ type Rounds struct {
 	Activity store.Activity
 	Now      func() time.Time
 
-	Panicked func(of string, stack []byte) // is told of a panic in the background, and of what it was for; nil tells nobody
+	Panicked func(of string, stack []byte) // is called for a panic, with what the work was for; may be nil
 
 	queues   queues
 	closings closings
@@ -30,5 +30,5 @@ type Rounds struct {
 	cold     coldReads
 }
 
-// now gives the time as it is stored: UTC, in whole milliseconds.
+// now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Rounds) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }

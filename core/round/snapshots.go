@@ -18,23 +18,22 @@ import (
 // maxCacheBytes bounds what is remembered of targets, in bytes of their documents. Decoded rules take about as much again.
 const maxCacheBytes = 64 << 20
 
-// snapshots remembers the rules of targets as ARM last confirmed them, so that nobody
-// reads what the last write's answer already gave. What is remembered may be old: a write from it is safe, since it
-// is conditional on the version, and nothing else may be concluded from it. It is safe
-// for concurrent use; its zero value is empty.
+// snapshots remembers the rules of targets as ARM last confirmed them, which spares a read after each write. What is
+// remembered may be old. It may only be written from, since a write is conditional on the version. It is safe for
+// concurrent use; its zero value is empty.
 type snapshots struct {
 	mu    sync.Mutex
 	kept  map[string]*list.Element // of *entry, by jit.ID.Key
-	order list.List                // the one that was used last is at the front
+	order list.List                // the most recently used one is at the front
 	bytes int
-	moves uint64 // how often anything was learnt
+	moves uint64 // counts what was put or dropped
 }
 
 // entry is what is remembered of one target.
 type entry struct {
 	snap  network.Snapshot
 	moved uint64
-	stale bool // others write the target, or have failed to: it is good to look at, and no write from it would pass
+	stale bool // a write of others is under way or has failed: a write from this would be a conflict
 }
 
 // toWrite returns what is remembered of a target, where a write from it may pass.
@@ -62,16 +61,15 @@ func (s *snapshots) find(target jit.ID) (entry, bool) {
 	return *e.Value.(*entry), true
 }
 
-// moment is to be taken before a read begins, and given to put with what it gave.
+// moment returns what to pass to put; call it before the read begins.
 func (s *snapshots) moment() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.moves
 }
 
-// put remembers what a read that began at a moment gave, unless something newer was
-// learnt since. What is unconfirmed is not remembered: while a write is under way, which may be our own, what stood before
-// stays to look at.
+// put remembers what a read returned that began at a moment, unless something newer was put since. An unconfirmed
+// snapshot is not remembered: what stood before stays to be looked at.
 func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +95,7 @@ func (s *snapshots) put(snap network.Snapshot, since uint64) {
 	}
 }
 
-// cost is roughly what a snapshot takes.
+// cost estimates the bytes that a snapshot takes.
 func cost(snap network.Snapshot) int { return len(snap.Body) + 256 + 128*len(snap.Rules) }
 
 // lost notes that a write from what is remembered was lost to others. It stays to look at: who wants to look
@@ -163,19 +161,18 @@ func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription
 	return out, nil
 }
 
-// maxSingleReads is how many targets of one subscription are read one by one at the same
-// time: above, one listing is less.
+// maxSingleReads bounds how many targets of one subscription are read one by one at the same time. Listing more
+// costs fewer calls.
 const maxSingleReads = 25
 
-// coldReads counts the targets that are being read for the first time, and lists them
-// together where they are many.
+// coldReads counts the reads under way of targets of which nothing is remembered.
 type coldReads struct {
 	mu      sync.Mutex
 	reading map[string]int // by subscription and kind, in lower case
 	lists   memo.Memo[struct{}]
 }
 
-// begin counts one more target that is read, and reports whether that are many.
+// begin counts one more read, and reports whether there are so many that one listing is cheaper.
 func (c *coldReads) begin(sub string) (many bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,8 +191,8 @@ func (c *coldReads) end(sub string) {
 	}
 }
 
-// known gives what is remembered of a target. Where nothing is it reads the target, and
-// the flag says so; where many have to be read at once, one listing of their subscription stands for all.
+// known returns what is remembered of a target. If nothing is, it reads the target, and
+// fresh is true. If many have to be read at once, it lists their subscription instead.
 func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
 	if snap, ok := s.seen.toWrite(target); ok {
 		return snap, false, nil
@@ -207,7 +204,7 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 	sub := strings.ToLower(target.Subscription + "/" + kind.Type)
 	many := s.cold.begin(sub)
 	defer s.cold.end(sub)
-	if many { // where the list fails each is read by itself
+	if many { // if the listing fails, each target is read by itself
 		_, _ = s.cold.lists.Get(ctx, sub, s.Now, memo.Always[struct{}](0), func(ctx context.Context, _ struct{}) (struct{}, error) {
 			_, err := s.List(ctx, kind, target.Subscription)
 			return struct{}{}, err
@@ -220,7 +217,7 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 	return snap, true, err
 }
 
-// Recall returns what stands on a target for who only looks and does not mind how old it is.
+// Recall returns the rules of a target, which may be old.
 func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Standing, error) {
 	if standing, ok := s.seen.toLook(target); ok {
 		return standing, nil
@@ -263,8 +260,8 @@ func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Standi
 	return out, nil
 }
 
-// Shown reads one target as it is shown at the moment, for who only looks: a write that is
-// under way, which may take minutes, is not waited for where the kind maps.
+// Shown reads one target as it is shown now. For kinds that map it does not wait for a write under way, which may
+// take minutes.
 func (s *Rounds) Shown(ctx context.Context, target jit.ID) (network.Standing, error) {
 	k, err := s.Kinds.Of(target)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"portcullis/core/store"
 )
 
-// scan is the look over all open grants that finds what is due in a storm. There is one at a time.
+// scan is the look over all open grants that finds what is due in a storm. One runs at a time.
 type scan struct {
-	running bool      // one is under way
-	next    time.Time // before which there is no other
+	running bool
+	next    time.Time // no other begins before it
 }
 
 // scanShare bounds the part of the time that scans take: one in so many. Where many grants are open that are not due, a scan is long.
@@ -37,9 +37,9 @@ func (c *closings) endScan(began, now time.Time) {
 	c.scan = scan{next: now.Add((scanShare - 1) * now.Sub(began))}
 }
 
-// closeAllDue closes all that is due, on whatever target, in the background. Where many windows end at once their wake-ups take a
-// while to come through the few places that there are for them, and each would look at its target and at its grant; one look over the
-// open grants finds all at once. What it cannot read has its own wake-up.
+// closeAllDue closes all that is due, on every target, in the background. Where many windows end at once, their wake-ups are
+// handled a few at a time, and each would read its grant and its target. One look over the open grants finds them all. If
+// it fails, each grant still has its own wake-up.
 func (s *Rounds) closeAllDue(ctx context.Context) {
 	began := s.now()
 	if !s.closings.beginScan(began) {
@@ -63,7 +63,7 @@ func (s *Rounds) closeAllDue(ctx context.Context) {
 		due := slices.DeleteFunc(open, func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) })
 		held := s.closings.hold(due...)
 		s.guarded(held, func() error {
-			// What stands on one target is marked together, and its round begins while others are being marked.
+			// The grants of one target are marked together, so that its round begins while others are still being marked.
 			return parallel.Each(byTarget(held), func(_ int, some []*closing) error {
 				some, err := s.markAll(ctx, some)
 				return errors.Join(err, s.ask(ctx, some))
@@ -73,8 +73,8 @@ func (s *Rounds) closeAllDue(ctx context.Context) {
 	})
 }
 
-// closeAlsoDue closes what else is due on a target, before it is written for somebody who wants that. What cannot be read has its own
-// wake-up. Where there is much of it closeAllDue does it instead: the write removes the rules of all.
+// closeAlsoDue closes what else is due on a target before it is written, if an ask wants that. Above maxDueReads grants,
+// closeAllDue does it with fewer reads. The write removes the rules of all in any case.
 func (w *work) closeAlsoDue(ctx context.Context, out Outcome) {
 	wanted := false
 	w.queues.mu.Lock()
@@ -118,8 +118,7 @@ func (w *work) closeAlsoDue(ctx context.Context, out Outcome) {
 	})
 }
 
-// byTarget cuts closings into pieces of which each is enough for one transaction. Closings with the same first target are in the
-// same piece.
+// byTarget splits closings into pieces of about one transaction each. Closings with the same first target are in the same piece.
 func byTarget(held []*closing) [][]*closing {
 	first := map[*closing]string{}
 	for _, k := range held {

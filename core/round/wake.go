@@ -11,12 +11,10 @@ import (
 	"portcullis/core/store"
 )
 
-// Wake handles a wake-up: it closes what of the grant is past its end. A wake-up
-// for a grant that is unknown, closed, or has moved on since does nothing. One
-// that comes before its time is scheduled again, once more as late as it was
-// early: where the alarm's clock is ahead of ours, the very end would be past for it
-// already, and the wake-up would come back at once. An error means that something
-// is still open and the wake-up should come again.
+// Wake handles a wake-up: it closes what of the grant is past its end. It does nothing for a grant that is unknown or
+// closed, or whose generation has changed. A wake-up that comes early is scheduled again, as long after the end as
+// it came before it: if the alarm's clock is ahead of ours, one for the end itself would come back at once. An error
+// means that something is still open and the wake-up should come again.
 func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
 	if g, closing := s.closings.holding(grant); closing {
 		return s.later(ctx, g, 0)
@@ -46,17 +44,16 @@ func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
 	return nil
 }
 
-// Closings never give up. The first tries that fail are repeated by whoever
-// delivers the wake-ups, at once; from then on each schedules the next one, further and further
-// apart, so that no wake-up ends as undeliverable. The sweep tries beside them.
+// Closings never give up. Whoever delivers the wake-ups repeats the first tries at once. After immediateTries each try
+// schedules the next one, with growing waits, so that no wake-up ends as undeliverable. The sweep tries too.
 const (
 	immediateTries = 3
 	minRetryWait   = 10 * time.Second
 	maxRetryWait   = 5 * time.Minute // the longest wait between two tries
 )
 
-// retry says whether a wake-up whose closing has ended so should come again, and schedules the next
-// one where it has come often enough.
+// retry decides what follows a closing. The error that it returns makes the wake-up come again; after immediateTries it also
+// schedules the next one.
 func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) error {
 	if err == nil || rec.Attempts < immediateTries {
 		return err
@@ -75,15 +72,14 @@ func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) er
 	return nil
 }
 
-// What a wake-up waits for its closing, and how many do at the same time: those that come while
-// others wait are answered at once, since there are few places for wake-ups and in a storm each has to be
-// answered before its lock ends.
+// maxCloseWait bounds how long a wake-up waits for its closing, and maxWaitingWakes how many wait at the same time. Others
+// are answered at once: few wake-ups are handled at a time, and each has to be answered before its lock ends.
 const (
 	maxCloseWait    = 20 * time.Second
 	maxWaitingWakes = 2
 )
 
-// wait counts one more wake-up that waits, n is 1, or one less, n is -1. It reports whether one more may.
+// wait counts one more wake-up that waits (n is 1), or one less (n is -1). It reports whether one more may wait.
 func (c *closings) wait(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,10 +90,9 @@ func (c *closings) wait(n int) bool {
 	return true
 }
 
-// due closes a grant of which something is past its end: it records that, has it closed in the background, with what else is due on
-// its targets, and waits a while where few wake-ups do. Where the end is not confirmed by then, or in a storm,
-// a later wake-up is scheduled, which finds nothing to do if all goes well. An error
-// means that this one should come again.
+// due closes a grant of which something is past its end. It marks the grant, starts the closing in the background, with what
+// else is due on its targets, and waits for it if few wake-ups wait. If it is not confirmed by then, or in a storm, due
+// schedules a later wake-up, which usually finds nothing to do. An error means that this one should come again.
 func (s *Rounds) due(ctx context.Context, rec store.GrantRecord) error {
 	rec, err := s.mark(ctx, rec)
 	if err != nil || !rec.Grant.Overdue(s.now()) {
@@ -127,9 +122,8 @@ func (s *Rounds) due(ctx context.Context, rec store.GrantRecord) error {
 	}
 }
 
-// later schedules one more wake-up: after a minute, or after as long as it is overdue already, so that
-// a long storm is not fed by its own wake-ups, but at least after the time given. Those of many grants are spread over half as
-// long again.
+// later schedules one more wake-up, after the longest of three: least, a minute, and as long as the grant is overdue (at most
+// maxRetryWait), so that the wake-ups of a long storm do not prolong it. The wake-ups of many grants are spread over half that time.
 func (s *Rounds) later(ctx context.Context, g jit.Grant, least time.Duration) error {
 	now := s.now()
 	wait := max(least, time.Minute)

@@ -28,7 +28,7 @@ func Publicly(err error) string {
 	return "internal error"
 }
 
-// GrantEntries gives one entry for each machine of a grant.
+// GrantEntries returns one entry for each machine of a grant.
 func GrantEntries(who jit.Caller, op Operation, result Result, g jit.Grant, now time.Time) []Entry {
 	var out []Entry
 	for _, vm := range g.VMs {
@@ -62,7 +62,7 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// changedEntries gives one entry for each machine with windows whose status became to.
+// changedEntries returns one entry for each machine with windows whose status became to.
 func changedEntries(who jit.Caller, op Operation, before, after jit.Grant, to jit.Status, now time.Time) []Entry {
 	var out []Entry
 	for i, vm := range after.VMs {

@@ -34,7 +34,7 @@ type Unavailable struct {
 // Error names the dependency and the cause.
 func (u *Unavailable) Error() string { return u.Dependency + " is unavailable: " + u.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (u *Unavailable) Unwrap() error { return u.Err }
 
 // Pinger is what a dependency implements that can tell whether it answers.

@@ -94,7 +94,7 @@ func (g GrantRecord) Targets() []jit.ID {
 	return Distinct(ids)
 }
 
-// Dial gives what to dial for a window of the grant: the firewall that maps it, and where none does
+// Dial returns what to dial for a window of the grant: the firewall that maps it, and where none does
 // the machine's own addresses.
 func (g GrantRecord) Dial(vm jit.ID, w jit.Window) []netip.AddrPort {
 	if w.Mapped.IsValid() {
@@ -107,7 +107,7 @@ func (g GrantRecord) Dial(vm jit.ID, w jit.Window) []netip.AddrPort {
 	return out
 }
 
-// At gives the grant as it bears on one of its placements: the machines behind
+// At returns the grant as it bears on one of its placements: the machines behind
 // the target only.
 func (g GrantRecord) At(p GrantPlacement) plan.Opening {
 	part := g.Grant
@@ -121,7 +121,7 @@ type Progress struct {
 	Confirmed bool // the target has confirmed the rules of the grant
 }
 
-// Progress gives how far a grant's opening is, by target, as it is stored: so it is the
+// Progress returns how far a grant's opening is, by target, as it is stored: so it is the
 // same on every instance and after a crash. Of a grant that is open, or over, it gives nothing:
 // its status says more. What is not noted as confirmed may be confirmed already.
 func (g GrantRecord) Progress() []Progress {

@@ -81,10 +81,10 @@ func (n PolicyName) id() jit.ID {
 	return jit.ID{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Type: "Microsoft.Security/locations/" + n.Location + "/jitNetworkAccessPolicies", Name: n.Name}
 }
 
-// String gives the ARM id.
+// String returns the ARM id.
 func (n PolicyName) String() string { return n.id().String() }
 
-// Key gives the ARM id in lower case.
+// Key returns the ARM id in lower case.
 func (n PolicyName) Key() string { return n.id().Key() }
 
 // ParsePolicyName reads what [PolicyName.String] gives, and reports false for anything else.
@@ -97,13 +97,13 @@ func ParsePolicyName(text string) (PolicyName, bool) {
 	return n, n.String() == text && !slices.Contains(part[1:], "")
 }
 
-// Scope gives the ARM id of the resource group, where permissions for the policy
+// Scope returns the ARM id of the resource group, where permissions for the policy
 // as such are looked for.
 func (n PolicyName) Scope() string {
 	return "/subscriptions/" + n.Subscription + "/resourceGroups/" + n.ResourceGroup
 }
 
-// Listing gives the named policy that lists the record's machine.
+// Listing returns the named policy that lists the record's machine.
 func (r PolicyRecord) Listing() PolicyName {
 	return PolicyName{
 		Subscription:  r.Policy.VM.Subscription,
@@ -129,7 +129,7 @@ func (f PolicyFilter) Matches(n PolicyName) bool {
 		(f.Name == "" || strings.EqualFold(f.Name, n.Name))
 }
 
-// AllPolicies gives every policy, sorted by machine. It holds all of them: it is for lists that people read.
+// AllPolicies returns every policy, sorted by machine. It holds all of them: it is for lists that people read.
 func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
 	var all []PolicyRecord
 	err := from.EachPolicy(ctx, func(rec PolicyRecord) error {

@@ -28,7 +28,7 @@ type Targets interface {
 	Confirm(ctx context.Context, target jit.ID, was, denies []string) error
 }
 
-// TargetsOf gives the distinct targets of placements, sorted.
+// TargetsOf returns the distinct targets of placements, sorted.
 func TargetsOf(placements ...[]Placement) []jit.ID {
 	var ids []jit.ID
 	for _, list := range placements {

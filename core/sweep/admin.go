@@ -12,7 +12,7 @@ import (
 	"portcullis/core/store"
 )
 
-// adminRules gives the security admin rules by virtual network. What cannot be looked at is a finding, and no
+// adminRules returns the security admin rules by virtual network. What cannot be looked at is a finding, and no
 // failure of the sweep.
 func (w *sweep) adminRules(ctx context.Context) map[string][]reach.AdminRule {
 	rules, left := w.Admins.Look(ctx, w.Network, w.now, slices.Collect(maps.Values(w.networks)))

@@ -14,9 +14,9 @@ import (
 	"portcullis/core/store"
 )
 
-// maxPlacements is how many targets a grant has at most that a store writes in one step (100
-// rows in one transaction: a grant is two, two for each target, and up to three for each of its two keys). A wider one may have
-// been left half written by a crash, so each sweep writes it again.
+// maxPlacements bounds the targets of a grant that a store writes in one transaction of 100 rows: two for the grant, two
+// for each target, and up to three for each of its two keys. A crash may leave a grant with more half written, so each
+// sweep writes it again.
 const maxPlacements = 46
 
 // follow moves policies and open grants to where their machines stand now, so
@@ -46,8 +46,8 @@ func (w *sweep) follow(ctx context.Context) {
 	}
 }
 
-// followGrant moves one grant. Whoever changes it meanwhile has left it where it was, as an
-// extension does, so that it is read and moved again.
+// followGrant moves one grant. A change meanwhile, such as an extension, leaves it where it was: it is then read and
+// moved again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
 	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		if g.Grant.Closed() {
@@ -87,10 +87,10 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	}
 }
 
-// moved gives the grant where its machines stand now. Windows of machines that
+// moved returns the grant where its machines stand now. Windows of machines that
 // are gone are to be closed, and so are those of a machine none of whose network
-// interfaces it had when it was granted: it is another under the same name. Where it stood stays a placement as long as the grant is open, with no
-// address, so that what is left there is still cleaned up.
+// interfaces it had when it was granted: it is another machine under the same name. The old targets stay placements without
+// an address while the grant is open, so that rules left there are removed.
 func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, bool) {
 	now, changed := w.now(), false
 	next := rec
@@ -127,13 +127,13 @@ func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.Gra
 	return next, true
 }
 
-// policyOf gives the policy of a machine with an open grant as the sweep has read it.
+// policyOf returns the policy of a machine with an open grant as the sweep has read it.
 func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
 	p, ok := w.granted[vm.Key()]
 	return p, ok
 }
 
-// listedRules gives a target as the sweep has listed it.
+// listedRules returns a target as the sweep has listed it.
 func (w *sweep) listedRules(_ context.Context, target jit.ID) (network.Standing, error) {
 	snap, ok := w.snaps[target.Key()]
 	if !ok {
@@ -142,7 +142,7 @@ func (w *sweep) listedRules(_ context.Context, target jit.ID) (network.Standing,
 	return snap, nil
 }
 
-// dialled gives what the windows of a grant are mapped at and come through, in their order.
+// dialled returns what the windows of a grant are mapped at and come through, in their order.
 func dialled(g jit.Grant) []string {
 	var out []string
 	for _, vm := range g.VMs {
@@ -154,7 +154,7 @@ func dialled(g jit.Grant) []string {
 }
 
 // another reports whether a machine shares no network interface with what it was.
-// One of which nothing is known is taken as the same.
+// Where nothing is known, it counts as the same machine.
 func another(was, is []string) bool {
 	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
 }

@@ -92,8 +92,9 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
 }
 
-// Expired keys are removed some time after they name nothing any more, for whose clock is behind, and so many
-// in one sweep: more than requests come in between two, at the ten writes a second that Resource Manager takes.
+// keyGrace is how long after its expiry a key is removed, so that an instance whose clock is behind still finds it. maxKeys
+// bounds the removals of one sweep: more than requests come in between two sweeps, at the ten writes a second that
+// Resource Manager takes.
 const (
 	keyGrace = 10 * time.Minute
 	maxKeys  = 5000
@@ -109,7 +110,7 @@ func (w *sweep) dropKeys(ctx context.Context) {
 func (w *sweep) resume(ctx context.Context) {
 	last, err := w.Sweeps.LastSweep(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		w.failed(fmt.Errorf("read the last sweep: %w", err)) // and start over: nothing is lost by it
+		w.failed(fmt.Errorf("read the last sweep: %w", err)) // and start from the first target
 	}
 	w.rec.Next, w.rec.Completed = last.Next, last.Completed
 }
@@ -175,8 +176,8 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing
 	return out, errors.Join(errs...)
 }
 
-// firewalls is what a sweep does where writes take minutes: beside all else, so that nothing waits for it,
-// and no longer than the sweep has. A round that is under way then goes on by itself.
+// firewalls closes and repairs on targets whose writes take minutes. It runs beside the rest of the sweep, for at most
+// sweepBudget; rounds that are under way then go on by themselves.
 func (w *sweep) firewalls(ctx context.Context, targets []jit.ID) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
@@ -189,19 +190,18 @@ func (w *sweep) isSlow(g store.GrantRecord) bool {
 	return slices.ContainsFunc(g.Targets(), w.Kinds.Maps)
 }
 
-// The time after which a sweep leaves the rest to the next one, below what a
-// Functions host allows an invocation, and how many targets it looks at between two
-// notes of how far it is.
+// sweepBudget is the time after which a sweep leaves the rest to the next one, below what a Functions host allows an
+// invocation. sweepChunk is how many targets it looks at before it stores how far it has come.
 const (
 	sweepBudget = 4 * time.Minute
 	sweepChunk  = 200
 )
 
-// repair reconciles the targets whose rules, as listed, are not what they
-// should be. Only those cost a read and a write of their own.
+// repair reconciles the targets whose listed rules are not what they should be. Only those cost a read and a write
+// of their own.
 func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	from := max(0, slices.IndexFunc(targets, func(t jit.ID) bool { return t.Key() >= w.rec.Next }))
-	targets = slices.Concat(targets[from:], targets[:from]) // what the last sweep did not come to is first
+	targets = slices.Concat(targets[from:], targets[:from]) // first what the last sweep did not reach
 	for chunk := range slices.Chunk(targets, sweepChunk) {
 		w.rec.Next = chunk[0].Key()
 		if w.now().Sub(w.rec.Started) > sweepBudget {
@@ -219,7 +219,7 @@ func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	w.rec.Next = ""
 }
 
-// targets gives every target that is ours, remembered or holds rules of ours, sorted.
+// targets returns every target that is ours, remembered or holds rules of ours, sorted.
 func (w *sweep) targets(ctx context.Context) []jit.ID {
 	targets, err := w.Targets.Known(ctx)
 	if err != nil {

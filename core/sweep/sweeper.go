@@ -32,7 +32,7 @@ type Sweeper struct {
 	NewID         func() string
 }
 
-// now gives the time as it is stored: UTC, in whole milliseconds.
+// now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
 // SweepNow is [Sweeper.Sweep] for those who may write policies in every subscription managed. A refusal is logged.
