@@ -128,6 +128,8 @@ func TestImports(t *testing.T) {
 	}
 	for dir := range all {
 		switch {
+		case strings.HasSuffix(dir, "test"):
+			rules[dir] = bad{"portcullis/handlers": "imports point inward", "portcullis/functions": "imports point inward"}
 		case dir == "infra/arm":
 			rules[dir] = bad{"portcullis/infra": "what adapters share knows none of them", "portcullis/handlers": "imports point inward", "portcullis/local": "stand-ins are not the product's", "portcullis/functions": "imports point inward"}
 		case strings.HasPrefix(dir, "infra/deploy/"): // programs for operators, which put adapters together as main does
@@ -152,6 +154,17 @@ func TestImports(t *testing.T) {
 				if imp == prefix || strings.HasPrefix(imp, strings.TrimSuffix(prefix, "/")+"/") {
 					t.Errorf("%s imports %s: %s", dir, imp, why)
 				}
+			}
+		}
+	}
+}
+
+// TestTestsAlone holds that packages for tests, which may know stand-ins, are imported by tests and by each other.
+func TestTestsAlone(t *testing.T) {
+	for dir, s := range sources(t) {
+		for imp := range s.imports {
+			if strings.HasPrefix(imp, "portcullis/") && strings.HasSuffix(imp, "test") && !strings.HasSuffix(dir, "test") {
+				t.Errorf("%s imports %s, which is for tests", dir, imp)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
+	"portcullis/infra/arm/armtest"
 	"portcullis/infra/azfirewall"
 	"portcullis/local/armsim"
 )
@@ -31,7 +32,7 @@ func TestAddresses(t *testing.T) {
 	t.Run("few", func(t *testing.T) {
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		s := play(t, answer(200, body(1)), answer(200, `{"properties":{"ipAddress":"198.51.100.9"}}`), answer(200, body(1)), answer(200, body(1)), refusal(404, "ResourceNotFound", "gone"))
-		c := client(t, s.server, func(cfg *azfirewall.Config) { cfg.Now = func() time.Time { return now } })
+		c := client(t, s.Server, func(cfg *azfirewall.Config) { cfg.Now = func() time.Time { return now } })
 		for _, want := range []string{"[198.51.100.9]", "[198.51.100.9]", "[]"} {
 			snap, err := c.Rules(t.Context(), fwID("gate"))
 			if err != nil || fmt.Sprint(snap.Addresses) != want {
@@ -39,24 +40,24 @@ func TestAddresses(t *testing.T) {
 			}
 			now = now.Add(5 * time.Minute)
 		}
-		s.seen(t)
+		s.Seen(t)
 	})
 	t.Run("many", func(t *testing.T) {
 		list := `{"value":[{"id":"` + strings.ToUpper(scope) + `publicIPAddresses/IP3","properties":{"ipAddress":"198.51.100.3"}},{"id":"` + scope + `publicIPAddresses/ip1","properties":{"ipAddress":"198.51.100.1"}},
 			{"id":"` + scope + `publicIPAddresses/ip2","properties":{"ipAddress":"2001:db8::1"}},{"id":"` + scope + `publicIPAddresses/other","properties":{"ipAddress":"198.51.100.7"}},{"id":"` + scope + `publicIPAddresses/ip4","properties":{}}]}`
 		s := play(t, answer(200, body(12)), answer(200, list), answer(200, body(12)))
-		c := client(t, s.server, nil)
+		c := client(t, s.Server, nil)
 		for range 2 {
 			snap, err := c.Rules(t.Context(), fwID("gate"))
 			if err != nil || fmt.Sprint(snap.Addresses) != "[198.51.100.1 198.51.100.3]" {
 				t.Errorf("addresses %v, %v", snap.Addresses, err)
 			}
 		}
-		s.seen(t)
+		s.Seen(t)
 	})
 	t.Run("refused", func(t *testing.T) {
 		s := play(t, answer(200, body(1)), refusal(403, "AuthorizationFailed", "no"))
-		if _, err := client(t, s.server, nil).Rules(t.Context(), fwID("gate")); !errors.Is(err, store.ErrForbidden) {
+		if _, err := client(t, s.Server, nil).Rules(t.Context(), fwID("gate")); !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -65,7 +66,7 @@ func TestAddresses(t *testing.T) {
 // TestRefusesIDs holds that nothing is asked of ARM for an id that can name nothing.
 func TestRefusesIDs(t *testing.T) {
 	s := play(t)
-	c := client(t, s.server, nil)
+	c := client(t, s.Server, nil)
 	nsg, odd := fwID("gate"), fwID("gate")
 	nsg.Type, odd.Subscription = jit.TypeNSG, "mine"
 	for _, id := range []jit.ID{{}, nsg, odd} {
@@ -84,10 +85,10 @@ func TestRefusesIDs(t *testing.T) {
 	if _, err := azfirewall.New(nil, azfirewall.Config{}); err == nil {
 		t.Error("no credential: no error")
 	}
-	if _, err := azfirewall.New(credential("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: "https://x"}}); err == nil {
+	if _, err := azfirewall.New(armtest.Credential("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: "https://x"}}); err == nil {
 		t.Error("half a cloud: no error")
 	}
-	if calls := s.seen(t); len(calls) != 0 {
+	if calls := s.Seen(t); len(calls) != 0 {
 		t.Errorf("calls %v, want none", calls)
 	}
 }
@@ -108,7 +109,7 @@ func TestPriorityStays(t *testing.T) {
 	}
 	priority := func() string {
 		t.Helper()
-		text, _ := r.arm.Get(target.String())
+		text, _ := r.ARM.Get(target.String())
 		_, rest, _ := strings.Cut(string(text), `"name":"portcullis","properties":`)
 		_, rest, _ = strings.Cut(rest, `"priority":`)
 		n, _, _ := strings.Cut(rest, ",")
@@ -124,7 +125,7 @@ func TestPriorityStays(t *testing.T) {
 	if got := priority(); got != "64999" {
 		t.Errorf("beside another collection it is %s", got)
 	}
-	if err := r.arm.Edit(target.String(), func(doc map[string]any) {
+	if err := r.ARM.Edit(target.String(), func(doc map[string]any) {
 		p := doc["properties"].(map[string]any)
 		p["natRuleCollections"] = p["natRuleCollections"].([]any)[1:]
 	}); err != nil {

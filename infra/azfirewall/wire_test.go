@@ -3,14 +3,10 @@ package azfirewall_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -43,68 +39,6 @@ func TestFirewallConformance(t *testing.T) {
 	}
 }
 
-// script is a server that answers requests one after the other and remembers them.
-type script struct {
-	server *httptest.Server
-
-	mu      sync.Mutex
-	answers []http.HandlerFunc
-	calls   []string // method and last segment of the path
-	bodies  []string
-	headers []http.Header
-}
-
-func play(t *testing.T, answers ...http.HandlerFunc) *script {
-	t.Helper()
-	s := &script{answers: answers}
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		s.mu.Lock()
-		s.calls = append(s.calls, r.Method+" "+r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
-		s.bodies, s.headers = append(s.bodies, string(body)), append(s.headers, r.Header.Clone())
-		var next http.HandlerFunc
-		if len(s.answers) > 0 {
-			next, s.answers = s.answers[0], s.answers[1:]
-		}
-		s.mu.Unlock()
-		if next == nil {
-			http.Error(w, "a call too many", http.StatusTeapot)
-			return
-		}
-		next(w, r)
-	}))
-	t.Cleanup(s.server.Close)
-	return s
-}
-
-// seen gives the calls so far and checks that every answer was asked for.
-func (s *script) seen(t *testing.T) []string {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.answers) > 0 {
-		t.Errorf("%d answers were not asked for", len(s.answers))
-	}
-	return slices.Clone(s.calls)
-}
-
-func answer(status int, body string, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		for i := 0; i+1 < len(header); i += 2 {
-			w.Header().Set(header[i], strings.ReplaceAll(header[i+1], "{host}", "http://"+r.Host))
-		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-func refusal(status int, code, message string, header ...string) http.HandlerFunc {
-	return answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":%q,"details":[]}}`, code, message), header...)
-}
-
-// cut ends the connection without an answer.
-func cut(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-
 // shown is the firewall gate as ARM would show it, with version and state.
 func shown(version, state string, collections ...string) string {
 	s := strings.Replace(string(gate(collections...).Body), `W/\"7\"`, version, 1)
@@ -127,7 +61,7 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	a := mine("a", 50022)
 	want := shown("v1", "Succeeded", append(theirs(), ourCollection(t, 100, a))...)
 	s := play(t, answer(200, want), answer(200, ipDoc), answer(200, want))
-	c := client(t, s.server, nil)
+	c := client(t, s.Server, nil)
 	got, err := c.Rules(t.Context(), fwID("gate"))
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +79,7 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	if _, err := c.Rules(t.Context(), fwID("gate")); err != nil { // addresses are remembered
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"GET gate", "GET ip", "GET gate"}, s.seen(t)); diff != "" {
+	if diff := cmp.Diff([]string{"GET gate", "GET ip", "GET gate"}, s.Seen(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
@@ -163,7 +97,7 @@ func TestManaged(t *testing.T) {
 		}
 	}
 	s := play(t, answer(200, managed), answer(200, `{"value":[`+managed+`,`+hub+`]}`))
-	c := client(t, s.server, nil)
+	c := client(t, s.Server, nil)
 	_, err := c.Rules(t.Context(), fwID("gate"))
 	refused("Rules", err)
 	snap := gate()
@@ -173,7 +107,7 @@ func TestManaged(t *testing.T) {
 	if list, err := c.All(t.Context(), sub); err != nil || len(list) != 0 {
 		t.Errorf("All gave %d firewalls and %v, want none", len(list), err)
 	}
-	if diff := cmp.Diff([]string{"GET gate", "GET azureFirewalls"}, s.seen(t)); diff != "" {
+	if diff := cmp.Diff([]string{"GET gate", "GET azureFirewalls"}, s.Seen(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
@@ -183,18 +117,18 @@ func TestApplySendsOneConditionalPut(t *testing.T) {
 	before, after := gate(theirs()...), append(theirs(), ourCollection(t, 64999, a))
 	before.Addresses = []netip.Addr{public}
 	s := play(t, answer(200, string(before.Body)), answer(200, shown("v8", "Succeeded", after...), "Azure-AsyncOperation", operation))
-	got, err := client(t, s.server, nil).Apply(t.Context(), before, create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), before, create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"GET gate", "PUT gate"}, s.seen(t)); diff != "" {
+	if diff := cmp.Diff([]string{"GET gate", "PUT gate"}, s.Seen(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(head+"["+strings.Join(after, ",")+"]"+tail, s.bodies[1]); diff != "" {
+	if diff := cmp.Diff(head+"["+strings.Join(after, ",")+"]"+tail, s.Bodies[1]); diff != "" {
 		t.Errorf("body on the wire (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"If-Match": `W/"7"`, "Content-Type": "application/json", "Authorization": "Bearer app"} {
-		if got := s.headers[1].Get(name); got != want {
+		if got := s.Headers[1].Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
@@ -216,11 +150,11 @@ func TestApplyLooksOnceMore(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.look)
-			_, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(mine("a", 50022)))
+			_, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(mine("a", 50022)))
 			if !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
-			if calls := s.seen(t); len(calls) != 1 {
+			if calls := s.Seen(t); len(calls) != 1 {
 				t.Errorf("calls %v, want the look alone", calls)
 			}
 		})
@@ -237,11 +171,11 @@ func TestApplyFollowsAWriteOfMinutes(t *testing.T) {
 	}
 	play5 = append(play5, refusal(503, "ServiceUnavailable", "a moment"), answer(200, `{"status":"Succeeded"}`), answer(200, shown("v9", "Succeeded", ours)))
 	s := play(t, play5...)
-	got, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if calls := s.seen(t); len(calls) != len(play5) || calls[len(calls)-1] != "GET gate" {
+	if calls := s.Seen(t); len(calls) != len(play5) || calls[len(calls)-1] != "GET gate" {
 		t.Errorf("calls %v", calls)
 	}
 	if got.Version != "v9" {
@@ -279,16 +213,16 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{unchanged()}, tc.play...)...)
-			got, err := client(t, s.server, nil).Apply(t.Context(), gate(), create(a))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(a))
 			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply NAT rules to gate") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
-			s.seen(t)
+			s.Seen(t)
 		})
 	}
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, string(gate(ours).Body)), answer(200, shown("v8", "Succeeded", ours)))
-		if _, err := client(t, s.server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, store.ErrConflict) {
+		if _, err := client(t, s.Server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
 	})
@@ -298,7 +232,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		})
-		if _, err := client(t, s.server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
+		if _, err := client(t, s.Server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want a conflict because of the cancellation", err)
 		}
 	})
@@ -310,7 +244,7 @@ func TestApplyTellsOfWhatDiffers(t *testing.T) {
 	f := theirs()
 	s := play(t, answer(200, string(gate(f[0]).Body)), answer(200, strings.Replace(shown("v8", "Succeeded", f[0], f[2], ourCollection(t, 65000, a)), `"z":"1"`, `"z":"2"`, 1)))
 	var told []string
-	c := client(t, s.server, func(cfg *azfirewall.Config) {
+	c := client(t, s.Server, func(cfg *azfirewall.Config) {
 		cfg.Differs = func(id jit.ID, members []string) { told = append(told, id.Name+" "+strings.Join(members, ",")) }
 	})
 	_, err := c.Apply(t.Context(), gate(f[0]), create(a))
@@ -363,11 +297,11 @@ func TestErrors(t *testing.T) {
 					answers = append([]http.HandlerFunc{unchanged()}, answers...)
 				}
 				s := play(t, answers...)
-				err := call(client(t, s.server, nil))
+				err := call(client(t, s.Server, nil))
 				if !tc.want(err) || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), name+" NAT rules") {
 					t.Errorf("%s: error %v", name, err)
 				}
-				s.seen(t)
+				s.Seen(t)
 			}
 		})
 	}
@@ -378,7 +312,7 @@ func TestErrors(t *testing.T) {
 func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	updating := answer(200, shown("1", "Updating"))
 	s := play(t, updating, updating, answer(200, shown("2", "Succeeded")), answer(200, ipDoc), answer(200, `{"value":[`+shown("3", "Updating")+`]}`), answer(200, shown("4", "Failed")))
-	c := client(t, s.server, nil)
+	c := client(t, s.Server, nil)
 	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || snap.Unconfirmed || snap.Version != "2" {
 		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
 	}
@@ -388,5 +322,5 @@ func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || !snap.Unconfirmed {
 		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
 	}
-	s.seen(t)
+	s.Seen(t)
 }

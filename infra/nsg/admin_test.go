@@ -42,7 +42,7 @@ func TestAdminRules(t *testing.T) {
 	if rules, err := r.AdminRules(t.Context(), network); len(rules) != 0 || err != nil {
 		t.Errorf("of a network without: %v, %v", rules, err)
 	}
-	r.tune(t, func(k *armsim.Knobs) {
+	r.Tune(t, func(k *armsim.Knobs) {
 		k.PageSize = 2
 		k.AdminRules = map[string][]map[string]any{network: {
 			effective("Custom", "NoSsh", "Deny", "Inbound", 7, "203.0.113.0/24", "22"),
@@ -69,13 +69,13 @@ func TestAdminRules(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	r.tune(t, func(k *armsim.Knobs) {
+	r.Tune(t, func(k *armsim.Knobs) {
 		k.Denied = []armsim.Denied{{Action: "Microsoft.Network/virtualNetworks/listNetworkManagerEffectiveSecurityAdminRules/action"}}
 	})
 	if _, err := r.AdminRules(t.Context(), network); !errors.Is(err, store.ErrForbidden) {
 		t.Errorf("without the permission: %v", err)
 	}
-	r.tune(t, func(k *armsim.Knobs) { k.Denied, k.Down = nil, true })
+	r.Tune(t, func(k *armsim.Knobs) { k.Denied, k.Down = nil, true })
 	if _, ok := isUnavailable(errOf(r.AdminRules(t.Context(), network))); !ok {
 		t.Error("down: want *access.Unavailable")
 	}

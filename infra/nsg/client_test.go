@@ -12,6 +12,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
+	"portcullis/infra/arm/armtest"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
 )
@@ -30,7 +31,7 @@ func TestNewRefuses(t *testing.T) {
 		{"plain HTTP to no URL", arm.Connection{Endpoint: "http://[::1", Audience: "a", Options: plainHTTP}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := nsg.New(credential("app"), nsg.Config{Connection: tc.cfg}); err == nil {
+			if _, err := nsg.New(armtest.Credential("app"), nsg.Config{Connection: tc.cfg}); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -39,7 +40,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("no credential: no error")
 	}
 	for _, endpoint := range []string{"http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"} {
-		if _, err := nsg.New(credential("app"), nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: "a", Options: plainHTTP}}); err != nil {
+		if _, err := nsg.New(armtest.Credential("app"), nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: "a", Options: plainHTTP}}); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
@@ -48,7 +49,7 @@ func TestNewRefuses(t *testing.T) {
 // TestRefusesIDs holds that nothing is asked of ARM for an id that can name nothing.
 func TestRefusesIDs(t *testing.T) {
 	s := play(t)
-	c := client(t, s.server, func(cfg *nsg.Config) { cfg.Subscription = "" })
+	c := client(t, s.Server, func(cfg *nsg.Config) { cfg.Subscription = "" })
 	vm := jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeVM, Name: "vm"}
 	odd := nsgID("shop")
 	odd.Subscription = "mine"
@@ -73,7 +74,7 @@ func TestRefusesIDs(t *testing.T) {
 	if err := c.Ping(t.Context()); err == nil {
 		t.Error("Ping without a subscription: no error")
 	}
-	if calls := s.seen(t); len(calls) != 0 {
+	if calls := s.Seen(t); len(calls) != 0 {
 		t.Errorf("calls %v, want none", calls)
 	}
 }
@@ -83,18 +84,18 @@ func TestPing(t *testing.T) {
 	if _, ok := isUnavailable(r.Ping(t.Context())); !ok {
 		t.Error("down: want *access.Unavailable")
 	}
-	r.tune(t, func(k *armsim.Knobs) {
+	r.Tune(t, func(k *armsim.Knobs) {
 		k.Down, k.Denied = false, []armsim.Denied{{Action: "Microsoft.Network/networkSecurityGroups/read"}}
 	})
 	if err := r.Ping(t.Context()); !errors.Is(err, store.ErrForbidden) {
 		t.Errorf("without permission: error %v, want %v", err, store.ErrForbidden)
 	}
-	r.tune(t, func(k *armsim.Knobs) { k.Denied = nil })
-	r.arm.Reset()
+	r.Tune(t, func(k *armsim.Knobs) { k.Denied = nil })
+	r.ARM.Reset()
 	if err := r.Ping(t.Context()); err != nil {
 		t.Errorf("error %v", err)
 	}
-	if n := r.arm.Counts(); n.Reads != 1 {
+	if n := r.ARM.Counts(); n.Reads != 1 {
 		t.Errorf("%d reads, want 1", n.Reads)
 	}
 }
@@ -167,11 +168,11 @@ func TestCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.arm.Reset()
+			r.ARM.Reset()
 			if err := tc.call(r, s); err != nil {
 				t.Errorf("error %v", err)
 			}
-			if got := r.arm.Counts(); got != tc.want {
+			if got := r.ARM.Counts(); got != tc.want {
 				t.Errorf("calls %+v, want %+v", got, tc.want)
 			}
 		})

@@ -13,18 +13,6 @@ import (
 	"portcullis/local/armsim"
 )
 
-type accessFailure = coretest.Failure
-
-const (
-	locked     = coretest.Locked
-	forbidden  = coretest.Forbidden
-	throttled  = coretest.Throttled
-	down       = coretest.Down
-	replyLost  = coretest.ReplyLost
-	superseded = coretest.Superseded
-	broken     = coretest.Broken
-)
-
 func TestFirewallConformance(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -36,7 +24,7 @@ func TestFirewallConformance(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			coretest.TestFirewall(t, coretest.SecurityRules(), func(t *testing.T) (network.RuleStore, coretest.FirewallFixture) {
 				r := newRig(t, tc.knobs)
-				return r.Client, firewallFixture{r}
+				return r, r
 			})
 		})
 	}
@@ -45,13 +33,13 @@ func TestFirewallConformance(t *testing.T) {
 func TestNetworkConformance(t *testing.T) {
 	coretest.TestNetwork(t, func(t *testing.T) (network.Network, coretest.NetworkFixture) {
 		r := newRig(t, armsim.Knobs{PageSize: 2})
-		return r.Client, networkFixture{r}
+		return r, networkFixture{r}
 	})
 }
 
 func (r *rig) Guard(t *testing.T, name string) jit.ID {
 	t.Helper()
-	r.put(t, nsgID(name).String(), object{"location": "westeurope", "properties": object{"securityRules": []any{}}})
+	r.Put(t, nsgID(name).String(), object{"location": "westeurope", "properties": object{"securityRules": []any{}}})
 	return nsgID(name)
 }
 
@@ -65,7 +53,7 @@ func (r *rig) Subnet(t *testing.T, name string, guard jit.ID) string {
 		properties["networkSecurityGroup"] = ref(guard.String())
 	}
 	id := scope + "virtualNetworks/vnet-" + name
-	r.put(t, id, object{"location": "westeurope", "properties": object{
+	r.Put(t, id, object{"location": "westeurope", "properties": object{
 		"addressSpace": object{"addressPrefixes": []string{"10.0.0.0/16"}},
 		"subnets":      []any{object{"name": name, "properties": properties}},
 	}})
@@ -91,7 +79,7 @@ func (r *rig) Machine(t *testing.T, name string, interfaces ...coretest.Interfac
 		slices.Reverse(configs) // their order is by name, not as ARM happens to list them
 		properties["ipConfigurations"] = configs
 		id := fmt.Sprintf("%snetworkInterfaces/%s-%d", scope, name, i)
-		r.put(t, id, object{"location": "West Europe", "properties": properties})
+		r.Put(t, id, object{"location": "West Europe", "properties": properties})
 		ids = append(ids, id)
 	}
 	return vm, ids
@@ -104,8 +92,8 @@ func (r *rig) config(t *testing.T, c coretest.Config) object {
 		p["privateIPAddress"] = c.Private.String()
 	}
 	if c.Public.IsValid() {
-		id := fmt.Sprintf("%spublicIPAddresses/ip-%d", scope, r.next())
-		r.put(t, id, object{"location": "westeurope", "properties": object{"ipAddress": c.Public.String(), "publicIPAddressVersion": version(c.Public)}})
+		id := fmt.Sprintf("%spublicIPAddresses/ip-%d", scope, r.Next())
+		r.Put(t, id, object{"location": "westeurope", "properties": object{"ipAddress": c.Public.String(), "publicIPAddressVersion": version(c.Public)}})
 		p["publicIPAddress"] = ref(id)
 	}
 	return p

@@ -48,7 +48,7 @@ func (h hubs) network(scope string, n int, firewall bool, table string, peers ..
 		}
 		peerings = append(peerings, object{"name": "p", "properties": object{"peeringState": state, "remoteVirtualNetwork": ref(p)}})
 	}
-	h.put(h.t, id, object{"location": "westeurope", "properties": object{"addressSpace": object{"addressPrefixes": []string{fmt.Sprintf("10.%d.0.0/16", n)}}, "subnets": subnets, "virtualNetworkPeerings": peerings}})
+	h.Put(h.t, id, object{"location": "westeurope", "properties": object{"addressSpace": object{"addressPrefixes": []string{fmt.Sprintf("10.%d.0.0/16", n)}}, "subnets": subnets, "virtualNetworkPeerings": peerings}})
 	return id
 }
 
@@ -59,7 +59,7 @@ func (h hubs) firewall(scope, network, private string, more object) string {
 	for k, v := range more {
 		properties[k] = v
 	}
-	h.put(h.t, id, object{"location": "westeurope", "properties": properties})
+	h.Put(h.t, id, object{"location": "westeurope", "properties": properties})
 	return id
 }
 
@@ -74,7 +74,7 @@ func (h hubs) table(name string, routes ...string) string {
 		}
 		list = append(list, object{"name": fmt.Sprint("r", i), "properties": properties})
 	}
-	h.put(h.t, scope+"routeTables/"+name, object{"location": "westeurope", "properties": object{"routes": list}})
+	h.Put(h.t, scope+"routeTables/"+name, object{"location": "westeurope", "properties": object{"routes": list}})
 	return scope + "routeTables/" + name
 }
 
@@ -188,17 +188,17 @@ func TestFirewallOfAnotherSubscription(t *testing.T) {
 		if managed {
 			want, reads = "fw-v2 [10.1.1.4] from [10.2.0.0/26]", 6
 		}
-		h.arm.Reset()
+		h.ARM.Reset()
 		found, err := h.Locate(t.Context(), []jit.ID{vm})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, n := placed(found[vm.Key()]), h.arm.Counts().Reads; got != want || n != reads {
+		if got, n := placed(found[vm.Key()]), h.ARM.Counts().Reads; got != want || n != reads {
 			t.Errorf("managed %t: placed %q with %d reads, want %q with %d", managed, got, n, want, reads)
 		}
-		h.arm.Reset()
-		if found, err := h.Locate(t.Context(), []jit.ID{beside}); err != nil || placed(found[beside.Key()]) != "" || h.arm.Counts().Reads != 3 {
-			t.Errorf("managed %t: without a route: %v, %v, %d reads", managed, found, err, h.arm.Counts().Reads)
+		h.ARM.Reset()
+		if found, err := h.Locate(t.Context(), []jit.ID{beside}); err != nil || placed(found[beside.Key()]) != "" || h.ARM.Counts().Reads != 3 {
+			t.Errorf("managed %t: without a route: %v, %v, %d reads", managed, found, err, h.ARM.Counts().Reads)
 		}
 	}
 }
@@ -209,11 +209,11 @@ func TestReadsForFirewalls(t *testing.T) {
 	plain := h.machine("plain", h.network(scope, 1, false, h.table("t", "0.0.0.0/0", "VirtualAppliance", "10.9.0.4")), "10.1.1.4")
 	count := func(what string, want int, call func() error) {
 		t.Helper()
-		h.arm.Reset()
+		h.ARM.Reset()
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		if got := h.arm.Counts().Reads; got != want {
+		if got := h.ARM.Counts().Reads; got != want {
 			t.Errorf("%s: %d reads, want %d", what, got, want)
 		}
 	}
@@ -244,7 +244,7 @@ func TestFirewallsThatMayNotBeRead(t *testing.T) {
 		own := h.network(scope, 1, true, h.table("t", "0.0.0.0/0", "VirtualAppliance", "10.1.0.4"))
 		h.firewall(scope, own, "10.1.0.4", nil)
 		vm, plain := h.machine("vm", own, "10.1.1.4"), h.machine("plain", h.network(scope, 2, false, ""), "10.2.1.4")
-		h.tune(t, func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Network/" + action + "/read"}} })
+		h.Tune(t, func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Network/" + action + "/read"}} })
 		if _, err := h.Locate(t.Context(), []jit.ID{vm}); !errors.Is(err, store.ErrForbidden) || !strings.Contains(err.Error(), action) {
 			t.Errorf("%s: Locate: %v", action, err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/infra/arm"
+	"portcullis/infra/arm/armtest"
 	"portcullis/local/armsim"
 )
 
@@ -49,7 +50,7 @@ func (r *rig) estate(t *testing.T, n, rules int) {
 func sdk(t testing.TB, server *httptest.Server) *armnetwork.SecurityGroupsClient {
 	t.Helper()
 	at := cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: server.URL, Audience: "https://management.azure.com"}}}
-	groups, err := armnetwork.NewSecurityGroupsClient(sub, credential("app"),
+	groups, err := armnetwork.NewSecurityGroupsClient(sub, armtest.Credential("app"),
 		&azarm.ClientOptions{ClientOptions: policy.ClientOptions{InsecureAllowCredentialWithHTTP: true, Transport: server.Client(), Cloud: at}})
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +87,8 @@ func TestAllIsTheSDKsList(t *testing.T) {
 	r := newRig(t, armsim.Knobs{PageSize: 5})
 	r.estate(t, 13, 4)
 	var calls []asked
-	r.interpose(func(req *http.Request) { calls = append(calls, askedOf(req)) })
-	want := listBySDK(t, sdk(t, r.server))
+	r.Interpose(func(req *http.Request) { calls = append(calls, askedOf(req)) })
+	want := listBySDK(t, sdk(t, r.HTTP))
 	wantCalls := calls
 	calls = nil
 	list, err := r.All(t.Context(), sub)
@@ -126,13 +127,13 @@ func TestListGoesNowhereElse(t *testing.T) {
 		{"another scheme", "https{host}/next"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := play(t, nil)
-			next := strings.ReplaceAll(strings.Replace(tc.next, "https{host}", strings.Replace(s.server.URL, "http:", "https:", 1), 1), "{host}", s.server.URL)
-			s.answers = []http.HandlerFunc{answer(200, `{"value":[],"nextLink":"`+next+`"}`)}
-			if _, err := client(t, s.server, nil).All(t.Context(), sub); err == nil || !strings.Contains(err.Error(), "at another place") {
+			s := play(t)
+			next := strings.ReplaceAll(strings.Replace(tc.next, "https{host}", strings.Replace(s.Server.URL, "http:", "https:", 1), 1), "{host}", s.Server.URL)
+			s.Add(answer(200, `{"value":[],"nextLink":"`+next+`"}`))
+			if _, err := client(t, s.Server, nil).All(t.Context(), sub); err == nil || !strings.Contains(err.Error(), "at another place") {
 				t.Errorf("error %v", err)
 			}
-			s.seen(t)
+			s.Seen(t)
 		})
 	}
 }

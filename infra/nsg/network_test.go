@@ -54,10 +54,10 @@ func TestInterfacesOfNoMachine(t *testing.T) {
 		"nameless": object{},
 	}
 	for name, owner := range owners {
-		r.put(t, scope+"networkInterfaces/"+name, object{"location": "westeurope", "properties": object{"virtualMachine": owner}})
+		r.Put(t, scope+"networkInterfaces/"+name, object{"location": "westeurope", "properties": object{"virtualMachine": owner}})
 	}
-	r.put(t, scope+"virtualNetworks/empty", object{"location": "westeurope"})
-	r.put(t, scope+"publicIPAddresses/unassigned", object{"location": "westeurope", "properties": object{}})
+	r.Put(t, scope+"virtualNetworks/empty", object{"location": "westeurope"})
+	r.Put(t, scope+"publicIPAddresses/unassigned", object{"location": "westeurope", "properties": object{}})
 	list, err := r.Machines(t.Context(), sub)
 	if err != nil || len(list) != 0 {
 		t.Errorf("Machines: %v and %v, want none", list, err)
@@ -81,7 +81,7 @@ func TestAddressesToCome(t *testing.T) {
 // TestDemo reads the demo estate as its description has it.
 func TestDemo(t *testing.T) {
 	r := newRig(t, armsim.Knobs{PageSize: 1})
-	if err := armsim.Seed(r.arm); err != nil {
+	if err := armsim.Seed(r.ARM); err != nil {
 		t.Fatal(err)
 	}
 	list, err := r.Machines(t.Context(), armsim.DemoSubscription)
@@ -143,7 +143,7 @@ func TestOrderIsNotThatOfARM(t *testing.T) {
 
 func TestLocateInASubscriptionThatIsGone(t *testing.T) {
 	s := play(t, refusal(404, "SubscriptionNotFound", "no such"), refusal(404, "SubscriptionNotFound", "no such"), refusal(404, "SubscriptionNotFound", "no such"))
-	found, err := client(t, s.server, nil).Locate(t.Context(), []jit.ID{vmID("vm")})
+	found, err := client(t, s.Server, nil).Locate(t.Context(), []jit.ID{vmID("vm")})
 	if err != nil || len(found) != 0 {
 		t.Errorf("%d machines and %v, want none", len(found), err)
 	}
@@ -167,11 +167,11 @@ func TestHalfAnAnswer(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{first}, tc.then...)...)
-			list, err := client(t, s.server, nil).All(t.Context(), sub)
+			list, err := client(t, s.Server, nil).All(t.Context(), sub)
 			if err == nil || len(list) != 0 {
 				t.Errorf("%d groups and %v, want an error alone", len(list), err)
 			}
-			s.seen(t)
+			s.Seen(t)
 		})
 	}
 }

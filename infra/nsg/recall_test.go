@@ -18,7 +18,7 @@ import (
 func (r *rig) reads(f func()) int {
 	var mu sync.Mutex
 	n := 0
-	r.interpose(func(req *http.Request) {
+	r.Interpose(func(req *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if req.Method == http.MethodGet {
@@ -26,7 +26,7 @@ func (r *rig) reads(f func()) int {
 		}
 	})
 	f()
-	r.interpose(nil)
+	r.Interpose(nil)
 	return n
 }
 
@@ -72,13 +72,13 @@ func TestRecallReadsOneInterface(t *testing.T) {
 		t.Errorf("a machine that was listed before took %d reads, want 1", reads)
 	}
 	// Its address becomes another machine's: only what it has now is given.
-	r.put(t, nics[0], nicOf(web, subnet, "10.0.0.9"))
+	r.Put(t, nics[0], nicOf(web, subnet, "10.0.0.9"))
 	got, reads = r.recall(t, web)
 	if a := got[web.Key()].Private; !slices.Equal(a, []netip.Addr{netip.MustParseAddr("10.0.0.9")}) || reads != 1 {
 		t.Errorf("after it moved: addresses %v, %d reads", a, reads)
 	}
 	// Its interface becomes another machine's: it is not given.
-	r.put(t, nics[0], nicOf(other, subnet, "10.0.0.9"))
+	r.Put(t, nics[0], nicOf(other, subnet, "10.0.0.9"))
 	got, _ = r.recall(t, web)
 	same(t, "an interface that became another's", got, locate(web))
 	// It is gone.

@@ -23,7 +23,7 @@ import (
 func TestSurveyOfTheDemo(t *testing.T) {
 	r := newRig(t, armsim.Knobs{PageSize: 3})
 	for _, res := range armsim.Demo() {
-		if err := r.arm.Put(res.ID, res.Document); err != nil {
+		if err := r.ARM.Put(res.ID, res.Document); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,14 +3,10 @@ package nsg_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,68 +18,6 @@ import (
 	"portcullis/infra/arm"
 	"portcullis/infra/nsg"
 )
-
-// script is a server that answers requests one after the other and remembers them.
-type script struct {
-	server *httptest.Server
-
-	mu      sync.Mutex
-	answers []http.HandlerFunc
-	calls   []string // method and last segment of the path
-	bodies  []string
-	headers []http.Header
-}
-
-func play(t *testing.T, answers ...http.HandlerFunc) *script {
-	t.Helper()
-	s := &script{answers: answers}
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		s.mu.Lock()
-		s.calls = append(s.calls, r.Method+" "+r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
-		s.bodies, s.headers = append(s.bodies, string(body)), append(s.headers, r.Header.Clone())
-		var next http.HandlerFunc
-		if len(s.answers) > 0 {
-			next, s.answers = s.answers[0], s.answers[1:]
-		}
-		s.mu.Unlock()
-		if next == nil {
-			http.Error(w, "a call too many", http.StatusTeapot)
-			return
-		}
-		next(w, r)
-	}))
-	t.Cleanup(s.server.Close)
-	return s
-}
-
-// seen gives the calls so far and checks that every answer was asked for.
-func (s *script) seen(t *testing.T) []string {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.answers) > 0 {
-		t.Errorf("%d answers were not asked for", len(s.answers))
-	}
-	return slices.Clone(s.calls)
-}
-
-func answer(status int, body string, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		for i := 0; i+1 < len(header); i += 2 {
-			w.Header().Set(header[i], strings.ReplaceAll(header[i+1], "{host}", "http://"+r.Host))
-		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-func refusal(status int, code, message string, header ...string) http.HandlerFunc {
-	return answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":%q,"details":[]}}`, code, message), header...)
-}
-
-// cut ends the connection without an answer.
-func cut(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // shown is the NSG shop as ARM would show it, with version and state.
 func shown(version, state string, rules ...string) string {
@@ -99,11 +33,11 @@ const operation = "{host}/subscriptions/" + sub + "/providers/Microsoft.Network/
 func TestRulesIsOneCall(t *testing.T) {
 	want := shown("v1", "Succeeded", foreign()...)
 	s := play(t, answer(200, want))
-	got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"GET shop"}, s.seen(t)); diff != "" {
+	if diff := cmp.Diff([]string{"GET shop"}, s.Seen(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if string(got.Body) != want || got.Version != "v1" || len(got.Rules) != 3 || !got.Target.Equal(nsgID("shop")) {
@@ -113,7 +47,7 @@ func TestRulesIsOneCall(t *testing.T) {
 
 func TestRulesNeedsNotTheModel(t *testing.T) {
 	s := play(t, answer(200, shown("v1", "Succeeded", `{"name":"odd","properties":{"priority":"high"}}`)))
-	got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +65,7 @@ func TestRulesRefusesWhatIsNoAnswer(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, answer(200, tc.body))
-			if got, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop")); err == nil {
+			if got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop")); err == nil {
 				t.Errorf("no error, and %+v", got)
 			}
 		})
@@ -142,7 +76,7 @@ func TestAllSortsAndKeepsBytes(t *testing.T) {
 	last := shown("v1", "Succeeded", foreign()...)
 	first := strings.Replace(last, "/SHOP", "/alpha", 1)
 	s := play(t, answer(200, `{"value":[ `+last+" ,\n"+first+` ]}`))
-	list, err := client(t, s.server, nil).All(t.Context(), strings.ToUpper(sub))
+	list, err := client(t, s.Server, nil).All(t.Context(), strings.ToUpper(sub))
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%d groups and %v, want two", len(list), err)
 	}
@@ -156,23 +90,23 @@ func TestAllSortsAndKeepsBytes(t *testing.T) {
 func TestApplySendsOneConditionalPut(t *testing.T) {
 	a := mine("a", 100)
 	s := play(t, answer(200, shown("v8", "Succeeded", append(foreign(), encoded(t, a))...), "Azure-AsyncOperation", operation))
-	got, err := client(t, s.server, nil).Apply(t.Context(), shop(foreign()...), create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), shop(foreign()...), create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"PUT shop"}, s.seen(t)); diff != "" {
+	if diff := cmp.Diff([]string{"PUT shop"}, s.Seen(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	want := head + "[" + strings.Join(append(foreign(), encoded(t, a)), ",") + "]" + tail
-	if diff := cmp.Diff(want, s.bodies[0]); diff != "" {
+	if diff := cmp.Diff(want, s.Bodies[0]); diff != "" {
 		t.Errorf("body on the wire (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"If-Match": `W/"7"`, "Content-Type": "application/json", "Authorization": "Bearer app"} {
-		if got := s.headers[0].Get(name); got != want {
+		if got := s.Headers[0].Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if ua := s.headers[0].Get("User-Agent"); !strings.HasPrefix(ua, "portcullis ") {
+	if ua := s.Headers[0].Get("User-Agent"); !strings.HasPrefix(ua, "portcullis ") {
 		t.Errorf("User-Agent: %q", ua)
 	}
 	if got.Version != "v8" || len(got.Rules) != 4 {
@@ -210,19 +144,19 @@ func TestApplyLooksAtAnUnfinishedWrite(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{answer(200, shown("v8", "Updating", encoded(t, a)), wait...)}, tc.play...)...)
-			got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(tc.rules...))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(tc.rules...))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(append([]string{"PUT shop"}, tc.want...), s.seen(t)); diff != "" {
+			if diff := cmp.Diff(append([]string{"PUT shop"}, tc.want...), s.Seen(t)); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
 			if got.Version != "v9" {
 				t.Errorf("version %q, want that of the last answer", got.Version)
 			}
-			for i, h := range s.headers[1:] {
-				if h.Get("If-Match") != "" || s.bodies[i+1] != "" {
-					t.Errorf("call %d has If-Match %q and the body %q", i+1, h.Get("If-Match"), s.bodies[i+1])
+			for i, h := range s.Headers[1:] {
+				if h.Get("If-Match") != "" || s.Bodies[i+1] != "" {
+					t.Errorf("call %d has If-Match %q and the body %q", i+1, h.Get("If-Match"), s.Bodies[i+1])
 				}
 			}
 		})
@@ -233,12 +167,12 @@ func TestApplyRepeatsTheSameBody(t *testing.T) {
 	a := mine("a", 100)
 	s := play(t, refusal(500, "InternalServerError", "oh"), refusal(429, "RetryableErrorDueToAnotherOperation", "busy"),
 		answer(200, shown("v8", "Succeeded", encoded(t, a))))
-	if _, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a)); err != nil {
+	if _, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(a)); err != nil {
 		t.Fatal(err)
 	}
-	s.seen(t)
-	if len(s.bodies) != 3 || s.bodies[0] != s.bodies[1] || s.bodies[1] != s.bodies[2] || s.headers[2].Get("If-Match") != `W/"7"` {
-		t.Errorf("bodies %q", s.bodies)
+	s.Seen(t)
+	if len(s.Bodies) != 3 || s.Bodies[0] != s.Bodies[1] || s.Bodies[1] != s.Bodies[2] || s.Headers[2].Get("If-Match") != `W/"7"` {
+		t.Errorf("bodies %q", s.Bodies)
 	}
 }
 
@@ -270,16 +204,16 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.play...)
-			got, err := client(t, s.server, nil).Apply(t.Context(), shop(), create(a))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(a))
 			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply rules to shop") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
-			s.seen(t)
+			s.Seen(t)
 		})
 	}
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, shown("v8", "Succeeded", encoded(t, a))))
-		_, err := client(t, s.server, nil).Apply(t.Context(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
+		_, err := client(t, s.Server, nil).Apply(t.Context(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
 		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
@@ -292,12 +226,12 @@ func TestApplyCutShortByItsCaller(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	_, err := client(t, s.Server, nil).Apply(ctx, shop(), create(mine("a", 100)))
 	if !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want a conflict because of the cancellation", err)
 	}
-	s.seen(t)
-	_, err = client(t, s.server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	s.Seen(t)
+	_, err = client(t, s.Server, nil).Apply(ctx, shop(), create(mine("a", 100)))
 	if errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("before it was sent: error %v, want the cancellation alone", err)
 	}
@@ -305,8 +239,8 @@ func TestApplyCutShortByItsCaller(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	s := play(t)
-	c := client(t, s.server, nil)
-	s.server.Close()
+	c := client(t, s.Server, nil)
+	s.Server.Close()
 	_, rules := c.Rules(t.Context(), nsgID("shop"))
 	_, all := c.All(t.Context(), sub)
 	_, apply := c.Apply(t.Context(), shop(), create(mine("a", 100)))
@@ -367,14 +301,14 @@ func TestErrors(t *testing.T) {
 				},
 			} {
 				s := play(t, slices.Repeat([]http.HandlerFunc{tc.play}, tc.calls)...)
-				err := call(client(t, s.server, nil))
+				err := call(client(t, s.Server, nil))
 				if !tc.want(err) || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), name+" rules") {
 					t.Errorf("%s: error %v", name, err)
 				}
 				if err != nil && strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: the error runs over several lines: %v", name, err)
 				}
-				if calls := s.seen(t); len(calls) != tc.calls {
+				if calls := s.Seen(t); len(calls) != tc.calls {
 					t.Errorf("%s: %d calls, want %d", name, len(calls), tc.calls)
 				}
 			}
@@ -386,15 +320,15 @@ func TestErrors(t *testing.T) {
 // confirmed, and the state after a failed one is told.
 func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	s := play(t, answer(200, shown("1", "Updating")), answer(200, shown("1", "Updating")), answer(200, shown("2", "Succeeded")))
-	snap, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop"))
+	snap, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
 	if err != nil || snap.Unconfirmed || !strings.Contains(snap.Version, "2") {
 		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
 	}
-	if got := s.seen(t); len(got) != 3 {
+	if got := s.Seen(t); len(got) != 3 {
 		t.Errorf("%d calls, want 3: %q", len(got), got)
 	}
 	s = play(t, answer(200, shown("3", "Failed")))
-	if snap, err := client(t, s.server, nil).Rules(t.Context(), nsgID("shop")); err != nil || !snap.Unconfirmed {
+	if snap, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop")); err != nil || !snap.Unconfirmed {
 		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
 	}
 }

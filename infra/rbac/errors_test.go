@@ -16,6 +16,7 @@ import (
 
 	"portcullis/core/store"
 	"portcullis/infra/arm"
+	"portcullis/infra/arm/armtest"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -30,9 +31,9 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{"no credential", nil, rbac.Config{}, "no credential"},
-		{"an endpoint without an audience", credential{}, rbac.Config{Connection: arm.Connection{Endpoint: "https://example.com"}}, "both Endpoint and Audience"},
-		{"an audience without an endpoint", credential{}, rbac.Config{Connection: arm.Connection{Audience: "x"}}, "both Endpoint and Audience"},
-		{"a token in the clear", credential{}, insecure, "plain HTTP"},
+		{"an endpoint without an audience", armtest.Credential("app"), rbac.Config{Connection: arm.Connection{Endpoint: "https://example.com"}}, "both Endpoint and Audience"},
+		{"an audience without an endpoint", armtest.Credential("app"), rbac.Config{Connection: arm.Connection{Audience: "x"}}, "both Endpoint and Audience"},
+		{"a token in the clear", armtest.Credential("app"), insecure, "plain HTTP"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := rbac.New(tc.cred, tc.cfg); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -40,7 +41,7 @@ func TestNewRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := rbac.New(credential{}, rbac.Config{}); err != nil {
+	if _, err := rbac.New(armtest.Credential("app"), rbac.Config{}); err != nil {
 		t.Errorf("the public cloud: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package rbac_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,13 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-
 	"portcullis/core/jit"
 	"portcullis/core/permit"
-	"portcullis/infra/arm"
+	"portcullis/infra/arm/armtest"
 	"portcullis/infra/rbac"
 	"portcullis/local/armsim"
 )
@@ -48,12 +43,6 @@ func caller(oid string) jit.Caller {
 	return jit.Caller{ID: tenant + "/" + oid, Name: "ann@example.com"}
 }
 
-type credential struct{}
-
-func (credential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	return azcore.AccessToken{Token: "app", ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
-
 // clock stands until it is told to go on.
 type clock struct {
 	mu  sync.Mutex
@@ -75,12 +64,9 @@ func (c *clock) advance(d time.Duration) {
 // authority gives the adapter for a server on loopback, without retries.
 func authority(t *testing.T, server *httptest.Server, c *clock) *rbac.Authority {
 	t.Helper()
-	a, err := rbac.New(credential{}, rbac.Config{
-		Connection: arm.Connection{Endpoint: server.URL, Audience: "https://management.azure.com", Options: azarm.ClientOptions{ClientOptions: policy.ClientOptions{
-			InsecureAllowCredentialWithHTTP: true, Transport: server.Client(), Retry: policy.RetryOptions{MaxRetries: -1},
-		}}},
-		Now: c.Now,
-	})
+	cfg := rbac.Config{Connection: armtest.Connection(server), Now: c.Now}
+	cfg.Options.Retry.MaxRetries = -1
+	a, err := rbac.New(armtest.Credential("app"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,24 +85,11 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	c := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	server, err := armsim.Open(armsim.Config{
-		Verify: func(token string) (string, error) { return token, nil }, Now: c.Now,
-		Groups: map[string][]string{ann: {team}, team: {unit}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := httptest.NewServer(server)
-	t.Cleanup(func() {
-		h.Close()
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server, h := armtest.Serve(t, armsim.Config{Now: c.Now, Groups: map[string][]string{ann: {team}, team: {unit}}}, nil)
 	return &rig{Authority: authority(t, h, c), t: t, arm: server, clock: c}
 }
 
-type object = map[string]any
+type object = armtest.Object
 
 func (r *rig) put(scope, kind, name string, properties object) string {
 	r.t.Helper()
