@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // The rows of the Activity table: an entry, and the mark that it has been written.
@@ -20,7 +21,7 @@ const (
 type entryDoc struct {
 	V             int
 	ID            string
-	Time          stamp
+	Time          entity.Stamp
 	Operation     string
 	Result        string
 	VM            string
@@ -29,7 +30,7 @@ type entryDoc struct {
 	Grant         string
 	Ports         []uint16
 	Sources       []string
-	End           stamp
+	End           entity.Stamp
 	Justification string
 	Reason        string
 	Message       string
@@ -47,54 +48,54 @@ type markDoc struct {
 	Subscription string // of its chain
 }
 
-func entryName(id string) string { return digest(id)[:32] }
+func entryName(id string) string { return entity.Digest(id)[:32] }
 
 // newEntry gives the document of an entry, without its place in the chain.
 func newEntry(e store.Entry) (entryDoc, error) {
 	if e.ID == "" {
 		return entryDoc{}, errors.New("it has no id")
 	}
-	if err := validTime(e.Time); err != nil {
+	if err := entity.ValidTime(e.Time); err != nil {
 		return entryDoc{}, err
 	}
-	vm, err := idText(e.VM)
+	vm, err := entity.IDText(e.VM)
 	if err != nil {
 		return entryDoc{}, err
 	}
-	target, err := idText(e.Target)
+	target, err := entity.IDText(e.Target)
 	if err != nil {
 		return entryDoc{}, err
 	}
-	return entryDoc{V: version, ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), VM: vm, Target: target,
-		Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports, Sources: e.Sources, End: stamp(e.End), Justification: e.Justification,
+	return entryDoc{V: entity.Version, ID: e.ID, Time: entity.Stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), VM: vm, Target: target,
+		Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports, Sources: e.Sources, End: entity.Stamp(e.End), Justification: e.Justification,
 		Reason: e.Reason, Message: e.Message, Correlation: e.Correlation, Format: chainFormat}.asRead()
 }
 
 // row gives the row of an entry that has its place.
-func (d entryDoc) row() (row, error) {
+func (d entryDoc) row() (entity.Row, error) {
 	e, err := d.entry()
 	if err != nil {
-		return row{}, err
+		return entity.Row{}, err
 	}
-	columns := map[string]any{"Time": column(e.Time), "Operation": columnText(d.Operation), "Requestor": columnText(d.Requestor),
-		"Subscription": columnText(subscriptionOf(e)), "Vm": ""}
+	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Requestor": entity.ColumnText(d.Requestor),
+		"Subscription": entity.ColumnText(subscriptionOf(e)), "Vm": ""}
 	if !e.VM.IsZero() {
-		columns["Vm"] = columnText(e.VM.Key())
+		columns["Vm"] = entity.ColumnText(e.VM.Key())
 	}
-	return row{partition: day(e.Time), key: entryRows + inverted(e.Time) + "|" + entryName(d.ID), columns: columns, doc: d}, nil
+	return entity.Row{Partition: entity.Day(e.Time), Key: entryRows + entity.Inverted(e.Time) + "|" + entryName(d.ID), Columns: columns, Doc: d}, nil
 }
 
 // mark gives the row that says that the entry has been written.
-func (d entryDoc) mark(chain chainID) row {
-	return row{partition: chain.partition, key: markRows + entryName(d.ID), doc: markDoc{V: version, ID: d.ID, Subscription: chain.subscription}}
+func (d entryDoc) mark(chain chainID) entity.Row {
+	return entity.Row{Partition: chain.partition, Key: markRows + entryName(d.ID), Doc: markDoc{V: entity.Version, ID: d.ID, Subscription: chain.subscription}}
 }
 
 func (d entryDoc) entry() (store.Entry, error) {
-	vm, err := idOf(d.VM)
+	vm, err := entity.IDOf(d.VM)
 	if err != nil {
 		return store.Entry{}, err
 	}
-	target, err := idOf(d.Target)
+	target, err := entity.IDOf(d.Target)
 	return store.Entry{ID: d.ID, Time: time.Time(d.Time), Operation: store.Operation(d.Operation), Result: store.Result(d.Result), VM: vm,
 		Target: target, Requestor: d.Requestor, Grant: d.Grant, Ports: d.Ports, Sources: d.Sources, End: time.Time(d.End),
 		Justification: d.Justification, Reason: d.Reason, Message: d.Message, Correlation: d.Correlation}, err
@@ -102,44 +103,44 @@ func (d entryDoc) entry() (store.Entry, error) {
 
 // Entries is one query, two with a cursor.
 func (s *Store) Entries(ctx context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
-	after, err := parseCursor(cursor)
+	after, err := entity.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = bounded(limit)
-	rows, err := s.newestFirst(ctx, s.activity, span{rows: entryRows, from: f.From, to: f.To, after: after}, entryFilter(f), limit+1)
+	limit = entity.Bounded(limit)
+	rows, err := s.activity.NewestFirst(ctx, entity.Span{Rows: entryRows, From: f.From, To: f.To, After: after}, entryFilter(f), limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list the activity log: %w", err)
 	}
-	merged := page[store.Entry]{limit: limit}
+	merged := entity.Page[store.Entry]{Limit: limit}
 	for _, r := range rows {
 		var d entryDoc
-		if err := r.read(&d); err != nil {
+		if err := r.Read(&d); err != nil {
 			return nil, "", err
 		}
 		e, err := d.entry()
 		if err != nil {
-			return nil, "", fmt.Errorf("read entity %s: %w", r.key, err)
+			return nil, "", fmt.Errorf("read entity %s: %w", r.Key, err)
 		}
-		merged.add(position{e.Time, entryName(e.ID)}, e)
+		merged.Add(entity.Position{Time: e.Time, Name: entryName(e.ID)}, e)
 	}
-	items, next := merged.cut()
+	items, next := merged.Cut()
 	return items, next, nil
 }
 
-func entryFilter(f store.EntryFilter) where {
-	var w where
+func entryFilter(f store.EntryFilter) entity.Where {
+	var w entity.Where
 	if f.Subscription != "" {
-		w = w.text("Subscription", strings.ToLower(f.Subscription))
+		w = w.Text("Subscription", strings.ToLower(f.Subscription))
 	}
 	if f.VM != "" {
-		w = w.text("Vm", strings.ToLower(f.VM))
+		w = w.Text("Vm", strings.ToLower(f.VM))
 	}
 	if f.Requestor != "" {
-		w = w.text("Requestor", f.Requestor)
+		w = w.Text("Requestor", f.Requestor)
 	}
 	if f.Operation != "" {
-		w = w.text("Operation", string(f.Operation))
+		w = w.Text("Operation", string(f.Operation))
 	}
-	return w.during("Time", f.From, f.To)
+	return w.During("Time", f.From, f.To)
 }

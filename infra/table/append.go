@@ -15,6 +15,7 @@ import (
 
 	"portcullis/core/parallel"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // How the log is appended to while others append too.
@@ -112,8 +113,8 @@ func (d entryDoc) size() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := op{kind: add, row: r}.weight()
-	return n + opOverhead + 4*len(d.ID) + 512, err
+	n, err := entity.Op{Kind: entity.Add, Row: r}.Weight()
+	return n + entity.OpOverhead + 4*len(d.ID) + 512, err
 }
 
 // appendTo waits until the entries are written, or until ctx ends; they are written all the same.
@@ -142,7 +143,7 @@ func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
 	case <-g.done:
 		return g.err
 	case <-ctx.Done():
-		return &store.Unavailable{Dependency: dependency, Err: ctx.Err()}
+		return &store.Unavailable{Dependency: entity.Dependency, Err: ctx.Err()}
 	}
 }
 
@@ -182,11 +183,11 @@ func (s *Store) work(ctx context.Context, c chainID, q *queue) {
 func (q *queue) take() ([]entryDoc, []*group) {
 	var batch []entryDoc
 	var groups []*group
-	seen, bytes, n := map[string]bool{}, 2*opOverhead, 0
+	seen, bytes, n := map[string]bool{}, 2*entity.OpOverhead, 0
 	for ; n < len(q.waiting); n++ {
 		w := q.waiting[n]
 		if !seen[w.entry.ID] {
-			if bytes += w.entry.bytes; 1+2*(len(batch)+1) > maxOps || bytes > maxBatchBytes {
+			if bytes += w.entry.bytes; 1+2*(len(batch)+1) > entity.MaxOps || bytes > entity.MaxBatchBytes {
 				break
 			}
 			seen[w.entry.ID] = true
@@ -234,7 +235,7 @@ func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc)
 		if err != nil {
 			return err
 		}
-		etags, err := s.submit(ctx, s.activity, ops)
+		etags, err := s.activity.Submit(ctx, ops)
 		if err == nil {
 			next.etag = etags[0]
 			*at = next
@@ -248,7 +249,7 @@ func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc)
 			return err
 		}
 	}
-	return &store.Unavailable{Dependency: dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
+	return &store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
 }
 
 // sameEnd reports whether reading the end again gave the same.
@@ -256,9 +257,9 @@ func sameEnd(before, after end) bool { return before.etag == after.etag && befor
 
 // ops gives the operations that append entries after the end, the head first, and
 // the end that they make.
-func (c chainID) ops(at end, batch []entryDoc) ([]op, end, error) {
+func (c chainID) ops(at end, batch []entryDoc) ([]entity.Op, end, error) {
 	next := end{known: true, seq: at.seq, hash: at.hash}
-	ops := make([]op, 1, 1+2*len(batch))
+	ops := make([]entity.Op, 1, 1+2*len(batch))
 	for _, d := range batch {
 		next.seq++
 		next.hash = link(next.hash, next.seq, d.canonical())
@@ -267,18 +268,18 @@ func (c chainID) ops(at end, batch []entryDoc) ([]op, end, error) {
 		if err != nil {
 			return nil, next, err
 		}
-		ops = append(ops, op{kind: add, row: d.mark(c)}, op{kind: add, row: r})
+		ops = append(ops, entity.Op{Kind: entity.Add, Row: d.mark(c)}, entity.Op{Kind: entity.Add, Row: r})
 	}
-	ops[0] = op{kind: replace, etag: at.etag, row: row{partition: c.partition, key: c.headKey(), doc: c.head(next.seq, next.hash)}}
+	ops[0] = entity.Op{Kind: entity.Replace, ETag: at.etag, Row: entity.Row{Partition: c.partition, Key: c.headKey(), Doc: c.head(next.seq, next.hash)}}
 	if at.etag == "" {
-		ops[0].kind = add
+		ops[0].Kind = entity.Add
 	}
 	return ops, next, nil
 }
 
 // readEnd reads where the chain ends: its head, or the beginning where it has none.
 func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
-	r, etag, err := s.get(ctx, s.activity, c.partition, c.headKey())
+	r, etag, err := s.activity.Get(ctx, c.partition, c.headKey())
 	if errors.Is(err, store.ErrNotFound) {
 		*at = end{known: true, hash: c.genesis()}
 		return nil
@@ -287,12 +288,12 @@ func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
 		return err
 	}
 	var d headDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return err
 	}
 	hash, err := hex.DecodeString(d.Hash)
 	if err != nil {
-		return fmt.Errorf("read entity %s: %w", r.key, err)
+		return fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	*at = end{known: true, seq: d.Seq, hash: hash, etag: etag}
 	return nil
@@ -302,7 +303,7 @@ func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
 func (s *Store) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]entryDoc, error) {
 	var fresh []entryDoc
 	for _, d := range batch {
-		_, _, err := s.get(ctx, s.activity, c.partition, d.mark(c).key)
+		_, _, err := s.activity.Get(ctx, c.partition, d.mark(c).Key)
 		if errors.Is(err, store.ErrNotFound) {
 			fresh = append(fresh, d)
 			continue
@@ -323,6 +324,6 @@ func pause(ctx context.Context, try int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return &store.Unavailable{Dependency: dependency, Err: ctx.Err()}
+		return &store.Unavailable{Dependency: entity.Dependency, Err: ctx.Err()}
 	}
 }

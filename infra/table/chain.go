@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // The activity log is a chain for each subscription and UTC day. docs/audit.md
@@ -27,7 +28,7 @@ type chainID struct {
 }
 
 func chainAt(subscription string, t time.Time) chainID {
-	return chainID{day(t), t.UTC().Format(time.DateOnly), strings.ToLower(subscription)}
+	return chainID{entity.Day(t), t.UTC().Format(time.DateOnly), strings.ToLower(subscription)}
 }
 
 // headKey gives the row of the chain's head.
@@ -35,7 +36,7 @@ func (c chainID) headKey() string {
 	if c.subscription == "" {
 		return headRows + "-"
 	}
-	return headRows + safe(c.subscription)
+	return headRows + entity.Safe(c.subscription)
 }
 
 // genesis gives the hash before the first entry. It names the chain, so that no day can
@@ -56,7 +57,7 @@ type headDoc struct {
 }
 
 func (c chainID) head(seq int, hash []byte) headDoc {
-	return headDoc{V: version, Subscription: c.subscription, Date: c.date, Seq: seq, Hash: hex.EncodeToString(hash)}
+	return headDoc{V: entity.Version, Subscription: c.subscription, Date: c.date, Seq: seq, Hash: hex.EncodeToString(hash)}
 }
 
 // canonical gives the bytes that an entry adds to the chain, but for its place: a netstring
@@ -66,8 +67,8 @@ func (d entryDoc) canonical() []byte {
 	for _, p := range d.Ports {
 		ports = append(ports, strconv.Itoa(int(p)))
 	}
-	return netstrings(d.ID, d.Time.text(), d.Operation, d.Result, d.VM, d.Target, d.Requestor, d.Grant, string(netstrings(ports...)),
-		string(netstrings(d.Sources...)), d.End.text(), d.Justification, d.Reason, d.Message, d.Correlation)
+	return netstrings(d.ID, d.Time.Text(), d.Operation, d.Result, d.VM, d.Target, d.Requestor, d.Grant, string(netstrings(ports...)),
+		string(netstrings(d.Sources...)), d.End.Text(), d.Justification, d.Reason, d.Message, d.Correlation)
 }
 
 func netstrings(texts ...string) []byte {
@@ -77,13 +78,6 @@ func netstrings(texts ...string) []byte {
 		out = append(append(append(out, ':'), t...), ',')
 	}
 	return out
-}
-
-func (s stamp) text() string {
-	if time.Time(s).IsZero() {
-		return ""
-	}
-	return time.Time(s).UTC().Format(time.RFC3339Nano)
 }
 
 // link gives the hash of an entry: of the hash before it, the format, its place, and itself.

@@ -16,6 +16,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // OpenWithKey is New with the account's key, which Azurite wants. The product
@@ -31,49 +32,49 @@ func OpenWithKey(endpoint, account, key string, options Options) (*Store, error)
 }
 
 // Op, and the functions that make one, are the operations of a transaction.
-type Op = op
+type Op = entity.Op
 
 func Add(partition, key, text string) Op {
-	return op{kind: add, row: row{partition: partition, key: key, doc: text}}
+	return entity.Op{Kind: entity.Add, Row: entity.Row{Partition: partition, Key: key, Doc: text}}
 }
 
 func Drop(partition, key string) Op {
-	return op{kind: drop, row: row{partition: partition, key: key}}
+	return entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: partition, Key: key}}
 }
 
 func Replace(partition, key, etag string) Op {
-	return op{kind: replace, etag: azcore.ETag(etag), row: row{partition: partition, key: key}}
+	return entity.Op{Kind: entity.Replace, ETag: azcore.ETag(etag), Row: entity.Row{Partition: partition, Key: key}}
 }
 
 func Remove(partition, key, etag string) Op {
-	return op{kind: remove, etag: azcore.ETag(etag), row: row{partition: partition, key: key}}
+	return entity.Op{Kind: entity.Remove, ETag: azcore.ETag(etag), Row: entity.Row{Partition: partition, Key: key}}
 }
 
 // Flags adds an entity with n columns beside its document.
 func Flags(partition, key string, n int) Op {
 	o := Add(partition, key, "x")
-	o.row.columns = map[string]any{}
+	o.Row.Columns = map[string]any{}
 	for i := range n {
-		o.row.columns[fmt.Sprint("F", i)] = true
+		o.Row.Columns[fmt.Sprint("F", i)] = true
 	}
 	return o
 }
 
 // Submit runs one transaction on the State table.
 func (s *Store) Submit(ctx context.Context, ops []Op) error {
-	_, err := s.submit(ctx, s.state, ops)
+	_, err := s.state.Submit(ctx, ops)
 	return err
 }
 
 // AgeState rewrites every live row as though an app of another format had written it.
 func (s *Store) AgeState(ctx context.Context, v int) error {
-	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live), 0, 0)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		text := regexp.MustCompile(`"V":\d+`).ReplaceAllString(r.text, fmt.Sprintf(`"V":%d`, v))
-		if _, err := s.submit(ctx, s.state, []op{{kind: replace, etag: r.etag, row: row{partition: live, key: r.key, doc: json.RawMessage(text)}}}); err != nil {
+		text := regexp.MustCompile(`"V":\d+`).ReplaceAllString(r.Text, fmt.Sprintf(`"V":%d`, v))
+		if _, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Replace, ETag: r.ETag, Row: entity.Row{Partition: live, Key: r.Key, Doc: json.RawMessage(text)}}}); err != nil {
 			return err
 		}
 	}
@@ -81,15 +82,15 @@ func (s *Store) AgeState(ctx context.Context, v int) error {
 }
 
 // Equals gives the filter for a column that has a text.
-func Equals(name, value string) string { return where(nil).text(name, value).String() }
+func Equals(name, value string) string { return entity.Where(nil).Text(name, value).String() }
 
 // PolicyEntities gives what PutPolicy stores of a new policy whose targets nothing else bears on: entities of the State table.
 func PolicyEntities(p store.PolicyRecord) ([][]byte, error) {
-	o, err := owned{head: op{kind: add}}.policy(p)
+	o, err := withPolicy(entity.Owned{Head: entity.Op{Kind: entity.Add}}, p)
 	if err != nil {
 		return nil, err
 	}
-	return entities(append([]op{o.head}, o.rest...)...)
+	return entities(append([]entity.Op{o.Head}, o.Rest...)...)
 }
 
 // PastEntities gives what is left of a grant that has been closed, once its keys are gone: entities of the History table.
@@ -98,17 +99,17 @@ func PastEntities(g store.GrantRecord) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	past := []op{{kind: add, row: c.row}}
+	past := []entity.Op{{Kind: entity.Add, Row: c.row}}
 	if c.note != nil {
-		past = append(past, op{kind: put, row: *c.note})
+		past = append(past, entity.Op{Kind: entity.Put, Row: *c.note})
 	}
 	return entities(past...)
 }
 
-func entities(ops ...op) ([][]byte, error) {
+func entities(ops ...entity.Op) ([][]byte, error) {
 	var out [][]byte
 	for _, o := range ops {
-		a, err := o.action()
+		a, err := o.Action()
 		if err != nil {
 			return nil, err
 		}
@@ -120,16 +121,16 @@ func entities(ops ...op) ([][]byte, error) {
 // Rows gives what stands in the State and the History table, in order, but for what differs from write to write.
 func (s *Store) Rows(ctx context.Context) ([]string, error) {
 	var out []string
-	for _, t := range []*aztables.Client{s.state, s.history} {
-		rows, _, err := s.query(ctx, t, where(nil).ge("PartitionKey", ""), 0, 0)
+	for _, t := range []entity.Table{s.state, s.history} {
+		rows, _, err := t.Query(ctx, entity.Where(nil).Ge("PartitionKey", ""), 0, 0)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
-			line := r.partition + " " + r.key
-			for _, name := range slices.Sorted(maps.Keys(r.properties)) {
-				if name != writeColumn && !strings.Contains(name, "odata.") && name != "Timestamp" {
-					line += fmt.Sprintf(" %s=%s", name, r.properties[name])
+			line := r.Partition + " " + r.Key
+			for _, name := range slices.Sorted(maps.Keys(r.Properties)) {
+				if name != entity.WriteColumn && !strings.Contains(name, "odata.") && name != "Timestamp" {
+					line += fmt.Sprintf(" %s=%s", name, r.Properties[name])
 				}
 			}
 			out = append(out, line)
@@ -140,23 +141,23 @@ func (s *Store) Rows(ctx context.Context) ([]string, error) {
 
 // States gives the states of many targets by one listing of all that is stored, each read as State reads it.
 func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, error) {
-	rows, _, err := s.query(ctx, s.state, in(live), 0, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live), 0, 0)
 	if err != nil {
 		return nil, err
 	}
 	var out []plan.State
 	for _, target := range targets {
-		var mine []stored
-		mark, found := stored{}, store.ErrNotFound
+		var mine []entity.Stored
+		mark, found := entity.Stored{}, store.ErrNotFound
 		for _, r := range rows {
-			if strings.HasPrefix(r.key, partRows(target)) {
+			if strings.HasPrefix(r.Key, partRows(target)) {
 				mine = append(mine, r)
 			}
-			if r.key == targetRow(target) {
+			if r.Key == targetRow(target) {
 				mark, found = r, nil
 			}
 		}
-		state, err := stateOf(target, mine, func() (stored, error) { return mark, found })
+		state, err := stateOf(target, mine, func() (entity.Stored, error) { return mark, found })
 		if err != nil {
 			return nil, err
 		}
@@ -170,41 +171,43 @@ func (s *Store) Tables() (state, history string) { return s.names[0], s.names[1]
 
 // What keys and documents are made with.
 var (
-	Safe     = safe
-	ValidKey = validKey
-	Cut      = cut
-	Units    = units
-	Inverted = inverted
-	Day      = day
-	Column   = column
+	Safe     = entity.Safe
+	ValidKey = entity.ValidKey
+	Cut      = entity.Cut
+	Units    = entity.Units
+	Inverted = entity.Inverted
+	Day      = entity.Day
+	Column   = entity.Column
 )
 
 // Stamp is a time as documents hold it.
-type Stamp = stamp
+type Stamp = entity.Stamp
 
 // ActivityTable is the way around the store that somebody has who may write the account.
-func (s *Store) ActivityTable() *aztables.Client { return s.activity }
+func (s *Store) ActivityTable() *aztables.Client { return s.activity.Client }
 
 // PolicyOf reads a policy's document as it would stand in a row.
-func PolicyOf(text string) (store.PolicyRecord, error) { return stored{text: text}.policy() }
+func PolicyOf(text string) (store.PolicyRecord, error) {
+	return policyRecordOf(entity.Stored{Text: text})
+}
 
 // VerifyRows is Verify of rows that were read before, as the service gives them.
 func VerifyRows(subscription string, on time.Time, rows [][]byte) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
 	var head foundHead
-	var marks, entries []stored
+	var marks, entries []entity.Stored
 	for _, data := range rows {
-		r, err := decodeRow(data)
+		r, err := entity.DecodeRow(data)
 		if err != nil {
 			return store.VerifyResult{}, err
 		}
 		switch {
-		case r.partition != c.partition:
-		case r.key == c.headKey():
+		case r.Partition != c.partition:
+		case r.Key == c.headKey():
 			head = headOf(c, r)
-		case strings.HasPrefix(r.key, markRows):
+		case strings.HasPrefix(r.Key, markRows):
 			marks = append(marks, r)
-		case strings.HasPrefix(r.key, entryRows):
+		case strings.HasPrefix(r.Key, entryRows):
 			entries = append(entries, r)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // grantDoc is a grant as it is stored, open or history.
@@ -41,8 +42,8 @@ type grantFields struct {
 	RequestorID   string `json:",omitempty"`
 	Requestor     string
 	Justification string
-	Start         stamp
-	OpenBy        stamp
+	Start         entity.Stamp
+	OpenBy        entity.Stamp
 	Generation    int
 	VMs           []grantVMDoc
 }
@@ -56,7 +57,7 @@ type windowDoc struct {
 	N  uint16
 	P  string
 	S  []string
-	E  stamp
+	E  entity.Stamp
 	St string
 	R  string   `json:",omitempty"`
 	M  string   `json:",omitempty"` // address and port of a firewall
@@ -70,19 +71,19 @@ type grantPlacementDoc struct {
 }
 
 func newGrantFields(g jit.Grant) (grantFields, error) {
-	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: stamp(g.Start), OpenBy: stamp(g.OpenBy), Generation: g.Generation}
+	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation}
 	for _, vm := range g.VMs {
-		id, err := idText(vm.VM)
+		id, err := entity.IDText(vm.VM)
 		if err != nil {
 			return f, err
 		}
 		d := grantVMDoc{VM: id}
 		for _, w := range vm.Ports {
-			status, err := statusName(w.Status)
+			status, err := entity.StatusName(w.Status)
 			if err != nil {
 				return f, err
 			}
-			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: stamp(w.End), St: status, R: string(w.Reason), M: mappedText(w.Mapped), V: w.Via.Strings()})
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), St: status, R: string(w.Reason), M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
 		}
 		f.VMs = append(f.VMs, d)
 	}
@@ -92,25 +93,25 @@ func newGrantFields(g jit.Grant) (grantFields, error) {
 func (f grantFields) grant() (jit.Grant, error) {
 	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation}
 	for _, d := range f.VMs {
-		id, err := idOf(d.VM)
+		id, err := entity.IDOf(d.VM)
 		if err != nil {
 			return g, err
 		}
 		vm := jit.GrantVM{VM: id}
 		for _, w := range d.Ports {
-			sources, err := sourcesOf(w.S)
+			sources, err := entity.SourcesOf(w.S)
 			if err != nil {
 				return g, err
 			}
-			status, err := statusOf(w.St)
+			status, err := entity.StatusOf(w.St)
 			if err != nil {
 				return g, err
 			}
-			mapped, err := mappedOf(w.M)
+			mapped, err := entity.MappedOf(w.M)
 			if err != nil {
 				return g, err
 			}
-			via, err := sourcesOf(w.V)
+			via, err := entity.SourcesOf(w.V)
 			if err != nil {
 				return g, err
 			}
@@ -126,25 +127,25 @@ func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
 	if err != nil {
 		return grantDoc{}, err
 	}
-	d := grantDoc{V: version, Grant: fields, Connect: addressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError}
+	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError}
 	for _, p := range r.Placements {
-		target, err := idText(p.Target)
+		target, err := entity.IDText(p.Target)
 		if err != nil {
 			return d, err
 		}
-		d.At = append(d.At, grantPlacementDoc{T: target, A: addressMapTexts(p.Addresses), C: p.Confirmed})
+		d.At = append(d.At, grantPlacementDoc{T: target, A: entity.AddressMapTexts(p.Addresses), C: p.Confirmed})
 	}
 	return d, nil
 }
 
-func (r stored) grant() (store.GrantRecord, error) {
+func grantOf(r entity.Stored) (store.GrantRecord, error) {
 	var d grantDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return store.GrantRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
-		return rec, fmt.Errorf("read entity %s: %w", r.key, err)
+		return rec, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	return rec, nil
 }
@@ -154,17 +155,17 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 	if err != nil {
 		return store.GrantRecord{}, err
 	}
-	connect, err := addressMapOf(d.Connect)
+	connect, err := entity.AddressMapOf(d.Connect)
 	if err != nil {
 		return store.GrantRecord{}, err
 	}
 	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Failed: d.Failed, Attempts: d.Attempts, LastError: d.LastError}
 	for _, at := range d.At {
-		target, err := idOf(at.T)
+		target, err := entity.IDOf(at.T)
 		if err != nil {
 			return r, err
 		}
-		addrs, err := addressMapOf(at.A)
+		addrs, err := entity.AddressMapOf(at.A)
 		if err != nil {
 			return r, err
 		}
@@ -174,12 +175,12 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 }
 
 func newGrantPartDoc(g jit.Grant, p store.GrantPlacement) (grantPartDoc, error) {
-	target, err := idText(p.Target)
+	target, err := entity.IDText(p.Target)
 	if err != nil {
 		return grantPartDoc{}, err
 	}
 	fields, err := newGrantFields(behind(g, p.Addresses))
-	return grantPartDoc{V: version, Target: target, Grant: fields, A: addressMapTexts(p.Addresses)}, err
+	return grantPartDoc{V: entity.Version, Target: target, Grant: fields, A: entity.AddressMapTexts(p.Addresses)}, err
 }
 
 // behind keeps the machines of a grant that stand behind a target.
@@ -194,18 +195,18 @@ func behind(g jit.Grant, addresses map[string][]netip.Addr) jit.Grant {
 	return g
 }
 
-func (r stored) grantPart() (plan.Opening, error) {
+func grantPartOf(r entity.Stored) (plan.Opening, error) {
 	var d grantPartDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return plan.Opening{}, err
 	}
 	g, err := d.Grant.grant()
 	if err != nil {
-		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	addrs, err := addressMapOf(d.A)
+	addrs, err := entity.AddressMapOf(d.A)
 	if err != nil {
-		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	return plan.Opening{Grant: g, Addresses: addrs}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // closedVersion is the version of every grant that is history: no write has it for its condition.
@@ -28,9 +29,9 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	if g.Grant.Closed() {
 		return g, wrap(errors.New("a new grant must have a window that is not closed"))
 	}
-	o := owned{head: op{kind: add, max: insertBytes}}
+	o := entity.Owned{Head: entity.Op{Kind: entity.Add, Max: entity.InsertBytes}}
 	var err error
-	if o.head.row, err = grantHead(g); err != nil {
+	if o.Head.Row, err = grantHead(g); err != nil {
 		return g, wrap(err)
 	}
 	listed, err := listGrant(g.Grant)
@@ -47,8 +48,8 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	}
 	for range 3 {
 		// What is first is in the transaction that decides, where the grant does not fit in one.
-		o.rest = slices.Concat([]op{listed}, rows(claims), parts)
-		etags, err := s.commit(ctx, o)
+		o.Rest = slices.Concat([]entity.Op{listed}, rows(claims), parts)
+		etags, err := s.state.Commit(ctx, o)
 		if err == nil {
 			g.Version = versionOf(etags[0], placesOfGrant(g))
 			return g, nil
@@ -76,32 +77,32 @@ func storable(g store.GrantRecord) error {
 	if t, bad := twice(targetsOfGrant(g)); bad {
 		return fmt.Errorf("target %s stands twice", t)
 	}
-	return validTime(g.Grant.Start)
+	return entity.ValidTime(g.Grant.Start)
 }
 
-func grantHead(g store.GrantRecord) (row, error) {
+func grantHead(g store.GrantRecord) (entity.Row, error) {
 	doc, err := newGrantDoc(g)
 	if err != nil {
-		return row{}, err
+		return entity.Row{}, err
 	}
-	return row{partition: live, key: grantRow(g.Grant.ID), columns: grantColumns(g.Grant), doc: doc}.sign(), nil
+	return entity.Row{Partition: live, Key: grantRow(g.Grant.ID), Columns: grantColumns(g.Grant), Doc: doc}.Sign(), nil
 }
 
 // listGrant writes an open grant where lists find it: by its start, the newest first. It is a copy of what lists give, written
 // with every change of the grant.
-func listGrant(g jit.Grant) (op, error) {
+func listGrant(g jit.Grant) (entity.Op, error) {
 	fields, err := newGrantFields(g)
-	return op{kind: put, row: row{partition: live, key: openRow(g.Start, g.ID), columns: grantColumns(g), doc: openDoc{V: version, Grant: fields}}}, err
+	return entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: openRow(g.Start, g.ID), Columns: grantColumns(g), Doc: openDoc{V: entity.Version, Grant: fields}}}, err
 }
 
 // unlistGrant removes a grant from the list.
-func unlistGrant(g jit.Grant) op {
-	return op{kind: drop, row: row{partition: live, key: openRow(g.Start, g.ID)}}
+func unlistGrant(g jit.Grant) entity.Op {
+	return entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: openRow(g.Start, g.ID)}}
 }
 
 // grantColumns are what a GrantFilter looks at.
 func grantColumns(g jit.Grant) map[string]any {
-	columns := map[string]any{"Start": column(g.Start), "Status": g.Status().String(), "Requestor": columnText(g.Requestor)}
+	columns := map[string]any{"Start": entity.Column(g.Start), "Status": g.Status().String(), "Requestor": entity.ColumnText(g.Requestor)}
 	for _, vm := range g.VMs {
 		columns[vmColumn(vm.VM.Key())] = true
 	}
@@ -110,17 +111,17 @@ func grantColumns(g jit.Grant) map[string]any {
 
 // vmColumn names the flag that a grant's row has for each of its machines: a
 // filter cannot look into a list. jit.MaxVMs of them leave room for the document.
-func vmColumn(key string) string { return "Vm" + digest(key)[:16] }
+func vmColumn(key string) string { return "Vm" + entity.Digest(key)[:16] }
 
 // grantParts are the grant as it bears on each target, with the targets' marks.
-func grantParts(g store.GrantRecord) ([]op, error) {
-	var ops []op
+func grantParts(g store.GrantRecord) ([]entity.Op, error) {
+	var ops []entity.Op
 	for _, p := range g.Placements {
 		doc, err := newGrantPartDoc(g.Grant, p)
 		if err != nil {
 			return nil, err
 		}
-		ops = append(ops, op{kind: put, row: row{partition: live, key: grantPartRow(p.Target, g.Grant.ID), doc: doc}}, markTarget(p.Target))
+		ops = append(ops, entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: grantPartRow(p.Target, g.Grant.ID), Doc: doc}}, markTarget(p.Target))
 	}
 	return ops, nil
 }
@@ -131,7 +132,7 @@ func grantParts(g store.GrantRecord) ([]op, error) {
 // target, for a closed one one and one for each target); a longer one writes the grants in their
 // order, each by itself all or none, so that an error may leave the first ones written.
 func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
-	var all []owned
+	var all []entity.Owned
 	var closed []closing
 	seen := map[string]bool{}
 	for _, g := range gs {
@@ -146,7 +147,7 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 		}
 		all = append(all, o)
 		if g.Grant.Closed() {
-			c, err := newClosing(g, o.head.etag)
+			c, err := newClosing(g, o.Head.ETag)
 			if err != nil {
 				return nil, wrap(err)
 			}
@@ -159,7 +160,7 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 	if err := s.record(ctx, closed); err != nil {
 		return nil, fmt.Errorf("move grants to history: %w", err)
 	}
-	etags, err := s.commit(ctx, all...)
+	etags, err := s.state.Commit(ctx, all...)
 	if err != nil {
 		return nil, fmt.Errorf("store grants: %w", err)
 	}
@@ -191,7 +192,7 @@ func (s *Store) NoteConfirmed(ctx context.Context, g store.GrantRecord) (store.G
 	if err != nil {
 		return g, wrap(err)
 	}
-	etags, err := s.submit(ctx, s.state, []op{{kind: replace, etag: etag, row: head}})
+	etags, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Replace, ETag: etag, Row: head}})
 	if errors.Is(err, store.ErrNotFound) { // it has closed
 		err = store.ErrConflict
 	}
@@ -203,55 +204,55 @@ func (s *Store) NoteConfirmed(ctx context.Context, g store.GrantRecord) (store.G
 }
 
 // grantUpdate gives what an update of one grant writes to the State table.
-func (s *Store) grantUpdate(ctx context.Context, g store.GrantRecord) (owned, error) {
+func (s *Store) grantUpdate(ctx context.Context, g store.GrantRecord) (entity.Owned, error) {
 	if err := storable(g); err != nil {
-		return owned{}, err
+		return entity.Owned{}, err
 	}
 	etag, gone, err := s.grantBefore(ctx, g)
 	if err != nil {
-		return owned{}, err
+		return entity.Owned{}, err
 	}
-	o := owned{head: op{kind: replace, etag: etag}, rest: gone}
-	if o.head.row, err = grantHead(g); err != nil {
-		return owned{}, err
+	o := entity.Owned{Head: entity.Op{Kind: entity.Replace, ETag: etag}, Rest: gone}
+	if o.Head.Row, err = grantHead(g); err != nil {
+		return entity.Owned{}, err
 	}
 	if g.Grant.Closed() {
-		o.head.kind = remove
-		o.before = func(ctx context.Context) (row, error) { return s.openHead(ctx, g.Grant.ID) }
-		o.rest = append([]op{unlistGrant(g.Grant)}, o.rest...)
+		o.Head.Kind = entity.Remove
+		o.Before = func(ctx context.Context) (entity.Row, error) { return s.openHead(ctx, g.Grant.ID) }
+		o.Rest = append([]entity.Op{unlistGrant(g.Grant)}, o.Rest...)
 		for _, t := range targetsOfGrant(g) {
-			o.rest = append(o.rest, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
+			o.Rest = append(o.Rest, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: grantPartRow(t, g.Grant.ID)}})
 		}
 		return o, nil
 	}
 	listed, err := listGrant(g.Grant)
 	if err != nil {
-		return owned{}, err
+		return entity.Owned{}, err
 	}
 	parts, err := grantParts(g)
-	o.rest = slices.Concat([]op{listed}, o.rest, parts)
+	o.Rest = slices.Concat([]entity.Op{listed}, o.Rest, parts)
 	return o, err
 }
 
 // openHead gives the row of an open grant as it stands.
-func (s *Store) openHead(ctx context.Context, id string) (row, error) {
-	r, _, err := s.get(ctx, s.state, live, grantRow(id))
+func (s *Store) openHead(ctx context.Context, id string) (entity.Row, error) {
+	r, _, err := s.state.Get(ctx, live, grantRow(id))
 	if errors.Is(err, store.ErrNotFound) {
 		err = store.ErrConflict
 	}
 	if err != nil {
-		return row{}, err
+		return entity.Row{}, err
 	}
-	g, err := r.grant()
+	g, err := grantOf(r)
 	if err != nil {
-		return row{}, err
+		return entity.Row{}, err
 	}
 	return grantHead(g)
 }
 
 // grantBefore gives the ETag by which a stored grant is written, and drops for its
 // parts at targets that the record does not name.
-func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ETag, []op, error) {
+func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ETag, []entity.Op, error) {
 	etag, same, ok := etagOf(g.Version, placesOfGrant(g))
 	if !ok {
 		return "", nil, store.ErrConflict
@@ -259,20 +260,20 @@ func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ET
 	if same {
 		return etag, nil, nil
 	}
-	r, current, err := s.get(ctx, s.state, live, grantRow(g.Grant.ID))
+	r, current, err := s.state.Get(ctx, live, grantRow(g.Grant.ID))
 	if errors.Is(err, store.ErrNotFound) || err == nil && current != etag {
 		return "", nil, store.ErrConflict
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	old, err := r.grant()
+	old, err := grantOf(r)
 	if err != nil {
 		return "", nil, err
 	}
-	var gone []op
+	var gone []entity.Op
 	for _, t := range without(targetsOfGrant(old), targetsOfGrant(g)) {
-		gone = append(gone, op{kind: drop, row: row{partition: live, key: grantPartRow(t, g.Grant.ID)}})
+		gone = append(gone, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: grantPartRow(t, g.Grant.ID)}})
 	}
 	return etag, gone, nil
 }
@@ -281,31 +282,31 @@ func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ET
 // reads, or four where the id does not tell the grant's start. A grant is in history before it leaves
 // the open ones, so that it is never in neither.
 func (s *Store) Grant(ctx context.Context, id string) (store.GrantRecord, error) {
-	r, etag, err := s.get(ctx, s.state, live, grantRow(id))
+	r, etag, err := s.state.Get(ctx, live, grantRow(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return s.closedGrant(ctx, id)
 	}
 	if err != nil {
 		return store.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
 	}
-	g, err := r.grant()
+	g, err := grantOf(r)
 	g.Version = versionOf(etag, placesOfGrant(g))
 	return g, err
 }
 
 // OpenGrants reads the grants' range, 1,000 rows a page.
 func (s *Store) OpenGrants(ctx context.Context) ([]store.GrantRecord, error) {
-	rows, _, err := s.query(ctx, s.state, in(live).under(grantRows), 0, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live).Under(grantRows), 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list open grants: %w", err)
 	}
 	var out []store.GrantRecord
 	for _, r := range rows {
-		g, err := r.grant()
+		g, err := grantOf(r)
 		if err != nil {
 			return nil, err
 		}
-		g.Version = versionOf(r.etag, placesOfGrant(g))
+		g.Version = versionOf(r.ETag, placesOfGrant(g))
 		out = append(out, g)
 	}
 	slices.SortFunc(out, func(a, b store.GrantRecord) int { return byStart(a.Grant, b.Grant) })

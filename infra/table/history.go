@@ -12,12 +12,13 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // closing is a grant on its way into history.
 type closing struct {
-	row  row
-	note *row        // where the id does not tell the row: says where it is
+	row  entity.Row
+	note *entity.Row // where the id does not tell the row: says where it is
 	open string      // its row among the open grants ...
 	etag azcore.ETag // ... and the ETag that the closer has read
 }
@@ -29,9 +30,11 @@ type noteDoc struct {
 	Row       string
 }
 
-func historyRow(start time.Time, id string) string { return inverted(start) + "|" + safe(id) }
+func historyRow(start time.Time, id string) string {
+	return entity.Inverted(start) + "|" + entity.Safe(id)
+}
 
-func notePartition(id string) string { return "id|" + safe(id) }
+func notePartition(id string) string { return "id|" + entity.Safe(id) }
 
 const noteRow = "at"
 
@@ -41,9 +44,9 @@ func newClosing(g store.GrantRecord, etag azcore.ETag) (closing, error) {
 		return closing{}, err
 	}
 	c := closing{open: grantRow(g.Grant.ID), etag: etag,
-		row: row{partition: day(g.Grant.Start), key: historyRow(g.Grant.Start, g.Grant.ID), columns: grantColumns(g.Grant), doc: doc}.sign()}
+		row: entity.Row{Partition: entity.Day(g.Grant.Start), Key: historyRow(g.Grant.Start, g.Grant.ID), Columns: grantColumns(g.Grant), Doc: doc}.Sign()}
 	if t, ok := timeOf(g.Grant.ID); !ok || !t.Equal(g.Grant.Start) {
-		c.note = &row{partition: notePartition(g.Grant.ID), key: noteRow, doc: noteDoc{V: version, Partition: c.row.partition, Row: c.row.key}}
+		c.note = &entity.Row{Partition: notePartition(g.Grant.ID), Key: noteRow, Doc: noteDoc{V: entity.Version, Partition: c.row.Partition, Row: c.row.Key}}
 	}
 	return c, nil
 }
@@ -63,7 +66,7 @@ func timeOf(id string) (time.Time, bool) {
 		ms = ms<<8 | int64(x)
 	}
 	t := time.UnixMilli(ms).UTC()
-	return t, validTime(t) == nil
+	return t, entity.ValidTime(t) == nil
 }
 
 // record inserts closed grants into history, one transaction for each day.
@@ -73,14 +76,14 @@ func (s *Store) record(ctx context.Context, closed []closing) error {
 	for _, c := range closed {
 		if c.note != nil {
 			// Written first, and always the same: one that points at nothing yet does no harm.
-			if _, err := s.submit(ctx, s.history, []op{{kind: put, row: *c.note}}); err != nil {
+			if _, err := s.history.Submit(ctx, []entity.Op{{Kind: entity.Put, Row: *c.note}}); err != nil {
 				return err
 			}
 		}
-		if days[c.row.partition] == nil {
-			order = append(order, c.row.partition)
+		if days[c.row.Partition] == nil {
+			order = append(order, c.row.Partition)
 		}
-		days[c.row.partition] = append(days[c.row.partition], c)
+		days[c.row.Partition] = append(days[c.row.Partition], c)
 	}
 	for _, d := range order {
 		if err := s.recordDay(ctx, days[d]); err != nil {
@@ -92,13 +95,13 @@ func (s *Store) record(ctx context.Context, closed []closing) error {
 
 func (s *Store) recordDay(ctx context.Context, closed []closing) error {
 	for len(closed) > 0 {
-		var ops []op
+		var ops []entity.Op
 		n := 0
 		for ; n < len(closed); n++ {
-			ops = append(ops, op{kind: add, row: closed[n].row})
-			if ok, err := fits(ops); err != nil || !ok {
+			ops = append(ops, entity.Op{Kind: entity.Add, Row: closed[n].row})
+			if ok, err := entity.Fits(ops); err != nil || !ok {
 				if err == nil && n == 0 {
-					err = errTooLarge
+					err = entity.ErrTooLarge
 				}
 				if err != nil {
 					return err
@@ -107,7 +110,7 @@ func (s *Store) recordDay(ctx context.Context, closed []closing) error {
 				break
 			}
 		}
-		_, err := s.submit(ctx, s.history, ops)
+		_, err := s.history.Submit(ctx, ops)
 		if errors.Is(err, store.ErrConflict) {
 			err = s.recordEach(ctx, closed[:n])
 		}
@@ -124,7 +127,7 @@ func (s *Store) recordDay(ctx context.Context, closed []closing) error {
 // still holds the open grant, so that history says what the last word on the grant was.
 func (s *Store) recordEach(ctx context.Context, closed []closing) error {
 	for _, c := range closed {
-		_, err := s.submit(ctx, s.history, []op{{kind: add, row: c.row}})
+		_, err := s.history.Submit(ctx, []entity.Op{{Kind: entity.Add, Row: c.row}})
 		if errors.Is(err, store.ErrConflict) {
 			err = s.recordAgain(ctx, c)
 		}
@@ -136,18 +139,18 @@ func (s *Store) recordEach(ctx context.Context, closed []closing) error {
 }
 
 func (s *Store) recordAgain(ctx context.Context, c closing) error {
-	_, before, err := s.get(ctx, s.history, c.row.partition, c.row.key)
+	_, before, err := s.history.Get(ctx, c.row.Partition, c.row.Key)
 	if err != nil {
 		return err
 	}
-	_, etag, err := s.get(ctx, s.state, live, c.open)
+	_, etag, err := s.state.Get(ctx, live, c.open)
 	if errors.Is(err, store.ErrNotFound) || err == nil && etag != c.etag {
 		return store.ErrConflict
 	}
 	if err != nil {
 		return err
 	}
-	_, err = s.submit(ctx, s.history, []op{{kind: replace, etag: before, row: c.row}})
+	_, err = s.history.Submit(ctx, []entity.Op{{Kind: entity.Replace, ETag: before, Row: c.row}})
 	return err
 }
 
@@ -155,126 +158,104 @@ func (s *Store) recordAgain(ctx context.Context, c closing) error {
 func (s *Store) closedGrant(ctx context.Context, id string) (store.GrantRecord, error) {
 	wrap := func(err error) error { return fmt.Errorf("grant %s: %w", id, err) }
 	if t, ok := timeOf(id); ok {
-		r, _, err := s.get(ctx, s.history, day(t), historyRow(t, id))
+		r, _, err := s.history.Get(ctx, entity.Day(t), historyRow(t, id))
 		if err == nil {
-			return r.closedGrant()
+			return closedGrantOf(r)
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			return store.GrantRecord{}, wrap(err)
 		}
 	}
-	r, _, err := s.get(ctx, s.history, notePartition(id), noteRow)
+	r, _, err := s.history.Get(ctx, notePartition(id), noteRow)
 	if err != nil {
 		return store.GrantRecord{}, wrap(err)
 	}
 	var at noteDoc
-	if err := r.read(&at); err != nil {
+	if err := r.Read(&at); err != nil {
 		return store.GrantRecord{}, wrap(err)
 	}
-	if r, _, err = s.get(ctx, s.history, at.Partition, at.Row); err != nil {
+	if r, _, err = s.history.Get(ctx, at.Partition, at.Row); err != nil {
 		return store.GrantRecord{}, wrap(err)
 	}
-	return r.closedGrant()
+	return closedGrantOf(r)
 }
 
-func (r stored) closedGrant() (store.GrantRecord, error) {
-	g, err := r.grant()
+func closedGrantOf(r entity.Stored) (store.GrantRecord, error) {
+	g, err := grantOf(r)
 	g.Version = closedVersion
 	return g, err
 }
 
 // grantFilter adds what a filter asks of a grant's columns.
-func (w where) grantFilter(f store.GrantFilter) where {
+func grantFilter(w entity.Where, f store.GrantFilter) entity.Where {
 	if f.VM != "" {
-		w = w.is(vmColumn(strings.ToLower(f.VM)))
+		w = w.Is(vmColumn(strings.ToLower(f.VM)))
 	}
 	if f.Status != "" {
-		w = w.text("Status", f.Status)
+		w = w.Text("Status", f.Status)
 	}
 	if f.Requestor != "" {
-		w = w.text("Requestor", f.Requestor)
+		w = w.Text("Requestor", f.Requestor)
 	}
-	return w.during("Start", f.From, f.To)
-}
-
-// during holds for a time column in [from, to).
-func (w where) during(name string, from, to time.Time) where {
-	if !from.IsZero() {
-		w = w.ge(name, column(within(from)))
-	}
-	if !to.IsZero() {
-		w = w.lt(name, column(within(to)))
-	}
-	return w
-}
-
-// within moves a time to the nearest that a row can have.
-func within(t time.Time) time.Time {
-	switch {
-	case t.Before(firstTime):
-		return firstTime
-	case t.After(lastTime):
-		return lastTime
-	}
-	return t
+	return w.During("Start", f.From, f.To)
 }
 
 // ListGrants is a query of the open grants and one of history, two of history with a cursor; each reads as many as the
 // page can hold. In that order, since a grant is in history before it leaves the open ones; one that
 // is in both counts as open.
 func (s *Store) ListGrants(ctx context.Context, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
-	after, err := parseCursor(cursor)
+	after, err := entity.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = bounded(limit)
-	merged := page[jit.Grant]{limit: limit}
+	limit = entity.Bounded(limit)
+	merged := entity.Page[jit.Grant]{Limit: limit}
 	if f.Status != jit.Revoked.String() {
-		rows, err := s.read(ctx, s.state, openSpan(f.From, f.To, after).grantFilter(f), limit+1)
+		rows, err := s.state.Read(ctx, grantFilter(openSpan(f.From, f.To, after), f), limit+1)
 		if err != nil {
 			return nil, "", fmt.Errorf("list open grants: %w", err)
 		}
 		for _, r := range rows {
 			var d openDoc
-			err := r.read(&d)
+			err := r.Read(&d)
 			if err != nil {
 				return nil, "", err
 			}
 			g, err := d.Grant.grant()
 			if err != nil {
-				return nil, "", fmt.Errorf("read entity %s: %w", r.key, err)
+				return nil, "", fmt.Errorf("read entity %s: %w", r.Key, err)
 			}
-			merged.add(position{g.Start, safe(g.ID)}, g)
+			merged.Add(entity.Position{Time: g.Start, Name: entity.Safe(g.ID)}, g)
 		}
 	}
 	if f.Status == "" || f.Status == jit.Revoked.String() {
-		rows, err := s.newestFirst(ctx, s.history, span{from: f.From, to: f.To, after: after}, where(nil).grantFilter(f), limit+1)
+		rows, err := s.history.NewestFirst(ctx, entity.Span{From: f.From, To: f.To, After: after}, grantFilter(nil, f), limit+1)
 		if err != nil {
 			return nil, "", fmt.Errorf("list history: %w", err)
 		}
 		for _, r := range rows {
-			g, err := r.grant()
+			g, err := grantOf(r)
 			if err != nil {
 				return nil, "", err
 			}
-			merged.add(position{g.Grant.Start, safe(g.Grant.ID)}, g.Grant)
+			merged.Add(entity.Position{Time: g.Grant.Start, Name: entity.Safe(g.Grant.ID)}, g.Grant)
 		}
 	}
-	items, next := merged.cut()
+	items, next := merged.Cut()
 	return items, next, nil
 }
 
 // openSpan holds for the rows of the list of open grants that began in [from, to) and come after a position: a range of its order.
-func openSpan(from, to time.Time, after *position) where {
-	w := in(live).under(openRows)
+func openSpan(from, to time.Time, after *entity.Position) entity.Where {
+	w := entity.In(live).Under(openRows)
 	if !from.IsZero() { // the latest is first
-		w = w.lt("RowKey", openRows+inverted(within(from))+"}")
+		w = w.Lt("RowKey", openRows+entity.Inverted(entity.Within(from))+"}")
 	}
 	if !to.IsZero() {
-		w = w.gt("RowKey", openRows+inverted(within(to))+"}")
+		w = w.Gt("RowKey", openRows+entity.Inverted(entity.Within(to))+"}")
 	}
 	if after != nil {
-		w = w.gt("RowKey", openRows+inverted(after.time)+"|"+after.name)
+		w = w.Gt("RowKey", openRows+entity.Inverted(after.Time)+"|"+after.Name)
 	}
 	return w
 }

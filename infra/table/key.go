@@ -9,6 +9,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // The rows of the State table; see the package comment.
@@ -23,11 +24,11 @@ const (
 	rowSweep   = "sweep"
 )
 
-func policyRow(vm jit.ID) string                { return policyRows + digest(vm.Key()) }
-func grantRow(id string) string                 { return grantRows + safe(id) }
+func policyRow(vm jit.ID) string                { return policyRows + entity.Digest(vm.Key()) }
+func grantRow(id string) string                 { return grantRows + entity.Safe(id) }
 func openRow(start time.Time, id string) string { return openRows + historyRow(start, id) }
-func targetRow(target jit.ID) string            { return targetRows + digest(target.Key()) }
-func partRows(target jit.ID) string             { return "part|" + digest(target.Key()) + "|" }
+func targetRow(target jit.ID) string            { return targetRows + entity.Digest(target.Key()) }
+func partRows(target jit.ID) string             { return "part|" + entity.Digest(target.Key()) + "|" }
 
 // deniesRow sorts before the parts that bear on the target.
 func deniesRow(target jit.ID) string { return partRows(target) + "denies" }
@@ -37,7 +38,7 @@ func policyPartRow(target, vm jit.ID) string { return partRows(target) + policyR
 func grantPartRow(target jit.ID, id string) string { return partRows(target) + grantRow(id) }
 
 func keyRow(requestor, value string) string {
-	return keyRows + digest(digest(requestor)+digest(value))
+	return keyRows + entity.Digest(entity.Digest(requestor)+entity.Digest(value))
 }
 
 // versionOf makes the version of a record: its ETag, and a digest of the places
@@ -54,7 +55,7 @@ func etagOf(version string, places []string) (etag azcore.ETag, same, ok bool) {
 }
 
 func placesDigest(places []string) string {
-	return digest(strings.Join(slices.Sorted(slices.Values(places)), " "))[:16]
+	return entity.Digest(strings.Join(slices.Sorted(slices.Values(places)), " "))[:16]
 }
 
 // placesOfGrant are the targets of a grant.

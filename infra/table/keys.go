@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // keyDoc is an idempotency key.
@@ -21,15 +22,15 @@ type keyDoc struct {
 	Value     string
 	Digest    string
 	Grant     string
-	Expires   stamp
+	Expires   entity.Stamp
 }
 
 // ageDoc says that the key which its row names is there, to be removed once it has expired.
 type ageDoc struct{ V int }
 
-func (r stored) idempotencyKey() (store.Key, error) {
+func idempotencyKeyOf(r entity.Stored) (store.Key, error) {
 	var d keyDoc
-	err := r.read(&d)
+	err := r.Read(&d)
 	return store.Key{Requestor: d.Requestor, Value: d.Value, Digest: d.Digest, Grant: d.Grant, Expires: time.Time(d.Expires)}, err
 }
 
@@ -40,25 +41,25 @@ func ageRow(expires time.Time, key string) string {
 }
 
 // age gives a time such that earlier ones sort first: 19 digits.
-func age(t time.Time) string { return fmt.Sprintf("%019d", within(t).UnixNano()) }
+func age(t time.Time) string { return fmt.Sprintf("%019d", entity.Within(t).UnixNano()) }
 
 // claim is a key that a grant takes: its row, its row by age, and that of the expired key whose place it takes.
 type claim struct {
-	key, age op
-	gone     []op
+	key, age entity.Op
+	gone     []entity.Op
 }
 
 func newClaims(keys []store.Key) ([]claim, error) {
 	var claims []claim
 	seen := map[string]bool{}
 	for _, k := range keys {
-		c := claim{key: op{kind: add, row: row{partition: live, key: keyRow(k.Requestor, k.Value), columns: map[string]any{"Expires": column(k.Expires)},
-			doc: keyDoc{V: version, Requestor: k.Requestor, Value: k.Value, Digest: k.Digest, Grant: k.Grant, Expires: stamp(k.Expires)}}}}
-		if seen[c.key.row.key] {
+		c := claim{key: entity.Op{Kind: entity.Add, Row: entity.Row{Partition: live, Key: keyRow(k.Requestor, k.Value), Columns: map[string]any{"Expires": entity.Column(k.Expires)},
+			Doc: keyDoc{V: entity.Version, Requestor: k.Requestor, Value: k.Value, Digest: k.Digest, Grant: k.Grant, Expires: entity.Stamp(k.Expires)}}}}
+		if seen[c.key.Row.Key] {
 			return nil, errors.New("one idempotency key stands twice")
 		}
-		seen[c.key.row.key] = true
-		c.age = op{kind: add, row: row{partition: live, key: ageRow(k.Expires, c.key.row.key), doc: ageDoc{V: version}}}
+		seen[c.key.Row.Key] = true
+		c.age = entity.Op{Kind: entity.Add, Row: entity.Row{Partition: live, Key: ageRow(k.Expires, c.key.Row.Key), Doc: ageDoc{V: entity.Version}}}
 		if k.Version != "" {
 			expired, etag, err := expiredKey(k.Version)
 			if err != nil {
@@ -73,17 +74,17 @@ func newClaims(keys []store.Key) ([]claim, error) {
 
 // instead has the claim take the place of a key that expired then.
 func (c claim) instead(expired time.Time, etag azcore.ETag) claim {
-	c.key.kind, c.key.etag = replace, etag
-	c.age.kind, c.gone = add, []op{{kind: drop, row: row{partition: live, key: ageRow(expired, c.key.row.key)}}}
-	if c.gone[0].row.key == c.age.row.key { // it stands as it should
-		c.age.kind, c.gone = put, nil
+	c.key.Kind, c.key.ETag = entity.Replace, etag
+	c.age.Kind, c.gone = entity.Add, []entity.Op{{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: ageRow(expired, c.key.Row.Key)}}}
+	if c.gone[0].Row.Key == c.age.Row.Key { // it stands as it should
+		c.age.Kind, c.gone = entity.Put, nil
 	}
 	return c
 }
 
 // rows gives the operations of claims.
-func rows(claims []claim) []op {
-	var ops []op
+func rows(claims []claim) []entity.Op {
+	var ops []entity.Op
 	for _, c := range claims {
 		ops = append(append(ops, c.key, c.age), c.gone...)
 	}
@@ -110,24 +111,24 @@ func expiredKey(version string) (time.Time, azcore.ETag, error) {
 func (s *Store) reclaim(ctx context.Context, claims []claim, keys []store.Key, now time.Time) ([]claim, bool, error) {
 	next, changed := make([]claim, len(claims)), false
 	for i, c := range claims {
-		r, etag, err := s.get(ctx, s.state, live, c.key.row.key)
+		r, etag, err := s.state.Get(ctx, live, c.key.Row.Key)
 		if errors.Is(err, store.ErrNotFound) {
-			changed = changed || c.key.kind != add
-			c.key.kind, c.age.kind, c.gone = add, add, nil
+			changed = changed || c.key.Kind != entity.Add
+			c.key.Kind, c.age.Kind, c.gone = entity.Add, entity.Add, nil
 			next[i] = c
 			continue
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		k, err := r.idempotencyKey()
+		k, err := idempotencyKeyOf(r)
 		if err != nil {
 			return nil, false, err
 		}
 		if now.Before(k.Expires) && k.Grant != keys[i].Grant {
 			return nil, false, fmt.Errorf("%w: an idempotency key names another grant", store.ErrConflict)
 		}
-		changed = changed || c.key.kind != replace || c.key.etag != etag
+		changed = changed || c.key.Kind != entity.Replace || c.key.ETag != etag
 		next[i] = c.instead(k.Expires, etag)
 	}
 	return next, changed, nil
@@ -135,11 +136,11 @@ func (s *Store) reclaim(ctx context.Context, claims []claim, keys []store.Key, n
 
 // FindKey reads one row.
 func (s *Store) FindKey(ctx context.Context, requestor, value string, now time.Time) (store.Key, error) {
-	r, etag, err := s.get(ctx, s.state, live, keyRow(requestor, value))
+	r, etag, err := s.state.Get(ctx, live, keyRow(requestor, value))
 	if err != nil {
 		return store.Key{}, fmt.Errorf("idempotency key: %w", err)
 	}
-	k, err := r.idempotencyKey()
+	k, err := idempotencyKeyOf(r)
 	if err == nil && !now.Before(k.Expires) {
 		k.Version = versionOfKey(k.Expires, etag)
 		return k, fmt.Errorf("idempotency key: %w", store.ErrNotFound)
@@ -148,16 +149,16 @@ func (s *Store) FindKey(ctx context.Context, requestor, value string, now time.T
 }
 
 // agedTogether is how many keys go in one transaction: each is two rows.
-const agedTogether = maxOps / 2
+const agedTogether = entity.MaxOps / 2
 
 // DropKeys is a query for each 1,000 keys that have expired, and a transaction for each 50. What somebody else has
 // claimed or removed meanwhile makes a transaction fail; then each of its keys is looked at by itself.
 func (s *Store) DropKeys(ctx context.Context, expired time.Time, most int) (int, error) {
 	wrap := func(err error) error { return fmt.Errorf("remove expired idempotency keys: %w", err) }
-	old := in(live).ge("RowKey", ageRows).lt("RowKey", ageRows+age(expired.Add(1)))
+	old := entity.In(live).Ge("RowKey", ageRows).Lt("RowKey", ageRows+age(expired.Add(1)))
 	dropped := 0
 	for left := most; left > 0; {
-		aged, done, err := s.query(ctx, s.state, old, min(left, 1000), 0)
+		aged, done, err := s.state.Query(ctx, old, min(left, 1000), 0)
 		if err != nil {
 			return dropped, wrap(err)
 		}
@@ -175,12 +176,12 @@ func (s *Store) DropKeys(ctx context.Context, expired time.Time, most int) (int,
 	return dropped, nil
 }
 
-func (s *Store) dropKeys(ctx context.Context, aged []stored) (int, error) {
-	var ops []op
+func (s *Store) dropKeys(ctx context.Context, aged []entity.Stored) (int, error) {
+	var ops []entity.Op
 	for _, r := range aged {
-		ops = append(ops, r.dropKey()...)
+		ops = append(ops, dropKeyOf(r)...)
 	}
-	_, err := s.submit(ctx, s.state, ops)
+	_, err := s.state.Submit(ctx, ops)
 	if err == nil {
 		return len(aged), nil
 	}
@@ -202,19 +203,19 @@ func (s *Store) dropKeys(ctx context.Context, aged []stored) (int, error) {
 
 // dropKey removes the row by age on the condition that it is as it was read. The key needs no condition: were it
 // another by now, the row would be gone.
-func (r stored) dropKey() []op {
-	return []op{{kind: remove, etag: r.etag, row: row{partition: live, key: r.key}}, {kind: drop, row: row{partition: live, key: r.agedKey()}}}
+func dropKeyOf(r entity.Stored) []entity.Op {
+	return []entity.Op{{Kind: entity.Remove, ETag: r.ETag, Row: entity.Row{Partition: live, Key: r.Key}}, {Kind: entity.Drop, Row: entity.Row{Partition: live, Key: agedKeyOf(r)}}}
 }
 
-func (r stored) agedKey() string { return keyRows + r.key[strings.LastIndex(r.key, "|")+1:] }
+func agedKeyOf(r entity.Stored) string { return keyRows + r.Key[strings.LastIndex(r.Key, "|")+1:] }
 
 // dropOne is dropKeys for one key. A row by age whose key is gone, which no call of this store leaves, goes by itself.
-func (s *Store) dropOne(ctx context.Context, r stored) (bool, error) {
-	ops := r.dropKey()
-	_, err := s.submit(ctx, s.state, ops)
+func (s *Store) dropOne(ctx context.Context, r entity.Stored) (bool, error) {
+	ops := dropKeyOf(r)
+	_, err := s.state.Submit(ctx, ops)
 	if errors.Is(err, store.ErrNotFound) {
-		if _, _, err = s.get(ctx, s.state, live, r.agedKey()); errors.Is(err, store.ErrNotFound) {
-			_, err = s.submit(ctx, s.state, ops[:1])
+		if _, _, err = s.state.Get(ctx, live, agedKeyOf(r)); errors.Is(err, store.ErrNotFound) {
+			_, err = s.state.Submit(ctx, ops[:1])
 		} else if err == nil {
 			return false, nil // the row by age is gone: the key is another
 		}

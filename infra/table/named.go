@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // namedRows begin the rows by which named policies are found: subscription, location, resource group, name, machine. Each is
@@ -14,7 +15,7 @@ const namedRows = "named|"
 
 // namedRow names the row of a policy under its name.
 func namedRow(r store.PolicyRecord) string {
-	return namedPrefix(r.Listing()) + digest(r.Policy.VM.Key())
+	return namedPrefix(r.Listing()) + entity.Digest(r.Policy.VM.Key())
 }
 
 // namedPrefix begins the rows of one named policy.
@@ -35,7 +36,7 @@ func word(s string) string {
 		}
 	}
 	if b.Len() > 90 {
-		return "==" + digest(s)
+		return "==" + entity.Digest(s)
 	}
 	return b.String()
 }
@@ -62,11 +63,11 @@ func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after stor
 		return s.eachNamed(ctx, prefix, begin, f, give)
 	}
 	for from := max(sub, begin); ; {
-		first, _, err := s.query(ctx, s.state, in(live).ge("RowKey", from).lt("RowKey", strings.TrimSuffix(sub, "|")+"}"), 1, 0)
+		first, _, err := s.state.Query(ctx, entity.In(live).Ge("RowKey", from).Lt("RowKey", strings.TrimSuffix(sub, "|")+"}"), 1, 0)
 		if err != nil || len(first) == 0 {
 			return err
 		}
-		location, _, _ := strings.Cut(strings.TrimPrefix(first[0].key, sub), "|")
+		location, _, _ := strings.Cut(strings.TrimPrefix(first[0].Key, sub), "|")
 		prefix := sub + location + "|" + word(f.ResourceGroup) + "|"
 		if f.Name != "" {
 			prefix += word(f.Name) + "|"
@@ -79,15 +80,15 @@ func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after stor
 }
 
 func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f store.PolicyFilter, give func(store.PolicyRecord) error) error {
-	w := in(live).under(prefix)
+	w := entity.In(live).Under(prefix)
 	if begin > prefix {
-		w = w.gt("RowKey", begin)
+		w = w.Gt("RowKey", begin)
 	}
-	for r, err := range s.each(ctx, s.state, w, listedPage) {
+	for r, err := range s.state.Each(ctx, w, listedPage) {
 		if err != nil {
 			return fmt.Errorf("list policies: %w", err)
 		}
-		p, err := r.policy()
+		p, err := policyRecordOf(r)
 		if err != nil {
 			return err
 		}

@@ -9,24 +9,25 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // Policy reads one row.
 func (s *Store) Policy(ctx context.Context, vm jit.ID) (store.PolicyRecord, error) {
-	r, _, err := s.get(ctx, s.state, live, policyRow(vm))
+	r, _, err := s.state.Get(ctx, live, policyRow(vm))
 	if err != nil {
 		return store.PolicyRecord{}, fmt.Errorf("policy of %s: %w", vm, err)
 	}
-	return r.policy()
+	return policyRecordOf(r)
 }
 
 // EachPolicy reads the policies' range, 1,000 rows a page, and holds one page.
 func (s *Store) EachPolicy(ctx context.Context, f func(store.PolicyRecord) error) error {
-	for r, err := range s.each(ctx, s.state, in(live).under(policyRows), maxPage) {
+	for r, err := range s.state.Each(ctx, entity.In(live).Under(policyRows), entity.MaxPage) {
 		if err != nil {
 			return fmt.Errorf("list policies: %w", err)
 		}
-		p, err := r.policy()
+		p, err := policyRecordOf(r)
 		if err == nil {
 			err = f(p)
 		}
@@ -43,20 +44,20 @@ func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 	if t, bad := twice(targets); bad {
 		return p, fmt.Errorf("store the policy of %s: target %s stands twice", p.Policy.VM, t)
 	}
-	o := owned{head: op{kind: add, max: insertBytes}}
+	o := entity.Owned{Head: entity.Op{Kind: entity.Add, Max: entity.InsertBytes}}
 	if p.Version != "" {
 		etag, gone, err := s.policyBefore(ctx, p)
 		if err != nil {
 			return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
 		}
-		o.head = op{kind: replace, etag: etag}
-		o.rest = gone
+		o.Head = entity.Op{Kind: entity.Replace, ETag: etag}
+		o.Rest = gone
 	}
-	o, err := o.policy(p)
+	o, err := withPolicy(o, p)
 	if err != nil {
 		return p, err
 	}
-	etags, err := s.commit(ctx, o)
+	etags, err := s.state.Commit(ctx, o)
 	if err != nil {
 		return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
 	}
@@ -64,18 +65,18 @@ func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 	return p, nil
 }
 
-// policy completes the write of a policy: what stands in its row, its parts and their targets' marks.
-func (o owned) policy(p store.PolicyRecord) (owned, error) {
+// withPolicy completes the write of a policy: what stands in its row, its parts and their targets' marks.
+func withPolicy(o entity.Owned, p store.PolicyRecord) (entity.Owned, error) {
 	doc, err := newPolicyDoc(p)
 	if err != nil {
 		return o, err
 	}
-	o.head.row = row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()
-	o.rest = append(o.rest, op{kind: put, row: row{partition: live, key: namedRow(p), doc: doc}})
+	o.Head.Row = entity.Row{Partition: live, Key: policyRow(p.Policy.VM), Doc: doc}.Sign()
+	o.Rest = append(o.Rest, entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: namedRow(p), Doc: doc}})
 	for i, at := range p.Placements {
-		part := policyPartDoc{V: version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Public: doc.Public, A: doc.At[i].A}
-		o.rest = append(o.rest,
-			op{kind: put, row: row{partition: live, key: policyPartRow(at.Target, p.Policy.VM), doc: part}},
+		part := policyPartDoc{V: entity.Version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Public: doc.Public, A: doc.At[i].A}
+		o.Rest = append(o.Rest,
+			entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: policyPartRow(at.Target, p.Policy.VM), Doc: part}},
 			markTarget(at.Target))
 	}
 	return o, nil
@@ -95,13 +96,13 @@ func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	if err != nil {
 		return wrap(err)
 	}
-	rest = append(rest, op{kind: drop, row: row{partition: live, key: namedRow(p)}})
+	rest = append(rest, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: namedRow(p)}})
 	for _, t := range targetsOfPolicy(p) {
-		rest = append(rest, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
+		rest = append(rest, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: policyPartRow(t, p.Policy.VM)}})
 	}
-	head := op{kind: remove, etag: etag, row: row{partition: live, key: policyRow(p.Policy.VM), doc: doc}.sign()}
-	before := func(context.Context) (row, error) { return head.row, nil }
-	if _, err := s.commit(ctx, owned{head, rest, before}); err != nil {
+	head := entity.Op{Kind: entity.Remove, ETag: etag, Row: entity.Row{Partition: live, Key: policyRow(p.Policy.VM), Doc: doc}.Sign()}
+	before := func(context.Context) (entity.Row, error) { return head.Row, nil }
+	if _, err := s.state.Commit(ctx, entity.Owned{Head: head, Rest: rest, Before: before}); err != nil {
 		return wrap(err)
 	}
 	return nil
@@ -109,7 +110,7 @@ func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 
 // policyBefore gives the ETag by which a stored policy is written, and drops for
 // its parts at targets that the record does not name, and for its row under another name.
-func (s *Store) policyBefore(ctx context.Context, p store.PolicyRecord) (azcore.ETag, []op, error) {
+func (s *Store) policyBefore(ctx context.Context, p store.PolicyRecord) (azcore.ETag, []entity.Op, error) {
 	etag, same, ok := etagOf(p.Version, placesOfPolicy(p))
 	if !ok {
 		return "", nil, store.ErrConflict
@@ -117,23 +118,23 @@ func (s *Store) policyBefore(ctx context.Context, p store.PolicyRecord) (azcore.
 	if same {
 		return etag, nil, nil
 	}
-	r, current, err := s.get(ctx, s.state, live, policyRow(p.Policy.VM))
+	r, current, err := s.state.Get(ctx, live, policyRow(p.Policy.VM))
 	if errors.Is(err, store.ErrNotFound) || err == nil && current != etag {
 		return "", nil, store.ErrConflict
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	old, err := r.policy()
+	old, err := policyRecordOf(r)
 	if err != nil {
 		return "", nil, err
 	}
-	var gone []op
+	var gone []entity.Op
 	if namedRow(old) != namedRow(p) {
-		gone = append(gone, op{kind: drop, row: row{partition: live, key: namedRow(old)}})
+		gone = append(gone, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: namedRow(old)}})
 	}
 	for _, t := range without(targetsOfPolicy(old), targetsOfPolicy(p)) {
-		gone = append(gone, op{kind: drop, row: row{partition: live, key: policyPartRow(t, p.Policy.VM)}})
+		gone = append(gone, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: policyPartRow(t, p.Policy.VM)}})
 	}
 	return etag, gone, nil
 }

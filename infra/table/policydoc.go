@@ -8,6 +8,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // policyDoc is a policy as it is stored. Field names are short: a property is
@@ -23,7 +24,7 @@ type policyDoc struct {
 	Listed    *listedDoc `json:",omitempty"` // in documents of before there were names, and of machines with the default one: nothing
 	At        []placementDoc
 	ChangedBy string
-	ChangedAt stamp
+	ChangedAt entity.Stamp
 }
 
 type portDoc struct {
@@ -74,7 +75,7 @@ func portDocs(ports []jit.PortRule) []portDoc {
 }
 
 func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) {
-	id, err := idOf(vm)
+	id, err := entity.IDOf(vm)
 	if err != nil {
 		return jit.Policy{}, err
 	}
@@ -89,7 +90,7 @@ func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) 
 		}
 	}
 	for _, d := range ports {
-		sources, err := sourcesOf(d.S)
+		sources, err := entity.SourcesOf(d.S)
 		if err != nil {
 			return jit.Policy{}, err
 		}
@@ -103,22 +104,22 @@ func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) 
 }
 
 func newPolicyDoc(r store.PolicyRecord) (policyDoc, error) {
-	vm, err := idText(r.Policy.VM)
+	vm, err := entity.IDText(r.Policy.VM)
 	if err != nil {
 		return policyDoc{}, err
 	}
-	d := policyDoc{V: version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: addressText(r.Policy.PublicAddress),
-		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: stamp(r.ChangedAt)}
+	d := policyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: entity.AddressText(r.Policy.PublicAddress),
+		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: entity.Stamp(r.ChangedAt)}
 	d.Options = newOptionsDoc(r.Policy)
 	if l := r.Listed; l != (store.Listed{}) {
 		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
 	}
 	for _, p := range r.Placements {
-		target, err := idText(p.Target)
+		target, err := entity.IDText(p.Target)
 		if err != nil {
 			return policyDoc{}, err
 		}
-		d.At = append(d.At, placementDoc{T: target, A: addressTexts(p.Addresses)})
+		d.At = append(d.At, placementDoc{T: target, A: entity.AddressTexts(p.Addresses)})
 	}
 	return d, nil
 }
@@ -139,16 +140,16 @@ func (d *optionsDoc) options() (*jit.Options, error) {
 	return o, o.Validate() // one that was not stored so: what it should demand is not known
 }
 
-func (r stored) policy() (store.PolicyRecord, error) {
+func policyRecordOf(r entity.Stored) (store.PolicyRecord, error) {
 	var d policyDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return store.PolicyRecord{}, err
 	}
 	rec, err := d.record()
 	if err != nil {
-		return store.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return store.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	rec.Version = versionOf(r.etag, placesOfPolicy(rec))
+	rec.Version = versionOf(r.ETag, placesOfPolicy(rec))
 	return rec, nil
 }
 
@@ -165,11 +166,11 @@ func (d policyDoc) record() (store.PolicyRecord, error) {
 		r.Listed = store.Listed{ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
 	}
 	for _, at := range d.At {
-		target, err := idOf(at.T)
+		target, err := entity.IDOf(at.T)
 		if err != nil {
 			return r, err
 		}
-		addrs, err := addressesOf(at.A)
+		addrs, err := entity.AddressesOf(at.A)
 		if err != nil {
 			return r, err
 		}
@@ -179,9 +180,9 @@ func (d policyDoc) record() (store.PolicyRecord, error) {
 }
 
 // policyPart gives a policy as it bears on a target.
-func (r stored) policyPart() (plan.Protected, error) {
+func policyPartOf(r entity.Stored) (plan.Protected, error) {
 	var d policyPartDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return plan.Protected{}, err
 	}
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
@@ -189,11 +190,11 @@ func (r stored) policyPart() (plan.Protected, error) {
 		p.Options, err = d.Options.options()
 	}
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	addrs, err := addressesOf(d.A)
+	addrs, err := entity.AddressesOf(d.A)
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.key, err)
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	return plan.Protected{Policy: p, Addresses: addrs}, nil
 }

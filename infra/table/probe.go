@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/doctor"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 var _ doctor.Rows = (*Store)(nil)
@@ -31,19 +32,19 @@ type tryDoc struct {
 type wakeDoc struct {
 	V    int
 	Wake string
-	Came stamp
+	Came entity.Stamp
 }
 
 // Try reads one row and writes it on the condition of what was read: two operations.
 func (s *Store) Try(ctx context.Context) (time.Time, error) {
 	var resp *http.Response
-	o := op{kind: add, row: row{partition: live, key: rowTry, doc: tryDoc{V: version}}}
-	r, etag, err := s.get(policy.WithCaptureResponse(ctx, &resp), s.state, live, rowTry)
+	o := entity.Op{Kind: entity.Add, Row: entity.Row{Partition: live, Key: rowTry, Doc: tryDoc{V: entity.Version}}}
+	r, etag, err := s.state.Get(policy.WithCaptureResponse(ctx, &resp), live, rowTry)
 	if err == nil {
 		var d tryDoc
-		if err = r.read(&d); err == nil {
+		if err = r.Read(&d); err == nil {
 			d.Looks++
-			o.kind, o.etag, o.row.doc = replace, etag, d
+			o.Kind, o.ETag, o.Row.Doc = entity.Replace, etag, d
 		}
 	} else if errors.Is(err, store.ErrNotFound) {
 		err = nil
@@ -53,7 +54,7 @@ func (s *Store) Try(ctx context.Context) (time.Time, error) {
 		at, _ = http.ParseTime(resp.Header.Get("Date")) // zero where it names none
 	}
 	if err == nil {
-		_, err = s.submit(ctx, s.state, []op{o})
+		_, err = s.state.Submit(ctx, []entity.Op{o})
 	}
 	if errors.Is(err, store.ErrConflict) {
 		err = nil // another instance wrote between the two: the table kept the condition
@@ -66,8 +67,8 @@ func (s *Store) Try(ctx context.Context) (time.Time, error) {
 
 // Answer is one write of one row, whatever stands there: the last is right.
 func (s *Store) Answer(ctx context.Context, wake string, at time.Time) error {
-	o := op{kind: put, row: row{partition: live, key: rowAnswer, doc: wakeDoc{V: version, Wake: wake, Came: stamp(at)}}}
-	if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
+	o := entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: rowAnswer, Doc: wakeDoc{V: entity.Version, Wake: wake, Came: entity.Stamp(at)}}}
+	if _, err := s.state.Submit(ctx, []entity.Op{o}); err != nil {
 		return fmt.Errorf("store that a wake-up came: %w", err)
 	}
 	return nil
@@ -75,12 +76,12 @@ func (s *Store) Answer(ctx context.Context, wake string, at time.Time) error {
 
 // Answered reads one row.
 func (s *Store) Answered(ctx context.Context) (string, time.Time, error) {
-	r, _, err := s.get(ctx, s.state, live, rowAnswer)
+	r, _, err := s.state.Get(ctx, live, rowAnswer)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("read which wake-up came: %w", err)
 	}
 	var d wakeDoc
-	if err := r.read(&d); err != nil {
+	if err := r.Read(&d); err != nil {
 		return "", time.Time{}, err
 	}
 	return d.Wake, time.Time(d.Came), nil

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // The ports that a Store implements.
@@ -31,8 +32,6 @@ var (
 	_ store.Sweeps   = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
 )
-
-const dependency = "Table Storage"
 
 // Options is what a Store may be told besides its endpoint. The zero value is
 // for production.
@@ -51,9 +50,9 @@ type Options struct {
 // never trusted: what is appended is written on the condition that the log still ends there.
 type Store struct {
 	service  *aztables.ServiceClient
-	state    *aztables.Client
-	history  *aztables.Client
-	activity *aztables.Client
+	state    entity.Table
+	history  entity.Table
+	activity entity.Table
 	names    [3]string
 	log      appender
 }
@@ -85,7 +84,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	if retry := o.Retry; retry.MaxRetries == 0 && retry.TryTimeout == 0 && retry.RetryDelay == 0 {
 		o.Retry = policy.RetryOptions{MaxRetries: 2, TryTimeout: 10 * time.Second, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
 	}
-	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), wholeAnswers{})
+	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), entity.WholeAnswers{})
 	u, err := endpointURL(endpoint, o)
 	if err != nil {
 		return nil, fmt.Errorf("open table storage: %w", err)
@@ -95,7 +94,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 		return nil, fmt.Errorf("open table storage: %w", err)
 	}
 	s := &Store{service: service, names: [3]string{options.Prefix + "State", options.Prefix + "History", options.Prefix + "Activity"}}
-	s.state, s.history, s.activity = service.NewClient(s.names[0]), service.NewClient(s.names[1]), service.NewClient(s.names[2])
+	s.state, s.history, s.activity = entity.Table{Client: service.NewClient(s.names[0])}, entity.Table{Client: service.NewClient(s.names[1])}, entity.Table{Client: service.NewClient(s.names[2])}
 	return s, nil
 }
 
@@ -158,8 +157,8 @@ func (p plain) Do(r *http.Request) (*http.Response, error) {
 func (s *Store) Setup(ctx context.Context) error {
 	for _, name := range s.names {
 		_, err := s.service.CreateTable(ctx, name, nil)
-		if err != nil && codeOf(err) != string(aztables.TableAlreadyExists) {
-			return fmt.Errorf("create table %s: %w", name, translate(err))
+		if err != nil && entity.CodeOf(err) != string(aztables.TableAlreadyExists) {
+			return fmt.Errorf("create table %s: %w", name, entity.Translate(err))
 		}
 	}
 	return nil
@@ -168,7 +167,7 @@ func (s *Store) Setup(ctx context.Context) error {
 // Ping reads one row that need not exist: nil where the service answers, lets
 // the app in and has the table.
 func (s *Store) Ping(ctx context.Context) error {
-	_, _, err := s.get(ctx, s.state, live, rowSweep)
+	_, _, err := s.state.Get(ctx, live, rowSweep)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // targetDoc marks a target as ours, or as one to look at that is not.
@@ -29,42 +30,42 @@ type deniesDoc struct {
 // markTarget is written with every part, after it where they do not share a
 // transaction: so its ETag changes with whatever comes to bear on the target, and Forget
 // notices.
-func markTarget(target jit.ID) op {
-	return op{kind: put, row: row{partition: live, key: targetRow(target), doc: targetDoc{V: version, ID: target.String()}}}
+func markTarget(target jit.ID) entity.Op {
+	return entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: targetRow(target), Doc: targetDoc{V: entity.Version, ID: target.String()}}}
 }
 
 // State is one range query; where nothing bears on the target, one more read tells one that is ours from one that is not.
 func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
-	rows, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 0, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live).Under(partRows(target)), 0, 0)
 	if err != nil {
 		return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
 	}
-	mark := func() (stored, error) {
-		r, _, err := s.get(ctx, s.state, live, targetRow(target))
+	mark := func() (entity.Stored, error) {
+		r, _, err := s.state.Get(ctx, live, targetRow(target))
 		return r, err
 	}
 	return stateOf(target, rows, mark)
 }
 
 // stateOf reads what bears on a target from its rows, and its mark where there are none.
-func stateOf(target jit.ID, rows []stored, mark func() (stored, error)) (plan.State, error) {
+func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, error)) (plan.State, error) {
 	state := plan.State{Known: true}
 	for _, r := range rows {
 		switch {
-		case r.key == deniesRow(target):
+		case r.Key == deniesRow(target):
 			var d deniesDoc
-			if err := r.read(&d); err != nil {
+			if err := r.Read(&d); err != nil {
 				return plan.State{}, err
 			}
 			state.Confirmed = d.Names
-		case strings.HasPrefix(r.key, partRows(target)+policyRows):
-			p, err := r.policyPart()
+		case strings.HasPrefix(r.Key, partRows(target)+policyRows):
+			p, err := policyPartOf(r)
 			if err != nil {
 				return plan.State{}, err
 			}
 			state.Policies = append(state.Policies, p)
 		default:
-			o, err := r.grantPart()
+			o, err := grantPartOf(r)
 			if err != nil {
 				return plan.State{}, err
 			}
@@ -78,7 +79,7 @@ func stateOf(target jit.ID, rows []stored, mark func() (stored, error)) (plan.St
 			return plan.State{}, nil
 		}
 		if err == nil {
-			err = r.read(&d)
+			err = r.Read(&d)
 		}
 		if err != nil {
 			return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
@@ -94,19 +95,19 @@ func byStart(a, b jit.Grant) int { return cmp.Or(a.Start.Compare(b.Start), cmp.C
 
 // Known reads the targets' range, 1,000 rows a page.
 func (s *Store) Known(ctx context.Context) ([]jit.ID, error) {
-	rows, _, err := s.query(ctx, s.state, in(live).under(targetRows), 0, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live).Under(targetRows), 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list targets: %w", err)
 	}
 	var out []jit.ID
 	for _, r := range rows {
 		var d targetDoc
-		if err := r.read(&d); err != nil {
+		if err := r.Read(&d); err != nil {
 			return nil, err
 		}
-		id, err := idOf(d.ID)
+		id, err := entity.IDOf(d.ID)
 		if err != nil {
-			return nil, fmt.Errorf("read entity %s: %w", r.key, err)
+			return nil, fmt.Errorf("read entity %s: %w", r.Key, err)
 		}
 		out = append(out, id)
 	}
@@ -117,24 +118,24 @@ func (s *Store) Known(ctx context.Context) ([]jit.ID, error) {
 // Remember writes the mark anew also where it stands: its ETag tells a Forget under way.
 func (s *Store) Remember(ctx context.Context, target jit.ID) error {
 	wrap := func(err error) error { return fmt.Errorf("remember %s: %w", target, err) }
-	mark := row{partition: live, key: targetRow(target)}
+	mark := entity.Row{Partition: live, Key: targetRow(target)}
 	for range remembering {
-		r, etag, err := s.get(ctx, s.state, live, mark.key)
-		o := op{kind: add}
-		doc := targetDoc{V: version, ID: target.String(), Remembered: true}
+		r, etag, err := s.state.Get(ctx, live, mark.Key)
+		o := entity.Op{Kind: entity.Add}
+		doc := targetDoc{V: entity.Version, ID: target.String(), Remembered: true}
 		switch {
 		case err == nil:
 			doc = targetDoc{}
-			if err := r.read(&doc); err != nil {
+			if err := r.Read(&doc); err != nil {
 				return wrap(err)
 			}
-			o = op{kind: replace, etag: etag}
+			o = entity.Op{Kind: entity.Replace, ETag: etag}
 		case !errors.Is(err, store.ErrNotFound):
 			return wrap(err)
 		}
-		mark.doc = doc
-		o.row = mark
-		_, err = s.submit(ctx, s.state, []op{o})
+		mark.Doc = doc
+		o.Row = mark
+		_, err = s.state.Submit(ctx, []entity.Op{o})
 		if err == nil {
 			return nil
 		}
@@ -142,7 +143,7 @@ func (s *Store) Remember(ctx context.Context, target jit.ID) error {
 			return wrap(err)
 		}
 	}
-	return wrap(&store.Unavailable{Dependency: dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
+	return wrap(&store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
 }
 
 // remembering bounds how often Remember begins again after somebody else wrote first.
@@ -151,28 +152,28 @@ const remembering = 8
 // Forget reads the mark, then looks for one part, then asks, then removes the mark by the
 // ETag it read. A part that comes in between writes the mark anew, so that it stays.
 func (s *Store) Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error {
-	r, etag, err := s.get(ctx, s.state, live, targetRow(target))
+	r, etag, err := s.state.Get(ctx, live, targetRow(target))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", target, err)
 	}
-	rows, _, err := s.query(ctx, s.state, in(live).under(partRows(target)), 2, 0)
+	rows, _, err := s.state.Query(ctx, entity.In(live).Under(partRows(target)), 2, 0)
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", target, err)
 	}
-	gone := []op{{kind: remove, etag: etag, row: row{partition: live, key: r.key}}}
+	gone := []entity.Op{{Kind: entity.Remove, ETag: etag, Row: entity.Row{Partition: live, Key: r.Key}}}
 	for _, r := range rows {
-		if r.key != deniesRow(target) {
+		if r.Key != deniesRow(target) {
 			return nil
 		}
-		gone = append(gone, op{kind: drop, row: row{partition: live, key: r.key}})
+		gone = append(gone, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: r.Key}})
 	}
 	if ok, err := clear(ctx); !ok || err != nil {
 		return err
 	}
-	_, err = s.submit(ctx, s.state, gone)
+	_, err = s.state.Submit(ctx, gone)
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -183,30 +184,30 @@ func (s *Store) Forget(ctx context.Context, target jit.ID, clear func(context.Co
 // finds it without asking for more.
 func (s *Store) Confirm(ctx context.Context, target jit.ID, was, denies []string) error {
 	wrap := func(err error) error { return fmt.Errorf("note what is confirmed on %s: %w", target, err) }
-	r, etag, err := s.get(ctx, s.state, live, deniesRow(target))
+	r, etag, err := s.state.Get(ctx, live, deniesRow(target))
 	stands := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return wrap(err)
 	}
 	var old deniesDoc
 	if stands {
-		if err := r.read(&old); err != nil {
+		if err := r.Read(&old); err != nil {
 			return wrap(err)
 		}
 	}
 	if !slices.Equal(old.Names, was) {
 		return wrap(store.ErrConflict)
 	}
-	o := op{kind: add, row: row{partition: live, key: deniesRow(target), doc: deniesDoc{V: version, Names: denies}}}
+	o := entity.Op{Kind: entity.Add, Row: entity.Row{Partition: live, Key: deniesRow(target), Doc: deniesDoc{V: entity.Version, Names: denies}}}
 	switch {
 	case stands && len(denies) == 0:
-		o.kind, o.etag = remove, etag
+		o.Kind, o.ETag = entity.Remove, etag
 	case stands:
-		o.kind, o.etag = replace, etag
+		o.Kind, o.ETag = entity.Replace, etag
 	case len(denies) == 0:
 		return nil
 	}
-	if _, err := s.submit(ctx, s.state, []op{o}); err != nil {
+	if _, err := s.state.Submit(ctx, []entity.Op{o}); err != nil {
 		if errors.Is(err, store.ErrNotFound) { // removed since it was read
 			err = store.ErrConflict
 		}

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/infra/table/entity"
 )
 
 // Verify reads the head, the whole day's marks and entries, and the head once more. Up to
@@ -34,10 +34,10 @@ func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	v := verificationOf(c, first)
-	if err := s.scan(ctx, in(c.partition).under(markRows), v.mark); err != nil {
+	if err := s.scan(ctx, entity.In(c.partition).Under(markRows), v.mark); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	if err := s.scan(ctx, in(c.partition).under(entryRows), v.add); err != nil {
+	if err := s.scan(ctx, entity.In(c.partition).Under(entryRows), v.add); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	if v.last, err = s.readHead(ctx, c); err != nil {
@@ -47,15 +47,15 @@ func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (
 }
 
 // scan shows every row of a filter, a page at a time: a day's rows at once would be too many.
-func (s *Store) scan(ctx context.Context, w where, show func(stored)) error {
+func (s *Store) scan(ctx context.Context, w entity.Where, show func(entity.Stored)) error {
 	filter := w.String()
 	for pager := s.activity.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
-			return translate(err)
+			return entity.Translate(err)
 		}
 		for _, data := range page.Entities {
-			r, err := decodeRow(data)
+			r, err := entity.DecodeRow(data)
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ type foundHead struct {
 }
 
 func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
-	r, _, err := s.get(ctx, s.activity, c.partition, c.headKey())
+	r, _, err := s.activity.Get(ctx, c.partition, c.headKey())
 	if errors.Is(err, store.ErrNotFound) {
 		return foundHead{}, nil
 	}
@@ -84,52 +84,17 @@ func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
 }
 
 // headOf reads the row of a chain's head.
-func headOf(c chainID, r stored) foundHead {
+func headOf(c chainID, r entity.Stored) foundHead {
 	h := foundHead{exists: true}
-	if err := json.Unmarshal([]byte(r.text), &h.headDoc); err != nil {
+	if err := json.Unmarshal([]byte(r.Text), &h.headDoc); err != nil {
 		h.bad = "it cannot be read"
 		return h
 	}
 	hash, err := hex.DecodeString(h.Hash)
-	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.is(row{partition: c.partition, key: c.headKey(), doc: want}) {
+	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.Is(entity.Row{Partition: c.partition, Key: c.headKey(), Doc: want}) {
 		h.bad = "it is not as the app writes it"
 	}
 	return h
-}
-
-// is reports whether the row is exactly what the app writes, whatever the service adds.
-func (r stored) is(want row) bool {
-	body, err := want.encode(maxEntityBytes)
-	if err != nil {
-		return false
-	}
-	var all map[string]json.RawMessage
-	if json.Unmarshal(body, &all) != nil {
-		return false
-	}
-	for name, value := range all {
-		if got, ok := r.properties[name]; !ok || !sameJSON(got, value) {
-			return false
-		}
-	}
-	for name := range r.properties {
-		if _, ok := all[name]; !ok && name != "Timestamp" && !strings.Contains(name, "odata.") {
-			return false
-		}
-	}
-	return true
-}
-
-// sameJSON compares two strings as texts, and anything else as bytes.
-func sameJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y string
-	if json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil {
-		return x == y
-	}
-	return false
 }
 
 // found is an entry as it was read, and what of its row is wrong.
@@ -157,13 +122,13 @@ func verificationOf(c chainID, first foundHead) *verification {
 }
 
 // add takes a row of the day, if it is the chain's.
-func (v *verification) add(r stored) {
-	_, name, _ := strings.Cut(strings.TrimPrefix(r.key, entryRows), "|")
+func (v *verification) add(r entity.Stored) {
+	_, name, _ := strings.Cut(strings.TrimPrefix(r.Key, entryRows), "|")
 	v.names[name] = true
-	f := found{key: r.key}
+	f := found{key: r.Key}
 	var column string
-	listed := json.Unmarshal(r.properties["Subscription"], &column) == nil && column == columnText(v.chain.subscription)
-	e, err := store.Entry{}, json.Unmarshal([]byte(r.text), &f.entryDoc)
+	listed := json.Unmarshal(r.Properties["Subscription"], &column) == nil && column == entity.ColumnText(v.chain.subscription)
+	e, err := store.Entry{}, json.Unmarshal([]byte(r.Text), &f.entryDoc)
 	if err == nil {
 		e, err = f.entry()
 	}
@@ -190,14 +155,14 @@ func (v *verification) add(r stored) {
 }
 
 // form compares a row with what the app would write.
-func (f found) form(r stored) (store.Break, string) {
+func (f found) form(r entity.Stored) (store.Break, string) {
 	want, err := f.row()
 	switch {
 	case err != nil:
 		return store.BreakChanged, "the entry is not as the app writes it"
-	case want.partition != r.partition || want.key != r.key:
+	case want.Partition != r.Partition || want.Key != r.Key:
 		return store.BreakReordered, "the entry stands where another's time would put it"
-	case f.V != version || !r.is(want):
+	case f.V != entity.Version || !r.Is(want):
 		return store.BreakChanged, "the entry's row is not as the app writes it"
 	}
 	return "", ""
@@ -336,11 +301,11 @@ func (v *verification) heads() *store.BrokenEntry {
 }
 
 // mark takes a mark of the day, if it is the chain's or nobody's.
-func (v *verification) mark(r stored) {
+func (v *verification) mark(r entity.Stored) {
 	var d markDoc
-	err := json.Unmarshal([]byte(r.text), &d)
+	err := json.Unmarshal([]byte(r.Text), &d)
 	if err == nil && d.Subscription == v.chain.subscription || err != nil && v.chain.subscription == "" {
-		v.marks[strings.TrimPrefix(r.key, markRows)] = d.ID
+		v.marks[strings.TrimPrefix(r.Key, markRows)] = d.ID
 	}
 }
 

@@ -1,4 +1,4 @@
-package table
+package entity
 
 import (
 	"context"
@@ -19,96 +19,96 @@ import (
 type kind int
 
 const (
-	add     kind = iota // the row must not exist
-	replace             // the row must have the ETag
-	remove              // the row must have the ETag
-	put                 // whatever stands there: for rows that an owner in the same transaction guards, or of which the last writer is right
-	drop                // the row must exist, whatever stands there: as for put
+	Add     kind = iota // the row must not exist
+	Replace             // the row must have the ETag
+	Remove              // the row must have the ETag
+	Put                 // whatever stands there: for rows that an owner in the same transaction guards, or of which the last writer is right
+	Drop                // the row must exist, whatever stands there: as for put
 )
 
-// op is one operation of a transaction.
-type op struct {
-	kind kind
-	row  row
-	etag azcore.ETag
-	max  int // bytes that the entity may have; 0 for what the service takes
+// Op is one operation of a transaction.
+type Op struct {
+	Kind kind
+	Row  Row
+	ETag azcore.ETag
+	Max  int // bytes that the entity may have; 0 for what the service takes
 }
 
-// action gives the operation in the SDK's terms. An ETag that is missing is an
+// Action gives the operation in the SDK's terms. An ETag that is missing is an
 // error and never "*", which is what the SDK makes of it.
-func (o op) action() (aztables.TransactionAction, error) {
+func (o Op) Action() (aztables.TransactionAction, error) {
 	limit := maxEntityBytes
-	if o.max != 0 {
-		limit = o.max
+	if o.Max != 0 {
+		limit = o.Max
 	}
-	body, err := o.row.encode(limit)
+	body, err := o.Row.encode(limit)
 	if err != nil {
-		return aztables.TransactionAction{}, fmt.Errorf("store %s: %w", o.row.key, err)
+		return aztables.TransactionAction{}, fmt.Errorf("store %s: %w", o.Row.Key, err)
 	}
 	a := aztables.TransactionAction{Entity: body}
 	any := azcore.ETagAny
-	switch o.kind {
-	case add:
+	switch o.Kind {
+	case Add:
 		a.ActionType = aztables.TransactionTypeAdd
-	case put:
+	case Put:
 		a.ActionType = aztables.TransactionTypeInsertReplace
-	case replace, remove:
-		if o.etag == "" || o.etag == azcore.ETagAny {
-			return a, fmt.Errorf("store %s: no ETag to write it by", o.row.key)
+	case Replace, Remove:
+		if o.ETag == "" || o.ETag == azcore.ETagAny {
+			return a, fmt.Errorf("store %s: no ETag to write it by", o.Row.Key)
 		}
-		a.ActionType, a.IfMatch = aztables.TransactionTypeUpdateReplace, &o.etag
-		if o.kind == remove {
+		a.ActionType, a.IfMatch = aztables.TransactionTypeUpdateReplace, &o.ETag
+		if o.Kind == Remove {
 			a.ActionType = aztables.TransactionTypeDelete
 		}
-	case drop:
+	case Drop:
 		a.ActionType, a.IfMatch = aztables.TransactionTypeDelete, &any
 	}
 	return a, nil
 }
 
-// weight gives about how many bytes the operation adds to a transaction.
-func (o op) weight() (int, error) {
-	a, err := o.action()
-	return len(a.Entity) + opOverhead, err
+// Weight gives about how many bytes the operation adds to a transaction.
+func (o Op) Weight() (int, error) {
+	a, err := o.Action()
+	return len(a.Entity) + OpOverhead, err
 }
 
-func fits(ops []op) (bool, error) {
+func Fits(ops []Op) (bool, error) {
 	total := 0
 	for _, o := range ops {
-		n, err := o.weight()
+		n, err := o.Weight()
 		if err != nil {
 			return false, err
 		}
 		total += n
 	}
-	return len(ops) <= maxOps && total <= maxBatchBytes, nil
+	return len(ops) <= MaxOps && total <= MaxBatchBytes, nil
 }
 
-// submit runs the operations as one transaction, all or none, and gives the
+// Submit runs the operations as one transaction, all or none, and gives the
 // ETags of the rows, "" for those removed.
-func (s *Store) submit(ctx context.Context, t *aztables.Client, ops []op) ([]azcore.ETag, error) {
+func (t Table) Submit(ctx context.Context, ops []Op) ([]azcore.ETag, error) {
 	actions := make([]aztables.TransactionAction, 0, len(ops))
 	total, seen := 0, map[string]bool{}
 	for _, o := range ops {
-		if o.row.partition != ops[0].row.partition || seen[o.row.key] {
-			return nil, fmt.Errorf("store %s: not a transaction: two partitions, or one row twice", o.row.key)
+		if o.Row.Partition != ops[0].Row.Partition || seen[o.Row.Key] {
+			return nil, fmt.Errorf("store %s: not a transaction: two partitions, or one row twice", o.Row.Key)
 		}
-		seen[o.row.key] = true
-		a, err := o.action()
+		seen[o.Row.Key] = true
+		a, err := o.Action()
 		if err != nil {
 			return nil, err
 		}
-		total += len(a.Entity) + opOverhead
+		total += len(a.Entity) + OpOverhead
 		actions = append(actions, a)
 	}
-	if len(actions) == 0 || len(actions) > maxOps || total > maxBatchBytes {
-		return nil, fmt.Errorf("a transaction of %d operations and %d bytes: %w", len(actions), total, errTooLarge)
+	if len(actions) == 0 || len(actions) > MaxOps || total > MaxBatchBytes {
+		return nil, fmt.Errorf("a transaction of %d operations and %d bytes: %w", len(actions), total, ErrTooLarge)
 	}
 	var resp *http.Response
 	if _, err := t.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil); err != nil {
-		err = translate(err)
+		err = Translate(err)
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
-			if etags, ok := s.ours(ctx, t, ops); ok {
+			if etags, ok := t.ours(ctx, ops); ok {
 				return etags, nil
 			}
 		}
@@ -119,12 +119,12 @@ func (s *Store) submit(ctx context.Context, t *aztables.Client, ops []op) ([]azc
 		err = fmt.Errorf("%d answers to %d operations", len(parts), len(ops))
 	}
 	if err != nil {
-		return nil, &store.Unavailable{Dependency: dependency, Err: err}
+		return nil, &store.Unavailable{Dependency: Dependency, Err: err}
 	}
 	etags := make([]azcore.ETag, len(parts))
 	for i, p := range parts {
-		if etags[i] = p.etag; p.etag == "" && ops[i].kind != remove && ops[i].kind != drop {
-			return nil, &store.Unavailable{Dependency: dependency, Err: errors.New("a transaction's answer names no ETag")}
+		if etags[i] = p.etag; p.etag == "" && ops[i].Kind != Remove && ops[i].Kind != Drop {
+			return nil, &store.Unavailable{Dependency: Dependency, Err: errors.New("a transaction's answer names no ETag")}
 		}
 	}
 	return etags, nil
@@ -133,14 +133,14 @@ func (s *Store) submit(ctx context.Context, t *aztables.Client, ops []op) ([]azc
 // ours reports whether a transaction that met a conflict had taken effect after
 // all, and gives the ETags of its signed rows: the SDK sends a transaction again when the
 // first answer is lost, and then meets its own write.
-func (s *Store) ours(ctx context.Context, t *aztables.Client, ops []op) ([]azcore.ETag, bool) {
+func (t Table) ours(ctx context.Context, ops []Op) ([]azcore.ETag, bool) {
 	etags, found := make([]azcore.ETag, len(ops)), false
 	for i, o := range ops {
-		mark := o.row.columns[writeColumn]
-		if mark == nil || o.kind == remove {
+		mark := o.Row.Columns[WriteColumn]
+		if mark == nil || o.Kind == Remove {
 			continue
 		}
-		r, etag, err := s.get(ctx, t, o.row.partition, o.row.key)
+		r, etag, err := t.Get(ctx, o.Row.Partition, o.Row.Key)
 		if err != nil || r.write != mark {
 			return nil, false
 		}
@@ -149,32 +149,32 @@ func (s *Store) ours(ctx context.Context, t *aztables.Client, ops []op) ([]azcor
 	return etags, found
 }
 
-// sign marks a row as written by this very call.
-func (r row) sign() row {
-	columns := maps.Clone(r.columns)
+// Sign marks a row as written by this very call.
+func (r Row) Sign() Row {
+	columns := maps.Clone(r.Columns)
 	if columns == nil {
 		columns = map[string]any{}
 	}
-	columns[writeColumn] = rand.Text()
-	r.columns = columns
+	columns[WriteColumn] = rand.Text()
+	r.Columns = columns
 	return r
 }
 
-// owned is a row with the rows that it owns. head is an add, replace or remove
+// Owned is a row with the rows that it owns. head is an add, replace or remove
 // of a signed row.
-type owned struct {
-	head op
-	rest []op
-	// before gives, where the head is to be removed, its row as it stands: so it stays until
+type Owned struct {
+	Head Op
+	Rest []Op
+	// Before gives, where the head is to be removed, its row as it stands: so it stays until
 	// the last of the rest is gone.
-	before func(context.Context) (row, error)
+	Before func(context.Context) (Row, error)
 }
 
-// commit writes rows, each with what it owns, and gives their ETags. All of it
+// Commit writes rows, each with what it owns, and gives their ETags. All of it
 // is one transaction where it fits. Where it does not, rows that fit together share
 // one, in their order, and a row that does not fit alone takes several: then an error
 // leaves the first ones written.
-func (s *Store) commit(ctx context.Context, all ...owned) ([]azcore.ETag, error) {
+func (t Table) Commit(ctx context.Context, all ...Owned) ([]azcore.ETag, error) {
 	var etags []azcore.ETag
 	for len(all) > 0 {
 		n, err := together(all)
@@ -184,9 +184,9 @@ func (s *Store) commit(ctx context.Context, all ...owned) ([]azcore.ETag, error)
 		var written []azcore.ETag
 		if n == 0 {
 			n = 1
-			written, err = s.commitLong(ctx, all[0])
+			written, err = t.commitLong(ctx, all[0])
 		} else {
-			written, err = s.commitShort(ctx, all[:n])
+			written, err = t.commitShort(ctx, all[:n])
 		}
 		if err != nil {
 			return nil, err
@@ -198,17 +198,17 @@ func (s *Store) commit(ctx context.Context, all ...owned) ([]azcore.ETag, error)
 
 // together gives how many of the first rows fit in one transaction, with what
 // they own. It counts a mark that two of them share twice, which errs on the safe side.
-func together(all []owned) (int, error) {
+func together(all []Owned) (int, error) {
 	ops, bytes := 0, 0
 	for n, o := range all {
-		for _, one := range append([]op{o.head}, o.rest...) {
-			w, err := one.weight()
+		for _, one := range append([]Op{o.Head}, o.Rest...) {
+			w, err := one.Weight()
 			if err != nil {
 				return 0, err
 			}
 			ops, bytes = ops+1, bytes+w
 		}
-		if ops > maxOps || bytes > maxBatchBytes {
+		if ops > MaxOps || bytes > MaxBatchBytes {
 			return n, nil
 		}
 	}
@@ -216,16 +216,16 @@ func together(all []owned) (int, error) {
 }
 
 // flatten lists the heads, then the rest, each row once: two grants may mark the same target.
-func flatten(all []owned) []op {
-	var ops []op
+func flatten(all []Owned) []Op {
+	var ops []Op
 	for _, o := range all {
-		ops = append(ops, o.head)
+		ops = append(ops, o.Head)
 	}
 	seen := map[string]bool{}
 	for _, o := range all {
-		for _, r := range o.rest {
-			if !seen[r.row.key] {
-				seen[r.row.key] = true
+		for _, r := range o.Rest {
+			if !seen[r.Row.Key] {
+				seen[r.Row.Key] = true
 				ops = append(ops, r)
 			}
 		}
@@ -233,14 +233,14 @@ func flatten(all []owned) []op {
 	return ops
 }
 
-func (s *Store) commitShort(ctx context.Context, all []owned) ([]azcore.ETag, error) {
+func (t Table) commitShort(ctx context.Context, all []Owned) ([]azcore.ETag, error) {
 	ops, err := flatten(all), error(nil)
 	for {
 		var etags []azcore.ETag
-		if etags, err = s.submit(ctx, s.state, ops); err == nil {
+		if etags, err = t.Submit(ctx, ops); err == nil {
 			return etags[:len(all)], nil
 		}
-		if ops, err = s.present(ctx, ops, err); err != nil {
+		if ops, err = t.present(ctx, ops, err); err != nil {
 			return nil, err
 		}
 	}
@@ -250,28 +250,28 @@ func (s *Store) commitShort(ctx context.Context, all []owned) ([]azcore.ETag, er
 // the head, on the condition of the one before, so that a second writer cannot come
 // in between without notice; a head that is to be removed is replaced until the
 // last one. The package comment says what a crash in between leaves.
-func (s *Store) commitLong(ctx context.Context, o owned) ([]azcore.ETag, error) {
-	head, rest := o.head, o.rest
+func (t Table) commitLong(ctx context.Context, o Owned) ([]azcore.ETag, error) {
+	head, rest := o.Head, o.Rest
 	for {
 		n, err := room(head, rest)
 		if err == nil && n == 0 && len(rest) > 0 {
-			err = fmt.Errorf("store %s: %w", rest[0].row.key, errTooLarge)
+			err = fmt.Errorf("store %s: %w", rest[0].Row.Key, ErrTooLarge)
 		}
 		if err != nil {
 			return nil, err
 		}
 		step := head
-		if n < len(rest) && head.kind == remove {
-			step.kind = replace
-			if step.row, err = o.before(ctx); err != nil {
+		if n < len(rest) && head.Kind == Remove {
+			step.Kind = Replace
+			if step.Row, err = o.Before(ctx); err != nil {
 				return nil, err
 			}
 		}
-		ops := append([]op{step}, rest[:n]...)
-		etags, err := s.submit(ctx, s.state, ops)
+		ops := append([]Op{step}, rest[:n]...)
+		etags, err := t.Submit(ctx, ops)
 		if err != nil {
 			// What is left to drop may be gone since a crash.
-			if ops, err = s.present(ctx, ops, err); err != nil {
+			if ops, err = t.present(ctx, ops, err); err != nil {
 				return nil, err
 			}
 			rest = append(ops[1:len(ops):len(ops)], rest[n:]...)
@@ -280,25 +280,25 @@ func (s *Store) commitLong(ctx context.Context, o owned) ([]azcore.ETag, error) 
 		if rest = rest[n:]; len(rest) == 0 {
 			return etags[:1], nil
 		}
-		if head.kind == add {
-			head.kind = replace
+		if head.Kind == Add {
+			head.Kind = Replace
 		}
-		head.row, head.etag = head.row.sign(), etags[0] // a lost answer must not be taken for this one
+		head.Row, head.ETag = head.Row.Sign(), etags[0] // a lost answer must not be taken for this one
 	}
 }
 
 // room gives how many operations of rest fit beside the head.
-func room(head op, rest []op) (int, error) {
-	total, err := head.weight()
+func room(head Op, rest []Op) (int, error) {
+	total, err := head.Weight()
 	if err != nil {
 		return 0, err
 	}
 	for n, o := range rest {
-		w, err := o.weight()
+		w, err := o.Weight()
 		if err != nil {
 			return 0, err
 		}
-		if total += w; n+1 >= maxOps || total > maxBatchBytes {
+		if total += w; n+1 >= MaxOps || total > MaxBatchBytes {
 			return n, nil
 		}
 	}
@@ -308,14 +308,14 @@ func room(head op, rest []op) (int, error) {
 // present answers a transaction that met a missing row: it gives the operations
 // without the drops of rows that are gone, or access.ErrConflict where all are there, since then
 // it is a row with a condition that is gone. Any other cause is given back.
-func (s *Store) present(ctx context.Context, ops []op, cause error) ([]op, error) {
+func (t Table) present(ctx context.Context, ops []Op, cause error) ([]Op, error) {
 	if !errors.Is(cause, store.ErrNotFound) {
 		return nil, cause
 	}
-	var kept []op
+	var kept []Op
 	for _, o := range ops {
-		if o.kind == drop {
-			_, _, err := s.get(ctx, s.state, o.row.partition, o.row.key)
+		if o.Kind == Drop {
+			_, _, err := t.Get(ctx, o.Row.Partition, o.Row.Key)
 			if errors.Is(err, store.ErrNotFound) {
 				continue
 			}

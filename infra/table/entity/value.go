@@ -1,4 +1,4 @@
-package table
+package entity
 
 import (
 	"encoding/json"
@@ -13,8 +13,8 @@ import (
 // writes them, addresses and sources as text, statuses by name, times in UTC with
 // nanoseconds, durations in seconds and fractions as Go writes them.
 
-// idText gives an id's text, "" for none. An id that could not be read again is an error.
-func idText(id jit.ID) (string, error) {
+// IDText gives an id's text, "" for none. An id that could not be read again is an error.
+func IDText(id jit.ID) (string, error) {
 	if id.IsZero() {
 		return "", nil
 	}
@@ -25,18 +25,18 @@ func idText(id jit.ID) (string, error) {
 	return text, nil
 }
 
-func idOf(text string) (jit.ID, error) {
+func IDOf(text string) (jit.ID, error) {
 	if text == "" {
 		return jit.ID{}, nil
 	}
 	return jit.ParseID(text)
 }
 
-// stamp is a time as documents hold it; the zero time is "".
-type stamp time.Time
+// Stamp is a time as documents hold it; the zero time is "".
+type Stamp time.Time
 
 // MarshalJSON writes RFC 3339 in UTC with as many digits as there are.
-func (s stamp) MarshalJSON() ([]byte, error) {
+func (s Stamp) MarshalJSON() ([]byte, error) {
 	t := time.Time(s)
 	if t.IsZero() {
 		return []byte(`""`), nil
@@ -48,24 +48,32 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (s *stamp) UnmarshalJSON(data []byte) error {
+func (s *Stamp) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
 		return err
 	}
 	if text == "" {
-		*s = stamp{}
+		*s = Stamp{}
 		return nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return err
 	}
-	*s = stamp(t.UTC())
+	*s = Stamp(t.UTC())
 	return nil
 }
 
-func addressTexts(addrs []netip.Addr) []string {
+// Text gives the time in RFC 3339, "" for the zero time.
+func (s Stamp) Text() string {
+	if time.Time(s).IsZero() {
+		return ""
+	}
+	return time.Time(s).UTC().Format(time.RFC3339Nano)
+}
+
+func AddressTexts(addrs []netip.Addr) []string {
 	var out []string
 	for _, a := range addrs {
 		out = append(out, a.String())
@@ -73,7 +81,7 @@ func addressTexts(addrs []netip.Addr) []string {
 	return out
 }
 
-func addressesOf(texts []string) ([]netip.Addr, error) {
+func AddressesOf(texts []string) ([]netip.Addr, error) {
 	var out []netip.Addr
 	for _, text := range texts {
 		a, err := netip.ParseAddr(text)
@@ -85,47 +93,47 @@ func addressesOf(texts []string) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// addressText gives "" for no address.
-func addressText(a netip.Addr) string {
+// AddressText gives "" for no address.
+func AddressText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
 	return a.String()
 }
 
-// mappedText gives "" for no address and port.
-func mappedText(a netip.AddrPort) string {
+// MappedText gives "" for no address and port.
+func MappedText(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
 	}
 	return a.String()
 }
 
-func mappedOf(text string) (netip.AddrPort, error) {
+func MappedOf(text string) (netip.AddrPort, error) {
 	if text == "" {
 		return netip.AddrPort{}, nil
 	}
 	return netip.ParseAddrPort(text)
 }
 
-func addressMapTexts(m map[string][]netip.Addr) map[string][]string {
+func AddressMapTexts(m map[string][]netip.Addr) map[string][]string {
 	if m == nil {
 		return nil
 	}
 	out := make(map[string][]string, len(m))
 	for k, v := range m {
-		out[k] = addressTexts(v)
+		out[k] = AddressTexts(v)
 	}
 	return out
 }
 
-func addressMapOf(m map[string][]string) (map[string][]netip.Addr, error) {
+func AddressMapOf(m map[string][]string) (map[string][]netip.Addr, error) {
 	if m == nil {
 		return nil, nil
 	}
 	out := make(map[string][]netip.Addr, len(m))
 	for k, v := range m {
-		addrs, err := addressesOf(v)
+		addrs, err := AddressesOf(v)
 		if err != nil {
 			return nil, err
 		}
@@ -134,8 +142,8 @@ func addressMapOf(m map[string][]string) (map[string][]netip.Addr, error) {
 	return out, nil
 }
 
-// sourcesOf reads sources without the bound that a request has.
-func sourcesOf(texts []string) (jit.Sources, error) {
+// SourcesOf reads sources without the bound that a request has.
+func SourcesOf(texts []string) (jit.Sources, error) {
 	var prefixes []netip.Prefix
 	for _, text := range texts {
 		if text == "*" {
@@ -155,7 +163,7 @@ func sourcesOf(texts []string) (jit.Sources, error) {
 }
 
 // statusNames are stored, not jit.Status.String: that one does not tell Revoking.
-func statusName(s jit.Status) (string, error) {
+func StatusName(s jit.Status) (string, error) {
 	switch s {
 	case jit.Initiating:
 		return "Initiating", nil
@@ -169,9 +177,9 @@ func statusName(s jit.Status) (string, error) {
 	return "", fmt.Errorf("status %d has no name", s)
 }
 
-func statusOf(name string) (jit.Status, error) {
+func StatusOf(name string) (jit.Status, error) {
 	for _, s := range []jit.Status{jit.Initiating, jit.Initiated, jit.Revoking, jit.Revoked} {
-		if n, err := statusName(s); err == nil && n == name {
+		if n, err := StatusName(s); err == nil && n == name {
 			return s, nil
 		}
 	}

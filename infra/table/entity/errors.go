@@ -1,4 +1,4 @@
-package table
+package entity
 
 import (
 	"bufio"
@@ -21,16 +21,18 @@ import (
 	"portcullis/core/store"
 )
 
-// translate gives an error of the SDK in the terms of package access. What is
+const Dependency = "Table Storage"
+
+// Translate gives an error of the SDK in the terms of package access. What is
 // not an answer of the service (a lost connection, a token that could not be had, a
 // context that ended) is *access.Unavailable.
-func translate(err error) error {
+func Translate(err error) error {
 	if err == nil {
 		return nil
 	}
 	answer, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
-		return &store.Unavailable{Dependency: dependency, Err: err}
+		return &store.Unavailable{Dependency: Dependency, Err: err}
 	}
 	status, code := answer.StatusCode, answer.ErrorCode
 	if inner, ok := failedPart(answer); ok {
@@ -39,7 +41,7 @@ func translate(err error) error {
 	switch {
 	case code == string(aztables.TableNotFound):
 		// Not ErrNotFound: a missing table does not mean that there is no policy.
-		return &store.Unavailable{Dependency: dependency, Err: fmt.Errorf("a table is missing; the app creates its tables when it starts: %w", err)}
+		return &store.Unavailable{Dependency: Dependency, Err: fmt.Errorf("a table is missing; the app creates its tables when it starts: %w", err)}
 	case status == http.StatusPreconditionFailed, status == http.StatusConflict && code == string(aztables.EntityAlreadyExists):
 		return fmt.Errorf("%w: %w", store.ErrConflict, err)
 	case status == http.StatusNotFound:
@@ -47,13 +49,13 @@ func translate(err error) error {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return fmt.Errorf("%w: %w", store.ErrForbidden, err)
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return &store.Unavailable{Dependency: dependency, RetryAfter: retryAfter(answer), Err: err}
+		return &store.Unavailable{Dependency: Dependency, RetryAfter: retryAfter(answer), Err: err}
 	}
 	return err
 }
 
-// codeOf gives the service's code in an error, "" where there is none.
-func codeOf(err error) string {
+// CodeOf gives the service's code in an error, "" where there is none.
+func CodeOf(err error) string {
 	answer, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
 		return ""
@@ -98,12 +100,12 @@ func failedPart(answer *azcore.ResponseError) (part, bool) {
 	return part{}, false
 }
 
-// wholeAnswers is a policy that refuses a transaction's answer which cannot be
+// WholeAnswers is a policy that refuses a transaction's answer which cannot be
 // read: aztables v1.4.1 panics at one without a body.
-type wholeAnswers struct{}
+type WholeAnswers struct{}
 
 // Do passes the request on and looks at the answer.
-func (wholeAnswers) Do(r *policy.Request) (*http.Response, error) {
+func (WholeAnswers) Do(r *policy.Request) (*http.Response, error) {
 	resp, err := r.Next()
 	if err != nil || resp.StatusCode != http.StatusAccepted {
 		return resp, err
