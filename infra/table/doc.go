@@ -50,10 +50,7 @@
 // with its placements, and [Store.UpdateGrants] with the same record writes every part again,
 // also missing ones. A grant that closes keeps its row until its last part is gone.
 //
-// The entries of one subscription and day are a hash chain; docs/audit.md says how it is
-// computed. An entry, its mark and the new head are one transaction, and the head is written
-// on the condition of its ETag, so that there is one order whoever appends. Those who append in
-// one process at once share transactions.
+// The activity log is the matter of infra/table/activity; docs/audit.md describes its chain.
 //
 // Errors are those of package access: ErrNotFound, ErrConflict, ErrForbidden and
 // *Unavailable. Anything else is a value that cannot be stored, or a stored

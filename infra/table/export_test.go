@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
@@ -184,40 +183,9 @@ var (
 type Stamp = entity.Stamp
 
 // ActivityTable is the way around the store that somebody has who may write the account.
-func (s *Store) ActivityTable() *aztables.Client { return s.activity.Client }
+func (s *Store) ActivityTable() *aztables.Client { return s.service.NewClient(s.names[2]) }
 
 // PolicyOf reads a policy's document as it would stand in a row.
 func PolicyOf(text string) (store.PolicyRecord, error) {
 	return policyRecordOf(entity.Stored{Text: text})
-}
-
-// VerifyRows is Verify of rows that were read before, as the service gives them.
-func VerifyRows(subscription string, on time.Time, rows [][]byte) (store.VerifyResult, error) {
-	c := chainAt(subscription, on)
-	var head foundHead
-	var marks, entries []entity.Stored
-	for _, data := range rows {
-		r, err := entity.DecodeRow(data)
-		if err != nil {
-			return store.VerifyResult{}, err
-		}
-		switch {
-		case r.Partition != c.partition:
-		case r.Key == c.headKey():
-			head = headOf(c, r)
-		case strings.HasPrefix(r.Key, markRows):
-			marks = append(marks, r)
-		case strings.HasPrefix(r.Key, entryRows):
-			entries = append(entries, r)
-		}
-	}
-	v := verificationOf(c, head)
-	for _, r := range marks {
-		v.mark(r)
-	}
-	for _, r := range entries {
-		v.add(r)
-	}
-	v.last = head
-	return v.result(), nil
 }

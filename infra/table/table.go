@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/store"
+	"portcullis/infra/table/activity"
 	"portcullis/infra/table/entity"
 )
 
@@ -46,15 +47,13 @@ type Options struct {
 }
 
 // Store is the storage ports over three tables of one account. It is safe for
-// concurrent use. All that it keeps is where the activity log ends, which saves reads and is
-// never trusted: what is appended is written on the condition that the log still ends there.
+// concurrent use.
 type Store struct {
-	service  *aztables.ServiceClient
-	state    entity.Table
-	history  entity.Table
-	activity entity.Table
-	names    [3]string
-	log      appender
+	service *aztables.ServiceClient
+	state   entity.Table
+	history entity.Table
+	names   [3]string
+	*activity.Log
 }
 
 // New gives the store at the table endpoint of a storage account, such as
@@ -94,7 +93,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 		return nil, fmt.Errorf("open table storage: %w", err)
 	}
 	s := &Store{service: service, names: [3]string{options.Prefix + "State", options.Prefix + "History", options.Prefix + "Activity"}}
-	s.state, s.history, s.activity = entity.Table{Client: service.NewClient(s.names[0])}, entity.Table{Client: service.NewClient(s.names[1])}, entity.Table{Client: service.NewClient(s.names[2])}
+	s.state, s.history, s.Log = entity.Table{Client: service.NewClient(s.names[0])}, entity.Table{Client: service.NewClient(s.names[1])}, activity.NewLog(entity.Table{Client: service.NewClient(s.names[2])})
 	return s, nil
 }
 

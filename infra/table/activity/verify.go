@@ -1,4 +1,4 @@
-package table
+package activity
 
 import (
 	"cmp"
@@ -26,30 +26,30 @@ import (
 // It finds a change of any byte of an entry or a head: a row must be exactly what the
 // app would write of what it says, and what it says must be what was hashed. Of marks it finds
 // those without an entry, by which an event could be kept from being appended.
-func (s *Store) Verify(ctx context.Context, subscription string, on time.Time) (store.VerifyResult, error) {
+func (l *Log) Verify(ctx context.Context, subscription string, on time.Time) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
 	doing := "verify the activity log of " + c.date
-	first, err := s.readHead(ctx, c)
+	first, err := l.readHead(ctx, c)
 	if err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	v := verificationOf(c, first)
-	if err := s.scan(ctx, entity.In(c.partition).Under(markRows), v.mark); err != nil {
+	v := newVerification(c, first)
+	if err := l.scan(ctx, entity.In(c.partition).Under(markRows), v.mark); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	if err := s.scan(ctx, entity.In(c.partition).Under(entryRows), v.add); err != nil {
+	if err := l.scan(ctx, entity.In(c.partition).Under(entryRows), v.add); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	if v.last, err = s.readHead(ctx, c); err != nil {
+	if v.last, err = l.readHead(ctx, c); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	return v.result(), nil
 }
 
 // scan shows every row of a filter, a page at a time: a day's rows at once would be too many.
-func (s *Store) scan(ctx context.Context, w entity.Where, show func(entity.Stored)) error {
+func (l *Log) scan(ctx context.Context, w entity.Where, show func(entity.Stored)) error {
 	filter := w.String()
-	for pager := s.activity.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
+	for pager := l.table.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
 			return entity.Translate(err)
@@ -72,8 +72,8 @@ type foundHead struct {
 	bad    string // why it is not what the app would write
 }
 
-func (s *Store) readHead(ctx context.Context, c chainID) (foundHead, error) {
-	r, _, err := s.activity.Get(ctx, c.partition, c.headKey())
+func (l *Log) readHead(ctx context.Context, c chainID) (foundHead, error) {
+	r, _, err := l.table.Get(ctx, c.partition, c.headKey())
 	if errors.Is(err, store.ErrNotFound) {
 		return foundHead{}, nil
 	}
@@ -117,7 +117,7 @@ type verification struct {
 	entries     int
 }
 
-func verificationOf(c chainID, first foundHead) *verification {
+func newVerification(c chainID, first foundHead) *verification {
 	return &verification{chain: c, first: first, names: map[string]bool{}, placed: map[int][]found{}, marks: map[string]string{}}
 }
 

@@ -1,4 +1,4 @@
-package table
+package activity
 
 import (
 	"context"
@@ -27,13 +27,19 @@ const (
 	keptChains    = 256                    // chains whose end is remembered
 )
 
-// appender is group commit: while one transaction on a chain is under way, all who
-// have entries for the chain wait for the next one together. So many who append at once
-// cost a few transactions, and none of them is another's conflict.
-type appender struct {
+// Log is the activity log, in a table of its own, with [store.Activity] and [store.Verifier]. While one transaction on a chain is
+// under way, all who have entries for the chain wait for the next one together. So many who append at once cost a few transactions,
+// and none of them is another's conflict. It is safe for concurrent use. All that it keeps is where chains end, which saves reads and is
+// never trusted: what is appended is written on the condition that the chain still ends there.
+type Log struct {
+	table entity.Table
+
 	mu     sync.Mutex
 	chains map[chainID]*queue
 }
+
+// NewLog returns the log that is in a table.
+func NewLog(t entity.Table) *Log { return &Log{table: t} }
 
 // queue is what waits for one chain. Its end is touched by the one who works on it alone.
 type queue struct {
@@ -73,7 +79,7 @@ type group struct {
 // chain's head; and one read of the head for the first of them, or after another process has appended. The
 // mark is in the day's partition: an event that is told again with a time of another day is
 // not known again.
-func (s *Store) Append(ctx context.Context, entries ...store.Entry) error {
+func (l *Log) Append(ctx context.Context, entries ...store.Entry) error {
 	chains := map[chainID][]sized{}
 	var order []chainID
 	seen := map[string]bool{}
@@ -98,7 +104,7 @@ func (s *Store) Append(ctx context.Context, entries ...store.Entry) error {
 	}
 	for _, c := range order {
 		slices.SortStableFunc(chains[c], func(a, b sized) int { return time.Time(a.Time).Compare(time.Time(b.Time)) })
-		if err := s.appendTo(ctx, c, chains[c]); err != nil {
+		if err := l.appendTo(ctx, c, chains[c]); err != nil {
 			return fmt.Errorf("append to the activity log: %w", err)
 		}
 	}
@@ -118,9 +124,8 @@ func (d entryDoc) size() (int, error) {
 }
 
 // appendTo waits until the entries are written, or until ctx ends; they are written all the same.
-func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
+func (l *Log) appendTo(ctx context.Context, c chainID, docs []sized) error {
 	g := &group{left: len(docs), done: make(chan struct{})}
-	l := &s.log
 	l.mu.Lock()
 	if l.chains == nil {
 		l.chains = map[chainID]*queue{}
@@ -136,7 +141,7 @@ func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
 	}
 	if !q.busy {
 		q.busy = true
-		go s.work(context.WithoutCancel(ctx), c, q)
+		go l.work(context.WithoutCancel(ctx), c, q)
 	}
 	l.mu.Unlock()
 	select {
@@ -148,7 +153,7 @@ func (s *Store) appendTo(ctx context.Context, c chainID, docs []sized) error {
 }
 
 // forget keeps the number of chains small. Idle ones lose nothing but a read.
-func (l *appender) forget() {
+func (l *Log) forget() {
 	if len(l.chains) < keptChains {
 		return
 	}
@@ -160,22 +165,22 @@ func (l *appender) forget() {
 }
 
 // work writes what waits for a chain until nothing does.
-func (s *Store) work(ctx context.Context, c chainID, q *queue) {
+func (l *Log) work(ctx context.Context, c chainID, q *queue) {
 	for {
-		s.log.mu.Lock()
+		l.mu.Lock()
 		batch, groups := q.take()
 		if len(batch) == 0 {
 			q.busy = false
-			s.log.mu.Unlock()
+			l.mu.Unlock()
 			return
 		}
-		s.log.mu.Unlock()
+		l.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, appendTimeout)
-		err := parallel.Recover(func() error { return s.write(bounded, c, &q.end, batch) })
+		err := parallel.Recover(func() error { return l.write(bounded, c, &q.end, batch) })
 		cancel()
-		s.log.mu.Lock()
+		l.mu.Lock()
 		q.settle(groups, err)
-		s.log.mu.Unlock()
+		l.mu.Unlock()
 	}
 }
 
@@ -216,16 +221,16 @@ func (q *queue) settle(groups []*group, err error) {
 
 // write appends entries that fit in one transaction. After a conflict the end is
 // read again; where it is not what stood in the way, some entry has been written before.
-func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc) error {
+func (l *Log) write(ctx context.Context, c chainID, at *end, batch []entryDoc) error {
 	for try := range appendTries {
 		before := *at
 		if !at.known {
-			if err := s.readEnd(ctx, c, at); err != nil {
+			if err := l.readEnd(ctx, c, at); err != nil {
 				return err
 			}
 		}
 		if try > 0 && (sameEnd(before, *at) || try%8 == 0) {
-			fresh, err := s.unwritten(ctx, c, batch)
+			fresh, err := l.unwritten(ctx, c, batch)
 			if err != nil || len(fresh) == 0 {
 				return err
 			}
@@ -235,7 +240,7 @@ func (s *Store) write(ctx context.Context, c chainID, at *end, batch []entryDoc)
 		if err != nil {
 			return err
 		}
-		etags, err := s.activity.Submit(ctx, ops)
+		etags, err := l.table.Submit(ctx, ops)
 		if err == nil {
 			next.etag = etags[0]
 			*at = next
@@ -278,8 +283,8 @@ func (c chainID) ops(at end, batch []entryDoc) ([]entity.Op, end, error) {
 }
 
 // readEnd reads where the chain ends: its head, or the beginning where it has none.
-func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
-	r, etag, err := s.activity.Get(ctx, c.partition, c.headKey())
+func (l *Log) readEnd(ctx context.Context, c chainID, at *end) error {
+	r, etag, err := l.table.Get(ctx, c.partition, c.headKey())
 	if errors.Is(err, store.ErrNotFound) {
 		*at = end{known: true, hash: c.genesis()}
 		return nil
@@ -300,10 +305,10 @@ func (s *Store) readEnd(ctx context.Context, c chainID, at *end) error {
 }
 
 // unwritten gives the entries that have no mark yet.
-func (s *Store) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]entryDoc, error) {
+func (l *Log) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]entryDoc, error) {
 	var fresh []entryDoc
 	for _, d := range batch {
-		_, _, err := s.activity.Get(ctx, c.partition, d.mark(c).Key)
+		_, _, err := l.table.Get(ctx, c.partition, d.mark(c).Key)
 		if errors.Is(err, store.ErrNotFound) {
 			fresh = append(fresh, d)
 			continue

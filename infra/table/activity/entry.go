@@ -1,4 +1,4 @@
-package table
+package activity
 
 import (
 	"context"
@@ -102,13 +102,13 @@ func (d entryDoc) entry() (store.Entry, error) {
 }
 
 // Entries is one query, two with a cursor.
-func (s *Store) Entries(ctx context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
+func (l *Log) Entries(ctx context.Context, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	after, err := entity.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
 	limit = entity.Bounded(limit)
-	rows, err := s.activity.NewestFirst(ctx, entity.Span{Rows: entryRows, From: f.From, To: f.To, After: after}, entryFilter(f), limit+1)
+	rows, err := l.table.NewestFirst(ctx, entity.Span{Rows: entryRows, From: f.From, To: f.To, After: after}, entryFilter(f), limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list the activity log: %w", err)
 	}

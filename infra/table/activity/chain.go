@@ -1,4 +1,4 @@
-package table
+package activity
 
 import (
 	"crypto/sha256"
