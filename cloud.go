@@ -55,7 +55,7 @@ func misplaced(c config) map[string]error {
 		return nil // which is an error by itself
 	}
 	out := map[string]error{}
-	if u, err := url.Parse(c.TableEndpoint); err == nil && u.Host != "" && !loopback(u.Host) && !endsWith(u.Host, in.tables...) {
+	if u, err := url.Parse(c.TableEndpoint); err == nil && u.Host != "" && !onLoopback(u.Host) && !endsWith(u.Host, in.tables...) {
 		out["PORTCULLIS_TABLE_ENDPOINT"] = fmt.Errorf("%q is not in %s, where it ends with %s", c.TableEndpoint, c.Cloud, strings.Join(in.tables, " or "))
 	}
 	if c.BusNamespace != "" && c.BusAddress == "" && !endsWith(c.BusNamespace, in.bus) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/portal"
+	"portcullis/infra/loopback"
 )
 
 // use says who sets a setting.
@@ -239,7 +239,7 @@ func readNamespace(c *config, value string) error {
 }
 
 func readBusAddress(c *config, value string) error {
-	if c.BusAddress = value; value != "" && !loopback(value) {
+	if c.BusAddress = value; value != "" && !onLoopback(value) {
 		return fmt.Errorf("%q is not host:port on a loopback address", value)
 	}
 	return nil
@@ -306,18 +306,14 @@ func endpoint(s string) (string, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return "", fmt.Errorf("%q is not the URL of a service", s)
 	}
-	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Host) {
+	if u.Scheme == "https" || u.Scheme == "http" && onLoopback(u.Host) {
 		return strings.TrimSuffix(s, "/"), nil
 	}
 	return "", fmt.Errorf("%q is neither https nor http on a loopback address", s)
 }
 
-// loopback reports whether host:port names a loopback address by number.
-func loopback(hostport string) bool {
+// onLoopback reports whether host:port names a loopback address by number.
+func onLoopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
+	return err == nil && loopback.Number(host)
 }

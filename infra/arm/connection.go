@@ -3,10 +3,11 @@ package arm
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"portcullis/infra/loopback"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
@@ -32,7 +33,7 @@ func (c Connection) ClientOptions() (arm.ClientOptions, error) {
 	if (c.Endpoint == "") != (c.Audience == "") {
 		return arm.ClientOptions{}, errors.New("give both Endpoint and Audience, or neither")
 	}
-	if c.Options.InsecureAllowCredentialWithHTTP && !loopback(c.Endpoint) {
+	if u, err := url.Parse(c.Endpoint); c.Options.InsecureAllowCredentialWithHTTP && (err != nil || !loopback.Host(u.Hostname())) {
 		return arm.ClientOptions{}, fmt.Errorf("a credential must not go over plain HTTP to %q", c.Endpoint)
 	}
 	o := c.Options
@@ -49,14 +50,4 @@ func (c Connection) ClientOptions() (arm.ClientOptions, error) {
 		o.PerRetryPolicies = append(slices.Clone(o.PerRetryPolicies), c.Pacer)
 	}
 	return o, nil
-}
-
-// loopback reports whether the URL's host can be no other machine.
-func loopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && a.IsLoopback()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"portcullis/core/jit"
+	"portcullis/infra/loopback"
 )
 
 // Skew is how far the clocks of this machine and of Entra ID may differ, in either direction.
@@ -146,12 +146,11 @@ func parseAuthority(s string) (authority, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" || u.Host != strings.ToLower(u.Host) {
 		return authority{}, fmt.Errorf("%q is not an authority such as https://login.microsoftonline.com", s)
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	loopback := err == nil && addr.IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+	local := loopback.Number(u.Hostname())
+	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
 		return authority{}, fmt.Errorf("the authority %q is neither https nor http on a loopback address by number", s)
 	}
-	return authority{base: u.Scheme + "://" + u.Host, v1: v1Issuers(u.Host), loopback: loopback && u.Scheme == "http"}, nil
+	return authority{base: u.Scheme + "://" + u.Host, v1: v1Issuers(u.Host), loopback: local && u.Scheme == "http"}, nil
 }
 
 // issuer is one that a tenant's tokens may name, and where it describes itself.

@@ -16,6 +16,7 @@ import (
 
 	"portcullis/core/parallel"
 	"portcullis/core/store"
+	"portcullis/infra/loopback"
 )
 
 var (
@@ -87,7 +88,7 @@ func New(namespace string, cred azcore.TokenCredential, options Options) (*Alarm
 		o.RetryOptions = azservicebus.RetryOptions{MaxRetries: 2, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 2 * time.Second}
 	}
 	if options.Loopback != "" {
-		if err := loopback(options.Loopback); err != nil {
+		if err := onLoopback(options.Loopback); err != nil {
 			return nil, fmt.Errorf("open service bus: %w", err)
 		}
 		// The SDK offers plain TCP with a shared key alone. It takes any connection that this
@@ -100,13 +101,13 @@ func New(namespace string, cred azcore.TokenCredential, options Options) (*Alarm
 	return &Alarm{queue: options.Queue, dial: func() (*azservicebus.Client, error) { return azservicebus.NewClient(namespace, cred, &o) }}, nil
 }
 
-// loopback refuses every address to which a token must not travel in clear.
-func loopback(address string) error {
+// onLoopback refuses every address to which a token must not travel in clear.
+func onLoopback(address string) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is not an address and a port: %w", address, err)
 	}
-	if !a.Addr().IsLoopback() {
+	if !loopback.Number(a.Addr().String()) {
 		return fmt.Errorf("%s is not a loopback address", address)
 	}
 	return nil

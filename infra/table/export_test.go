@@ -30,6 +30,12 @@ func OpenWithKey(endpoint, account, key string, options Options) (*Store, error)
 	})
 }
 
+// Prefixed gives options for tables of a test's own.
+func (o Options) Prefixed(prefix string) Options {
+	o.Prefix = prefix
+	return o
+}
+
 // Op, and the functions that make one, are the operations of a transaction.
 type Op = entity.Op
 

@@ -1,11 +1,11 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/store"
+	"portcullis/infra/loopback"
 	"portcullis/infra/table/activity"
 	"portcullis/infra/table/entity"
 )
@@ -50,9 +51,9 @@ type Options struct {
 // concurrent use.
 type Store struct {
 	service *aztables.ServiceClient
+	names   [3]string
 	state   entity.Table
 	history entity.Table
-	names   [3]string
 	*activity.Log
 }
 
@@ -73,10 +74,7 @@ func New(endpoint string, cred azcore.TokenCredential, options Options) (*Store,
 var prefixForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,49}$`)
 
 func open(endpoint string, options Options, dial func(string, *aztables.ClientOptions) (*aztables.ServiceClient, error)) (*Store, error) {
-	if options.Prefix == "" {
-		options.Prefix = "Portcullis"
-	}
-	if !prefixForm.MatchString(options.Prefix) {
+	if options.Prefix != "" && !prefixForm.MatchString(options.Prefix) {
 		return nil, fmt.Errorf("open table storage: %q cannot begin the name of a table", options.Prefix)
 	}
 	o := &aztables.ClientOptions{ClientOptions: options.ClientOptions}
@@ -92,8 +90,12 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	if err != nil {
 		return nil, fmt.Errorf("open table storage: %w", err)
 	}
-	s := &Store{service: service, names: [3]string{options.Prefix + "State", options.Prefix + "History", options.Prefix + "Activity"}}
-	s.state, s.history, s.Log = entity.Table{Client: service.NewClient(s.names[0])}, entity.Table{Client: service.NewClient(s.names[1])}, activity.NewLog(entity.Table{Client: service.NewClient(s.names[2])})
+	s := &Store{service: service}
+	for i, name := range []string{"State", "History", "Activity"} {
+		s.names[i] = cmp.Or(options.Prefix, "Portcullis") + name
+	}
+	in := func(i int) entity.Table { return entity.Table{Client: service.NewClient(s.names[i])} }
+	s.state, s.history, s.Log = in(0), in(1), activity.NewLog(in(2))
 	return s, nil
 }
 
@@ -112,7 +114,7 @@ func endpointURL(endpoint string, o *aztables.ClientOptions) (string, error) {
 	switch u.Scheme {
 	case "https":
 	case "http":
-		if !loopback(u.Hostname()) {
+		if !loopback.Host(u.Hostname()) {
 			return "", fmt.Errorf("endpoint %s is plain http, which is for the loopback address alone", u)
 		}
 		next := o.Transport
@@ -125,14 +127,6 @@ func endpointURL(endpoint string, o *aztables.ClientOptions) (string, error) {
 		return "", fmt.Errorf("endpoint %s is neither https nor http", u)
 	}
 	return strings.TrimSuffix(u.String(), "/"), nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }
 
 // plain sends the client's https requests to one loopback host over http.

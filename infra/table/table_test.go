@@ -89,7 +89,7 @@ func TestConformanceOnAzurite(t *testing.T) {
 	coretest.TestStore(t, func(t *testing.T) coretest.Store {
 		options := impatient()
 		options.Transport = &http.Client{Transport: transport}
-		options.Prefix = "Test" + strconv.FormatInt(stores.Add(1), 10)
+		options = options.Prefixed("Test" + strconv.FormatInt(stores.Add(1), 10))
 		s, err := table.OpenWithKey(url, azurite.Account, azurite.Key, options)
 		if err != nil {
 			t.Fatal(err)

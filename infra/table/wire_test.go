@@ -198,7 +198,7 @@ func TestLikeMemory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		options := impatient()
 		n++
-		options.Prefix = fmt.Sprint("T", n)
+		options = options.Prefixed(fmt.Sprint("T", n))
 		s, err := table.New(url, token{}, options)
 		if err != nil {
 			rt.Fatal(err)

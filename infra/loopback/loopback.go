@@ -1,0 +1,16 @@
+// Package loopback tells hosts that can be no other machine: a token may go to them in clear. It resolves no names.
+package loopback
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Number reports whether the host is a loopback address.
+func Number(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Host reports whether the host is a loopback address or localhost.
+func Host(host string) bool { return Number(host) || strings.EqualFold(host, "localhost") }
