@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -23,16 +22,8 @@ func (s *Inventory) Overdue(ctx context.Context) (time.Duration, error) {
 func (s *Inventory) OverdueOf(open []store.GrantRecord) time.Duration {
 	now, oldest := s.now(), time.Duration(0)
 	for _, g := range open {
-		for _, vm := range g.Grant.VMs {
-			for _, p := range vm.Ports {
-				if p.Status != jit.Revoked && !g.Grant.Live(p, now) {
-					end := p.End
-					if g.Grant.OpenBy.Before(end) && p.Status == jit.Initiating {
-						end = g.Grant.OpenBy
-					}
-					oldest = max(oldest, now.Sub(end))
-				}
-			}
+		if since, due := g.Grant.DueSince(now); due {
+			oldest = max(oldest, now.Sub(since))
 		}
 	}
 	return oldest
