@@ -1,7 +1,9 @@
 package arm
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,6 +39,21 @@ func Changed(rules []json.RawMessage, c plan.Changes, encode func(jit.Rule) (jso
 		kept = append(kept, p.text)
 	}
 	return kept, nil
+}
+
+// Parts are those of a document that changes of our rules leave alone: all around the array that holds rules, and what in it is not ours.
+type Parts struct {
+	Before, After []byte
+	Foreign       []json.RawMessage
+}
+
+// SameButOurs is the last check before a write: all but our rules is as it was read.
+func SameButOurs(read, sent Parts) error {
+	if !bytes.Equal(read.Before, sent.Before) || !bytes.Equal(read.After, sent.After) ||
+		!slices.EqualFunc(read.Foreign, sent.Foreign, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+		return errors.New("the body to be sent would change what is not ours")
+	}
+	return nil
 }
 
 // change is a rule to be written.

@@ -1,7 +1,6 @@
 package nsg
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,19 +88,17 @@ func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 	return out, sameButOurs(d, out)
 }
 
-// sameButOurs is the last check before a write: all but our rules is as it was read.
+// sameButOurs is [arm.SameButOurs] of what was read and a body to be sent.
 func sameButOurs(before document, text []byte) error {
 	after, err := parseDocument(text)
 	if err != nil {
 		return fmt.Errorf("the body to be sent: %w", err)
 	}
-	same := slices.EqualFunc(before.foreign(), after.foreign(), func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) &&
-		bytes.Equal(before.text[:before.array.Start], after.text[:after.array.Start]) &&
-		bytes.Equal(before.text[before.array.End:], after.text[after.array.End:])
-	if !same {
-		return errors.New("the body to be sent would change what is not ours")
-	}
-	return nil
+	return arm.SameButOurs(before.parts(), after.parts())
+}
+
+func (d document) parts() arm.Parts {
+	return arm.Parts{Before: d.text[:d.array.Start], After: d.text[d.array.End:], Foreign: d.foreign()}
 }
 
 func (d document) foreign() []json.RawMessage {
