@@ -39,10 +39,10 @@ type Write[T any] struct {
 	// Look, where it is set, reads the resource. It is asked in place of the operation, since at the end it
 	// shows what would have to be read then; where it does not tell of this write, or for long, the operation is asked.
 	Look func(ctx context.Context) (text []byte, err error)
-	// Glance, where it is set, gives the resource as a listing shows it that began after a time, and when
+	// Listed, where it is set, gives the resource as a listing shows it that began after a time, and when
 	// that was; no text where a listing is not worth it or does not show it. While many writes are unfinished one listing
 	// tells of all of them.
-	Glance func(ctx context.Context, after time.Time) (text []byte, began time.Time, err error)
+	Listed func(ctx context.Context, after time.Time) (text []byte, began time.Time, err error)
 }
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
@@ -108,8 +108,8 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 	seen := sent // when the last look began
 	advised := sent.Add(min(mostAdvice, retryAfter(resp)))
 	for !poller.Done() {
-		if w.Glance != nil {
-			text, began, err := w.Glance(ctx, seen)
+		if w.Listed != nil {
+			text, began, err := w.Listed(ctx, seen)
 			if ended, tells := w.ended(text); err == nil && ended {
 				return text, nil
 			} else if err == nil && tells {

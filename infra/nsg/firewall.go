@@ -205,8 +205,8 @@ func (c *Client) put(ctx context.Context, clients *clients, s network.Snapshot, 
 			d, err := parseDocument(text)
 			return d.state, err
 		},
-		Glance: func(ctx context.Context, after time.Time) ([]byte, time.Time, error) {
-			return c.glance(ctx, clients, s.Target, after)
+		Listed: func(ctx context.Context, after time.Time) ([]byte, time.Time, error) {
+			return c.listed(ctx, clients, s.Target, after)
 		},
 	}
 	if len(body) <= mostLooked {

@@ -138,7 +138,7 @@ func TestListGoesNowhereElse(t *testing.T) {
 	}
 }
 
-// BenchmarkList reads a list of 200 NSGs with 21 rules each as the SDK does, as All does, and as a glance does that is after
+// BenchmarkList reads a list of 200 NSGs with 21 rules each as the SDK does, as All does, and as a listing does that looks for
 // none of them.
 func BenchmarkList(b *testing.B) {
 	rules := foreign()[:1]

@@ -19,11 +19,11 @@ type watch struct {
 	mu     sync.Mutex
 	wanted map[string]int // unfinished writes, by lower-case id of the NSG
 	since  time.Time      // from when on there has always been one
-	last   *sight
+	last   *groupListing
 }
 
-// sight is one listing, and what it shows of the NSGs that were wanted.
-type sight struct {
+// groupListing is one listing, and what it shows of the NSGs that were wanted.
+type groupListing struct {
 	began time.Time
 	pages int
 	shown map[string][]byte
@@ -34,29 +34,29 @@ type sight struct {
 // Listings are begun where so many writes are unfinished, and so many for each page of a listing. Once
 // begun they go on while there is one for each page: each costs no more than looking at the operations.
 const (
-	glanceFrom = 8
-	glancePart = 3
+	leastUnfinished        = 8
+	leastUnfinishedPerPage = 3
 )
 
 // The time between the beginnings of two listings, for each page of them: a sixteenth of the time for which
 // writes have been unfinished, so that nobody learns of an end much later, for what it took, than it was; at least so much,
 // which is a sixth of the tokens for reads, and at most so much more.
 const (
-	glanceAge   = 16
-	glanceLeast = 250 * time.Millisecond
-	glanceMost  = 500 * time.Millisecond
+	pausePart         = 16
+	leastPausePerPage = 250 * time.Millisecond
+	mostPausePerPage  = 500 * time.Millisecond
 )
 
 // pause is the time between two listings at the moment.
 func (w *watch) pause(pages int) time.Duration {
 	each := time.Duration(pages)
-	return min(max(time.Since(w.since)/glanceAge, each*glanceLeast), max(time.Second, each*glanceMost))
+	return min(max(time.Since(w.since)/pausePart, each*leastPausePerPage), max(time.Second, each*mostPausePerPage))
 }
 
 // worth reports whether a listing is worth it at the moment.
 func (w *watch) worth(pages int) bool {
 	going := w.last != nil && w.last.began.After(w.since) && time.Since(w.last.began) < 2*w.pause(pages)+time.Second
-	return len(w.wanted) >= glanceFrom && len(w.wanted) >= glancePart*pages || going && len(w.wanted) >= pages
+	return len(w.wanted) >= leastUnfinished && len(w.wanted) >= leastUnfinishedPerPage*pages || going && len(w.wanted) >= pages
 }
 
 // want notes that a write to the NSG is unfinished until done is called.
@@ -80,9 +80,9 @@ func (w *watch) want(target jit.ID) (done func()) {
 	}
 }
 
-// glance gives the NSG as a listing shows it that began after a time, and when that was. It gives
+// listed gives the NSG as a listing shows it that began after a time, and when that was. It gives
 // nothing where one is not worth it at the moment.
-func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after time.Time) ([]byte, time.Time, error) {
+func (c *Client) listed(ctx context.Context, s *clients, target jit.ID, after time.Time) ([]byte, time.Time, error) {
 	w := &s.watch
 	for {
 		w.mu.Lock()
@@ -112,8 +112,8 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 			wait = max(wait, w.pause(pages)-time.Since(last.began))
 		}
 		if wait <= 0 {
-			w.last = &sight{began: time.Now(), shown: map[string][]byte{}, done: make(chan struct{})}
-			go s.glimpse(context.WithoutCancel(ctx), target.Subscription, w.last)
+			w.last = &groupListing{began: time.Now(), shown: map[string][]byte{}, done: make(chan struct{})}
+			go s.makeListing(context.WithoutCancel(ctx), target.Subscription, w.last)
 			w.mu.Unlock()
 			continue
 		}
@@ -128,7 +128,7 @@ func (c *Client) glance(ctx context.Context, s *clients, target jit.ID, after ti
 	}
 }
 
-func (l *sight) ended() bool {
+func (l *groupListing) ended() bool {
 	select {
 	case <-l.done:
 		return true
@@ -137,7 +137,7 @@ func (l *sight) ended() bool {
 	}
 }
 
-func (l *sight) wait(ctx context.Context) error {
+func (l *groupListing) wait(ctx context.Context) error {
 	select {
 	case <-l.done:
 		return l.err
@@ -146,8 +146,8 @@ func (l *sight) wait(ctx context.Context) error {
 	}
 }
 
-// glimpse makes one listing. Of the NSGs that nobody waits for it reads the id alone.
-func (s *clients) glimpse(ctx context.Context, subscription string, l *sight) {
+// makeListing makes one listing. Of the NSGs that nobody waits for it reads the id alone.
+func (s *clients) makeListing(ctx context.Context, subscription string, l *groupListing) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	defer close(l.done)
