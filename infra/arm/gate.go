@@ -224,8 +224,7 @@ func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 	if shut := g.closed.Sub(now); shut > 0 {
 		return nil, "", shut
 	}
-	need := 1.0
-	w, at := closing, closingAt
+	w, at, need := closing, closingAt, 1.0
 	if opening != nil && (closing == nil || g.limits.Share > 0 && g.streak >= g.limits.Share-1) {
 		w, at = opening, openingAt
 		if !closings && g.kind == Writes {

@@ -77,7 +77,7 @@ func TestAdminRules(t *testing.T) {
 	}
 	r.Tune(t, func(k *armsim.Knobs) { k.Denied, k.Down = nil, true })
 	if _, ok := isUnavailable(errOf(r.AdminRules(t.Context(), network))); !ok {
-		t.Error("down: want *access.Unavailable")
+		t.Error("down: want *store.Unavailable")
 	}
 }
 

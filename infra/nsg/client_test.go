@@ -82,7 +82,7 @@ func TestRefusesIDs(t *testing.T) {
 func TestPing(t *testing.T) {
 	r := newRig(t, armsim.Knobs{Down: true})
 	if _, ok := isUnavailable(r.Ping(t.Context())); !ok {
-		t.Error("down: want *access.Unavailable")
+		t.Error("down: want *store.Unavailable")
 	}
 	r.Tune(t, func(k *armsim.Knobs) {
 		k.Down, k.Denied = false, []armsim.Denied{{Action: "Microsoft.Network/networkSecurityGroups/read"}}

@@ -247,7 +247,7 @@ func TestNobodyAnswers(t *testing.T) {
 	_, machines := c.Machines(t.Context(), sub)
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply, "Machines": machines, "Ping": c.Ping(t.Context())} {
 		if u, ok := isUnavailable(err); !ok || u.Dependency != "Azure Resource Manager" || errors.Is(err, store.ErrConflict) {
-			t.Errorf("%s: error %v, want *access.Unavailable", name, err)
+			t.Errorf("%s: error %v, want *store.Unavailable", name, err)
 		}
 	}
 }

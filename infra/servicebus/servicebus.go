@@ -255,7 +255,7 @@ func (a *Alarm) giveUp(l *link) {
 	}
 }
 
-// translate gives an error of the SDK in the terms of package access.
+// translate gives an error of the SDK in the terms of core/store.
 func translate(err error) error {
 	if e, ok := errors.AsType[*azservicebus.Error](err); ok && e.Code == azservicebus.CodeUnauthorizedAccess {
 		return fmt.Errorf("%w: %w", store.ErrForbidden, err)

@@ -202,7 +202,7 @@ func TestForbidden(t *testing.T) {
 	a := newBus(t).alarm(t, token("bad"))
 	for what, err := range map[string]error{"schedule": a.Schedule(t.Context(), wake()), "ping": a.Ping(t.Context())} {
 		if !errors.Is(err, store.ErrForbidden) {
-			t.Errorf("%s with a token that is refused: got %v, want access.ErrForbidden", what, err)
+			t.Errorf("%s with a token that is refused: got %v, want store.ErrForbidden", what, err)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestUnavailable(t *testing.T) {
 			for what, err := range map[string]error{"schedule": a.Schedule(t.Context(), wake()), "ping": a.Ping(t.Context())} {
 				down, ok := errors.AsType[*store.Unavailable](err)
 				if !ok || down.Dependency != "Service Bus" {
-					t.Errorf("%s: got %v, want *access.Unavailable of Service Bus", what, err)
+					t.Errorf("%s: got %v, want *store.Unavailable of Service Bus", what, err)
 				}
 			}
 		})
@@ -243,7 +243,7 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := errors.AsType[*store.Unavailable](a.Schedule(t.Context(), wake())); !ok {
-		t.Error("a busy queue gave no *access.Unavailable")
+		t.Error("a busy queue gave no *store.Unavailable")
 	}
 	if err := a.Schedule(t.Context(), wake()); err != nil {
 		t.Errorf("the same call again: %v", err)

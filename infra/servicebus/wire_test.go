@@ -248,7 +248,7 @@ func TestSilent(t *testing.T) {
 	defer cancel()
 	err = b.alarm(t, token("good")).Schedule(ctx, wake())
 	if _, ok := errors.AsType[*store.Unavailable](err); !ok {
-		t.Errorf("got %v, want *access.Unavailable at the deadline", err)
+		t.Errorf("got %v, want *store.Unavailable at the deadline", err)
 	}
 }
 

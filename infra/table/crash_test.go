@@ -153,7 +153,7 @@ func TestCrash(t *testing.T) {
 					}
 					err = row.call(t.Context(), on(t, url, &stops{at: write, after: after}), g)
 					if _, ok := errors.AsType[*store.Unavailable](err); err != nil && !ok {
-						t.Fatalf("got %v, want *access.Unavailable", err)
+						t.Fatalf("got %v, want *store.Unavailable", err)
 					}
 					if write < 3 && err == nil {
 						t.Fatal("nothing was interrupted")

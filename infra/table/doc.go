@@ -1,6 +1,6 @@
 // Package table stores policies, grants, keys, history, the activity log and
 // the last sweep in Azure Table Storage, over the aztables client. [Store]
-// implements every storage port of package access.
+// implements every storage port of core/store.
 //
 // # Layout
 //
@@ -52,7 +52,7 @@
 //
 // The activity log is the matter of infra/table/activity; docs/audit.md describes its chain.
 //
-// Errors are those of package access: ErrNotFound, ErrConflict, ErrForbidden and
+// Errors are those of core/store: ErrNotFound, ErrConflict, ErrForbidden and
 // *Unavailable. Anything else is a value that cannot be stored, or a stored
 // one that cannot be read.
 //

@@ -94,7 +94,7 @@ func failedBatch(status int, code string) (http.Header, string) {
 	return http.Header{"Content-Type": {"multipart/mixed; boundary=batchresponse_1"}}, body
 }
 
-// unavailable matches any *access.Unavailable.
+// unavailable matches any *store.Unavailable.
 var unavailable = &store.Unavailable{Dependency: "Table Storage"}
 
 func wantClass(t *testing.T, what string, got, want error) {
@@ -118,7 +118,7 @@ func wantClass(t *testing.T, what string, got, want error) {
 	}
 	down, ok := errors.AsType[*store.Unavailable](got)
 	if !ok || down.Dependency != unavailable.Dependency {
-		t.Errorf("%s: got %v, want *access.Unavailable of Table Storage", what, got)
+		t.Errorf("%s: got %v, want *store.Unavailable of Table Storage", what, got)
 	}
 }
 

@@ -107,7 +107,7 @@ func expiredKey(version string) (time.Time, azcore.ETag, error) {
 
 // reclaim looks at the keys again after a conflict: one that names nothing any more is
 // replaced by its ETag. It reports whether a claim has changed, and
-// access.ErrConflict for a key in force for another grant.
+// store.ErrConflict for a key in force for another grant.
 func (s *Store) reclaim(ctx context.Context, claims []claim, keys []store.Key, now time.Time) ([]claim, bool, error) {
 	next, changed := make([]claim, len(claims)), false
 	for i, c := range claims {

@@ -23,9 +23,9 @@ import (
 
 const Dependency = "Table Storage"
 
-// Translate gives an error of the SDK in the terms of package access. What is
+// Translate gives an error of the SDK in the terms of core/store. What is
 // not an answer of the service (a lost connection, a token that could not be had, a
-// context that ended) is *access.Unavailable.
+// context that ended) is *store.Unavailable.
 func Translate(err error) error {
 	if err == nil {
 		return nil

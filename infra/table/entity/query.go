@@ -122,7 +122,7 @@ func (t Table) Each(ctx context.Context, w Where, top int) iter.Seq2[Stored, err
 	}
 }
 
-// Get reads one entity; access.ErrNotFound.
+// Get reads one entity; store.ErrNotFound.
 func (t Table) Get(ctx context.Context, partition, key string) (Stored, azcore.ETag, error) {
 	resp, err := t.GetEntity(ctx, partition, key, nil)
 	if err != nil {

@@ -306,7 +306,7 @@ func room(head Op, rest []Op) (int, error) {
 }
 
 // present answers a transaction that met a missing row: it gives the operations
-// without the drops of rows that are gone, or access.ErrConflict where all are there, since then
+// without the drops of rows that are gone, or store.ErrConflict where all are there, since then
 // it is a row with a condition that is gone. Any other cause is given back.
 func (t Table) present(ctx context.Context, ops []Op, cause error) ([]Op, error) {
 	if !errors.Is(cause, store.ErrNotFound) {
