@@ -119,7 +119,7 @@ func TestInventoryOfTenThousand(t *testing.T) {
 		t.Run(fmt.Sprint(tc.groups, " groups"), func(t *testing.T) {
 			e := newEstate(t, machines, tc.groups)
 			cfg := nsgOf(config{Cloud: "AzurePublic", ARMEndpoint: e.url, Subscriptions: []string{estateSubscription}}, tracing.Provider{})
-			cfg.Pacer = arm.NewPacer(arm.Config{})
+			cfg.Pacer = arm.NewPacer(arm.Config{Subscriptions: []string{estateSubscription}})
 			groups, err := nsg.New(anybody{}, cfg)
 			if err != nil {
 				t.Fatal(err)

@@ -94,7 +94,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, fmt.Errorf("build the verifier of tokens: %w", err)
 	}
 	// ARM counts the calls of an identity together, whoever makes them.
-	pacer := arm.NewPacer(arm.Config{Limits: limitsOf(cfg), Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
+	pacer := arm.NewPacer(arm.Config{Subscriptions: cfg.Subscriptions, Limits: limitsOf(cfg), Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
 	roles, groups := rbacOf(cfg, tel.Tracing()), nsgOf(cfg, tel.Tracing())
 	roles.Pacer, groups.Pacer = pacer, pacer
 	authority, err := rbac.New(cred, roles)

@@ -107,7 +107,7 @@ func TestBoundsComeFirst(t *testing.T) {
 		}
 	}
 	a, n := newCounted(t)
-	if r := a.call("POST", "/api/disable", plain(many(1, bare))); r.status != 403 || n.all() == 0 {
+	if r := a.call("POST", "/api/disable", plain(many(1, func(int) string { return `{"id":"` + web + `"}` }))); r.status != 403 || n.all() == 0 {
 		t.Fatalf("what is within the bounds is answered %d after %d questions: nothing counts them", r.status, n.all())
 	}
 	for route, list := range attacks {

@@ -59,26 +59,43 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 		return &jit.Error{Code: CodeInvalidContent, Target: "value", Message: "the body is not a list of policies: {\"value\":[...]} as Defender for Cloud answers it"}
 	}
 	out := importAnswer{Policies: []importedAnswer{}, Incomplete: body.NextLink != ""}
+	var lists []defender.ToImport
+	var answers []int // by list: its place in the answer
+	var where [][]int // by list and machine: its place there
 	for i, p := range body.Value {
-		answered := importedAnswer{ID: p.ID}
-		if err := s.importPolicy(r, p, &answered); err != nil {
+		out.Policies = append(out.Policies, importedAnswer{ID: p.ID})
+		answered := &out.Policies[i]
+		list, at, err := toImport(p, answered)
+		if err != nil {
 			answered.Error = detailOf(below(err, fmt.Sprintf("value[%d]", i)))
+			continue
 		}
-		out.Policies = append(out.Policies, answered)
+		lists, answers, where = append(lists, list), append(answers, i), append(where, at)
+	}
+	for n, done := range s.app.Named.Import(r.Context(), r.who, lists) {
+		for j, one := range done {
+			vm := &out.Policies[answers[n]].Machines[where[n][j]]
+			vm.Enabled, vm.Leftover = one.Enabled, toLeftover(one.Leftover)
+			if one.Err != nil {
+				vm.Error = s.detail(r, one.VM, one.Err)
+			}
+		}
 	}
 	write(w, http.StatusOK, out)
 	return nil
 }
 
-func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) error {
+// toImport reads one policy, and gives the place in its body of each machine that could be read; why another
+// could not goes into out.
+func toImport(p importedPolicy, out *importedAnswer) (defender.ToImport, []int, error) {
 	name, err := namedIn(p.ID)
 	if err != nil {
-		return err
+		return defender.ToImport{}, nil, err
 	}
+	list := defender.ToImport{Name: name}
 	if p.Properties == nil {
-		return nil
+		return list, nil, nil
 	}
-	var policies []jit.Policy
 	var where []int
 	for i, vm := range p.Properties.VirtualMachines {
 		out.Machines = append(out.Machines, importedVM{ID: vm.ID})
@@ -87,16 +104,9 @@ func (s *server) importPolicy(r call, p importedPolicy, out *importedAnswer) err
 			out.Machines[i].Error = detailOf(err)
 			continue
 		}
-		policies, where = append(policies, policy), append(where, i)
+		list.Policies, where = append(list.Policies, policy), append(where, i)
 	}
-	for i, done := range s.app.Named.Import(r.Context(), r.who, name, policies) {
-		vm := &out.Machines[where[i]]
-		vm.Enabled, vm.Leftover = done.Enabled, toLeftover(done.Leftover)
-		if done.Err != nil {
-			vm.Error = s.detail(r, done.VM, done.Err)
-		}
-	}
-	return nil
+	return list, where, nil
 }
 
 // namedIn reads the id of a named policy in a body.

@@ -62,7 +62,9 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
 			return err
 		}},
-		"import": {store.OpEnable, "web", func(g *doorway) error { return g.doors.Import(ctx, g.who, name, policies)[0].Err }},
+		"import": {store.OpEnable, "web", func(g *doorway) error {
+			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: policies}})[0][0].Err
+		}},
 		"restore": {store.OpEnable, "web", func(g *doorway) error {
 			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, false, g.now().Add(time.Minute))
 			if err != nil {

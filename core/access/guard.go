@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -55,8 +54,8 @@ func (g *Guard) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 
 // Disable is [Service.Disable] for those who may delete policies. A refusal is logged.
 func (g *Guard) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
-	err := error(nil)
-	if len(vms) > 0 {
+	err := g.Permit.Managed(vms)
+	if err == nil && len(vms) > 0 {
 		err = g.Permit.May(ctx, who, permit.VerbDisable, permit.ScopesOf(vms)...)
 	}
 	if err == nil {
@@ -102,7 +101,7 @@ func (g *Guard) Preview(ctx context.Context, who jit.Caller, r jit.Request) (sto
 func (g *Guard) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
 	err := g.allowsRequest(ctx, who, r)
 	if jit.Refused(err) != nil {
-		return errors.Join(err, g.Service.LogRefusedRequest(ctx, who, r, err))
+		return g.Service.LogRefusedRequest(ctx, who, r, err)
 	}
 	return err
 }
@@ -190,7 +189,7 @@ func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.Gr
 	if owns(who, rec.Grant) {
 		verb = permit.VerbRevokeOwn
 	}
-	if err := g.Permit.May(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...); err != nil {
+	if err := g.Permit.MayStored(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...); err != nil {
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
 	}
 	err = g.Service.Rounds.Recovered("the revoke of grant "+id, func() (err error) { // some wait for it in the background
@@ -211,7 +210,7 @@ func (g *Guard) Extend(ctx context.Context, who jit.Caller, id string, duration 
 		bad := &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpExtend, rec.Grant, bad)
 	}
-	if err := g.Permit.May(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...); err != nil {
+	if err := g.Permit.MayStored(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...); err != nil {
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 	}
 	return g.Service.Extend(ctx, who, id, duration, end)

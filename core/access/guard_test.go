@@ -324,7 +324,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err)
 		},
 		"Import": func(g *doorway) string {
-			v := g.doors.Import(ctx, g.who, name, again)
+			v := g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: again}})[0]
 			return Outcome(t, v[0].Err, v[0].VM)
 		},
 		"Restore": restore(false), "Restore.dry": restore(true),

@@ -2,36 +2,142 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
-// refused logs a request that was refused, one entry for each machine named. What
-// was wrong is said in the entries of the machine that it concerns: who may read about one
-// machine of a request must not learn of another there.
-func (s *Service) LogRefusedRequest(ctx context.Context, who jit.Caller, r jit.Request, err error) error {
-	why := jit.Refused(err)
-	id := s.NewID()
-	var entries []store.Entry
-	for i, vm := range r.VMs {
-		e := store.Entry{ID: id + "/" + vm.VM.Key(), Time: s.now(), Operation: store.OpRequest, Result: store.Refused, VM: vm.VM, Requestor: who.Name,
-			Justification: r.Justification, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
-		if len(r.VMs) > 1 && !concerns(why.Target, i, vm.VM) {
-			e.Message = "the request was refused as a whole for what concerns another of its machines"
-		}
-		for _, p := range vm.Ports {
-			e.Ports = append(e.Ports, p.Number)
-			e.Sources = append(e.Sources, p.Sources.Strings()...)
-		}
-		entries = append(entries, e)
-	}
-	return s.Activity.Append(ctx, entries...)
+// What an entry of a refusal holds of what was sent, so that it is never missing because it was large.
+const (
+	maxToldSources = 100
+	maxToldText    = 4 << 10 // bytes
+)
+
+// refused is what a call that was refused says of one machine.
+type refused struct {
+	vm      jit.ID
+	ports   []uint16
+	sources []string
 }
 
-// concerns reports whether the target of a refusal is the i-th machine of a request.
+// LogRefusedRequest logs that a request was refused, and gives err.
+func (s *Service) LogRefusedRequest(ctx context.Context, who jit.Caller, r jit.Request, err error) error {
+	var named []refused
+	for _, vm := range r.VMs {
+		n := refused{vm: vm.VM}
+		for _, p := range vm.Ports {
+			n.ports, n.sources = append(n.ports, p.Number), append(n.sources, p.Sources.Strings()...)
+		}
+		named = append(named, n)
+	}
+	return s.logRefused(ctx, store.Entry{Operation: store.OpRequest, Requestor: who.Name, Justification: r.Justification, Correlation: who.Correlation}, named, err)
+}
+
+// LogRefusedPolicies logs that a change of policies was refused, and gives err.
+func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
+	var named []refused
+	for _, p := range policies {
+		n := refused{vm: p.VM}
+		for _, r := range p.Ports {
+			n.ports = append(n.ports, r.Number)
+		}
+		named = append(named, n)
+	}
+	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, named, err)
+}
+
+// LogRefusedCall logs that a call was refused before it was read, and gives err.
+func (s *Service) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
+	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, nil, err)
+}
+
+// refusedGrant logs that a change of a grant was refused, and gives err.
+func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
+	var named []refused
+	for _, vm := range g.VMs {
+		n := refused{vm: vm.VM}
+		for _, p := range vm.Ports {
+			n.ports, n.sources = append(n.ports, p.Number), append(n.sources, p.Sources.Strings()...)
+		}
+		named = append(named, n)
+	}
+	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Grant: g.ID, Justification: g.Justification, Correlation: who.Correlation}, named, err)
+}
+
+// logRefused appends the one entry of a refusal, however many machines the call names, and gives err, joined with
+// [store.ErrUnlogged] where the entry could not be written. What is no refusal it gives as it is.
+//
+// The entry is about the machine that the refusal names, else about the first one that is managed: who may read about
+// one machine must not learn of another there. Where neither is managed it is about none: who may do nothing must not
+// make up chains of the log.
+func (s *Service) logRefused(ctx context.Context, e store.Entry, named []refused, err error) error {
+	why := jit.Refused(err)
+	if why == nil {
+		return err
+	}
+	e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), cut(why.Message, maxToldText)
+	e.Justification = cut(e.Justification, maxToldText)
+	if at := s.concerned(why.Target, named); at >= 0 {
+		n := named[at]
+		e.ID, e.VM = e.ID+"/"+n.vm.Key(), n.vm
+		e.Ports = n.ports[:min(len(n.ports), jit.MaxPorts)]
+		e.Sources = n.sources[:min(len(n.sources), maxToldSources)]
+		if more := len(n.sources) - len(e.Sources); more > 0 {
+			e.Sources = append(e.Sources[:len(e.Sources):len(e.Sources)], fmt.Sprintf("and %d more", more))
+		}
+		if more := len(named) - 1; more > 0 {
+			e.Message += fmt.Sprintf(" (the call names %d more machines)", more)
+		}
+	}
+	if failed := s.Activity.Append(ctx, e); failed != nil {
+		return errors.Join(err, fmt.Errorf("%w: %w", store.ErrUnlogged, failed))
+	}
+	return err
+}
+
+// concerned gives which of the machines the entry of a refusal is about, -1 for none.
+func (s *Service) concerned(target string, named []refused) int {
+	first := -1
+	for i, n := range named {
+		managed := s.Subscriptions.Manages(n.vm, "") == nil
+		if concerns(target, i, n.vm) {
+			if managed {
+				return i
+			}
+			return -1
+		}
+		if managed && first < 0 {
+			first = i
+		}
+	}
+	return first
+}
+
+// concerns reports whether the target of a refusal is the i-th machine of a call.
 func concerns(target string, i int, vm jit.ID) bool {
 	return strings.HasPrefix(target, fmt.Sprintf("virtualMachines[%d]", i)) || strings.EqualFold(target, vm.String())
+}
+
+// cut shortens a text to about so many bytes, and marks that it did.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + " ..."
+}
+
+// PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
+func PoliciesOf(vms []jit.ID) []jit.Policy {
+	var out []jit.Policy
+	for _, vm := range vms {
+		out = append(out, jit.Policy{VM: vm})
+	}
+	return out
 }

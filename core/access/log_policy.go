@@ -1,11 +1,8 @@
 package access
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
@@ -70,64 +67,5 @@ func policyText(p jit.Policy) string {
 	if o := p.OwnOptions(); !o.IsZero() {
 		text = o.String() + "; " + text // first, so that a long list of ports does not cut it off
 	}
-	if len(text) > maxPolicyText {
-		n := maxPolicyText
-		for !utf8.RuneStart(text[n]) {
-			n--
-		}
-		text = text[:n] + " ..."
-	}
-	return text
-}
-
-// refusedPolicies logs that a change of policies was refused, one entry for each machine of a managed
-// subscription. Of others there is one entry together, of no machine: who may do nothing must
-// not make up chains of the log.
-func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
-	why := jit.Refused(err)
-	if why == nil {
-		return err
-	}
-	told := store.Entry{ID: s.NewID(), Time: s.now(), Operation: op, Result: store.Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
-	var entries []store.Entry
-	foreign := len(policies) == 0
-	for _, p := range policies[:min(len(policies), jit.MaxVMs)] {
-		if s.Subscriptions.Manages(p.VM, "") != nil {
-			foreign = true
-			continue
-		}
-		e := told
-		e.ID, e.VM = told.ID+"/"+p.VM.Key(), p.VM
-		for _, r := range p.Ports[:min(len(p.Ports), jit.MaxPorts)] {
-			e.Ports = append(e.Ports, r.Number)
-		}
-		entries = append(entries, e)
-	}
-	if foreign {
-		entries = append(entries, told)
-	}
-	return errors.Join(err, s.Activity.Append(ctx, entries...))
-}
-
-// refusedGrant logs that a change of a grant was refused, one entry for each of its machines.
-func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
-	why := jit.Refused(err)
-	if why == nil {
-		return err
-	}
-	id, entries := s.NewID(), store.GrantEntries(who, op, store.Refused, g, s.now())
-	for i := range entries {
-		entries[i].ID = id + "/" + entries[i].VM.Key() // every refusal is one of its own
-		entries[i].Reason, entries[i].Message = string(why.Code), why.Message
-	}
-	return errors.Join(err, s.Activity.Append(ctx, entries...))
-}
-
-// PoliciesOf returns policies that say nothing of machines: what a refusal to disable them is logged by.
-func PoliciesOf(vms []jit.ID) []jit.Policy {
-	var out []jit.Policy
-	for _, vm := range vms {
-		out = append(out, jit.Policy{VM: vm})
-	}
-	return out
+	return cut(text, maxPolicyText)
 }

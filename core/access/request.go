@@ -44,7 +44,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, ke
 		return known, err == nil, err
 	}
 	if bad != nil {
-		return store.GrantRecord{}, false, errors.Join(bad, s.LogRefusedRequest(ctx, who, r, bad))
+		return store.GrantRecord{}, false, s.LogRefusedRequest(ctx, who, r, bad)
 	}
 	_, err = s.previewGrant(ctx, s.Rounds.Recall, states.of, rec)
 	if jit.Refused(err) != nil { // what is remembered may be old: nobody is refused for that
@@ -52,7 +52,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, ke
 	}
 	if err != nil {
 		if jit.Refused(err) != nil {
-			err = errors.Join(err, s.LogRefusedRequest(ctx, who, r, err))
+			err = s.LogRefusedRequest(ctx, who, r, err)
 		}
 		return store.GrantRecord{}, false, err
 	}

@@ -42,21 +42,54 @@ func defenders(name string) bool {
 	})
 }
 
-// Import adds machines to a named policy: those that are refused, or that the
-// caller may not enable, do not keep the others out. Machines that the policy lists already
+// ToImport is machines to add to a named policy.
+type ToImport struct {
+	Name     store.PolicyName
+	Policies []jit.Policy
+}
+
+// Import adds machines to named policies, and gives what became of each as they were given: those that are refused, or that the
+// caller may not enable, do not keep the others out. Machines that a policy lists already
 // get the imported ports; none is dropped. For those that are enabled it tells of
-// the rules that Defender for Cloud has left, and touches none of them.
-func (s *Named) Import(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) []Imported {
-	out := make([]Imported, len(policies))
-	_ = parallel.Each(policies, func(i int, p jit.Policy) error {
-		out[i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
-		return nil
-	})
-	s.importMachines(ctx, who, name, policies, out)
-	for i, p := range policies {
-		out[i].Err = s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, []jit.Policy{p}, out[i].Err)
+// the rules that Defender for Cloud has left, and touches none of them. The log gets one entry for each reason to refuse.
+func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) [][]Imported {
+	out := make([][]Imported, len(lists))
+	for n, list := range lists {
+		out[n] = make([]Imported, len(list.Policies))
+		_ = parallel.Each(list.Policies, func(i int, p jit.Policy) error {
+			out[n][i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
+			return nil
+		})
+		s.importMachines(ctx, who, list.Name, list.Policies, out[n])
 	}
+	var policies []jit.Policy
+	var errs []*error
+	for n, list := range lists {
+		for i, p := range list.Policies {
+			policies, errs = append(policies, p), append(errs, &out[n][i].Err)
+		}
+	}
+	s.logRefused(ctx, who, policies, errs)
 	return out
+}
+
+// logRefused logs the machines that were refused: those with the same code together, with the words of the first. What was
+// not reached is no refusal. errs are the places where the outcome of each policy is kept.
+func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.Policy, errs []*error) {
+	first, together := map[jit.Code]*error{}, map[jit.Code][]jit.Policy{}
+	for i, p := range policies {
+		why := jit.Refused(*errs[i])
+		if why == nil || why.Code == CodeNotReached {
+			continue
+		}
+		if first[why.Code] == nil {
+			first[why.Code] = errs[i]
+		}
+		together[why.Code] = append(together[why.Code], p)
+	}
+	for _, why := range slices.Sorted(maps.Keys(together)) {
+		*first[why] = s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, together[why], *first[why])
+	}
 }
 
 // importMachines does what is to be done for all machines without an error in out,
@@ -118,6 +151,9 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 		if isNew {
 			moved = append(moved, p.VM)
 		}
+	}
+	if len(moved) == 0 {
+		return records
 	}
 	machines, err := s.Access.Network.Locate(ctx, moved)
 	r := replacement{}

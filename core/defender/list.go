@@ -10,6 +10,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
 	"portcullis/core/store"
@@ -144,6 +145,9 @@ func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.Po
 }
 
 func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+	if err := s.checkNamed(name, policies); err != nil {
+		return NamedPolicy{}, err
+	}
 	scopes := []string{name.Scope()}
 	if len(policies) > 0 {
 		scopes = permit.ScopesOf(policyVMs(policies))
@@ -174,7 +178,7 @@ func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, n
 	if len(vms) == 0 {
 		return nil
 	}
-	err := s.Permit.May(ctx, who, v, permit.ScopesOf(vms)...)
+	err := s.Permit.MayStored(ctx, who, v, permit.ScopesOf(vms)...)
 	if jit.Refused(err) == nil {
 		return err
 	}
@@ -193,6 +197,9 @@ func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 }
 
 func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
+	if !s.Permit.Subscriptions.Within(name.Scope()) {
+		return false, network.NotManaged(name.Scope())
+	}
 	for range store.Attempts {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
@@ -227,10 +234,7 @@ func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyN
 		return store.GrantRecord{}, false, err
 	}
 	if err := s.inPolicy(ctx, name, permit.Requested(r)); err != nil {
-		if jit.Refused(err) != nil {
-			err = errors.Join(err, s.Access.LogRefusedRequest(ctx, who, r, err))
-		}
-		return store.GrantRecord{}, false, err
+		return store.GrantRecord{}, false, s.Access.LogRefusedRequest(ctx, who, r, err)
 	}
 	return s.Access.Request(ctx, who, r, "")
 }

@@ -36,9 +36,6 @@ type replacement struct {
 // A repetition of what has been done succeeds whatever the precondition says
 // (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
 func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
-	if err := s.checkNamed(name, policies); err != nil {
-		return NamedPolicy{}, err
-	}
 	unlock, err := s.editing.lock(ctx, name.Key())
 	if err != nil {
 		return NamedPolicy{}, err

@@ -73,7 +73,12 @@ func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun
 		r.carryOut(ctx, r.roomy(ctx, some), dryRun)
 	}
 	if !dryRun {
-		r.logRefused(ctx)
+		var policies []jit.Policy
+		var errs []*error
+		for i, h := range held {
+			policies, errs = append(policies, h.Policy), append(errs, &r.out[i].Err)
+		}
+		s.logRefused(ctx, who, policies, errs)
 	}
 	return r.out, nil
 }
@@ -269,19 +274,5 @@ func (r *restoring) log(ctx context.Context, some []int, errs map[string]error) 
 		for _, i := range told {
 			r.fail(i, errors.Join(r.out[i].Err, err))
 		}
-	}
-}
-
-// logRefused writes the refusals, at most [jit.MaxVMs] of them: who may do nothing must not fill the log with one call. What is unchanged or
-// was not reached is none.
-func (r *restoring) logRefused(ctx context.Context) {
-	left := jit.MaxVMs
-	for i, done := range r.out {
-		refused := jit.Refused(done.Err)
-		if refused == nil || refused.Code == CodeNotReached || left == 0 {
-			continue
-		}
-		left--
-		r.out[i].Err = r.Access.LogRefusedPolicies(ctx, r.who, store.OpEnable, []jit.Policy{r.held[i].Policy}, done.Err)
 	}
 }

@@ -22,6 +22,11 @@ func (s Subscriptions) Manages(vm jit.ID, at string) error {
 	return &jit.Error{Code: CodeNotManaged, Target: at, Message: "subscription " + vm.Subscription + " is not one that this installation manages; add it to its settings first"}
 }
 
+// NotManaged refuses a scope that is not within them.
+func NotManaged(scope string) error {
+	return &jit.Error{Code: CodeNotManaged, Target: scope, Message: scope + " is in no subscription that this installation manages; add its subscription to the settings first"}
+}
+
 // Within reports whether a scope, an ARM id, is in one of them.
 func (s Subscriptions) Within(scope string) bool {
 	return slices.ContainsFunc(s, func(sub string) bool {

@@ -76,8 +76,21 @@ type Permit struct {
 	Subscriptions network.Subscriptions
 }
 
-// May refuses with [CodeForbidden] unless the caller may do the verb at every scope.
+// May refuses with [CodeForbidden] unless the caller may do the verb at every scope, and with [network.CodeNotManaged], without
+// asking anybody, where one of them is in no subscription that is managed: a caller may name whatever he likes, and
+// what he makes up must cost nothing.
 func (p *Permit) May(ctx context.Context, who jit.Caller, v Verb, scopes ...string) error {
+	for _, scope := range scopes {
+		if !p.Subscriptions.Within(scope) {
+			return network.NotManaged(scope)
+		}
+	}
+	return p.MayStored(ctx, who, v, scopes...)
+}
+
+// MayStored is [Permit.May] for scopes that come from what is stored and not from the caller: also of subscriptions that are
+// not managed any more, where what is open has to be closed.
+func (p *Permit) MayStored(ctx context.Context, who jit.Caller, v Verb, scopes ...string) error {
 	actions := needs[v]
 	if len(actions) == 0 || len(scopes) == 0 || who.ID == "" {
 		return Forbidden(who, string(v), "/")
@@ -126,11 +139,11 @@ func (p *Permit) Managed(vms []jit.ID) error {
 	return nil
 }
 
-// Reads reports whether the caller may read at the scope. What is kept of subscriptions
+// Reads reports whether the caller may read at the scope, which comes from what is stored. What is kept of subscriptions
 // that are not managed any more, and where the app may ask nothing, nobody may read: it must
 // not spoil the lists of the others.
 func (p *Permit) Reads(ctx context.Context, who jit.Caller, scope string) (bool, error) {
-	err := p.May(ctx, who, VerbRead, scope)
+	err := p.MayStored(ctx, who, VerbRead, scope)
 	if jit.Refused(err) != nil || errors.Is(err, store.ErrForbidden) && !p.Subscriptions.Within(scope) {
 		return false, nil
 	}

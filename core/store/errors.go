@@ -16,6 +16,8 @@ var (
 	ErrConflict = errors.New("changed by somebody else")
 	// ErrLocked: a management lock forbids the write; it will not pass by itself.
 	ErrLocked = errors.New("locked against changes")
+	// ErrUnlogged: what happened could not be written to the activity log.
+	ErrUnlogged = errors.New("not in the activity log")
 	// ErrForbidden: the app's own identity lacks a permission.
 	ErrForbidden = errors.New("the app lacks a permission")
 )

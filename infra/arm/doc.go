@@ -27,7 +27,7 @@
 //   - A call that closes ([network.Priority]) goes before all others, the most overdue first, and where windows
 //     have ended lately some tokens for writes are left to closings alone. While closings wait, one token in eight still
 //     goes to the others, so that a storm of closings does not lock everybody out.
-//   - Subscriptions do not wait for each other.
+//   - Subscriptions that are managed do not wait for each other; all others share one pace.
 //
 // A pacer does not know of other processes with the same identity but by ARM's headers and refusals, and
 // a new process takes the buckets for full until ARM says otherwise. Whether the provider's window

@@ -18,6 +18,9 @@ var _ policy.Policy = (*Pacer)(nil)
 
 // Config is how a Pacer paces.
 type Config struct {
+	// Subscriptions have a pace of their own: those that are managed. All others share one, since whose
+	// resources are asked for may be for callers to say.
+	Subscriptions []string
 	// Limits are those of one subscription; the zero value is [Documented].
 	Limits Limits
 	// Waited, where it is set, is told how long each call waited. It must not block.
@@ -29,13 +32,14 @@ type Config struct {
 // clients of one identity share one. It is safe for concurrent use; a nil Pacer paces nothing.
 type Pacer struct {
 	cfg   Config
+	own   map[string]bool // the subscriptions with a pace of their own, in lower case
 	mu    sync.Mutex
 	gates map[gateKey]*gate
 	polls map[string]*atomic.Int64 // operations that are looked at, by subscription
 }
 
 type gateKey struct {
-	subscription string // in lower case; "" for what belongs to none
+	subscription string // in lower case; "" for all without a pace of their own
 	kind         Kind
 }
 
@@ -44,13 +48,25 @@ func NewPacer(cfg Config) *Pacer {
 	if cfg.Limits == (Limits{}) {
 		cfg.Limits = Documented()
 	}
-	return &Pacer{cfg: cfg, gates: map[gateKey]*gate{}, polls: map[string]*atomic.Int64{}}
+	own := map[string]bool{}
+	for _, sub := range cfg.Subscriptions {
+		own[strings.ToLower(sub)] = true
+	}
+	return &Pacer{cfg: cfg, own: own, gates: map[gateKey]*gate{}, polls: map[string]*atomic.Int64{}}
+}
+
+// paced gives the subscription by whose pace a call goes; "" for all that share one.
+func (p *Pacer) paced(subscription string) string {
+	if subscription = strings.ToLower(subscription); p.own[subscription] {
+		return subscription
+	}
+	return ""
 }
 
 func (p *Pacer) gate(subscription string, kind Kind) *gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := gateKey{strings.ToLower(subscription), kind}
+	key := gateKey{p.paced(subscription), kind}
 	g := p.gates[key]
 	if g == nil {
 		g = newGate(kind, p.cfg.Limits, p.cfg.Waited)

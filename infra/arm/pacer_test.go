@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,7 +123,7 @@ type rig struct {
 
 func newRig(limits arm.Limits) *rig {
 	r := &rig{resourceManager: &resourceManager{buckets: map[string]*serverBucket{}, windows: map[string][]time.Time{}, others: map[string]int{}}}
-	r.pacer = arm.NewPacer(arm.Config{Limits: limits})
+	r.pacer = arm.NewPacer(arm.Config{Subscriptions: []string{"one", "TWO"}, Limits: limits})
 	r.pipeline = runtime.NewPipeline("test", "v1", runtime.PipelineOptions{}, &policy.ClientOptions{Transport: r.resourceManager, PerRetryPolicies: []policy.Policy{r.pacer}})
 	return r
 }
@@ -448,6 +449,46 @@ func TestOpeningsGetTheirShare(t *testing.T) {
 			t.Logf("%d writes: %s in all, an opening waited %s at most", writes, time.Since(start), longest)
 		})
 	}
+}
+
+// TestMadeUpSubscriptionsShareOnePace: whoever makes up subscriptions gets no bucket for each, keeps those that are
+// managed from nothing, and leaves nothing behind.
+func TestMadeUpSubscriptionsShareOnePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, start := newRig(arm.Limits{}), time.Now()
+		size := arm.Documented().Reads.Size
+		var before, after goruntime.MemStats
+		var all sync.WaitGroup
+		for i := range size + 100 {
+			all.Go(func() {
+				if _, err := r.call(t.Context(), http.MethodGet, fmt.Sprint("made-up-", i), "x"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if _, err := r.call(t.Context(), http.MethodGet, "two", "x"); err != nil || time.Since(start) > 0 {
+			t.Errorf("a managed subscription waited %s, error %v", time.Since(start), err)
+		}
+		all.Wait()
+		if took, least := time.Since(start), time.Duration(100/arm.Documented().Reads.PerSecond*float64(time.Second)); took < least-time.Millisecond {
+			t.Errorf("%d reads of made-up subscriptions took %s, want %s at least", size+100, took, least)
+		}
+		const many = 50_000
+		goruntime.GC()
+		goruntime.ReadMemStats(&before)
+		for i := range many {
+			_, done := r.pacer.Polling(fmt.Sprint("made-up-", i), time.Second)
+			done()
+		}
+		goruntime.GC()
+		goruntime.ReadMemStats(&after)
+		if grew := int64(after.HeapAlloc) - int64(before.HeapAlloc); grew > many { // a byte each; an entry of a map takes a hundred
+			t.Errorf("%d made-up subscriptions left %d bytes", many, grew)
+		}
+		if n := r.pacer.Unfinished("made-up-1"); n != 0 {
+			t.Errorf("%d operations are looked at", n)
+		}
+	})
 }
 
 func TestSubscriptionsDoNotWaitForEachOther(t *testing.T) {

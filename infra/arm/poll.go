@@ -1,7 +1,6 @@
 package arm
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +14,7 @@ func (p *Pacer) Polling(subscription string, least time.Duration) (every func() 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := strings.ToLower(subscription)
+	key := p.paced(subscription)
 	n := p.polls[key]
 	if n == nil {
 		n = new(atomic.Int64)
@@ -34,14 +33,14 @@ func (p *Pacer) Polling(subscription string, least time.Duration) (every func() 
 // end of each there is one more read, and others read too.
 const pollPart = 0.5
 
-// Unfinished gives how many operations of a subscription are looked at.
+// Unfinished gives how many operations are looked at of a subscription, or of all that share its pace.
 func (p *Pacer) Unfinished(subscription string) int {
 	if p == nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.polls[strings.ToLower(subscription)]; n != nil {
+	if n := p.polls[p.paced(subscription)]; n != nil {
 		return int(n.Load())
 	}
 	return 0

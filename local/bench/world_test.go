@@ -207,7 +207,7 @@ func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 	if w.free {
 		limits = limits.WithoutNetwork()
 	}
-	pacer := arm.NewPacer(arm.Config{Limits: limits})
+	pacer := arm.NewPacer(arm.Config{Subscriptions: []string{sub}, Limits: limits})
 	groups, err := nsg.New(identity("app"), nsg.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}, Subscription: sub})
 	w.check(err)
 	gates, err := azfirewall.New(identity("app"), azfirewall.Config{Connection: arm.Connection{Endpoint: armURL, Audience: audience, Options: options, Pacer: pacer}})
