@@ -8,11 +8,37 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // bounded is a body with bounds of its own. They are looked at as soon as it is read: before any of
 // its values is understood, before anybody is asked what the caller may do, and before anything is read.
 type bounded interface{ bounds() error }
+
+// oversized is a refusal of a call that is larger than anybody would send. Nothing in it was understood, so the door
+// tells the activity log of it.
+type oversized struct{ error }
+
+func (o oversized) Unwrap() error { return o.error }
+
+// changes gives what a call of a route would have changed, "" where it changes nothing.
+func changes(pattern string) store.Operation {
+	switch pattern {
+	case "POST /api/enable", "POST /api/import", "POST /api/policies/import", "PUT " + compatPattern:
+		return store.OpEnable
+	case "POST /api/disable", "DELETE " + compatPattern:
+		return store.OpDisable
+	case "POST /api/request", "POST " + compatPattern:
+		return store.OpRequest
+	case "POST /api/requests/{id}/revoke":
+		return store.OpRevoke
+	case "POST /api/requests/{id}/extend":
+		return store.OpExtend
+	case "POST /api/sweep":
+		return store.OpSweep
+	}
+	return ""
+}
 
 // longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a
 // bound of its own. What is not JSON it leaves to who reads it.

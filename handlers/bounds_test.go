@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // asked counts every question that a call causes: to Resource Manager, to the table, and about permissions.
@@ -32,6 +34,36 @@ func newCounted(t *testing.T) (*app, *asked) {
 	a.store.Fault = func(context.Context, coretest.Step) error { n.store.Add(1); return nil }
 	a.wire(func(p *core.Ports) { p.Authority = n })
 	return a, n
+}
+
+// lastEntry gives the newest entry of the activity log.
+func (a *app) lastEntry() store.Entry {
+	a.t.Helper()
+	entries, _, err := a.store.Store.Entries(context.Background(), store.EntryFilter{}, "", 1)
+	if err != nil || len(entries) != 1 {
+		a.t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	return entries[0]
+}
+
+// TestRefusalThatCannotBeLogged: who is refused is told so although the activity log does not take it, and the app's own log says that it is missing.
+func TestRefusalThatCannotBeLogged(t *testing.T) {
+	for path, body := range map[string]string{
+		"/api/disable": `{"virtualMachines":[{"id":"` + web + `"}]}`,
+		"/api/request": `{"virtualMachines":[],"justification":"` + strings.Repeat("a", 1<<20) + `"}`,
+	} {
+		a, _ := newCounted(t)
+		a.store.Fault = func(_ context.Context, s coretest.Step) error {
+			if s.Op == "Append" {
+				return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("down")}
+			}
+			return nil
+		}
+		r := a.call("POST", path, body)
+		if r.status != 403 && r.status != 413 || !strings.Contains(a.log.String(), "a refusal is not in the activity log") {
+			t.Errorf("%s: %d %s\n%s", path, r.status, r.text, a.log)
+		}
+	}
 }
 
 // many writes n elements, each by its number.
@@ -129,7 +161,13 @@ func TestBoundsComeFirst(t *testing.T) {
 				if r.status != 400 && r.status != 413 || code != tc.code || tc.target != "" && target != tc.target {
 					t.Errorf("%d %s at %.300q, want %s at %q", r.status, code, target, tc.code, tc.target)
 				}
-				if n.all() != 0 || a.cloud.Writes() != writes {
+				if appended := n.store.Load() / 2; appended != 1 { // a step before it and one after
+					t.Errorf("the table was asked %d times, once for the entry of the log", appended)
+				}
+				if log, last := a.log.String(), a.lastEntry(); !strings.Contains(log, "code="+tc.code) || last.Result != store.Refused || last.Reason != tc.code || last.Requestor != "alice@example.com" || !last.VM.IsZero() {
+					t.Errorf("the log: %+v\n%.300s", last, log)
+				}
+				if n.cloud.Load()+n.rights.Load() != 0 || a.cloud.Writes() != writes {
 					t.Errorf("it cost %d questions to Resource Manager, %d to the table and %d about permissions", n.cloud.Load(), n.store.Load(), n.rights.Load())
 				}
 				if len(r.text) > 2000 || !utf8.ValidString(r.text) || !json.Valid([]byte(r.text)) {

@@ -52,13 +52,15 @@ func decodeWith(r *http.Request, into any, longest int, how json.Options) error 
 		return err
 	}
 	if err := longTexts(body, longest); err != nil {
-		return err
+		return oversized{err}
 	}
 	if err := json.Unmarshal(body, into, how); err != nil {
 		return badJSON(err)
 	}
 	if b, ok := into.(bounded); ok {
-		return b.bounds()
+		if err := b.bounds(); err != nil {
+			return oversized{err}
+		}
 	}
 	return nil
 }
@@ -70,7 +72,7 @@ func readBody(r *http.Request, most int64) ([]byte, error) {
 		return nil, &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
 	}
 	if int64(len(body)) > most {
-		return nil, &jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}
+		return nil, oversized{&jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}}
 	}
 	if len(body) == 0 {
 		return nil, &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}

@@ -210,13 +210,13 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 	}
 	var doc policiesDocument
 	if err := longTexts(body, jit.MaxField); err != nil {
-		return nil, err
+		return nil, oversized{err}
 	}
 	if err := json.Unmarshal(body, &doc, json.RejectUnknownMembers(true)); err != nil {
 		return nil, badJSON(err)
 	}
 	if err := doc.bounds(); err != nil {
-		return nil, err
+		return nil, oversized{err}
 	}
 	var held []defender.Held
 	for i, p := range doc.Policies {

@@ -87,6 +87,9 @@ type errorDetail struct {
 // fail answers an error. It is the only place that turns errors into statuses.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, detail := answer(err)
+	if errors.Is(err, store.ErrUnlogged) {
+		s.Log.Error("a refusal is not in the activity log", "invocation", Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
+	}
 	if status >= 500 {
 		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -125,7 +126,7 @@ func namedIn(id string) (store.PolicyName, error) {
 
 // detail gives what may be said of a machine's error, and logs what is ours to mend.
 func (s *server) detail(r call, vm jit.ID, err error) *errorDetail {
-	if status, _ := answer(err); status >= 500 {
+	if status, _ := answer(err); status >= 500 || errors.Is(err, store.ErrUnlogged) {
 		s.Log.Error("import failed", "invocation", r.who.Correlation, "virtualMachine", vm.String(), "error", err.Error())
 	}
 	return detailOf(err)

@@ -61,6 +61,11 @@ func (s *server) understood(w http.ResponseWriter, r call, h handler) {
 	if r.query, err = s.queryOf(r.Request); err == nil {
 		err = h(w, r)
 	}
+	if _, large := errors.AsType[oversized](err); large && r.who.ID != "" && !r.query.Flag("dryRun") {
+		if op := changes(r.Pattern); op != "" {
+			err = s.app.Access.LogRefusedCall(r.Context(), r.who, op, err)
+		}
+	}
 	if err != nil {
 		s.fail(w, r.Request, err)
 	}
@@ -106,7 +111,11 @@ func (s *server) logged(next http.Handler) http.Handler {
 				}
 			}
 			if r.URL.Path != "/" { // the host's probe
-				s.Log.Info("request", "invocation", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(began))
+				line := []any{"invocation", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(began)}
+				if code := h.Get("x-ms-error-code"); code != "" {
+					line = append(line, "code", code)
+				}
+				s.Log.Info("request", line...)
 			}
 		}()
 		next.ServeHTTP(rec, r)

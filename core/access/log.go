@@ -50,9 +50,9 @@ func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op sto
 	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, named, err)
 }
 
-// LogRefusedCall logs that a call was refused before it was read, and gives err.
-func (s *Service) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
-	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, nil, err)
+// LogRefusedCall logs that a call was refused before anything in it was understood, and gives err. What machines it names is not known.
+func (g *Guard) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
+	return g.Service.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, nil, err)
 }
 
 // refusedGrant logs that a change of a grant was refused, and gives err.

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/core/store"
 )
 
 // configureView is the form that protects machines.
@@ -299,7 +301,7 @@ func (s *server) save(c call, vms []jit.ID, v *configureView) int {
 	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, false)
 	if err != nil {
 		status, told := s.Explain(err)
-		if status >= 500 {
+		if status >= 500 || errors.Is(err, store.ErrUnlogged) {
 			s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
 		}
 		v.refused(told, vms)

@@ -182,7 +182,7 @@ type signInView struct{ Providers []Provider }
 // refuse draws an error that belongs to no field.
 func (s *server) refuse(w http.ResponseWriter, c call, err error) {
 	status, told := s.Explain(err)
-	if status >= 500 {
+	if status >= 500 || errors.Is(err, store.ErrUnlogged) {
 		s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
 	}
 	s.render(w, c, status, "refused", "Not done", refusedView{Status: status, Code: string(told.Code), Message: sentence(told.Message), Invocation: c.who.Correlation})

@@ -3,6 +3,7 @@ package portal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -177,7 +178,7 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 	rec, known, err := s.App.Access.Request(ctx, c.who, asked, "")
 	if err != nil {
 		status, told := s.Explain(err)
-		if status >= 500 {
+		if status >= 500 || errors.Is(err, store.ErrUnlogged) {
 			s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
 		}
 		view.refused(told, vms, asked)
