@@ -42,7 +42,7 @@ func descriptions() []described {
 	ok, later := []int{http.StatusOK}, []int{http.StatusOK, http.StatusAccepted}
 	all := []described{
 		{method: "POST", path: "/api/enable", id: "enable", summary: "Protect virtual machines; others stay as they are", body: enableBody{}, answer: enableAnswer{}, statuses: ok},
-		{method: "POST", path: "/api/disable", id: "disable", summary: "End the protection of virtual machines", body: vmsBody{}, answer: vmsBody{}, statuses: ok},
+		{method: "POST", path: "/api/disable", id: "disable", summary: "End the protection of virtual machines", body: vmsBody{}, answer: disableAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/request", id: "request", summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", headers: []string{"Idempotency-Key", "Prefer"}, body: requestBody{}, answer: grantAnswer{}, statuses: later},
 		{method: "GET", path: "/api/requests", id: "requests", summary: "List requests, newest first", answer: list[grantAnswer]{}, statuses: ok},
 		{method: "GET", path: "/api/requests/{id}", id: "requestById", summary: "Show one request", answer: grantAnswer{}, statuses: ok},

@@ -190,7 +190,7 @@ func TestDryRunNeverWrites(t *testing.T) {
 func TestVerbsWithoutDryRun(t *testing.T) {
 	a := newApp(t)
 	a.enable()
-	for _, path := range []string{"/api/disable", "/api/sweep", "/api/import", "/api/requests/00000000-0000-7000-8000-000000000000/revoke", "/api/requests/00000000-0000-7000-8000-000000000000/extend"} {
+	for _, path := range []string{"/api/sweep", "/api/import"} {
 		r := a.call(http.MethodPost, path+"?dryRun=true", `{"virtualMachines":[{"id":"`+web+`"}]}`)
 		if code, target := r.code(); r.status != 400 || code != "DryRunNotSupported" || target != "dryRun" {
 			t.Errorf("%s: %d %s", path, r.status, r.text)

@@ -26,7 +26,21 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-// disable ends protection: POST /api/disable.
+type disableAnswer struct {
+	DryRun          bool           `json:"dryRun,omitzero"`
+	VirtualMachines []vmRef        `json:"virtualMachines"`
+	Closes          []closedWindow `json:"closes,omitempty"`  // of a dry run: the windows that would be closed
+	Changes         []targetChange `json:"changes,omitempty"` // of a dry run: to the rules
+}
+
+// closedWindow is the windows of one request on one machine.
+type closedWindow struct {
+	Request string   `json:"request"`
+	VM      string   `json:"virtualMachine"`
+	Ports   []uint16 `json:"ports"`
+}
+
+// disable ends protection: POST /api/disable[?dryRun=true].
 func (s *server) disable(w http.ResponseWriter, r call) error {
 	var body vmsBody
 	if err := decode(r.Request, &body); err != nil {
@@ -40,10 +54,17 @@ func (s *server) disable(w http.ResponseWriter, r call) error {
 		}
 		vms = append(vms, id)
 	}
-	if err := s.app.Access.Disable(r.Context(), r.who, vms); err != nil {
+	answer := disableAnswer{VirtualMachines: body.VirtualMachines, DryRun: r.query.Flag("dryRun")}
+	if answer.DryRun {
+		closing, changes, err := s.app.Access.PreviewDisable(r.Context(), r.who, vms)
+		if err != nil {
+			return err
+		}
+		answer.Closes, answer.Changes = toClosed(closing), toChanges(changes)
+	} else if err := s.app.Access.Disable(r.Context(), r.who, vms); err != nil {
 		return err
 	}
-	write(w, http.StatusOK, body)
+	write(w, http.StatusOK, answer)
 	return nil
 }
 
@@ -86,4 +107,23 @@ func (vm enableVM) policy(at string) (jit.Policy, error) {
 		p.Ports = append(p.Ports, rule)
 	}
 	return p, nil
+}
+
+// toClosed tells which windows of grants as they would be are not closed already.
+func toClosed(grants []jit.Grant) []closedWindow {
+	var out []closedWindow
+	for _, g := range grants {
+		for _, vm := range g.VMs {
+			one := closedWindow{Request: g.ID, VM: vm.VM.String()}
+			for _, w := range vm.Ports {
+				if w.Reason == jit.PolicyRemoved {
+					one.Ports = append(one.Ports, w.Number)
+				}
+			}
+			if len(one.Ports) > 0 {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
 }

@@ -169,7 +169,7 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-// revoke closes a request's ports now: POST /api/requests/{id}/revoke. It answers 202 with a
+// revoke closes a request's ports now: POST /api/requests/{id}/revoke[?dryRun=true]. It answers 202 with a
 // Location where that takes longer than the wait.
 func (s *server) revoke(w http.ResponseWriter, r call) error {
 	id, err := grantID(r)
@@ -178,6 +178,9 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	}
 	if err := decodeNothing(r.Request); err != nil {
 		return err
+	}
+	if r.query.Flag("dryRun") {
+		return dryRun(w)(s.app.Access.PreviewRevoke(r.Context(), r.who, id))
 	}
 	rec, closed, err := s.close(r, id)
 	switch {
@@ -191,6 +194,19 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 		write(w, http.StatusAccepted, toGrant(rec))
 	}
 	return nil
+}
+
+// dryRun answers with a request as it would be and what would change.
+func dryRun(w http.ResponseWriter) func(store.GrantRecord, []access.TargetChange, error) error {
+	return func(rec store.GrantRecord, changes []access.TargetChange, err error) error {
+		if err != nil {
+			return err
+		}
+		answer := toGrant(rec)
+		answer.DryRun, answer.Changes = true, toChanges(changes)
+		write(w, http.StatusOK, answer)
+		return nil
+	}
 }
 
 // close revokes a request and gives it as it then is, or as it is meanwhile if that takes longer
@@ -217,7 +233,7 @@ func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	}
 }
 
-// extend moves a request's end: POST /api/requests/{id}/extend.
+// extend moves a request's end: POST /api/requests/{id}/extend[?dryRun=true].
 func (s *server) extend(w http.ResponseWriter, r call) error {
 	id, err := grantID(r)
 	if err != nil {
@@ -230,6 +246,9 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	length, end, err := ending(body.Duration, body.End, "")
 	if err != nil {
 		return err
+	}
+	if r.query.Flag("dryRun") {
+		return dryRun(w)(s.app.Access.PreviewExtend(r.Context(), r.who, id, length, end))
 	}
 	rec, err := s.app.Access.Extend(r.Context(), r.who, id, length, end)
 	if err != nil {

@@ -47,9 +47,11 @@ type portRule struct {
 }
 
 type vmsBody struct {
-	VirtualMachines []struct {
-		ID string `json:"id"`
-	} `json:"virtualMachines"`
+	VirtualMachines []vmRef `json:"virtualMachines"`
+}
+
+type vmRef struct {
+	ID string `json:"id"`
 }
 
 type requestBody struct {

@@ -70,17 +70,10 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	if err != nil {
 		return rec, err
 	}
-	policies := map[string]jit.Policy{}
-	for _, vm := range rec.Grant.VMs {
-		p, err := s.Policies.Policy(ctx, vm.VM)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return rec, fmt.Errorf("read the policy of %s: %w", vm.VM.Name, err)
-		}
-		if err == nil {
-			policies[vm.VM.Key()] = p.Policy
-		}
+	policy, err := s.policiesOf(ctx, rec.Grant)
+	if err != nil {
+		return rec, err
 	}
-	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
 		for {
 			now := s.now()
@@ -114,4 +107,19 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	}
 	_, _ = s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
 	return rec, nil
+}
+
+// policiesOf reads the policies of a grant's machines.
+func (s *Service) policiesOf(ctx context.Context, g jit.Grant) (func(jit.ID) (jit.Policy, bool), error) {
+	policies := map[string]jit.Policy{}
+	for _, vm := range g.VMs {
+		p, err := s.Policies.Policy(ctx, vm.VM)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("read the policy of %s: %w", vm.VM.Name, err)
+		}
+		if err == nil {
+			policies[vm.VM.Key()] = p.Policy
+		}
+	}
+	return func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }, nil
 }

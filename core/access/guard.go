@@ -54,14 +54,27 @@ func (g *Guard) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 
 // Disable is [Service.Disable] for those who may delete policies. A refusal is logged.
 func (g *Guard) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
-	err := g.Permit.Managed(vms)
-	if err == nil && len(vms) > 0 {
-		err = g.Permit.May(ctx, who, permit.VerbDisable, permit.ScopesOf(vms)...)
-	}
+	err := g.mayDisable(ctx, who, vms)
 	if err == nil {
 		err = g.Service.Disable(ctx, who, vms)
 	}
 	return g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, PoliciesOf(vms), err)
+}
+
+// PreviewDisable is [Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
+func (g *Guard) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) ([]jit.Grant, []TargetChange, error) {
+	if err := g.mayDisable(ctx, who, vms); err != nil {
+		return nil, nil, err
+	}
+	return g.Service.PreviewDisable(ctx, vms)
+}
+
+func (g *Guard) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+	err := g.Permit.Managed(vms)
+	if err == nil && len(vms) > 0 {
+		err = g.Permit.May(ctx, who, permit.VerbDisable, permit.ScopesOf(vms)...)
+	}
+	return err
 }
 
 // Request is [Service.Request] for those who may initiate. The grant is the
@@ -179,17 +192,10 @@ func owns(who jit.Caller, grant jit.Grant) bool {
 }
 
 // Revoke is [Service.Revoke] of one's own grant for those who may initiate, and of
-// another's for those who may write policies.
+// another's for those who may write policies. A refusal is logged.
 func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
-	rec, err := g.whole(ctx, who, id)
+	rec, err := g.mayRevoke(ctx, who, id)
 	if err != nil {
-		return rec, err
-	}
-	verb := permit.VerbRevokeOther
-	if owns(who, rec.Grant) {
-		verb = permit.VerbRevokeOwn
-	}
-	if err := g.Permit.MayStored(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...); err != nil {
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
 	}
 	err = g.Service.Rounds.Recovered("the revoke of grant "+id, func() (err error) { // some wait for it in the background
@@ -199,19 +205,55 @@ func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.Gr
 	return rec, err
 }
 
-// Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody
-// extends another's: the window would go on in the other's name.
-func (g *Guard) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
+// PreviewRevoke is [Service.PreviewRevoke] for those who may revoke. Nothing is written, a refusal included.
+func (g *Guard) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, []TargetChange, error) {
+	if _, err := g.mayRevoke(ctx, who, id); err != nil {
+		return store.GrantRecord{}, nil, err
+	}
+	return g.Service.PreviewRevoke(ctx, id)
+}
+
+// mayRevoke gives the grant, and refuses unless the caller may revoke it. What he may not know of comes with
+// an empty grant.
+func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.whole(ctx, who, id)
 	if err != nil {
-		return rec, err
+		return store.GrantRecord{}, err
 	}
-	if !owns(who, rec.Grant) {
-		bad := &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
-		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpExtend, rec.Grant, bad)
+	verb := permit.VerbRevokeOther
+	if owns(who, rec.Grant) {
+		verb = permit.VerbRevokeOwn
 	}
-	if err := g.Permit.MayStored(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...); err != nil {
+	return rec, g.Permit.MayStored(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...)
+}
+
+// Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody
+// extends another's: the window would go on in the other's name. A refusal is logged.
+func (g *Guard) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
+	rec, err := g.mayExtend(ctx, who, id)
+	if err != nil {
 		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 	}
 	return g.Service.Extend(ctx, who, id, duration, end)
+}
+
+// PreviewExtend is [Service.PreviewExtend] for those who may extend. Nothing is written, a refusal included.
+func (g *Guard) PreviewExtend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, []TargetChange, error) {
+	if _, err := g.mayExtend(ctx, who, id); err != nil {
+		return store.GrantRecord{}, nil, err
+	}
+	return g.Service.PreviewExtend(ctx, id, duration, end)
+}
+
+// mayExtend gives the grant, and refuses unless the caller may extend it. What he may not know of comes with
+// an empty grant.
+func (g *Guard) mayExtend(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+	rec, err := g.whole(ctx, who, id)
+	if err != nil {
+		return store.GrantRecord{}, err
+	}
+	if !owns(who, rec.Grant) {
+		return rec, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
+	}
+	return rec, g.Permit.MayStored(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...)
 }

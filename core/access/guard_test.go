@@ -33,6 +33,7 @@ const matrix = `
 Enable           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Enable.dry       403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Disable          403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
+PreviewDisable   403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
 Request          403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Preview          403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Initiate         403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
@@ -41,9 +42,13 @@ Open.other       403   403   403   403   403   403   403   403   403   403   403
 Find.own         404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
 Find.other       404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
 Revoke.own       403   404   403   down  ok    403   403   403   ok    ok    403   403    403   ok    ok
+PreviewRevoke.own 403   404   403   down  ok    403   403   403   ok    ok    403   403    403   ok    ok
 Revoke.other     404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+PreviewRevoke.other 404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 Extend.own       403   404   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+PreviewExtend.own 403   404   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Extend.other     404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
+PreviewExtend.other 404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
 ListGrants       none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Entries          none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 LastSweep        none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
@@ -218,6 +223,14 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 	extend := func(g *doorway, id string) (store.GrantRecord, error) {
 		return g.doors.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
 	}
+	previewRevoke := func(g *doorway, id string) (store.GrantRecord, error) {
+		rec, _, err := g.doors.PreviewRevoke(ctx, g.who, id)
+		return rec, err
+	}
+	previewExtend := func(g *doorway, id string) (store.GrantRecord, error) {
+		rec, _, err := g.doors.PreviewExtend(ctx, g.who, id, 2*time.Hour, time.Time{})
+		return rec, err
+	}
 	requested := func(rec store.GrantRecord, g *doorway, err error) string {
 		if err == nil && (rec.Grant.RequestorID != ann.ID || rec.Grant.Requestor != ann.Name) {
 			t.Errorf("the grant is %s's", rec.Grant.RequestorID)
@@ -264,6 +277,10 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, e)
 		},
 		"Disable": func(g *doorway) string { return Outcome(t, g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")})) },
+		"PreviewDisable": func(g *doorway) string {
+			closing, _, err := g.doors.PreviewDisable(ctx, g.who, []jit.ID{vmID("web")})
+			return Outcome(t, err, closing)
+		},
 		"Request": func(g *doorway) string {
 			rec, _, err := g.doors.Request(ctx, g.who, fresh, "key")
 			return requested(rec, g, err)
@@ -284,12 +301,16 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			rec, err := g.doors.Open(ctx, g.who, g.otherNew)
 			return Outcome(t, err, rec.Grant.VMs)
 		},
-		"Find.own":     byID(find, true),
-		"Find.other":   byID(find, false),
-		"Revoke.own":   byID(revoke, true),
-		"Revoke.other": byID(revoke, false),
-		"Extend.own":   byID(extend, true),
-		"Extend.other": byID(extend, false),
+		"Find.own":            byID(find, true),
+		"Find.other":          byID(find, false),
+		"Revoke.own":          byID(revoke, true),
+		"Revoke.other":        byID(revoke, false),
+		"Extend.own":          byID(extend, true),
+		"Extend.other":        byID(extend, false),
+		"PreviewRevoke.own":   byID(previewRevoke, true),
+		"PreviewRevoke.other": byID(previewRevoke, false),
+		"PreviewExtend.own":   byID(previewExtend, true),
+		"PreviewExtend.other": byID(previewExtend, false),
 		"ListGrants": func(g *doorway) string {
 			v, _, err := g.doors.ListGrants(ctx, g.who, store.GrantFilter{}, "", 100)
 			return Outcome(t, err, v)

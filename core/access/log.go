@@ -57,6 +57,9 @@ func (g *Guard) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Ope
 
 // refusedGrant logs that a change of a grant was refused, and gives err.
 func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
+	if g.ID == "" {
+		return err // of what does not exist, or not for him, there is nothing to tell
+	}
 	var named []refused
 	for _, vm := range g.VMs {
 		n := refused{vm: vm.VM}

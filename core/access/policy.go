@@ -213,20 +213,9 @@ func changesOf(outs []round.Outcome) []TargetChange {
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too.
 func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
-	vms = store.Distinct(slices.Clone(vms))
-	if len(vms) == 0 {
-		return &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: "name at least one virtual machine"}
-	}
-	records := make([]store.PolicyRecord, len(vms))
-	for i, vm := range vms {
-		rec, err := s.Policies.Policy(ctx, vm)
-		if errors.Is(err, store.ErrNotFound) {
-			return &jit.Error{Code: jit.CodePolicyNotFound, Target: vm.String(), Message: vm.Name + " has no just-in-time policy"}
-		}
-		if err != nil {
-			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
-		}
-		records[i] = rec
+	vms, records, err := s.disabling(ctx, vms)
+	if err != nil {
+		return err
 	}
 	closing, err := s.revokeWindowsOf(ctx, vms)
 	if err != nil {
@@ -247,6 +236,26 @@ func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) err
 	}
 	logged := s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records, err)...)
 	return errors.Join(err, settled, logged)
+}
+
+// disabling gives the machines, each once, and their policies, or refuses.
+func (s *Service) disabling(ctx context.Context, vms []jit.ID) ([]jit.ID, []store.PolicyRecord, error) {
+	vms = store.Distinct(slices.Clone(vms))
+	if len(vms) == 0 {
+		return nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: "name at least one virtual machine"}
+	}
+	records := make([]store.PolicyRecord, len(vms))
+	for i, vm := range vms {
+		rec, err := s.Policies.Policy(ctx, vm)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil, &jit.Error{Code: jit.CodePolicyNotFound, Target: vm.String(), Message: vm.Name + " has no just-in-time policy"}
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the policy of %s: %w", vm.Name, err)
+		}
+		records[i] = rec
+	}
+	return vms, records, nil
 }
 
 func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) error {

@@ -87,7 +87,7 @@ func Tolerate(raw string, table []Parameter) error {
 		case known && (seen[p.Name] || len(sent[name]) != 1):
 			return refuse(CodeRepeated, p.Name, "the query parameter %s stands more than once", p.Name)
 		case !known && asksForDryRun(name):
-			return refuse(CodeNoDryRun, clip(name), "there is no dry run here, and nothing was done; POST /api/enable and /api/request have one (?dryRun=true)")
+			return refuse(CodeNoDryRun, clip(name), "there is no dry run here, and nothing was done; the verbs below /api/ that name machines or a request have one (?dryRun=true)")
 		}
 		seen[p.Name] = true
 	}

@@ -1,0 +1,114 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/plan"
+	"portcullis/core/round"
+	"portcullis/core/store"
+)
+
+// PreviewDisable tells what [Service.Disable] would do: the grants whose windows on the machines it would
+// close, with those machines only, and the changes of the rules. It refuses what Disable refuses, and writes nothing.
+func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) ([]jit.Grant, []TargetChange, error) {
+	vms, records, err := s.disabling(ctx, vms)
+	if err != nil {
+		return nil, nil, err
+	}
+	open, err := s.Grants.OpenGrants(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the open grants: %w", err)
+	}
+	now := s.now()
+	ended := func(g jit.Grant) jit.Grant {
+		for _, vm := range vms {
+			g = g.RevokeVM(vm, now, jit.PolicyRemoved)
+		}
+		return g
+	}
+	among := func(vm jit.ID) bool { return slices.ContainsFunc(vms, vm.Equal) }
+	var closing []jit.Grant
+	for _, rec := range open {
+		part := ended(rec.Grant)
+		part.VMs = keep(part.VMs, func(vm jit.GrantVM) bool { return among(vm.VM) })
+		if slices.ContainsFunc(part.VMs, func(vm jit.GrantVM) bool {
+			return slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return w.Reason == jit.PolicyRemoved })
+		}) {
+			closing = append(closing, part)
+		}
+	}
+	var placements [][]store.Placement
+	for _, rec := range records {
+		placements = append(placements, rec.Placements)
+	}
+	changes, err := s.standing(ctx, store.TargetsOf(placements...), func(state *plan.State) {
+		state.Policies = keep(state.Policies, func(p plan.Protected) bool { return !among(p.Policy.VM) })
+		for i := range state.Openings {
+			state.Openings[i].Grant = ended(state.Openings[i].Grant)
+		}
+	})
+	return closing, changes, err
+}
+
+// PreviewRevoke tells what [Service.Revoke] would do: the grant as it would be, and the changes of the rules. A grant that is
+// closed already stays as it is. It writes nothing.
+func (s *Service) PreviewRevoke(ctx context.Context, id string) (store.GrantRecord, []TargetChange, error) {
+	rec, err := s.Find(ctx, id)
+	if err != nil || rec.Grant.Closed() {
+		return rec, nil, err
+	}
+	return s.previewChanged(ctx, rec, rec.Grant.Revoke(s.now(), jit.UserRequested))
+}
+
+// PreviewExtend tells what [Service.Extend] would do: the grant as it would be, and the changes of the rules. It refuses
+// what Extend refuses, and writes nothing.
+func (s *Service) PreviewExtend(ctx context.Context, id string, duration time.Duration, end time.Time) (store.GrantRecord, []TargetChange, error) {
+	rec, err := s.Find(ctx, id)
+	if err != nil {
+		return rec, nil, err
+	}
+	policy, err := s.policiesOf(ctx, rec.Grant)
+	if err != nil {
+		return rec, nil, err
+	}
+	after, err := rec.Grant.Extend(policy, s.Floor, duration, end, s.now())
+	if err != nil {
+		return store.GrantRecord{}, nil, err
+	}
+	return s.previewChanged(ctx, rec, after)
+}
+
+// previewChanged tells what the rules would be if a stored grant was changed.
+func (s *Service) previewChanged(ctx context.Context, rec store.GrantRecord, after jit.Grant) (store.GrantRecord, []TargetChange, error) {
+	changes, err := s.standing(ctx, rec.Targets(), func(state *plan.State) {
+		for i := range state.Openings {
+			if state.Openings[i].Grant.ID == after.ID {
+				state.Openings[i].Grant = after
+			}
+		}
+	})
+	rec.Grant = after
+	return rec, changes, err
+}
+
+// standing is [round.Rounds.Project] of the targets that still exist: what is gone needs no change.
+func (s *Service) standing(ctx context.Context, targets []jit.ID, change func(*plan.State)) ([]TargetChange, error) {
+	found := make([][]round.Outcome, len(targets))
+	err := parallel.Each(targets, func(i int, t jit.ID) error {
+		outs, err := s.Rounds.Project(ctx, []jit.ID{t}, func(_ jit.ID, state *plan.State) { change(state) })
+		if refused := jit.Refused(err); refused != nil && refused.Code == round.CodeTargetGone {
+			return nil
+		}
+		found[i] = outs
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changesOf(slices.Concat(found...)), nil
+}

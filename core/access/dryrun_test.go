@@ -1,0 +1,124 @@
+package access_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/store"
+)
+
+// TestDryRunIsTheRealThing: what a dry run tells is what the verb then does to the rules and to the windows, and the dry run itself
+// leaves everything as it was: rules, grants, policies, wake-ups and the log.
+func TestDryRunIsTheRealThing(t *testing.T) {
+	ctx := t.Context()
+	type told struct {
+		changes []access.TargetChange
+		grants  []jit.Grant // as they would be
+	}
+	of := func(rec store.GrantRecord, changes []access.TargetChange, err error) (told, error) {
+		return told{changes, []jit.Grant{rec.Grant}}, err
+	}
+	both := []jit.ID{vmID("web"), vmID("app1")}
+	for name, verb := range map[string]struct {
+		dry  func(w *world, id string) (told, error)
+		real func(w *world, id string) error
+	}{
+		"revoke": {func(w *world, id string) (told, error) { return of(w.PreviewRevoke(ctx, id)) },
+			func(w *world, id string) error { _, err := w.Revoke(ctx, who("alice"), id); return err }},
+		"extend": {func(w *world, id string) (told, error) { return of(w.PreviewExtend(ctx, id, 2*time.Hour, time.Time{})) },
+			func(w *world, id string) error {
+				_, err := w.Extend(ctx, who("alice"), id, 2*time.Hour, time.Time{})
+				return err
+			}},
+		"disable": {func(w *world, _ string) (told, error) {
+			grants, changes, err := w.PreviewDisable(ctx, both[:1])
+			return told{changes, grants}, err
+		}, func(w *world, _ string) error { return w.Disable(ctx, who("admin"), both[:1]) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web")
+			w.enable("app1")
+			id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web", "app1"))
+			w.mustAsk(want("bob", 22, time.Hour, "203.0.113.9", "app1"))
+			all := func() string {
+				policies, err := store.AllPolicies(ctx, w.mem)
+				if err != nil {
+					t.Fatal(err)
+				}
+				grants, err := w.mem.OpenGrants(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := json.Marshal([]any{w.lines("web-nsg"), w.lines("apps-nsg"), policies, grants, w.bell.Set(), w.log()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text)
+			}
+			before, writes := all(), w.cloud.Writes()
+			rules := map[string][]jit.Rule{"web-nsg": w.cloud.Standing(nsgID("web-nsg")), "apps-nsg": w.cloud.Standing(nsgID("apps-nsg"))}
+			got, err := verb.dry(w, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, all()); diff != "" || w.cloud.Writes() != writes {
+				t.Fatalf("the dry run changed something (%d writes):\n%s", w.cloud.Writes()-writes, diff)
+			}
+			if err := verb.real(w, id); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range got.changes {
+				if diff := cmp.Diff(named(apply(rules[c.Target.Name], c)), named(w.cloud.Standing(nsgID(c.Target.Name)))); diff != "" {
+					t.Errorf("%s after what was told (-), and after the verb (+):\n%s", c.Target.Name, diff)
+				}
+				delete(rules, c.Target.Name)
+			}
+			for name, stood := range rules {
+				if diff := cmp.Diff(named(stood), named(w.cloud.Standing(nsgID(name)))); diff != "" {
+					t.Errorf("%s changed, which was not told:\n%s", name, diff)
+				}
+			}
+			for _, g := range got.grants {
+				now := w.grant(g.ID)
+				for _, vm := range g.VMs {
+					for _, then := range now.VMs {
+						for j := range vm.Ports {
+							if then.VM.Equal(vm.VM) && (!then.Ports[j].End.Equal(vm.Ports[j].End) || then.Ports[j].Reason != vm.Ports[j].Reason) {
+								t.Errorf("%s: told %v, got %v", vm.VM.Name, vm.Ports[j], then.Ports[j])
+							}
+						}
+					}
+				}
+			}
+			if len(got.grants) != 1 || name == "disable" && (len(got.grants[0].VMs) != 1 || got.grants[0].VMs[0].VM.Name != "web") {
+				t.Errorf("it told of %v", got.grants)
+			}
+		})
+	}
+}
+
+// apply gives rules after changes.
+func apply(rules []jit.Rule, c access.TargetChange) []jit.Rule {
+	out := slices.DeleteFunc(slices.Clone(rules), func(r jit.Rule) bool {
+		return slices.ContainsFunc(slices.Concat(c.Changes.Delete, c.Changes.Update), func(o jit.Rule) bool { return o.Name == r.Name })
+	})
+	return slices.Concat(out, c.Changes.Create, c.Changes.Update)
+}
+
+// named gives rules as texts, sorted.
+func named(rules []jit.Rule) []string {
+	var out []string
+	for _, r := range rules {
+		out = append(out, fmt.Sprintf("%s %d %s %v -> %v %v: %s", r.Name, r.Priority, r.Access, r.Source, r.Destination, r.DestinationPorts, r.Description))
+	}
+	slices.Sort(out)
+	return out
+}
