@@ -72,7 +72,7 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 }
 
 func entryFilter(q query.Values) (store.EntryFilter, error) {
-	f := store.EntryFilter{Subscription: strings.ToLower(q["subscription"]), Requestor: q["requestor"], Operation: store.Operation(q["operation"])}
+	f := store.EntryFilter{Subscription: strings.ToLower(q["subscription"]), Requestor: q["requestor"], Operation: store.Operation(q["operation"]), Result: store.Result(q["result"])}
 	var err error
 	if f.VM, err = q.VM(); err != nil {
 		return f, err

@@ -40,7 +40,7 @@ func parameters() map[string][]query.Parameter {
 			{Name: "q", Says: "a part of a name, a resource group or an address"}, {Name: "resourceGroup", Says: "a resource group"}, sub, vm,
 			{Name: "sort", Says: "after a minus for the reverse", Values: bothWays(inventory.SortByName, inventory.SortByResourceGroup, inventory.SortBySubscription, inventory.SortByState, inventory.SortByRequests, inventory.SortByLastAccess)},
 			top, cursor},
-		"GET /api/activity": {sub, vm, who, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, from, to,
+		"GET /api/activity": {sub, vm, who, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, {Name: "result", Says: "how it ended", Values: texts(store.Results()...)}, from, to,
 			{Name: "format", Says: "csv and jsonl download all of it, newest first, 50000 entries at most, the last line saying so where there are more", Values: []string{"json", "csv", "jsonl"}},
 			top, cursor},
 		"GET /api/activity/verify": {{Name: "subscription", Says: "a subscription's id, or none for the entries that concern none; all where it is left out"}, from, to},

@@ -85,7 +85,7 @@ func matchesEntry(f store.EntryFilter, e store.Entry) bool {
 	subscription := cmp.Or(e.VM.Subscription, e.Target.Subscription)
 	return (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
 		(f.VM == "" || !e.VM.IsZero() && strings.ToLower(f.VM) == e.VM.Key()) &&
-		(f.Requestor == "" || f.Requestor == e.Requestor) && (f.Operation == "" || f.Operation == e.Operation) && within(e.Time, f.From, f.To)
+		(f.Requestor == "" || f.Requestor == e.Requestor) && (f.Operation == "" || f.Operation == e.Operation) && (f.Result == "" || f.Result == e.Result) && within(e.Time, f.From, f.To)
 }
 
 // PutSweep implements store.Sweeps.

@@ -225,6 +225,7 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		for i, text := range nasty[:len(nasty)-1] {
 			entries[i].Requestor, entries[i].Message, entries[i].Justification = text, text, text
 		}
+		entries[3].Result, entries[4].Result, entries[7].Result = store.Refused, store.Failed, store.Refused
 		if err := s.Append(t.Context(), entries...); err != nil {
 			t.Fatal(err)
 		}
@@ -235,6 +236,8 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 			"unknown subscription":  {Subscription: "' or Subscription ne '"},
 			"machine":               {VM: machine(2).Key()},
 			"operation":             {Operation: store.OpSweep},
+			"result":                {Result: store.Refused},
+			"operation and result":  {Operation: store.OpOpen, Result: store.Succeeded},
 			"from":                  {From: entries[9].Time},
 			"to":                    {To: entries[9].Time},
 			"from to":               {From: entries[4].Time, To: entries[20].Time},
@@ -244,6 +247,7 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		for _, text := range nasty {
 			rows["requestor "+text] = store.EntryFilter{Requestor: text}
 			rows["operation "+text] = store.EntryFilter{Operation: store.Operation(text)}
+			rows["result "+text] = store.EntryFilter{Result: store.Result(text)}
 		}
 		for name, f := range rows {
 			var matching []store.Entry

@@ -45,6 +45,9 @@ const (
 // Result is how an operation ended.
 type Result string
 
+// Results gives every result that an entry may have.
+func Results() []Result { return []Result{Succeeded, Refused, Failed} }
+
 // The results.
 const (
 	Succeeded Result = "Succeeded"
@@ -58,6 +61,7 @@ type EntryFilter struct {
 	VM           string // jit.ID.Key of a machine
 	Requestor    string
 	Operation    Operation
+	Result       Result
 	From, To     time.Time // time in [From, To)
 }
 

@@ -77,7 +77,7 @@ func (d entryDoc) row() (entity.Row, error) {
 	if err != nil {
 		return entity.Row{}, err
 	}
-	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Requestor": entity.ColumnText(d.Requestor),
+	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Result": entity.ColumnText(d.Result), "Requestor": entity.ColumnText(d.Requestor),
 		"Subscription": entity.ColumnText(subscriptionOf(e)), "Vm": ""}
 	if !e.VM.IsZero() {
 		columns["Vm"] = entity.ColumnText(e.VM.Key())
@@ -141,6 +141,9 @@ func entryFilter(f store.EntryFilter) entity.Where {
 	}
 	if f.Operation != "" {
 		w = w.Text("Operation", string(f.Operation))
+	}
+	if f.Result != "" {
+		w = w.Text("Result", string(f.Result))
 	}
 	return w.During("Time", f.From, f.To)
 }
