@@ -191,8 +191,8 @@ func owns(who jit.Caller, grant jit.Grant) bool {
 	return who.ID != "" && grant.SameRequestor(who.ID, who.Name)
 }
 
-// Revoke is [Service.Revoke] of one's own grant for those who may initiate, and of
-// another's for those who may write policies. A refusal is logged.
+// Revoke is [Service.Revoke] of one's own grant for everybody, whatever became of the role by which it was
+// asked for and whether Azure answers or not, and of another's for those who may write policies. A refusal is logged.
 func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.mayRevoke(ctx, who, id)
 	if err != nil {
@@ -220,11 +220,10 @@ func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store
 	if err != nil {
 		return store.GrantRecord{}, err
 	}
-	verb := permit.VerbRevokeOther
 	if owns(who, rec.Grant) {
-		verb = permit.VerbRevokeOwn
+		return rec, nil
 	}
-	return rec, g.Permit.MayStored(ctx, who, verb, permit.ScopesOf(granted(rec.Grant))...)
+	return rec, g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(granted(rec.Grant))...)
 }
 
 // Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody

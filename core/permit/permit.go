@@ -36,7 +36,6 @@ const (
 	VerbRead        Verb = "read"
 	VerbRequest     Verb = "request"
 	VerbExtend      Verb = "extend"
-	VerbRevokeOwn   Verb = "revoke own"
 	VerbRevokeOther Verb = "revoke another's"
 	VerbEnable      Verb = "enable"
 	VerbDisable     Verb = "disable"
@@ -45,12 +44,12 @@ const (
 
 // needs is who may: the actions that the caller's role assignments must hold,
 // all of them, on every machine concerned (for a sweep: on every subscription managed).
-// Viewing never implies requesting.
+// Viewing never implies requesting. Closing what one opened oneself asks for nothing: who lost
+// a role must be able to close what is open in his name.
 var needs = map[Verb][]string{
 	VerbRead:        {ActionRead},
 	VerbRequest:     {ActionInitiate, ActionReadVM},
 	VerbExtend:      {ActionInitiate, ActionReadVM},
-	VerbRevokeOwn:   {ActionInitiate},
 	VerbRevokeOther: {ActionWrite},
 	VerbEnable:      {ActionWrite, ActionWriteVM},
 	VerbDisable:     {ActionDelete},

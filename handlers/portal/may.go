@@ -54,14 +54,12 @@ func (s *server) offersOf(c call, v *grantView, g jit.Grant) error {
 	for _, vm := range g.VMs {
 		vms = append(vms, vm.VM)
 	}
-	verb := permit.VerbRevokeOther
-	if v.Own {
-		verb = permit.VerbRevokeOwn
-	}
 	var err error
-	if v.MayClose, err = s.may(c, verb, vms...); err != nil || !v.Own {
+	if !v.Own {
+		v.MayClose, err = s.may(c, permit.VerbRevokeOther, vms...)
 		return err
 	}
+	v.MayClose = true // whatever became of the role
 	v.MayExtend, err = s.may(c, permit.VerbExtend, vms...)
 	return err
 }
