@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -82,9 +83,23 @@ func (g *Guard) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) er
 func (g *Guard) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := g.MayRequest(ctx, who, r); err != nil {
-		return store.GrantRecord{}, false, err
+		rec, err := g.Known(ctx, r, key, err)
+		return rec, err == nil, err
 	}
 	return g.Service.Request(ctx, who, r, key)
+}
+
+// Known gives what came of the same request of the same caller where it cannot be found out whether he may still ask, and else
+// the error: a retry while Resource Manager is down learns of what is his already, and begins nothing.
+func (g *Guard) Known(ctx context.Context, r jit.Request, key string, err error) (store.GrantRecord, error) {
+	if _, down := errors.AsType[*store.Unavailable](err); !down || jit.Refused(err) != nil || r.RequestorID == "" {
+		return store.GrantRecord{}, err
+	}
+	rec, failed := g.Service.Known(ctx, r, key)
+	if failed != nil || rec.Version == "" {
+		return store.GrantRecord{}, err
+	}
+	return rec, nil
 }
 
 // Open is [Service.Open] of one's own grant, which was permitted when it was requested.

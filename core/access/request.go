@@ -34,14 +34,17 @@ const (
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
 func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
+	digest := digestOf(r)
+	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
+	if err != nil || done(known) {
+		return known, err == nil, err
+	}
 	rec, states, bad := s.decide(ctx, r)
 	if bad != nil && jit.Refused(bad) == nil {
 		return store.GrantRecord{}, false, bad
 	}
-	digest := digestOf(r)
-	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
-	if err != nil || known.Version != "" {
-		return known, err == nil, err
+	if known.Version != "" {
+		return known, true, nil
 	}
 	if bad != nil {
 		return store.GrantRecord{}, false, s.LogRefusedRequest(ctx, who, r, bad)
@@ -57,6 +60,22 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, ke
 		return store.GrantRecord{}, false, err
 	}
 	return s.intend(ctx, who, rec, keys, key, digest)
+}
+
+// Known gives what [Service.Request] gives of a request that was sent before and has come to something: from what is
+// stored, asking nobody else. Without a version there is none.
+func (s *Service) Known(ctx context.Context, r jit.Request, key string) (store.GrantRecord, error) {
+	rec, _, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digestOf(r))
+	if err != nil || !done(rec) {
+		return store.GrantRecord{}, err
+	}
+	return rec, nil
+}
+
+// done reports whether a known grant has come to something. One that is still being opened is waited for, and undone where
+// that fails: nothing to begin while Resource Manager does not answer.
+func done(rec store.GrantRecord) bool {
+	return rec.Version != "" && rec.Grant.Status() != jit.Initiating
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.

@@ -231,7 +231,8 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := s.Guard.MayRequest(ctx, who, r); err != nil {
-		return store.GrantRecord{}, false, err
+		rec, err := s.Guard.Known(ctx, r, "", err)
+		return rec, err == nil, err
 	}
 	if err := s.inPolicy(ctx, name, permit.Requested(r)); err != nil {
 		return store.GrantRecord{}, false, s.Access.LogRefusedRequest(ctx, who, r, err)
