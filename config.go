@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/handlers/portal"
 	"portcullis/infra/loopback"
@@ -63,6 +64,10 @@ func settings() []setting {
 			func(c *config, v string) error { return prefixLength(&c.Floor.WidestIPv6, v, 128) }},
 		{"PORTCULLIS_REQUIRE_JUSTIFICATION", deployed, "on: every request says why; off (default)",
 			func(c *config, v string) error { return flag(&c.Floor.RequireJustification, v, false) }},
+		{"PORTCULLIS_REQUESTOR_WINDOWS", deployed, "how many open windows one requestor may have at one security group or firewall, which others share; 250 where it is empty, 0 for no bound",
+			func(c *config, v string) error { return count(&c.Quota.Windows, v, 250) }},
+		{"PORTCULLIS_REQUESTOR_ADDRESSES", deployed, "how many source addresses and ranges these may name together, of the 4,000 that a security group takes; 1000 where it is empty, 0 for no bound",
+			func(c *config, v string) error { return count(&c.Quota.Addresses, v, 1000) }},
 		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes",
 			func(c *config, v string) error {
 				kept := true
@@ -101,6 +106,7 @@ type config struct {
 	BusAddress    string            // "" for the namespace's
 	SignIn        []portal.Provider // none: as App Service authentication has it
 	Floor         jit.Options       // what every request must meet, whatever the policies do
+	Quota         access.Quota      // what one requestor may have of one target
 	Unlimited     bool              // the network provider's own limit is not kept
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
 	// X-Forwarded-For on, which is so for the value true in any case and for no other.
@@ -255,6 +261,20 @@ func flag(to *bool, value string, unset bool) error {
 	default:
 		return fmt.Errorf("%q is neither on nor off", value)
 	}
+	return nil
+}
+
+// count reads a number that is not negative.
+func count(to *int, value string, unset int) error {
+	*to = unset
+	if value == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > 1_000_000 || value != strconv.Itoa(n) {
+		return fmt.Errorf("%q is not a number from 0 to 1000000", value)
+	}
+	*to = n
 	return nil
 }
 

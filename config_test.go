@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/handlers/portal"
 	"portcullis/infra/arm"
@@ -81,6 +82,8 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a scope with its app before it", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "api://x/user_impersonation"}, []string{"PORTCULLIS_REQUIRED_SCOPE", "user_impersonation"}},
 		{"two scopes as a token writes them", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a b"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `"a b"`}},
 		{"an empty scope among others", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a,"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `""`}},
+		{"a quota that is no number", map[string]string{"PORTCULLIS_REQUESTOR_WINDOWS": "many"}, []string{"PORTCULLIS_REQUESTOR_WINDOWS", `"many"`}},
+		{"a quota below nothing", map[string]string{"PORTCULLIS_REQUESTOR_ADDRESSES": "-1"}, []string{"PORTCULLIS_REQUESTOR_ADDRESSES", `"-1"`}},
 		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
 		{"a critical setting that this version does not know", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_CLOUD,PORTCULLIS_REQUIRE_TICKET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_CLOUD": "AzurePublic"}, []string{"PORTCULLIS_CRITICAL_SETTINGS", `does not know "PORTCULLIS_REQUIRE_TICKET"`}},
 		{"a critical setting that is misspelt where it is set", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_REQUIRE_JUSTIFICATION", "PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION is not set"}},
@@ -121,6 +124,7 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_WIDEST_SOURCE_IPV6":    "/64",
 		"PORTCULLIS_REQUIRE_JUSTIFICATION": "off",
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":   "off",
+		"PORTCULLIS_REQUESTOR_WINDOWS":     "0",
 
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
@@ -136,6 +140,7 @@ func TestReadConfig(t *testing.T) {
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
 		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
 		Unlimited:     true,
+		Quota:         access.Quota{Addresses: 1000},
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}

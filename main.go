@@ -126,7 +126,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	rooms := core.New(core.Ports{
 		Network: nsgs, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(nsgs)), network.AzureFirewalls(tel.Firewall(gates))),
 		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Sweeps: tel.Sweeps(tables),
-		Alarm: alarm, Authority: authority, Doctor: outside, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Now: time.Now, NewID: newID, Panicked: tel.Panicked,
+		Alarm: alarm, Authority: authority, Doctor: outside, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Quota: cfg.Quota, Now: time.Now, NewID: newID, Panicked: tel.Panicked,
 	})
 	if err := errors.Join(tel.Watch(tables, rooms.Inventory.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 	"portcullis/core/sweep"
 )
 
-// Ports are what core needs from outside. Every field must be set, but for Floor, for Authority where
+// Ports are what core needs from outside. Every field must be set, but for Floor and Quota, for Authority where
 // nobody asks what a caller may do, and for Doctor where nobody asks for it.
 type Ports struct {
 	Network       network.Network
@@ -33,6 +33,7 @@ type Ports struct {
 	Subscriptions network.Subscriptions // those that the sweep looks at
 	Doctor        doctor.Outside        // what only the doctor needs
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
+	Quota         access.Quota          // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
 	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.
@@ -60,7 +61,7 @@ func New(p Ports) *App {
 	rounds := &round.Rounds{Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
+		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
 	guard := &access.Guard{Service: verbs, Permit: may}
 	looks := &inventory.Inventory{

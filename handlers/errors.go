@@ -71,6 +71,7 @@ var statuses = map[jit.Code]int{
 	plan.CodePublicAddressNotFound: http.StatusConflict,
 	plan.CodeTooManyNATRules:       http.StatusConflict,
 	network.CodeUnknownTarget:      http.StatusConflict,
+	access.CodeQuota:               http.StatusConflict,
 	access.CodeKeyReused:           http.StatusUnprocessableEntity,
 }
 

@@ -61,6 +61,7 @@ var errorCodes = []string{
 	"RequestBodyTooLarge",
 	"RequestEnded",
 	"RequestNotFound",
+	"RequestorQuotaExceeded",
 	"ScopeLocked",
 	"SecurityGroupNotFound",
 	"ServiceBusUnavailable",

@@ -183,7 +183,10 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 	if err != nil {
 		return nil, err
 	}
-	return outs, refusedBy(outs, rec.Grant.ID)
+	if err := refusedBy(outs, rec.Grant.ID); err != nil {
+		return outs, err
+	}
+	return outs, s.Quota.allows(outs, rec, s.now())
 }
 
 // refusedBy returns why a target left the grant out, or nil.

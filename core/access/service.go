@@ -19,7 +19,7 @@ const (
 	CodeSourceFamily    jit.Code = "SourceFamilyMismatch" // an IPv6 source for a machine with IPv4 only, or the reverse
 )
 
-// Service holds the ports. Every field must be set, but for Floor; its methods are safe for
+// Service holds the ports. Every field must be set, but for Floor and Quota; its methods are safe for
 // concurrent use.
 type Service struct {
 	Rounds        *round.Rounds
@@ -33,6 +33,7 @@ type Service struct {
 	Activity      store.Activity
 	Subscriptions network.Subscriptions
 	Floor         jit.Options // what this installation demands of every request, whatever the policies do
+	Quota         Quota       // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	Admins        *network.Admins // what was seen of security admin rules
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)

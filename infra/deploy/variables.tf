@@ -305,6 +305,20 @@ variable "network_write_limit" {
   nullable    = false
 }
 
+variable "requestor_quota" {
+  description = "How much of one security group or firewall, which others share, one requestor's open windows may take together: windows, and source addresses and ranges of the 4,000 that a group takes. 0 is no bound."
+  type = object({
+    windows   = optional(number, 250)
+    addresses = optional(number, 1000)
+  })
+  default  = {}
+  nullable = false
+  validation {
+    condition     = alltrue([for n in values(var.requestor_quota) : n >= 0 && n <= 1000000 && floor(n) == n])
+    error_message = "requestor_quota: windows and addresses are whole numbers from 0 (no bound) to 1000000."
+  }
+}
+
 variable "required_scopes" {
   description = "Scopes and app roles of the app registration, such as user_impersonation and an app role for workloads, one of which an access token must hold (docs/decisions/019). Empty: any access token made for the app will do, and Azure RBAC alone says what its bearer may do."
   type        = list(string)

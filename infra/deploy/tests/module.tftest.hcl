@@ -270,6 +270,16 @@ run "nothing_demanded" {
   }
 }
 
+run "quotas_of_requestors" {
+  variables {
+    requestor_quota = { windows = 20 }
+  }
+  assert {
+    condition     = local.app_settings["PORTCULLIS_REQUESTOR_WINDOWS"] == "20" && local.app_settings["PORTCULLIS_REQUESTOR_ADDRESSES"] == "1000"
+    error_message = "the app is not told how much one requestor may have"
+  }
+}
+
 run "no_scope_is_required" {
   assert {
     condition     = local.app_settings["PORTCULLIS_REQUIRED_SCOPE"] == ""
