@@ -80,6 +80,7 @@ func TestNobodyCausesNothing(t *testing.T) {
 		},
 		"GET /api/compliance":   nil, // names nothing
 		"POST /api/sweep":       nil,
+		"GET /api/doctor":       nil,
 		"GET /api/health":       nil,
 		"GET /api/openapi.json": nil,
 		"compatible": func(id func(int) string) []call {
