@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,13 +29,13 @@ type oneWriter struct {
 	mu      sync.Mutex
 	under   chan struct{}
 	accepts []time.Time
-	reads   int
+	reads   atomic.Int64
 	fail    func(plan.Changes) error
 }
 
 func (f *oneWriter) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	f.mu.Lock()
-	f.reads++
+	f.reads.Add(1)
 	under := f.under
 	f.mu.Unlock()
 	if under != nil {
@@ -153,7 +154,7 @@ func TestSteadyLoad(t *testing.T) {
 				if most := int(lasts/tc.takes) + 1; len(writes) > most {
 					t.Errorf("%d writes of %s in %s", len(writes), tc.takes, lasts)
 				}
-				t.Logf("%d requests: half within %s, all within %s; %d writes, %d reads", len(took), took[len(took)/2], took[len(took)-1], len(writes), fw.reads)
+				t.Logf("%d requests: half within %s, all within %s; %d writes, %d reads", len(took), took[len(took)/2], took[len(took)-1], len(writes), fw.reads.Load())
 			})
 		})
 	}
@@ -251,7 +252,7 @@ func TestListedDuringAWrite(t *testing.T) {
 			}
 		}
 		ask("alice", "203.0.113.7")
-		fw.reads = 0
+		fw.reads.Store(0)
 		all.Go(func() { ask("bob", "203.0.113.8") })
 		time.Sleep(time.Second)
 		if _, err := svc.Rounds.All(t.Context(), sub); err != nil {
@@ -259,8 +260,8 @@ func TestListedDuringAWrite(t *testing.T) {
 		}
 		began := time.Now()
 		r := want("carol", 22, time.Hour, "203.0.113.9", "web")
-		if _, _, err := svc.Request(t.Context(), who("carol"), r, ""); err != nil || time.Since(began) > 0 || fw.reads > 0 {
-			t.Errorf("a request during the write waited %s and read %d times: %v", time.Since(began), fw.reads, err)
+		if _, _, err := svc.Request(t.Context(), who("carol"), r, ""); err != nil || time.Since(began) > 0 || fw.reads.Load() > 0 {
+			t.Errorf("a request during the write waited %s and read %d times: %v", time.Since(began), fw.reads.Load(), err)
 		}
 		all.Wait()
 		time.Sleep(time.Hour)
@@ -295,10 +296,10 @@ func TestLookAfterALostWrite(t *testing.T) {
 		time.Sleep(time.Second)
 		all.Go(func() { ask(3, apps[1]) }) // whose write is refused
 		time.Sleep(time.Second)
-		began, reads := time.Now(), fw.reads
+		began, reads := time.Now(), fw.reads.Load()
 		r := want("carol", 22, time.Hour, "203.0.113.9", "web")
-		if _, _, err := apps[1].Request(t.Context(), who("carol"), r, ""); err != nil || time.Since(began) > 0 || fw.reads > reads {
-			t.Errorf("a request after the lost write waited %s and read %d times: %v", time.Since(began), fw.reads-reads, err)
+		if _, _, err := apps[1].Request(t.Context(), who("carol"), r, ""); err != nil || time.Since(began) > 0 || fw.reads.Load() > reads {
+			t.Errorf("a request after the lost write waited %s and read %d times: %v", time.Since(began), fw.reads.Load()-reads, err)
 		}
 		all.Wait()
 		time.Sleep(2 * time.Hour)
