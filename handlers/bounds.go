@@ -59,6 +59,30 @@ func longTexts(body []byte, most int) error {
 	}
 }
 
+// crowded refuses a document that holds more objects, or more texts in lists, than one that says something can hold in its
+// size. Empty ones take three bytes each and some thirty times that once they are read, so they are counted before.
+func crowded(body []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	objects, texts := 0, 0
+	for {
+		value, err := d.ReadToken()
+		if err != nil { // the end, or what its reader refuses
+			return nil
+		}
+		switch value.Kind() {
+		case '{':
+			objects++
+		case '"':
+			if kind, _ := d.StackIndex(d.StackDepth()); kind == '[' {
+				texts++
+			}
+		}
+		if objects > maxObjects || texts > maxTexts {
+			return &jit.Error{Code: jit.CodeTooManyVMs, Target: "policies", Message: fmt.Sprintf("more than %d objects, or %d texts in lists; one document holds no more", maxObjects, maxTexts)}
+		}
+	}
+}
+
 // cut shortens a path that names may have made long.
 func cut(at string) string {
 	if len(at) > 200 {

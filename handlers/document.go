@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +24,9 @@ const (
 	documentHolds   = "the policies that whoever exported them may read in these subscriptions; no requests, no open windows, no activity log"
 	// maxDocument is the size in bytes over which a document is refused: defender.MaxRestored policies of four ports take half of it.
 	maxDocument = 16 << 20
+	// An object of a policy takes 90 bytes at least, and an address range with its quotes and comma 8: no document of maxDocument has as many.
+	maxObjects = maxDocument / 64
+	maxTexts   = maxDocument / 8
 	// restoreFor is how long after its beginning an import begins further work. What is left of the 230 s after which the platform
 	// gives up on an answer is for what it has begun; where that takes longer, the same document sent again tells what became of it.
 	restoreFor = 100 * time.Second
@@ -209,7 +213,7 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 		return nil, &jit.Error{Code: CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, documentFormat, documentVersion)}
 	}
 	var doc policiesDocument
-	if err := longTexts(body, jit.MaxField); err != nil {
+	if err := cmp.Or(longTexts(body, jit.MaxField), crowded(body)); err != nil {
 		return nil, oversized{err}
 	}
 	if err := json.Unmarshal(body, &doc, json.RejectUnknownMembers(true)); err != nil {
