@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 const (
 	documentFormat  = "portcullis-policies"
 	documentVersion = 1
-	documentHolds   = "the policies that whoever exported them may read in these subscriptions; no requests, no open windows, no activity log"
+	documentHolds   = "the policies that whoever exported them may read; no requests, no open windows, no activity log"
 	// maxDocument is the size in bytes over which a document is refused: defender.MaxRestored policies of four ports take half of it.
 	maxDocument = 16 << 20
 	// An object of a policy takes 90 bytes at least, and an address range with its quotes and comma 8: no document of maxDocument has as many.
@@ -38,9 +39,9 @@ type policiesDocument struct {
 	Version       int              `json:"version"`
 	Exported      string           `json:"exportedAt"`
 	Holds         string           `json:"holds"`
-	Subscriptions []string         `json:"subscriptions"` // that were looked through
 	ResourceGroup string           `json:"resourceGroup"` // "" for all
 	Policies      []documentPolicy `json:"policies"`
+	Subscriptions []string         `json:"subscriptions"` // the one that was asked for, else those of Policies: which others are managed is not for everybody
 	Machines      int              `json:"virtualMachineCount"`
 	Complete      bool             `json:"complete"`
 	Incomplete    string           `json:"incompleteBecause"`
@@ -69,12 +70,8 @@ func (s *server) exportPolicies(w http.ResponseWriter, r call) error {
 	if f.ResourceGroup != "" && f.Subscription == "" {
 		return &jit.Error{Code: query.CodeInvalid, Target: "resourceGroup", Message: "a resource group is one of a subscription; name that too"}
 	}
-	subscriptions, err := s.app.Named.Exported(f)
-	if err != nil {
-		return err
-	}
-	out := newDocumentWriter(w, s.app.Now(), subscriptions, f.ResourceGroup)
-	err = s.app.Named.Export(r.Context(), r.who, f, out.add)
+	out := newDocumentWriter(w, s.app.Now(), f)
+	err := s.app.Named.Export(r.Context(), r.who, f, out.add)
 	switch {
 	case err == nil:
 		out.end("")
@@ -101,10 +98,14 @@ type documentWriter struct {
 	machines int
 }
 
-func newDocumentWriter(w http.ResponseWriter, now time.Time, subscriptions []string, group string) *documentWriter {
-	return &documentWriter{w: w, enc: jsontext.NewEncoder(w, jsontext.EscapeForHTML(true)), head: policiesDocument{
-		Format: documentFormat, Version: documentVersion, Exported: stamp(now), Holds: documentHolds, Subscriptions: subscriptions, ResourceGroup: group,
+func newDocumentWriter(w http.ResponseWriter, now time.Time, f store.PolicyFilter) *documentWriter {
+	out := &documentWriter{w: w, enc: jsontext.NewEncoder(w, jsontext.EscapeForHTML(true)), head: policiesDocument{
+		Format: documentFormat, Version: documentVersion, Exported: stamp(now), Holds: documentHolds, ResourceGroup: f.ResourceGroup,
 	}}
+	if f.Subscription != "" {
+		out.head.Subscriptions = []string{f.Subscription}
+	}
+	return out
 }
 
 // field writes a member of the object that is being written.
@@ -122,7 +123,7 @@ func (d *documentWriter) begin() error {
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-policies-%s.json"`, strings.NewReplacer("-", "", ":", "", ".000", "").Replace(d.head.Exported)))
 	d.w.WriteHeader(http.StatusOK)
 	return errors.Join(d.enc.WriteToken(jsontext.BeginObject), d.field("format", d.head.Format), d.field("version", d.head.Version), d.field("exportedAt", d.head.Exported), d.field("holds", d.head.Holds),
-		d.field("subscriptions", d.head.Subscriptions), d.field("resourceGroup", d.head.ResourceGroup), d.enc.WriteToken(jsontext.String("policies")), d.enc.WriteToken(jsontext.BeginArray))
+		d.field("resourceGroup", d.head.ResourceGroup), d.enc.WriteToken(jsontext.String("policies")), d.enc.WriteToken(jsontext.BeginArray))
 }
 
 func (d *documentWriter) add(p defender.NamedPolicy) error {
@@ -130,13 +131,16 @@ func (d *documentWriter) add(p defender.NamedPolicy) error {
 		return errors.Join(d.begin(), errFull)
 	}
 	d.machines += len(p.Machines)
+	if sub := strings.ToLower(p.Name.Subscription); !slices.Contains(d.head.Subscriptions, sub) {
+		d.head.Subscriptions = append(d.head.Subscriptions, sub)
+	}
 	return errors.Join(d.begin(), json.MarshalEncode(d.enc, toDocument(p)))
 }
 
 // end ends the document, with why it is not whole where it is not. The status is sent: an error
 // means that the caller is gone.
 func (d *documentWriter) end(incomplete string) {
-	_ = errors.Join(d.begin(), d.enc.WriteToken(jsontext.EndArray), d.field("virtualMachineCount", d.machines), d.field("complete", incomplete == ""), d.field("incompleteBecause", incomplete), d.enc.WriteToken(jsontext.EndObject))
+	_ = errors.Join(d.begin(), d.enc.WriteToken(jsontext.EndArray), d.field("subscriptions", d.head.Subscriptions), d.field("virtualMachineCount", d.machines), d.field("complete", incomplete == ""), d.field("incompleteBecause", incomplete), d.enc.WriteToken(jsontext.EndObject))
 }
 
 func toDocument(p defender.NamedPolicy) documentPolicy {

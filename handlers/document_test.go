@@ -190,7 +190,7 @@ func TestExportRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"Policy": 4, "Locate": 1, "Rules": 3, "State": 3}, counted()); diff != "" {
 		t.Errorf("a dry run costs (-want +got):\n%s", diff)
 	}
-	if got := second.exports(t); !strings.Contains(got, `"policies":[],"virtualMachineCount":0`) {
+	if got := second.exports(t); !strings.Contains(got, `"policies":[],"subscriptions":[],"virtualMachineCount":0`) {
 		t.Errorf("a dry run stored something: %s", got)
 	}
 
@@ -217,6 +217,18 @@ func TestExportRoundTrip(t *testing.T) {
 	second.call("POST", restoring, document).becomes(t, "north unchanged", "app1 unchanged", "app2 unchanged", "web unchanged")
 	if diff := cmp.Diff(map[string]int{"Policy": 4}, counted()); diff != "" {
 		t.Errorf("an import of what is there costs (-want +got):\n%s", diff)
+	}
+}
+
+// TestExportOfNothing: who may read no policy is not told which subscriptions are managed; who names one is told that one.
+func TestExportOfNothing(t *testing.T) {
+	a := furnished(t)
+	a.wire(func(p *core.Ports) { p.Authority = some(func(string, string) bool { return false }) })
+	if got := a.exports(t); strings.Contains(got, sub) || !strings.Contains(got, `"policies":[],"subscriptions":[],"virtualMachineCount":0,"complete":true`) {
+		t.Errorf("a stranger exports %s", got)
+	}
+	if r := a.call("GET", exporting+"?subscription="+strings.ToUpper(sub), ""); r.status != 200 || !strings.Contains(r.text, `"policies":[],"subscriptions":["`+sub+`"]`) {
+		t.Errorf("of a subscription that he names: %d %s", r.status, r.text)
 	}
 }
 

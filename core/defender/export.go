@@ -16,7 +16,7 @@ import (
 // of them. The filter may name a subscription, which has to be managed, and a resource group of it. Policies of subscriptions that
 // are not managed any more are not given: the app may not ask there what the caller may read.
 func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter, give func(NamedPolicy) error) error {
-	subscriptions, err := s.Exported(f)
+	subscriptions, err := s.exported(f)
 	if err != nil {
 		return err
 	}
@@ -28,8 +28,8 @@ func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter
 	return nil
 }
 
-// Exported returns the subscriptions, in lower case and sorted, that [Named.Export] looks through.
-func (s *Named) Exported(f store.PolicyFilter) ([]string, error) {
+// exported returns the subscriptions, in lower case and sorted, that [Named.Export] looks through.
+func (s *Named) exported(f store.PolicyFilter) ([]string, error) {
 	if f.Subscription == "" {
 		var all []string
 		for _, sub := range s.Access.Subscriptions {
