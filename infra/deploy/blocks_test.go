@@ -149,7 +149,7 @@ func TestBlocks(t *testing.T) {
 			if len(blocks) == 0 {
 				t.Fatal("it has no blocks")
 			}
-			g := &graph{lists: map[string][]map[string]any{"/applications": {{"id": "o1", "appId": "33333333-3333-3333-3333-333333333333", "displayName": "portcullis"}}}}
+			g := &graph{lists: map[string][]map[string]any{"/applications": {{"id": "o1", "appId": "33333333-3333-3333-3333-333333333333", "displayName": "made by the first step"}}}}
 			server := httptest.NewServer(g)
 			defer server.Close()
 			dir, bin := t.TempDir(), t.TempDir()

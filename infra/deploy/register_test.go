@@ -139,6 +139,7 @@ func TestRegisterRefuses(t *testing.T) {
 		{"a redirect elsewhere", "AzureCloud", []string{"--redirect", "https://app.example/callback"}, nil, "--redirect is https"},
 		{"a name with a quote", "AzureCloud", []string{"--name", "x' or 'y"}, nil, "--name has"},
 		{"a client id that is not there", "AzureCloud", []string{"--client-id", "33333333-3333-3333-3333-333333333333"}, nil, "there is no registration"},
+		{"a name that somebody has", "AzureCloud", nil, twice[:1], "--client-id a1"},
 		{"a name that two have", "AzureCloud", nil, twice, "a1, a2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -216,8 +217,8 @@ func TestRegister(t *testing.T) {
 			if _, told, err := register(t, g, tt.cli, all...); err != nil || told != "" {
 				t.Errorf("the third run: %v, %s", err, told)
 			}
-			if _, told, err := register(t, g, tt.cli, "--cloud", tt.cloud); err != nil || told != "" {
-				t.Errorf("the first run again, by name: %v, %s", err, told)
+			if _, told, err := register(t, g, tt.cli, "--cloud", tt.cloud); err == nil || !strings.Contains(told, "--client-id "+id) {
+				t.Errorf("the first run again, which would make a second one: %v, %s", err, told)
 			}
 			if diff := cmp.Diff(before, g.writes); diff != "" {
 				t.Errorf("a run with nothing to do wrote (+):\n%s", diff)
