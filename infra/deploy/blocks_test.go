@@ -114,6 +114,52 @@ func TestBlocksSayWhatTheyNeed(t *testing.T) {
 	}
 }
 
+// TestBlocksShowEverything: what an operator concludes from in an emergency is not cut short without a word. The Azure CLI lists role assignments of
+// one subscription, the current one unless another is named, and without --all none below its scope; it lists 50 entries of the
+// activity log unless more are asked for. And health tells its version to who shows a token.
+func TestBlocksShowEverything(t *testing.T) {
+	text, err := os.ReadFile("../../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, block := range shellBlocks(t, string(text)) {
+		for line := range strings.Lines(block) {
+			for command, asks := range map[string][]string{
+				"az role assignment list": {"--all", "--subscription"}, "az monitor activity-log list": {"--max-events"}, "https://<app>/api/": {"$TOKEN"},
+			} {
+				for _, ask := range asks {
+					if strings.Contains(line, command) && !strings.Contains(line, ask) {
+						t.Errorf("without %s it does not show everything: %s", ask, line)
+					}
+				}
+				if strings.Contains(line, command) {
+					seen++
+				}
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("only %d commands were found", seen)
+	}
+}
+
+// TestTheOldIdentityStaysWithoutRoles: an apply gives roles that were taken away by hand again, so that the runbook of an identity in other hands
+// applies nothing before that identity is replaced.
+func TestTheOldIdentityStaysWithoutRoles(t *testing.T) {
+	text, err := os.ReadFile("../../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, runbook, _ := strings.Cut(string(text), "## The app's identity is in other hands")
+	runbook, _, _ = strings.Cut(runbook, "\n## ")
+	before, _, replaced := strings.Cut(runbook, "terraform -chdir=<your root> apply -replace=module.portcullis.azurerm_user_assigned_identity.this")
+	_, do, _ := strings.Cut(before, "**Do.**")
+	if !replaced || strings.Contains(do, "and apply") || strings.Contains(do, "terraform -chdir") {
+		t.Errorf("something is applied before the identity is replaced:\n%s", do)
+	}
+}
+
 // TestBlocks runs every shell block of the documents that install, operate and call, in their order and as it stands but for the placeholders, in a
 // folder as a checkout is. az, azd, terraform, make, go and curl are stand-ins that record and answer: what is held is that the
 // shell understands a block, that paths lead somewhere from where a reader stands, and that the steps go on to the end. That Azure's tools take
@@ -136,7 +182,7 @@ func TestBlocks(t *testing.T) {
 		"infra/deploy/logic-apps/README.md": {"az resource create -g GROUP -n teams", "az logic workflow create", "curl -fsS https://trigger.example"},
 		"docs/runbooks.md": {"az account get-access-token", "az functionapp stop", "az role assignment delete", "terraform -chdir=root apply -replace=module.portcullis.azurerm_user_assigned_identity.this", "az functionapp start",
 			"az ad user update --id ada@example.com", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/requests/01a2096e-73ef-7d3d-a557-77b95e6aa284/revoke",
-			"terraform -chdir=root state rm module.portcullis.azurerm_storage_account.this[0]", "az functionapp deployment source config-zip", "curl -fsS https://app.example/api/health", "terraform -chdir=root plan", "az network nsg list",
+			"terraform -chdir=root state rm module.portcullis.azurerm_storage_account.this[0]", "az functionapp deployment source config-zip", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/health", "terraform -chdir=root plan", "az network nsg list",
 			"az network nsg rule delete", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/sweep", "az lock list -g group --resource-name portcullislog"},
 	}
 	for document, calls := range want {
