@@ -54,7 +54,7 @@ var needs = []struct {
 }{
 	{regexp.MustCompile(`\bazd `), []string{"azd"}},
 	{regexp.MustCompile(`\bmake package|\bgo (run|build|test)|\bazd up`), []string{"Go"}},
-	{regexp.MustCompile(`\bterraform `), []string{"Terraform"}},
+	{regexp.MustCompile(`\bterraform |\bazd up`), []string{"Terraform"}}, // azd calls it, and does not bring it
 	{regexp.MustCompile(`\baz [a-z]|infra/deploy/register|\bazd up|live-check|copy-tables`), []string{"Azure CLI, signed in"}},
 	{regexp.MustCompile(`\bjq |infra/deploy/register`), []string{"jq"}},
 	{regexp.MustCompile(`AzAccount|AzAccessToken|\$env:`), []string{"Azure PowerShell, signed in"}},
