@@ -370,12 +370,16 @@ func TestPrepareRefuses(t *testing.T) {
 	for name, args := range map[string][3]string{
 		"nothing": {"", b, "Portcullis"}, "no destination": {a, "", "Portcullis"}, "plain http": {"http://a.table.core.windows.net", b, "Portcullis"},
 		"the same": {a, strings.ToUpper(a[8:9]) + a[9:], "Portcullis"}, "the same twice": {a + "/", a, "Portcullis"}, "no prefix": {a, b, "-"},
+		"somebody else's host": {"https://a.table.core.windows.net.example.com", b, "Portcullis"}, "another service": {"https://a.blob.core.windows.net", b, "Portcullis"},
+		"a signature": {a + "/?sv=2026-01-01&sig=SECRET", b, "Portcullis"}, "a password": {"https://ada:SECRET@a.table.core.windows.net", b, "Portcullis"}, "a table": {a + "/PortcullisState", b, "Portcullis"},
 	} {
-		if _, err := prepare(args[0], args[1], args[2]); err == nil {
-			t.Errorf("%s is not refused", name)
+		if _, err := prepare(args[0], args[1], args[2]); err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s is not refused, or shown: %v", name, err)
 		}
 	}
-	if _, err := prepare(a, b, "Portcullis"); err != nil {
-		t.Error(err)
+	for _, from := range []string{a, a + "/", "https://a.z01.table.storage.azure.net", "https://a.table.core.usgovcloudapi.net", "https://a.table.core.chinacloudapi.cn"} {
+		if _, err := prepare(from, b, "Portcullis"); err != nil {
+			t.Error(err)
+		}
 	}
 }

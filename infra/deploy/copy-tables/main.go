@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"time"
 
@@ -55,11 +56,14 @@ func main() {
 	}
 }
 
+// tableService is a table endpoint of one of the clouds: whoever is behind it is shown a token that opens storage.
+var tableService = regexp.MustCompile(`(?i)^https://[a-z0-9]+(\.z[0-9]+)?\.table\.(core\.windows\.net|core\.usgovcloudapi\.net|core\.chinacloudapi\.cn|storage\.azure\.net)/?$`)
+
 // prepare makes the clients and calls nobody.
 func prepare(from, to, prefix string) (*copying, error) {
-	for _, endpoint := range []string{from, to} {
-		if !strings.HasPrefix(endpoint, "https://") {
-			return nil, fmt.Errorf("-from and -to are table endpoints such as https://ACCOUNT.table.core.windows.net, and %q is none; nothing was done", endpoint)
+	for name, endpoint := range map[string]string{"-from": from, "-to": to} {
+		if !tableService.MatchString(endpoint) { // which is not shown: it may hold a signature
+			return nil, fmt.Errorf("%s is a table endpoint such as https://ACCOUNT.table.core.windows.net and nothing besides; nothing was done", name)
 		}
 	}
 	if strings.EqualFold(strings.Trim(from, "/"), strings.Trim(to, "/")) {
