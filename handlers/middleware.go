@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +26,7 @@ type handler func(http.ResponseWriter, call) error
 // identified lets only identified callers through. Whose token cannot be judged
 // because its issuer does not answer is told to come again, not to sign in.
 func (s *server) identified(h handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return lasting(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Where App Service authentication has signed a browser in, its cookie, and
 		// so a token, goes along with what another site has it send. Scripts say nothing of sites.
 		if err := new(http.CrossOriginProtection).Check(r); err != nil {
@@ -45,6 +46,18 @@ func (s *server) identified(h handler) http.Handler {
 		}
 		who.Correlation = Invocation(r.Context())
 		s.understood(w, call{Request: r, who: who}, h)
+	}))
+}
+
+// lasting has a call that may change something go on when its caller goes away: what is begun is done and written down, and so is what is
+// refused. Otherwise whoever hangs up in time changes something without its line in the activity log. Every part of
+// a call is bounded by itself.
+func lasting(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 

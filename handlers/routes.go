@@ -60,7 +60,7 @@ type route struct {
 
 // routes is the whole surface.
 func (s *server) routes() []route {
-	page := s.page()
+	page := lasting(s.page())
 	return []route{
 		// People and scripts: HTTP functions, forwarded below the route prefix.
 		{"POST /api/enable", s.identified(s.enable)},
