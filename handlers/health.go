@@ -79,7 +79,7 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 	for name, d := range s.Dependencies {
 		wg.Go(func() {
 			state := "ok"
-			if err := d.Ping(ctx); err != nil {
+			if err := s.app.Rounds.Recovered("the look at "+name, func() error { return d.Ping(ctx) }); err != nil {
 				state = "unavailable"
 				s.Log.Warn("dependency does not answer", "invocation", Invocation(r.Context()), "dependency", name, "error", err.Error())
 			}
@@ -91,8 +91,12 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 	var sweep store.SweepRecord
 	var overdue time.Duration
 	var noSweep, noOverdue error
-	wg.Go(func() { sweep, noSweep = s.app.Inventory.Sweeps.LastSweep(ctx) })
-	wg.Go(func() { overdue, noOverdue = s.app.Inventory.Overdue(ctx) })
+	wg.Go(func() {
+		noSweep = s.app.Rounds.Recovered("the look at the last sweep", func() (err error) { sweep, err = s.app.Inventory.Sweeps.LastSweep(ctx); return err })
+	})
+	wg.Go(func() {
+		noOverdue = s.app.Rounds.Recovered("the look at what is overdue", func() (err error) { overdue, err = s.app.Inventory.Overdue(ctx); return err })
+	})
 	wg.Wait()
 	status := http.StatusOK
 	for _, state := range out.Dependencies {

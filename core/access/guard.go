@@ -209,15 +209,16 @@ func owns(who jit.Caller, grant jit.Grant) bool {
 // Revoke is [Service.Revoke] of one's own grant for everybody, whatever became of the role by which it was
 // asked for and whether Azure answers or not, and of another's for those who may write policies. A refusal is logged.
 func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
-	rec, err := g.mayRevoke(ctx, who, id)
-	if err != nil {
-		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
-	}
-	err = g.Service.Rounds.Recovered("the revoke of grant "+id, func() (err error) { // some wait for it in the background
-		rec, err = g.Service.Revoke(ctx, who, id)
+	out := store.GrantRecord{}
+	err := g.Service.Rounds.Recovered("the revoke of grant "+id, func() error { // some wait for it in the background
+		rec, err := g.mayRevoke(ctx, who, id)
+		if err != nil {
+			return g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
+		}
+		out, err = g.Service.Revoke(ctx, who, id)
 		return err
 	})
-	return rec, err
+	return out, err
 }
 
 // PreviewRevoke is [Service.PreviewRevoke] for those who may revoke. Nothing is written, a refusal included.
