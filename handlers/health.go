@@ -46,7 +46,7 @@ type healthSeen struct {
 
 // health says whether every dependency answers, and to who is signed in which one does, when the last
 // sweep ended and how old the oldest overdue closing is: GET /api/health. 503 where a dependency does not
-// answer. What it says is at most healthLife old.
+// answer. What it says was found out at most healthLife ago.
 func (s *server) health(w http.ResponseWriter, r call) error {
 	answer, status := s.lookedAtHealth(r)
 	if _, err := s.Caller(r.Request); err != nil {
@@ -63,7 +63,7 @@ func (s *server) lookedAtHealth(r call) (healthAnswer, int) {
 	now := s.app.Now()
 	if age := now.Sub(s.seen.at); s.seen.status == 0 || age < 0 || age >= healthLife {
 		s.seen.answer, s.seen.status = s.lookAtHealth(r)
-		s.seen.at = now
+		s.seen.at = s.app.Now() // since its end: one that hangs would be over at once for all who waited for it, and each would look again
 	}
 	return s.seen.answer, s.seen.status
 }

@@ -168,3 +168,26 @@ func TestHealthIsNoLever(t *testing.T) {
 		t.Errorf("after five seconds dependencies were asked %d times, want 2", n)
 	}
 }
+
+// TestHealthSharesALookThatHangs: a look that takes as long as a look may still serves all who asked meanwhile.
+func TestHealthSharesALookThatHangs(t *testing.T) {
+	a := newApp(t)
+	looks := 0
+	h := handlers.New(a.rooms, handlers.Options{
+		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error {
+			looks++
+			a.leap(5 * time.Second)
+			return errors.New("no answer")
+		})},
+		Log: slog.New(slog.DiscardHandler), NewID: uuid.NewString, Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{}, errors.New("nobody") }})
+	for range 20 { // those who waited come in one after the other
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/api/health", nil))
+		if w.Code != 503 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	if looks != 1 {
+		t.Errorf("%d looks for 20 who asked during one, want 1", looks)
+	}
+}
