@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
@@ -99,6 +101,21 @@ func TestCompatFirewall(t *testing.T) {
 // TestRevokeTakesMinutes: a closing that a firewall has not confirmed yet is answered 202, never as
 // closed; it goes on by itself, and is looked at where the answer says.
 func TestRevokeTakesMinutes(t *testing.T) {
+	for name, then := range map[string]permit.Authority{
+		"for who may ask still": anything{}, "for who lost the role": nothing{}, "while nobody knows what he may": nothing{&store.Unavailable{Dependency: "Azure Resource Manager", Err: errors.New("no answer")}},
+	} {
+		t.Run(name, func(t *testing.T) { revokeTakesMinutes(t, then) })
+	}
+}
+
+// nothing permits nothing.
+type nothing struct{ err error }
+
+func (l nothing) Missing(_ context.Context, _ jit.Caller, _ string, actions ...string) (string, error) {
+	return actions[0], l.err
+}
+
+func revokeTakesMinutes(t *testing.T, then permit.Authority) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t)
 		fw := a.firewalled()
@@ -113,6 +130,7 @@ func TestRevokeTakesMinutes(t *testing.T) {
 			}
 			return nil
 		}
+		a.wire(func(p *core.Ports) { p.Authority = then })
 		r := a.call("POST", "/api/requests/"+id+"/revoke", "")
 		if r.status != 202 || r.body["status"] != "Initiated" || r.header.Get("Location") != "/api/requests/"+id {
 			t.Errorf("%d %s at %q", r.status, r.text, r.header.Get("Location"))
@@ -122,6 +140,7 @@ func TestRevokeTakesMinutes(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
+		a.wire(func(p *core.Ports) { p.Authority = anything{} })
 		if r := a.call("GET", "/api/requests/"+id, ""); r.body["status"] != "Revoked" || len(a.cloud.Standing(fw)) != 0 {
 			t.Errorf("%d %s, %v stands", r.status, r.text, a.cloud.Standing(fw))
 		}

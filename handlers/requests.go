@@ -228,7 +228,7 @@ func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	case c := <-done:
 		return c.rec, c.err == nil, c.err
 	case <-timer.C:
-		rec, err := s.app.Access.Find(ctx, r.who, id)
+		rec, err := s.app.Access.Closing(ctx, r.who, id)
 		return rec, false, err
 	}
 }

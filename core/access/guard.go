@@ -201,6 +201,16 @@ func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.Gra
 	return rec, nil
 }
 
+// Closing gives a grant while it closes, for who may close it: one's own whole, as [Guard.Revoke] gives it, whatever became of the
+// role and whether Azure answers or not, and of another's what the caller may read.
+func (g *Guard) Closing(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+	rec, err := g.Service.Find(ctx, id)
+	if err != nil || owns(who, rec.Grant) {
+		return rec, err
+	}
+	return g.Find(ctx, who, id)
+}
+
 // owns reports whether the caller asked for the grant. A caller without an id owns none.
 func owns(who jit.Caller, grant jit.Grant) bool {
 	return who.ID != "" && grant.SameRequestor(who.ID, who.Name)
@@ -239,7 +249,14 @@ func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store
 	if owns(who, rec.Grant) {
 		return rec, nil
 	}
-	return rec, g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(granted(rec.Grant))...)
+	err = g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(granted(rec.Grant))...)
+	if refused := jit.Refused(err); refused != nil {
+		// It names a machine of the request, which he must not learn of here.
+		if reads, _ := g.Permit.Reads(ctx, who, refused.Target); !reads {
+			err = &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: who.Name + " does not have the permission " + permit.ActionWrite + " at every machine of the request; ask for a role that holds it"}
+		}
+	}
+	return rec, err
 }
 
 // Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody
@@ -270,5 +287,6 @@ func (g *Guard) mayExtend(ctx context.Context, who jit.Caller, id string) (store
 	if !owns(who, rec.Grant) {
 		return rec, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
 	}
-	return rec, g.Permit.MayStored(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...)
+	// Not MayStored: in a subscription that is not managed any more no sweep would close what goes on.
+	return rec, g.Permit.May(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...)
 }

@@ -41,6 +41,8 @@ Open.own         ok    403   ok    ok    ok    ok    ok    ok    ok    ok    ok 
 Open.other       403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
 Find.own         404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
 Find.other       404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
+Closing.own      ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
+Closing.other    404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
 Revoke.own       ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
 PreviewRevoke.own ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
 Revoke.other     404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
@@ -219,6 +221,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		}
 	}
 	find := func(g *doorway, id string) (store.GrantRecord, error) { return g.doors.Find(ctx, g.who, id) }
+	closing := func(g *doorway, id string) (store.GrantRecord, error) { return g.doors.Closing(ctx, g.who, id) }
 	revoke := func(g *doorway, id string) (store.GrantRecord, error) { return g.doors.Revoke(ctx, g.who, id) }
 	extend := func(g *doorway, id string) (store.GrantRecord, error) {
 		return g.doors.Extend(ctx, g.who, id, 2*time.Hour, time.Time{})
@@ -303,6 +306,8 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		},
 		"Find.own":            byID(find, true),
 		"Find.other":          byID(find, false),
+		"Closing.own":         byID(closing, true),
+		"Closing.other":       byID(closing, false),
 		"Revoke.own":          byID(revoke, true),
 		"Revoke.other":        byID(revoke, false),
 		"Extend.own":          byID(extend, true),

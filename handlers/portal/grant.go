@@ -168,11 +168,20 @@ func (s *server) grant(w http.ResponseWriter, c call) error {
 }
 
 func (s *server) record(c call) (store.GrantRecord, error) {
+	return s.recordBy(c, s.App.Access.Find)
+}
+
+// closingRecord gives it for who closes it.
+func (s *server) closingRecord(c call) (store.GrantRecord, error) {
+	return s.recordBy(c, s.App.Access.Closing)
+}
+
+func (s *server) recordBy(c call, find func(context.Context, jit.Caller, string) (store.GrantRecord, error)) (store.GrantRecord, error) {
 	id := strings.ToLower(c.PathValue("id"))
 	if !jit.ValidGUID(id) {
 		return store.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
 	}
-	return s.App.Access.Find(c.Context(), c.who, id)
+	return find(c.Context(), c.who, id)
 }
 
 func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong wrongs, form string) error {
@@ -233,7 +242,7 @@ const closing = 25 * time.Second
 // closeNow closes a request's ports: POST /api/portal/requests/{id}/close. Closing
 // goes on by itself when the browser does not wait for it.
 func (s *server) closeNow(w http.ResponseWriter, c call) error {
-	rec, err := s.record(c)
+	rec, err := s.closingRecord(c)
 	if err != nil {
 		return err
 	}
@@ -241,7 +250,7 @@ func (s *server) closeNow(w http.ResponseWriter, c call) error {
 	defer cancel()
 	if _, err := s.App.Access.Revoke(ctx, c.who, rec.Grant.ID); err != nil {
 		// Once it is marked to close it closes by itself, however long that takes.
-		after, failed := s.record(c)
+		after, failed := s.closingRecord(c)
 		if status, _ := s.Explain(err); status < 500 || failed != nil || after.Grant.AnyLive(c.now) {
 			return err
 		}

@@ -1,0 +1,69 @@
+package access_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"portcullis/core"
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/permit"
+	"portcullis/core/store"
+)
+
+// TestSubscriptionManagedNoMore: what is open where no sweep looks any more is closed by its owner, and not extended, dry or for real,
+// whoever asks: a role there does not bring the sweep back.
+func TestSubscriptionManagedNoMore(t *testing.T) {
+	ctx := t.Context()
+	g := newDoorway(t, holders()["all"])
+	g.startWith(func(p *core.Ports) { p.Subscriptions = []string{"99999999-9999-9999-9999-999999999999"} })
+	end := g.grant(g.own).End()
+	_, err := g.world.doors.Extend(ctx, ann, g.own, 2*time.Hour, time.Time{})
+	_, _, dry := g.world.doors.PreviewExtend(ctx, ann, g.own, 2*time.Hour, time.Time{})
+	if code(err) != network.CodeNotManaged || code(dry) != network.CodeNotManaged || !g.grant(g.own).End().Equal(end) {
+		t.Errorf("extended to %s: %v; the dry run: %v", g.grant(g.own).End(), err, dry)
+	}
+	for _, id := range []string{g.own, g.other} {
+		if rec, err := g.world.doors.Revoke(ctx, ann, id); err != nil || !rec.Grant.Closed() {
+			t.Errorf("not closed: %v", err)
+		}
+	}
+}
+
+// readsWeb reads everything about web and may write there, and knows nothing of other machines.
+type readsWeb struct{ holder }
+
+func (r readsWeb) Missing(_ context.Context, _ jit.Caller, scope string, actions ...string) (string, error) {
+	if strings.EqualFold(scope, vmID("web").String()) {
+		return "", nil
+	}
+	return actions[0], nil
+}
+
+// TestRefusedRevokeNamesNoHiddenMachine: who is refused to close another's request learns of no machine that he may not read, from the
+// answer, from a dry run's and from the log.
+func TestRefusedRevokeNamesNoHiddenMachine(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	w.enable("web", "app1")
+	id := w.mustAskAs(bob, 22, "203.0.113.8", "web", "app1")
+	doors := w.permitted(readsWeb{})
+	w.leap(time.Second)
+	_, err := doors.Revoke(ctx, ann, id)
+	_, _, dry := doors.PreviewRevoke(ctx, ann, id)
+	for how, err := range map[string]error{"revoke": err, "dry run": dry} {
+		refused := jit.Refused(err)
+		if refused == nil || refused.Code != permit.CodeForbidden || refused.Target != "id" || strings.Contains(refused.Error(), "app1") || !strings.Contains(refused.Message, permit.ActionWrite) {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+	shown, _, err := doors.Entries(ctx, ann, store.EntryFilter{Operation: store.OpRevoke}, "", 10)
+	if err != nil || len(shown) != 1 || shown[0].VM.Name != "web" || strings.Contains(shown[0].Message, "app1") {
+		t.Errorf("the log shows %+v, %v", shown, err)
+	}
+	if w.grant(id).Closed() {
+		t.Error("it was closed")
+	}
+}
