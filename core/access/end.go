@@ -28,7 +28,7 @@ func notFound() error {
 	return &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
 }
 
-// Revoke closes a grant's windows now. It ends when every target has confirmed
+// Revoke closes a grant's windows now, whether or not the log can be written. It ends when every target has confirmed
 // it; an error leaves the windows marked to close, which the sweep completes. A grant that
 // is closed already is given as it is.
 func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
@@ -43,10 +43,26 @@ func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.
 	if err != nil {
 		return rec, err
 	}
-	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpRevoke, store.Succeeded, rec.Grant, s.now())...); err != nil {
-		return rec, fmt.Errorf("write the activity log: %w", err)
+	return s.logAndClose(ctx, rec, store.GrantEntries(who, store.OpRevoke, store.Succeeded, rec.Grant, s.now()))
+}
+
+// maxLogWait is how long a closing waits for the log to say who asked for it. It is far above the milliseconds that an append takes.
+const maxLogWait = 2 * time.Second
+
+// logAndClose closes a grant that is marked to close, and logs why. The line comes first where the log takes it at once. A log that does
+// not answer holds no port open: the line is then tried again afterwards, and its error is among what is given.
+func (s *Service) logAndClose(ctx context.Context, rec store.GrantRecord, entries []store.Entry) (store.GrantRecord, error) {
+	within, cancel := context.WithTimeout(ctx, maxLogWait)
+	logged := s.Activity.Append(within, entries...)
+	cancel()
+	closed, err := s.Rounds.Close(ctx, rec, round.Want{})
+	if logged != nil { // each entry stands once, by its id
+		logged = s.Activity.Append(ctx, entries...)
 	}
-	return s.Rounds.Close(ctx, rec, round.Want{})
+	if logged != nil {
+		err = errors.Join(err, fmt.Errorf("write the activity log: %w", logged))
+	}
+	return closed, err
 }
 
 // errClosed: others have closed the grant meanwhile.

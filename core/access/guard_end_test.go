@@ -4,9 +4,11 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"portcullis/core"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
@@ -66,4 +68,96 @@ func TestRefusedRevokeNamesNoHiddenMachine(t *testing.T) {
 	if w.grant(id).Closed() {
 		t.Error("it was closed")
 	}
+}
+
+// TestClosingWithoutALog: a log that refuses, hangs or comes too late holds no port open that somebody wants closed, or that was opened in vain. Who
+// asked is told what is not in the log, and the line is there once the log takes it.
+func TestClosingWithoutALog(t *testing.T) {
+	for how, fault := range map[string]func(context.Context) error{
+		"refuses": func(context.Context) error { return errFault },
+		"hangs":   func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // an adapter bounds its own calls
+			defer cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	} {
+		t.Run("revoke, log "+how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.enable("web")
+				id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+				w.leap(time.Second)
+				w.store.Fault = func(ctx context.Context, s coretest.Step) error {
+					if s.Op == "Append" && !s.After {
+						return fault(ctx)
+					}
+					return nil
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if _, err := w.Revoke(ctx, who("alice"), id); err == nil {
+					t.Error("nobody is told that the log could not be written")
+				}
+				w.stands("web-nsg", closedWeb...)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				w.store.Fault = nil
+				w.sweep()
+				if !w.grant(id).Closed() {
+					t.Error("the sweep left it")
+				}
+			})
+		})
+		t.Run("an opening in vain, log "+how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.enable("web")
+				rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.store.Fault = func(ctx context.Context, s coretest.Step) error {
+					if s.Op == "Append" && !s.After {
+						return fault(ctx)
+					}
+					return nil
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if _, err := w.Open(ctx, who("alice"), rec); err == nil {
+					t.Error("it was reported open without a line in the log")
+				}
+				w.stands("web-nsg", closedWeb...)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+			})
+		})
+	}
+	t.Run("once", func(t *testing.T) {
+		w := newWorld(t)
+		w.enable("web")
+		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+		tries := 0
+		w.store.Fault = func(_ context.Context, s coretest.Step) error {
+			if s.Op == "Append" && s.After { // it was written, and the answer was lost
+				if tries++; tries == 1 {
+					return errFault
+				}
+			}
+			return nil
+		}
+		if rec, err := w.Revoke(t.Context(), who("alice"), id); err != nil || !rec.Grant.Closed() {
+			t.Errorf("%s, %v", rec.Grant.Status(), err)
+		}
+		lines := 0
+		for _, e := range w.lastEntries(10) {
+			if e.Operation == store.OpRevoke {
+				lines++
+			}
+		}
+		if lines != 1 {
+			t.Errorf("%d lines of one revoke", lines)
+		}
+	})
 }

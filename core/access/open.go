@@ -142,10 +142,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	for i := range entries {
 		entries[i].Message = rec.Failed
 	}
-	if s.Activity.Append(ctx, entries...) != nil {
-		return
-	}
-	_, _ = s.Rounds.Close(ctx, rec, round.Want{})
+	_, _ = s.logAndClose(ctx, rec, entries)
 }
 
 // abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
