@@ -217,6 +217,7 @@ type targetChange struct {
 	Create []rule `json:"create"`
 	Update []rule `json:"update"`
 	Delete []rule `json:"delete"`
+	Hidden int    `json:"hiddenChanges,omitzero"` // to rules about machines that the caller may not read
 }
 
 type rule struct {
@@ -339,7 +340,7 @@ func toForeign(list []plan.Foreign) []foreign {
 func toChanges(list []access.TargetChange) []targetChange {
 	var out []targetChange
 	for _, c := range list {
-		out = append(out, targetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete)})
+		out = append(out, targetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete), Hidden: c.Hidden})
 	}
 	return out
 }

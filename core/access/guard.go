@@ -19,6 +19,14 @@ type Guard struct {
 	Permit  *permit.Permit
 }
 
+func machinesOf(policies []jit.Policy) []jit.ID {
+	var out []jit.ID
+	for _, p := range policies {
+		out = append(out, p.VM)
+	}
+	return out
+}
+
 func granted(g jit.Grant) []jit.ID {
 	var out []jit.ID
 	for _, vm := range g.VMs {
@@ -34,15 +42,11 @@ func (g *Guard) Enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	if err != nil && !dryRun {
 		err = g.Service.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 	}
-	return enabled, changes, err
+	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
 }
 
 func (g *Guard) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
-	var vms []jit.ID
-	for _, p := range policies {
-		vms = append(vms, p.VM)
-	}
-	if len(vms) > 0 {
+	if vms := machinesOf(policies); len(vms) > 0 {
 		if err := g.Permit.Managed(vms); err != nil {
 			return nil, nil, err
 		}
@@ -67,7 +71,8 @@ func (g *Guard) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID
 	if err := g.mayDisable(ctx, who, vms); err != nil {
 		return nil, nil, err
 	}
-	return g.Service.PreviewDisable(ctx, vms)
+	closing, changes, err := g.Service.PreviewDisable(ctx, vms)
+	return closing, g.shown(ctx, who, vms, changes), err
 }
 
 func (g *Guard) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
@@ -122,7 +127,8 @@ func (g *Guard) Preview(ctx context.Context, who jit.Caller, r jit.Request) (sto
 	if err := g.allowsRequest(ctx, who, r); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
-	return g.Service.Preview(ctx, r)
+	rec, changes, err := g.Service.Preview(ctx, r)
+	return rec, g.shown(ctx, who, permit.Requested(r), changes), err
 }
 
 // MayRequest is allowsRequest, and logs a refusal.
@@ -236,7 +242,8 @@ func (g *Guard) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (s
 	if _, err := g.mayRevoke(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
-	return g.Service.PreviewRevoke(ctx, id)
+	rec, changes, err := g.Service.PreviewRevoke(ctx, id)
+	return rec, g.shown(ctx, who, granted(rec.Grant), changes), err
 }
 
 // mayRevoke gives the grant, and refuses unless the caller may revoke it. What he may not know of comes with
@@ -274,7 +281,8 @@ func (g *Guard) PreviewExtend(ctx context.Context, who jit.Caller, id string, du
 	if _, err := g.mayExtend(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
-	return g.Service.PreviewExtend(ctx, id, duration, end)
+	rec, changes, err := g.Service.PreviewExtend(ctx, id, duration, end)
+	return rec, g.shown(ctx, who, granted(rec.Grant), changes), err
 }
 
 // mayExtend gives the grant, and refuses unless the caller may extend it. What he may not know of comes with

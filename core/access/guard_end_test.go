@@ -34,11 +34,11 @@ func TestSubscriptionManagedNoMore(t *testing.T) {
 	}
 }
 
-// readsWeb reads everything about web and may write there, and knows nothing of other machines.
-type readsWeb struct{ holder }
+// mayAt permits everything at one machine and nothing elsewhere.
+type mayAt string
 
-func (r readsWeb) Missing(_ context.Context, _ jit.Caller, scope string, actions ...string) (string, error) {
-	if strings.EqualFold(scope, vmID("web").String()) {
+func (m mayAt) Missing(_ context.Context, _ jit.Caller, scope string, actions ...string) (string, error) {
+	if strings.EqualFold(scope, vmID(string(m)).String()) {
 		return "", nil
 	}
 	return actions[0], nil
@@ -51,7 +51,7 @@ func TestRefusedRevokeNamesNoHiddenMachine(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web", "app1")
 	id := w.mustAskAs(bob, 22, "203.0.113.8", "web", "app1")
-	doors := w.permitted(readsWeb{})
+	doors := w.permitted(mayAt("web"))
 	w.leap(time.Second)
 	_, err := doors.Revoke(ctx, ann, id)
 	_, _, dry := doors.PreviewRevoke(ctx, ann, id)
@@ -75,7 +75,7 @@ func TestRefusedRevokeNamesNoHiddenMachine(t *testing.T) {
 func TestClosingWithoutALog(t *testing.T) {
 	for how, fault := range map[string]func(context.Context) error{
 		"refuses": func(context.Context) error { return errFault },
-		"hangs":   func(ctx context.Context) error {
+		"hangs": func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // an adapter bounds its own calls
 			defer cancel()
 			<-ctx.Done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"portcullis/core/jit"
@@ -18,6 +19,8 @@ import (
 type TargetChange struct {
 	Target  jit.ID
 	Changes plan.Changes
+	Hidden  int // how many changes more there are, to rules about machines that the caller may not read; 0 before a [Guard]
+	behind  map[netip.Addr][]jit.ID
 }
 
 // Enabled is what [Service.Enable] says of one machine.
@@ -203,7 +206,11 @@ func keep[T any](list []T, f func(T) bool) []T {
 func changesOf(outs []round.Outcome) []TargetChange {
 	var list []TargetChange
 	for _, out := range outs {
-		list = append(list, TargetChange{Target: out.Target, Changes: out.Written})
+		if out.Behind == nil {
+			out.Behind = map[netip.Addr][]jit.ID{}
+			out.State.Behind(out.Behind)
+		}
+		list = append(list, TargetChange{Target: out.Target, Changes: out.Written, behind: out.Behind})
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package round
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,6 +18,8 @@ type Outcome struct {
 	Current []jit.Rule // the rules from which they were computed
 	Plan    plan.Plan
 	Gone    bool // the target does not exist
+	// Behind is, of a projection, the machines at each address behind the target: as they are stored, and as they would be.
+	Behind map[netip.Addr][]jit.ID
 
 	Written    plan.Changes // all that was written for the asker
 	Repaired   []string     // which of that undid changes by others, in words

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -39,9 +40,12 @@ func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit
 		if err != nil {
 			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
 		}
+		behind := map[netip.Addr][]jit.ID{}
+		state.Behind(behind)
 		change(t, &state)
+		state.Behind(behind)
 		state.Known = true
-		outs[i] = Outcome{Target: t, At: s.now(), State: state}
+		outs[i] = Outcome{Target: t, At: s.now(), State: state, Behind: behind}
 		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At})
 		outs[i].Written = outs[i].Plan.Changes // what would be written
 		return nil

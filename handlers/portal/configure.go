@@ -356,6 +356,9 @@ func changesOf(enabled []access.Enabled, changes []access.TargetChange) changesV
 		add("+", "add", "Add", change.Changes.Create)
 		add("~", "upd", "Change to", change.Changes.Update)
 		add("−", "del", "Remove", change.Changes.Delete)
+		if change.Hidden > 0 {
+			t.Lines = append(t.Lines, changeLine{Sign: "…", Text: fmt.Sprintf("%d more, to rules about machines that you may not read", change.Hidden)})
+		}
 		v.Targets = append(v.Targets, t)
 	}
 	return v
