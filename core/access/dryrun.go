@@ -33,20 +33,20 @@ func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) ([]jit.Grant
 	}
 	among := func(vm jit.ID) bool { return slices.ContainsFunc(vms, vm.Equal) }
 	var closing []jit.Grant
+	var targets []jit.ID // where the windows stand, which need not be where the policies do
 	for _, rec := range open {
 		part := ended(rec.Grant)
 		part.VMs = keep(part.VMs, func(vm jit.GrantVM) bool { return among(vm.VM) })
 		if slices.ContainsFunc(part.VMs, func(vm jit.GrantVM) bool {
 			return slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return w.Reason == jit.PolicyRemoved })
 		}) {
-			closing = append(closing, part)
+			closing, targets = append(closing, part), append(targets, rec.Targets()...)
 		}
 	}
-	var placements [][]store.Placement
 	for _, rec := range records {
-		placements = append(placements, rec.Placements)
+		targets = append(targets, store.TargetsOf(rec.Placements)...)
 	}
-	changes, err := s.standing(ctx, store.TargetsOf(placements...), func(state *plan.State) {
+	changes, err := s.standing(ctx, store.Distinct(targets), func(state *plan.State) {
 		state.Policies = keep(state.Policies, func(p plan.Protected) bool { return !among(p.Policy.VM) })
 		for i := range state.Openings {
 			state.Openings[i].Grant = ended(state.Openings[i].Grant)

@@ -122,3 +122,30 @@ func named(rules []jit.Rule) []string {
 	slices.Sort(out)
 	return out
 }
+
+// TestDryRunOfDisableAfterAMove: windows stand where the machine was when they were asked for, and the dry run tells of their rules there.
+func TestDryRunOfDisableAfterAMove(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.cloud.SetRules(nsgID("new-nsg"))
+	w.place("web", "new-nsg", "10.0.2.4")
+	w.enable("web")
+	told := map[string]int{}
+	_, changes, err := w.PreviewDisable(t.Context(), []jit.ID{vmID("web")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range changes {
+		told[c.Target.Name] = len(c.Changes.Delete)
+	}
+	before := map[string]int{"web-nsg": len(w.cloud.Standing(nsgID("web-nsg"))), "new-nsg": len(w.cloud.Standing(nsgID("new-nsg")))}
+	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
+		t.Fatal(err)
+	}
+	for name, stood := range before {
+		if gone := stood - len(w.cloud.Standing(nsgID(name))); gone == 0 || told[name] != gone {
+			t.Errorf("%s lost %d rules, and the dry run told of %d", name, gone, told[name])
+		}
+	}
+}
