@@ -75,3 +75,27 @@ func TestRetryWhileDown(t *testing.T) {
 		t.Errorf("who may not ask any more got %v", err)
 	}
 }
+
+// TestRetryUnderAnotherName: who asks is told by the id alone. One person's tokens may hold different names, and two people the same.
+func TestRetryUnderAnotherName(t *testing.T) {
+	g := newDoorway(t, holders()["all"])
+	doors := g.permitted(everybody{})
+	r := asked(ann, 3389, "203.0.113.27", "web")
+	first, _, err := doors.Request(t.Context(), ann, r, "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed, namesake := ann, bob
+	renamed.Name, namesake.Name = "ann@other.example.com", ann.Name
+	for _, key := range []string{"key", ""} {
+		if rec, known, err := doors.Request(t.Context(), renamed, r, key); err != nil || !known || rec.Grant.ID != first.Grant.ID {
+			t.Errorf("with the key %q, by another name: %s, known %t, %v", key, rec.Grant.ID, known, err)
+		}
+		if rec, known, err := doors.Request(t.Context(), namesake, r, key); key != "" && (err != nil || known || rec.Grant.ID == first.Grant.ID || rec.Grant.RequestorID != bob.ID) {
+			t.Errorf("with the key %q, by somebody of the same name: %s, known %t, %v", key, rec.Grant.ID, known, err)
+		}
+		if _, err := doors.Open(t.Context(), namesake, first); code(err) != permit.CodeForbidden {
+			t.Errorf("opened by somebody of the same name: %v", err)
+		}
+	}
+}
