@@ -26,6 +26,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/network"
+	"portcullis/core/parallel"
 	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
@@ -183,7 +184,7 @@ func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 func (a *application) keepSettingUp(ctx context.Context, log *slog.Logger) {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := a.store.Setup(bounded)
+		err := parallel.Recover(func() error { return a.store.Setup(bounded) })
 		cancel()
 		if err == nil {
 			return
