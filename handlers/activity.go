@@ -10,38 +10,6 @@ import (
 	"portcullis/handlers/query"
 )
 
-type entry struct {
-	ID            string   `json:"id"`
-	Time          string   `json:"time"`
-	Operation     string   `json:"operation"`
-	Result        string   `json:"result"`
-	Subscription  string   `json:"subscription,omitempty"`
-	ResourceGroup string   `json:"resourceGroup,omitempty"`
-	VM            string   `json:"virtualMachine,omitempty"`
-	Target        string   `json:"target,omitempty"`
-	Requestor     string   `json:"requestor"`
-	Grant         string   `json:"request,omitempty"`
-	Ports         []uint16 `json:"ports,omitempty"`
-	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
-	End           string   `json:"endTimeUtc,omitempty"`
-	Justification string   `json:"justification,omitempty"`
-	Reason        string   `json:"reason,omitempty"`
-	Message       string   `json:"message,omitempty"`
-	Correlation   string   `json:"correlationId,omitempty"`
-}
-
-func toEntry(e store.Entry) entry {
-	out := entry{ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
-		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
-	if !e.Target.IsZero() {
-		out.Target, out.Subscription, out.ResourceGroup = e.Target.String(), e.Target.Subscription, e.Target.ResourceGroup
-	}
-	if !e.VM.IsZero() {
-		out.VM, out.Subscription, out.ResourceGroup = e.VM.String(), e.VM.Subscription, e.VM.ResourceGroup
-	}
-	return out
-}
-
 // activity lists the activity log, newest first, a page or, as CSV or JSON lines,
 // all of it: GET /api/activity[?format=csv].
 func (s *server) activity(w http.ResponseWriter, r call) error {
@@ -87,28 +55,6 @@ func entryFilter(q query.Values) (store.EntryFilter, error) {
 		return f, &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is not a GUID"}
 	}
 	return f, nil
-}
-
-type verifyAnswer struct {
-	Whole bool    `json:"whole"` // every chain is
-	Value []chain `json:"value"`
-}
-
-type chain struct {
-	Subscription string       `json:"subscription"`
-	Day          string       `json:"day"`
-	Whole        bool         `json:"whole"`
-	Entries      int          `json:"entries"`
-	Head         string       `json:"head,omitempty"`
-	FirstBroken  *brokenEntry `json:"firstBroken,omitempty"`
-}
-
-type brokenEntry struct {
-	Seq     int    `json:"sequence"`
-	Break   string `json:"break"`
-	ID      string `json:"id,omitempty"`
-	Time    string `json:"time,omitempty"`
-	Message string `json:"message"`
 }
 
 // verify looks whether the activity log is as it was written: GET /api/activity/verify.

@@ -8,37 +8,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
-	"portcullis/core/store"
 )
 
 // bounded is a body with bounds of its own. They are looked at as soon as it is read: before any of
 // its values is understood, before anybody is asked what the caller may do, and before anything is read.
-type bounded interface{ bounds() error }
+type bounded interface{ Bounds() error }
 
 // oversized is a refusal of a call that is larger than anybody would send. Nothing in it was understood, so the door
 // tells the activity log of it.
 type oversized struct{ error }
 
 func (o oversized) Unwrap() error { return o.error }
-
-// changes gives what a call of a route would have changed, "" where it changes nothing.
-func changes(pattern string) store.Operation {
-	switch pattern {
-	case "POST /api/enable", "POST /api/import", "POST /api/policies/import", "PUT " + compatPattern:
-		return store.OpEnable
-	case "POST /api/disable", "DELETE " + compatPattern:
-		return store.OpDisable
-	case "POST /api/request", "POST " + compatPattern:
-		return store.OpRequest
-	case "POST /api/requests/{id}/revoke":
-		return store.OpRevoke
-	case "POST /api/requests/{id}/extend":
-		return store.OpExtend
-	case "POST /api/sweep":
-		return store.OpSweep
-	}
-	return ""
-}
 
 // longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a
 // bound of its own. What is not JSON it leaves to who reads it.
@@ -100,9 +80,9 @@ func atMost(n, most int, at string) error {
 }
 
 // eachMachine holds the ports of every machine to their bounds.
-func eachMachine[M interface{ sources() []int }](machines []M, at string) error {
+func eachMachine[M interface{ SourceCounts() []int }](machines []M, at string) error {
 	for i, m := range machines {
-		if err := jit.Bounds(m.sources()); err != nil {
+		if err := jit.Bounds(m.SourceCounts()); err != nil {
 			return below(err, fmt.Sprintf("%s[%d]", at, i))
 		}
 	}
@@ -110,83 +90,36 @@ func eachMachine[M interface{ sources() []int }](machines []M, at string) error 
 }
 
 // counts gives how many prefixes each port names.
-func counts[P interface{ prefixes() []string }](ports []P) []int {
+func counts[P interface{ SourcePrefixes() []string }](ports []P) []int {
 	var out []int
 	for _, p := range ports {
-		out = append(out, len(p.prefixes()))
+		out = append(out, len(p.SourcePrefixes()))
 	}
 	return out
 }
 
-func (p portRule) prefixes() []string           { return p.Prefixes }
-func (p requestPort) prefixes() []string        { return p.Prefixes }
-func (p compatPortRule) prefixes() []string     { return p.Prefixes }
-func (p compatInitiatePort) prefixes() []string { return p.Prefixes }
-func (vm enableVM) sources() []int              { return counts(vm.Ports) }
-func (vm requestVM) sources() []int             { return counts(vm.Ports) }
-func (vm compatVM) sources() []int              { return counts(vm.Ports) }
-func (vm compatInitiateVM) sources() []int      { return counts(vm.Ports) }
-func (vm documentVM) sources() []int            { return counts(vm.Ports) }
+func (p portRule) SourcePrefixes() []string { return p.Prefixes }
+
+func (p requestPort) SourcePrefixes() []string { return p.Prefixes }
+
+func (vm enableVM) SourceCounts() []int { return counts(vm.Ports) }
+
+func (vm requestVM) SourceCounts() []int { return counts(vm.Ports) }
 
 const machinesAt = "virtualMachines"
 
-func (b *enableBody) bounds() error {
+func (b *enableBody) Bounds() error {
 	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
 		return err
 	}
 	return eachMachine(b.VirtualMachines, machinesAt)
 }
 
-func (b *vmsBody) bounds() error { return atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt) }
+func (b *vmsBody) Bounds() error { return atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt) }
 
-func (b *requestBody) bounds() error {
+func (b *requestBody) Bounds() error {
 	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
 		return err
 	}
 	return eachMachine(b.VirtualMachines, machinesAt)
-}
-
-func (b *compatInitiateBody) bounds() error {
-	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
-		return err
-	}
-	return eachMachine(b.VirtualMachines, machinesAt)
-}
-
-func (b *compatPutBody) bounds() error {
-	if b.Properties == nil {
-		return nil
-	}
-	const at = "properties." + machinesAt
-	if err := atMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
-		return err
-	}
-	return eachMachine(b.Properties.VirtualMachines, at)
-}
-
-func (b *importBody) bounds() error {
-	if len(b.Value) > jit.MaxListedVMs {
-		return &jit.Error{Code: CodeTooManyPolicies, Target: "value", Message: fmt.Sprintf("%d policies; one import takes at most %d", len(b.Value), jit.MaxListedVMs)}
-	}
-	all := 0
-	for i, p := range b.Value {
-		if p.Properties == nil {
-			continue
-		}
-		all += len(p.Properties.VirtualMachines)
-		if err := eachMachine(p.Properties.VirtualMachines, fmt.Sprintf("value[%d].properties.%s", i, machinesAt)); err != nil {
-			return err
-		}
-	}
-	return atMost(all, jit.MaxListedVMs, "value")
-}
-
-// bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
-func (b *policiesDocument) bounds() error {
-	for i, p := range b.Policies {
-		if err := eachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, machinesAt)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -297,3 +297,29 @@ func compatReason(w jit.Window) string {
 func ticks(t time.Time) string {
 	return strings.Replace(stamp(t), "Z", "0000Z", 1)
 }
+
+func (p compatPortRule) SourcePrefixes() []string { return p.Prefixes }
+
+func (p compatInitiatePort) SourcePrefixes() []string { return p.Prefixes }
+
+func (vm compatVM) SourceCounts() []int { return counts(vm.Ports) }
+
+func (vm compatInitiateVM) SourceCounts() []int { return counts(vm.Ports) }
+
+func (b *compatInitiateBody) Bounds() error {
+	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
+		return err
+	}
+	return eachMachine(b.VirtualMachines, machinesAt)
+}
+
+func (b *compatPutBody) Bounds() error {
+	if b.Properties == nil {
+		return nil
+	}
+	const at = "properties." + machinesAt
+	if err := atMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
+		return err
+	}
+	return eachMachine(b.Properties.VirtualMachines, at)
+}

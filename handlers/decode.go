@@ -51,6 +51,15 @@ func decodeWith(r *http.Request, into any, longest int, how json.Options) error 
 	if err != nil {
 		return err
 	}
+	return unmarshal(body, into, longest, how)
+}
+
+// decodeRead reads a body that was read already, as strictly as decode does.
+func decodeRead(body []byte, into any) error {
+	return unmarshal(body, into, jit.MaxField, json.RejectUnknownMembers(true))
+}
+
+func unmarshal(body []byte, into any, longest int, how json.Options) error {
 	if err := longTexts(body, longest); err != nil {
 		return oversized{err}
 	}
@@ -58,7 +67,7 @@ func decodeWith(r *http.Request, into any, longest int, how json.Options) error 
 		return badJSON(err)
 	}
 	if b, ok := into.(bounded); ok {
-		if err := b.bounds(); err != nil {
+		if err := b.Bounds(); err != nil {
 			return oversized{err}
 		}
 	}

@@ -5,61 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-
 	"portcullis/core/doctor"
 )
-
-type doctorAnswer struct {
-	State         string       `json:"state"` // the worst of the checks
-	Time          string       `json:"time"`  // by the app's clock, so that a caller can compare its own
-	Version       string       `json:"version"`
-	Caller        doctorCaller `json:"caller"`
-	Subscriptions []string     `json:"subscriptions"` // those that the caller administers
-	Checks        []check      `json:"checks"`
-}
-
-type doctorCaller struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`
-	Address orNull `json:"address"`
-}
-
-type check struct {
-	Name         string `json:"name"`
-	Subscription string `json:"subscription,omitempty"`
-	State        string `json:"state"`
-	Seen         orNull `json:"seen"`
-	Reason       string `json:"reason,omitempty"`
-	Advice       string `json:"advice,omitempty"`
-	Facts        []fact `json:"facts"`
-	Took         int    `json:"tookMilliseconds"`
-}
-
-type fact struct {
-	Name   string `json:"name"`
-	Value  orNull `json:"value"`
-	Reason string `json:"reason,omitempty"`
-}
-
-// orNull is a text, and null where there is none: what is not known.
-type orNull string
-
-// MarshalJSON writes the text or null.
-func (t orNull) MarshalJSON() ([]byte, error) {
-	if t == "" {
-		return []byte("null"), nil
-	}
-	return json.Marshal(string(t))
-}
-
-func toCheck(c doctor.Check) check {
-	out := check{Name: c.Name, Subscription: c.Subscription, State: string(c.State), Seen: orNull(c.Seen), Reason: c.Reason, Advice: c.Advice, Facts: []fact{}, Took: int(c.Took.Milliseconds())}
-	for _, f := range c.Facts {
-		out.Facts = append(out.Facts, fact{Name: f.Name, Value: orNull(f.Value), Reason: f.Reason})
-	}
-	return out
-}
 
 // doctor says what the installation needs and has, and what to do where something is missing: GET /api/doctor. It answers 200
 // whatever it finds. Causes go to the log, since they may hold what a caller must not see.

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -217,14 +216,11 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 		return nil, &jit.Error{Code: CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, documentFormat, documentVersion)}
 	}
 	var doc policiesDocument
-	if err := cmp.Or(longTexts(body, jit.MaxField), crowded(body)); err != nil {
+	if err := crowded(body); err != nil {
 		return nil, oversized{err}
 	}
-	if err := json.Unmarshal(body, &doc, json.RejectUnknownMembers(true)); err != nil {
-		return nil, badJSON(err)
-	}
-	if err := doc.bounds(); err != nil {
-		return nil, oversized{err}
+	if err := decodeRead(body, &doc); err != nil {
+		return nil, err
 	}
 	var held []defender.Held
 	for i, p := range doc.Policies {
@@ -261,4 +257,16 @@ func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, erro
 		return defender.Held{}, err
 	}
 	return defender.Held{Name: name, Policy: p}, below(p.Validate(), at)
+}
+
+func (vm documentVM) SourceCounts() []int { return counts(vm.Ports) }
+
+// bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
+func (b *policiesDocument) Bounds() error {
+	for i, p := range b.Policies {
+		if err := eachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, machinesAt)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

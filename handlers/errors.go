@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"portcullis/core/access"
 	"portcullis/core/defender"
@@ -83,23 +81,6 @@ type errorDetail struct {
 	Code    jit.Code `json:"code"`
 	Message string   `json:"message"`
 	Target  string   `json:"target,omitempty"`
-}
-
-// fail answers an error. It is the only place that turns errors into statuses.
-func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, detail := answer(err)
-	if errors.Is(err, store.ErrUnlogged) {
-		s.Log.Error("a refusal is not in the activity log", "invocation", Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
-	}
-	if status >= 500 {
-		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
-	}
-	if down, ok := errors.AsType[*store.Unavailable](err); ok && status == http.StatusServiceUnavailable {
-		wait := max(down.RetryAfter.Round(time.Second), time.Second)
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
-	}
-	w.Header().Set("x-ms-error-code", string(detail.Code))
-	write(w, status, errorBody{detail})
 }
 
 // answer gives the status and what may be said of the error: a refusal in full,

@@ -144,3 +144,20 @@ func toLeftover(list []defender.Leftover) []leftoverRule {
 	}
 	return out
 }
+
+func (b *importBody) Bounds() error {
+	if len(b.Value) > jit.MaxListedVMs {
+		return &jit.Error{Code: CodeTooManyPolicies, Target: "value", Message: fmt.Sprintf("%d policies; one import takes at most %d", len(b.Value), jit.MaxListedVMs)}
+	}
+	all := 0
+	for i, p := range b.Value {
+		if p.Properties == nil {
+			continue
+		}
+		all += len(p.Properties.VirtualMachines)
+		if err := eachMachine(p.Properties.VirtualMachines, fmt.Sprintf("value[%d].properties.%s", i, machinesAt)); err != nil {
+			return err
+		}
+	}
+	return atMost(all, jit.MaxListedVMs, "value")
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"portcullis/core/jit"
@@ -133,4 +134,40 @@ func (s *server) logged(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// changes gives what a call of a route would have changed, "" where it changes nothing.
+func changes(pattern string) store.Operation {
+	switch pattern {
+	case "POST /api/enable", "POST /api/import", "POST /api/policies/import", "PUT " + compatPattern:
+		return store.OpEnable
+	case "POST /api/disable", "DELETE " + compatPattern:
+		return store.OpDisable
+	case "POST /api/request", "POST " + compatPattern:
+		return store.OpRequest
+	case "POST /api/requests/{id}/revoke":
+		return store.OpRevoke
+	case "POST /api/requests/{id}/extend":
+		return store.OpExtend
+	case "POST /api/sweep":
+		return store.OpSweep
+	}
+	return ""
+}
+
+// fail answers an error. It is the only place that turns errors into statuses.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, detail := answer(err)
+	if errors.Is(err, store.ErrUnlogged) {
+		s.Log.Error("a refusal is not in the activity log", "invocation", Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
+	}
+	if status >= 500 {
+		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
+	}
+	if down, ok := errors.AsType[*store.Unavailable](err); ok && status == http.StatusServiceUnavailable {
+		wait := max(down.RetryAfter.Round(time.Second), time.Second)
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
+	}
+	w.Header().Set("x-ms-error-code", string(detail.Code))
+	write(w, status, errorBody{detail})
 }

@@ -1,0 +1,283 @@
+package handlers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sosodev/duration"
+
+	"portcullis/core/access"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/core/store"
+)
+
+type enableAnswer struct {
+	DryRun          bool           `json:"dryRun,omitzero"`
+	VirtualMachines []enabledVM    `json:"virtualMachines"`
+	Changes         []targetChange `json:"changes"`
+}
+
+type enabledVM struct {
+	ID            string     `json:"id"`
+	Location      string     `json:"location"`
+	ExistingRules string     `json:"existingRules"`
+	PublicIP      string     `json:"publicIpAddress,omitempty"`
+	Options       *options   `json:"options,omitzero"`        // the policy's own
+	InForce       *options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
+	Ports         []portRule `json:"ports"`
+	Targets       []string   `json:"targets"`
+	Overridden    []foreign  `json:"overriddenRules"`
+	Exposed       []foreign  `json:"exposingRules"`
+	Blocked       []foreign  `json:"blockingRules,omitempty"` // that keep out everybody whom the policy allows
+	Unchecked     string     `json:"notLookedAt,omitempty"`
+	Unguarded     []string   `json:"unguardedNetworkInterfaces"`
+}
+
+type foreign struct {
+	Rule     string `json:"rule"`
+	Priority int    `json:"priority"`
+	Port     uint16 `json:"port"`
+}
+
+type targetChange struct {
+	Target string `json:"target"`
+	Create []rule `json:"create"`
+	Update []rule `json:"update"`
+	Delete []rule `json:"delete"`
+	Hidden int    `json:"hiddenChanges,omitzero"` // to rules about machines that the caller may not read
+}
+
+type rule struct {
+	Name         string   `json:"name"`
+	Priority     int      `json:"priority"`
+	Access       string   `json:"access"`
+	Protocol     string   `json:"protocol"`
+	Sources      []string `json:"sourceAddressPrefixes"`
+	Destinations []string `json:"destinationAddressPrefixes"`
+	Ports        []string `json:"destinationPortRanges"`
+	Translated   string   `json:"translatedTo,omitempty"` // address and port to which a NAT rule leads
+	Description  string   `json:"description"`
+}
+
+type grantAnswer struct {
+	ID            string         `json:"id,omitempty"`
+	DryRun        bool           `json:"dryRun,omitzero"`
+	Status        string         `json:"status"`
+	StatusReason  string         `json:"statusReason"`
+	Requestor     string         `json:"requestor"`
+	Justification string         `json:"justification,omitempty"`
+	Start         string         `json:"startTimeUtc"`
+	End           string         `json:"endTimeUtc"`
+	VMs           []grantVM      `json:"virtualMachines"`
+	Targets       []grantTarget  `json:"targets,omitempty"` // while it is being opened: how far it is
+	Changes       []targetChange `json:"changes,omitzero"`
+}
+
+// grantTarget is a target that a request waits for, or did: Waiting or Confirmed.
+type grantTarget struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+}
+
+type grantVM struct {
+	ID    string      `json:"id"`
+	Ports []grantPort `json:"ports"`
+}
+
+type grantPort struct {
+	Number   uint16    `json:"number"`
+	Protocol string    `json:"protocol"`
+	Prefix   string    `json:"allowedSourceAddressPrefix,omitempty"`
+	Prefixes []string  `json:"allowedSourceAddressPrefixes,omitempty"`
+	End      string    `json:"endTimeUtc"`
+	Status   string    `json:"status"`
+	Reason   string    `json:"statusReason"`
+	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's
+	Connect  []connect `json:"connect,omitempty"`
+}
+
+type connect struct {
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+}
+
+type list[T any] struct {
+	Value    []T    `json:"value"`
+	NextLink string `json:"nextLink,omitempty"`
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// toOptions writes options; nil where they demand nothing.
+func toOptions(o jit.Options) *options {
+	if o.IsZero() {
+		return nil
+	}
+	return &options{o.ForbidAnySource, o.WidestIPv4, o.WidestIPv6, o.RequireJustification}
+}
+
+func toPortRules(ports []jit.PortRule) []portRule {
+	var out []portRule
+	for _, p := range ports {
+		r := portRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
+		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
+			r.Prefix = &prefixes[0]
+		} else {
+			r.Prefixes = prefixes
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func toEnabled(list []access.Enabled) []enabledVM {
+	var out []enabledVM
+	for _, e := range list {
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: ipText(e.Policy.PublicAddress), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
+		for _, t := range e.Targets {
+			vm.Targets = append(vm.Targets, t.String())
+		}
+		out = append(out, vm)
+	}
+	return out
+}
+
+// ipText gives "" for no address.
+func ipText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func toForeign(list []plan.Foreign) []foreign {
+	var out []foreign
+	for _, f := range list {
+		out = append(out, foreign{Rule: f.Rule.Name, Priority: f.Rule.Priority, Port: f.Port})
+	}
+	return out
+}
+
+func toChanges(list []access.TargetChange) []targetChange {
+	var out []targetChange
+	for _, c := range list {
+		out = append(out, targetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete), Hidden: c.Hidden})
+	}
+	return out
+}
+
+func toRules(list []jit.Rule) []rule {
+	var out []rule
+	for _, r := range list {
+		w := rule{Name: r.Name, Priority: r.Priority, Access: r.Access.String(), Protocol: string(r.Protocol), Description: r.Description,
+			Sources: toPeers(r.Source), Destinations: toPeers(r.Destination)}
+		if r.Translated.IsValid() {
+			w.Translated = r.Translated.String()
+		}
+		for _, p := range r.DestinationPorts {
+			if p.First == p.Last {
+				w.Ports = append(w.Ports, fmt.Sprint(p.First))
+			} else {
+				w.Ports = append(w.Ports, fmt.Sprintf("%d-%d", p.First, p.Last))
+			}
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func toPeers(p jit.Peers) []string {
+	if p.Any {
+		return []string{"*"}
+	}
+	var out []string
+	for _, prefix := range p.Prefixes {
+		out = append(out, jit.PrefixString(prefix))
+	}
+	return slices.Concat(out, p.Tags, p.Groups)
+}
+
+// toGrant writes a grant, and while it is being opened how far that is. Where the record says nothing of
+// where its machines stand, nothing is said of where to dial, but for ports of firewalls.
+func toGrant(rec store.GrantRecord) grantAnswer {
+	g := rec.Grant
+	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
+		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}
+	for _, p := range rec.Progress() {
+		t := grantTarget{ID: p.Target.String(), Status: "Waiting"}
+		if p.Confirmed {
+			t.Status = "Confirmed"
+		}
+		out.Targets = append(out.Targets, t)
+	}
+	for _, vm := range g.VMs {
+		w := grantVM{ID: vm.VM.String()}
+		for _, p := range vm.Ports {
+			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
+			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
+				port.Prefix = prefixes[0]
+			} else {
+				port.Prefixes = prefixes
+			}
+			if p.Status == jit.Initiated || p.Status == jit.Initiating {
+				for _, a := range rec.Dial(vm.VM, p) {
+					port.Connect = append(port.Connect, connect{Host: a.Addr().String(), Port: a.Port()})
+				}
+			}
+			w.Ports = append(w.Ports, port)
+		}
+		out.VMs = append(out.VMs, w)
+	}
+	return out
+}
+
+// reason writes a reason as the wire contract has it: what is open is open
+// because somebody asked.
+func reason(r jit.Reason) string {
+	if r == "" {
+		return string(jit.UserRequested)
+	}
+	return string(r)
+}
+
+type disableAnswer struct {
+	DryRun          bool           `json:"dryRun,omitzero"`
+	VirtualMachines []vmRef        `json:"virtualMachines"`
+	Closes          []closedWindow `json:"closes,omitempty"`  // of a dry run: the windows that would be closed
+	Changes         []targetChange `json:"changes,omitempty"` // of a dry run: to the rules
+}
+
+// closedWindow is the windows of one request on one machine.
+type closedWindow struct {
+	Request string   `json:"request"`
+	VM      string   `json:"virtualMachine"`
+	Ports   []uint16 `json:"ports"`
+}
+
+// toClosed tells which windows of grants as they would be are not closed already.
+func toClosed(grants []jit.Grant) []closedWindow {
+	var out []closedWindow
+	for _, g := range grants {
+		for _, vm := range g.VMs {
+			one := closedWindow{Request: g.ID, VM: vm.VM.String()}
+			for _, w := range vm.Ports {
+				if w.Reason == jit.PolicyRemoved {
+					one.Ports = append(one.Ports, w.Number)
+				}
+			}
+			if len(one.Ports) > 0 {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
+}

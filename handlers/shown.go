@@ -1,0 +1,252 @@
+package handlers
+
+import (
+	"portcullis/core/doctor"
+	"portcullis/core/inventory"
+	"portcullis/core/store"
+
+	"github.com/go-json-experiment/json"
+)
+
+type machinesAnswer struct {
+	Value          []machine         `json:"value"`
+	Counts         machineCounts     `json:"counts"`
+	ResourceGroups []string          `json:"resourceGroups"`
+	Subscriptions  []string          `json:"subscriptions"`
+	Incomplete     map[string]string `json:"incompleteSubscriptions,omitempty"`
+	RequestsCut    bool              `json:"approvedRequestsAreLowerBounds,omitzero"`
+	NextLink       string            `json:"nextLink,omitempty"`
+}
+
+type machineCounts struct {
+	Configured    int `json:"configured"`
+	NotConfigured int `json:"notConfigured"`
+	Unsupported   int `json:"unsupported"`
+}
+
+type machine struct {
+	ID            string       `json:"id"`
+	Name          string       `json:"name"`
+	ResourceGroup string       `json:"resourceGroup"`
+	Subscription  string       `json:"subscription"`
+	Location      string       `json:"location,omitempty"`
+	State         string       `json:"state"`
+	Reason        string       `json:"reason,omitempty"`
+	Targets       []string     `json:"targets,omitempty"`
+	Connection    *connection  `json:"connection,omitempty"`
+	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
+	ExistingRules string       `json:"existingRules,omitempty"`
+	PublicIP      string       `json:"publicIpAddress,omitempty"` // the firewall's that the policy pins
+	Options       *options     `json:"options,omitzero"`          // the policy's own
+	InForce       *options     `json:"optionsInForce,omitzero"`   // what requests must meet: the stricter of the policy's and the installation's
+	Ports         []portRule   `json:"ports,omitempty"`
+	Requests      *int         `json:"approvedRequests,omitempty"`
+	LastAccess    *lastAccess  `json:"lastAccess,omitempty"`
+	Windows       []openWindow `json:"openWindows,omitempty"`
+	Findings      []finding    `json:"findings,omitempty"`
+}
+
+// connection says what to dial, and which icon stands beside it.
+type connection struct {
+	Kind   string   `json:"kind"`
+	Hosts  []string `json:"hosts"`
+	Public bool     `json:"public"`
+}
+
+type lastAccess struct {
+	Time      string `json:"time"`
+	Requestor string `json:"requestor"`
+}
+
+type openWindow struct {
+	Grant         string   `json:"request"`
+	Number        uint16   `json:"number"`
+	Protocol      string   `json:"protocol"`
+	Sources       []string `json:"allowedSourceAddressPrefixes"`
+	Start         string   `json:"startTimeUtc"`
+	End           string   `json:"endTimeUtc"`
+	Status        string   `json:"status"`
+	Requestor     string   `json:"requestor"`
+	Justification string   `json:"justification,omitempty"`
+	Own           bool     `json:"own"`
+	Connect       *connect `json:"connect,omitempty"` // where a firewall takes it
+}
+
+func toMachine(m inventory.MachineView) machine {
+	out := machine{ID: m.VM.String(), Name: m.VM.Name, ResourceGroup: m.VM.ResourceGroup, Subscription: m.VM.Subscription, Location: m.Location,
+		State: string(m.State), Reason: string(m.Reason), Unguarded: m.Unguarded}
+	for _, t := range m.Targets {
+		out.Targets = append(out.Targets, t.String())
+	}
+	if m.Connect != "" {
+		out.Connection = &connection{Kind: m.Connect, Hosts: []string{}, Public: m.Public}
+		for _, a := range m.Dial {
+			out.Connection.Hosts = append(out.Connection.Hosts, a.String())
+		}
+	}
+	if m.State != inventory.MachineConfigured {
+		return out
+	}
+	out.Options, out.InForce = toOptions(m.Options), toOptions(m.InForce)
+	out.PublicIP = ipText(m.PublicAddress)
+	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), toPortRules(m.Ports), &m.Requests
+	if !m.LastAccess.IsZero() {
+		out.LastAccess = &lastAccess{Time: stamp(m.LastAccess), Requestor: m.LastRequestor}
+	}
+	for _, w := range m.Windows {
+		shown := openWindow{Grant: w.Grant, Number: w.Number, Protocol: string(w.Protocol), Sources: w.Sources.Strings(),
+			Start: stamp(w.Start), End: stamp(w.End), Status: w.Status.String(), Requestor: w.Requestor, Justification: w.Justification, Own: w.Own}
+		if w.Mapped.IsValid() {
+			shown.Connect = &connect{Host: w.Mapped.Addr().String(), Port: w.Mapped.Port()}
+		}
+		out.Windows = append(out.Windows, shown)
+	}
+	for _, f := range m.Findings {
+		out.Findings = append(out.Findings, toFinding(f))
+	}
+	return out
+}
+
+type entry struct {
+	ID            string   `json:"id"`
+	Time          string   `json:"time"`
+	Operation     string   `json:"operation"`
+	Result        string   `json:"result"`
+	Subscription  string   `json:"subscription,omitempty"`
+	ResourceGroup string   `json:"resourceGroup,omitempty"`
+	VM            string   `json:"virtualMachine,omitempty"`
+	Target        string   `json:"target,omitempty"`
+	Requestor     string   `json:"requestor"`
+	Grant         string   `json:"request,omitempty"`
+	Ports         []uint16 `json:"ports,omitempty"`
+	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
+	End           string   `json:"endTimeUtc,omitempty"`
+	Justification string   `json:"justification,omitempty"`
+	Reason        string   `json:"reason,omitempty"`
+	Message       string   `json:"message,omitempty"`
+	Correlation   string   `json:"correlationId,omitempty"`
+}
+
+func toEntry(e store.Entry) entry {
+	out := entry{ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
+		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
+	if !e.Target.IsZero() {
+		out.Target, out.Subscription, out.ResourceGroup = e.Target.String(), e.Target.Subscription, e.Target.ResourceGroup
+	}
+	if !e.VM.IsZero() {
+		out.VM, out.Subscription, out.ResourceGroup = e.VM.String(), e.VM.Subscription, e.VM.ResourceGroup
+	}
+	return out
+}
+
+type verifyAnswer struct {
+	Whole bool    `json:"whole"` // every chain is
+	Value []chain `json:"value"`
+}
+
+type chain struct {
+	Subscription string       `json:"subscription"`
+	Day          string       `json:"day"`
+	Whole        bool         `json:"whole"`
+	Entries      int          `json:"entries"`
+	Head         string       `json:"head,omitempty"`
+	FirstBroken  *brokenEntry `json:"firstBroken,omitempty"`
+}
+
+type brokenEntry struct {
+	Seq     int    `json:"sequence"`
+	Break   string `json:"break"`
+	ID      string `json:"id,omitempty"`
+	Time    string `json:"time,omitempty"`
+	Message string `json:"message"`
+}
+
+type sweepAnswer struct {
+	Started  string    `json:"startedAt"`
+	Ended    string    `json:"endedAt"`
+	Targets  int       `json:"targets"`
+	Changed  int       `json:"targetsChanged"`
+	Closed   int       `json:"requestsClosed"`
+	Error    string    `json:"error,omitempty"`
+	Findings []finding `json:"findings"`
+}
+
+type finding struct {
+	Kind    string `json:"kind"`
+	Target  string `json:"target,omitempty"`
+	VM      string `json:"virtualMachine,omitempty"`
+	Grant   string `json:"request,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+	Message string `json:"message"`
+	Since   string `json:"since"`
+}
+
+func toSweep(r store.SweepRecord) sweepAnswer {
+	out := sweepAnswer{Started: stamp(r.Started), Ended: stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error, Findings: []finding{}}
+	for _, f := range r.Findings {
+		out.Findings = append(out.Findings, toFinding(f))
+	}
+	return out
+}
+
+func toFinding(f store.Finding) finding {
+	out := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: stamp(f.Since)}
+	if !f.Target.IsZero() {
+		out.Target = f.Target.String()
+	}
+	if !f.VM.IsZero() {
+		out.VM = f.VM.String()
+	}
+	return out
+}
+
+type doctorAnswer struct {
+	State         string       `json:"state"` // the worst of the checks
+	Time          string       `json:"time"`  // by the app's clock, so that a caller can compare its own
+	Version       string       `json:"version"`
+	Caller        doctorCaller `json:"caller"`
+	Subscriptions []string     `json:"subscriptions"` // those that the caller administers
+	Checks        []check      `json:"checks"`
+}
+
+type doctorCaller struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Address orNull `json:"address"`
+}
+
+type check struct {
+	Name         string `json:"name"`
+	Subscription string `json:"subscription,omitempty"`
+	State        string `json:"state"`
+	Seen         orNull `json:"seen"`
+	Reason       string `json:"reason,omitempty"`
+	Advice       string `json:"advice,omitempty"`
+	Facts        []fact `json:"facts"`
+	Took         int    `json:"tookMilliseconds"`
+}
+
+type fact struct {
+	Name   string `json:"name"`
+	Value  orNull `json:"value"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// orNull is a text, and null where there is none: what is not known.
+type orNull string
+
+// MarshalJSON writes the text or null.
+func (t orNull) MarshalJSON() ([]byte, error) {
+	if t == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(t))
+}
+
+func toCheck(c doctor.Check) check {
+	out := check{Name: c.Name, Subscription: c.Subscription, State: string(c.State), Seen: orNull(c.Seen), Reason: c.Reason, Advice: c.Advice, Facts: []fact{}, Took: int(c.Took.Milliseconds())}
+	for _, f := range c.Facts {
+		out.Facts = append(out.Facts, fact{Name: f.Name, Value: orNull(f.Value), Reason: f.Reason})
+	}
+	return out
+}
