@@ -8,6 +8,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // activity lists the activity log, newest first, a page or, as CSV or JSON lines,
@@ -31,11 +32,11 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	page := list[entry]{Value: []entry{}, NextLink: r.query.Next(r.URL.Path, cursor)}
+	page := wire.List[wire.Entry]{Value: []wire.Entry{}, NextLink: r.query.Next(r.URL.Path, cursor)}
 	for _, e := range entries {
-		page.Value = append(page.Value, toEntry(e))
+		page.Value = append(page.Value, wire.ToEntry(e))
 	}
-	write(w, http.StatusOK, page)
+	wire.Write(w, http.StatusOK, page)
 	return nil
 }
 
@@ -75,15 +76,15 @@ func (s *server) verify(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	out := verifyAnswer{Whole: true, Value: []chain{}}
+	out := wire.VerifyAnswer{Whole: true, Value: []wire.Chain{}}
 	for _, c := range chains {
-		told := chain{Subscription: c.Subscription, Day: c.Day.Format("2006-01-02"), Whole: c.FirstBroken == nil, Entries: c.Entries, Head: c.Head}
+		told := wire.Chain{Subscription: c.Subscription, Day: c.Day.Format("2006-01-02"), Whole: c.FirstBroken == nil, Entries: c.Entries, Head: c.Head}
 		if b := c.FirstBroken; b != nil {
 			out.Whole = false
-			told.FirstBroken = &brokenEntry{Seq: b.Seq, Break: string(b.Break), ID: b.ID, Time: stamp(b.Time), Message: b.Message}
+			told.FirstBroken = &wire.BrokenEntry{Seq: b.Seq, Break: string(b.Break), ID: b.ID, Time: wire.Stamp(b.Time), Message: b.Message}
 		}
 		out.Value = append(out.Value, told)
 	}
-	write(w, http.StatusOK, out)
+	wire.Write(w, http.StatusOK, out)
 	return nil
 }

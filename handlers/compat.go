@@ -13,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // The compatible face speaks Microsoft.Security/locations/jitNetworkAccessPolicies
@@ -93,7 +94,7 @@ func (s *server) compat(w http.ResponseWriter, r call) error {
 		}
 		return op.handle(s, w, r, p)
 	}
-	return &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
+	return &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
 }
 
 // matchPath gives the parameters of a path that is like the template: literal
@@ -122,7 +123,7 @@ func matchPath(template string, u *url.URL) (params, bool) {
 // stand in an id, in a header and in a storage key.
 func (p params) check() error {
 	if !jit.ValidGUID(p[paramSubscription]) {
-		return &jit.Error{Code: CodeInvalidSubscription, Target: paramSubscription, Message: "the subscription id is not a GUID"}
+		return &jit.Error{Code: wire.CodeInvalidSubscription, Target: paramSubscription, Message: "the subscription id is not a GUID"}
 	}
 	for _, name := range []string{paramGroup, paramLocation, paramName} {
 		value, given := p[name]
@@ -145,10 +146,10 @@ func (p params) check() error {
 func checkVersion(q url.Values) error {
 	v, ok := queryFold(q, "api-version")
 	if !ok {
-		return &jit.Error{Code: CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + compatVersions[0]}
+		return &jit.Error{Code: wire.CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + compatVersions[0]}
 	}
 	if !slices.ContainsFunc(compatVersions, func(known string) bool { return strings.EqualFold(known, v) }) {
-		return &jit.Error{Code: CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(compatVersions, ", "))}
+		return &jit.Error{Code: wire.CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(compatVersions, ", "))}
 	}
 	return nil
 }

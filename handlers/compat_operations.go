@@ -9,6 +9,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // compatList is the four lists.
@@ -21,14 +22,14 @@ func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	page := list[compatPolicy]{Value: []compatPolicy{}}
+	page := wire.List[compatPolicy]{Value: []compatPolicy{}}
 	if next != (store.PolicyName{}) {
 		page.NextLink = nextPage(r.Request, next.String())
 	}
 	for _, policy := range policies {
 		page.Value = append(page.Value, toCompat(policy))
 	}
-	write(w, http.StatusOK, page)
+	wire.Write(w, http.StatusOK, page)
 	return nil
 }
 
@@ -39,7 +40,7 @@ func (s *server) compatGet(w http.ResponseWriter, r call, p params) error {
 		return err
 	}
 	w.Header().Set("ETag", policy.ETag)
-	write(w, http.StatusOK, toCompat(policy))
+	wire.Write(w, http.StatusOK, toCompat(policy))
 	return nil
 }
 
@@ -47,7 +48,7 @@ func (s *server) compatGet(w http.ResponseWriter, r call, p params) error {
 // disabled. It answers 200 for a new policy too, since clients take 201 for an error.
 func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
 	var body compatPutBody
-	if err := decodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
 	machines, err := body.policies()
@@ -59,7 +60,7 @@ func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
 		return inBody(err)
 	}
 	w.Header().Set("ETag", policy.ETag)
-	write(w, http.StatusOK, toCompat(policy))
+	wire.Write(w, http.StatusOK, toCompat(policy))
 	return nil
 }
 
@@ -97,7 +98,7 @@ const confirmation = 5 * time.Second
 func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
 	began := time.Now()
 	var body compatInitiateBody
-	if err := decodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
 	own := arrivalOf(r.Context()).caller
@@ -114,7 +115,7 @@ func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
 			return err
 		}
 	}
-	write(w, http.StatusAccepted, toCompatRequest(rec.Grant))
+	wire.Write(w, http.StatusAccepted, toCompatRequest(rec.Grant))
 	return nil
 }
 

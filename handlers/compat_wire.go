@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/handlers/wire"
 )
 
 // typeJIT is the type of every policy.
@@ -89,7 +90,7 @@ func oneForm(prefix *string, prefixes []string) []string {
 // policies reads the machines of a policy.
 func (b compatPutBody) policies() ([]jit.Policy, error) {
 	if b.Properties == nil || b.Properties.VirtualMachines == nil {
-		return nil, &jit.Error{Code: CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
+		return nil, &jit.Error{Code: wire.CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
 	}
 	out := []jit.Policy{}
 	for i, vm := range b.Properties.VirtualMachines {
@@ -105,10 +106,10 @@ func (b compatPutBody) policies() ([]jit.Policy, error) {
 func (vm compatVM) policy(at string) (jit.Policy, error) {
 	id, err := jit.ParseVM(vm.ID)
 	if err != nil {
-		return jit.Policy{}, below(err, at+".id")
+		return jit.Policy{}, wire.Below(err, at+".id")
 	}
 	p := jit.Policy{VM: id}
-	if p.PublicAddress, err = publicIP(vm.PublicIP, at); err != nil {
+	if p.PublicAddress, err = wire.PublicIP(vm.PublicIP, at); err != nil {
 		return p, err
 	}
 	for j, port := range vm.Ports {
@@ -118,7 +119,7 @@ func (vm compatVM) policy(at string) (jit.Policy, error) {
 		}
 		p.Ports = append(p.Ports, rule)
 	}
-	return p, below(p.Validate(), at)
+	return p, wire.Below(p.Validate(), at)
 }
 
 // rule reads a port of a policy. The contract requires number, protocol and
@@ -130,14 +131,14 @@ func (port compatPortRule) rule(at string) (jit.PortRule, error) {
 		return rule, err
 	}
 	if rule.Protocol, err = jit.ParseProtocol(port.Protocol); err != nil {
-		return rule, below(err, at)
+		return rule, wire.Below(err, at)
 	}
-	if rule.Maximum, err = parseDuration(port.Maximum, at+".maxRequestAccessDuration"); err != nil {
+	if rule.Maximum, err = wire.ParseDuration(port.Maximum, at+".maxRequestAccessDuration"); err != nil {
 		return rule, err
 	}
 	rule.Sources = jit.AnySource()
 	if prefixes := oneForm(port.Prefix, port.Prefixes); port.Prefix != nil || prefixes != nil {
-		rule.Sources, err = sources(port.Prefix, prefixes, at)
+		rule.Sources, err = wire.Sources(port.Prefix, prefixes, at)
 	}
 	return rule, err
 }
@@ -153,7 +154,7 @@ func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		id, err := jit.ParseVM(vm.ID)
 		if err != nil {
-			return out, below(err, at+".id")
+			return out, wire.Below(err, at+".id")
 		}
 		asked := jit.RequestVM{VM: id}
 		for j, port := range vm.Ports {
@@ -162,11 +163,11 @@ func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
 			if err != nil {
 				return out, err
 			}
-			plain := requestPort{Number: n, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
+			plain := wire.RequestPort{Number: n, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
 			if len(plain.Prefixes) == 0 {
 				plain.Prefixes = nil
 			}
-			p, err := plain.port(own, at)
+			p, err := plain.Port(own, at)
 			if err != nil {
 				return out, err
 			}
@@ -195,9 +196,9 @@ type compatAnswer struct {
 }
 
 type compatVMAnswer struct {
-	ID       string     `json:"id"`
-	Ports    []portRule `json:"ports"`
-	PublicIP string     `json:"publicIpAddress,omitempty"`
+	ID       string          `json:"id"`
+	Ports    []wire.PortRule `json:"ports"`
+	PublicIP string          `json:"publicIpAddress,omitempty"`
 }
 
 type compatRequest struct {
@@ -226,7 +227,7 @@ func toCompat(p defender.NamedPolicy) compatPolicy {
 	out := compatPolicy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
 		Properties: compatAnswer{VirtualMachines: []compatVMAnswer{}, Requests: []compatRequest{}, ProvisioningState: "Succeeded"}}
 	for _, m := range p.Machines {
-		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(toPortRules(m.Policy.Ports)), PublicIP: ipText(dialledAt(m.Policy, p.Requests))})
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IpText(dialledAt(m.Policy, p.Requests))})
 	}
 	for _, g := range p.Requests {
 		out.Properties.Requests = append(out.Properties.Requests, toCompatRequest(g))
@@ -235,7 +236,7 @@ func toCompat(p defender.NamedPolicy) compatPolicy {
 }
 
 // withoutPins drops what the contract has no field for.
-func withoutPins(ports []portRule) []portRule {
+func withoutPins(ports []wire.PortRule) []wire.PortRule {
 	for i := range ports {
 		ports[i].Mapped = 0
 	}
@@ -295,31 +296,31 @@ func compatReason(w jit.Window) string {
 
 // ticks writes a time as .NET services do: seven fractional digits.
 func ticks(t time.Time) string {
-	return strings.Replace(stamp(t), "Z", "0000Z", 1)
+	return strings.Replace(wire.Stamp(t), "Z", "0000Z", 1)
 }
 
 func (p compatPortRule) SourcePrefixes() []string { return p.Prefixes }
 
 func (p compatInitiatePort) SourcePrefixes() []string { return p.Prefixes }
 
-func (vm compatVM) SourceCounts() []int { return counts(vm.Ports) }
+func (vm compatVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
-func (vm compatInitiateVM) SourceCounts() []int { return counts(vm.Ports) }
+func (vm compatInitiateVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
 func (b *compatInitiateBody) Bounds() error {
-	if err := atMost(len(b.VirtualMachines), jit.MaxVMs, machinesAt); err != nil {
+	if err := wire.AtMost(len(b.VirtualMachines), jit.MaxVMs, wire.MachinesField); err != nil {
 		return err
 	}
-	return eachMachine(b.VirtualMachines, machinesAt)
+	return wire.EachMachine(b.VirtualMachines, wire.MachinesField)
 }
 
 func (b *compatPutBody) Bounds() error {
 	if b.Properties == nil {
 		return nil
 	}
-	const at = "properties." + machinesAt
-	if err := atMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
+	const at = "properties." + wire.MachinesField
+	if err := wire.AtMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
 		return err
 	}
-	return eachMachine(b.Properties.VirtualMachines, at)
+	return wire.EachMachine(b.Properties.VirtualMachines, at)
 }

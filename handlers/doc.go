@@ -12,6 +12,6 @@
 // segment; and a trigger is taken only from a call that proves to be the host's own (arrival.go).
 //
 // Errors have one shape, {"error":{"code","message","target"}}, one translator
-// (errors.go) and stable codes; an error that is not a refusal shows nothing of
+// (package wire) and stable codes; an error that is not a refusal shows nothing of
 // its cause but the dependency that failed.
 package handlers

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"portcullis/core/doctor"
+	"portcullis/handlers/wire"
 )
 
 // doctor says what the installation needs and has, and what to do where something is missing: GET /api/doctor. It answers 200
@@ -16,18 +17,18 @@ func (s *server) doctor(w http.ResponseWriter, r call) error {
 		return err
 	}
 	checks := append(report.Checks, s.frontEnd(r.Request), s.versions(r.Request))
-	out := doctorAnswer{State: string(doctor.Worst(checks)), Time: stamp(s.app.Now()), Version: s.Version, Subscriptions: report.Subscriptions,
-		Caller: doctorCaller{Name: r.who.Name, ID: r.who.ID}}
+	out := wire.DoctorAnswer{State: string(doctor.Worst(checks)), Time: wire.Stamp(s.app.Now()), Version: s.Version, Subscriptions: report.Subscriptions,
+		Caller: wire.DoctorCaller{Name: r.who.Name, ID: r.who.ID}}
 	if own, ok := ownAddress(r.Request); ok {
-		out.Caller.Address = orNull(own.String())
+		out.Caller.Address = wire.OrNull(own.String())
 	}
 	for _, c := range checks {
 		if c.Err != nil {
 			s.Log.Warn("doctor", "invocation", Invocation(r.Context()), "check", c.Name, "subscription", c.Subscription, "state", string(c.State), "error", c.Err.Error())
 		}
-		out.Checks = append(out.Checks, toCheck(c))
+		out.Checks = append(out.Checks, wire.ToCheck(c))
 	}
-	write(w, http.StatusOK, out)
+	wire.Write(w, http.StatusOK, out)
 	return nil
 }
 

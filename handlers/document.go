@@ -15,6 +15,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // What a document of policies says of itself.
@@ -53,11 +54,11 @@ type documentPolicy struct {
 
 // documentVM is everything that a policy says, as POST /api/enable takes it.
 type documentVM struct {
-	ID            string     `json:"id"`
-	Ports         []portRule `json:"ports"`
-	ExistingRules string     `json:"existingRules"`
-	PublicIP      string     `json:"publicIpAddress,omitempty"`
-	Options       *options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
+	ID            string          `json:"id"`
+	Ports         []wire.PortRule `json:"ports"`
+	ExistingRules string          `json:"existingRules"`
+	PublicIP      string          `json:"publicIpAddress,omitempty"`
+	Options       *wire.Options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
 }
 
 // exportPolicies streams every policy that the caller may read: GET /api/policies/export[?subscription=...&resourceGroup=...].
@@ -99,7 +100,7 @@ type documentWriter struct {
 
 func newDocumentWriter(w http.ResponseWriter, now time.Time, f store.PolicyFilter) *documentWriter {
 	out := &documentWriter{w: w, enc: jsontext.NewEncoder(w, jsontext.EscapeForHTML(true)), head: policiesDocument{
-		Format: documentFormat, Version: documentVersion, Exported: stamp(now), Holds: documentHolds, ResourceGroup: f.ResourceGroup,
+		Format: documentFormat, Version: documentVersion, Exported: wire.Stamp(now), Holds: documentHolds, ResourceGroup: f.ResourceGroup,
 	}}
 	if f.Subscription != "" {
 		out.head.Subscriptions = []string{f.Subscription}
@@ -145,8 +146,8 @@ func (d *documentWriter) end(incomplete string) {
 func toDocument(p defender.NamedPolicy) documentPolicy {
 	out := documentPolicy{ID: p.Name.String()}
 	for _, m := range p.Machines {
-		out.Machines = append(out.Machines, documentVM{ID: m.Policy.VM.String(), Ports: toPortRules(m.Policy.Ports), ExistingRules: m.Policy.ExistingRules.String(),
-			PublicIP: ipText(m.Policy.PublicAddress), Options: toOptions(m.Policy.OwnOptions())})
+		out.Machines = append(out.Machines, documentVM{ID: m.Policy.VM.String(), Ports: wire.ToPortRules(m.Policy.Ports), ExistingRules: m.Policy.ExistingRules.String(),
+			PublicIP: wire.IpText(m.Policy.PublicAddress), Options: wire.ToOptions(m.Policy.OwnOptions())})
 	}
 	return out
 }
@@ -166,9 +167,9 @@ type restoreCounts struct {
 }
 
 type restoredVM struct {
-	ID      string       `json:"id"`
-	Outcome string       `json:"outcome"`
-	Error   *errorDetail `json:"error,omitempty"`
+	ID      string            `json:"id"`
+	Outcome string            `json:"outcome"`
+	Error   *wire.ErrorDetail `json:"error,omitempty"`
 }
 
 // restorePolicies makes policies what a document says: POST /api/policies/import[?dryRun=true].
@@ -194,14 +195,14 @@ func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
 		}
 		out.Machines = append(out.Machines, vm)
 	}
-	write(w, http.StatusOK, out)
+	wire.Write(w, http.StatusOK, out)
 	return nil
 }
 
 // readDocument reads a document as strictly as it was written: of this format and version, whole, without a field more, and with
 // nothing of a port left to a default.
 func readDocument(r *http.Request) ([]defender.Held, error) {
-	body, err := readBody(r, maxDocument)
+	body, err := wire.ReadBody(r, maxDocument)
 	if err != nil {
 		return nil, err
 	}
@@ -210,16 +211,16 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(body, &kind); err != nil {
-		return nil, badJSON(err)
+		return nil, wire.BadJSON(err)
 	}
 	if kind.Format != documentFormat || kind.Version != documentVersion {
-		return nil, &jit.Error{Code: CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, documentFormat, documentVersion)}
+		return nil, &jit.Error{Code: wire.CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, documentFormat, documentVersion)}
 	}
 	var doc policiesDocument
-	if err := crowded(body); err != nil {
-		return nil, oversized{err}
+	if err := wire.Crowded(body, maxObjects, maxTexts, "policies"); err != nil {
+		return nil, err
 	}
-	if err := decodeRead(body, &doc); err != nil {
+	if err := wire.DecodeBytes(body, &doc); err != nil {
 		return nil, err
 	}
 	var held []defender.Held
@@ -227,7 +228,7 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 		at := fmt.Sprintf("policies[%d]", i)
 		name, err := namedIn(p.ID)
 		if err != nil {
-			return nil, below(err, at)
+			return nil, wire.Below(err, at)
 		}
 		for j, vm := range p.Machines {
 			h, err := vm.held(name, fmt.Sprintf("%s.virtualMachines[%d]", at, j))
@@ -238,7 +239,7 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 		}
 	}
 	if !doc.Complete || doc.Machines != len(held) {
-		return nil, &jit.Error{Code: CodeIncomplete, Target: "complete", Message: fmt.Sprintf("the document holds %d virtual machines, says %d, and says that it is whole: %t; export it again", len(held), doc.Machines, doc.Complete)}
+		return nil, &jit.Error{Code: wire.CodeIncomplete, Target: "complete", Message: fmt.Sprintf("the document holds %d virtual machines, says %d, and says that it is whole: %t; export it again", len(held), doc.Machines, doc.Complete)}
 	}
 	return held, nil
 }
@@ -246,25 +247,25 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, error) {
 	for k, port := range vm.Ports {
 		if port.Protocol == "" || port.Maximum == "" || port.Prefix == nil && port.Prefixes == nil {
-			return defender.Held{}, &jit.Error{Code: CodeInvalidContent, Target: fmt.Sprintf("%s.ports[%d]", at, k), Message: "protocol, source or maximum is missing; a document leaves nothing to a default"}
+			return defender.Held{}, &jit.Error{Code: wire.CodeInvalidContent, Target: fmt.Sprintf("%s.ports[%d]", at, k), Message: "protocol, source or maximum is missing; a document leaves nothing to a default"}
 		}
 	}
 	if vm.ExistingRules == "" {
 		return defender.Held{}, &jit.Error{Code: jit.CodeInvalidExistingRules, Target: at + ".existingRules", Message: "existingRules is missing; a document leaves nothing to a default"}
 	}
-	p, err := enableVM(vm).policy(at)
+	p, err := wire.EnableVM(vm).Policy(at)
 	if err != nil {
 		return defender.Held{}, err
 	}
-	return defender.Held{Name: name, Policy: p}, below(p.Validate(), at)
+	return defender.Held{Name: name, Policy: p}, wire.Below(p.Validate(), at)
 }
 
-func (vm documentVM) SourceCounts() []int { return counts(vm.Ports) }
+func (vm documentVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
 // bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
 func (b *policiesDocument) Bounds() error {
 	for i, p := range b.Policies {
-		if err := eachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, machinesAt)); err != nil {
+		if err := wire.EachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, wire.MachinesField)); err != nil {
 			return err
 		}
 	}

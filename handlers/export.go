@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // What one download holds: entries, and pages of the log that are looked through for
@@ -29,7 +30,7 @@ type exporter interface {
 	name() string // of the format: the end of a file's name
 	contentType() string
 	begin() error
-	add(entry) error
+	add(wire.Entry) error
 	// cut says, in the last line, why the entries end here although there are more.
 	cut(why string) error
 	end() error
@@ -70,9 +71,9 @@ func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []sto
 	for page := 1; ; page++ {
 		for _, e := range entries {
 			if written == exportMost {
-				return fmt.Sprintf("only the newest %d entries are here; ask again with to=%s for the rest", written, stamp(e.Time.Add(time.Millisecond))), nil
+				return fmt.Sprintf("only the newest %d entries are here; ask again with to=%s for the rest", written, wire.Stamp(e.Time.Add(time.Millisecond))), nil
 			}
-			if err := out.add(toEntry(e)); err != nil {
+			if err := out.add(wire.ToEntry(e)); err != nil {
 				return "", err
 			}
 			written++
@@ -109,7 +110,7 @@ func (c csvExporter) name() string        { return "csv" }
 func (c csvExporter) contentType() string { return "text/csv; charset=utf-8; header=present" }
 func (c csvExporter) begin() error        { return c.Write(strings.Split(csvColumns, ",")) }
 
-func (c csvExporter) add(e entry) error {
+func (c csvExporter) add(e wire.Entry) error {
 	var ports []string
 	for _, p := range e.Ports {
 		ports = append(ports, fmt.Sprint(p))
@@ -123,7 +124,7 @@ func (c csvExporter) add(e entry) error {
 }
 
 func (c csvExporter) cut(why string) error {
-	return c.add(entry{Operation: exportCut, Message: why})
+	return c.add(wire.Entry{Operation: exportCut, Message: why})
 }
 
 func (c csvExporter) end() error {
@@ -173,7 +174,7 @@ func (l lineExporter) contentType() string { return "application/x-ndjson; chars
 func (l lineExporter) begin() error        { return nil }
 func (l lineExporter) end() error          { return nil }
 
-func (l lineExporter) add(e entry) error {
+func (l lineExporter) add(e wire.Entry) error {
 	text, err := json.Marshal(e, json.FormatNilSliceAsNull(false), jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)) // no U+2028, at which some end a line
 	if err == nil {
 		_, err = l.Write(append(text, '\n'))
@@ -181,4 +182,6 @@ func (l lineExporter) add(e entry) error {
 	return err
 }
 
-func (l lineExporter) cut(why string) error { return l.add(entry{Operation: exportCut, Message: why}) }
+func (l lineExporter) cut(why string) error {
+	return l.add(wire.Entry{Operation: exportCut, Message: why})
+}

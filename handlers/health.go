@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // healthAnswer is what who is signed in learns; everybody else learns [healthStatus].
@@ -50,10 +51,10 @@ type healthSeen struct {
 func (s *server) health(w http.ResponseWriter, r call) error {
 	answer, status := s.lookedAtHealth(r)
 	if _, err := s.Caller(r.Request); err != nil {
-		write(w, status, healthStatus{answer.Status})
+		wire.Write(w, status, healthStatus{answer.Status})
 		return nil
 	}
-	write(w, status, answer)
+	wire.Write(w, status, answer)
 	return nil
 }
 
@@ -129,7 +130,7 @@ func (h *healthAnswer) sweep(rec store.SweepRecord, err error, now time.Time) {
 		h.Unknown["lastSweepEndedAt"], h.Unknown["lastSweepAgeSeconds"] = why, why
 		return
 	}
-	ended := stamp(rec.Completed)
+	ended := wire.Stamp(rec.Completed)
 	h.LastSweep, h.SweepAge = &ended, seconds(now.Sub(rec.Completed))
 }
 

@@ -9,6 +9,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // importBody is Defender for Cloud's own answer to a list.
@@ -28,16 +29,16 @@ type importAnswer struct {
 }
 
 type importedAnswer struct {
-	ID       string       `json:"id"`
-	Error    *errorDetail `json:"error,omitempty"` // why nothing of it was enabled
-	Machines []importedVM `json:"virtualMachines"`
+	ID       string            `json:"id"`
+	Error    *wire.ErrorDetail `json:"error,omitempty"` // why nothing of it was enabled
+	Machines []importedVM      `json:"virtualMachines"`
 }
 
 type importedVM struct {
-	ID       string         `json:"id"`
-	Enabled  bool           `json:"enabled"`
-	Error    *errorDetail   `json:"error,omitempty"`
-	Leftover []leftoverRule `json:"leftoverRules"` // Defender's, left as they are
+	ID       string            `json:"id"`
+	Enabled  bool              `json:"enabled"`
+	Error    *wire.ErrorDetail `json:"error,omitempty"`
+	Leftover []leftoverRule    `json:"leftoverRules"` // Defender's, left as they are
 }
 
 type leftoverRule struct {
@@ -53,11 +54,11 @@ type leftoverRule struct {
 // system and are passed over.
 func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 	var body importBody
-	if err := decodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
 	if body.Value == nil {
-		return &jit.Error{Code: CodeInvalidContent, Target: "value", Message: "the body is not a list of policies: {\"value\":[...]} as Defender for Cloud answers it"}
+		return &jit.Error{Code: wire.CodeInvalidContent, Target: "value", Message: "the body is not a list of policies: {\"value\":[...]} as Defender for Cloud answers it"}
 	}
 	out := importAnswer{Policies: []importedAnswer{}, Incomplete: body.NextLink != ""}
 	var lists []defender.ToImport
@@ -68,7 +69,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 		answered := &out.Policies[i]
 		list, at, err := toImport(p, answered)
 		if err != nil {
-			answered.Error = detailOf(below(err, fmt.Sprintf("value[%d]", i)))
+			answered.Error = detailOf(wire.Below(err, fmt.Sprintf("value[%d]", i)))
 			continue
 		}
 		lists, answers, where = append(lists, list), append(answers, i), append(where, at)
@@ -82,7 +83,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 			}
 		}
 	}
-	write(w, http.StatusOK, out)
+	wire.Write(w, http.StatusOK, out)
 	return nil
 }
 
@@ -125,15 +126,15 @@ func namedIn(id string) (store.PolicyName, error) {
 }
 
 // detail gives what may be said of a machine's error, and logs what is ours to mend.
-func (s *server) detail(r call, vm jit.ID, err error) *errorDetail {
-	if status, _ := answer(err); status >= 500 || errors.Is(err, store.ErrUnlogged) {
+func (s *server) detail(r call, vm jit.ID, err error) *wire.ErrorDetail {
+	if status, _ := wire.Answer(err); status >= 500 || errors.Is(err, store.ErrUnlogged) {
 		s.Log.Error("import failed", "invocation", r.who.Correlation, "virtualMachine", vm.String(), "error", err.Error())
 	}
 	return detailOf(err)
 }
 
-func detailOf(err error) *errorDetail {
-	_, detail := answer(err)
+func detailOf(err error) *wire.ErrorDetail {
+	_, detail := wire.Answer(err)
 	return &detail
 }
 
@@ -147,7 +148,7 @@ func toLeftover(list []defender.Leftover) []leftoverRule {
 
 func (b *importBody) Bounds() error {
 	if len(b.Value) > jit.MaxListedVMs {
-		return &jit.Error{Code: CodeTooManyPolicies, Target: "value", Message: fmt.Sprintf("%d policies; one import takes at most %d", len(b.Value), jit.MaxListedVMs)}
+		return &jit.Error{Code: wire.CodeTooManyPolicies, Target: "value", Message: fmt.Sprintf("%d policies; one import takes at most %d", len(b.Value), jit.MaxListedVMs)}
 	}
 	all := 0
 	for i, p := range b.Value {
@@ -155,9 +156,9 @@ func (b *importBody) Bounds() error {
 			continue
 		}
 		all += len(p.Properties.VirtualMachines)
-		if err := eachMachine(p.Properties.VirtualMachines, fmt.Sprintf("value[%d].properties.%s", i, machinesAt)); err != nil {
+		if err := wire.EachMachine(p.Properties.VirtualMachines, fmt.Sprintf("value[%d].properties.%s", i, wire.MachinesField)); err != nil {
 			return err
 		}
 	}
-	return atMost(all, jit.MaxListedVMs, "value")
+	return wire.AtMost(all, jit.MaxListedVMs, "value")
 }

@@ -7,6 +7,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // machines lists machines, protected or not: GET /api/machines.
@@ -30,12 +31,12 @@ func (s *server) machines(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	out := machinesAnswer{Value: []machine{}, ResourceGroups: page.ResourceGroups, Subscriptions: page.Subscriptions, Incomplete: page.Incomplete,
+	out := wire.MachinesAnswer{Value: []wire.Machine{}, ResourceGroups: page.ResourceGroups, Subscriptions: page.Subscriptions, Incomplete: page.Incomplete,
 		RequestsCut: page.RequestsCut, NextLink: q.Next(r.URL.Path, page.Next),
-		Counts: machineCounts{page.Counts[inventory.MachineConfigured], page.Counts[inventory.MachineNotConfigured], page.Counts[inventory.MachineUnsupported]}}
+		Counts: wire.MachineCounts{Configured: page.Counts[inventory.MachineConfigured], NotConfigured: page.Counts[inventory.MachineNotConfigured], Unsupported: page.Counts[inventory.MachineUnsupported]}}
 	for _, m := range page.Machines {
-		out.Value = append(out.Value, toMachine(m))
+		out.Value = append(out.Value, wire.ToMachine(m))
 	}
-	write(w, http.StatusOK, out)
+	wire.Write(w, http.StatusOK, out)
 	return nil
 }

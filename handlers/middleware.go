@@ -12,6 +12,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // call is one identified call.
@@ -31,7 +32,7 @@ func (s *server) identified(h handler) http.Handler {
 		// Where App Service authentication has signed a browser in, its cookie, and
 		// so a token, goes along with what another site has it send. Scripts say nothing of sites.
 		if err := new(http.CrossOriginProtection).Check(r); err != nil {
-			s.fail(w, r, &jit.Error{Code: CodeCrossOrigin, Message: "a browser sent this from another site; send it from a script, or from the page of this app"})
+			s.fail(w, r, &jit.Error{Code: wire.CodeCrossOrigin, Message: "a browser sent this from another site; send it from a script, or from the page of this app"})
 			return
 		}
 		who, err := s.Caller(r)
@@ -42,7 +43,7 @@ func (s *server) identified(h handler) http.Handler {
 		if err != nil {
 			s.Log.Info("caller refused", "invocation", Invocation(r.Context()), "error", err.Error())
 			w.Header().Set("WWW-Authenticate", `Bearer`)
-			s.fail(w, r, &jit.Error{Code: CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
+			s.fail(w, r, &jit.Error{Code: wire.CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
 			return
 		}
 		who.Correlation = Invocation(r.Context())
@@ -75,7 +76,7 @@ func (s *server) understood(w http.ResponseWriter, r call, h handler) {
 	if r.query, err = s.queryOf(r.Request); err == nil {
 		err = h(w, r)
 	}
-	if _, large := errors.AsType[oversized](err); large && r.who.ID != "" && !r.query.Flag("dryRun") {
+	if _, large := errors.AsType[wire.Oversized](err); large && r.who.ID != "" && !r.query.Flag("dryRun") {
 		if op := changes(r.Pattern); op != "" {
 			err = s.app.Access.LogRefusedCall(r.Context(), r.who, op, err)
 		}
@@ -157,7 +158,7 @@ func changes(pattern string) store.Operation {
 
 // fail answers an error. It is the only place that turns errors into statuses.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, detail := answer(err)
+	status, detail := wire.Answer(err)
 	if errors.Is(err, store.ErrUnlogged) {
 		s.Log.Error("a refusal is not in the activity log", "invocation", Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
 	}
@@ -169,5 +170,5 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
 	w.Header().Set("x-ms-error-code", string(detail.Code))
-	write(w, status, errorBody{detail})
+	wire.Write(w, status, wire.ErrorBody{Error: detail})
 }

@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // The OpenAPI 3 document is made from four things that the doors work with
@@ -41,20 +42,20 @@ func skipParameter() query.Parameter {
 func descriptions() []described {
 	ok, later := []int{http.StatusOK}, []int{http.StatusOK, http.StatusAccepted}
 	all := []described{
-		{method: "POST", path: "/api/enable", id: "enable", summary: "Protect virtual machines; others stay as they are", body: enableBody{}, answer: enableAnswer{}, statuses: ok},
-		{method: "POST", path: "/api/disable", id: "disable", summary: "End the protection of virtual machines", body: vmsBody{}, answer: disableAnswer{}, statuses: ok},
-		{method: "POST", path: "/api/request", id: "request", summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", headers: []string{"Idempotency-Key", "Prefer"}, body: requestBody{}, answer: grantAnswer{}, statuses: later},
-		{method: "GET", path: "/api/requests", id: "requests", summary: "List requests, newest first", answer: list[grantAnswer]{}, statuses: ok},
-		{method: "GET", path: "/api/requests/{id}", id: "requestById", summary: "Show one request", answer: grantAnswer{}, statuses: ok},
-		{method: "POST", path: "/api/requests/{id}/revoke", id: "revoke", summary: "Close a request's ports now; 202 where that takes longer", answer: grantAnswer{}, statuses: later},
-		{method: "POST", path: "/api/requests/{id}/extend", id: "extend", summary: "Move a request's end, within the policy's maximum", body: extendBody{}, answer: grantAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/machines", id: "machines", summary: "List virtual machines: those that are configured, those that are not, and those that cannot be", answer: machinesAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/activity", id: "activity", summary: "List the activity log, newest first", answer: list[entry]{}, statuses: ok},
-		{method: "GET", path: "/api/activity/verify", id: "verifyActivity", summary: "Look whether the activity log is as it was written, a chain for each subscription and day; name the first entry that is not", answer: verifyAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/compliance", id: "compliance", summary: "Show what the last sweep found", answer: sweepAnswer{}, statuses: ok},
-		{method: "POST", path: "/api/sweep", id: "sweep", summary: "Run a sweep now", answer: sweepAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/enable", id: "enable", summary: "Protect virtual machines; others stay as they are", body: wire.EnableBody{}, answer: wire.EnableAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/disable", id: "disable", summary: "End the protection of virtual machines", body: wire.VmsBody{}, answer: wire.DisableAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/request", id: "request", summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", headers: []string{"Idempotency-Key", "Prefer"}, body: wire.RequestBody{}, answer: wire.GrantAnswer{}, statuses: later},
+		{method: "GET", path: "/api/requests", id: "requests", summary: "List requests, newest first", answer: wire.List[wire.GrantAnswer]{}, statuses: ok},
+		{method: "GET", path: "/api/requests/{id}", id: "requestById", summary: "Show one request", answer: wire.GrantAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/requests/{id}/revoke", id: "revoke", summary: "Close a request's ports now; 202 where that takes longer", answer: wire.GrantAnswer{}, statuses: later},
+		{method: "POST", path: "/api/requests/{id}/extend", id: "extend", summary: "Move a request's end, within the policy's maximum", body: wire.ExtendBody{}, answer: wire.GrantAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/machines", id: "machines", summary: "List virtual machines: those that are configured, those that are not, and those that cannot be", answer: wire.MachinesAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/activity", id: "activity", summary: "List the activity log, newest first", answer: wire.List[wire.Entry]{}, statuses: ok},
+		{method: "GET", path: "/api/activity/verify", id: "verifyActivity", summary: "Look whether the activity log is as it was written, a chain for each subscription and day; name the first entry that is not", answer: wire.VerifyAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/compliance", id: "compliance", summary: "Show what the last sweep found", answer: wire.SweepAnswer{}, statuses: ok},
+		{method: "POST", path: "/api/sweep", id: "sweep", summary: "Run a sweep now", answer: wire.SweepAnswer{}, statuses: ok},
 		{method: "POST", path: "/api/import", id: "import", summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", body: importBody{}, answer: importAnswer{}, statuses: ok},
-		{method: "GET", path: "/api/doctor", id: "doctor", summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", answer: doctorAnswer{}, statuses: ok},
+		{method: "GET", path: "/api/doctor", id: "doctor", summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", answer: wire.DoctorAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/policies/export", id: "exportPolicies", summary: "Download the policies that the caller may read, as the document that the import takes", answer: policiesDocument{}, statuses: ok},
 		{method: "POST", path: "/api/policies/import", id: "importPolicies", summary: "Make policies what an exported document says, and remove none; what is so already costs no write", body: policiesDocument{}, answer: restoreAnswer{}, statuses: ok},
 		{method: "GET", path: "/api/health", id: "health", summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", answer: healthAnswer{}, statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, open: true},
@@ -83,7 +84,7 @@ func describeCompat(op compatOperation) described {
 	case strings.HasSuffix(op.template, "{"+paramName+"}"):
 		d.summary, d.answer = "Show a policy, with its requests of seven days", compatPolicy{}
 	default:
-		d.summary, d.answer = "List policies", list[compatPolicy]{}
+		d.summary, d.answer = "List policies", wire.List[compatPolicy]{}
 		d.query = append(d.query, skipParameter())
 	}
 	return d
@@ -104,7 +105,7 @@ type object = map[string]any
 
 func document(version string) object {
 	schemas, paths := schemas{}, object{}
-	failure := object{"description": "An error; its code is in x-ms-error-code too", "content": jsonContent(schemas.of(reflect.TypeFor[errorBody]()))}
+	failure := object{"description": "An error; its code is in x-ms-error-code too", "content": jsonContent(schemas.of(reflect.TypeFor[wire.ErrorBody]()))}
 	for _, d := range descriptions() {
 		path, ok := paths[d.path].(object)
 		if !ok {
@@ -187,7 +188,7 @@ func (s schemas) of(t reflect.Type) object {
 	switch t {
 	case reflect.TypeFor[jit.Code]():
 		return object{"type": "string", "enum": slices.Clone(errorCodes)}
-	case reflect.TypeFor[orNull]():
+	case reflect.TypeFor[wire.OrNull]():
 		return object{"type": "string", "nullable": true}
 	case reflect.TypeFor[jsontext.Value]():
 		return object{"oneOf": []any{object{"type": "integer"}, object{"type": "string", "pattern": "^[0-9]+$"}}}

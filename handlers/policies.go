@@ -5,16 +5,17 @@ import (
 	"net/http"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/wire"
 )
 
 // enable protects machines: POST /api/enable[?dryRun=true].
 func (s *server) enable(w http.ResponseWriter, r call) error {
 	dryRun := r.query.Flag("dryRun")
-	var body enableBody
-	if err := decode(r.Request, &body); err != nil {
+	var body wire.EnableBody
+	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
 	}
-	policies, err := body.policies()
+	policies, err := body.Policies()
 	if err != nil {
 		return err
 	}
@@ -22,34 +23,34 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, enableAnswer{DryRun: dryRun, VirtualMachines: toEnabled(enabled), Changes: toChanges(changes)})
+	wire.Write(w, http.StatusOK, wire.EnableAnswer{DryRun: dryRun, VirtualMachines: wire.ToEnabled(enabled), Changes: wire.ToChanges(changes)})
 	return nil
 }
 
 // disable ends protection: POST /api/disable[?dryRun=true].
 func (s *server) disable(w http.ResponseWriter, r call) error {
-	var body vmsBody
-	if err := decode(r.Request, &body); err != nil {
+	var body wire.VmsBody
+	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
 	}
 	var vms []jit.ID
 	for i, vm := range body.VirtualMachines {
 		id, err := jit.ParseVM(vm.ID)
 		if err != nil {
-			return below(err, fmt.Sprintf("virtualMachines[%d].id", i))
+			return wire.Below(err, fmt.Sprintf("virtualMachines[%d].id", i))
 		}
 		vms = append(vms, id)
 	}
-	answer := disableAnswer{VirtualMachines: body.VirtualMachines, DryRun: r.query.Flag("dryRun")}
+	answer := wire.DisableAnswer{VirtualMachines: body.VirtualMachines, DryRun: r.query.Flag("dryRun")}
 	if answer.DryRun {
 		closing, changes, err := s.app.Access.PreviewDisable(r.Context(), r.who, vms)
 		if err != nil {
 			return err
 		}
-		answer.Closes, answer.Changes = toClosed(closing), toChanges(changes)
+		answer.Closes, answer.Changes = wire.ToClosed(closing), wire.ToChanges(changes)
 	} else if err := s.app.Access.Disable(r.Context(), r.who, vms); err != nil {
 		return err
 	}
-	write(w, http.StatusOK, answer)
+	wire.Write(w, http.StatusOK, answer)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // compliance shows the last sweep's findings: GET /api/compliance.
@@ -13,19 +14,19 @@ func (s *server) compliance(w http.ResponseWriter, r call) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	write(w, http.StatusOK, toSweep(rec))
+	wire.Write(w, http.StatusOK, wire.ToSweep(rec))
 	return nil
 }
 
 // sweepNow runs a sweep: POST /api/sweep.
 func (s *server) sweepNow(w http.ResponseWriter, r call) error {
-	if err := decodeNothing(r.Request); err != nil {
+	if err := wire.DecodeNothing(r.Request); err != nil {
 		return err
 	}
 	rec, err := s.app.Sweeper.SweepNow(r.Context(), r.who)
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, toSweep(rec))
+	wire.Write(w, http.StatusOK, wire.ToSweep(rec))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/wire"
 )
 
 // request opens ports: POST /api/request[?dryRun=true].
@@ -19,12 +20,12 @@ import (
 func (s *server) request(w http.ResponseWriter, r call) error {
 	began := time.Now()
 	dryRun := r.query.Flag("dryRun")
-	var body requestBody
-	if err := decode(r.Request, &body); err != nil {
+	var body wire.RequestBody
+	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
 	}
 	own := arrivalOf(r.Context()).caller
-	asked, err := body.request(own)
+	asked, err := body.Request(own)
 	if err != nil {
 		return err
 	}
@@ -33,9 +34,9 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		if err != nil {
 			return err
 		}
-		answer := toGrant(rec)
-		answer.ID, answer.DryRun, answer.Targets, answer.Changes = "", true, nil, toChanges(changes)
-		write(w, http.StatusOK, answer)
+		answer := wire.ToGrant(rec)
+		answer.ID, answer.DryRun, answer.Targets, answer.Changes = "", true, nil, wire.ToChanges(changes)
+		wire.Write(w, http.StatusOK, answer)
 		return nil
 	}
 	key, err := idempotencyKey(r.Header)
@@ -49,7 +50,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if rec.Grant.Status() != jit.Initiating { // sent before, and done by now
-		write(w, http.StatusOK, toGrant(rec))
+		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 		return nil
 	}
 	return s.opening(w, r, rec, s.Wait-time.Since(began))
@@ -62,7 +63,7 @@ func idempotencyKey(h http.Header) (string, error) {
 		return "", nil
 	}
 	if len(keys) > 1 || len(keys[0]) > 200 {
-		return "", &jit.Error{Code: CodeInvalidContent, Target: "Idempotency-Key", Message: "an Idempotency-Key stands once and has at most 200 characters"}
+		return "", &jit.Error{Code: wire.CodeInvalidContent, Target: "Idempotency-Key", Message: "an Idempotency-Key stands once and has at most 200 characters"}
 	}
 	if clean, err := jit.Text(keys[0]); err != nil || clean != keys[0] {
 		return "", &jit.Error{Code: jit.CodeTextNotPrintable, Target: "Idempotency-Key", Message: "an Idempotency-Key has only characters that can be seen"}
@@ -80,11 +81,11 @@ func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, w
 	case err != nil:
 		return err
 	case confirmed:
-		write(w, http.StatusOK, toGrant(rec))
+		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	default:
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
 		w.Header().Set("Retry-After", "2")
-		write(w, http.StatusAccepted, toGrant(rec))
+		wire.Write(w, http.StatusAccepted, wire.ToGrant(rec))
 	}
 	return nil
 }
@@ -147,11 +148,11 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	page := list[grantAnswer]{Value: []grantAnswer{}, NextLink: r.query.Next(r.URL.Path, cursor)}
+	page := wire.List[wire.GrantAnswer]{Value: []wire.GrantAnswer{}, NextLink: r.query.Next(r.URL.Path, cursor)}
 	for _, g := range grants {
-		page.Value = append(page.Value, toGrant(store.GrantRecord{Grant: g}))
+		page.Value = append(page.Value, wire.ToGrant(store.GrantRecord{Grant: g}))
 	}
-	write(w, http.StatusOK, page)
+	wire.Write(w, http.StatusOK, page)
 	return nil
 }
 
@@ -165,7 +166,7 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, toGrant(rec))
+	wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	return nil
 }
 
@@ -176,7 +177,7 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	if err := decodeNothing(r.Request); err != nil {
+	if err := wire.DecodeNothing(r.Request); err != nil {
 		return err
 	}
 	if r.query.Flag("dryRun") {
@@ -187,11 +188,11 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	case err != nil:
 		return err
 	case closed:
-		write(w, http.StatusOK, toGrant(rec))
+		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	default:
 		w.Header().Set("Location", "/api/requests/"+id)
 		w.Header().Set("Retry-After", "10")
-		write(w, http.StatusAccepted, toGrant(rec))
+		wire.Write(w, http.StatusAccepted, wire.ToGrant(rec))
 	}
 	return nil
 }
@@ -202,9 +203,9 @@ func dryRun(w http.ResponseWriter) func(store.GrantRecord, []access.TargetChange
 		if err != nil {
 			return err
 		}
-		answer := toGrant(rec)
-		answer.DryRun, answer.Changes = true, toChanges(changes)
-		write(w, http.StatusOK, answer)
+		answer := wire.ToGrant(rec)
+		answer.DryRun, answer.Changes = true, wire.ToChanges(changes)
+		wire.Write(w, http.StatusOK, answer)
 		return nil
 	}
 }
@@ -239,11 +240,11 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	var body extendBody
-	if err := decode(r.Request, &body); err != nil {
+	var body wire.ExtendBody
+	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
 	}
-	length, end, err := ending(body.Duration, body.End, "")
+	length, end, err := wire.Ending(body.Duration, body.End, "")
 	if err != nil {
 		return err
 	}
@@ -254,7 +255,7 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, toGrant(rec))
+	wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"portcullis/core/store"
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
+	"portcullis/handlers/wire"
 )
 
 // Options are what the doors need beside the verbs. Every field but those that say so must be set.
@@ -110,7 +111,7 @@ func (s *server) page() http.Handler {
 	return portal.New(portal.Options{
 		App: s.app, Caller: s.Caller, OwnAddress: ownAddress, Invocation: Invocation, SignIn: s.SignIn, Log: s.Log,
 		Explain: func(err error) (int, *jit.Error) {
-			status, told := answer(err)
+			status, told := wire.Answer(err)
 			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
 		},
 	})
@@ -150,7 +151,7 @@ func probe(w http.ResponseWriter, _ *http.Request) {
 func (s *server) found(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tricky(r.URL) {
-			s.fail(w, r, &jit.Error{Code: CodeInvalidPath, Message: "the path has an empty segment, a dot segment, an encoded slash or a character that is encoded twice"})
+			s.fail(w, r, &jit.Error{Code: wire.CodeInvalidPath, Message: "the path has an empty segment, a dot segment, an encoded slash or a character that is encoded twice"})
 			return
 		}
 		r = canonical(r)
@@ -164,5 +165,5 @@ func (s *server) found(mux *http.ServeMux) http.Handler {
 
 // nothing answers that there is no such operation.
 func (s *server) nothing(w http.ResponseWriter, r *http.Request) {
-	s.fail(w, r, &jit.Error{Code: CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
+	s.fail(w, r, &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/wire"
 )
 
 // envelope is how the host posts a trigger. Of Metadata no more is read than that it is
@@ -49,7 +50,7 @@ func (s *server) trigger(binding string, h func(context.Context, jsontext.Value)
 			s.fail(w, r, fmt.Errorf("trigger %s: %w", r.URL.Path, err))
 			return
 		}
-		write(w, http.StatusOK, invoked{Logs: []string{}})
+		wire.Write(w, http.StatusOK, invoked{Logs: []string{}})
 	})
 }
 
@@ -58,12 +59,12 @@ func posted(r *http.Request, binding string) (jsontext.Value, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, fmt.Errorf("the content type %.80q is not the host's", r.Header.Get("Content-Type"))
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the envelope: %w", err)
 	}
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("the envelope is larger than %d bytes", maxBody)
+	if len(body) > wire.MaxBody {
+		return nil, fmt.Errorf("the envelope is larger than %d bytes", wire.MaxBody)
 	}
 	var e envelope
 	if err := json.Unmarshal(body, &e, jsontext.AllowDuplicateNames(true)); err != nil {

@@ -1,4 +1,4 @@
-package handlers
+package wire
 
 import (
 	"fmt"
@@ -10,28 +10,30 @@ import (
 
 // What comes in. Absent and null are the same: a nil pointer or slice.
 
-type enableBody struct {
-	VirtualMachines []enableVM `json:"virtualMachines"`
+// EnableBody is the body of POST /api/enable.
+type EnableBody struct {
+	VirtualMachines []EnableVM `json:"virtualMachines"`
 }
 
-type enableVM struct {
+// EnableVM is a machine and its policy. Absent ports are the default ones, see [EnableBody.Policies].
+type EnableVM struct {
 	ID            string     `json:"id"`
-	Ports         []portRule `json:"ports"`
+	Ports         []PortRule `json:"ports"`
 	ExistingRules string     `json:"existingRules"`
 	PublicIP      string     `json:"publicIpAddress"` // the firewall's, where the policy pins it
-	Options       *options   `json:"options"`         // left out: those that are stored stay; {} takes them off
+	Options       *Options   `json:"options"`         // left out: those that are stored stay; {} takes them off
 }
 
-// options are what a policy demands of requests, in both directions.
-type options struct {
+// Options are what a policy demands of requests, in both directions.
+type Options struct {
 	ForbidAnySource      bool `json:"forbidAnySource"`
 	WidestIPv4Prefix     int  `json:"widestIPv4Prefix"` // such as 24; 0 for no bound
 	WidestIPv6Prefix     int  `json:"widestIPv6Prefix"`
 	RequireJustification bool `json:"requireJustification"`
 }
 
-// portRule is a port of a policy, in both directions.
-type portRule struct {
+// PortRule is a port of a policy, in both directions.
+type PortRule struct {
 	Number   uint16   `json:"number"`
 	Protocol string   `json:"protocol"`
 	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero"`
@@ -40,7 +42,8 @@ type portRule struct {
 	Mapped   uint16   `json:"mappedPort,omitzero"` // the firewall's, where the policy pins it
 }
 
-type vmsBody struct {
+// VmsBody is the body of POST /api/disable.
+type VmsBody struct {
 	VirtualMachines []vmRef `json:"virtualMachines"`
 }
 
@@ -48,17 +51,19 @@ type vmRef struct {
 	ID string `json:"id"`
 }
 
-type requestBody struct {
+// RequestBody is the body of POST /api/request.
+type RequestBody struct {
 	VirtualMachines []requestVM `json:"virtualMachines"`
 	Justification   string      `json:"justification"`
 }
 
 type requestVM struct {
 	ID    string        `json:"id"`
-	Ports []requestPort `json:"ports"`
+	Ports []RequestPort `json:"ports"`
 }
 
-type requestPort struct {
+// RequestPort is a port that is asked for. Duration is ISO 8601, End RFC 3339; one of them is needed.
+type RequestPort struct {
 	Number   uint16   `json:"number"`
 	Duration *string  `json:"duration"`
 	End      *string  `json:"endTimeUtc"`
@@ -66,26 +71,27 @@ type requestPort struct {
 	Prefixes []string `json:"allowedSourceAddressPrefixes"`
 }
 
-type extendBody struct {
+// ExtendBody is the body of POST /api/requests/{id}/extend: one of the two.
+type ExtendBody struct {
 	Duration *string `json:"duration"`
 	End      *string `json:"endTimeUtc"`
 }
 
-// sources reads the singular or the plural field; both are refused. Neither gives the empty set.
-func sources(prefix *string, prefixes []string, at string) (jit.Sources, error) {
+// Sources reads the singular or the plural field; both are refused. Neither gives the empty set.
+func Sources(prefix *string, prefixes []string, at string) (jit.Sources, error) {
 	if prefix != nil && prefixes != nil {
 		return jit.Sources{}, &jit.Error{Code: jit.CodeInvalidSource, Target: at + ".allowedSourceAddressPrefix", Message: "allowedSourceAddressPrefix and allowedSourceAddressPrefixes exclude each other"}
 	}
 	if prefix != nil {
 		s, err := jit.ParseSources(*prefix)
-		return s, below(err, at+".allowedSourceAddressPrefix")
+		return s, Below(err, at+".allowedSourceAddressPrefix")
 	}
 	s, err := jit.ParseSources(prefixes...)
-	return s, below(err, at+".allowedSourceAddressPrefixes")
+	return s, Below(err, at+".allowedSourceAddressPrefixes")
 }
 
-// publicIP reads the address of a firewall that a policy pins; "" pins none.
-func publicIP(text, at string) (netip.Addr, error) {
+// PublicIP reads the address of a firewall that a policy pins; "" pins none.
+func PublicIP(text, at string) (netip.Addr, error) {
 	if text == "" {
 		return netip.Addr{}, nil
 	}
@@ -98,29 +104,29 @@ func publicIP(text, at string) (netip.Addr, error) {
 
 // rule reads a port of a policy. Protocol, source and maximum left out are
 // Defender's: any, any, three hours.
-func (p portRule) rule(at string) (jit.PortRule, error) {
+func (p PortRule) rule(at string) (jit.PortRule, error) {
 	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
 	var err error
 	if p.Protocol != "" {
 		if rule.Protocol, err = jit.ParseProtocol(p.Protocol); err != nil {
-			return rule, below(err, at)
+			return rule, Below(err, at)
 		}
 	}
 	if p.Prefix != nil || p.Prefixes != nil {
-		if rule.Sources, err = sources(p.Prefix, p.Prefixes, at); err != nil {
+		if rule.Sources, err = Sources(p.Prefix, p.Prefixes, at); err != nil {
 			return rule, err
 		}
 	}
 	if p.Maximum != "" {
-		if rule.Maximum, err = parseDuration(p.Maximum, at+".maxRequestAccessDuration"); err != nil {
+		if rule.Maximum, err = ParseDuration(p.Maximum, at+".maxRequestAccessDuration"); err != nil {
 			return rule, err
 		}
 	}
 	return rule, nil
 }
 
-// request reads a request; own is the caller's address, the source of ports that name none.
-func (b requestBody) request(own netip.Addr) (jit.Request, error) {
+// Request reads a request; own is the caller's address, the source of ports that name none.
+func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
 	var out jit.Request
 	var err error
 	if out.Justification, err = jit.Justification(b.Justification); err != nil {
@@ -130,11 +136,11 @@ func (b requestBody) request(own netip.Addr) (jit.Request, error) {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		id, err := jit.ParseVM(vm.ID)
 		if err != nil {
-			return out, below(err, at+".id")
+			return out, Below(err, at+".id")
 		}
 		asked := jit.RequestVM{VM: id}
 		for j, port := range vm.Ports {
-			p, err := port.port(own, fmt.Sprintf("%s.ports[%d]", at, j))
+			p, err := port.Port(own, fmt.Sprintf("%s.ports[%d]", at, j))
 			if err != nil {
 				return out, err
 			}
@@ -145,28 +151,29 @@ func (b requestBody) request(own netip.Addr) (jit.Request, error) {
 	return out, nil
 }
 
-func (p requestPort) port(own netip.Addr, at string) (jit.RequestPort, error) {
+// Port reads a port; own is the caller's address, the source where the port names none and the address is known.
+func (p RequestPort) Port(own netip.Addr, at string) (jit.RequestPort, error) {
 	out := jit.RequestPort{Number: p.Number}
 	var err error
-	if out.Duration, out.End, err = ending(p.Duration, p.End, at); err != nil {
+	if out.Duration, out.End, err = Ending(p.Duration, p.End, at); err != nil {
 		return out, err
 	}
 	if p.Prefix == nil && p.Prefixes == nil && own.IsValid() {
 		out.Sources = jit.SourcesOf(netip.PrefixFrom(own, own.BitLen()))
 		return out, nil
 	}
-	out.Sources, err = sources(p.Prefix, p.Prefixes, at)
+	out.Sources, err = Sources(p.Prefix, p.Prefixes, at)
 	return out, err
 }
 
-// ending reads the two ways to say when something ends; that there is exactly
+// Ending reads the two ways to say when something ends; that there is exactly
 // one is decided inside.
-func ending(length, end *string, at string) (d time.Duration, t time.Time, err error) {
+func Ending(length, end *string, at string) (d time.Duration, t time.Time, err error) {
 	if at != "" {
 		at += "."
 	}
 	if length != nil {
-		if d, err = parseDuration(*length, at+"duration"); err != nil {
+		if d, err = ParseDuration(*length, at+"duration"); err != nil {
 			return d, t, err
 		}
 	}
@@ -176,10 +183,11 @@ func ending(length, end *string, at string) (d time.Duration, t time.Time, err e
 	return d, t, err
 }
 
-func (b enableBody) policies() ([]jit.Policy, error) {
+// Policies reads the policies; a machine without ports gets [jit.DefaultPorts].
+func (b EnableBody) Policies() ([]jit.Policy, error) {
 	var out []jit.Policy
 	for i, vm := range b.VirtualMachines {
-		p, err := vm.policy(fmt.Sprintf("virtualMachines[%d]", i))
+		p, err := vm.Policy(fmt.Sprintf("virtualMachines[%d]", i))
 		if err != nil {
 			return nil, err
 		}
@@ -191,20 +199,20 @@ func (b enableBody) policies() ([]jit.Policy, error) {
 	return out, nil
 }
 
-// policy reads what a body says of a machine, without ports where it says nothing of them.
-func (vm enableVM) policy(at string) (jit.Policy, error) {
+// Policy reads what a body says of a machine, without ports where it says nothing of them.
+func (vm EnableVM) Policy(at string) (jit.Policy, error) {
 	id, err := jit.ParseVM(vm.ID)
 	if err != nil {
-		return jit.Policy{}, below(err, at+".id")
+		return jit.Policy{}, Below(err, at+".id")
 	}
 	p := jit.Policy{VM: id}
 	if p.ExistingRules, err = jit.ParseExistingRules(vm.ExistingRules); err != nil {
-		return p, below(err, at)
+		return p, Below(err, at)
 	}
 	if o := vm.Options; o != nil {
 		p.Options = &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification}
 	}
-	if p.PublicAddress, err = publicIP(vm.PublicIP, at); err != nil {
+	if p.PublicAddress, err = PublicIP(vm.PublicIP, at); err != nil {
 		return p, err
 	}
 	for j, port := range vm.Ports {

@@ -1,4 +1,4 @@
-package handlers
+package wire
 
 import (
 	"fmt"
@@ -14,7 +14,8 @@ import (
 	"portcullis/core/store"
 )
 
-type enableAnswer struct {
+// EnableAnswer is the policies as they are stored and the changes to rules.
+type EnableAnswer struct {
 	DryRun          bool           `json:"dryRun,omitzero"`
 	VirtualMachines []enabledVM    `json:"virtualMachines"`
 	Changes         []targetChange `json:"changes"`
@@ -25,9 +26,9 @@ type enabledVM struct {
 	Location      string     `json:"location"`
 	ExistingRules string     `json:"existingRules"`
 	PublicIP      string     `json:"publicIpAddress,omitempty"`
-	Options       *options   `json:"options,omitzero"`        // the policy's own
-	InForce       *options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
-	Ports         []portRule `json:"ports"`
+	Options       *Options   `json:"options,omitzero"`        // the policy's own
+	InForce       *Options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
+	Ports         []PortRule `json:"ports"`
 	Targets       []string   `json:"targets"`
 	Overridden    []foreign  `json:"overriddenRules"`
 	Exposed       []foreign  `json:"exposingRules"`
@@ -62,7 +63,8 @@ type rule struct {
 	Description  string   `json:"description"`
 }
 
-type grantAnswer struct {
+// GrantAnswer is a request as it stands.
+type GrantAnswer struct {
 	ID            string         `json:"id,omitempty"`
 	DryRun        bool           `json:"dryRun,omitzero"`
 	Status        string         `json:"status"`
@@ -104,30 +106,33 @@ type connect struct {
 	Port uint16 `json:"port"`
 }
 
-type list[T any] struct {
+// List is a page of a list.
+type List[T any] struct {
 	Value    []T    `json:"value"`
 	NextLink string `json:"nextLink,omitempty"`
 }
 
-func stamp(t time.Time) string {
+// Stamp writes a time in UTC with milliseconds, "" for the zero time.
+func Stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// toOptions writes options; nil where they demand nothing.
-func toOptions(o jit.Options) *options {
+// ToOptions writes options; nil where they demand nothing.
+func ToOptions(o jit.Options) *Options {
 	if o.IsZero() {
 		return nil
 	}
-	return &options{o.ForbidAnySource, o.WidestIPv4, o.WidestIPv6, o.RequireJustification}
+	return &Options{o.ForbidAnySource, o.WidestIPv4, o.WidestIPv6, o.RequireJustification}
 }
 
-func toPortRules(ports []jit.PortRule) []portRule {
-	var out []portRule
+// ToPortRules writes ports of a policy: one source in the singular field, several in the plural.
+func ToPortRules(ports []jit.PortRule) []PortRule {
+	var out []PortRule
 	for _, p := range ports {
-		r := portRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
+		r := PortRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
 		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 			r.Prefix = &prefixes[0]
 		} else {
@@ -138,10 +143,11 @@ func toPortRules(ports []jit.PortRule) []portRule {
 	return out
 }
 
-func toEnabled(list []access.Enabled) []enabledVM {
+// ToEnabled writes what was enabled.
+func ToEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
-		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: ipText(e.Policy.PublicAddress), Options: toOptions(e.Policy.OwnOptions()), InForce: toOptions(e.InForce), Ports: toPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IpText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())
@@ -151,8 +157,8 @@ func toEnabled(list []access.Enabled) []enabledVM {
 	return out
 }
 
-// ipText gives "" for no address.
-func ipText(a netip.Addr) string {
+// IpText gives "" for no address.
+func IpText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
@@ -167,7 +173,8 @@ func toForeign(list []plan.Foreign) []foreign {
 	return out
 }
 
-func toChanges(list []access.TargetChange) []targetChange {
+// ToChanges writes changes of rules, target by target.
+func ToChanges(list []access.TargetChange) []targetChange {
 	var out []targetChange
 	for _, c := range list {
 		out = append(out, targetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete), Hidden: c.Hidden})
@@ -206,12 +213,12 @@ func toPeers(p jit.Peers) []string {
 	return slices.Concat(out, p.Tags, p.Groups)
 }
 
-// toGrant writes a grant, and while it is being opened how far that is. Where the record says nothing of
+// ToGrant writes a grant, and while it is being opened how far that is. Where the record says nothing of
 // where its machines stand, nothing is said of where to dial, but for ports of firewalls.
-func toGrant(rec store.GrantRecord) grantAnswer {
+func ToGrant(rec store.GrantRecord) GrantAnswer {
 	g := rec.Grant
-	out := grantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
-		Justification: g.Justification, Start: stamp(g.Start), End: stamp(g.End())}
+	out := GrantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
+		Justification: g.Justification, Start: Stamp(g.Start), End: Stamp(g.End())}
 	for _, p := range rec.Progress() {
 		t := grantTarget{ID: p.Target.String(), Status: "Waiting"}
 		if p.Confirmed {
@@ -222,7 +229,7 @@ func toGrant(rec store.GrantRecord) grantAnswer {
 	for _, vm := range g.VMs {
 		w := grantVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
+			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: Stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {
@@ -249,7 +256,8 @@ func reason(r jit.Reason) string {
 	return string(r)
 }
 
-type disableAnswer struct {
+// DisableAnswer is the machines that were disabled.
+type DisableAnswer struct {
 	DryRun          bool           `json:"dryRun,omitzero"`
 	VirtualMachines []vmRef        `json:"virtualMachines"`
 	Closes          []closedWindow `json:"closes,omitempty"`  // of a dry run: the windows that would be closed
@@ -263,8 +271,8 @@ type closedWindow struct {
 	Ports   []uint16 `json:"ports"`
 }
 
-// toClosed tells which windows of grants as they would be are not closed already.
-func toClosed(grants []jit.Grant) []closedWindow {
+// ToClosed tells which windows of grants as they would be are not closed already.
+func ToClosed(grants []jit.Grant) []closedWindow {
 	var out []closedWindow
 	for _, g := range grants {
 		for _, vm := range g.VMs {

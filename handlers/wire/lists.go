@@ -1,16 +1,17 @@
-package handlers
+package wire
 
 import (
+	"github.com/go-json-experiment/json"
+
 	"portcullis/core/doctor"
 	"portcullis/core/inventory"
 	"portcullis/core/store"
-
-	"github.com/go-json-experiment/json"
 )
 
-type machinesAnswer struct {
-	Value          []machine         `json:"value"`
-	Counts         machineCounts     `json:"counts"`
+// MachinesAnswer is a page of machines. Counts, groups and subscriptions are of all that the caller may read.
+type MachinesAnswer struct {
+	Value          []Machine         `json:"value"`
+	Counts         MachineCounts     `json:"counts"`
 	ResourceGroups []string          `json:"resourceGroups"`
 	Subscriptions  []string          `json:"subscriptions"`
 	Incomplete     map[string]string `json:"incompleteSubscriptions,omitempty"`
@@ -18,13 +19,15 @@ type machinesAnswer struct {
 	NextLink       string            `json:"nextLink,omitempty"`
 }
 
-type machineCounts struct {
+// MachineCounts is how many machines are in each state.
+type MachineCounts struct {
 	Configured    int `json:"configured"`
 	NotConfigured int `json:"notConfigured"`
 	Unsupported   int `json:"unsupported"`
 }
 
-type machine struct {
+// Machine is a machine as it stands. From ExistingRules on the fields are of configured machines alone.
+type Machine struct {
 	ID            string       `json:"id"`
 	Name          string       `json:"name"`
 	ResourceGroup string       `json:"resourceGroup"`
@@ -37,9 +40,9 @@ type machine struct {
 	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
 	ExistingRules string       `json:"existingRules,omitempty"`
 	PublicIP      string       `json:"publicIpAddress,omitempty"` // the firewall's that the policy pins
-	Options       *options     `json:"options,omitzero"`          // the policy's own
-	InForce       *options     `json:"optionsInForce,omitzero"`   // what requests must meet: the stricter of the policy's and the installation's
-	Ports         []portRule   `json:"ports,omitempty"`
+	Options       *Options     `json:"options,omitzero"`          // the policy's own
+	InForce       *Options     `json:"optionsInForce,omitzero"`   // what requests must meet: the stricter of the policy's and the installation's
+	Ports         []PortRule   `json:"ports,omitempty"`
 	Requests      *int         `json:"approvedRequests,omitempty"`
 	LastAccess    *lastAccess  `json:"lastAccess,omitempty"`
 	Windows       []openWindow `json:"openWindows,omitempty"`
@@ -72,8 +75,9 @@ type openWindow struct {
 	Connect       *connect `json:"connect,omitempty"` // where a firewall takes it
 }
 
-func toMachine(m inventory.MachineView) machine {
-	out := machine{ID: m.VM.String(), Name: m.VM.Name, ResourceGroup: m.VM.ResourceGroup, Subscription: m.VM.Subscription, Location: m.Location,
+// ToMachine writes a machine.
+func ToMachine(m inventory.MachineView) Machine {
+	out := Machine{ID: m.VM.String(), Name: m.VM.Name, ResourceGroup: m.VM.ResourceGroup, Subscription: m.VM.Subscription, Location: m.Location,
 		State: string(m.State), Reason: string(m.Reason), Unguarded: m.Unguarded}
 	for _, t := range m.Targets {
 		out.Targets = append(out.Targets, t.String())
@@ -87,15 +91,15 @@ func toMachine(m inventory.MachineView) machine {
 	if m.State != inventory.MachineConfigured {
 		return out
 	}
-	out.Options, out.InForce = toOptions(m.Options), toOptions(m.InForce)
-	out.PublicIP = ipText(m.PublicAddress)
-	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), toPortRules(m.Ports), &m.Requests
+	out.Options, out.InForce = ToOptions(m.Options), ToOptions(m.InForce)
+	out.PublicIP = IpText(m.PublicAddress)
+	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), ToPortRules(m.Ports), &m.Requests
 	if !m.LastAccess.IsZero() {
-		out.LastAccess = &lastAccess{Time: stamp(m.LastAccess), Requestor: m.LastRequestor}
+		out.LastAccess = &lastAccess{Time: Stamp(m.LastAccess), Requestor: m.LastRequestor}
 	}
 	for _, w := range m.Windows {
 		shown := openWindow{Grant: w.Grant, Number: w.Number, Protocol: string(w.Protocol), Sources: w.Sources.Strings(),
-			Start: stamp(w.Start), End: stamp(w.End), Status: w.Status.String(), Requestor: w.Requestor, Justification: w.Justification, Own: w.Own}
+			Start: Stamp(w.Start), End: Stamp(w.End), Status: w.Status.String(), Requestor: w.Requestor, Justification: w.Justification, Own: w.Own}
 		if w.Mapped.IsValid() {
 			shown.Connect = &connect{Host: w.Mapped.Addr().String(), Port: w.Mapped.Port()}
 		}
@@ -107,7 +111,8 @@ func toMachine(m inventory.MachineView) machine {
 	return out
 }
 
-type entry struct {
+// Entry is an entry of the activity log.
+type Entry struct {
 	ID            string   `json:"id"`
 	Time          string   `json:"time"`
 	Operation     string   `json:"operation"`
@@ -127,9 +132,10 @@ type entry struct {
 	Correlation   string   `json:"correlationId,omitempty"`
 }
 
-func toEntry(e store.Entry) entry {
-	out := entry{ID: e.ID, Time: stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
-		Sources: e.Sources, End: stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
+// ToEntry writes an entry; subscription and resource group are the machine's, else the target's.
+func ToEntry(e store.Entry) Entry {
+	out := Entry{ID: e.ID, Time: Stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
+		Sources: e.Sources, End: Stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
 	if !e.Target.IsZero() {
 		out.Target, out.Subscription, out.ResourceGroup = e.Target.String(), e.Target.Subscription, e.Target.ResourceGroup
 	}
@@ -139,21 +145,24 @@ func toEntry(e store.Entry) entry {
 	return out
 }
 
-type verifyAnswer struct {
+// VerifyAnswer is what was found of the activity log, chain by chain.
+type VerifyAnswer struct {
 	Whole bool    `json:"whole"` // every chain is
-	Value []chain `json:"value"`
+	Value []Chain `json:"value"`
 }
 
-type chain struct {
+// Chain is the entries of one subscription and day.
+type Chain struct {
 	Subscription string       `json:"subscription"`
 	Day          string       `json:"day"`
 	Whole        bool         `json:"whole"`
 	Entries      int          `json:"entries"`
 	Head         string       `json:"head,omitempty"`
-	FirstBroken  *brokenEntry `json:"firstBroken,omitempty"`
+	FirstBroken  *BrokenEntry `json:"firstBroken,omitempty"`
 }
 
-type brokenEntry struct {
+// BrokenEntry is the first entry of a chain that is not as it was written.
+type BrokenEntry struct {
 	Seq     int    `json:"sequence"`
 	Break   string `json:"break"`
 	ID      string `json:"id,omitempty"`
@@ -161,7 +170,8 @@ type brokenEntry struct {
 	Message string `json:"message"`
 }
 
-type sweepAnswer struct {
+// SweepAnswer is what a sweep did and found.
+type SweepAnswer struct {
 	Started  string    `json:"startedAt"`
 	Ended    string    `json:"endedAt"`
 	Targets  int       `json:"targets"`
@@ -181,8 +191,9 @@ type finding struct {
 	Since   string `json:"since"`
 }
 
-func toSweep(r store.SweepRecord) sweepAnswer {
-	out := sweepAnswer{Started: stamp(r.Started), Ended: stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error, Findings: []finding{}}
+// ToSweep writes a sweep.
+func ToSweep(r store.SweepRecord) SweepAnswer {
+	out := SweepAnswer{Started: Stamp(r.Started), Ended: Stamp(r.Ended), Targets: r.Targets, Changed: r.Changed, Closed: r.Closed, Error: r.Error, Findings: []finding{}}
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, toFinding(f))
 	}
@@ -190,7 +201,7 @@ func toSweep(r store.SweepRecord) sweepAnswer {
 }
 
 func toFinding(f store.Finding) finding {
-	out := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: stamp(f.Since)}
+	out := finding{Kind: string(f.Kind), Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: Stamp(f.Since)}
 	if !f.Target.IsZero() {
 		out.Target = f.Target.String()
 	}
@@ -200,26 +211,28 @@ func toFinding(f store.Finding) finding {
 	return out
 }
 
-type doctorAnswer struct {
+// DoctorAnswer is the state of the installation, check by check.
+type DoctorAnswer struct {
 	State         string       `json:"state"` // the worst of the checks
 	Time          string       `json:"time"`  // by the app's clock, so that a caller can compare its own
 	Version       string       `json:"version"`
-	Caller        doctorCaller `json:"caller"`
+	Caller        DoctorCaller `json:"caller"`
 	Subscriptions []string     `json:"subscriptions"` // those that the caller administers
 	Checks        []check      `json:"checks"`
 }
 
-type doctorCaller struct {
+// DoctorCaller is who asks, and the address from which the call is taken to come.
+type DoctorCaller struct {
 	Name    string `json:"name"`
 	ID      string `json:"id"`
-	Address orNull `json:"address"`
+	Address OrNull `json:"address"`
 }
 
 type check struct {
 	Name         string `json:"name"`
 	Subscription string `json:"subscription,omitempty"`
 	State        string `json:"state"`
-	Seen         orNull `json:"seen"`
+	Seen         OrNull `json:"seen"`
 	Reason       string `json:"reason,omitempty"`
 	Advice       string `json:"advice,omitempty"`
 	Facts        []fact `json:"facts"`
@@ -228,25 +241,26 @@ type check struct {
 
 type fact struct {
 	Name   string `json:"name"`
-	Value  orNull `json:"value"`
+	Value  OrNull `json:"value"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// orNull is a text, and null where there is none: what is not known.
-type orNull string
+// OrNull is a text, and null where there is none: what is not known.
+type OrNull string
 
 // MarshalJSON writes the text or null.
-func (t orNull) MarshalJSON() ([]byte, error) {
+func (t OrNull) MarshalJSON() ([]byte, error) {
 	if t == "" {
 		return []byte("null"), nil
 	}
 	return json.Marshal(string(t))
 }
 
-func toCheck(c doctor.Check) check {
-	out := check{Name: c.Name, Subscription: c.Subscription, State: string(c.State), Seen: orNull(c.Seen), Reason: c.Reason, Advice: c.Advice, Facts: []fact{}, Took: int(c.Took.Milliseconds())}
+// ToCheck writes a check without its cause, which may hold what a caller must not see.
+func ToCheck(c doctor.Check) check {
+	out := check{Name: c.Name, Subscription: c.Subscription, State: string(c.State), Seen: OrNull(c.Seen), Reason: c.Reason, Advice: c.Advice, Facts: []fact{}, Took: int(c.Took.Milliseconds())}
 	for _, f := range c.Facts {
-		out.Facts = append(out.Facts, fact{Name: f.Name, Value: orNull(f.Value), Reason: f.Reason})
+		out.Facts = append(out.Facts, fact{Name: f.Name, Value: OrNull(f.Value), Reason: f.Reason})
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package handlers
+package wire
 
 import (
 	"context"
@@ -73,41 +73,43 @@ var statuses = map[jit.Code]int{
 	access.CodeKeyReused:           http.StatusUnprocessableEntity,
 }
 
-type errorBody struct {
-	Error errorDetail `json:"error"`
+// ErrorBody is how every error is answered.
+type ErrorBody struct {
+	Error ErrorDetail `json:"error"`
 }
 
-type errorDetail struct {
+// ErrorDetail is a stable code, a text for people, and the field or thing that it is about.
+type ErrorDetail struct {
 	Code    jit.Code `json:"code"`
 	Message string   `json:"message"`
 	Target  string   `json:"target,omitempty"`
 }
 
-// answer gives the status and what may be said of the error: a refusal in full,
+// Answer gives the status and what may be said of the error: a refusal in full,
 // of anything else no more than what failed. The message of an internal error is fixed,
 // since its cause may hold what the caller must not see.
-func answer(err error) (int, errorDetail) {
+func Answer(err error) (int, ErrorDetail) {
 	if refused, ok := errors.AsType[*jit.Error](err); ok {
 		status := statuses[refused.Code]
 		if status == 0 {
 			status = http.StatusBadRequest
 		}
-		return status, errorDetail{Code: refused.Code, Message: refused.Message, Target: refused.Target}
+		return status, ErrorDetail{Code: refused.Code, Message: refused.Message, Target: refused.Target}
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		code := jit.Code(strings.ReplaceAll(down.Dependency, " ", "") + "Unavailable")
-		return http.StatusServiceUnavailable, errorDetail{Code: code, Target: down.Dependency,
+		return http.StatusServiceUnavailable, ErrorDetail{Code: code, Target: down.Dependency,
 			Message: down.Dependency + " cannot be reached or does not take the call now; nothing was left half open, send the same request again"}
 	}
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return http.StatusConflict, errorDetail{Code: codeLocked, Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
+		return http.StatusConflict, ErrorDetail{Code: codeLocked, Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
 	case errors.Is(err, store.ErrForbidden):
-		return http.StatusBadGateway, errorDetail{Code: codeForbidden, Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
+		return http.StatusBadGateway, ErrorDetail{Code: codeForbidden, Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
 	case errors.Is(err, store.ErrConflict):
-		return http.StatusConflict, errorDetail{Code: store.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
+		return http.StatusConflict, ErrorDetail{Code: store.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return http.StatusServiceUnavailable, errorDetail{Code: codeTimeout, Message: "the call took too long; send the same request again"}
+		return http.StatusServiceUnavailable, ErrorDetail{Code: codeTimeout, Message: "the call took too long; send the same request again"}
 	}
-	return http.StatusInternalServerError, errorDetail{Code: codeInternal, Message: "an internal error occurred; the log holds it under this request id"}
+	return http.StatusInternalServerError, ErrorDetail{Code: codeInternal, Message: "an internal error occurred; the log holds it under this request id"}
 }

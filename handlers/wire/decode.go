@@ -1,4 +1,4 @@
-package handlers
+package wire
 
 import (
 	"errors"
@@ -16,30 +16,30 @@ import (
 	"portcullis/core/jit"
 )
 
-// maxBody is the size in bytes over which a body is refused.
-const maxBody = 1 << 20
+// MaxBody is the size in bytes over which a body is refused.
+const MaxBody = 1 << 20
 
 // maxLooseField is how long a text of a body of the compatible face may be, in bytes: clients send back what they got,
 // justifications of earlier requests included.
 const maxLooseField = 4 * jit.MaxJustification
 
-// decode reads a JSON body strictly: one value, no unknown and no repeated
+// Decode reads a JSON body strictly: one value, no unknown and no repeated
 // fields, at most 1 MiB. Every refusal names the field.
-func decode(r *http.Request, into any) error {
+func Decode(r *http.Request, into any) error {
 	return decodeWith(r, into, jit.MaxField, json.RejectUnknownMembers(true))
 }
 
-// decodeLoosely reads a JSON body as Azure Resource Manager does: fields that
+// DecodeLoosely reads a JSON body as Azure Resource Manager does: fields that
 // are not known are passed over, and the case of names does not count. What could be
 // read in two ways is refused all the same: a field that stands twice, in whatever case.
-func decodeLoosely(r *http.Request, into any) error {
+func DecodeLoosely(r *http.Request, into any) error {
 	return decodeWith(r, into, maxLooseField, json.MatchCaseInsensitiveNames(true))
 }
 
-// decodeNothing refuses a body that says anything: of a call that takes none, what stands
+// DecodeNothing refuses a body that says anything: of a call that takes none, what stands
 // in a body was meant to say something that would be passed over.
-func decodeNothing(r *http.Request) error {
-	err := decode(r, &struct{}{})
+func DecodeNothing(r *http.Request) error {
+	err := Decode(r, &struct{}{})
 	if refused, ok := errors.AsType[*jit.Error](err); ok && refused.Code == CodeEmptyBody {
 		return nil
 	}
@@ -47,41 +47,41 @@ func decodeNothing(r *http.Request) error {
 }
 
 func decodeWith(r *http.Request, into any, longest int, how json.Options) error {
-	body, err := readBody(r, maxBody)
+	body, err := ReadBody(r, MaxBody)
 	if err != nil {
 		return err
 	}
 	return unmarshal(body, into, longest, how)
 }
 
-// decodeRead reads a body that was read already, as strictly as decode does.
-func decodeRead(body []byte, into any) error {
+// DecodeBytes reads a body that was read already, as strictly as [Decode] does.
+func DecodeBytes(body []byte, into any) error {
 	return unmarshal(body, into, jit.MaxField, json.RejectUnknownMembers(true))
 }
 
 func unmarshal(body []byte, into any, longest int, how json.Options) error {
 	if err := longTexts(body, longest); err != nil {
-		return oversized{err}
+		return Oversized{err}
 	}
 	if err := json.Unmarshal(body, into, how); err != nil {
-		return badJSON(err)
+		return BadJSON(err)
 	}
 	if b, ok := into.(bounded); ok {
 		if err := b.Bounds(); err != nil {
-			return oversized{err}
+			return Oversized{err}
 		}
 	}
 	return nil
 }
 
-// readBody reads a body of at most so many bytes, a whole number of MiB.
-func readBody(r *http.Request, most int64) ([]byte, error) {
+// ReadBody reads a body of at most so many bytes, a whole number of MiB.
+func ReadBody(r *http.Request, most int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	if err != nil {
 		return nil, &jit.Error{Code: CodeInvalidContent, Message: "the body could not be read"}
 	}
 	if int64(len(body)) > most {
-		return nil, oversized{&jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}}
+		return nil, Oversized{&jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}}
 	}
 	if len(body) == 0 {
 		return nil, &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
@@ -89,7 +89,8 @@ func readBody(r *http.Request, most int64) ([]byte, error) {
 	return body, nil
 }
 
-func badJSON(err error) error {
+// BadJSON turns an error of the JSON library into a refusal that names the field.
+func BadJSON(err error) error {
 	if refused, ok := errors.AsType[*jit.Error](err); ok {
 		return refused
 	}
@@ -126,7 +127,8 @@ func path(p jsontext.Pointer) string {
 	return b.String()
 }
 
-func write(w http.ResponseWriter, status int, body any) {
+// Write answers with a status and a value as JSON, HTML escaped and with a line feed at its end.
+func Write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	// The status is sent: an error now means that the caller is gone.
@@ -134,9 +136,9 @@ func write(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write([]byte{'\n'}) // for people with a terminal
 }
 
-// parseDuration reads an ISO 8601 duration such as PT3H, or P1D. Years and months have
+// ParseDuration reads an ISO 8601 duration such as PT3H, or P1D. Years and months have
 // no fixed length and are refused.
-func parseDuration(s, target string) (time.Duration, error) {
+func ParseDuration(s, target string) (time.Duration, error) {
 	d, err := duration.Parse(s)
 	if err != nil || d.Years != 0 || d.Months != 0 {
 		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%q is not an ISO 8601 duration such as PT3H or PT45M", s)}
@@ -160,8 +162,8 @@ func parseTime(s, target string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// below puts the target of a refusal under a path.
-func below(err error, path string) error {
+// Below puts the target of a refusal under a path.
+func Below(err error, path string) error {
 	if refused, ok := errors.AsType[*jit.Error](err); ok {
 		return refused.At(path)
 	}

@@ -1,0 +1,133 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/jit"
+)
+
+// bounded is a body with bounds of its own. They are looked at as soon as it is read: before any of
+// its values is understood, before anybody is asked what the caller may do, and before anything is read.
+type bounded interface{ Bounds() error }
+
+// Oversized is a refusal of a call that is larger than anybody would send. Nothing in it was understood, so the door
+// tells the activity log of it.
+type Oversized struct{ error }
+
+func (o Oversized) Unwrap() error { return o.error }
+
+// longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a
+// bound of its own. What is not JSON it leaves to who reads it.
+func longTexts(body []byte, most int) error {
+	if len(body) <= most {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	for {
+		value, err := d.ReadToken()
+		if err != nil { // the end, or what its reader refuses
+			return nil
+		}
+		if value.Kind() == '"' && len(value.String()) > most && d.StackPointer() != "/justification" {
+			at := cut(path(d.StackPointer()))
+			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}
+		}
+	}
+}
+
+// Crowded refuses, with the target at, a body that holds more objects, or more texts in lists, than one that says something can hold in
+// its size. Empty ones take three bytes each, and to read 16 MiB of them allocates 2.4 GB, so they are counted before.
+func Crowded(body []byte, maxObjects, maxTexts int, at string) error {
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	objects, texts := 0, 0
+	for {
+		value, err := d.ReadToken()
+		if err != nil { // the end, or what its reader refuses
+			return nil
+		}
+		switch value.Kind() {
+		case '{':
+			objects++
+		case '"':
+			if kind, _ := d.StackIndex(d.StackDepth()); kind == '[' {
+				texts++
+			}
+		}
+		if objects > maxObjects || texts > maxTexts {
+			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d objects, or %d texts in lists; one document holds no more", maxObjects, maxTexts)}}
+		}
+	}
+}
+
+// cut shortens a path that names may have made long.
+func cut(at string) string {
+	if len(at) > 200 {
+		return strings.ToValidUTF8(at[:200], "") + "..."
+	}
+	return at
+}
+
+// AtMost refuses more machines than one call takes.
+func AtMost(n, most int, at string) error {
+	if n > most {
+		return &jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("%d virtual machines; one call takes at most %d", n, most)}
+	}
+	return nil
+}
+
+// EachMachine holds the ports of every machine to their bounds.
+func EachMachine[M interface{ SourceCounts() []int }](machines []M, at string) error {
+	for i, m := range machines {
+		if err := jit.Bounds(m.SourceCounts()); err != nil {
+			return Below(err, fmt.Sprintf("%s[%d]", at, i))
+		}
+	}
+	return nil
+}
+
+// Counts gives how many prefixes each port names.
+func Counts[P interface{ SourcePrefixes() []string }](ports []P) []int {
+	var out []int
+	for _, p := range ports {
+		out = append(out, len(p.SourcePrefixes()))
+	}
+	return out
+}
+
+// SourcePrefixes gives the prefixes of the plural field, which [EachMachine] bounds.
+func (p PortRule) SourcePrefixes() []string { return p.Prefixes }
+
+// SourcePrefixes gives the prefixes of the plural field, which [EachMachine] bounds.
+func (p RequestPort) SourcePrefixes() []string { return p.Prefixes }
+
+// SourceCounts gives how many prefixes each port names.
+func (vm EnableVM) SourceCounts() []int { return Counts(vm.Ports) }
+
+// SourceCounts gives how many prefixes each port names.
+func (vm requestVM) SourceCounts() []int { return Counts(vm.Ports) }
+
+// MachinesField is where bodies have their machines.
+const MachinesField = "virtualMachines"
+
+// Bounds holds the body to jit.MaxVMs machines, and each to the bounds of its ports.
+func (b *EnableBody) Bounds() error {
+	if err := AtMost(len(b.VirtualMachines), jit.MaxVMs, MachinesField); err != nil {
+		return err
+	}
+	return EachMachine(b.VirtualMachines, MachinesField)
+}
+
+// Bounds holds the body to jit.MaxVMs machines.
+func (b *VmsBody) Bounds() error { return AtMost(len(b.VirtualMachines), jit.MaxVMs, MachinesField) }
+
+// Bounds holds the body to jit.MaxVMs machines, and each to the bounds of its ports.
+func (b *RequestBody) Bounds() error {
+	if err := AtMost(len(b.VirtualMachines), jit.MaxVMs, MachinesField); err != nil {
+		return err
+	}
+	return EachMachine(b.VirtualMachines, MachinesField)
+}
