@@ -141,12 +141,12 @@ func TestErrorCodes(t *testing.T) {
 	}
 	for _, code := range named {
 		if !slices.Contains(listed, code) {
-			t.Errorf("%s is not in openapi_codes.go", code)
+			t.Errorf("%s is not in wire/codes.go", code)
 		}
 	}
 	for _, code := range listed {
 		if !slices.Contains(named, code) && !strings.HasSuffix(code, "Unavailable") {
-			t.Errorf("%s is in openapi_codes.go and no source names it", code)
+			t.Errorf("%s is in wire/codes.go and no source names it", code)
 		}
 	}
 }

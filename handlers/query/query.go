@@ -43,6 +43,8 @@ type Parameter struct {
 	Flag bool
 	// NoDryRun says that true is refused with [CodeNoDryRun]: the route has no dry run.
 	NoDryRun bool
+	// Required says in the OpenAPI document that it must be there; the route itself refuses a call without it.
+	Required bool
 }
 
 // Values are the parameters of one call, by the names in the table. What was left out is "".

@@ -1,8 +1,8 @@
-package handlers
+package wire
 
-// errorCodes is every code that an error can have, as the OpenAPI document lists
+// Codes is every code that an error can have, as the OpenAPI document lists
 // them. Besides those that the sources name there is one for each dependency.
-var errorCodes = []string{
+var Codes = []string{
 	"AppPermissionMissing",
 	"AuthorizationFailed",
 	"AzureResourceManagerUnavailable",
