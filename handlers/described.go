@@ -3,28 +3,19 @@ package handlers
 import (
 	"net/http"
 	"reflect"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/openapi"
-	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
 )
 
 // The OpenAPI 3 document is made from four things that the doors work with
 // anyway: the table below, which a test holds to the routes, the table of query parameters, which calls
 // are held to, the wire structs, and the list of codes, which a test holds to the sources.
-
-func versionParameter() query.Parameter {
-	return query.Parameter{Name: "api-version", Required: true, Says: strings.Join(compatVersions, " or ")}
-}
-
-func skipParameter() query.Parameter {
-	return query.Parameter{Name: skipToken, Says: "where the page begins: from a nextLink"}
-}
 
 // descriptions is every operation for people and scripts.
 func descriptions() []openapi.Operation {
@@ -53,29 +44,7 @@ func descriptions() []openapi.Operation {
 	for i, d := range all {
 		all[i].Query = known[d.Method+" "+d.Path]
 	}
-	for _, op := range compatOperations() {
-		all = append(all, describeCompat(op))
-	}
-	return all
-}
-
-// describeCompat tells of an operation of the compatible face, whose published definition is Microsoft's.
-func describeCompat(op compatOperation) openapi.Operation {
-	d := openapi.Operation{Method: op.method, Path: op.template, ID: op.id, Query: []query.Parameter{versionParameter()}, Statuses: []int{http.StatusOK}}
-	switch {
-	case op.method == http.MethodPut:
-		d.Summary, d.Body, d.Answer, d.Headers = "Replace a policy: virtual machines that the body does not name are disabled", compatPutBody{}, compatPolicy{}, []string{"If-Match", "If-None-Match"}
-	case op.method == http.MethodDelete:
-		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []string{"If-Match"}
-	case op.method == http.MethodPost:
-		d.Summary, d.Body, d.Answer, d.Statuses = "Open ports for a while", compatInitiateBody{}, compatRequest{}, []int{http.StatusAccepted}
-	case strings.HasSuffix(op.template, "{"+paramName+"}"):
-		d.Summary, d.Answer = "Show a policy, with its requests of seven days", compatPolicy{}
-	default:
-		d.Summary, d.Answer = "List policies", wire.List[compatPolicy]{}
-		d.Query = append(d.Query, skipParameter())
-	}
-	return d
+	return append(all, compat.Described()...)
 }
 
 // openapi answers the document: GET /api/openapi.json. It needs no token: it
@@ -94,6 +63,7 @@ func api(version string) openapi.API {
 		Title: "Portcullis", Version: version,
 		Description: "Just-in-time access to the management ports of Azure virtual machines. Paths below /api/subscriptions are those of Microsoft.Security/locations/jitNetworkAccessPolicies; their case does not count.",
 		Operations:  descriptions(), Failure: wire.ErrorBody{},
+		Prefixes: map[string]string{reflect.TypeFor[compat.Face]().PkgPath(): "Compat"},
 		Types: map[reflect.Type]openapi.Object{
 			reflect.TypeFor[jit.Code]():       {"type": "string", "enum": wire.Codes},
 			reflect.TypeFor[wire.OrNull]():    {"type": "string", "nullable": true},

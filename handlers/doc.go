@@ -2,7 +2,7 @@
 //
 // Every handler decodes strictly, calls one verb and encodes its answer; what is
 // decided is decided inside. [New] lists the whole surface on one page. The compatible
-// face (compat.go) decodes as Azure Resource Manager does, since its clients are used as
+// face (package compat) decodes as Azure Resource Manager does, since its clients are used as
 // they are; what could be read in two ways it refuses all the same.
 //
 // The Functions host proxies HTTP functions with their method, headers and full

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"portcullis/core/doctor"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
 )
 
@@ -87,7 +88,7 @@ func present(h http.Header, names ...string) string {
 func (s *server) versions(r *http.Request) doctor.Check {
 	host := sent(r.Header, "X-Azure-Functions-HostVersion")
 	c := doctor.Check{Name: "versions", State: doctor.OK, Seen: "portcullis " + s.Version, Facts: []doctor.Fact{
-		{Name: "app", Value: s.Version}, {Name: "host", Value: host.Value, Reason: host.Reason}, {Name: "apiVersions", Value: strings.Join(compatVersions, ", ")},
+		{Name: "app", Value: s.Version}, {Name: "host", Value: host.Value, Reason: host.Reason}, {Name: "apiVersions", Value: strings.Join(compat.Versions, ", ")},
 	}}
 	if strings.Contains(s.Version, "+dirty") {
 		c.State, c.Seen, c.Advice = doctor.Attention, "the app was built from changed files: "+s.Version, "deploy a package that make package built from a commit"

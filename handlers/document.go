@@ -14,6 +14,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
 )
@@ -226,7 +227,7 @@ func readDocument(r *http.Request) ([]defender.Held, error) {
 	var held []defender.Held
 	for i, p := range doc.Policies {
 		at := fmt.Sprintf("policies[%d]", i)
-		name, err := namedIn(p.ID)
+		name, err := compat.ParsePolicyName(p.ID)
 		if err != nil {
 			return nil, wire.Below(err, at)
 		}

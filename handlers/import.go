@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
 )
 
@@ -19,8 +19,8 @@ type importBody struct {
 }
 
 type importedPolicy struct {
-	ID         string            `json:"id"`
-	Properties *compatProperties `json:"properties"`
+	ID         string             `json:"id"`
+	Properties *compat.Properties `json:"properties"`
 }
 
 type importAnswer struct {
@@ -90,7 +90,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 // toImport reads one policy, and gives the place in its body of each machine that could be read; why another
 // could not goes into out.
 func toImport(p importedPolicy, out *importedAnswer) (defender.ToImport, []int, error) {
-	name, err := namedIn(p.ID)
+	name, err := compat.ParsePolicyName(p.ID)
 	if err != nil {
 		return defender.ToImport{}, nil, err
 	}
@@ -101,7 +101,7 @@ func toImport(p importedPolicy, out *importedAnswer) (defender.ToImport, []int, 
 	var where []int
 	for i, vm := range p.Properties.VirtualMachines {
 		out.Machines = append(out.Machines, importedVM{ID: vm.ID})
-		policy, err := vm.policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
+		policy, err := vm.Policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
 		if err != nil {
 			out.Machines[i].Error = detailOf(err)
 			continue
@@ -109,20 +109,6 @@ func toImport(p importedPolicy, out *importedAnswer) (defender.ToImport, []int, 
 		list.Policies, where = append(list.Policies, policy), append(where, i)
 	}
 	return list, where, nil
-}
-
-// namedIn reads the id of a named policy in a body.
-func namedIn(id string) (store.PolicyName, error) {
-	bad := &jit.Error{Code: jit.CodeInvalidID, Target: "id", Message: "this is not the id of a just-in-time policy"}
-	path, err := url.Parse("/api" + id)
-	if err != nil || tricky(path) {
-		return store.PolicyName{}, bad
-	}
-	at, ok := matchPath(compatRoot+"/{subscriptionId}"+typePolicy, path)
-	if !ok {
-		return store.PolicyName{}, bad
-	}
-	return at.policy(), at.check()
 }
 
 // detail gives what may be said of a machine's error, and logs what is ours to mend.

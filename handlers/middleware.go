@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
 )
@@ -140,11 +141,11 @@ func (s *server) logged(next http.Handler) http.Handler {
 // changes gives what a call of a route would have changed, "" where it changes nothing.
 func changes(pattern string) store.Operation {
 	switch pattern {
-	case "POST /api/enable", "POST /api/import", "POST /api/policies/import", "PUT " + compatPattern:
+	case "POST /api/enable", "POST /api/import", "POST /api/policies/import", "PUT " + compat.Pattern:
 		return store.OpEnable
-	case "POST /api/disable", "DELETE " + compatPattern:
+	case "POST /api/disable", "DELETE " + compat.Pattern:
 		return store.OpDisable
-	case "POST /api/request", "POST " + compatPattern:
+	case "POST /api/request", "POST " + compat.Pattern:
 		return store.OpRequest
 	case "POST /api/requests/{id}/revoke":
 		return store.OpRevoke

@@ -6,6 +6,7 @@ import (
 
 	"portcullis/core/inventory"
 	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 )
 
@@ -52,11 +53,6 @@ func operations() []store.Operation {
 	return []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
 }
 
-// ofARM are the parameters of the compatible face, whose clients may send others.
-func ofARM() []query.Parameter {
-	return []query.Parameter{versionParameter(), skipParameter()}
-}
-
 func texts[T ~string](values ...T) []string {
 	var out []string
 	for _, v := range values {
@@ -76,8 +72,8 @@ func bothWays[T ~string](values ...T) []string {
 
 // queryOf reads the query of a call by the table.
 func (s *server) queryOf(r *http.Request) (query.Values, error) {
-	if strings.HasSuffix(r.Pattern, " "+compatPattern) {
-		return nil, query.Tolerate(r.URL.RawQuery, ofARM())
+	if strings.HasSuffix(r.Pattern, " "+compat.Pattern) {
+		return nil, query.Tolerate(r.URL.RawQuery, compat.Parameters())
 	}
 	return query.Read(r.URL.RawQuery, s.parameters[r.Pattern])
 }

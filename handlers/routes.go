@@ -9,6 +9,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
@@ -86,11 +87,11 @@ func (s *server) routes() []route {
 		{"GET /api/portal/{path...}", page},
 		{"POST /api/portal/{path...}", page},
 
-		// Existing Azure clients, whose paths are Resource Manager's (see compat.go).
-		{"GET " + compatPattern, s.identified(s.compat)},
-		{"PUT " + compatPattern, s.identified(s.compat)},
-		{"DELETE " + compatPattern, s.identified(s.compat)},
-		{"POST " + compatPattern, s.identified(s.compat)},
+		// Existing Azure clients, whose paths are Resource Manager's (see package compat).
+		{"GET " + compat.Pattern, s.identified(s.compat)},
+		{"PUT " + compat.Pattern, s.identified(s.compat)},
+		{"DELETE " + compat.Pattern, s.identified(s.compat)},
+		{"POST " + compat.Pattern, s.identified(s.compat)},
 		{"POST /api/import", s.identified(s.importPolicies)},
 
 		// The host itself: triggers, and its probe for readiness.
@@ -104,6 +105,16 @@ func (s *server) routes() []route {
 func ownAddress(r *http.Request) (netip.Addr, bool) {
 	own := arrivalOf(r.Context()).caller
 	return own, own.IsValid()
+}
+
+// compat answers the compatible face, which opens and waits as the plain one does.
+func (s *server) compat(w http.ResponseWriter, r call) error {
+	face := compat.Face{Named: s.app.Named, Own: ownAddress, Wait: s.Wait,
+		Open: func(r *http.Request, who jit.Caller, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, error) {
+			after, _, err := s.open(call{Request: r, who: who}, rec, wait)
+			return after, err
+		}}
+	return face.Serve(w, r.Request, r.who)
 }
 
 // page gives the page that people look at, which explains errors as the doors do.
@@ -150,11 +161,11 @@ func probe(w http.ResponseWriter, _ *http.Request) {
 // found answers in our own form what no route matches.
 func (s *server) found(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tricky(r.URL) {
+		if wire.AmbiguousPath(r.URL) {
 			s.fail(w, r, &jit.Error{Code: wire.CodeInvalidPath, Message: "the path has an empty segment, a dot segment, an encoded slash or a character that is encoded twice"})
 			return
 		}
-		r = canonical(r)
+		r = compat.Canonical(r)
 		if _, pattern := mux.Handler(r); pattern == "" {
 			s.nothing(w, r)
 			return

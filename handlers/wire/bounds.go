@@ -18,6 +18,7 @@ type bounded interface{ Bounds() error }
 // tells the activity log of it.
 type Oversized struct{ error }
 
+// Unwrap gives the refusal.
 func (o Oversized) Unwrap() error { return o.error }
 
 // longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a

@@ -1,4 +1,4 @@
-package handlers
+package compat
 
 import (
 	"fmt"
@@ -21,21 +21,23 @@ const typeJIT = "Microsoft.Security/locations/jitNetworkAccessPolicies"
 // and requests, which clients send back as they got them, are passed over. A
 // request comes into being by initiate alone.
 
-type compatPutBody struct {
-	Properties *compatProperties `json:"properties"`
+type putBody struct {
+	Properties *Properties `json:"properties"`
 }
 
-type compatProperties struct {
-	VirtualMachines []compatVM `json:"virtualMachines"`
+// Properties are what a policy says, as clients send it.
+type Properties struct {
+	VirtualMachines []VM `json:"virtualMachines"`
 }
 
-type compatVM struct {
-	ID       string           `json:"id"`
-	Ports    []compatPortRule `json:"ports"`
-	PublicIP string           `json:"publicIpAddress"`
+// VM is a machine of a policy, as clients send it.
+type VM struct {
+	ID       string     `json:"id"`
+	Ports    []portRule `json:"ports"`
+	PublicIP string     `json:"publicIpAddress"`
 }
 
-type compatPortRule struct {
+type portRule struct {
 	Number   jsontext.Value `json:"number"` // 22 or "22": azapi sends texts
 	Protocol string         `json:"protocol"`
 	Prefix   *string        `json:"allowedSourceAddressPrefix"`
@@ -43,17 +45,17 @@ type compatPortRule struct {
 	Maximum  string         `json:"maxRequestAccessDuration"`
 }
 
-type compatInitiateBody struct {
-	VirtualMachines []compatInitiateVM `json:"virtualMachines"`
-	Justification   string             `json:"justification"`
+type initiateBody struct {
+	VirtualMachines []initiateVM `json:"virtualMachines"`
+	Justification   string       `json:"justification"`
 }
 
-type compatInitiateVM struct {
-	ID    string               `json:"id"`
-	Ports []compatInitiatePort `json:"ports"`
+type initiateVM struct {
+	ID    string         `json:"id"`
+	Ports []initiatePort `json:"ports"`
 }
 
-type compatInitiatePort struct {
+type initiatePort struct {
 	Number   jsontext.Value `json:"number"`
 	Duration *string        `json:"duration"`
 	End      *string        `json:"endTimeUtc"`
@@ -88,13 +90,13 @@ func oneForm(prefix *string, prefixes []string) []string {
 }
 
 // policies reads the machines of a policy.
-func (b compatPutBody) policies() ([]jit.Policy, error) {
+func (b putBody) policies() ([]jit.Policy, error) {
 	if b.Properties == nil || b.Properties.VirtualMachines == nil {
 		return nil, &jit.Error{Code: wire.CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
 	}
 	out := []jit.Policy{}
 	for i, vm := range b.Properties.VirtualMachines {
-		p, err := vm.policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
+		p, err := vm.Policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +105,8 @@ func (b compatPutBody) policies() ([]jit.Policy, error) {
 	return out, nil
 }
 
-func (vm compatVM) policy(at string) (jit.Policy, error) {
+// Policy reads a machine of a policy; at is its place in the body, for refusals.
+func (vm VM) Policy(at string) (jit.Policy, error) {
 	id, err := jit.ParseVM(vm.ID)
 	if err != nil {
 		return jit.Policy{}, wire.Below(err, at+".id")
@@ -124,7 +127,7 @@ func (vm compatVM) policy(at string) (jit.Policy, error) {
 
 // rule reads a port of a policy. The contract requires number, protocol and
 // maximum; a source that is left out is any.
-func (port compatPortRule) rule(at string) (jit.PortRule, error) {
+func (port portRule) rule(at string) (jit.PortRule, error) {
 	var rule jit.PortRule
 	var err error
 	if rule.Number, err = portNumber(port.Number, at+".number"); err != nil {
@@ -144,7 +147,7 @@ func (port compatPortRule) rule(at string) (jit.PortRule, error) {
 }
 
 // request reads an initiate; own is the caller's address, the source of ports that name none.
-func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
+func (b initiateBody) request(own netip.Addr) (jit.Request, error) {
 	var out jit.Request
 	var err error
 	if out.Justification, err = jit.Justification(b.Justification); err != nil {
@@ -180,40 +183,41 @@ func (b compatInitiateBody) request(own netip.Addr) (jit.Request, error) {
 
 // What goes out.
 
-type compatPolicy struct {
-	Kind       string       `json:"kind"`
-	Properties compatAnswer `json:"properties"`
-	ID         string       `json:"id"`
-	Name       string       `json:"name"`
-	Type       string       `json:"type"`
-	Location   string       `json:"location"`
+type policy struct {
+	Kind       string `json:"kind"`
+	Properties answer `json:"properties"`
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	Location   string `json:"location"`
 }
 
-type compatAnswer struct {
-	VirtualMachines   []compatVMAnswer `json:"virtualMachines"`
-	Requests          []compatRequest  `json:"requests"`
-	ProvisioningState string           `json:"provisioningState"`
+type answer struct {
+	VirtualMachines   []VMAnswer `json:"virtualMachines"`
+	Requests          []request  `json:"requests"`
+	ProvisioningState string     `json:"provisioningState"`
 }
 
-type compatVMAnswer struct {
+// VMAnswer is a machine of a policy, as it is answered.
+type VMAnswer struct {
 	ID       string          `json:"id"`
 	Ports    []wire.PortRule `json:"ports"`
 	PublicIP string          `json:"publicIpAddress,omitempty"`
 }
 
-type compatRequest struct {
-	VirtualMachines []compatRequestVM `json:"virtualMachines"`
-	Start           string            `json:"startTimeUtc"`
-	Requestor       string            `json:"requestor"`
-	Justification   string            `json:"justification,omitempty"`
+type request struct {
+	VirtualMachines []requestVM `json:"virtualMachines"`
+	Start           string      `json:"startTimeUtc"`
+	Requestor       string      `json:"requestor"`
+	Justification   string      `json:"justification,omitempty"`
 }
 
-type compatRequestVM struct {
-	ID    string              `json:"id"`
-	Ports []compatRequestPort `json:"ports"`
+type requestVM struct {
+	ID    string        `json:"id"`
+	Ports []requestPort `json:"ports"`
 }
 
-type compatRequestPort struct {
+type requestPort struct {
 	Number   uint16   `json:"number"`
 	Prefix   string   `json:"allowedSourceAddressPrefix,omitempty"`
 	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
@@ -223,14 +227,14 @@ type compatRequestPort struct {
 	Mapped   uint16   `json:"mappedPort,omitzero"`
 }
 
-func toCompat(p defender.NamedPolicy) compatPolicy {
-	out := compatPolicy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
-		Properties: compatAnswer{VirtualMachines: []compatVMAnswer{}, Requests: []compatRequest{}, ProvisioningState: "Succeeded"}}
+func toPolicy(p defender.NamedPolicy) policy {
+	out := policy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
+		Properties: answer{VirtualMachines: []VMAnswer{}, Requests: []request{}, ProvisioningState: "Succeeded"}}
 	for _, m := range p.Machines {
-		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, compatVMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IpText(dialledAt(m.Policy, p.Requests))})
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, VMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IpText(dialledAt(m.Policy, p.Requests))})
 	}
 	for _, g := range p.Requests {
-		out.Properties.Requests = append(out.Properties.Requests, toCompatRequest(g))
+		out.Properties.Requests = append(out.Properties.Requests, toRequest(g))
 	}
 	return out
 }
@@ -259,12 +263,12 @@ func dialledAt(p jit.Policy, requests []jit.Grant) netip.Addr {
 	return at
 }
 
-func toCompatRequest(g jit.Grant) compatRequest {
-	out := compatRequest{Start: ticks(g.Start), Requestor: g.Requestor, Justification: g.Justification}
+func toRequest(g jit.Grant) request {
+	out := request{Start: ticks(g.Start), Requestor: g.Requestor, Justification: g.Justification}
 	for _, vm := range g.VMs {
-		w := compatRequestVM{ID: vm.VM.String()}
+		w := requestVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := compatRequestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: compatReason(p), Mapped: p.Mapped.Port()}
+			port := requestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: reason(p), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {
@@ -277,11 +281,11 @@ func toCompatRequest(g jit.Grant) compatRequest {
 	return out
 }
 
-// compatReason says why a port is as it is in the three words of the contract.
+// reason says why a port is as it is in the three words of the contract.
 // What is open or opening is so because somebody asked. Of our own reasons, a
 // policy's removal was somebody's wish; an opening that failed and a machine that is gone
 // ended by themselves.
-func compatReason(w jit.Window) string {
+func reason(w jit.Window) string {
 	if w.Status != jit.Revoked {
 		return string(jit.UserRequested)
 	}
@@ -299,22 +303,28 @@ func ticks(t time.Time) string {
 	return strings.Replace(wire.Stamp(t), "Z", "0000Z", 1)
 }
 
-func (p compatPortRule) SourcePrefixes() []string { return p.Prefixes }
+// SourcePrefixes gives the prefixes of the plural field, which [wire.EachMachine] bounds.
+func (p portRule) SourcePrefixes() []string { return p.Prefixes }
 
-func (p compatInitiatePort) SourcePrefixes() []string { return p.Prefixes }
+// SourcePrefixes gives the prefixes of the plural field, which [wire.EachMachine] bounds.
+func (p initiatePort) SourcePrefixes() []string { return p.Prefixes }
 
-func (vm compatVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+// SourceCounts gives how many prefixes each port names.
+func (vm VM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
-func (vm compatInitiateVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+// SourceCounts gives how many prefixes each port names.
+func (vm initiateVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
-func (b *compatInitiateBody) Bounds() error {
+// Bounds holds the body to jit.MaxVMs machines, and each to the bounds of its ports.
+func (b *initiateBody) Bounds() error {
 	if err := wire.AtMost(len(b.VirtualMachines), jit.MaxVMs, wire.MachinesField); err != nil {
 		return err
 	}
 	return wire.EachMachine(b.VirtualMachines, wire.MachinesField)
 }
 
-func (b *compatPutBody) Bounds() error {
+// Bounds holds the body to jit.MaxListedVMs machines, and each to the bounds of its ports.
+func (b *putBody) Bounds() error {
 	if b.Properties == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package handlers
+package compat
 
 import (
 	"encoding/base64"
@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
+	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/query"
@@ -22,16 +24,16 @@ import (
 // stable/2020-01-01/jitNetworkAccessPolicies.json).
 //
 // Resource Manager does not tell cases apart in a path, and Go's mux does. So
-// one pattern takes every path below subscriptions, and compatOperations are
+// one pattern takes every path below subscriptions, and operations are
 // matched here.
 const (
-	compatPattern = "/api/subscriptions/{path...}"
-	compatRoot    = "/api/subscriptions"
+	Pattern = "/api/subscriptions/{path...}"
+	root    = "/api/subscriptions"
 )
 
-// compatVersions are the api-versions that clients send: the stable one, and
+// Versions are the api-versions that clients send: the stable one, and
 // the preview of Microsoft's older scripts, whose shapes are the same.
-var compatVersions = []string{"2020-01-01", "2015-06-01-preview"}
+var Versions = []string{"2020-01-01", "2015-06-01-preview"}
 
 // The parameters of a path, by the names that the published definition gives them.
 const (
@@ -45,26 +47,43 @@ const (
 	typePolicy = "/resourceGroups/{resourceGroupName}" + typeRegion + "/{jitNetworkAccessPolicyName}"
 )
 
-// compatOperation is one operation of the published definition.
-type compatOperation struct {
+// Face answers the calls of clients of Microsoft's contract. Every field must be set.
+type Face struct {
+	Named *defender.Named
+	// Own gives the address from which the platform took a call, and whether that is known.
+	Own func(*http.Request) (netip.Addr, bool)
+	// Open opens a grant and gives it as it then is, or as it was if that takes longer than wait; the opening goes on by itself.
+	Open func(r *http.Request, who jit.Caller, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, error)
+	// Wait bounds how long an initiate waits for its ports, as a request of the plain face does.
+	Wait time.Duration
+}
+
+// call is one identified call.
+type call struct {
+	*http.Request
+	who jit.Caller
+}
+
+// operation is one operation of the published definition.
+type operation struct {
 	id       string // as the definition calls it
 	method   string
 	template string
-	handle   func(*server, http.ResponseWriter, call, params) error
+	handle   func(Face, http.ResponseWriter, call, params) error
 }
 
-// compatOperations is all eight.
-func compatOperations() []compatOperation {
-	below := compatRoot + "/{subscriptionId}"
-	return []compatOperation{
-		{"JitNetworkAccessPolicies_List", http.MethodGet, below + typeList, (*server).compatList},
-		{"JitNetworkAccessPolicies_ListByRegion", http.MethodGet, below + typeRegion, (*server).compatList},
-		{"JitNetworkAccessPolicies_ListByResourceGroup", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeList, (*server).compatList},
-		{"JitNetworkAccessPolicies_ListByResourceGroupAndRegion", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeRegion, (*server).compatList},
-		{"JitNetworkAccessPolicies_Get", http.MethodGet, below + typePolicy, (*server).compatGet},
-		{"JitNetworkAccessPolicies_CreateOrUpdate", http.MethodPut, below + typePolicy, (*server).compatPut},
-		{"JitNetworkAccessPolicies_Delete", http.MethodDelete, below + typePolicy, (*server).compatDelete},
-		{"JitNetworkAccessPolicies_Initiate", http.MethodPost, below + typePolicy + "/initiate", (*server).compatInitiate},
+// operations is all eight.
+func operations() []operation {
+	below := root + "/{subscriptionId}"
+	return []operation{
+		{"JitNetworkAccessPolicies_List", http.MethodGet, below + typeList, Face.list},
+		{"JitNetworkAccessPolicies_ListByRegion", http.MethodGet, below + typeRegion, Face.list},
+		{"JitNetworkAccessPolicies_ListByResourceGroup", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeList, Face.list},
+		{"JitNetworkAccessPolicies_ListByResourceGroupAndRegion", http.MethodGet, below + "/resourceGroups/{resourceGroupName}" + typeRegion, Face.list},
+		{"JitNetworkAccessPolicies_Get", http.MethodGet, below + typePolicy, Face.get},
+		{"JitNetworkAccessPolicies_CreateOrUpdate", http.MethodPut, below + typePolicy, Face.put},
+		{"JitNetworkAccessPolicies_Delete", http.MethodDelete, below + typePolicy, Face.remove},
+		{"JitNetworkAccessPolicies_Initiate", http.MethodPost, below + typePolicy + "/initiate", Face.initiate},
 	}
 }
 
@@ -79,9 +98,9 @@ func (p params) policy() store.PolicyName {
 	return store.PolicyName{Subscription: p[paramSubscription], ResourceGroup: p[paramGroup], Location: p[paramLocation], Name: p[paramName]}
 }
 
-// compat answers every call of the compatible face.
-func (s *server) compat(w http.ResponseWriter, r call) error {
-	for _, op := range compatOperations() {
+// Serve answers a call of a path below [Pattern], or gives the error to be answered.
+func (f Face) Serve(w http.ResponseWriter, r *http.Request, who jit.Caller) error {
+	for _, op := range operations() {
 		p, ok := matchPath(op.template, r.URL)
 		if !ok || r.Method != op.method {
 			continue
@@ -92,7 +111,7 @@ func (s *server) compat(w http.ResponseWriter, r call) error {
 		if err := p.check(); err != nil {
 			return err
 		}
-		return op.handle(s, w, r, p)
+		return op.handle(f, w, call{r, who}, p)
 	}
 	return &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
 }
@@ -146,10 +165,10 @@ func (p params) check() error {
 func checkVersion(q url.Values) error {
 	v, ok := queryFold(q, "api-version")
 	if !ok {
-		return &jit.Error{Code: wire.CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + compatVersions[0]}
+		return &jit.Error{Code: wire.CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + Versions[0]}
 	}
-	if !slices.ContainsFunc(compatVersions, func(known string) bool { return strings.EqualFold(known, v) }) {
-		return &jit.Error{Code: wire.CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(compatVersions, ", "))}
+	if !slices.ContainsFunc(Versions, func(known string) bool { return strings.EqualFold(known, v) }) {
+		return &jit.Error{Code: wire.CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(Versions, ", "))}
 	}
 	return nil
 }
@@ -164,37 +183,8 @@ func queryFold(q url.Values, name string) (string, bool) {
 	return "", false
 }
 
-// tricky reports whether a path could be read in two ways: by the platform's front
-// end, the Functions host and us. In proxy mode the host passes an encoded slash on as %252F, so that a
-// percent sign is left in what was decoded; no name that is known here has one.
-func tricky(u *url.URL) bool {
-	if strings.Contains(u.Path, "//") || strings.ContainsAny(u.Path, `\%`) || strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
-		return true
-	}
-	return slices.ContainsFunc(strings.Split(u.Path, "/"), func(segment string) bool { return segment == "." || segment == ".." })
-}
-
-// canonical writes the beginning of a path to the compatible face as the mux has it.
-func canonical(r *http.Request) *http.Request {
-	n := len(compatRoot) + 1
-	if len(r.URL.Path) < n || !strings.EqualFold(r.URL.Path[:n], compatRoot+"/") || strings.HasPrefix(r.URL.Path, compatRoot+"/") {
-		return r
-	}
-	if len(r.URL.RawPath) >= n && !strings.EqualFold(r.URL.RawPath[:n], compatRoot+"/") {
-		return r // letters in percent signs: nobody writes that
-	}
-	u := *r.URL
-	u.Path = compatRoot + u.Path[n-1:]
-	if u.RawPath != "" {
-		u.RawPath = compatRoot + u.RawPath[n-1:]
-	}
-	r = r.Clone(r.Context())
-	r.URL = &u
-	return r
-}
-
-// compatPage is how many policies one page of a list holds.
-const compatPage = 50
+// pageSize is how many policies one page of a list holds.
+const pageSize = 50
 
 // skipToken is the query parameter that says where a page begins.
 const skipToken = "$skipToken"
@@ -203,7 +193,7 @@ const skipToken = "$skipToken"
 // is, with their token.
 //
 // The host is the one that the client called, by which the platform's front end has
-// found this app (see arrival.go), and the scheme is X-Forwarded-Proto, which the Functions host sets. A
+// found this app (see handlers/arrival.go), and the scheme is X-Forwarded-Proto, which the Functions host sets. A
 // client that forges Host misleads nobody but itself, because answers are never
 // cached (Cache-Control: no-store).
 func nextPage(r *http.Request, after string) string {
@@ -248,4 +238,37 @@ func pageStart(q url.Values) (store.PolicyName, error) {
 		return after, &jit.Error{Code: query.CodeInvalid, Target: skipToken, Message: "the $skipToken is not one that a nextLink held; read the list from its beginning"}
 	}
 	return after, nil
+}
+
+// ParsePolicyName reads the id of a named policy in a body.
+func ParsePolicyName(id string) (store.PolicyName, error) {
+	bad := &jit.Error{Code: jit.CodeInvalidID, Target: "id", Message: "this is not the id of a just-in-time policy"}
+	path, err := url.Parse("/api" + id)
+	if err != nil || wire.AmbiguousPath(path) {
+		return store.PolicyName{}, bad
+	}
+	at, ok := matchPath(root+"/{subscriptionId}"+typePolicy, path)
+	if !ok {
+		return store.PolicyName{}, bad
+	}
+	return at.policy(), at.check()
+}
+
+// Canonical writes the beginning of a path to the compatible face as the mux has it.
+func Canonical(r *http.Request) *http.Request {
+	n := len(root) + 1
+	if len(r.URL.Path) < n || !strings.EqualFold(r.URL.Path[:n], root+"/") || strings.HasPrefix(r.URL.Path, root+"/") {
+		return r
+	}
+	if len(r.URL.RawPath) >= n && !strings.EqualFold(r.URL.RawPath[:n], root+"/") {
+		return r // letters in percent signs: nobody writes that
+	}
+	u := *r.URL
+	u.Path = root + u.Path[n-1:]
+	if u.RawPath != "" {
+		u.RawPath = root + u.RawPath[n-1:]
+	}
+	r = r.Clone(r.Context())
+	r.URL = &u
+	return r
 }

@@ -1,4 +1,4 @@
-package handlers
+package compat
 
 import (
 	"errors"
@@ -12,42 +12,42 @@ import (
 	"portcullis/handlers/wire"
 )
 
-// compatList is the four lists.
-func (s *server) compatList(w http.ResponseWriter, r call, p params) error {
+// list is the four lists.
+func (f Face) list(w http.ResponseWriter, r call, p params) error {
 	after, err := pageStart(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	policies, next, err := s.app.Named.NamedPolicies(r.Context(), r.who, p.filter(), after, compatPage)
+	policies, next, err := f.Named.NamedPolicies(r.Context(), r.who, p.filter(), after, pageSize)
 	if err != nil {
 		return err
 	}
-	page := wire.List[compatPolicy]{Value: []compatPolicy{}}
+	page := wire.List[policy]{Value: []policy{}}
 	if next != (store.PolicyName{}) {
 		page.NextLink = nextPage(r.Request, next.String())
 	}
 	for _, policy := range policies {
-		page.Value = append(page.Value, toCompat(policy))
+		page.Value = append(page.Value, toPolicy(policy))
 	}
 	wire.Write(w, http.StatusOK, page)
 	return nil
 }
 
-// compatGet shows one policy.
-func (s *server) compatGet(w http.ResponseWriter, r call, p params) error {
-	policy, err := s.app.Named.NamedPolicy(r.Context(), r.who, p.policy())
+// get shows one policy.
+func (f Face) get(w http.ResponseWriter, r call, p params) error {
+	policy, err := f.Named.NamedPolicy(r.Context(), r.who, p.policy())
 	if err != nil {
 		return err
 	}
 	w.Header().Set("ETag", policy.ETag)
-	wire.Write(w, http.StatusOK, toCompat(policy))
+	wire.Write(w, http.StatusOK, toPolicy(policy))
 	return nil
 }
 
-// compatPut replaces one policy: machines that the body does not name are
+// put replaces one policy: machines that the body does not name are
 // disabled. It answers 200 for a new policy too, since clients take 201 for an error.
-func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
-	var body compatPutBody
+func (f Face) put(w http.ResponseWriter, r call, p params) error {
+	var body putBody
 	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
@@ -55,12 +55,12 @@ func (s *server) compatPut(w http.ResponseWriter, r call, p params) error {
 	if err != nil {
 		return err
 	}
-	policy, err := s.app.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
+	policy, err := f.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
 	if err != nil {
 		return inBody(err)
 	}
 	w.Header().Set("ETag", policy.ETag)
-	wire.Write(w, http.StatusOK, toCompat(policy))
+	wire.Write(w, http.StatusOK, toPolicy(policy))
 	return nil
 }
 
@@ -72,9 +72,9 @@ func inBody(err error) error {
 	return err
 }
 
-// compatDelete disables every machine of a policy.
-func (s *server) compatDelete(w http.ResponseWriter, r call, p params) error {
-	found, err := s.app.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
+// remove disables every machine of a policy.
+func (f Face) remove(w http.ResponseWriter, r call, p params) error {
+	found, err := f.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
 	switch {
 	case err != nil:
 		return err
@@ -93,29 +93,29 @@ func (s *server) compatDelete(w http.ResponseWriter, r call, p params) error {
 // are confirmed within it. The answer is 202 in either case.
 const confirmation = 5 * time.Second
 
-// compatInitiate opens ports. The same body sent again, as clients do after a
+// initiate opens ports. The same body sent again, as clients do after a
 // 5xx, is answered with the same grant.
-func (s *server) compatInitiate(w http.ResponseWriter, r call, p params) error {
+func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 	began := time.Now()
-	var body compatInitiateBody
+	var body initiateBody
 	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
 		return err
 	}
-	own := arrivalOf(r.Context()).caller
+	own, _ := f.Own(r.Request) // the zero Addr where it is not known
 	asked, err := body.request(own)
 	if err != nil {
 		return err
 	}
-	rec, _, err := s.app.Named.Initiate(r.Context(), r.who, p.policy(), asked)
+	rec, _, err := f.Named.Initiate(r.Context(), r.who, p.policy(), asked)
 	if err != nil {
 		return err
 	}
 	if rec.Grant.Status() == jit.Initiating {
-		if rec, _, err = s.open(r, rec, min(confirmation, s.Wait)-time.Since(began)); err != nil {
+		if rec, err = f.Open(r.Request, r.who, rec, min(confirmation, f.Wait)-time.Since(began)); err != nil {
 			return err
 		}
 	}
-	wire.Write(w, http.StatusAccepted, toCompatRequest(rec.Grant))
+	wire.Write(w, http.StatusAccepted, toRequest(rec.Grant))
 	return nil
 }
 
