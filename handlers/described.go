@@ -9,6 +9,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/compat"
+	"portcullis/handlers/document"
 	"portcullis/handlers/openapi"
 	"portcullis/handlers/wire"
 )
@@ -35,8 +36,8 @@ func descriptions() []openapi.Operation {
 		{Method: "POST", Path: "/api/sweep", ID: "sweep", Summary: "Run a sweep now", Answer: wire.SweepAnswer{}, Statuses: ok},
 		{Method: "POST", Path: "/api/import", ID: "import", Summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", Body: importBody{}, Answer: importAnswer{}, Statuses: ok},
 		{Method: "GET", Path: "/api/doctor", ID: "doctor", Summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", Answer: wire.DoctorAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Summary: "Download the policies that the caller may read, as the document that the import takes", Answer: policiesDocument{}, Statuses: ok},
-		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: policiesDocument{}, Answer: restoreAnswer{}, Statuses: ok},
+		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Summary: "Download the policies that the caller may read, as the document that the import takes", Answer: document.PoliciesDocument{}, Statuses: ok},
+		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: document.PoliciesDocument{}, Answer: restoreAnswer{}, Statuses: ok},
 		{Method: "GET", Path: "/api/health", ID: "health", Summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", Answer: healthAnswer{}, Statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, Open: true},
 		{Method: "GET", Path: "/api/openapi.json", ID: "openapi", Summary: "This document", Statuses: ok, Open: true},
 	}

@@ -231,7 +231,7 @@ func toPolicy(p defender.NamedPolicy) policy {
 	out := policy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
 		Properties: answer{VirtualMachines: []VMAnswer{}, Requests: []request{}, ProvisioningState: "Succeeded"}}
 	for _, m := range p.Machines {
-		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, VMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IpText(dialledAt(m.Policy, p.Requests))})
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, VMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IPText(dialledAt(m.Policy, p.Requests))})
 	}
 	for _, g := range p.Requests {
 		out.Properties.Requests = append(out.Properties.Requests, toRequest(g))

@@ -92,7 +92,7 @@ func ToMachine(m inventory.MachineView) Machine {
 		return out
 	}
 	out.Options, out.InForce = ToOptions(m.Options), ToOptions(m.InForce)
-	out.PublicIP = IpText(m.PublicAddress)
+	out.PublicIP = IPText(m.PublicAddress)
 	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), ToPortRules(m.Ports), &m.Requests
 	if !m.LastAccess.IsZero() {
 		out.LastAccess = &lastAccess{Time: Stamp(m.LastAccess), Requestor: m.LastRequestor}

@@ -147,7 +147,7 @@ func ToPortRules(ports []jit.PortRule) []PortRule {
 func ToEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
-		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IpText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IPText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())
@@ -157,8 +157,8 @@ func ToEnabled(list []access.Enabled) []enabledVM {
 	return out
 }
 
-// IpText gives "" for no address.
-func IpText(a netip.Addr) string {
+// IPText gives "" for no address.
+func IPText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}

@@ -1,0 +1,208 @@
+// Package document is the document of policies that the export gives and the import takes: its format and version,
+// a writer that sends policies as they come, and a reader as strict as the writer.
+//
+// A document says of itself whether it is whole; what is not is refused by name. It looks nobody's permission up.
+package document
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/defender"
+	"portcullis/core/jit"
+	"portcullis/core/store"
+	"portcullis/handlers/compat"
+	"portcullis/handlers/wire"
+)
+
+// What a document of policies says of itself.
+const (
+	format  = "portcullis-policies"
+	version = 1
+	holds   = "the policies that whoever exported them may read; no requests, no open windows, no activity log"
+	// maxBytes is the size in bytes over which a document is refused: defender.MaxRestored policies of four ports take half of it.
+	maxBytes = 16 << 20
+	// An object of a policy takes 90 bytes at least, and an address range with its quotes and comma 8: no document of maxBytes has as many.
+	maxObjects = maxBytes / 64
+	maxTexts   = maxBytes / 8
+)
+
+// PoliciesDocument is what the export gives and the import takes, in this order. What stands at its end is known only then.
+type PoliciesDocument struct {
+	Format        string           `json:"format"`
+	Version       int              `json:"version"`
+	Exported      string           `json:"exportedAt"`
+	Holds         string           `json:"holds"`
+	ResourceGroup string           `json:"resourceGroup"` // "" for all
+	Policies      []documentPolicy `json:"policies"`
+	Subscriptions []string         `json:"subscriptions"` // the one that was asked for, else those of Policies: which others are managed is not for everybody
+	Machines      int              `json:"virtualMachineCount"`
+	Complete      bool             `json:"complete"`
+	Incomplete    string           `json:"incompleteBecause"`
+}
+
+type documentPolicy struct {
+	ID       string       `json:"id"`
+	Machines []documentVM `json:"virtualMachines"`
+}
+
+// documentVM is everything that a policy says, as POST /api/enable takes it.
+type documentVM struct {
+	ID            string          `json:"id"`
+	Ports         []wire.PortRule `json:"ports"`
+	ExistingRules string          `json:"existingRules"`
+	PublicIP      string          `json:"publicIpAddress,omitempty"`
+	Options       *wire.Options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
+}
+
+// ErrFull is that a document holds defender.MaxRestored machines; the policy was not added.
+var ErrFull = errors.New("the document is full")
+
+// Writer writes a document as its policies come. Until the first has come nothing is sent, so that
+// what fails at once is answered as an error.
+type Writer struct {
+	w        http.ResponseWriter
+	enc      *jsontext.Encoder
+	begun    bool
+	head     PoliciesDocument
+	machines int
+}
+
+// Started reports whether anything was sent.
+func (d *Writer) Started() bool { return d.begun }
+
+// NewWriter returns a writer of a document about what f says.
+func NewWriter(w http.ResponseWriter, now time.Time, f store.PolicyFilter) *Writer {
+	out := &Writer{w: w, enc: jsontext.NewEncoder(w, jsontext.EscapeForHTML(true)), head: PoliciesDocument{
+		Format: format, Version: version, Exported: wire.Stamp(now), Holds: holds, ResourceGroup: f.ResourceGroup,
+	}}
+	if f.Subscription != "" {
+		out.head.Subscriptions = []string{f.Subscription}
+	}
+	return out
+}
+
+// field writes a member of the object that is being written.
+func (d *Writer) field(name string, value any) error {
+	return errors.Join(d.enc.WriteToken(jsontext.String(name)), json.MarshalEncode(d.enc, value, json.FormatNilSliceAsNull(false)))
+}
+
+func (d *Writer) begin() error {
+	if d.begun {
+		return nil
+	}
+	d.begun = true
+	h := d.w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-policies-%s.json"`, strings.NewReplacer("-", "", ":", "", ".000", "").Replace(d.head.Exported)))
+	d.w.WriteHeader(http.StatusOK)
+	return errors.Join(d.enc.WriteToken(jsontext.BeginObject), d.field("format", d.head.Format), d.field("version", d.head.Version), d.field("exportedAt", d.head.Exported), d.field("holds", d.head.Holds),
+		d.field("resourceGroup", d.head.ResourceGroup), d.enc.WriteToken(jsontext.String("policies")), d.enc.WriteToken(jsontext.BeginArray))
+}
+
+// Add writes a policy; an error other than [ErrFull] means that the caller is gone.
+func (d *Writer) Add(p defender.NamedPolicy) error {
+	if d.machines+len(p.Machines) > defender.MaxRestored {
+		return errors.Join(d.begin(), ErrFull)
+	}
+	d.machines += len(p.Machines)
+	if sub := strings.ToLower(p.Name.Subscription); !slices.Contains(d.head.Subscriptions, sub) {
+		d.head.Subscriptions = append(d.head.Subscriptions, sub)
+	}
+	return errors.Join(d.begin(), json.MarshalEncode(d.enc, toDocument(p)))
+}
+
+// End ends the document, with why it is not whole where it is not. The status is sent: an error
+// means that the caller is gone.
+func (d *Writer) End(incomplete string) {
+	_ = errors.Join(d.begin(), d.enc.WriteToken(jsontext.EndArray), d.field("subscriptions", d.head.Subscriptions), d.field("virtualMachineCount", d.machines), d.field("complete", incomplete == ""), d.field("incompleteBecause", incomplete), d.enc.WriteToken(jsontext.EndObject))
+}
+
+func toDocument(p defender.NamedPolicy) documentPolicy {
+	out := documentPolicy{ID: p.Name.String()}
+	for _, m := range p.Machines {
+		out.Machines = append(out.Machines, documentVM{ID: m.Policy.VM.String(), Ports: wire.ToPortRules(m.Policy.Ports), ExistingRules: m.Policy.ExistingRules.String(),
+			PublicIP: wire.IPText(m.Policy.PublicAddress), Options: wire.ToOptions(m.Policy.OwnOptions())})
+	}
+	return out
+}
+
+// Read reads a document as strictly as it was written: of this format and version, whole, without a field more, and with
+// nothing of a port left to a default.
+func Read(r *http.Request) ([]defender.Held, error) {
+	body, err := wire.ReadBody(r, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	var kind struct {
+		Format  string `json:"format"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(body, &kind); err != nil {
+		return nil, wire.BadJSON(err)
+	}
+	if kind.Format != format || kind.Version != version {
+		return nil, &jit.Error{Code: wire.CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, format, version)}
+	}
+	if err := wire.Crowded(body, maxObjects, maxTexts, "policies"); err != nil {
+		return nil, err
+	}
+	var doc PoliciesDocument
+	if err := wire.DecodeBytes(body, &doc); err != nil {
+		return nil, err
+	}
+	var held []defender.Held
+	for i, p := range doc.Policies {
+		at := fmt.Sprintf("policies[%d]", i)
+		name, err := compat.ParsePolicyName(p.ID)
+		if err != nil {
+			return nil, wire.Below(err, at)
+		}
+		for j, vm := range p.Machines {
+			h, err := vm.held(name, fmt.Sprintf("%s.virtualMachines[%d]", at, j))
+			if err != nil {
+				return nil, err
+			}
+			held = append(held, h)
+		}
+	}
+	if !doc.Complete || doc.Machines != len(held) {
+		return nil, &jit.Error{Code: wire.CodeIncomplete, Target: "complete", Message: fmt.Sprintf("the document holds %d virtual machines, says %d, and says that it is whole: %t; export it again", len(held), doc.Machines, doc.Complete)}
+	}
+	return held, nil
+}
+
+func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, error) {
+	for k, port := range vm.Ports {
+		if port.Protocol == "" || port.Maximum == "" || port.Prefix == nil && port.Prefixes == nil {
+			return defender.Held{}, &jit.Error{Code: wire.CodeInvalidContent, Target: fmt.Sprintf("%s.ports[%d]", at, k), Message: "protocol, source or maximum is missing; a document leaves nothing to a default"}
+		}
+	}
+	if vm.ExistingRules == "" {
+		return defender.Held{}, &jit.Error{Code: jit.CodeInvalidExistingRules, Target: at + ".existingRules", Message: "existingRules is missing; a document leaves nothing to a default"}
+	}
+	p, err := wire.EnableVM(vm).Policy(at)
+	if err != nil {
+		return defender.Held{}, err
+	}
+	return defender.Held{Name: name, Policy: p}, wire.Below(p.Validate(), at)
+}
+
+func (vm documentVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+
+// bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
+func (b *PoliciesDocument) Bounds() error {
+	for i, p := range b.Policies {
+		if err := wire.EachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, wire.MachinesField)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
