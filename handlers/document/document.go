@@ -195,9 +195,10 @@ func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, erro
 	return defender.Held{Name: name, Policy: p}, wire.Below(p.Validate(), at)
 }
 
+// SourceCounts gives how many prefixes each port names.
 func (vm documentVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
 
-// bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
+// Bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
 func (b *PoliciesDocument) Bounds() error {
 	for i, p := range b.Policies {
 		if err := wire.EachMachine(p.Machines, fmt.Sprintf("policies[%d].%s", i, wire.MachinesField)); err != nil {
