@@ -17,6 +17,9 @@ func TestSteadyLoad(t *testing.T) {
 		{rate: 0.2, write: 15 * time.Second, window: 10 * time.Minute}, // two writes take longer than the wait for an answer
 	} {
 		t.Run(s.String(), func(t *testing.T) {
+			if raceDetector && !s.second && s.rate > 0.2 {
+				t.Skip("NOT RUN: it takes minutes under the race detector; go test ./local/bench")
+			}
 			for _, broken := range s.broken(s.run(t, steadyOurs)) {
 				t.Error(broken)
 			}
