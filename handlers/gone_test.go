@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"portcullis/core"
@@ -47,15 +48,15 @@ func TestCallersWhoGoAway(t *testing.T) {
 			before := told()
 			ctx, hangUp := context.WithCancel(t.Context())
 			defer hangUp()
-			begun := false
+			var begun atomic.Bool // changes are made side by side
 			a.wire(func(p *core.Ports) {
 				if tt.rights != nil {
-					p.Authority = some(func(action, scope string) bool { begun = true; hangUp(); return tt.rights(action, scope) })
+					p.Authority = some(func(action, scope string) bool { begun.Store(true); hangUp(); return tt.rights(action, scope) })
 				}
 			})
 			a.store.Fault = func(ctx context.Context, s coretest.Step) error {
 				if s.After && slices.Contains([]string{"PutPolicy", "DeletePolicy"}, s.Op) {
-					begun = true
+					begun.Store(true)
 					hangUp()
 				}
 				return ctx.Err()
@@ -64,7 +65,7 @@ func TestCallersWhoGoAway(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer test")
 			r.Header.Set("X-Forwarded-For", "203.0.113.7")
 			got := a.do(r)
-			if !begun {
+			if !begun.Load() {
 				t.Fatalf("nobody hung up: %d %s", got.status, got.text)
 			}
 			if told() <= before {
