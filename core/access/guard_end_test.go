@@ -82,18 +82,19 @@ func TestClosingWithoutALog(t *testing.T) {
 			return ctx.Err()
 		},
 	} {
+		onAppend := func(ctx context.Context, s coretest.Step) error {
+			if s.Op == "Append" && !s.After {
+				return fault(ctx)
+			}
+			return nil
+		}
 		t.Run("revoke, log "+how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.enable("web")
 				id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 				w.leap(time.Second)
-				w.store.Fault = func(ctx context.Context, s coretest.Step) error {
-					if s.Op == "Append" && !s.After {
-						return fault(ctx)
-					}
-					return nil
-				}
+				w.store.Fault = onAppend
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				if _, err := w.Revoke(ctx, who("alice"), id); err == nil {
@@ -117,12 +118,7 @@ func TestClosingWithoutALog(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.store.Fault = func(ctx context.Context, s coretest.Step) error {
-					if s.Op == "Append" && !s.After {
-						return fault(ctx)
-					}
-					return nil
-				}
+				w.store.Fault = onAppend
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				if _, err := w.Open(ctx, who("alice"), rec); err == nil {

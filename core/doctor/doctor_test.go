@@ -235,20 +235,23 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// costs is what the doctor cannot find out where one of those that it asks does not answer.
+var costs = map[string][]string{
+	"token " + doctor.TableStorage: {"tokens: unknown"},
+	"try":                          {"tableStorage: unknown"},
+	"schedule":                     {"queue: unknown"},
+	"sweep":                        {"sweep: unknown"},
+	"overdue":                      {"closings: unknown"},
+	"targets":                      {"firewallRole: unknown"},
+	"own roles":                    {"readRole: unknown", "writeRole: unknown"},
+	"self":                         {"readRole: unknown", "writeRole: unknown"},
+	"Microsoft.App " + home:        {"ownProvider: unknown"},
+	"Microsoft.Network " + first:   {"providers: unknown"},
+}
+
 // TestHang: whatever hangs costs its own check, which is unknown, and no more than its time.
 func TestHang(t *testing.T) {
-	for what, want := range map[string][]string{
-		"token " + doctor.TableStorage: {"tokens: unknown"},
-		"try":                          {"tableStorage: unknown"},
-		"schedule":                     {"queue: unknown"},
-		"sweep":                        {"sweep: unknown"},
-		"overdue":                      {"closings: unknown"},
-		"targets":                      {"firewallRole: unknown"},
-		"own roles":                    {"readRole: unknown", "writeRole: unknown"},
-		"self":                         {"readRole: unknown", "writeRole: unknown"},
-		"Microsoft.App " + home:        {"ownProvider: unknown"},
-		"Microsoft.Network " + first:   {"providers: unknown"},
-	} {
+	for what, want := range costs {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, first)
@@ -283,18 +286,7 @@ func TestHang(t *testing.T) {
 // TestPanic: a check that panics is unknown, whatever it is that does, and the others are made. Where the question who asks
 // panics, nobody is told anything.
 func TestPanic(t *testing.T) {
-	for what, want := range map[string][]string{
-		"token " + doctor.TableStorage: {"tokens: unknown"},
-		"try":                          {"tableStorage: unknown"},
-		"schedule":                     {"queue: unknown"},
-		"sweep":                        {"sweep: unknown"},
-		"overdue":                      {"closings: unknown"},
-		"targets":                      {"firewallRole: unknown"},
-		"own roles":                    {"readRole: unknown", "writeRole: unknown"},
-		"self":                         {"readRole: unknown", "writeRole: unknown"},
-		"Microsoft.App " + home:        {"ownProvider: unknown"},
-		"Microsoft.Network " + first:   {"providers: unknown"},
-	} {
+	for what, want := range costs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, first)
 			w.panics = what
