@@ -335,6 +335,9 @@ func mainJob(t *testing.T, r *rig) {
 	var ops []string
 	for _, v := range r.must(200, "GET", "/api/activity", nil)["value"].([]any) {
 		e := v.(map[string]any)
+		if e["operation"] == "Sweep" {
+			continue // the timer's, on the host of Azure, where five minutes pass during the test
+		}
 		ops = append(ops, fmt.Sprint(e["operation"], " ", e["result"]))
 	}
 	slices.Reverse(ops)
