@@ -2,10 +2,10 @@ package jit
 
 // Caller is who calls a verb.
 type Caller struct {
-	ID          string // directory and object id, "tid/oid": what owns a grant
-	Name        string // for people to read: goes into grants and the activity log
-	Correlation string // the invocation's id
+	ID          string // directory and object id, "tid/oid"; a grant is owned by this id
+	Name        string // display name, written to grants and the activity log
+	Correlation string // the invocation id
 }
 
-// App is the caller of what the app does by itself.
+// App returns the caller for work that the app starts by itself.
 func App() Caller { return Caller{Name: "portcullis"} }

@@ -7,18 +7,16 @@ import (
 	"time"
 )
 
-// OpeningTimeout is how long an opening may stay unconfirmed. After it the
-// grant counts for nothing and what was opened is closed: a request that died
-// half way must not open a port that nobody waits for any more. It is far above
-// the seconds that a write of an NSG takes.
+// OpeningTimeout is how long an opening may stay unconfirmed. After that the grant no longer counts and its rules
+// are removed: a request that died half way must not open a port that nobody is waiting for. It is far above the
+// seconds that a write of an NSG takes.
 const OpeningTimeout = 5 * time.Minute
 
-// Status is where a window stands. The zero value is not open.
+// Status is the state of a window. The zero value is not open.
 type Status uint8
 
-// The statuses, in the order in which a window goes through them. On the wire
-// Revoking reads as Initiated, since the port may still be open: nobody is told
-// Revoked before the firewall has confirmed it.
+// The statuses, in the order in which a window goes through them. On the wire Revoking reads as Initiated, since
+// the port may still be open: no caller sees Revoked before the firewall has confirmed it.
 const (
 	Initiating Status = iota + 1 // stored, not yet confirmed open
 	Initiated                    // confirmed open
@@ -39,11 +37,11 @@ func (s Status) String() string {
 	return ""
 }
 
-// Reason says why a window is where it is, in the wire contract's spelling.
+// Reason says why a window has its status, in the wire contract's spelling.
 type Reason string
 
-// The reasons. OpeningFailed is ours: the contract has no word for a grant that
-// was never confirmed, PolicyRemoved and MachineGone for what took its ground away.
+// The reasons. The last three are ours: the contract has no word for a grant that was never confirmed, or for a
+// grant whose policy or machine is gone.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
@@ -53,18 +51,18 @@ const (
 	MachineGone           Reason = "VirtualMachineGone"
 )
 
-// Window is one port of one machine open to some sources in [Grant.Start, End).
+// Window is one port of one machine, open to some sources in [Grant.Start, End).
 type Window struct {
 	Number   uint16
 	Protocol Protocol
 	Sources  Sources
 	End      time.Time
 	Status   Status
-	Reason   Reason // why it ends or ended; "" while nothing but its end is known
-	// Mapped is the address and port of a firewall before the machine at which the window is
-	// dialled; zero where none maps it. It does not change while the window is open and the machine stays behind the firewall.
+	Reason   Reason // why it ends or ended; "" until something other than its end is known
+	// Mapped is the address and port to dial at the firewall in front of the machine; zero where no firewall maps the
+	// window. It does not change while the window is open and the machine stays behind the firewall.
 	Mapped netip.AddrPort
-	Via    Sources // what the machine sees such connections come from: the firewall's subnet
+	Via    Sources // the sources that the machine sees for such connections: the firewall's subnet
 }
 
 // GrantVM is the windows of one machine.
@@ -73,21 +71,20 @@ type GrantVM struct {
 	Ports []Window
 }
 
-// Grant is what a request yields. Its methods give changed copies; none
-// changes the receiver.
+// Grant is the result of a request. Its methods return changed copies and never change the receiver.
 type Grant struct {
 	ID            string // a UUID, 36 characters
-	RequestorID   string // directory and object id of who asked; names change hands, this does not
-	Requestor     string // the name of who asked, for people to read
+	RequestorID   string // directory and object id of the requestor; unlike a name it is never reassigned
+	Requestor     string // the requestor's display name
 	Justification string
 	Start         time.Time
-	OpenBy        time.Time // an opening not confirmed before it is undone
-	Generation    int       // raised by every change of an end; names the wake-up messages
+	OpenBy        time.Time // an opening that is not confirmed by then is undone
+	Generation    int       // incremented when an end changes; wake-up messages name it
 	VMs           []GrantVM
 }
 
-// Live reports whether the window of grant g says at now that its port is open.
-// The end is not part of the window: at its end a port is closed.
+// Live reports whether window w of grant g is open at now according to its record. The end is exclusive: at its
+// end a port is closed.
 func (g Grant) Live(w Window, now time.Time) bool {
 	switch w.Status {
 	case Initiating:
@@ -98,12 +95,12 @@ func (g Grant) Live(w Window, now time.Time) bool {
 	return false
 }
 
-// AnyLive reports whether some window is live at now.
+// AnyLive reports whether any window is live at now.
 func (g Grant) AnyLive(now time.Time) bool {
 	return g.any(func(w Window) bool { return g.Live(w, now) })
 }
 
-// Lasts reports whether every window that is live at one moment is still live at a later one.
+// Lasts reports whether every window that is live at from is still live at to.
 func (g Grant) Lasts(from, to time.Time) bool {
 	return !g.any(func(w Window) bool { return g.Live(w, from) && !g.Live(w, to) })
 }
@@ -111,14 +108,13 @@ func (g Grant) Lasts(from, to time.Time) bool {
 // Closed reports whether every window is confirmed closed.
 func (g Grant) Closed() bool { return !g.any(func(w Window) bool { return w.Status != Revoked }) }
 
-// Overdue reports whether some window should be closed at now and is not
-// confirmed to be.
+// Overdue reports whether a window should be closed at now but is not confirmed closed.
 func (g Grant) Overdue(now time.Time) bool {
 	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
 }
 
-// DueSince returns since when some window should be closed, the earliest, and whether there is
-// one: see [Grant.Overdue].
+// DueSince returns the earliest time since which a window should have been closed, and whether there is one: see
+// [Grant.Overdue].
 func (g Grant) DueSince(now time.Time) (since time.Time, due bool) {
 	for _, vm := range g.VMs {
 		for _, w := range vm.Ports {
@@ -155,8 +151,7 @@ func (g Grant) End() time.Time {
 	return end
 }
 
-// Ends returns the distinct ends of its windows, earliest first: the instants at
-// which something has to close.
+// Ends returns the distinct ends of its windows, earliest first.
 func (g Grant) Ends() []time.Time {
 	var ends []time.Time
 	for _, vm := range g.VMs {
@@ -168,8 +163,8 @@ func (g Grant) Ends() []time.Time {
 	return slices.CompactFunc(ends, time.Time.Equal)
 }
 
-// Status sums up its windows: the least advanced status among them, so that a
-// grant reads as open while any of its ports may be.
+// Status returns the least advanced status of its windows, so that a grant reads as open while any of its ports
+// may be.
 func (g Grant) Status() Status {
 	least := Revoked
 	for _, vm := range g.VMs {
@@ -180,7 +175,7 @@ func (g Grant) Status() Status {
 	return least
 }
 
-// Reason sums up its windows: the first one that is set.
+// Reason returns the first reason set on its windows.
 func (g Grant) Reason() Reason {
 	for _, vm := range g.VMs {
 		for _, w := range vm.Ports {
@@ -204,7 +199,7 @@ func (g Grant) each(f func(vm ID, w Window) Window) Grant {
 	return g
 }
 
-// Mapped returns the grant with each window's [Window.Mapped] and [Window.Via] as f gives them.
+// Mapped returns the grant with each window's [Window.Mapped] and [Window.Via] set by f.
 func (g Grant) Mapped(f func(vm ID, w Window) (netip.AddrPort, Sources)) Grant {
 	return g.each(func(vm ID, w Window) Window {
 		w.Mapped, w.Via = f(vm, w)
@@ -222,9 +217,8 @@ func (g Grant) Opened(now time.Time) Grant {
 	})
 }
 
-// Revoke asks every window that is not closed yet to close, for the
-// given reason. It raises the generation, so that messages for the old ends do
-// nothing.
+// Revoke marks every window that is not closed yet for closing, with the given reason. It raises the generation,
+// so that messages for the old ends do nothing.
 func (g Grant) Revoke(now time.Time, why Reason) Grant {
 	g.Generation++
 	return g.each(func(_ ID, w Window) Window { return w.revoke(now, why) })
@@ -244,15 +238,14 @@ func (g Grant) RevokeVM(vm ID, now time.Time, why Reason) Grant {
 func (w Window) revoke(now time.Time, why Reason) Window {
 	now = now.UTC().Truncate(time.Millisecond)
 	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
-		return w // over already: it keeps the reason for which it ends
+		return w // already over: it keeps its reason
 	}
 	w.Status, w.Reason, w.End = Revoking, why, now
 	return w
 }
 
-// Ending marks every window that is not live at now as one to be closed, with the
-// reason it has or the one its state tells, and reports whether there was any that
-// was not marked so yet. From then on no clock counts for it any more.
+// Ending marks every window that is not live at now for closing, and reports whether it marked any. A window
+// without a reason gets one from its state. A marked window stays marked, whatever the clock says later.
 func (g Grant) Ending(now time.Time) (Grant, bool) {
 	found := false
 	out := g.each(func(_ ID, w Window) Window {
@@ -272,8 +265,7 @@ func (g Grant) Ending(now time.Time) (Grant, bool) {
 	return out, found
 }
 
-// Settled marks every window that is not live at now as confirmed closed, with
-// the reason that [Grant.Ending] gives it.
+// Settled marks every window that is not live at now as confirmed closed, with the reason from [Grant.Ending].
 func (g Grant) Settled(now time.Time) Grant {
 	g, _ = g.Ending(now)
 	return g.each(func(_ ID, w Window) Window {
@@ -284,9 +276,8 @@ func (g Grant) Settled(now time.Time) Grant {
 	})
 }
 
-// Superseded asks the windows that newer replaces to close, and reports whether
-// there were any: those of the same requestor for the same
-// machine, port and sources that are live in both at now.
+// Superseded marks the windows that newer replaces for closing, and reports whether there were any: windows of the
+// same requestor for the same machine, port and sources that are live in both grants at now.
 func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
 	found := false
 	out := g.each(func(vm ID, w Window) Window {
@@ -303,8 +294,8 @@ func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
 	return g, false
 }
 
-// supersedes reports whether a live window of g takes the place of window w of
-// the older grant: same requestor, machine, port and sources.
+// supersedes reports whether a live window of g replaces window w of the older grant: same requestor, machine,
+// port and sources.
 func (g Grant) supersedes(older Grant, vm ID, w Window, now time.Time) bool {
 	if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) || !older.Live(w, now) || !g.newerThan(older) {
 		return false
@@ -316,8 +307,7 @@ func (g Grant) supersedes(older Grant, vm ID, w Window, now time.Time) bool {
 	})
 }
 
-// SameRequestor reports whether the grant was asked for by the one with this id,
-// or, where neither has an id, with this name.
+// SameRequestor reports whether the grant was requested by this id, or, if neither has an id, by this name.
 func (g Grant) SameRequestor(id, name string) bool {
 	return g.RequestorID == id && (id != "" || g.Requestor == name)
 }
@@ -329,19 +319,17 @@ func (g Grant) newerThan(o Grant) bool {
 	return g.ID > o.ID
 }
 
-// Desired reports whether window w of g should stand open at now, among the
-// grants others: it is live, and no newer live window supersedes it.
+// Desired reports whether window w of g should be open at now: it is live, and no newer live window in others
+// supersedes it.
 func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
 	return g.Live(w, now) && !slices.ContainsFunc(others, func(o Grant) bool { return o.supersedes(g, vm, w, now) })
 }
 
-// Extend moves the end of every live window to the given end, or to duration
-// from now; exactly one is set. The window's whole length, counted from the
-// grant's start, must stay within the port's maximum, and the policy and the options in
-// force now, the stricter of its own and floor, must still allow port, sources and a request
-// that says what this one says. All or nothing: an [*Error] and the same grant where
-// one window may not be extended. [CodeRequestEnded] where none is live,
-// [CodeEndNotLater] where no window would end later.
+// Extend moves the end of every live window to the given end, or to duration from now; exactly one is set. The
+// window's whole length, counted from the grant's start, must stay within the port's maximum. The policy and the
+// options in force now (the stricter of the policy's and floor) must still allow the port, the sources and the
+// justification. It is all or nothing: if one window may not be extended, it returns an [*Error] and the unchanged
+// grant. [CodeRequestEnded] if no window is live, [CodeEndNotLater] if no window would end later.
 func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration time.Duration, end, now time.Time) (Grant, error) {
 	now = now.UTC().Truncate(time.Millisecond)
 	to, bad := RequestPort{Duration: duration, End: end}.end(now)

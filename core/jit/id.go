@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The ARM types that the product speaks of.
+// The ARM types that the product handles.
 const (
 	TypeVM        = "Microsoft.Compute/virtualMachines"
 	TypeClassicVM = "Microsoft.ClassicCompute/virtualMachines"
@@ -14,9 +14,8 @@ const (
 	TypeFirewall  = "Microsoft.Network/azureFirewalls"
 )
 
-// ID is the ARM id of a top-level resource in a resource group. It keeps the
-// casing it was written with; compare two by [ID.Key], since ARM does not tell
-// cases apart (real callers send microsoft.compute and RESOURCEGROUPS).
+// ID is the ARM id of a top-level resource in a resource group. It keeps the casing it was written with. Compare
+// ids by [ID.Key], since ARM ignores case (real callers send microsoft.compute and RESOURCEGROUPS).
 type ID struct {
 	Subscription  string // a GUID, 36 characters
 	ResourceGroup string // 1 to 90 characters
@@ -24,10 +23,9 @@ type ID struct {
 	Name          string // 1 to 80 characters
 }
 
-// ParseID parses "/subscriptions/{sub}/resourceGroups/{rg}/providers/{namespace}/{type}/{name}".
-// It refuses, with [CodeInvalidID], everything that is not exactly such an id: child
-// resources, empty segments, percent signs, control characters, dots that would
-// walk up a path. It does NOT ensure that the resource exists.
+// ParseID parses "/subscriptions/{sub}/resourceGroups/{rg}/providers/{namespace}/{type}/{name}". It refuses
+// everything else with [CodeInvalidID]: child resources, empty segments, percent signs, control characters, dots
+// that would walk up a path. It does NOT ensure that the resource exists.
 func ParseID(s string) (ID, error) {
 	bad := func(why string) (ID, error) {
 		return ID{}, refuse(CodeInvalidID, "", "%s; expected /subscriptions/{subscription}/resourceGroups/{group}/providers/{namespace}/{type}/{name}", why)
@@ -75,12 +73,11 @@ func (id ID) String() string {
 	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.ResourceGroup + "/providers/" + id.Type + "/" + id.Name
 }
 
-// Key returns the id in lower case: equal for ids that ARM takes as equal. Letters
-// that merely look or fold alike stay apart (a Kelvin sign is no k, a dotted I no
-// i): .NET's ordinal comparison, which ARM is taken to use (unverified), knows only pairs
-// that are each other's upper and lower case.
+// Key returns the id in lower case. It is equal for ids that ARM treats as equal. Letters that only look or fold
+// alike stay distinct (a Kelvin sign is not a k, a dotted I is not an i): ARM is assumed to use .NET's ordinal
+// comparison (unverified), which knows only pairs that are each other's upper and lower case.
 func (id ID) Key() string {
-	b := make([]byte, 0, 192) // most are shorter, and are written without a second place on the heap
+	b := make([]byte, 0, 192) // large enough for most ids, so that the buffer can stay on the stack
 	for _, part := range [...]string{"/subscriptions/", id.Subscription, "/resourcegroups/", id.ResourceGroup, "/providers/", id.Type, "/", id.Name} {
 		b = append(b, part...)
 	}
@@ -113,18 +110,18 @@ func lower(c rune) rune {
 
 func same(a, b string) bool { return fold(a) == fold(b) }
 
-// Equal reports whether ARM takes both ids as the same resource.
+// Equal reports whether ARM treats both ids as the same resource.
 func (id ID) Equal(other ID) bool {
 	return id == other || sameEnd(id.Name, other.Name) && id.Key() == other.Key()
 }
 
-// sameEnd reports whether two keys may end with these names: most ids differ there, and to see it
-// costs less than their keys.
+// sameEnd reports whether two keys may be equal as far as their names tell. Most different ids differ in the name,
+// and comparing names is cheaper than building keys.
 func sameEnd(a, b string) bool {
 	for i := 1; i <= min(len(a), len(b)); i++ {
 		x, y := a[len(a)-i], b[len(b)-i]
 		if x >= utf8.RuneSelf || y >= utf8.RuneSelf {
-			break // told by the keys
+			break // the keys decide
 		}
 		if lower(rune(x)) != lower(rune(y)) {
 			return false
@@ -156,8 +153,8 @@ func ValidGUID(s string) bool {
 	return true
 }
 
-// nameOf reports whether s can be a name in an id: letters, digits and ._-()
-// as ARM allows for resource groups, not only dots, at most max characters.
+// nameOf reports whether s can be a name in an id: letters, digits and ._-(), as ARM allows for resource groups,
+// not only dots, at most max characters.
 func nameOf(s string, max int) bool {
 	if s == "" || strings.Trim(s, ".") == "" {
 		return false

@@ -7,30 +7,27 @@ import (
 	"unicode"
 )
 
-// Options narrow what may be asked for, beyond what the ports of a policy say. A policy
-// has them for its machine, an installation for all of them; the stricter of both is in force
-// (see [Options.With]). The zero value narrows nothing.
+// Options restrict requests beyond the ports of a policy. A policy has them for its machine, an installation for
+// all machines; the stricter of both is in force (see [Options.With]). The zero value restricts nothing.
 //
-// They bound requests, not policies: a policy may name any source as allowed
-// while its options forbid to ask for it. It then says that every address may be asked for, one
-// by one.
+// Options bound requests, not policies: a policy may allow any source while its options forbid requests for it.
+// Then a request may still name any single address.
 type Options struct {
-	// ForbidAnySource refuses requests from every address: "*", and prefixes that
-	// make up all of IPv4 or all of IPv6 together.
+	// ForbidAnySource refuses requests for every address: "*", and prefixes that together make up all of IPv4 or all
+	// of IPv6.
 	ForbidAnySource bool
-	// WidestIPv4 and WidestIPv6 are the lengths of the widest prefix that may be asked for, such as 24
-	// and 64; neighbours count as the prefix that they make up. Both are set or neither: 0 is no bound.
+	// WidestIPv4 and WidestIPv6 are the prefix lengths of the widest range that may be requested, such as 24 and 64.
+	// Adjacent prefixes count as the prefix that they make up. Either both are set or neither; 0 is no bound.
 	WidestIPv4, WidestIPv6 int
-	// RequireJustification refuses requests that do not say why: with no character that can be seen.
+	// RequireJustification refuses requests whose justification has no visible character.
 	RequireJustification bool
 }
 
-// IsZero reports whether the options narrow nothing.
+// IsZero reports whether the options restrict nothing.
 func (o Options) IsZero() bool { return o == Options{} }
 
-// Validate refuses with [CodeInvalidWidestSource] a bound outside 1 to 32 for IPv4 and 1 to 128
-// for IPv6, and a bound of one family without the other's: what is not bounded could be asked for
-// in the other family.
+// Validate refuses with [CodeInvalidWidestSource] a bound outside 1 to 32 for IPv4 or 1 to 128 for IPv6, and a
+// bound for one family without the other: anything could be requested in the unbounded family.
 func (o Options) Validate() error {
 	switch {
 	case o.WidestIPv4 < 0 || o.WidestIPv4 > 32:
@@ -45,7 +42,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// With returns the stricter of both in everything.
+// With returns the stricter of both in every option.
 func (o Options) With(p Options) Options {
 	return Options{
 		ForbidAnySource:      o.ForbidAnySource || p.ForbidAnySource,
@@ -55,7 +52,7 @@ func (o Options) With(p Options) Options {
 	}
 }
 
-// String tells what is narrowed, on one line; "" where nothing is.
+// String describes the restrictions on one line; "" if there are none.
 func (o Options) String() string {
 	var says []string
 	if o.ForbidAnySource {
@@ -70,10 +67,10 @@ func (o Options) String() string {
 	return strings.Join(says, ", ")
 }
 
-// Permit reports whether the sources may be asked for, as far as these options go.
+// Permit reports whether these options allow a request for the sources.
 func (o Options) Permit(s Sources) bool { return o.allowSources(s, 0) == nil }
 
-// allowSources refuses sources that may not be asked for.
+// allowSources refuses sources that these options forbid.
 func (o Options) allowSources(s Sources, port uint16) *Error {
 	const at = "allowedSourceAddressPrefix"
 	joined := s.joined()
@@ -95,12 +92,12 @@ func (o Options) allowSources(s Sources, port uint16) *Error {
 	return nil
 }
 
-// widest writes both bounds as people read them.
+// widest formats both bounds for messages.
 func (o Options) widest() string {
 	return fmt.Sprintf("/%d of IPv4 or /%d of IPv6", o.WidestIPv4, o.WidestIPv6)
 }
 
-// allowJustification refuses a text that says nothing.
+// allowJustification refuses a justification without visible characters if one is required.
 func (o Options) allowJustification(text string) *Error {
 	if o.RequireJustification && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }) {
 		return refuse(CodeJustificationRequired, "justification", "say why access is needed: a justification is required")
@@ -108,11 +105,11 @@ func (o Options) allowJustification(text string) *Error {
 	return nil
 }
 
-// joined returns the same addresses in the widest prefixes that hold nothing else:
-// neighbours become the prefix that they make up.
+// joined returns the same addresses in as few prefixes as possible: adjacent prefixes become the prefix that they
+// make up.
 func (s Sources) joined() Sources {
 	var out []netip.Prefix
-	for _, p := range s.prefixes { // sorted, and none within another
+	for _, p := range s.prefixes { // sorted, and none contains another
 		out = append(out, p)
 		for n := len(out); n > 1; n = len(out) {
 			lower, upper := out[n-2], out[n-1]
@@ -126,7 +123,7 @@ func (s Sources) joined() Sources {
 	return Sources{any: s.any, prefixes: out}
 }
 
-// holdsFamily reports whether a prefix is all of IPv4 or all of IPv6.
+// holdsFamily reports whether one prefix is all of IPv4 or all of IPv6.
 func (s Sources) holdsFamily() bool {
 	for _, p := range s.prefixes {
 		if p.Bits() == 0 {

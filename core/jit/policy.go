@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Protocol is what a port rule protects: "TCP", "UDP" or "*". Rules of others
-// may also hold "ICMP", "ESP" and "AH". The zero value is invalid.
+// Protocol is what a port rule protects: "TCP", "UDP" or "*". Foreign rules may also have "ICMP", "ESP" and "AH".
+// The zero value is invalid.
 type Protocol string
 
 // The protocols in canonical spelling.
@@ -22,8 +22,7 @@ const (
 	AnyProtocol Protocol = "*"
 )
 
-// ParseProtocol reads TCP, UDP or * in any case; anything else is refused with
-// [CodeInvalidProtocol].
+// ParseProtocol parses TCP, UDP or * in any case and refuses anything else with [CodeInvalidProtocol].
 func ParseProtocol(s string) (Protocol, error) {
 	switch p := Protocol(strings.ToUpper(s)); p {
 	case TCP, UDP, AnyProtocol:
@@ -32,29 +31,29 @@ func ParseProtocol(s string) (Protocol, error) {
 	return "", refuse(CodeInvalidProtocol, "protocol", "protocol %q is none of TCP, UDP, *", s)
 }
 
-// Overlaps reports whether a packet can be of both.
+// Overlaps reports whether a packet can match both.
 func (p Protocol) Overlaps(q Protocol) bool {
 	return p == q || p == AnyProtocol || q == AnyProtocol
 }
 
-// The bounds of a policy's maximum, as Microsoft.Security has them.
+// The bounds of a policy's maximum, as in Microsoft.Security.
 const (
 	MinMaximum = 5 * time.Minute
 	MaxMaximum = 24 * time.Hour
 )
 
-// ExistingRules says what a policy's deny does about foreign rules that already
-// allow a protected port. The zero value is Override: a protected port is closed.
+// ExistingRules says where a policy's deny goes relative to foreign rules that already allow a protected port. The
+// zero value is Override: a protected port is closed.
 type ExistingRules uint8
 
 const (
 	// Override places the deny above every foreign allow of a protected port.
 	Override ExistingRules = iota
-	// Respect places the deny below them, as Defender does: such a port stays open.
+	// Respect places the deny below them, as Defender does: the port stays open for them.
 	Respect
 )
 
-// ParseExistingRules reads "override", "respect" or "" (override).
+// ParseExistingRules parses "override", "respect" or "" (override).
 func ParseExistingRules(s string) (ExistingRules, error) {
 	switch strings.ToLower(s) {
 	case "", "override":
@@ -73,14 +72,13 @@ func (e ExistingRules) String() string {
 	return "override"
 }
 
-// PortRule is what a policy says of one port: it stays closed, and may be
-// opened from Sources for at most Maximum.
+// PortRule is a policy's rule for one port: it stays closed, and may be opened from Sources for at most Maximum.
 type PortRule struct {
 	Number   uint16
 	Protocol Protocol
-	Sources  Sources       // whom a request may name
+	Sources  Sources       // the sources that a request may name
 	Maximum  time.Duration // 5 minutes to 1 day
-	Mapped   uint16        // the port of a firewall before the machine at which it is dialled; 0: any that is free there
+	Mapped   uint16        // the firewall port to dial for this port; 0: any that is free
 }
 
 // DefaultPorts are Defender for Cloud's proposals: SSH, RDP and both WinRM
@@ -98,19 +96,19 @@ type Policy struct {
 	VM            ID
 	Ports         []PortRule
 	ExistingRules ExistingRules
-	// Options are what the policy demands of requests. Nil says nothing of them: where a policy is
-	// stored, those that it had stay.
+	// Options are what the policy demands of requests. Nil means not stated: storing the policy keeps the options that
+	// are stored.
 	Options *Options
-	// PublicAddress is the address of the firewall before the machine at which it is dialled; zero:
-	// any that the firewall has. It says nothing where no firewall stands before the machine.
+	// PublicAddress is the firewall address to dial; zero: any that the firewall has. It has no effect without a
+	// firewall in front of the machine.
 	PublicAddress netip.Addr
 }
 
-// OwnOptions returns the policy's options; none where it says nothing of them.
+// OwnOptions returns the policy's options, or none if it states none.
 func (p Policy) OwnOptions() Options { return p.InForce(Options{}) }
 
-// InForce returns the options that a request for the machine must meet: the stricter of
-// the policy's and the installation's.
+// InForce returns the options that a request for the machine must meet: the stricter of the policy's and the
+// installation's.
 func (p Policy) InForce(floor Options) Options {
 	if p.Options == nil {
 		return floor
@@ -118,18 +116,16 @@ func (p Policy) InForce(floor Options) Options {
 	return floor.With(*p.Options)
 }
 
-// MaxMapped is the last port of a firewall that a NAT rule may take: Azure Firewall keeps those
-// from 64000 for itself.
+// MaxMapped is the last firewall port that a NAT rule may use: Azure Firewall reserves ports from 64000.
 const MaxMapped = 63999
 
 // MaxPorts is how many ports one policy may name.
 const MaxPorts = 100
 
-// Validate reports, as an [*Error] whose target is a path below the policy,
-// the first thing that makes the policy unusable: no ports, a number twice, a
-// protocol or source missing, a maximum outside 5 minutes to 1 day, a firewall's address
-// that is not IPv4 or a port of it that cannot be mapped or is mapped twice, options that
-// bound nothing. It does NOT ensure that the machine exists or can be protected.
+// Validate returns, as an [*Error] whose target is a path below the policy, the first thing that makes the policy
+// unusable: no ports, a duplicate number, a protocol or source missing, a maximum outside 5 minutes to 1 day, a
+// firewall address that is not IPv4, a firewall port that cannot be mapped or is mapped twice, options with
+// invalid bounds. It does NOT ensure that the machine exists or can be protected.
 func (p Policy) Validate() error {
 	if len(p.Ports) == 0 {
 		return refuse(CodeNoPorts, "ports", "a policy needs at least one port")
@@ -168,8 +164,8 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// WithPins returns the policy with the ports of a firewall that old pins for the same ports,
-// for who cannot say any.
+// WithPins returns the policy with the firewall ports that old pins for the same ports, for clients that cannot
+// state them.
 func (p Policy) WithPins(old Policy) Policy {
 	p.Ports = slices.Clone(p.Ports)
 	for i := range p.Ports {
@@ -180,7 +176,7 @@ func (p Policy) WithPins(old Policy) Policy {
 	return p
 }
 
-// Port returns the rule for a number, or false.
+// Port returns the rule for a number, and whether there is one.
 func (p Policy) Port(number uint16) (PortRule, bool) {
 	i := slices.IndexFunc(p.Ports, func(r PortRule) bool { return r.Number == number })
 	if i < 0 {

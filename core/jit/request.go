@@ -11,10 +11,10 @@ const (
 	MaxJustification = 1000 // characters
 )
 
-// Request asks for ports of machines, as somebody who is already identified.
+// Request asks for ports of machines on behalf of an identified caller.
 type Request struct {
-	RequestorID   string // who asks, for ever: what [Grant.SameRequestor] compares
-	Requestor     string // who asks, for people to read: a user principal name or an application's id
+	RequestorID   string // the requestor's permanent id, compared by [Grant.SameRequestor]
+	Requestor     string // the requestor's display name: a user principal name or an application id
 	Justification string
 	VMs           []RequestVM
 }
@@ -33,7 +33,7 @@ type RequestPort struct {
 	Sources  Sources
 }
 
-// end returns the instant at which the port closes, or why there is none.
+// end returns the time at which the port closes, or a refusal.
 func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 	switch {
 	case (p.Duration != 0) == !p.End.IsZero():
@@ -44,14 +44,14 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
 	case p.Duration > 0:
 		return now.Add(p.Duration), nil
-	case !p.End.Truncate(time.Millisecond).After(now): // ends are stored in milliseconds: this one would be over as it begins
+	case !p.End.Truncate(time.Millisecond).After(now): // stored ends have millisecond precision: this one would have ended already
 		return time.Time{}, refuse(CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", p.End.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
 	return p.End.UTC(), nil
 }
 
-// Validate reports, as an [*Error] whose target is a path below the request,
-// the first thing that makes it unusable whatever the policies say.
+// Validate returns, as an [*Error] whose target is a path below the request, the first thing that makes it
+// unusable regardless of the policies.
 func (r Request) Validate(now time.Time) error {
 	switch {
 	case len(r.VMs) == 0:
@@ -93,19 +93,15 @@ func (r Request) Validate(now time.Time) error {
 	return nil
 }
 
-// Decide returns the grant that the policies allow for the request at now, under
-// the given id, or an [*Error] saying why there is none. It is all or nothing
-// over the request's machines and ports. policy answers with the policy of a
-// machine, or false; floor is what the installation demands of every request, whatever
-// the policies do.
+// Decide returns the grant that the policies allow for the request at now, with the given id, or an [*Error] that
+// says why there is none. It is all or nothing over the request's machines and ports. policy returns the policy of
+// a machine, or false. floor is what the installation demands of every request, regardless of the policies.
 //
-// Refusals, in this order: what [Request.Validate] finds, so that a broken body
-// is told before anything is looked up; [CodePolicyNotFound]; [CodeJustificationRequired];
-// [CodePortNotInPolicy]; [CodeDurationOverMaximum]; [CodeSourceNotAllowed];
-// [CodeSourceAnyForbidden]; [CodeSourceTooWide].
+// Refusals, in this order: those of [Request.Validate], so that an invalid body is refused before anything is
+// looked up; [CodePolicyNotFound]; [CodeJustificationRequired]; [CodePortNotInPolicy]; [CodeDurationOverMaximum];
+// [CodeSourceNotAllowed]; [CodeSourceAnyForbidden]; [CodeSourceTooWide].
 //
-// It does NOT ensure that the caller may ask, that the machine exists, or that
-// the rules have room.
+// It does NOT ensure that the caller may ask, that the machine exists, or that the target has room for the rules.
 func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string, now time.Time) (Grant, error) {
 	now = now.UTC().Truncate(time.Millisecond)
 	if err := r.Validate(now); err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Access is what a rule does with a packet that it matches. The zero value is Deny.
+// Access is what a rule does with a matching packet. The zero value is Deny.
 type Access uint8
 
 // The two kinds of access.
@@ -24,8 +24,8 @@ func (a Access) String() string {
 	return "Deny"
 }
 
-// Direction says which way a rule looks. The zero value is Inbound, the only
-// one that the product writes.
+// Direction is the direction of the traffic that a rule matches. The zero value is Inbound, the only one that the
+// product writes.
 type Direction uint8
 
 // The two directions. Priorities are unique within each.
@@ -46,8 +46,8 @@ func OnePort(n uint16) PortRange { return PortRange{n, n} }
 // Contains reports whether port n is in the range.
 func (r PortRange) Contains(n uint16) bool { return r.First <= n && n <= r.Last }
 
-// Peers is one side of a rule, source or destination: a packet's address is in
-// it when it is any, or some prefix, tag or group holds it.
+// Peers is one side of a rule, source or destination. It matches an address if Any is set, or if a prefix, tag or
+// group contains the address.
 type Peers struct {
 	Any      bool
 	Prefixes []netip.Prefix
@@ -55,7 +55,7 @@ type Peers struct {
 	Groups   []string // ARM ids of application security groups
 }
 
-// PeersOf returns the peers of the addresses, each as a prefix of its own.
+// PeersOf returns the peers for single addresses.
 func PeersOf(addrs ...netip.Addr) Peers {
 	if len(addrs) == 0 {
 		return Peers{}
@@ -67,18 +67,17 @@ func PeersOf(addrs ...netip.Addr) Peers {
 	return p
 }
 
-// AnyPeer is every address.
+// AnyPeer returns the peers that match every address.
 func AnyPeer() Peers { return Peers{Any: true} }
 
-// Rule is one security rule, ours or foreign, in the terms in which Azure
-// evaluates it, independent of the kind of firewall that holds it.
+// Rule is one security rule, ours or foreign, in the terms in which Azure evaluates it, independent of the kind of
+// firewall it is on.
 //
-// Where Translated is set it is a NAT rule: what it matches is sent on to that address
-// and port. Its Destination is public addresses of the firewall, its priority is its collection's
-// and 0 here, and it does not look at source ports.
+// If Translated is set, it is a NAT rule: matching traffic is sent on to that address and port. Its Destination is
+// public addresses of the firewall, its priority is its collection's and 0 here, and it ignores source ports.
 type Rule struct {
 	Name             string // unique in its target, at most 80 characters
-	Priority         int    // 100 to 4096, the lower first; 65000 and up for default rules
+	Priority         int    // 100 to 4096, the lowest first; 65000 and up for default rules
 	Direction        Direction
 	Access           Access
 	Protocol         Protocol
@@ -87,12 +86,11 @@ type Rule struct {
 	SourcePorts      []PortRange
 	DestinationPorts []PortRange
 	Description      string         // at most 140 characters
-	Translated       netip.AddrPort // where a NAT rule sends what it matches; zero for every other rule
+	Translated       netip.AddrPort // where a NAT rule sends matching traffic; zero for every other rule
 }
 
-// Canonical returns the rule with its lists sorted and free of duplicates and its
-// spellings made one, so that rules that do the same compare equal whatever the
-// order ARM answers in. Lists that are so already are shared with r.
+// Canonical returns the rule with sorted lists, no duplicates and one spelling, so that equivalent rules compare
+// equal in whatever order ARM returns them. Lists that are already canonical are shared with r.
 func (r Rule) Canonical() Rule {
 	r.Protocol = Protocol(strings.ToUpper(string(r.Protocol)))
 	r.Source, r.Destination = r.Source.canonical(), r.Destination.canonical()
@@ -104,7 +102,7 @@ func (r Rule) Canonical() Rule {
 	return r
 }
 
-// Equal reports whether both rules, made canonical, are the same in every field.
+// Equal reports whether the canonical forms of both rules are the same in every field.
 func (r Rule) Equal(o Rule) bool {
 	return r.same(o) || r.Canonical().same(o.Canonical())
 }
@@ -141,8 +139,8 @@ func (p Peers) canonical() Peers {
 	return out
 }
 
-// strictlySorted reports whether a list is sorted and free of duplicates: most are, and
-// need no copy to be made canonical.
+// strictlySorted reports whether a list is sorted and free of duplicates. Most are, and then canonicalizing needs
+// no copy.
 func strictlySorted[T any](list []T, compare func(a, b T) int) bool {
 	for i := 1; i < len(list); i++ {
 		if compare(list[i-1], list[i]) >= 0 {
@@ -184,5 +182,5 @@ func HoldsPort(ranges []PortRange, port uint16) bool {
 	return slices.ContainsFunc(ranges, func(r PortRange) bool { return r.Contains(port) })
 }
 
-// ComparePriority orders rules as Azure evaluates them: the lower priority first.
+// ComparePriority orders rules as Azure evaluates them: lowest priority number first.
 func ComparePriority(a, b *Rule) int { return cmp.Compare(a.Priority, b.Priority) }

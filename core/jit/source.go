@@ -8,31 +8,28 @@ import (
 	"strings"
 )
 
-// Sources is a set of source addresses: any address, or the union of prefixes.
-// The zero value is the empty set. Values made by [ParseSources] and
-// [SourcesOf] are canonical: masked, sorted, without duplicates and without
-// prefixes that another one holds; equal sets made of the same prefixes are equal
-// by [Sources.Equal].
+// Sources is a set of source addresses: any address, or the union of prefixes. The zero value is the empty set.
+// [ParseSources] and [SourcesOf] return canonical values: masked, sorted, without duplicates and without prefixes
+// that another one contains. Canonical sets of the same prefixes are equal by [Sources.Equal].
 type Sources struct {
 	any      bool
 	prefixes []netip.Prefix
 }
 
-// AnySource is every address of both families, written "*".
+// AnySource returns every address of both families, written "*".
 func AnySource() Sources { return Sources{any: true} }
 
 // MaxSources is how many prefixes one port of a policy or request may name.
 // An NSG takes 4,000 source prefixes over all of its rules.
 const MaxSources = 100
 
-// ParseSources reads addresses ("203.0.113.7"), prefixes ("203.0.113.0/24",
-// "2001:db8::/32") and "*". Several values make their union.
+// ParseSources parses addresses ("203.0.113.7"), prefixes ("203.0.113.0/24", "2001:db8::/32") and "*". Several
+// values form their union.
 //
-// It refuses with [CodeInvalidSource]: service tags, ranges written with a dash,
-// several values in one string (the plural field takes a list), zones, IPv4 in
-// IPv6 form with a prefix length, and prefixes with host bits set, since
-// 10.1.2.3/8 may mean the address or the network. It does NOT ensure that an
-// address is public or belongs to the caller.
+// It refuses with [CodeInvalidSource]: service tags, ranges written with a dash, several values in one string (the
+// plural field takes a list), zones, IPv4 in IPv6 form with a prefix length, and prefixes with host bits set,
+// since 10.1.2.3/8 may mean the address or the network. It does NOT ensure that an address is public or belongs to
+// the caller.
 func ParseSources(values ...string) (Sources, error) {
 	if len(values) > MaxSources {
 		return Sources{}, refuse(CodeTooManySources, "", "%d source prefixes; one port takes at most %d", len(values), MaxSources)
@@ -83,8 +80,7 @@ func parsePrefix(v string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// SourcesOf returns the union of prefixes, masked; those of IPv4 in IPv6 form are
-// IPv4's.
+// SourcesOf returns the union of prefixes, masked. IPv4-mapped IPv6 prefixes become IPv4.
 func SourcesOf(prefixes ...netip.Prefix) Sources {
 	return Sources{prefixes: slices.Clone(prefixes)}.canonical()
 }
@@ -102,7 +98,7 @@ func (s Sources) canonical() Sources {
 			all = append(all, p.Masked())
 		}
 	}
-	// Wider prefixes first within an address, so that one pass drops what is held already.
+	// Wider prefixes come first at the same address, so one pass drops every prefix that another contains.
 	slices.SortFunc(all, ComparePrefix)
 	var kept []netip.Prefix
 	for _, p := range all {
@@ -114,7 +110,7 @@ func (s Sources) canonical() Sources {
 	return Sources{prefixes: kept}
 }
 
-// ComparePrefix orders prefixes by family, address and length (the wider first).
+// ComparePrefix orders prefixes by family, address and length (the widest first).
 func ComparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
@@ -125,10 +121,10 @@ func (s Sources) IsAny() bool { return s.any }
 // IsEmpty reports whether the set holds no address.
 func (s Sources) IsEmpty() bool { return !s.any && len(s.prefixes) == 0 }
 
-// Prefixes returns the prefixes, sorted; none where the set is any or empty.
+// Prefixes returns the prefixes, sorted; none if the set is any or empty.
 func (s Sources) Prefixes() []netip.Prefix { return slices.Clone(s.prefixes) }
 
-// All returns the prefixes one by one, sorted; none for any.
+// All iterates over the prefixes, sorted; none if the set is any.
 func (s Sources) All() iter.Seq[netip.Prefix] { return slices.Values(s.prefixes) }
 
 // Strings returns the set as the API writes it: "*", or addresses and prefixes.
@@ -143,11 +139,11 @@ func (s Sources) Strings() []string {
 	return out
 }
 
-// String joins [Sources.Strings] by commas.
+// String joins [Sources.Strings] with commas.
 func (s Sources) String() string { return strings.Join(s.Strings(), ",") }
 
-// PrefixString writes a prefix of one address as that address, as Azure's
-// own tools do, and any other in CIDR form.
+// PrefixString formats a single-address prefix as the address, as Azure's own tools do, and any other prefix in
+// CIDR form.
 func PrefixString(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
@@ -155,15 +151,14 @@ func PrefixString(p netip.Prefix) string {
 	return p.String()
 }
 
-// Equal reports whether both hold the same prefixes.
+// Equal reports whether both have the same prefixes.
 func (s Sources) Equal(o Sources) bool { return s.any == o.any && slices.Equal(s.prefixes, o.prefixes) }
 
-// Contains reports whether every address of o is in s. Any is contained only in
-// any: a policy that allows 0.0.0.0/0 does not allow IPv6.
+// Contains reports whether every address of o is in s. Only any contains any: a policy that allows 0.0.0.0/0 does
+// not allow IPv6.
 //
-// Containment is looked for prefix by prefix: a prefix of o that only two
-// adjacent prefixes of s hold together is not found, and so refused. Callers
-// get the error, never a wider grant.
+// It checks prefix by prefix. A prefix of o that only two adjacent prefixes of s contain together is therefore
+// refused. Callers get the error, never a wider grant.
 func (s Sources) Contains(o Sources) bool {
 	if s.any {
 		return true

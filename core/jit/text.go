@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns a text that a person wrote in the form in which it is kept: on one line. Line breaks, tabs and
-// every kind of space become a space each, a CR LF one. What cannot be seen, or changes how the rest is seen,
-// is refused with [CodeTextNotPrintable]: control characters, the marks that turn the direction of
-// writing, other invisible characters, private and unassigned ones, bytes that are not UTF-8. The two joiners without width stay
-// beside letters and signs, since Persian, the scripts of India and emoji are written with them.
+// Text returns free text in the form in which it is stored: on one line. Line breaks, tabs and all kinds of space
+// become one space each; a CR LF becomes one space. Text refuses with [CodeTextNotPrintable] characters that are
+// invisible or change how other text displays: control characters, bidirectional controls, other invisible
+// characters, private-use and unassigned characters, and bytes that are not UTF-8. The two zero-width joiners are
+// allowed next to letters and signs, since Persian, the scripts of India and emoji need them.
 //
-// Text of its own result is that result. It does NOT bound the length, and says nothing of look-alike letters.
+// Text is idempotent. It does NOT bound the length or detect look-alike letters.
 func Text(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", refuse(CodeTextNotPrintable, "", "the text is not valid UTF-8")
@@ -48,10 +48,10 @@ func unprintable(c rune, n int) error {
 	return refuse(CodeTextNotPrintable, "", "character %d, %U, cannot be seen; take it out", n+1, c)
 }
 
-// Justification returns why somebody asks, as [Text] has it and without spaces around it. It refuses, with the target justification,
-// what is longer than [MaxJustification] characters and what [Text] refuses.
+// Justification returns the justification as [Text] normalizes it, without surrounding spaces. It refuses, with
+// the target justification, text longer than [MaxJustification] characters and text that [Text] refuses.
 func Justification(s string) (string, error) {
-	// A character takes at most four bytes: what is far too long is not looked through.
+	// A character takes at most four bytes, so text that is far too long is refused without counting.
 	if len(s) > utf8.UTFMax*MaxJustification || utf8.RuneCountInString(s) > MaxJustification {
 		return "", refuse(CodeJustificationTooLong, "justification", "the justification is longer than %d characters", MaxJustification)
 	}
