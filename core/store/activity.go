@@ -9,24 +9,24 @@ import (
 
 // Entry is one line of the activity log.
 type Entry struct {
-	ID            string // names the event: appending it again does nothing
+	ID            string // identifies the event: appending it again has no effect
 	Time          time.Time
 	Operation     Operation
 	Result        Result
-	VM            jit.ID // zero where the event concerns no one machine
-	Target        jit.ID // zero where the event concerns no one target
-	Requestor     string // who asked, or "portcullis" for the app itself
+	VM            jit.ID // zero for an event that concerns no single machine
+	Target        jit.ID // zero for an event that concerns no single target
+	Requestor     string // the requestor, or "portcullis" for the app itself
 	Grant         string
 	Ports         []uint16
 	Sources       []string
 	End           time.Time
 	Justification string
-	Reason        string // why a window closed, a code, or what was repaired
+	Reason        string // why a window closed, an error code, or what was repaired
 	Message       string
-	Correlation   string // the invocation's id
+	Correlation   string // the invocation id
 }
 
-// Operation is what an entry tells of.
+// Operation is what an entry reports.
 type Operation string
 
 // The operations.
@@ -45,7 +45,7 @@ const (
 // Result is how an operation ended.
 type Result string
 
-// Results gives every result that an entry may have.
+// Results returns every result that an entry may have.
 func Results() []Result { return []Result{Succeeded, Refused, Failed} }
 
 // The results.
@@ -67,46 +67,45 @@ type EntryFilter struct {
 
 // Activity is the append-only activity log.
 type Activity interface {
-	// Append adds entries, each once by its ID, in the order of their times.
+	// Append adds entries in the order of their times, and each ID only once.
 	Append(ctx context.Context, entries ...Entry) error
-	// Entries gives at most limit entries, newest first, and the cursor for the next page, "" at the end.
+	// Entries returns at most limit entries, newest first, and the cursor for the next page, "" at the end.
 	Entries(ctx context.Context, f EntryFilter, cursor string, limit int) ([]Entry, string, error)
 }
 
-// Verifier is an activity log that can tell whether it is whole: the entries of one
-// subscription and UTC day are a chain, in which each names the one before it.
+// Verifier is an activity log that can prove its integrity: the entries of one subscription and UTC day form a
+// chain, in which each entry names the one before it.
 type Verifier interface {
-	// Verify looks through the chain of a subscription ("" for the entries that concern none)
-	// and the UTC day of the time. What is broken is an answer and not an error. A chain that
-	// nothing was ever appended to is whole.
+	// Verify checks the chain of a subscription ("" for entries that concern none) for the UTC day of the given time.
+	// A broken chain is a result, not an error. A chain to which nothing was ever appended is intact.
 	Verify(ctx context.Context, subscription string, day time.Time) (VerifyResult, error)
 }
 
-// VerifyResult is what a look through one chain gave.
+// VerifyResult is the result of checking one chain.
 type VerifyResult struct {
-	Entries     int          // entries that stand in the chain
-	Head        string       // the hash of the last entry, in hexadecimal; "" for an empty chain. Kept elsewhere, it proves later that nothing before it changed
-	FirstBroken *BrokenEntry // nil where the chain is whole
+	Entries     int          // the number of entries in the chain
+	Head        string       // the hash of the last entry, in hexadecimal; "" for an empty chain. A copy kept elsewhere later proves that nothing before it changed
+	FirstBroken *BrokenEntry // nil if the chain is intact
 }
 
-// BrokenEntry is the first place at which a chain is not as it was appended.
+// BrokenEntry is the first place where a chain differs from what was appended.
 type BrokenEntry struct {
-	Seq     int // its place in the chain, from 1
+	Seq     int // its position in the chain, from 1
 	Break   Break
-	ID      string    // of the entry that stands there; "" where none does
-	Time    time.Time // its time; zero where none does
+	ID      string    // of the entry at that position; "" if there is none
+	Time    time.Time // its time; zero if there is none
 	Message string
 }
 
 // Break says how a chain is broken.
 type Break string
 
-// The ways.
+// The ways in which a chain can be broken.
 const (
-	BreakChanged     Break = "Changed"     // the entry is not what was appended
+	BreakChanged     Break = "Changed"     // the entry differs from what was appended
 	BreakRemoved     Break = "Removed"     // there is no entry here, but there are later ones
-	BreakReordered   Break = "Reordered"   // the entry stands in another's place
+	BreakReordered   Break = "Reordered"   // the entry is at another entry's position
 	BreakInserted    Break = "Inserted"    // the entry was never appended
-	BreakTruncated   Break = "Truncated"   // the last entries are gone
-	BreakHeadMissing Break = "HeadMissing" // what names the last entry is gone
+	BreakTruncated   Break = "Truncated"   // the last entries are missing
+	BreakHeadMissing Break = "HeadMissing" // the record that names the last entry is missing
 )

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// ChangeGrant stores what f makes of a grant, and starts again from what is stored where somebody else wrote first. Where f says
-// that nothing is to be stored the grant is given as it is; its error ends it. After [Attempts] writes that were lost the
-// error is an [*Unavailable] and [ErrConflict].
+// ChangeGrant stores what f makes of a grant. On a conflict it reads the grant again and calls f again. If f
+// returns false, ChangeGrant stores nothing and returns the grant as it is; an error of f ends it. After
+// [Attempts] conflicts the error is an [*Unavailable] that wraps [ErrConflict].
 func ChangeGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(GrantRecord) (GrantRecord, bool, error)) (GrantRecord, error) {
 	return changeGrant(ctx, grants, rec, f, func(ctx context.Context, next GrantRecord) (GrantRecord, error) {
 		updated, err := grants.UpdateGrants(ctx, next)
@@ -19,7 +19,7 @@ func ChangeGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(Gra
 	})
 }
 
-// NoteGrant is ChangeGrant by [Grants.NoteConfirmed].
+// NoteGrant is ChangeGrant with [Grants.NoteConfirmed] as its write.
 func NoteGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(GrantRecord) (GrantRecord, bool, error)) (GrantRecord, error) {
 	return changeGrant(ctx, grants, rec, f, grants.NoteConfirmed)
 }
@@ -50,7 +50,7 @@ func changeGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(Gra
 	return rec, err
 }
 
-// ChangedByOthers is the error of [Attempts] writes of a grant that were lost to others.
+// ChangedByOthers returns the error for a grant whose write lost [Attempts] conflicts.
 func ChangedByOthers(rec GrantRecord, err error) error {
 	return &Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row: %w", rec.Grant.ID, Attempts, err)}
 }

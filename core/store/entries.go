@@ -8,8 +8,8 @@ import (
 	"portcullis/core/jit"
 )
 
-// Publicly tells an error as far as the activity log may know it: a refusal in
-// full, of anything else which dependency it was.
+// Publicly describes an error for the activity log without internal detail: a refusal in full; for anything else
+// only its kind or the dependency.
 func Publicly(err error) string {
 	if refused := jit.Refused(err); refused != nil {
 		return string(refused.Code) + ": " + refused.Message
@@ -62,7 +62,7 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// changedEntries returns one entry for each machine with windows whose status became to.
+// changedEntries returns one entry for each machine with windows whose status changed to the given one.
 func changedEntries(who jit.Caller, op Operation, before, after jit.Grant, to jit.Status, now time.Time) []Entry {
 	var out []Entry
 	for i, vm := range after.VMs {
@@ -76,7 +76,7 @@ func changedEntries(who jit.Caller, op Operation, before, after jit.Grant, to ji
 			continue
 		}
 		e := grantEntry(who, op, Succeeded, after, part, now)
-		e.ID += fmt.Sprint("/", e.Ports) // several windows of a machine may change at different times
+		e.ID += fmt.Sprint("/", e.Ports) // windows of one machine may change at different times
 		out = append(out, e)
 	}
 	return out
@@ -86,7 +86,7 @@ func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Ent
 	return changedEntries(who, OpOpen, before, after, jit.Initiated, now)
 }
 
-// ClosedEntries tells of closings. Whoever asked for it, it is the app that closes.
+// ClosedEntries returns the entries for closings. They name the app, whoever asked for the closing.
 func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
 	return changedEntries(jit.App(), OpClose, before, after, jit.Revoked, now)
 }

@@ -8,28 +8,27 @@ import (
 	"portcullis/core/jit"
 )
 
-// What a port may answer besides a value. Adapters translate the errors of their
-// SDK at the door; callers use errors.Is.
+// The errors that a port may return. Adapters translate the errors of their SDK; callers use errors.Is.
 var (
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: somebody else wrote first. Read again, compute again.
+	// ErrConflict: another writer came first. Read and compute again.
 	ErrConflict = errors.New("changed by somebody else")
-	// ErrLocked: a management lock forbids the write; it will not pass by itself.
+	// ErrLocked: a management lock forbids the write. Retrying does not help.
 	ErrLocked = errors.New("locked against changes")
-	// ErrUnlogged: what happened could not be written to the activity log.
+	// ErrUnlogged: the event could not be written to the activity log.
 	ErrUnlogged = errors.New("not in the activity log")
 	// ErrForbidden: the app's own identity lacks a permission.
 	ErrForbidden = errors.New("the app lacks a permission")
 )
 
-// CodeConcurrent heads the refusal of a change whose subject somebody else kept changing.
+// CodeConcurrent is the code for a change that kept conflicting with other writers.
 const CodeConcurrent jit.Code = "ConcurrentChange"
 
-// Unavailable says that a dependency did not answer, or answered that it cannot
-// now. Nothing is known of what it did; the same call may pass later.
+// Unavailable says that a dependency did not answer, or cannot do the call now. What it did is unknown; the same
+// call may succeed later.
 type Unavailable struct {
 	Dependency string        // "Azure Resource Manager", "Table Storage" or "Service Bus"
-	RetryAfter time.Duration // what it asked for; 0 where it said nothing
+	RetryAfter time.Duration // as the dependency asked; 0 if it named none
 	Err        error
 }
 
@@ -39,8 +38,8 @@ func (u *Unavailable) Error() string { return u.Dependency + " is unavailable: "
 // Unwrap returns the cause.
 func (u *Unavailable) Unwrap() error { return u.Err }
 
-// Pinger is what a dependency implements that can tell whether it answers.
+// Pinger is implemented by dependencies that can report whether they answer.
 type Pinger interface {
-	// Ping gives nil, or why the dependency cannot be used now.
+	// Ping returns nil, or why the dependency cannot be used now.
 	Ping(ctx context.Context) error
 }

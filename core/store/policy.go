@@ -11,15 +11,15 @@ import (
 	"portcullis/core/jit"
 )
 
-// Placement says which of a machine's private addresses stand behind a target.
+// Placement lists which of a machine's private addresses are behind a target.
 type Placement struct {
 	Target jit.ID
-	// Addresses are sorted, without duplicates; behind a firewall, that of the primary
-	// configuration of each interface comes first, and what is opened leads there.
+	// Addresses are sorted, without duplicates. Behind a firewall, the address of each interface's primary
+	// configuration comes first; NAT rules lead there.
 	Addresses []netip.Addr
-	// Inside is what packets come from that a firewall has let through: the prefixes of its
-	// subnet, sorted. It translates their sources too, so that the machine's security groups
-	// see these and never the caller's. None where the target is a security group.
+	// Inside is the sources of packets that a firewall has let through: the prefixes of its subnet, sorted. The
+	// firewall translates sources too, so the machine's security groups see these and never the caller's. Empty if the
+	// target is a security group.
 	Inside []netip.Prefix
 }
 
@@ -27,49 +27,48 @@ type Placement struct {
 type PolicyRecord struct {
 	Policy     jit.Policy
 	Location   string
-	Listed     Listed      // which named policy lists it
-	Placements []Placement // where the machine stood when last looked at
+	Listed     Listed      // the named policy that lists it
+	Placements []Placement // where the machine was when last looked up
 	ChangedBy  string
 	ChangedAt  time.Time
 	Version    string // "" for a policy that must not exist yet
 }
 
-// Listed says under which name Defender for Cloud's clients find a machine's
-// policy (see [PolicyRecord.Listing]). What is empty is the machine's own resource group,
-// its own location, and [DefaultName].
+// Listed is the name under which Defender for Cloud's clients find a machine's policy (see
+// [PolicyRecord.Listing]). Empty fields mean the machine's own resource group, its own location, and
+// [DefaultName].
 type Listed struct {
 	ResourceGroup string
 	Location      string
 	Name          string
 }
 
-// Policies stores policies, one for a machine. Every write is conditional on the
-// record's Version: ErrConflict where it is stale, or where a new one exists already.
+// Policies stores policies, one per machine. Every write is conditional on the record's Version: ErrConflict if it
+// is stale, or if a policy that should be new exists already.
 type Policies interface {
-	// Policy gives the policy of a machine; ErrNotFound where it has none.
+	// Policy returns the policy of a machine; ErrNotFound if it has none.
 	Policy(ctx context.Context, vm jit.ID) (PolicyRecord, error)
-	// EachPolicy gives f every policy, once and in any order, and holds no more of them than a page. It ends with
-	// the first error of f, which it gives back. f may write policies: what is written meanwhile may be
-	// given as it was or as it is.
+	// EachPolicy calls f for every policy, once and in any order, and holds at most one page in memory. It stops at
+	// the first error of f and returns it. f may write policies; a policy written meanwhile may be passed in its old
+	// or its new state.
 	EachPolicy(ctx context.Context, f func(PolicyRecord) error) error
-	// EachListed gives f every policy that the filter selects by its [PolicyRecord.Listing], those of one name one after the
-	// other, the names in an order that stays the same, from the one on that comes after the name after, if that is not
-	// zero. It reads what it gives and no more, and holds no more than a page; else it is as EachPolicy. The records have no
-	// Version: who is about to write one reads it by its machine.
+	// EachListed calls give for every policy whose [PolicyRecord.Listing] matches the filter, grouped by name and in a
+	// stable order of names. If after is not zero, it starts at the first name that comes after it. It reads nothing
+	// else and holds at most one page; otherwise it is like EachPolicy. The records have no Version: read a policy by
+	// its machine before writing it.
 	EachListed(ctx context.Context, f PolicyFilter, after PolicyName, give func(PolicyRecord) error) error
-	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those
-	// targets as known; parts at other targets go. It gives the record with its new Version.
+	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those targets as known. It
+	// removes parts at other targets. It returns the record with its new Version.
 	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)
 	// DeletePolicy removes the policy and its parts. The targets stay known.
 	DeletePolicy(ctx context.Context, p PolicyRecord) error
 }
 
-// DefaultName is the name of the policy that lists a machine unless somebody
-// said otherwise: the one that Defender for Cloud's own page uses.
+// DefaultName is the name of the policy that lists a machine by default: the one that Defender for Cloud's own
+// page uses.
 const DefaultName = "default"
 
-// PolicyName names a policy as Defender for Cloud's clients do. Case does not
-// count; compare two by [PolicyName.Key].
+// PolicyName names a policy as Defender for Cloud's clients do. Case is ignored; compare by [PolicyName.Key].
 type PolicyName struct {
 	Subscription  string
 	ResourceGroup string
@@ -87,7 +86,7 @@ func (n PolicyName) String() string { return n.id().String() }
 // Key returns the ARM id in lower case.
 func (n PolicyName) Key() string { return n.id().Key() }
 
-// ParsePolicyName reads what [PolicyName.String] gives, and reports false for anything else.
+// ParsePolicyName parses the result of [PolicyName.String], and returns false for anything else.
 func ParsePolicyName(text string) (PolicyName, bool) {
 	part := strings.Split(text, "/")
 	if len(part) != 11 {
@@ -97,8 +96,7 @@ func ParsePolicyName(text string) (PolicyName, bool) {
 	return n, n.String() == text && !slices.Contains(part[1:], "")
 }
 
-// Scope returns the ARM id of the resource group, where permissions for the policy
-// as such are looked for.
+// Scope returns the ARM id of the resource group, the scope for permissions on the policy itself.
 func (n PolicyName) Scope() string {
 	return "/subscriptions/" + n.Subscription + "/resourceGroups/" + n.ResourceGroup
 }
@@ -113,7 +111,7 @@ func (r PolicyRecord) Listing() PolicyName {
 	}
 }
 
-// PolicyFilter selects named policies of a subscription; empty fields select all.
+// PolicyFilter selects named policies of a subscription; empty fields match all.
 type PolicyFilter struct {
 	Subscription  string
 	ResourceGroup string
@@ -121,7 +119,7 @@ type PolicyFilter struct {
 	Name          string
 }
 
-// Matches reports whether the filter selects what has the name.
+// Matches reports whether the filter selects the name.
 func (f PolicyFilter) Matches(n PolicyName) bool {
 	return strings.EqualFold(f.Subscription, n.Subscription) &&
 		(f.ResourceGroup == "" || strings.EqualFold(f.ResourceGroup, n.ResourceGroup)) &&
@@ -129,7 +127,8 @@ func (f PolicyFilter) Matches(n PolicyName) bool {
 		(f.Name == "" || strings.EqualFold(f.Name, n.Name))
 }
 
-// AllPolicies returns every policy, sorted by machine. It holds all of them: it is for lists that people read.
+// AllPolicies returns every policy, sorted by machine. It holds all of them in memory: use it only for lists that
+// people read.
 func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
 	var all []PolicyRecord
 	err := from.EachPolicy(ctx, func(rec PolicyRecord) error {
@@ -143,7 +142,7 @@ func AllPolicies(ctx context.Context, from Policies) ([]PolicyRecord, error) {
 	return all, nil
 }
 
-// ContendedPolicy refuses a change of a policy that was lost to others too often.
+// ContendedPolicy returns the refusal of a change that lost too many conflicts.
 func ContendedPolicy(vm jit.ID) *jit.Error {
 	return &jit.Error{Code: CodeConcurrent, Target: vm.String(), Message: "the policy of " + vm.Name + " is being changed by others; ask again"}
 }

@@ -9,22 +9,22 @@ import (
 	"portcullis/core/plan"
 )
 
-// Targets stores which targets are ours and what bears on each.
+// Targets stores which targets are ours, and the policies and grants that affect each.
 type Targets interface {
-	// State gives what is stored of one target; State.Known is false where nothing is.
+	// State returns what is stored for one target; State.Known is false if nothing is.
 	State(ctx context.Context, target jit.ID) (plan.State, error)
-	// Known gives every target that is ours or remembered, sorted.
+	// Known returns every target that is ours or remembered, sorted.
 	Known(ctx context.Context) ([]jit.ID, error)
-	// Remember has Known give a target that is not ours, until it is forgotten: what is about
-	// to be written there has to be looked after. State.Known stays as it is. What is remembered
-	// again is not forgotten by a Forget that began before.
+	// Remember adds a target that is not ours to Known until it is forgotten, since a target that is about to be
+	// written must be looked after. State.Known does not change. A Forget that began before a Remember does not undo
+	// it.
 	Remember(ctx context.Context, target jit.ID) error
-	// Forget makes a target neither ours nor remembered, if no policy and no grant has a part
-	// there and clear says so, which is asked last. Where anything comes to bear on the target, or it
-	// is remembered, after the call began, it stays.
+	// Forget makes a target neither ours nor remembered if no policy and no grant has a part there and clear, which is
+	// called last, returns true. If a policy or grant gets a part there, or the target is remembered, after the call
+	// began, the target stays.
 	Forget(ctx context.Context, target jit.ID, clear func(context.Context) (bool, error)) error
-	// Confirm stores the names of our denies that a round has seen confirmed on a target of ours, sorted, in the
-	// place of was, which State gave. ErrConflict where something else is stored.
+	// Confirm stores the names of our denies, sorted, that a round has seen confirmed on a target of ours. It replaces
+	// was, which State returned. ErrConflict if something else is stored.
 	Confirm(ctx context.Context, target jit.ID, was, denies []string) error
 }
 

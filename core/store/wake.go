@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// Wake is a message to be delivered not before At: look whether something of
-// the grant has to close.
+// Wake is a message to deliver not before At: check whether something of the grant has to close.
 type Wake struct {
 	Grant      string
 	Generation int
 	At         time.Time
-	Attempt    int // raised when the same wake-up has to be sent again
+	Attempt    int // incremented when the same wake-up has to be sent again
 }
 
 // Alarm delivers wake-ups. It is a hint: it may be early, late, twice or lost.
