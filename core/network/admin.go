@@ -15,17 +15,17 @@ import (
 	"portcullis/core/store"
 )
 
-// How many virtual networks one sweep asks for at most (one call each), and for how long a
-// request believes what a sweep or an enable has seen: a rule may be gone by then. Who waits for an
-// enable, and what else a sweep's invocation has to do, bound how long they may ask.
+// One sweep looks up at most adminNetworks virtual networks, with one call each, for at most adminBudget: a caller
+// of enable waits for it, and a sweep has other work to do. A request relies on what a sweep or an enable has seen
+// for at most adminLife, since a rule may be gone by then.
 const (
 	adminNetworks = 200
 	adminBudget   = 30 * time.Second
 	adminLife     = 10 * time.Minute
 )
 
-// Admins remembers which security admin rules each virtual network had when last looked at,
-// so that a request costs no call. It is safe for concurrent use; its zero value is empty.
+// Admins remembers the security admin rules last seen on each virtual network, so that a request costs no call. It
+// is safe for concurrent use; its zero value is empty.
 type Admins struct {
 	mu   sync.Mutex
 	seen map[string]adminSeen // by ARM id, in lower case
@@ -45,7 +45,7 @@ func (a *Admins) put(network string, rules []reach.AdminRule, at time.Time) {
 	a.seen[network] = adminSeen{rules, at}
 }
 
-// Seen returns what is known of a network; nothing where it was never looked at, or long ago.
+// Seen returns the remembered rules of a network; nil if it was never looked up, or too long ago.
 func (a *Admins) Seen(network string, now time.Time) []reach.AdminRule {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,8 +55,8 @@ func (a *Admins) Seen(network string, now time.Time) []reach.AdminRule {
 	return nil
 }
 
-// Look asks for the security admin rules of the machines' virtual networks, each once, and
-// gives them by network. Of how many nothing is known, and why, is told; it is no reason to stop.
+// Look fetches the security admin rules of the machines' virtual networks, each once, and returns them by network.
+// The text says for how many networks the rules are unknown, and why; this is not an error.
 func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, machines []Machine) (map[string][]reach.AdminRule, string) {
 	source, ok := from.(AdminRules)
 	if !ok {
@@ -99,22 +99,22 @@ func (a *Admins) Look(ctx context.Context, from Network, now func() time.Time, m
 	return out, ""
 }
 
-// Ruled is what a security admin rule does to a protected port.
+// Ruled is the effect of a security admin rule on a protected port.
 type Ruled struct {
 	plan.Foreign
 	Title string
-	Opens bool // or keeps out everybody whom the policy allows
+	Opens bool // false: it keeps out everybody whom the policy allows
 	Sure  bool
 }
 
-// RuledBy returns what security admin rules do to the ports that a policy protects, each rule once for
-// each port.
+// RuledBy returns the effects of security admin rules on the ports that a policy protects, each rule once per
+// port.
 func RuledBy(m Machine, p jit.Policy, rules []reach.AdminRule) []Ruled {
 	var out []Ruled
 	note := func(port uint16, list []reach.AdminRule, opens, sure bool) {
 		for _, r := range list {
 			n := Ruled{plan.Foreign{Rule: r.Rule, VM: p.VM, Port: port}, r.Title(), opens, sure}
-			n.Rule.Name = n.Title // which tells it from a rule of a security group
+			n.Rule.Name = n.Title // distinguishes it from a rule of a security group
 			if !slices.ContainsFunc(out, func(o Ruled) bool { return o.Title == n.Title && o.Port == port && o.Opens == opens }) {
 				out = append(out, n)
 			}
@@ -131,12 +131,13 @@ func RuledBy(m Machine, p jit.Policy, rules []reach.AdminRule) []Ruled {
 	return out
 }
 
-// Barred tells what security admin rules keep from a window, at the address of which they keep most.
+// Barred returns what security admin rules keep out of a window, for the machine's address where they keep out
+// most.
 func Barred(m Machine, w jit.Window, rules []reach.AdminRule) reach.AdminEffect {
 	worst := reach.AdminEffect{Whole: reach.No}
 	sources := w.Sources
 	for _, p := range m.Placements {
-		if len(p.Inside) > 0 { // a firewall lets them in, from its own subnet
+		if len(p.Inside) > 0 { // a firewall lets the traffic in, from its own subnet
 			sources = jit.SourcesOf(p.Inside...)
 		}
 	}

@@ -1,7 +1,7 @@
-// Package network holds what stands in Azure as core sees it, and the ports through which it is read and written:
-// machines and where they stand, targets (network security groups and firewalls) and the rules on them, and what
-// security admin rules say before either.
+// Package network models Azure as core sees it, and holds the ports through which core reads and writes it:
+// machines and where they are, targets (network security groups and firewalls) and their rules, and security admin
+// rules, which come before either.
 //
-// It tells where a grant's machines stand ([Place]), at which firewall they are dialled ([Fronts]), and what of them can be
-// reached ([Reachable]). It holds nothing that is stored, and does not say when a target is written: that is core/round's part.
+// It computes where a grant's machines are ([Place]), at which firewall to dial them ([Fronts]), and what of them
+// can be reached ([Reachable]). It stores nothing, and does not decide when to write a target: core/round does.
 package network

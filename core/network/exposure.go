@@ -11,9 +11,9 @@ import (
 	"portcullis/core/store"
 )
 
-// usual is what the tag VirtualNetwork is taken for: the private ranges of both
-// families, since a network that uses others is not known here. Where one does, the
-// Internet is taken for larger than it is, and a finding may be one too many.
+// usual is the assumed meaning of the tag VirtualNetwork: the private ranges of both families, since networks with
+// other ranges are not known here. For such a network the Internet is assumed to be larger than it is, and there
+// may be a finding too many.
 func usual() reach.Names {
 	var n reach.Names
 	for _, p := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
@@ -22,9 +22,9 @@ func usual() reach.Names {
 	return n
 }
 
-// Reachable returns how the well-known management ports of a machine that its policy
-// does not protect can surely be reached from the Internet, given the rules of
-// its targets. One address that nothing guards is not in it: that is a finding of its own.
+// Reachable returns how the well-known management ports of a machine that its policy does not protect can
+// certainly be reached from the Internet, given the rules of its targets. Addresses that no security group guards
+// are left out: they have a finding of their own.
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
 	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
 	names := usual()
@@ -48,24 +48,24 @@ func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) [
 	return out
 }
 
-// Reached is the finding of an exposure.
+// Reached returns the finding for an exposure.
 func Reached(m Machine, e reach.Exposure) store.Finding {
 	by := e.By[len(e.By)-1].Rule
 	return store.Finding{Kind: store.FindingReachable, VM: m.VM, Rule: by.Name,
 		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached from the Internet through the rule %s", e.Port, m.VM.Name, e.Address, by.Name)}
 }
 
-// Unguarded is the finding of an interface that no security group guards.
+// Unguarded returns the finding for an interface without a security group.
 func Unguarded(vm jit.ID, nic string) store.Finding {
 	return store.Finding{Kind: store.FindingUnguarded, VM: vm, Message: "the network interface " + nic + " of " + vm.Name + " has no security group: its ports cannot be closed"}
 }
 
-// Gone is the finding of a policy whose machine does not exist.
+// Gone returns the finding for a policy whose machine does not exist.
 func Gone(vm jit.ID) store.Finding {
 	return store.Finding{Kind: store.FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"}
 }
 
-// ours reports whether a rule of ours is needed to come in so: the exposure is then a window.
+// ours reports whether the exposure depends on a rule of ours: then it is a window.
 func ours(x reach.Exposure) bool {
 	return slices.ContainsFunc(x.By, func(d reach.Decision) bool { return plan.Owned(d.Rule.Name) })
 }

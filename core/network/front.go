@@ -12,20 +12,19 @@ import (
 	"portcullis/core/store"
 )
 
-// Fronts finds ports at the firewalls in front of machines. What it has read of one
-// firewall it reads once.
+// Fronts finds ports at the firewalls in front of machines. It reads each firewall once.
 type Fronts struct {
 	Kinds   Kinds
 	State   func(context.Context, jit.ID) (plan.State, error)
 	Rules   func(context.Context, jit.ID) (Standing, error)
 	Policy  func(jit.ID) (jit.Policy, bool)
 	Now     time.Time
-	Lenient bool // leaves a window as it is where it can have no port: the round at the firewall tells
+	Lenient bool // leaves a window unchanged if no port is available; the round at the firewall reports it
 
 	read map[string]plan.Input // by target
 }
 
-// input returns what stands and is stored at a firewall.
+// input returns the rules and the stored state of a firewall.
 func (f *Fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
 	if in, ok := f.read[target.Key()]; ok {
 		return in, nil
@@ -46,10 +45,10 @@ func (f *Fronts) input(ctx context.Context, target jit.ID) (plan.Input, error) {
 	return in, nil
 }
 
-// Mapped returns the record with a port of a firewall for each window of a machine that one
-// stands in front of. A window that has one at that firewall keeps it; one whose machine no firewall
-// stands in front of has none. Of several firewalls one maps all windows of a machine:
-// the one whose address the policy names or a window has, else that of the primary interface.
+// Mapped returns the record with a firewall port for each window of a machine behind a firewall. A window that
+// already has a port at that firewall keeps it; without a firewall a window has none. If there are several
+// firewalls, one maps all windows of a machine: the one whose address the policy names or a window already has,
+// else that of the primary interface.
 func (f *Fronts) Mapped(ctx context.Context, rec store.GrantRecord, machines map[string]Machine) (store.GrantRecord, error) {
 	rec.Grant.VMs = slices.Clone(rec.Grant.VMs)
 	for i, vm := range rec.Grant.VMs {
@@ -82,7 +81,7 @@ func (f *Fronts) Mapped(ctx context.Context, rec store.GrantRecord, machines map
 	return rec, nil
 }
 
-// window sets where one window is dialled.
+// window sets the address and port to dial for one window.
 func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm jit.ID, w *jit.Window) *jit.Error {
 	if front.Target.IsZero() || !reachesIPv4(w.Sources) {
 		w.Mapped, w.Via = netip.AddrPort{}, jit.Sources{}
@@ -94,17 +93,17 @@ func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm ji
 	}
 	policy, ok := f.Policy(vm)
 	port, named := policy.Port(w.Number)
-	if !ok || !named { // its policy is gone, and the window ends
+	if !ok || !named { // the policy is gone, so the window ends
 		return nil
 	}
 	w.Mapped = netip.AddrPort{}
-	in.Openings = append(slices.Clone(in.Openings), plan.Opening{Grant: g}) // the ports that this grant has so far are taken
+	in.Openings = append(slices.Clone(in.Openings), plan.Opening{Grant: g}) // ports already given to this grant are taken
 	var err *jit.Error
 	w.Mapped, err = in.Map(policy, port)
 	return err
 }
 
-// front returns the firewall in front of a machine, and what stands there; none where there is none.
+// front returns the firewall in front of a machine and its input; zero if there is none.
 func (f *Fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (store.Placement, plan.Input, error) {
 	var found store.Placement
 	var at plan.Input
@@ -134,7 +133,7 @@ func (f *Fronts) front(ctx context.Context, vm jit.GrantVM, m Machine) (store.Pl
 	return found, at, nil
 }
 
-// only leaves a machine out of every firewall that does not map it.
+// only removes a machine from every firewall placement except front.
 func (f *Fronts) only(placements []store.GrantPlacement, vm, front jit.ID) []store.GrantPlacement {
 	var out []store.GrantPlacement
 	for _, p := range placements {
@@ -155,7 +154,7 @@ func (f *Fronts) only(placements []store.GrantPlacement, vm, front jit.ID) []sto
 	return out
 }
 
-// reachesIPv4 reports whether some source is of IPv4: a firewall translates no other.
+// reachesIPv4 reports whether any source is IPv4; a firewall translates only IPv4.
 func reachesIPv4(s jit.Sources) bool {
 	return s.IsAny() || slices.ContainsFunc(s.Prefixes(), func(p netip.Prefix) bool { return p.Addr().Is4() })
 }

@@ -10,43 +10,41 @@ import (
 	"portcullis/core/plan"
 )
 
-// CodeUnknownTarget: a target is of a kind that this installation does not know.
+// CodeUnknownTarget: this installation does not support the target's type.
 const CodeUnknownTarget jit.Code = "TargetNotSupported"
 
-// TargetKind is one kind of target: where its rules stand, what they should be, and how
-// long its platform takes. All that differs between kinds is in here. The zero value is
-// no kind.
+// TargetKind is one kind of target: where its rules are, how to compute them, and how long its platform takes.
+// Everything that differs between kinds is here. The zero value is no kind.
 type TargetKind struct {
 	Type    string // the ARM type of its targets, such as [jit.TypeNSG]
-	Noun    string // what people call one, such as "network security group"
+	Noun    string // its display name, such as "network security group"
 	Rules   RuleStore
 	Compute func(plan.Input) plan.Plan
-	// Maps says that a target takes connections at addresses of its own and sends them on, so
-	// that every window needs a port there, and that it lets nothing in but for a window:
-	// policies close nothing there.
+	// Maps says that a target accepts connections at its own addresses and forwards them. Every window then needs a
+	// port there. Such a target lets nothing in except through a window, so policies close nothing there.
 	Maps bool
-	// Round bounds one round on one target: far above what a read and a write take.
-	// It may be more than a Functions host allows an invocation: no invocation has to wait for it.
+	// Round bounds one round on one target, far above what a read and a write take. It may exceed what a Functions
+	// host allows an invocation, since no invocation has to wait for it.
 	Round time.Duration
-	// OpenWithin is how long an opening there may stay unconfirmed: two rounds and more, since
-	// it may have to wait for one that is under way.
+	// OpenWithin is how long an opening there may stay unconfirmed: more than two rounds, since it may have to wait
+	// for one that is in progress.
 	OpenWithin time.Duration
 }
 
-// SecurityGroups is the kind of network security groups, whose writes take seconds.
+// SecurityGroups returns the kind for network security groups, whose writes take seconds.
 func SecurityGroups(f RuleStore) TargetKind {
 	return TargetKind{Type: jit.TypeNSG, Noun: "network security group", Rules: f, Compute: plan.Compute, Round: 2 * time.Minute, OpenWithin: jit.OpeningTimeout}
 }
 
-// AzureFirewalls is the kind of Azure Firewalls, whose writes take minutes.
+// AzureFirewalls returns the kind for Azure Firewalls, whose writes take minutes.
 func AzureFirewalls(f RuleStore) TargetKind {
 	return TargetKind{Type: jit.TypeFirewall, Noun: "firewall", Rules: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute}
 }
 
-// Kinds is the kinds of target that an installation knows, by [TargetKind.Type] in lower case.
+// Kinds is the supported kinds of target, by [TargetKind.Type] in lower case.
 type Kinds map[string]TargetKind
 
-// KindsOf returns kinds by their types.
+// KindsOf returns the kinds by their types.
 func KindsOf(kinds ...TargetKind) Kinds {
 	out := Kinds{}
 	for _, k := range kinds {
@@ -55,8 +53,7 @@ func KindsOf(kinds ...TargetKind) Kinds {
 	return out
 }
 
-// Of returns the kind of a target, or refuses: what is not known is neither opened nor
-// taken for closed.
+// Of returns the kind of a target, or refuses: an unsupported target is neither opened nor assumed closed.
 func (k Kinds) Of(target jit.ID) (TargetKind, error) {
 	kind, ok := k[strings.ToLower(target.Type)]
 	if !ok {
@@ -65,7 +62,7 @@ func (k Kinds) Of(target jit.ID) (TargetKind, error) {
 	return kind, nil
 }
 
-// Noun returns what people call a target's kind.
+// Noun returns the display name of a target's kind.
 func (k Kinds) Noun(target jit.ID) string {
 	if kind, err := k.Of(target); err == nil {
 		return kind.Noun
@@ -79,7 +76,7 @@ func (k Kinds) Maps(target jit.ID) bool {
 	return err == nil && kind.Maps
 }
 
-// Slowest returns the longest that f says of the kinds of the targets.
+// Slowest returns the longest duration that f returns for the kinds of the targets.
 func (k Kinds) Slowest(targets []jit.ID, f func(TargetKind) time.Duration) time.Duration {
 	var longest time.Duration
 	for _, t := range targets {
@@ -90,7 +87,7 @@ func (k Kinds) Slowest(targets []jit.ID, f func(TargetKind) time.Duration) time.
 	return longest
 }
 
-// Sorted returns the kinds in the order of their types.
+// Sorted returns the kinds, sorted by type.
 func (k Kinds) Sorted() []TargetKind {
 	var out []TargetKind
 	for _, key := range slices.Sorted(maps.Keys(k)) {

@@ -9,59 +9,59 @@ import (
 	"portcullis/core/store"
 )
 
-// Machine is one virtual machine as the network knows it.
+// Machine is one virtual machine as seen in the network.
 type Machine struct {
 	VM         jit.ID
-	Interfaces []string          // what names its network interfaces for ever, sorted: a new one under an old name differs
+	Interfaces []string          // permanent ids of its network interfaces, sorted; a new interface under an old name has another id
 	Location   string            // such as westeurope
-	Placements []store.Placement // sorted by target; none where no security group guards it
+	Placements []store.Placement // sorted by target; empty if no security group guards it
 	Private    []netip.Addr      // every private address, the primary first
-	Public     []netip.Addr      // every public address, that of the primary configuration first
-	Unguarded  []string          // ARM ids of its network interfaces that no security group guards
-	// VirtualNetwork is the ARM id, in lower case, of the one network that all its interfaces are in; "" where it is not known.
+	Public     []netip.Addr      // every public address, the primary configuration's first
+	Unguarded  []string          // ARM ids of its network interfaces without a security group
+	// VirtualNetwork is the ARM id, in lower case, of the network of all its interfaces; "" if they are in several or
+	// it is not known.
 	VirtualNetwork string
 }
 
-// Network knows where machines stand. A machine is known when a network
-// interface names it.
+// Network locates machines. A machine is known if a network interface names it.
 type Network interface {
-	// Machines gives every machine of a subscription, sorted by id. It is complete or
-	// an error: a partial answer would let the sweep take machines for deleted.
+	// Machines returns every machine of a subscription, sorted by id. It is complete or an error: with a partial
+	// answer the sweep would take machines for deleted.
 	Machines(ctx context.Context, subscription string) ([]Machine, error)
-	// Locate gives the named machines by jit.ID.Key; those that do not exist are left out.
-	// The answer is read from Azure now, never from a cache.
+	// Locate returns the named machines by jit.ID.Key, without those that do not exist. It reads from Azure, never
+	// from a cache.
 	Locate(ctx context.Context, vms []jit.ID) (map[string]Machine, error)
 }
 
-// Recaller is what a Network implements that finds machines that it has seen before with less
-// than a listing.
+// Recaller is implemented by a Network that can find a machine it has seen before with less than a full listing.
 type Recaller interface {
-	// Recall is Locate for who is about to open something. Whether the interfaces that a machine was last seen with
-	// are still its own, and which addresses they have, is read from Azure now: an address that became another's is not given.
-	// Further interfaces, and what guards a subnet or stands before it, may be ten minutes old.
+	// Recall is Locate for callers that are about to open something. It reads from Azure whether the machine still has
+	// the interfaces it was last seen with, and their addresses: an address that now belongs to another machine is
+	// never returned. Additional interfaces, and what guards a subnet or stands in front of it, may be up to ten
+	// minutes old.
 	Recall(ctx context.Context, vms []jit.ID) (map[string]Machine, error)
 }
 
-// AdminRules is what a [Network] implements that can tell which security admin rules of Azure
-// Virtual Network Manager are in effect. These decide before any security group, and nothing that
-// this app writes can stand above them; they are looked at to tell people.
+// AdminRules is implemented by a [Network] that can report which security admin rules of Azure Virtual Network
+// Manager are in effect. They are evaluated before any security group, and the app cannot override them; it reads
+// them to tell people.
 type AdminRules interface {
-	// AdminRules gives the inbound rules that are in effect on a virtual network, by its ARM id, in any
-	// order. ErrForbidden where the app lacks the permission, ErrNotFound, *Unavailable.
+	// AdminRules returns the inbound rules in effect on a virtual network, given its ARM id, in any order.
+	// ErrForbidden if the app lacks the permission, ErrNotFound, *Unavailable.
 	AdminRules(ctx context.Context, network string) ([]reach.AdminRule, error)
 }
 
-// Survey is what stands in one subscription, protected or not.
+// Survey is the machines of one subscription, protected or not.
 type Survey struct {
 	Machines []Machine
 	Classic  []jit.ID        // machines of the classic deployment model
-	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true where Firewall Manager runs it
+	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true if Firewall Manager runs it
 }
 
-// Surveyor is a [Network] that knows more of a subscription, for people to see. What
-// it says opens and closes nothing.
+// Surveyor is a [Network] that can describe a whole subscription for display. Nothing is opened or closed because
+// of it.
 type Surveyor interface {
-	// Survey gives all of it, complete or an error.
+	// Survey returns a complete survey or an error.
 	Survey(ctx context.Context, subscription string) (Survey, error)
 }
 

@@ -12,11 +12,11 @@ import (
 // The refusals of machines.
 const (
 	CodeVMNotFound jit.Code = "VirtualMachineNotFound"      // no network interface names it
-	CodeMissingNSG jit.Code = "MissingNetworkSecurityGroup" // nothing guards it, so nothing can close it
+	CodeMissingNSG jit.Code = "MissingNetworkSecurityGroup" // nothing guards it, so it cannot be closed
 )
 
-// Place says where a grant's machines stand: what it opens on which target, and
-// what people dial.
+// Place returns the record of a grant with where its machines are: what it opens on which target, and what to
+// dial.
 func Place(g jit.Grant, machines map[string]Machine) store.GrantRecord {
 	rec := store.GrantRecord{Grant: g, Connect: map[string][]netip.Addr{}, Interfaces: map[string][]string{}}
 	at := map[string]int{}
@@ -40,7 +40,8 @@ func Place(g jit.Grant, machines map[string]Machine) store.GrantRecord {
 	return rec
 }
 
-// Exists refuses machines that no network interface names, or that nothing guards.
+// Exists returns the machine, and refuses one that no network interface names or that nothing guards. at is the
+// refusal's target.
 func Exists(vm jit.ID, machines map[string]Machine, at string) (Machine, error) {
 	m, ok := machines[vm.Key()]
 	switch {

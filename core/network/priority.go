@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// Priority orders the calls to Azure that have to wait: closings before everything else, the most overdue one first. The zero
-// value is that of a call that closes nothing. It travels in the context, since the adapter's HTTP pipeline, where calls
-// wait, is given nothing else.
+// Priority orders the calls to Azure that have to wait: closings first, the most overdue one before the others.
+// The zero value is that of a call that closes nothing. It travels in the context because the adapter's HTTP
+// pipeline, where calls wait, receives nothing else.
 type Priority struct {
 	Closing bool
-	Since   time.Time // since when the closing has been due; zero for not known
+	Since   time.Time // when the closing became due; zero if not known
 }
 
-type urgencyKey struct{}
+type priorityKey struct{}
 
-// WithPriority returns a context that carries u.
-func WithPriority(ctx context.Context, u Priority) context.Context {
-	return context.WithValue(ctx, urgencyKey{}, u)
+// WithPriority returns a context that carries p.
+func WithPriority(ctx context.Context, p Priority) context.Context {
+	return context.WithValue(ctx, priorityKey{}, p)
 }
 
-// PriorityOf returns what [WithPriority] put into the context.
+// PriorityOf returns the priority that [WithPriority] put into the context.
 func PriorityOf(ctx context.Context) Priority {
-	u, _ := ctx.Value(urgencyKey{}).(Priority)
-	return u
+	p, _ := ctx.Value(priorityKey{}).(Priority)
+	return p
 }
 
-// Before reports whether u goes before o.
-func (u Priority) Before(o Priority) bool {
-	if u.Closing != o.Closing {
-		return u.Closing
+// Before reports whether p comes before o.
+func (p Priority) Before(o Priority) bool {
+	if p.Closing != o.Closing {
+		return p.Closing
 	}
-	return u.Closing && !u.Since.IsZero() && (o.Since.IsZero() || u.Since.Before(o.Since))
+	return p.Closing && !p.Since.IsZero() && (o.Since.IsZero() || p.Since.Before(o.Since))
 }

@@ -8,48 +8,45 @@ import (
 	"portcullis/core/plan"
 )
 
-// Standing is the rules of one target as they stood at one moment. It is for who only looks: nothing can
-// be written from it.
+// Standing is the rules of one target at one moment. It is for readers: nothing can be written from it.
 type Standing struct {
 	Target jit.ID
 	Rules  []jit.Rule // all but the default rules, in both directions
-	// Addresses are those at which the target takes connections that it sends on: a firewall's
-	// public IPv4 addresses, sorted. None where the target only lets through, as a security group does.
+	// Addresses are those at which the target accepts connections and forwards them: a firewall's public IPv4
+	// addresses, sorted. Empty for a target that only filters, such as a security group.
 	Addresses []netip.Addr
-	// Unconfirmed says that the last write, whosever it was, is under way or has
-	// failed: what the target shows may not be what it does.
+	// Unconfirmed says that the last write, by anybody, is in progress or has failed: the rules shown may not be the
+	// rules in effect.
 	Unconfirmed bool
 }
 
-// Snapshot is a [Standing] that may be written from: a write is made on condition that nobody has written since.
+// Snapshot is a [Standing] that can be written from: a write succeeds only if nobody has written since.
 type Snapshot struct {
 	Standing
 	Version string // changes with every write by anybody
-	Region  string // where it stands, such as westeurope; "" where it is not known
-	Body    []byte // the adapter's own: what it needs to write back what is not ours, byte for byte
+	Region  string // the target's region, such as westeurope; "" if it is not known
+	Body    []byte // private to the adapter: what it needs to write back foreign content byte for byte
 }
 
-// RuleStore is one kind of place where rules stand.
+// RuleStore reads and writes the rules of one kind of target.
 type RuleStore interface {
-	// Rules reads one target, once no write to it is under way any more. ErrNotFound
-	// where it does not exist.
+	// Rules reads one target once no write to it is in progress. ErrNotFound if it does not exist.
 	Rules(ctx context.Context, target jit.ID) (Snapshot, error)
-	// All reads every target of a subscription as they are shown at the moment,
-	// without waiting for writes under way. It is complete or an error.
+	// All reads every target of a subscription as shown now, without waiting for writes in progress. It is complete or
+	// an error.
 	All(ctx context.Context, subscription string) ([]Snapshot, error)
-	// Apply makes the changes to what the snapshot shows, all or none, and gives the rules as
-	// confirmed by the firewall after it has finished. Rules that are not in changes, tags and every other
-	// property stay as they were. ErrConflict where the target has changed since the
-	// snapshot, also where it is not known whether the write took effect. No changes are no
-	// write, but for an Unconfirmed snapshot: what it shows is then written again. ErrNotFound
-	// where the target is gone; ErrLocked, ErrForbidden, *Unavailable.
+	// Apply makes the changes to the snapshot's rules, all or none, and returns the rules as confirmed by the firewall
+	// once the write has finished. Rules outside the changes, tags and every other property stay as they were.
+	// ErrConflict if the target has changed since the snapshot, or if it is unknown whether the write took effect.
+	// Without changes it writes nothing, except for an Unconfirmed snapshot, which it writes again as shown.
+	// ErrNotFound if the target is gone; ErrLocked, ErrForbidden, *Unavailable.
 	Apply(ctx context.Context, s Snapshot, c plan.Changes) (Snapshot, error)
 }
 
-// Turns is what a RuleStore implements whose writes have to wait for their turn.
+// Turns is implemented by a RuleStore whose writes have to wait for their turn.
 type Turns interface {
-	// Turn waits until a write to the snapshot's target may be sent, in the order that the context's
-	// [Priority] gives, and keeps the place for the Apply that gets the context that it gives. waited
-	// reports whether there was a wait. The place is given back when ctx ends unused.
+	// Turn waits until a write to the snapshot's target may be sent, in the order of the context's [Priority]. The
+	// returned context holds the place for one Apply. waited reports whether Turn had to wait. An unused place is
+	// released when ctx ends.
 	Turn(ctx context.Context, s Snapshot) (held context.Context, waited bool, err error)
 }
