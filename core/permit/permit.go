@@ -1,5 +1,5 @@
-// Package permit tells what callers may do: the verbs, the actions of Azure RBAC that each asks for, and what of a list somebody may read.
-// It finds out through an [Authority]; on doubt nobody may do anything.
+// Package permit decides what callers may do: the verbs, the Azure RBAC actions that each needs, and which parts
+// of a list a caller may read. It asks an [Authority]; in doubt it refuses.
 package permit
 
 import (
@@ -14,11 +14,10 @@ import (
 	"portcullis/core/store"
 )
 
-// CodeForbidden heads a refusal for want of a permission; its message names the
-// action and the scope.
+// CodeForbidden is the code for a missing permission; the message names the action and the scope.
 const CodeForbidden jit.Code = "AuthorizationFailed"
 
-// The actions of Azure RBAC that verbs ask for: those that Defender for Cloud asks for.
+// The Azure RBAC actions that verbs need: the same that Defender for Cloud asks for.
 const (
 	ActionRead     = "Microsoft.Security/locations/jitNetworkAccessPolicies/read"
 	ActionWrite    = "Microsoft.Security/locations/jitNetworkAccessPolicies/write"
@@ -28,7 +27,7 @@ const (
 	ActionWriteVM  = "Microsoft.Compute/virtualMachines/write"
 )
 
-// Verb is something that a caller wants to do, as far as permissions go.
+// Verb is an operation as far as permissions go.
 type Verb string
 
 // The verbs.
@@ -42,10 +41,9 @@ const (
 	VerbSweep       Verb = "sweep"
 )
 
-// needs is who may: the actions that the caller's role assignments must hold,
-// all of them, on every machine concerned (for a sweep: on every subscription managed).
-// Viewing never implies requesting. Closing what one opened oneself asks for nothing: who lost
-// a role must be able to close what is open in his name.
+// needs lists the actions that the caller's role assignments must all include, on every machine concerned (for a
+// sweep: on every managed subscription). Reading never implies requesting. Closing one's own grant needs no
+// action: a caller who has lost a role must still be able to close what is open in their name.
 var needs = map[Verb][]string{
 	VerbRead:        {ActionRead},
 	VerbRequest:     {ActionInitiate, ActionReadVM},
@@ -56,28 +54,26 @@ var needs = map[Verb][]string{
 	VerbSweep:       {ActionWrite},
 }
 
-// Needs returns the actions that a verb asks for; none for an unknown verb, which
-// nobody may do.
+// Needs returns the actions that a verb needs; none for an unknown verb, which is always refused.
 func Needs(v Verb) []string { return slices.Clone(needs[v]) }
 
-// Authority knows what callers may do.
+// Authority decides which actions callers may do.
 type Authority interface {
-	// Missing gives the first of the actions that the caller may not do at the scope,
-	// an ARM id of a machine, a resource group or a subscription; "" where the caller may do them
-	// all. On doubt an action is missing. An error means that it could not be found
-	// out, and that the caller may do nothing.
+	// Missing returns the first of the actions that the caller may not do at the scope, which is the ARM id of a
+	// machine, a resource group or a subscription; "" if the caller may do them all. In doubt an action is missing. On
+	// an error nothing is known and the caller may do nothing.
 	Missing(ctx context.Context, who jit.Caller, scope string, actions ...string) (string, error)
 }
 
-// Permit tells what callers may do in the subscriptions that are managed.
+// Permit decides what callers may do in the managed subscriptions.
 type Permit struct {
 	Authority     Authority
 	Subscriptions network.Subscriptions
 }
 
-// May refuses with [CodeForbidden] unless the caller may do the verb at every scope, and with [network.CodeNotManaged], without
-// asking anybody, where one of them is in no subscription that is managed: a caller may name whatever he likes, and
-// what he makes up must cost nothing.
+// May refuses with [CodeForbidden] unless the caller may do the verb at every scope. It refuses a scope outside
+// the managed subscriptions with [network.CodeNotManaged] without asking the authority: callers can name any
+// subscription, and made-up ones must cost nothing.
 func (p *Permit) May(ctx context.Context, who jit.Caller, v Verb, scopes ...string) error {
 	for _, scope := range scopes {
 		if !p.Subscriptions.Within(scope) {
@@ -87,8 +83,8 @@ func (p *Permit) May(ctx context.Context, who jit.Caller, v Verb, scopes ...stri
 	return p.MayStored(ctx, who, v, scopes...)
 }
 
-// MayStored is [Permit.May] for scopes that come from what is stored and not from the caller: also of subscriptions that are
-// not managed any more, where what is open has to be closed.
+// MayStored is [Permit.May] for scopes that come from stored records and not from the caller. It includes
+// subscriptions that are no longer managed, where open grants still have to be closed.
 func (p *Permit) MayStored(ctx context.Context, who jit.Caller, v Verb, scopes ...string) error {
 	actions := needs[v]
 	if len(actions) == 0 || len(scopes) == 0 || who.ID == "" {
@@ -106,15 +102,15 @@ func (p *Permit) MayStored(ctx context.Context, who jit.Caller, v Verb, scopes .
 	})
 }
 
-// Lacks returns the first action that the caller lacks for a verb at a machine, "" where it is
-// none: what a page shows or leaves out. It permits nothing: every verb asks again.
+// Lacks returns the first action that the caller lacks for a verb at a machine, or "": a page uses it to show or
+// hide controls. It permits nothing: every verb checks again.
 func (p *Permit) Lacks(ctx context.Context, who jit.Caller, v Verb, vm jit.ID) (string, error) {
 	actions := needs[v]
 	if len(actions) == 0 || who.ID == "" {
 		return string(v), nil
 	}
 	if p.Subscriptions.Manages(vm, "") != nil {
-		return "", nil // the app may ask nothing there, and the verb says why it does nothing
+		return "", nil // the app has no right to ask there, and the verb itself explains its refusal
 	}
 	missing, err := p.Authority.Missing(ctx, who, vm.String(), actions...)
 	if err != nil {
@@ -127,8 +123,8 @@ func Forbidden(who jit.Caller, action, scope string) error {
 	return &jit.Error{Code: CodeForbidden, Target: scope, Message: fmt.Sprintf("%s does not have the permission %s at %s; ask for a role that holds it", who.Name, action, scope)}
 }
 
-// Managed refuses machines of subscriptions that are not managed, before anybody is
-// asked what the caller may do there: the app need not have a role in them.
+// Managed refuses machines in subscriptions that are not managed, before the authority is asked: the app need not
+// have a role there.
 func (p *Permit) Managed(vms []jit.ID) error {
 	for i, vm := range vms {
 		if err := p.Subscriptions.Manages(vm, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
@@ -138,9 +134,9 @@ func (p *Permit) Managed(vms []jit.ID) error {
 	return nil
 }
 
-// Reads reports whether the caller may read at the scope, which comes from what is stored. What is kept of subscriptions
-// that are not managed any more, and where the app may ask nothing, nobody may read: it must
-// not spoil the lists of the others.
+// Reads reports whether the caller may read at the scope, which comes from a stored record. Records of
+// subscriptions that are no longer managed, where the app has no role, are readable by nobody; they must not make
+// other lists fail.
 func (p *Permit) Reads(ctx context.Context, who jit.Caller, scope string) (bool, error) {
 	err := p.MayStored(ctx, who, VerbRead, scope)
 	if jit.Refused(err) != nil || errors.Is(err, store.ErrForbidden) && !p.Subscriptions.Within(scope) {
@@ -149,7 +145,7 @@ func (p *Permit) Reads(ctx context.Context, who jit.Caller, scope string) (bool,
 	return err == nil, err
 }
 
-// Visible returns the grant with the machines that the caller may read.
+// Visible returns the grant reduced to the machines that the caller may read.
 func (p *Permit) Visible(ctx context.Context, who jit.Caller, grant jit.Grant) (jit.Grant, error) {
 	var err error
 	grant.VMs = slices.DeleteFunc(slices.Clone(grant.VMs), func(vm jit.GrantVM) bool {
