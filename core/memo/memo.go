@@ -1,4 +1,4 @@
-// Package memo remembers answers for a short while, and has one call serve all who ask at once.
+// Package memo is a short-lived cache with single flight: concurrent callers share one fetch.
 package memo
 
 import (
@@ -9,9 +9,8 @@ import (
 	"portcullis/core/parallel"
 )
 
-// Memo remembers the last answer for each key for a short while, and lets one
-// call serve all who ask at once. Its keys are few: subscriptions. It is safe for concurrent
-// use; its zero value is empty.
+// Memo caches the last answer for each key for a short while; concurrent callers share one fetch. It never removes
+// keys, so they must be few, such as subscriptions. It is safe for concurrent use; its zero value is empty.
 type Memo[V any] struct {
 	mu      sync.Mutex
 	kept    map[string]remembered[V]
@@ -29,11 +28,11 @@ type flight[V any] struct {
 	err   error
 }
 
-// memoTimeout bounds one call, which does not end when the one who caused it goes away.
-const memoTimeout = time.Minute
+// fetchTimeout bounds one fetch, which continues when the caller that started it goes away.
+const fetchTimeout = time.Minute
 
-// Get returns what is remembered if it was asked for less than its life ago, else what
-// fetch gives, which gets the answer before it. Errors are not remembered.
+// Get returns the cached answer if it was fetched less than life ago, else the result of fetch, which receives the
+// previous answer. Errors are not cached.
 func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, life func(V) time.Duration, fetch func(ctx context.Context, before V) (V, error)) (V, error) {
 	m.mu.Lock()
 	asked := now()
@@ -50,7 +49,7 @@ func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, lif
 		}
 		m.flights[key] = f
 		go func() {
-			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoTimeout)
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 			defer cancel()
 			f.err = parallel.Recover(func() (err error) { f.value, err = fetch(bounded, before.value); return err })
 			m.mu.Lock()
@@ -71,7 +70,7 @@ func (m *Memo[V]) Get(ctx context.Context, key string, now func() time.Time, lif
 	}
 }
 
-// Always is the life of answers that all live equally long.
+// Always returns a constant life.
 func Always[V any](life time.Duration) func(V) time.Duration {
 	return func(V) time.Duration { return life }
 }
