@@ -1,4 +1,4 @@
-// Package parallel does the same for many items side by side.
+// Package parallel runs the same work for many items concurrently.
 package parallel
 
 import (
@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// width is how many targets one verb works on at a time.
+// width is how many items Each works on at a time.
 const width = 16
 
-// Each calls f for every item, at most width at a time, and joins the errors:
-// one that fails does not stop the others. Results are f's own business.
+// Each calls f for every item, at most width at a time, and joins the errors. A failed item does not stop the
+// others.
 func Each[T any](items []T, f func(int, T) error) error {
 	errs := make([]error, len(items))
 	slots := make(chan struct{}, width)
@@ -26,7 +26,7 @@ func Each[T any](items []T, f func(int, T) error) error {
 	return errors.Join(errs...)
 }
 
-// AtOnce is each for what waits for its turn elsewhere: one slow item keeps no other one waiting.
+// AtOnce is Each without the bound, for work that waits for its turn elsewhere: a slow item delays no other.
 func AtOnce[T any](items []T, f func(int, T) error) error {
 	errs := make([]error, len(items))
 	var wg sync.WaitGroup
