@@ -12,8 +12,8 @@ import (
 	"portcullis/core/store"
 )
 
-// adminRules returns the security admin rules by virtual network. What cannot be looked at is a finding, and no
-// failure of the sweep.
+// adminRules returns the security admin rules by virtual network. Rules that cannot be read are a finding; the
+// sweep does not fail.
 func (w *sweep) adminRules(ctx context.Context) map[string][]reach.AdminRule {
 	rules, left := w.Admins.Look(ctx, w.Network, w.now, slices.Collect(maps.Values(w.networks)))
 	if left != "" {
@@ -22,7 +22,7 @@ func (w *sweep) adminRules(ctx context.Context) map[string][]reach.AdminRule {
 	return rules
 }
 
-// adminOnPorts finds what security admin rules do to the ports that a policy protects.
+// adminOnPorts reports the effects of security admin rules on the ports that a policy protects.
 func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []reach.AdminRule) {
 	for _, r := range network.RuledBy(m, p, rules) {
 		f := store.Finding{Kind: store.FindingExposed, VM: r.VM, Rule: r.Title, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.Title, r.Rule.Priority, r.Port, r.VM.Name)}
@@ -36,7 +36,7 @@ func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []reach.Admi
 	}
 }
 
-// adminOnWindows finds what security admin rules do to open windows.
+// adminOnWindows reports the effects of security admin rules on open windows.
 func (w *sweep) adminOnWindows(rules map[string][]reach.AdminRule) {
 	now := w.now()
 	for _, rec := range w.grants {

@@ -11,7 +11,7 @@ import (
 	"portcullis/core/store"
 )
 
-// report turns what a round says of a target into findings.
+// report turns the outcome of a round into findings.
 func (w *sweep) report(out round.Outcome) {
 	if out.Gone || out.Target.IsZero() {
 		return
@@ -49,7 +49,7 @@ func (w *sweep) report(out round.Outcome) {
 	}
 }
 
-// judge looks at every protected machine for what else can be reached and what security admin rules do.
+// judge reports, for every protected machine, what else can be reached and what security admin rules do.
 func (w *sweep) judge(ctx context.Context) {
 	rules := w.adminRules(ctx)
 	err := w.Policies.EachPolicy(ctx, func(rec store.PolicyRecord) error {
@@ -65,8 +65,8 @@ func (w *sweep) judge(ctx context.Context) {
 	w.adminOnWindows(rules)
 }
 
-// reachable finds the well-known management ports of a protected machine that its
-// policy does not name and that the Internet can reach.
+// reachable reports the well-known management ports of a protected machine that its policy does not name and that
+// the Internet can reach.
 func (w *sweep) reachable(m network.Machine, p jit.Policy) {
 	rules := func(t jit.ID) ([]jit.Rule, bool) {
 		snap, ok := w.snaps[t.Key()]

@@ -14,13 +14,13 @@ import (
 	"portcullis/core/store"
 )
 
-// maxPlacements bounds the targets of a grant that a store writes in one transaction of 100 rows: two for the grant, two
-// for each target, and up to three for each of its two keys. A crash may leave a grant with more half written, so each
-// sweep writes it again.
+// maxPlacements is the largest number of targets for which a store can write a grant in one transaction of 100
+// rows: two for the grant, two for each target, and up to three for each of its two keys. A crash may leave a
+// larger grant half written, so each sweep writes it again.
 const maxPlacements = 46
 
-// follow moves policies and open grants to where their machines stand now, so
-// that no rule of ours names an address that has become another's.
+// follow updates policies and open grants to where their machines are now, so that no rule of ours names an
+// address that another machine has taken over.
 func (w *sweep) follow(ctx context.Context) {
 	open := map[string]bool{}
 	for _, rec := range w.grants {
@@ -46,8 +46,8 @@ func (w *sweep) follow(ctx context.Context) {
 	}
 }
 
-// followGrant moves one grant. A change meanwhile, such as an extension, leaves it where it was: it is then read and
-// moved again.
+// followGrant updates one grant. If the grant changes meanwhile, such as by an extension, it is read and updated
+// again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
 	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		if g.Grant.Closed() {
@@ -62,7 +62,7 @@ func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec sto
 	return rec, err
 }
 
-// followPolicy moves one policy to where its machine stands now.
+// followPolicy updates one policy to where its machine is now.
 func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	vm := rec.Policy.VM
 	if !w.listed[strings.ToLower(vm.Subscription)] {
@@ -87,10 +87,10 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	}
 }
 
-// moved returns the grant where its machines stand now. Windows of machines that
-// are gone are to be closed, and so are those of a machine none of whose network
-// interfaces it had when it was granted: it is another machine under the same name. The old targets stay placements without
-// an address while the grant is open, so that rules left there are removed.
+// moved returns the grant with where its machines are now. It marks windows for closing if their machine is gone,
+// or if the machine shares no network interface with the one that the grant was for: then it is another machine of
+// the same name. Old targets remain as placements without addresses while the grant is open, so that rules left
+// there are removed.
 func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, bool) {
 	now, changed := w.now(), false
 	next := rec
@@ -105,7 +105,7 @@ func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.Gra
 		}
 	}
 	placed, err := fronts.Mapped(ctx, network.Place(next.Grant, w.machines), w.machines)
-	if err != nil { // what it has stays; the round at the firewall says what is wrong with it
+	if err != nil { // keep what it has; the round at the firewall reports the problem
 		w.failed(fmt.Errorf("find where grant %s is dialled: %w", rec.Grant.ID, err))
 		return next, changed
 	}
@@ -127,13 +127,13 @@ func (w *sweep) moved(ctx context.Context, fronts *network.Fronts, rec store.Gra
 	return next, true
 }
 
-// policyOf returns the policy of a machine with an open grant as the sweep has read it.
+// policyOf returns the policy, as read by this sweep, of a machine with an open grant.
 func (w *sweep) policyOf(vm jit.ID) (jit.Policy, bool) {
 	p, ok := w.granted[vm.Key()]
 	return p, ok
 }
 
-// listedRules returns a target as the sweep has listed it.
+// listedRules returns a target's rules as listed by this sweep.
 func (w *sweep) listedRules(_ context.Context, target jit.ID) (network.Standing, error) {
 	snap, ok := w.snaps[target.Key()]
 	if !ok {
@@ -142,7 +142,7 @@ func (w *sweep) listedRules(_ context.Context, target jit.ID) (network.Standing,
 	return snap, nil
 }
 
-// dialled returns what the windows of a grant are mapped at and come through, in their order.
+// dialled returns the mapped address and the sources of each window of a grant, in order.
 func dialled(g jit.Grant) []string {
 	var out []string
 	for _, vm := range g.VMs {
@@ -153,8 +153,8 @@ func dialled(g jit.Grant) []string {
 	return out
 }
 
-// another reports whether a machine shares no network interface with what it was.
-// Where nothing is known, it counts as the same machine.
+// another reports whether a machine shares no network interface with its former self. If nothing is known about
+// that, it counts as the same machine.
 func another(was, is []string) bool {
 	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
 }

@@ -21,40 +21,41 @@ import (
 type sweep struct {
 	*Sweeper
 	rec      store.SweepRecord
-	machines map[string]network.Machine // of the subscriptions that could be listed
+	machines map[string]network.Machine // of the subscriptions that were listed
 	listed   map[string]bool            // those subscriptions, in lower case
 	snaps    map[string]network.Standing
 	known    map[string]bool // the targets that the store knows, by key
 	grants   []store.GrantRecord
-	granted  map[string]jit.Policy      // of the machines with an open grant, by key: filled by follow
-	networks map[string]network.Machine // one protected machine in each virtual network: filled by follow
-	unlisted map[string]bool            // kinds of target by subscription and type that could not be listed
+	granted  map[string]jit.Policy      // of machines with an open grant, by key; set by follow
+	networks map[string]network.Machine // one protected machine in each virtual network; set by follow
+	unlisted map[string]bool            // kinds of target, by subscription and type, that could not be listed
 
-	mu   sync.Mutex // for what follows and rec
+	mu   sync.Mutex // guards rec and what follows
 	errs []error
 }
 
-// Sweep is the guarantee behind the alarm. In this order it
+// Sweep finds and repairs whatever wake-ups have missed. In this order it
 //
 //   - lists machines, targets and open grants;
-//   - moves policies and grants to where their machines stand now;
-//   - settles every grant with something past its end, and undoes openings that were never
-//     confirmed: closings come before all else;
-//   - reconciles every target whose rules are not what they should be, ours and those
-//     that hold rules of ours without being known;
-//   - looks what else can be reached, and what security admin rules do, machine by machine;
-//   - removes idempotency keys that have expired;
-//   - stores what it found. That record is the heartbeat.
+//   - updates policies and grants to where their machines are now;
+//   - settles every grant with a window past its end, and undoes openings that were never
+//     confirmed, before anything else is written;
+//   - reconciles every target whose rules differ from what they should be: known targets, and
+//     others that hold rules of ours;
+//   - checks what else can be reached, and what security admin rules do, machine by machine;
+//   - removes expired idempotency keys;
+//   - stores its findings. That record is the heartbeat.
 //
-// It walks the policies twice, first to move them and at the end to judge them, and holds no more of them than a
-// page and those of machines with an open grant. It does hold the machines and the rules as Azure has listed them,
-// and the open grants: each is a rule at each of its targets, and a security group takes 1,000.
+// It walks the policies twice, first to update them and at the end to check them, and holds only one page of them
+// and the policies of machines with an open grant. It holds all machines and rules as Azure lists them, and the
+// open grants; their number is bounded, since each grant takes a rule on each of its targets and a security group
+// holds 1,000.
 //
-// What cannot be done for one subscription, target or grant does not stop the
-// rest: the record and the error name it. Running it twice, or beside any other verb, is safe.
+// An error for one subscription, target or grant does not stop the rest: the record and the error name it. Sweep
+// may run twice, or concurrently with any verb.
 //
-// A sweep that is killed, or that runs out of its time, is taken up where it was
-// by the next one: the record, which is stored while it runs, holds the target to go on from.
+// If a sweep is killed or runs out of time, the next one continues from there: the record, which is stored as it
+// runs, names the target to continue from.
 func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
 	w.rec.Started = s.now()
@@ -92,9 +93,9 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
 }
 
-// keyGrace is how long after its expiry a key is removed, so that an instance whose clock is behind still finds it. maxKeys
-// bounds the removals of one sweep: more than requests come in between two sweeps, at the ten writes a second that
-// Resource Manager takes.
+// keyGrace is how long after its expiry a key is removed, so that an instance whose clock is behind still finds
+// it. maxKeys bounds the removals of one sweep: it is more than the requests that can arrive between two sweeps,
+// given the ten writes a second that Resource Manager accepts.
 const (
 	keyGrace = 10 * time.Minute
 	maxKeys  = 5000
@@ -106,11 +107,11 @@ func (w *sweep) dropKeys(ctx context.Context) {
 	}
 }
 
-// resume takes from the last record where to go on, and when the last whole sweep ended.
+// resume reads from the last record where to continue and when the last complete sweep ended.
 func (w *sweep) resume(ctx context.Context) {
 	last, err := w.Sweeps.LastSweep(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		w.failed(fmt.Errorf("read the last sweep: %w", err)) // and start from the first target
+		w.failed(fmt.Errorf("read the last sweep: %w", err)) // start from the first target
 	}
 	w.rec.Next, w.rec.Completed = last.Next, last.Completed
 }
@@ -130,7 +131,7 @@ func (w *sweep) found(f store.Finding) {
 	w.rec.Findings = append(w.rec.Findings, f)
 }
 
-// list reads everything once: the rules of all targets of a subscription are one paged list.
+// list reads everything once. The rules of all targets of a subscription are one paged list.
 func (w *sweep) list(ctx context.Context) {
 	var err error
 	if w.grants, err = w.Grants.OpenGrants(ctx); err != nil {
@@ -158,8 +159,8 @@ func (w *sweep) list(ctx context.Context) {
 	}
 }
 
-// listTargets reads the targets of every kind. A kind that cannot be listed, perhaps for want of
-// a permission, does not keep the others from being looked at.
+// listTargets reads the targets of every kind. A kind that cannot be listed, such as for lack of a permission,
+// does not stop the others.
 func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing, error) {
 	var out []network.Standing
 	var errs []error
@@ -176,8 +177,8 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing
 	return out, errors.Join(errs...)
 }
 
-// firewalls closes and repairs on targets whose writes take minutes. It runs beside the rest of the sweep, for at most
-// sweepBudget; rounds that are under way then go on by themselves.
+// firewalls closes and repairs on targets whose writes take minutes. It runs concurrently with the rest of the
+// sweep, for at most sweepBudget; rounds in progress then continue by themselves.
 func (w *sweep) firewalls(ctx context.Context, targets []jit.ID) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
@@ -185,23 +186,23 @@ func (w *sweep) firewalls(ctx context.Context, targets []jit.ID) {
 	w.repairEach(ctx, targets)
 }
 
-// isSlow reports whether a grant opens where writes take minutes.
+// isSlow reports whether a grant has a target whose writes take minutes.
 func (w *sweep) isSlow(g store.GrantRecord) bool {
 	return slices.ContainsFunc(g.Targets(), w.Kinds.Maps)
 }
 
-// sweepBudget is the time after which a sweep leaves the rest to the next one, below what a Functions host allows an
-// invocation. sweepChunk is how many targets it looks at before it stores how far it has come.
+// sweepBudget is the time after which a sweep leaves the rest to the next one, below what a Functions host allows
+// an invocation. sweepChunk is the number of targets between two writes of its progress.
 const (
 	sweepBudget = 4 * time.Minute
 	sweepChunk  = 200
 )
 
-// repair reconciles the targets whose listed rules are not what they should be. Only those cost a read and a write
-// of their own.
+// repair reconciles the targets whose listed rules differ from what they should be. Only those cost a read and a
+// write of their own.
 func (w *sweep) repair(ctx context.Context, targets []jit.ID) {
 	from := max(0, slices.IndexFunc(targets, func(t jit.ID) bool { return t.Key() >= w.rec.Next }))
-	targets = slices.Concat(targets[from:], targets[:from]) // first what the last sweep did not reach
+	targets = slices.Concat(targets[from:], targets[:from]) // first those that the last sweep did not reach
 	for chunk := range slices.Chunk(targets, sweepChunk) {
 		w.rec.Next = chunk[0].Key()
 		if w.now().Sub(w.rec.Started) > sweepBudget {
@@ -236,7 +237,7 @@ func (w *sweep) targets(ctx context.Context) []jit.ID {
 	return store.Distinct(targets)
 }
 
-// repairEach repairs some targets side by side.
+// repairEach repairs targets concurrently.
 func (w *sweep) repairEach(ctx context.Context, targets []jit.ID) {
 	outs := make([]round.Outcome, len(targets))
 	wrote := make([]bool, len(targets))
@@ -260,7 +261,7 @@ func (w *sweep) repairEach(ctx context.Context, targets []jit.ID) {
 	}
 }
 
-// look computes one target from the list and reconciles it where it differs.
+// look computes one target from the list and reconciles it if it differs.
 func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error) {
 	snap, listed := w.snaps[t.Key()]
 	if !listed {
@@ -268,7 +269,7 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 			out := round.Outcome{Target: t, Gone: true}
 			return out, false, w.Rounds.Forget(ctx, out)
 		}
-		return round.Outcome{Target: t}, false, nil // its subscription could not be listed, which is reported already
+		return round.Outcome{Target: t}, false, nil // its subscription could not be listed, which has been reported
 	}
 	out, err := w.Rounds.Compute(ctx, snap)
 	if err != nil {
@@ -283,14 +284,14 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 	return out, !out.Written.Empty(), w.Rounds.Forget(ctx, out)
 }
 
-// settle closes what is past its end, of the grants that count.
+// settle closes what is past its end in the grants that count selects.
 func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) {
 	now := w.now()
 	due := slices.DeleteFunc(slices.Clone(w.grants), func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) || !count(g) })
 	closed := make([]store.GrantRecord, len(due))
 	counts := make([]bool, len(due))
 	errs := make([]error, len(due))
-	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest goes on behind it
+	bounded, cancel := context.WithTimeout(ctx, sweepBudget/2) // in a storm the rest continues in the background
 	defer cancel()
 	w.Rounds.CloseAll(bounded, due, round.Want{Sweep: true}, func(i int, rec store.GrantRecord, mine bool, err error) {
 		closed[i], counts[i], errs[i] = rec, mine, err

@@ -1,5 +1,5 @@
-// Package sweep is the guarantee behind the wake-ups: it lists everything, moves what is stored to where machines stand, closes
-// what is due, repairs what differs, and reports findings. It brings targets in order through core/round, as every verb does.
+// Package sweep backs up the wake-ups: it lists everything, updates where machines are, closes what is due,
+// repairs what differs, and reports findings. It changes targets through core/round, as every verb does.
 package sweep
 
 import (
@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper sweeps. Every field must be set.
+// Sweeper runs sweeps. Every field must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
@@ -27,7 +27,7 @@ type Sweeper struct {
 	Activity      store.Activity
 	Sweeps        store.Sweeps
 	Subscriptions network.Subscriptions
-	Admins        *network.Admins // what was seen of security admin rules
+	Admins        *network.Admins // the security admin rules last seen
 	Now           func() time.Time
 	NewID         func() string
 }
@@ -35,7 +35,7 @@ type Sweeper struct {
 // now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
 
-// SweepNow is [Sweeper.Sweep] for those who may write policies in every subscription managed. A refusal is logged.
+// SweepNow is [Sweeper.Sweep] for callers who may write policies in every managed subscription. It logs a refusal.
 func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	var scopes []string
 	for _, sub := range s.Subscriptions {
