@@ -10,11 +10,10 @@ import (
 // span is the addresses first to last of one family, both included.
 type span struct{ first, last netip.Addr }
 
-// addresses is a set of IP addresses: sorted, disjoint spans. IPv4 sorts before
-// IPv6, and no span holds both.
+// addresses is a set of IP addresses: sorted, disjoint spans. IPv4 sorts before IPv6, and no span contains both.
 type addresses []span
 
-// everyAddress is both families whole.
+// everyAddress returns all addresses of both families.
 func everyAddress() addresses {
 	return addressesOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
 }
@@ -32,7 +31,7 @@ func addressesOf(prefixes ...netip.Prefix) addresses {
 	return out.joined()
 }
 
-// unmapped returns the masked prefix, IPv4 in IPv6 form as IPv4.
+// unmapped returns the masked prefix, with IPv4 in IPv6 form as IPv4.
 func unmapped(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -49,7 +48,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return last
 }
 
-// joined sorts the spans and joins those that overlap or touch.
+// joined sorts the spans and joins those that overlap or are adjacent.
 func (a addresses) joined() addresses {
 	slices.SortFunc(a, func(x, y span) int { return x.first.Compare(y.first) })
 	var out addresses
@@ -106,7 +105,7 @@ func (a addresses) minus(b addresses) addresses {
 		for len(b) > 0 && b[0].last.Compare(s.first) < 0 {
 			b = b[1:]
 		}
-		// One span of b may reach into the next of a, so b itself is not consumed here.
+		// A span of b may extend into the next span of a, so b is not advanced here.
 		rest, ended := s, false
 		for _, t := range b {
 			if t.first.Compare(rest.last) > 0 {
@@ -153,7 +152,7 @@ func (a addresses) prefixes() []netip.Prefix {
 	return out
 }
 
-// fromSources returns the set that s names.
+// fromSources returns the addresses of s.
 func fromSources(s jit.Sources) addresses {
 	if s.IsAny() {
 		return everyAddress()
@@ -161,7 +160,7 @@ func fromSources(s jit.Sources) addresses {
 	return addressesOf(s.Prefixes()...)
 }
 
-// sources returns the set as the rest of the product writes it.
+// sources returns the set as [jit.Sources].
 func (a addresses) sources() jit.Sources {
 	if slices.Equal(a, everyAddress()) {
 		return jit.AnySource()

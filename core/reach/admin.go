@@ -8,15 +8,14 @@ import (
 	"portcullis/core/jit"
 )
 
-// AdminAction is what a security admin rule does with a packet that it matches. The
-// zero value drops it.
+// AdminAction is what a security admin rule does with a matching packet. The zero value drops it.
 type AdminAction uint8
 
 // The three actions, as Azure Virtual Network Manager documents them.
 const (
-	AdminDeny   AdminAction = iota // drops the packet: no security group is asked
-	AdminAllow                     // lets the security groups decide, and ends the admin rules
-	AdminAlways                    // AlwaysAllow: lets the packet in, no security group is asked
+	AdminDeny   AdminAction = iota // drops the packet; security groups are not evaluated
+	AdminAllow                     // leaves the decision to the security groups; no later admin rule is evaluated
+	AdminAlways                    // AlwaysAllow: accepts the packet; security groups are not evaluated
 )
 
 // String returns ARM's spelling.
@@ -24,17 +23,17 @@ func (a AdminAction) String() string {
 	return [...]string{"Deny", "Allow", "AlwaysAllow"}[min(a, AdminAlways)]
 }
 
-// AdminRule is one security admin rule that is in effect on a virtual network. These come
-// before every security group. Priorities are 1 to 4096, the lower first. In which order rules of
-// one priority are looked at (those of several network managers) is not known here (unverified):
-// denies are taken to come last, so that what may be open counts as open.
+// AdminRule is one security admin rule in effect on a virtual network. Admin rules are evaluated before every
+// security group. Priorities are 1 to 4096, the lowest first. The order of rules with the same priority (of
+// several network managers) is not known here (unverified): denies are assumed to come last, so that what may be
+// open counts as open.
 type AdminRule struct {
-	jit.Rule // its Access counts for nothing
+	jit.Rule // its Access is ignored
 	Action   AdminAction
 	Manager  string // the name of the network manager that deployed it
 }
 
-// Title names the rule for people.
+// Title returns a display name for the rule.
 func (r AdminRule) Title() string {
 	return "security admin rule " + r.Name + " of network manager " + r.Manager
 }
@@ -48,8 +47,8 @@ func adminOrder(rules []AdminRule) []AdminRule {
 	return out
 }
 
-// Reach tells whether the packet reaches the endpoint: past the security admin rules of its
-// virtual network, then through its guards (see [Names.Evaluate]).
+// Reach reports whether the packet reaches the endpoint: past the security admin rules of its virtual network,
+// then through its guards (see [Names.Evaluate]).
 func (n Names) Reach(p Packet, e Endpoint) Verdict {
 	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
 	var verdicts []Verdict
@@ -70,7 +69,7 @@ func (n Names) Reach(p Packet, e Endpoint) Verdict {
 	return agreed(append(verdicts, n.Evaluate(p, e.Guards...)))
 }
 
-// agreed returns the first of the verdicts that are possible, and Maybe where another differs.
+// agreed returns the first of the possible verdicts, with Maybe if they differ.
 func agreed(possible []Verdict) Verdict {
 	v := possible[0]
 	for _, o := range possible {
@@ -81,21 +80,21 @@ func agreed(possible []Verdict) Verdict {
 	return v
 }
 
-// adminShare is what one security admin rule decides of a cell.
+// adminShare is the part of a cell that one security admin rule decides.
 type adminShare struct {
 	rule           AdminRule
 	sure, possible addresses
 }
 
-// admitted splits the packets of a cell among the admin rules, which are in order. What none
-// decides, or an Allow does, is left to the security groups.
+// admitted divides the packets of a cell among the admin rules, which are in order. What no rule decides, or an
+// Allow does, is left to the security groups.
 func (n Names) admitted(rules []AdminRule, c cell, from addresses) (decided []adminShare, sure, possible addresses) {
 	if len(rules) == 0 {
 		return nil, from, from
 	}
 	lines := make([]line, 0, len(rules)+1)
 	for i, r := range rules {
-		r.Priority = i // so that a share tells whose it is
+		r.Priority = i // identifies the rule of a share
 		lines = append(lines, n.line(&r.Rule))
 	}
 	rest := &jit.Rule{Priority: len(rules), Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
@@ -110,16 +109,16 @@ func (n Names) admitted(rules []AdminRule, c cell, from addresses) (decided []ad
 	return decided, sure, possible
 }
 
-// AdminEffect is what the security admin rules of a virtual network do to one port of an
-// address before any security group is asked.
+// AdminEffect is the effect of a virtual network's security admin rules on one port of an address, before security
+// groups are evaluated.
 type AdminEffect struct {
-	Opened []AdminRule // those that let some of the sources in, whatever the security groups say
-	Denied []AdminRule // those that keep some of them out
-	Whole  Truth       // whether they keep all of them out
+	Opened []AdminRule // rules that let some of the sources in, whatever the security groups say
+	Denied []AdminRule // rules that keep some of the sources out
+	Whole  Truth       // whether they keep all sources out
 }
 
-// Admin tells what security admin rules do to packets from some sources to one port of an
-// address; a protocol of * is TCP and UDP. Where a name is not known, a rule counts for both.
+// Admin returns the effect of security admin rules on packets from the sources to one port of an address; protocol
+// * means TCP and UDP. A rule with an unknown name counts as matching and as not matching.
 func (n Names) Admin(rules []AdminRule, dst netip.Addr, protocol jit.Protocol, port uint16, sources jit.Sources) AdminEffect {
 	rules = adminOrder(rules)
 	plain := make([]jit.Rule, 0, len(rules))

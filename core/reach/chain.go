@@ -7,14 +7,14 @@ import (
 	"portcullis/core/jit"
 )
 
-// Chain is inbound rules in the order of evaluation, with the addresses that they name as
-// sources: it is made once and asked about many addresses. Default rules are not in it.
+// Chain is inbound rules in the order of evaluation, with their sources resolved to addresses, so that it can be
+// queried for many addresses. It does not include the default rules.
 type Chain struct {
 	names  Names
 	v4, v6 []line
 }
 
-// Chain returns the inbound ones of the rules as a chain.
+// Chain returns the inbound rules among rules as a chain.
 func (n Names) Chain(rules []*jit.Rule) Chain {
 	c := Chain{names: n}
 	inOrder := slices.DeleteFunc(slices.Clone(rules), func(r *jit.Rule) bool { return r.Direction != jit.Inbound })
@@ -53,15 +53,15 @@ func (c Chain) To(a netip.Addr) Ingress {
 	return out
 }
 
-// Pass is an allow that lets in something of one protocol.
+// Pass is an allow rule that lets in some packets of one protocol.
 type Pass struct {
 	Rule     *jit.Rule
 	Protocol jit.Protocol
 }
 
-// Passes returns the allows to which the denies before them may leave something of the packets to one
-// port, in the order of evaluation; TCP before UDP where the protocol is *. A deny of some source ports
-// leaves the others: whoever comes in chooses the source port. An unknown name counts as letting in.
+// Passes returns the allow rules that may still let in packets to one port after the denies before them, in the
+// order of evaluation; TCP before UDP if the protocol is *. A deny of some source ports has no effect on the
+// others, since a client chooses its source port. An unknown name counts as letting in.
 func (e Ingress) Passes(protocol jit.Protocol, port uint16) []Pass {
 	var out []Pass
 	for _, c := range cellsOf(protocol, e.address, port) {
@@ -82,7 +82,7 @@ func (e Ingress) Passes(protocol jit.Protocol, port uint16) []Pass {
 	return out
 }
 
-// cellsOf returns the cells of a port: those of TCP and UDP where the protocol is *.
+// cellsOf returns the cells of a port: TCP and UDP if the protocol is *.
 func cellsOf(p jit.Protocol, a netip.Addr, port uint16) []cell {
 	if p == jit.AnyProtocol {
 		return []cell{{protocol: jit.TCP, dst: a, port: port}, {protocol: jit.UDP, dst: a, port: port}}

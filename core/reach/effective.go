@@ -8,8 +8,8 @@ import (
 	"portcullis/core/jit"
 )
 
-// Truth is an answer that may depend on something not known here. The zero value
-// is Maybe; nobody may take it for a yes, nor for a no.
+// Truth is an answer that may depend on something unknown. The zero value is Maybe, which callers must treat
+// neither as yes nor as no.
 type Truth uint8
 
 // The three answers.
@@ -29,37 +29,36 @@ func truth(b bool) Truth {
 	return No
 }
 
-// Guard is one network security group in the way of a packet.
+// Guard is one network security group that a packet has to pass.
 type Guard struct {
-	Name  string     // what to call it in an answer, such as its ARM id
+	Name  string     // how answers name it, such as its ARM id
 	Rules []jit.Rule // its own rules, of both directions and in any order, without the default rules
 }
 
-// Packet is the packet that begins a connection to a machine: answers to it need
-// no rule, since security groups are stateful.
+// Packet is the first packet of a connection to a machine. Answers need no rule, since security groups are
+// stateful.
 type Packet struct {
 	Protocol        jit.Protocol // TCP, UDP, ICMP, ESP or AH
 	Source          netip.Addr
-	SourcePort      uint16 // only of TCP and UDP, as DestinationPort
+	SourcePort      uint16 // for TCP and UDP only, as DestinationPort
 	Destination     netip.Addr
 	DestinationPort uint16
 }
 
-// Decision is what one guard does with a packet and the rule that makes it so.
+// Decision is what one guard does with a packet, and the rule that decides it.
 type Decision struct {
 	Guard   string
-	Rule    jit.Rule // the first rule that surely matches or, where that does not settle it, the first that may
+	Rule    jit.Rule // the first rule that certainly matches or, if that is not decisive, the first that may
 	Allowed Truth
 }
 
 // Verdict is what all guards together do with a packet.
 type Verdict struct {
 	Allowed Truth
-	By      []Decision // of each guard in order, to the first that denies; none where nothing guards
+	By      []Decision // the decision of each guard in order, up to the first that denies; empty without guards
 }
 
-// DefaultRules returns the three inbound rules that every security group ends
-// with, as Azure documents them.
+// DefaultRules returns the three inbound rules at the end of every security group, as Azure documents them.
 func DefaultRules() []jit.Rule {
 	all := []jit.PortRange{jit.AllPorts()}
 	rule := func(name string, priority int, a jit.Access, src, dst jit.Peers) jit.Rule {
@@ -73,16 +72,14 @@ func DefaultRules() []jit.Rule {
 	}
 }
 
-// Evaluate tells whether the packet comes through all guards: that of the
-// machine's subnet, then that of its network interface; either may be absent. In
-// each, the rule of the lowest priority that matches decides. The packet's
-// destination is a private address of a machine: Azure translates public
-// addresses before it looks at inbound rules.
+// Evaluate reports whether the packet passes all guards: that of the machine's subnet, then that of its network
+// interface; either may be absent. In each, the matching rule with the lowest priority number decides. The
+// packet's destination is a private address of a machine: Azure translates public addresses before it evaluates
+// inbound rules.
 //
-// It is Maybe where the answer hangs on a name that n does not know. Every use
-// of an unknown name counts for itself: two rules of one unknown tag are not
-// taken to match the same addresses. Security admin rules of Azure Virtual Network
-// Manager come before all of this: [Names.Reach] looks at them too.
+// The result is Maybe if it depends on a name that n does not know. Each use of an unknown name is independent:
+// two rules with the same unknown tag are not assumed to match the same addresses. Security admin rules of Azure
+// Virtual Network Manager come before all of this: [Names.Reach] includes them.
 func (n Names) Evaluate(p Packet, guards ...Guard) Verdict {
 	v := Verdict{Allowed: Yes}
 	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
@@ -101,8 +98,8 @@ func (n Names) Evaluate(p Packet, guards ...Guard) Verdict {
 }
 
 func (n Names) decide(p Packet, g Guard) Decision {
-	var first *jit.Rule // that may match
-	agree := true       // whether all that may match so far do the same
+	var first *jit.Rule // the first rule that may match
+	agree := true       // whether all rules that may match so far have the same access
 	rules := inbound(g.Rules)
 	for i, r := range rules {
 		m := n.matches(r, p)
@@ -124,8 +121,7 @@ func (n Names) decide(p Packet, g Guard) Decision {
 	return Decision{Guard: g.Name, Allowed: No}
 }
 
-// inbound returns the inbound rules with the default ones, in the order of
-// evaluation.
+// inbound returns the inbound rules and the default rules in the order of evaluation.
 func inbound(rules []jit.Rule) []jit.Rule {
 	out := make([]jit.Rule, 0, len(rules)+3)
 	for _, r := range rules {
@@ -146,11 +142,11 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	if p.Protocol == jit.TCP || p.Protocol == jit.UDP {
 		ports = truth(jit.HoldsPort(r.SourcePorts, p.SourcePort) && jit.HoldsPort(r.DestinationPorts, p.DestinationPort))
 	} else if !slices.Contains(r.SourcePorts, jit.AllPorts()) || !slices.Contains(r.DestinationPorts, jit.AllPorts()) {
-		ports = Maybe // whether a rule with ports matches a protocol without is not documented
+		ports = Maybe // it is not documented whether a rule with ports matches a protocol without ports
 	}
 	destination := n.Covers(r.Destination, p.Destination)
 	if ports == No || destination == No {
-		return No // most rules end here; the sets below cost more
+		return No // most rules end here, before the more expensive sets below
 	}
 	sure, possible := n.set(r.Source)
 	source := No
@@ -163,7 +159,7 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	return all(ports, source, destination)
 }
 
-// all is Yes where every one is, No where one is, else Maybe.
+// all returns No if any is No, Yes if all are Yes, else Maybe.
 func all(ts ...Truth) Truth {
 	switch {
 	case slices.Contains(ts, No):

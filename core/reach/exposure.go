@@ -8,15 +8,15 @@ import (
 	"portcullis/core/jit"
 )
 
-// cell is the packets to one port of one address, of one protocol with ports and
-// from one source port. What a rule matches of them is a set of source addresses.
+// cell is the packets to one port of one address, of one protocol with ports and from one source port. The packets
+// of a cell that a rule matches are a set of source addresses.
 type cell struct {
 	protocol   jit.Protocol
 	dst        netip.Addr
 	port, from uint16
 }
 
-// line is a rule with the addresses that it names as sources.
+// line is a rule with its sources resolved to addresses.
 type line struct {
 	rule           *jit.Rule
 	sure, possible addresses
@@ -28,7 +28,7 @@ func (n Names) line(r *jit.Rule) line {
 	return l
 }
 
-// hits tells whether the rule matches packets of the cell from some source.
+// hits reports whether the rule matches packets of the cell from some source.
 func (n Names) hits(r *jit.Rule, c cell) Truth {
 	if !jit.HoldsPort(r.SourcePorts, c.from) {
 		return No
@@ -36,7 +36,7 @@ func (n Names) hits(r *jit.Rule, c cell) Truth {
 	return n.reaches(r, c)
 }
 
-// reaches is hits for whatever source port.
+// reaches is hits for any source port.
 func (n Names) reaches(r *jit.Rule, c cell) Truth {
 	if !r.Protocol.Overlaps(c.protocol) || !jit.HoldsPort(r.DestinationPorts, c.port) {
 		return No
@@ -44,15 +44,15 @@ func (n Names) reaches(r *jit.Rule, c cell) Truth {
 	return n.Covers(r.Destination, c.dst)
 }
 
-// share is what one rule decides: surely where no earlier rule may match,
-// possibly where none surely does.
+// share is what one rule decides: certainly where no earlier rule may match, possibly where no earlier rule
+// certainly does.
 type share struct {
 	rule           *jit.Rule
 	sure, possible addresses
 }
 
-// shares splits the packets of a cell from some sources among the rules that
-// decide them; lines are in the order of evaluation. What is left goes to no rule.
+// shares divides the packets of a cell from some sources among the rules that decide them; lines are in the order
+// of evaluation. Packets that no rule matches are in no share.
 func (n Names) shares(lines []line, c cell, from addresses) []share {
 	var out []share
 	leftSure, leftPossible := from, from
@@ -75,7 +75,7 @@ func (n Names) shares(lines []line, c cell, from addresses) []share {
 	return out
 }
 
-// fromPorts returns one source port of every class that the rules tell apart.
+// fromPorts returns one source port of each class that the rules distinguish.
 func fromPorts(ruleSets ...[]jit.Rule) []uint16 {
 	out := []uint16{0}
 	for _, rules := range ruleSets {
@@ -92,12 +92,12 @@ func fromPorts(ruleSets ...[]jit.Rule) []uint16 {
 	return slices.Compact(out)
 }
 
-// Endpoint is one private address of a machine and what stands before it: the
-// security group of its subnet, then that of its network interface.
+// Endpoint is one private address of a machine and its guards: the security group of its subnet, then that of its
+// network interface.
 type Endpoint struct {
 	VM      jit.ID
 	Address netip.Addr
-	Admin   []AdminRule // the security admin rules in effect on its virtual network, which come before all guards
+	Admin   []AdminRule // the security admin rules in effect on its virtual network, evaluated before all guards
 	Guards  []Guard
 }
 
@@ -107,21 +107,19 @@ type Exposure struct {
 	Address  netip.Addr
 	Port     uint16
 	Protocol jit.Protocol // TCP, UDP, or * for both
-	By       []Decision   // the rule that lets it in at each guard; none where nothing guards
-	Sources  jit.Sources  // that may come in by these rules: no earlier rule surely decides about them
-	Certain  jit.Sources  // those of them that surely do
+	By       []Decision   // the rule that lets it in at each guard; empty without guards
+	Sources  jit.Sources  // the sources that may come in by these rules: no earlier rule certainly decides about them
+	Certain  jit.Sources  // the sources among them that certainly come in
 }
 
-// ManagementPorts returns the well-known ports by which machines are managed and
-// which scanners look for first: SSH, Telnet, RPC, SMB, RDP, VNC, WinRM.
+// ManagementPorts returns the well-known management ports, which scanners try first: SSH, Telnet, RPC, SMB, RDP,
+// VNC, WinRM.
 func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 5985, 5986} }
 
-// Exposures tells how the given TCP and UDP ports of the endpoint can be reached
-// from the given sources ([Names.Internet], [jit.AnySource] or a set of the
-// caller's), one for each port, protocol and rules that let it in. It is exact but
-// for names that n does not know, where it errs towards exposure. Default rules
-// count: with AnySource, whatever nobody closes shows as AllowVnetInBound. So do rules
-// of ours.
+// Exposures returns how the given TCP and UDP ports of the endpoint can be reached from the given sources
+// ([Names.Internet], [jit.AnySource] or the caller's own set), one exposure for each port, protocol and
+// combination of rules. It is exact except for names that n does not know, where it errs towards exposure. Default
+// rules count: with AnySource, every port that nobody closes appears as AllowVnetInBound. Our own rules count too.
 func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposure {
 	e.Address = e.Address.Unmap()
 	sources := fromSources(from).and(familyOf(e.Address))
@@ -157,7 +155,7 @@ func familyOf(a netip.Addr) addresses {
 	return addressesOf(netip.PrefixFrom(a, 0))
 }
 
-// path is the sources that come through the guards so far by the same rules.
+// path is the sources that pass the guards so far by the same rules.
 type path struct {
 	by             []Decision
 	key            string
@@ -169,7 +167,7 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 	for _, c.from = range classes {
 		decided, sure, possible := n.admitted(e.Admin, c, from)
 		paths := []path{{sure: sure, possible: possible}}
-		var always []path // in, whatever the guards say
+		var always []path // accepted whatever the guards say
 		for _, s := range decided {
 			if s.rule.Action == AdminAlways {
 				d := Decision{Guard: s.rule.Manager, Rule: s.rule.Rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
@@ -221,7 +219,7 @@ func compareExposures(a, b Exposure) int {
 	return cmp.Compare(a.Protocol, b.Protocol)
 }
 
-// bothProtocols joins what is the same for TCP and UDP into one.
+// bothProtocols merges exposures that are the same for TCP and UDP.
 func bothProtocols(tcp, udp []Exposure) []Exposure {
 	var out []Exposure
 	for _, t := range tcp {
@@ -239,17 +237,16 @@ func bothProtocols(tcp, udp []Exposure) []Exposure {
 	return append(out, udp...)
 }
 
-// Block is what denies of others take from an allow of ours.
+// Block is what foreign denies take from one of our allows.
 type Block struct {
 	By    []jit.Rule // the denies that take something, in the order of evaluation
-	Whole Truth      // Yes: nothing of it comes through. No: something does. Maybe: it hangs on unknown names
+	Whole Truth      // Yes: no packet comes through. No: some do. Maybe: it depends on unknown names
 }
 
-// Blocked tells what the rules that outrank allow, which stands or would stand
-// among them at allow.Priority, take from it. By is empty where they take
-// nothing. A packet that an earlier allow lets in is not blocked.
+// Blocked returns what the rules with a lower priority number take from allow, which is or would be among them at
+// allow.Priority. By is empty if they take nothing. A packet that an earlier allow accepts is not blocked.
 func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
-	var earlier []*jit.Rule // that meet it; default rules come after all of ours
+	var earlier []*jit.Rule // those that overlap it; default rules come after all of ours
 	denies := false
 	for _, r := range rules {
 		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.MayMeet(r, allow) {
@@ -290,8 +287,7 @@ func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
 	return b
 }
 
-// cells returns the cells of a rule of ours, whose destinations are addresses and
-// whose ports are single.
+// cells returns the cells of a rule of ours, whose destinations are addresses and whose ports are single.
 func cells(allow jit.Rule, lines []line) []cell {
 	var rules []jit.Rule
 	for _, l := range lines {

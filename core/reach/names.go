@@ -8,14 +8,12 @@ import (
 	"portcullis/core/jit"
 )
 
-// Names is what the names in rules stand for, as far as the caller knows. The
-// zero value knows of no tag but AzureLoadBalancer, and every answer that hangs
-// on another is [Maybe].
+// Names is what the names in rules stand for, as far as the caller knows. The zero value knows only the tag
+// AzureLoadBalancer; an answer that depends on any other name is [Maybe].
 type Names struct {
-	// VirtualNetwork is all that the tag VirtualNetwork holds for the machines in
-	// question: the address spaces of their network, of its peers and of connected
-	// on-premises networks, and the prefixes of user-defined routes (0.0.0.0/0 where
-	// a route sends everything elsewhere). Empty: not known.
+	// VirtualNetwork is everything that the tag VirtualNetwork contains for the machines in question: the address
+	// spaces of their network, of its peers and of connected on-premises networks, and the prefixes of user-defined
+	// routes (0.0.0.0/0 if a route sends everything elsewhere). Empty: not known.
 	VirtualNetwork []netip.Prefix
 	Groups         map[string][]netip.Addr   // the members of application security groups, by ARM id in lower case
 	Tags           map[string][]netip.Prefix // other service tags, by name in lower case
@@ -27,15 +25,13 @@ const (
 	tagLoadBalancer   = "AzureLoadBalancer"
 )
 
-// hosts are the virtual addresses of the Azure host, from which health probes
-// come: AzureLoadBalancer, and part of VirtualNetwork (Azure's service tags page;
-// the IPv6 one is that of load balancer probes).
+// hosts returns the virtual addresses of the Azure host, the source of health probes: AzureLoadBalancer, and part
+// of VirtualNetwork (Azure's service tags page; the IPv6 address is that of load balancer probes).
 func hosts() addresses {
 	return addressesOf(netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("fe80::1234:5678:9abc/128"))
 }
 
-// public is the addresses that can be met on the public Internet (IANA's
-// registries). Documentation prefixes count as public.
+// public returns the addresses of the public Internet (IANA's registries). Documentation prefixes count as public.
 func public() addresses {
 	v4 := addressesOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0)).minus(addressesOf(
 		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
@@ -44,15 +40,15 @@ func public() addresses {
 	return v4.or(addressesOf(netip.MustParsePrefix("2000::/3")))
 }
 
-// Internet returns the sources that may come from the public Internet: every
-// public address that is not known to be in the virtual network.
+// Internet returns the sources that may come from the public Internet: every public address that is not known to
+// be in the virtual network.
 func (n Names) Internet() jit.Sources {
 	sure, _ := n.virtualNetwork()
 	return public().minus(sure).sources()
 }
 
-// set returns the addresses that peers as a source hold: surely, and possibly,
-// which includes the sure ones.
+// set returns the addresses that peers as a source contain: certainly, and possibly, which includes the certain
+// ones.
 func (n Names) set(p jit.Peers) (sure, possible addresses) {
 	if p.Any {
 		every := everyAddress()
@@ -82,7 +78,7 @@ func (n Names) tag(name string) (sure, possible addresses) {
 	case strings.EqualFold(name, tagVirtualNetwork):
 		return n.virtualNetwork()
 	case strings.EqualFold(name, tagInternet):
-		// What is not public and outside the virtual network may or may not count as Internet.
+		// It is not known whether an address that is neither public nor in the virtual network counts as Internet.
 		s, m := n.virtualNetwork()
 		return public().minus(m), everyAddress().minus(s)
 	}
@@ -101,9 +97,8 @@ func (n Names) virtualNetwork() (sure, possible addresses) {
 	return known, known
 }
 
-// Covers tells whether peers as a destination hold a private address of a
-// machine. Such an address is in VirtualNetwork by definition, and so not in
-// Internet, whatever range it is from.
+// Covers reports whether peers as a destination contain a private address of a machine. Such an address is in
+// VirtualNetwork by definition, and so not in Internet, whatever its range.
 func (n Names) Covers(p jit.Peers, a netip.Addr) Truth {
 	if p.Any {
 		return Yes
