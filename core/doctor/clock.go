@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// How far our clock may be off. A window ends by it, and Entra ID's tokens tolerate five minutes: five seconds nobody notices, after a
-// minute a port stays open, or is closed, a minute beside what people were told.
+// How far our clock may be off. Windows end by it, and Entra ID's tokens tolerate five minutes. Nobody notices
+// five seconds; with a minute, ports close visibly earlier or later than announced.
 const (
 	clockAttention = 5 * time.Second
 	clockBroken    = time.Minute
 )
 
-// seenClock is what one answer said of a service's clock. Its zero value is that nobody asked.
+// seenClock is what one answer said about a service's clock. The zero value means that the service was not asked.
 type seenClock struct {
 	asked         bool
-	at            time.Time // in whole seconds, zero where it said nothing
+	at            time.Time // in whole seconds; zero if the answer named no time
 	before, after time.Time // by our clock, around the call
 	err           error
 }
@@ -25,16 +25,17 @@ func (s *seenClock) see(at, before, after time.Time, err error) {
 	*s = seenClock{true, at, before, after, err}
 }
 
-// reading is a service's clock beside ours.
+// reading compares a service's clock with ours.
 type reading struct {
 	service string
 	known   bool
-	ahead   time.Duration // how far ours is ahead, at least; 0 where no difference is certain
+	ahead   time.Duration // how far ours is ahead, at least; 0 if no difference is certain
 	reason  string        // why it is not known
 }
 
-// of gives the reading. The service wrote a whole second at some moment of the call, so that its clock was between that
-// second and the next one while ours was between before and after: only what lies outside of that is a difference.
+// of returns the reading. The service reported a whole second at some moment during the call: its clock was
+// between that second and the next while ours was between before and after. Only what lies outside that range is a
+// difference.
 func (s *seenClock) of(service string) reading {
 	switch {
 	case !s.asked:
@@ -53,8 +54,8 @@ func (s *seenClock) of(service string) reading {
 	return r
 }
 
-// clockOf judges our clock by those of services. Where they differ from each other, ours is not the one that is surely wrong:
-// broken is what all say that say anything.
+// clockOf judges our clock by those of services. If the services disagree, ours is not certainly the wrong one:
+// the state is broken only if all services that answered say so.
 func clockOf(readings ...reading) Check {
 	c := Check{Name: CheckClock}
 	least, most := time.Duration(math.MaxInt64), time.Duration(0)

@@ -10,13 +10,13 @@ import (
 	"portcullis/core/store"
 )
 
-// closed is the last window that this instance closed at its end. Its zero value is none.
+// closed is the last window that this instance closed at its end. The zero value is none.
 type closed struct {
 	mu       sync.Mutex
 	at, ends time.Time
 }
 
-// Noting gives an activity log that lets the doctor see which windows this instance closes.
+// Noting wraps an activity log so that the doctor sees which windows this instance closes.
 func (d *Doctor) Noting(log store.Activity) store.Activity { return noting{log, d} }
 
 type noting struct {
@@ -40,7 +40,7 @@ func (n noting) Append(ctx context.Context, entries ...store.Entry) error {
 	return nil
 }
 
-// lastClosing tells when a window was last closed at its end, and how late.
+// lastClosing returns when a window was last closed at its end, and how late.
 func (d *Doctor) lastClosing() Fact {
 	d.closed.mu.Lock()
 	defer d.closed.mu.Unlock()

@@ -15,21 +15,21 @@ import (
 	"portcullis/core/store"
 )
 
-// Life is how long one look serves all who ask.
+// Life is how long callers share one look.
 const Life = 10 * time.Second
 
-// State is what a check came to.
+// State is the result of a check.
 type State string
 
 // The states, from the best to the worst.
 const (
 	OK        State = "ok"
-	Unknown   State = "unknown"   // it could not be found out; Reason says why
-	Attention State = "attention" // it works, and somebody should look
+	Unknown   State = "unknown"   // it could not be determined; Reason says why
+	Attention State = "attention" // it works, but somebody should look at it
 	Broken    State = "broken"    // something does not work
 )
 
-// Worst gives the worst of the states of checks, [OK] for none.
+// Worst returns the worst of the states of checks, [OK] if there are none.
 func Worst(checks []Check) State {
 	order := []State{OK, Unknown, Attention, Broken}
 	worst := OK
@@ -41,34 +41,34 @@ func Worst(checks []Check) State {
 	return worst
 }
 
-// Check is one thing that was looked at.
+// Check is the result of checking one thing.
 type Check struct {
 	Name         string
-	Subscription string // "" for one of the installation
+	Subscription string // "" for a check of the installation
 	State        State
-	Seen         string // what was seen, "" where it is unknown
+	Seen         string // what was observed, "" if unknown
 	Reason       string // why it is unknown
-	Advice       string // what to do, "" where there is nothing
+	Advice       string // what to do, "" if nothing
 	Facts        []Fact
 	Took         time.Duration
-	Err          error // for the log alone: its text may hold what a caller must not see
+	Err          error // for the log only: its text may contain what a caller must not see
 }
 
-// Fact is one value that a check saw. An empty Value is unknown, and Reason says why.
+// Fact is one value that a check observed. An empty Value is unknown, and Reason says why.
 type Fact struct{ Name, Value, Reason string }
 
-// Report is what one caller is told.
+// Report is the answer to one caller.
 type Report struct {
 	State         State // the worst of Checks
 	Subscriptions []string
 	Checks        []Check
 }
 
-// Tokens is the app's own identity.
+// Tokens gets tokens for the app's own identity.
 type Tokens interface {
-	// Token asks for a token for one of [Dependencies] and gives when it ends. It may be one that was had before.
+	// Token gets a token for one of [Dependencies], possibly a cached one, and returns its expiry.
 	Token(ctx context.Context, dependency string) (time.Time, error)
-	// Self gives who the app is.
+	// Self returns the app's own identity.
 	Self(ctx context.Context) (jit.Caller, error)
 }
 
@@ -79,54 +79,55 @@ const (
 	ServiceBus      = "Service Bus"
 )
 
-// Dependencies gives them in the order in which they are told.
+// Dependencies returns them in the order of the report.
 func Dependencies() []string { return []string{ResourceManager, TableStorage, ServiceBus} }
 
-// Providers knows the resource providers of subscriptions.
+// Providers reads the resource providers of subscriptions.
 type Providers interface {
-	// Registration gives a provider's state of registration, such as Registered, and the time by Resource Manager's clock, in
-	// whole seconds, which a refusal has too. An error is [store.ErrForbidden] where the app may not read it.
+	// Registration returns a provider's registration state, such as Registered, and the time by Resource Manager's
+	// clock in whole seconds, which an error may also come with. The error is [store.ErrForbidden] if the app may not
+	// read the state.
 	Registration(ctx context.Context, subscription, namespace string) (state string, at time.Time, err error)
 }
 
-// Rows is what is stored for the doctor: a row to try the table with, and one by which an instance tells the others that a
-// wake-up of a doctor's came.
+// Rows is what the doctor stores: a row to test the table with, and one in which an instance records that a
+// doctor's wake-up arrived.
 type Rows interface {
-	// Try reads a row and writes it on the condition that nobody else has since. It gives the time by the service's clock,
-	// in whole seconds. That another instance was first is no error.
+	// Try reads a row and writes it on condition that nobody else has since. It returns the time by the service's
+	// clock, in whole seconds. It is not an error if another instance wrote first.
 	Try(ctx context.Context) (time.Time, error)
-	// Answer stores that a wake-up came, in the place of the one before.
+	// Answer stores that a wake-up arrived, replacing the previous one.
 	Answer(ctx context.Context, wake string, at time.Time) error
-	// Answered gives the last that was stored; [store.ErrNotFound] before the first.
+	// Answered returns the last stored one; [store.ErrNotFound] before the first.
 	Answered(ctx context.Context) (wake string, at time.Time, err error)
 }
 
-// Actions are what the app's own roles have to hold.
+// Actions are what the app's own roles must include.
 type Actions struct {
-	Read     []string // in a whole managed subscription
+	Read     []string // in the whole of a managed subscription
 	Write    []string // where security groups are ours
-	Firewall []string // where firewalls are
+	Firewall []string // where firewalls are ours
 }
 
-// About is what an installation knows of itself.
+// About is what an installation knows about itself.
 type About struct {
 	Version         string
 	Go              string
 	UnknownSettings []string // names
-	WriteLimit      bool     // whether the network provider's own limit is kept
+	WriteLimit      bool     // whether the network provider's own limit is enforced
 }
 
-// Outside is what only the doctor needs from outside.
+// Outside is the dependencies that only the doctor needs.
 type Outside struct {
 	Tokens    Tokens
 	Providers Providers
 	Rows      Rows
 	Actions   Actions
-	Home      string // the subscription that the app itself is in, "" where it is not known
+	Home      string // the app's own subscription, "" if not known
 	About     About
 }
 
-// Doctor looks. Every field must be set.
+// Doctor runs the checks. Every field must be set.
 type Doctor struct {
 	Outside
 	Permit        *permit.Permit
@@ -135,7 +136,7 @@ type Doctor struct {
 	Targets       store.Targets
 	Sweeps        store.Sweeps
 	Alarm         store.Alarm
-	// Overdue gives the age of the oldest window that should be closed and is not confirmed to be.
+	// Overdue returns the age of the oldest window that should be closed but is not confirmed closed.
 	Overdue func(ctx context.Context) (time.Duration, error)
 	Now     func() time.Time
 	NewID   func() string
@@ -145,8 +146,8 @@ type Doctor struct {
 	closed closed
 }
 
-// Look gives what the caller may see: the checks of the installation and of each subscription that he administers. It refuses
-// with [permit.CodeForbidden] whoever administers none.
+// Look returns what the caller may see: the checks of the installation and of each subscription that the caller
+// administers. It refuses with [permit.CodeForbidden] a caller who administers none.
 func (d *Doctor) Look(ctx context.Context, who jit.Caller) (Report, error) {
 	shown, left, err := d.administered(ctx, who)
 	if len(shown) == 0 {
@@ -167,8 +168,8 @@ func (d *Doctor) Look(ctx context.Context, who jit.Caller) (Report, error) {
 	return out, nil
 }
 
-// administered gives the subscriptions that the caller administers, and of how many others that could not be found out, with the
-// errors. Where it gives no subscription, the error says why the caller is told nothing.
+// administered returns the subscriptions that the caller administers, and for how many others this could not be
+// determined, with the errors. If it returns no subscription, the error says why.
 func (d *Doctor) administered(ctx context.Context, who jit.Caller) (shown []string, left int, err error) {
 	errs := make([]error, len(d.Subscriptions))
 	err = parallel.Each(d.Subscriptions, func(i int, sub string) error {
@@ -176,7 +177,7 @@ func (d *Doctor) administered(ctx context.Context, who jit.Caller) (shown []stri
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err // a panic: nobody is permitted by it
+		return nil, 0, err // a panic permits nobody
 	}
 	var refused error
 	for i, sub := range d.Subscriptions {
@@ -198,7 +199,7 @@ func (d *Doctor) administered(ctx context.Context, who jit.Caller) (shown []stri
 	return nil, 0, permit.Forbidden(who, permit.ActionWrite, "/subscriptions")
 }
 
-// look gives the checks of a subscription, or of the installation.
+// look returns the checks of a subscription, or of the installation.
 func (d *Doctor) look(ctx context.Context, key string) []Check {
 	checks, err := d.kept.Get(ctx, key, d.Now, memo.Always[[]Check](Life), func(ctx context.Context, _ []Check) ([]Check, error) {
 		if key == "" {

@@ -10,10 +10,10 @@ import (
 	"portcullis/core/jit"
 )
 
-// mostGroups bounds in how many resource groups one check looks.
-const mostGroups = 500
+// maxGroupsPerCheck bounds the resource groups that one check examines.
+const maxGroupsPerCheck = 500
 
-// ofSubscription gives the checks of a managed subscription.
+// ofSubscription returns the checks of a managed subscription.
 func (d *Doctor) ofSubscription(sub string) []step {
 	return []step{
 		{name: CheckReadRole, make: func(ctx context.Context) Check { return d.readRole(ctx, sub) }},
@@ -23,7 +23,7 @@ func (d *Doctor) ofSubscription(sub string) []step {
 	}
 }
 
-// lacks gives those of the actions that the app itself does not hold at the scope.
+// lacks returns the actions that the app itself does not hold at the scope.
 func (d *Doctor) lacks(ctx context.Context, self jit.Caller, scope string, actions []string) ([]string, error) {
 	if len(actions) == 0 {
 		return nil, errors.New("no action is named: what the app needs is not known")
@@ -41,7 +41,7 @@ func (d *Doctor) lacks(ctx context.Context, self jit.Caller, scope string, actio
 	return out, nil
 }
 
-// readRole looks at what the app has to read, everywhere in the subscription.
+// readRole checks what the app has to read, everywhere in the subscription.
 func (d *Doctor) readRole(ctx context.Context, sub string) Check {
 	self, err := d.Tokens.Self(ctx)
 	if err != nil {
@@ -58,7 +58,8 @@ func (d *Doctor) readRole(ctx context.Context, sub string) Check {
 	return Check{State: OK, Seen: fmt.Sprintf("all %d actions are held at the subscription", len(d.Actions.Read)), Facts: []Fact{identity(self)}}
 }
 
-// writeRole looks at what the app has to write: at the subscription, or else in the resource groups whose security groups are ours.
+// writeRole checks what the app has to write: at the subscription, or else in the resource groups whose security
+// groups are ours.
 func (d *Doctor) writeRole(ctx context.Context, sub string) Check {
 	self, err := d.Tokens.Self(ctx)
 	if err != nil {
@@ -83,7 +84,7 @@ func (d *Doctor) writeRole(ctx context.Context, sub string) Check {
 	return d.inGroups(ctx, self, groups, d.Actions.Write, "Portcullis App Writer", "managed.resource_groups")
 }
 
-// firewallRole looks at what the app has to write where firewalls are ours, and nowhere else.
+// firewallRole checks what the app has to write where firewalls are ours, and nowhere else.
 func (d *Doctor) firewallRole(ctx context.Context, sub string) Check {
 	groups, err := d.groups(ctx, sub, jit.TypeFirewall)
 	if err != nil {
@@ -99,9 +100,9 @@ func (d *Doctor) firewallRole(ctx context.Context, sub string) Check {
 	return d.inGroups(ctx, self, groups, d.Actions.Firewall, "Portcullis App Firewall Writer", "managed.firewall_groups")
 }
 
-// inGroups looks at what the app holds in resource groups.
+// inGroups checks what the app holds in resource groups.
 func (d *Doctor) inGroups(ctx context.Context, self jit.Caller, groups, actions []string, role, input string) Check {
-	looked := groups[:min(len(groups), mostGroups)]
+	looked := groups[:min(len(groups), maxGroupsPerCheck)]
 	c := Check{State: OK, Seen: fmt.Sprintf("all %d actions are held in %s", len(actions), plural(len(looked), "resource group", "resource groups")), Facts: []Fact{identity(self)}}
 	if len(looked) < len(groups) {
 		c.State, c.Seen, c.Reason = Unknown, "", fmt.Sprintf("only %d of %d resource groups were looked at; nothing is missing there", len(looked), len(groups))
@@ -127,7 +128,7 @@ func (d *Doctor) inGroups(ctx context.Context, self jit.Caller, groups, actions 
 	return c
 }
 
-// groups gives the ids of the resource groups of a subscription in which targets of a type are ours, sorted.
+// groups returns the ids of the resource groups of a subscription in which targets of a type are ours, sorted.
 func (d *Doctor) groups(ctx context.Context, sub, kind string) ([]string, error) {
 	known, err := d.Targets.Known(ctx)
 	if err != nil {
@@ -150,13 +151,14 @@ func (d *Doctor) roleUnknown(err error) Check {
 	return Check{State: Unknown, Reason: why(err), Err: err, Advice: "look at tokens and tableStorage first; if they are ok, at the app's role for reading, which holds Microsoft.Authorization/roleAssignments/read"}
 }
 
-// identity is the fact who the app is: its object id.
+// identity returns the app's object id as a fact.
 func identity(self jit.Caller) Fact {
 	_, oid, _ := strings.Cut(self.ID, "/")
 	return Fact{Name: "principalId", Value: oid}
 }
 
-// grant says how a missing role is given. A change shows here when neither what refused ([portcullis/infra/rbac] remembers it for 5 s) nor a look is remembered any more.
+// grant says how to assign a missing role. The change shows here once neither the refusal ([portcullis/infra/rbac]
+// caches it for 5 s) nor a look is cached.
 func grant(self jit.Caller, scope, role, input string) string {
 	return fmt.Sprintf("terraform apply gives it (input %s); by hand: az role assignment create --assignee-object-id %s --assignee-principal-type ServicePrincipal --role '%s (...)' --scope %s. It shows here within 15 s of when Azure has it",
 		input, identity(self).Value, role, scope)

@@ -13,26 +13,26 @@ import (
 // wait is how long a check waits for its dependency.
 const wait = 5 * time.Second
 
-// step is a check to be made.
+// step is one check to run.
 type step struct {
 	name string
 	wait time.Duration // 0 is [wait]
 	make func(ctx context.Context) Check
 }
 
-// run makes the checks side by side, each within its time, and gives them in their order.
+// run runs the checks concurrently, each with its own time limit, and returns the results in order.
 func (d *Doctor) run(ctx context.Context, subscription string, steps []step) []Check {
 	out := make([]Check, len(steps))
-	_ = parallel.AtOnce(steps, func(i int, s step) error { // made gives a check whatever fails
-		out[i] = d.made(ctx, s)
+	_ = parallel.AtOnce(steps, func(i int, s step) error { // runOne returns a check whatever fails
+		out[i] = d.runOne(ctx, s)
 		out[i].Name, out[i].Subscription = s.name, subscription
 		return nil
 	})
 	return out
 }
 
-// made makes one check. A panic in it is its own.
-func (d *Doctor) made(ctx context.Context, s step) (c Check) {
+// runOne runs one check. A panic affects only that check.
+func (d *Doctor) runOne(ctx context.Context, s step) (c Check) {
 	limit := s.wait
 	if limit == 0 {
 		limit = wait
@@ -50,12 +50,12 @@ func (d *Doctor) made(ctx context.Context, s step) (c Check) {
 	return c
 }
 
-// failed is a check that came to nothing: it panicked.
+// failed returns the result of a check that panicked.
 func failed(err error) Check {
 	return Check{State: Unknown, Reason: "the check itself failed", Advice: "the log has the cause under this request id; report it", Err: err}
 }
 
-// why says what an error means, in words that hold nothing of its text.
+// why describes an error without any of its text.
 func why(err error) string {
 	if down, ok := errors.AsType[*store.Unavailable](err); ok && !errors.Is(err, context.DeadlineExceeded) {
 		return down.Dependency + " cannot be reached or does not take the call"

@@ -27,7 +27,7 @@ const (
 	CheckProviders    = "providers"
 )
 
-// installation makes the checks of the installation.
+// installation runs the checks of the installation.
 func (d *Doctor) installation(ctx context.Context) []Check {
 	var arm, table seenClock
 	checks := d.run(ctx, "", []step{
@@ -43,7 +43,7 @@ func (d *Doctor) installation(ctx context.Context) []Check {
 	return append(checks, clock)
 }
 
-// tokens asks for a token for each dependency.
+// tokens gets a token for each dependency.
 func (d *Doctor) tokens(ctx context.Context) Check {
 	of := Dependencies()
 	ends, errs := make([]time.Time, len(of)), make([]error, len(of))
@@ -64,7 +64,7 @@ func (d *Doctor) tokens(ctx context.Context) Check {
 		} else {
 			left := ends[i].Sub(now)
 			f.Value = fmt.Sprintf("ends %s, in %d s", ends[i].UTC().Format(time.RFC3339), int(left.Seconds()))
-			if left < shortest {
+			if left < minTokenLife {
 				short = append(short, dependency)
 			}
 		}
@@ -76,16 +76,17 @@ func (d *Doctor) tokens(ctx context.Context) Check {
 		c.State, c.Seen = Broken, "no token for "+strings.Join(none, ", ")
 		c.Advice = "is the managed identity still assigned to the app, and is PORTCULLIS_IDENTITY_CLIENT_ID its client id? az functionapp identity show; then restart the app"
 	case len(short) > 0:
-		c.State, c.Seen = Attention, fmt.Sprintf("a token ends within %d s and has not been renewed: %s", int(shortest.Seconds()), strings.Join(short, ", "))
+		c.State, c.Seen = Attention, fmt.Sprintf("a token ends within %d s and has not been renewed: %s", int(minTokenLife.Seconds()), strings.Join(short, ", "))
 		c.Advice = "look again in a minute; if it stays, restart the app"
 	}
 	return c
 }
 
-// shortest is below what the SDK renews a token at, by far: one that is nearer to its end was not renewed.
-const shortest = time.Minute
+// minTokenLife is far below the remaining life at which the SDK renews a token: a token with less left was not
+// renewed.
+const minTokenLife = time.Minute
 
-// table tries the table.
+// table tests the table.
 func (d *Doctor) table(ctx context.Context, clock *seenClock) Check {
 	before := d.Now()
 	at, err := d.Rows.Try(ctx)
@@ -97,7 +98,7 @@ func (d *Doctor) table(ctx context.Context, clock *seenClock) Check {
 	return Check{State: OK, Seen: "a row was read, and written on a condition"}
 }
 
-// home looks at the provider that runs the app.
+// home checks the resource provider that runs the app.
 func (d *Doctor) home(ctx context.Context, clock *seenClock) Check {
 	if d.Home == "" {
 		return Check{State: Unknown, Reason: "the host does not say which subscription the app is in"}
@@ -108,13 +109,13 @@ func (d *Doctor) home(ctx context.Context, clock *seenClock) Check {
 	return registrations([]registration{{"Microsoft.App", state, err}}, "the app's own subscription", "ID")
 }
 
-// registration is what was read of one provider.
+// registration is the state read for one provider.
 type registration struct {
 	namespace, state string
 	err              error
 }
 
-// registrations tells of the providers of a subscription, id, which is no more than ID where the caller need not know it.
+// registrations reports the providers of a subscription. id is just "ID" if the caller need not know it.
 func registrations(all []registration, where, id string) Check {
 	c := Check{State: OK, Seen: "all are registered"}
 	var not, unread []string
@@ -143,7 +144,7 @@ func registrations(all []registration, where, id string) Check {
 	return c
 }
 
-// providers looks at the resource providers that a managed subscription needs.
+// providers checks the resource providers that a managed subscription needs.
 func (d *Doctor) providers(ctx context.Context, subscription string) Check {
 	of := []string{"Microsoft.Compute", "Microsoft.Network"}
 	read := make([]registration, len(of))

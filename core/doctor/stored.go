@@ -10,13 +10,14 @@ import (
 	"portcullis/core/store"
 )
 
-// How old the last whole sweep may be: one runs every five minutes, and the alert "heartbeat" looks after fifteen.
+// How old the last complete sweep may be: a sweep runs every five minutes, and the alert "heartbeat" checks after
+// fifteen.
 const (
 	sweepAttention = 10 * time.Minute
 	sweepBroken    = 15 * time.Minute
 )
 
-// sweep tells how old the last sweep is that came to every target.
+// sweep reports the age of the last sweep that reached every target.
 func (d *Doctor) sweep(ctx context.Context) Check {
 	rec, err := d.Sweeps.LastSweep(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -37,13 +38,14 @@ func (d *Doctor) sweep(ctx context.Context) Check {
 	return c
 }
 
-// How long a window may be past its end: a closing takes seconds by its wake-up, and the sweep makes up for a lost one within five minutes.
+// How long a window may be past its end: closing by a wake-up takes seconds, and if the wake-up is lost, the sweep
+// closes the window within five minutes.
 const (
 	overdueAttention = time.Minute
 	overdueBroken    = 5 * time.Minute
 )
 
-// closings tells how old the oldest closing is that is due and not confirmed.
+// closings reports the age of the oldest closing that is due but not confirmed.
 func (d *Doctor) closings(ctx context.Context) Check {
 	age, err := d.Overdue(ctx)
 	if err != nil {
@@ -62,7 +64,7 @@ func (d *Doctor) closings(ctx context.Context) Check {
 	return c
 }
 
-// settings tells what this version makes of its settings.
+// settings reports settings that this version does not know, and its version.
 func (d *Doctor) settings(context.Context) Check {
 	limit := map[bool]string{true: "on", false: "off"}[d.About.WriteLimit]
 	c := Check{State: OK, Seen: "every setting is known", Facts: []Fact{{Name: "PORTCULLIS_NETWORK_WRITE_LIMIT", Value: limit}, {Name: "version", Value: d.About.Version}, {Name: "go", Value: d.About.Go}}}

@@ -11,35 +11,35 @@ import (
 	"portcullis/core/store"
 )
 
-// wakePrefix begins the id under which a doctor sets a wake-up for itself. No grant's begins so: those are UUIDs.
+// wakePrefix begins the grant id of a doctor's own wake-up. Grant ids are UUIDs, so no grant's id begins so.
 const wakePrefix = "doctor-"
 
 const (
-	wakeAhead = time.Second      // how far ahead it is set: it is scheduled, as the ends of windows are
+	wakeAhead = time.Second      // how far ahead it is set, so that it is scheduled like the end of a window
 	wakeWait  = 10 * time.Second // how long one look waits for it
-	wakeLate  = 5 * time.Second  // from then on it is worth a word
-	// wakeAgain is how old one that has not come grows before another is set: a queue that delivers nothing keeps them,
-	// and must not be filled by people who look.
+	wakeLate  = 5 * time.Second  // from this delay on it needs attention
+	// wakeAgain is the age from which a wake-up that has not arrived is given up and another one is set. A queue that
+	// delivers nothing keeps its messages, and looking must not fill it.
 	wakeAgain = 10 * time.Minute
 )
 
-// wakes is what an instance knows of wake-ups. Its zero value knows of none.
+// wakes is what an instance knows about wake-ups.
 type wakes struct {
 	mu   sync.Mutex
-	last time.Time // when one of a window came, zero where none has since the start
-	own  *ownWake  // the last that was set by this doctor
+	last time.Time // when a window's wake-up last arrived; zero if none has since the start
+	own  *ownWake  // the last one set by this doctor
 }
 
 // ownWake is a wake-up that a doctor set for itself.
 type ownWake struct {
 	id   string
 	due  time.Time
-	came time.Time     // guarded by wakes.mu, zero until then
-	done chan struct{} // closed when it came
+	came time.Time     // guarded by wakes.mu; zero until it arrives
+	done chan struct{} // closed when it arrives
 }
 
-// Woken takes note of a wake-up that came and reports whether it was one of a doctor's, behind which no grant stands. It never
-// fails: such a message must not be delivered again and end as a dead letter, for which somebody would be woken.
+// Woken records a wake-up and reports whether it was a doctor's, for which no grant exists. It never fails: the
+// message must not be redelivered and end up as a dead letter that alerts somebody.
 func (d *Doctor) Woken(ctx context.Context, grant string) bool {
 	now := d.Now()
 	d.wakes.mu.Lock()
@@ -56,12 +56,12 @@ func (d *Doctor) Woken(ctx context.Context, grant string) bool {
 	}
 	d.wakes.mu.Unlock()
 	if !mine && d.Rows != nil {
-		_ = d.Rows.Answer(ctx, grant, now) // whoever waits for it says that it has not come
+		_ = d.Rows.Answer(ctx, grant, now) // if this fails, the waiting instance reports that its wake-up has not come
 	}
 	return true
 }
 
-// set gives the wake-up to wait for, and whether it still has to be sent.
+// set returns the wake-up to wait for, and whether it still has to be sent.
 func (d *Doctor) set() (*ownWake, bool) {
 	d.wakes.mu.Lock()
 	defer d.wakes.mu.Unlock()
@@ -73,7 +73,7 @@ func (d *Doctor) set() (*ownWake, bool) {
 	return d.wakes.own, true
 }
 
-// forget makes a wake-up that was not sent not waited for.
+// forget drops a wake-up that was not sent.
 func (d *Doctor) forget(own *ownWake) {
 	d.wakes.mu.Lock()
 	defer d.wakes.mu.Unlock()
@@ -82,14 +82,14 @@ func (d *Doctor) forget(own *ownWake) {
 	}
 }
 
-// arrival gives when a wake-up came to this instance, and when the last one of a window did.
+// arrival returns when a wake-up arrived at this instance, and when the last one of a window did.
 func (d *Doctor) arrival(own *ownWake) (came, last time.Time) {
 	d.wakes.mu.Lock()
 	defer d.wakes.mu.Unlock()
 	return own.came, d.wakes.last
 }
 
-// queue sets a wake-up and waits until it comes: by the same way as the one that closes a window.
+// queue sets a wake-up and waits for it. It takes the same path as the wake-up that closes a window.
 func (d *Doctor) queue(ctx context.Context) Check {
 	own, unsent := d.set()
 	if unsent {
@@ -117,7 +117,7 @@ func (d *Doctor) queue(ctx context.Context) Check {
 	return c
 }
 
-// await waits for a wake-up that came here, and then looks once whether it came to another instance.
+// await waits for a wake-up to arrive here, and then checks once whether it arrived at another instance.
 func (d *Doctor) await(ctx context.Context, own *ownWake) (came time.Time, where string, err error) {
 	timer := time.NewTimer(max(own.due.Add(wakeWait).Sub(d.Now()), wakeAhead))
 	defer timer.Stop()
