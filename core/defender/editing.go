@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// editing lets one caller at a time change a named policy in this process: what is read, compared with a precondition
-// and then written is several rows. Between processes the claim does it ([access.Service.claim]). Its zero value is
+// editing lets one caller at a time change a named policy in this process, since reading it, checking the
+// precondition and writing involves several rows. Between processes, [Named.claim] does this. The zero value is
 // ready.
 type editing struct {
 	mu   sync.Mutex
-	held map[string]chan struct{} // by the policy's key; closed when it is let go
+	held map[string]chan struct{} // by the policy's key; closed when released
 }
 
-// lock waits until nobody else holds the key, and gives what lets it go.
+// lock waits until nobody else holds the key, and returns the function that releases it.
 func (e *editing) lock(ctx context.Context, key string) (func(), error) {
 	for {
 		e.mu.Lock()

@@ -11,10 +11,10 @@ import (
 	"portcullis/core/store"
 )
 
-// Export returns every named policy of the managed subscriptions with the machines that the caller may read, one after the other
-// in an order that follows from the names alone, and ends with the first error of give. It holds one
-// of them. The filter may name a subscription, which has to be managed, and a resource group of it. Policies of subscriptions that
-// are not managed any more are not given: the app may not ask there what the caller may read.
+// Export calls give for every named policy of the managed subscriptions, with the machines that the caller may
+// read, in an order that depends only on the names. It stops at the first error of give, and holds one policy at a
+// time. The filter may name a subscription, which must be managed, and a resource group in it. Policies of
+// subscriptions that are no longer managed are left out: the app may not ask there what the caller may read.
 func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter, give func(NamedPolicy) error) error {
 	subscriptions, err := s.exported(f)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter
 	return nil
 }
 
-// exported returns the subscriptions, in lower case and sorted, that [Named.Export] looks through.
+// exported returns the subscriptions that [Named.Export] covers, in lower case and sorted.
 func (s *Named) exported(f store.PolicyFilter) ([]string, error) {
 	if f.Subscription == "" {
 		var all []string
@@ -44,10 +44,10 @@ func (s *Named) exported(f store.PolicyFilter) ([]string, error) {
 	return []string{strings.ToLower(f.Subscription)}, nil
 }
 
-// eachReadable returns the named policies that the filter selects, from the one on after a name, with the machines that the caller may
-// read. A policy of which he may read no machine is left out.
+// eachReadable calls give for the named policies that the filter selects, starting after the given name, with the
+// machines that the caller may read. It skips a policy if the caller may read none of its machines.
 func (s *Named) eachReadable(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, give func(NamedPolicy) error) error {
-	var one []store.PolicyRecord // of one name, until the next one comes
+	var one []store.PolicyRecord // the records of the current name
 	add := func() error {
 		if len(one) == 0 {
 			return nil

@@ -18,12 +18,12 @@ import (
 	"portcullis/core/store"
 )
 
-// Imported is what became of one machine of an imported policy.
+// Imported is the result for one machine of an imported policy.
 type Imported struct {
 	VM       jit.ID
 	Enabled  bool
-	Err      error      // why not
-	Leftover []Leftover // rules of Defender's that still stand for it
+	Err      error      // why it was not enabled
+	Leftover []Leftover // Defender's rules that still exist for it
 }
 
 // Leftover is a rule that Defender for Cloud made and that we leave alone.
@@ -32,8 +32,8 @@ type Leftover struct {
 	Rule   jit.Rule
 }
 
-// defenderRules are the beginnings of the names that Defender for Cloud gives its
-// rules: today's, and those of before 2023 (release notes, "Revised JIT rule naming conventions").
+// defenderRules are the prefixes of the names that Defender for Cloud gives its rules: the current one and that
+// from before 2023 (release notes, "Revised JIT rule naming conventions").
 var defenderRules = []string{"MicrosoftDefenderForCloud-JITRule", "SecurityCenter-JITRule"}
 
 func defenders(name string) bool {
@@ -48,10 +48,10 @@ type ToImport struct {
 	Policies []jit.Policy
 }
 
-// Import adds machines to named policies, and gives what became of each as they were given: those that are refused, or that the
-// caller may not enable, do not keep the others out. Machines that a policy lists already
-// get the imported ports; none is dropped. For those that are enabled it tells of
-// the rules that Defender for Cloud has left, and touches none of them. The log gets one entry for each reason to refuse.
+// Import adds machines to named policies and returns the result for each, in the given order. A machine that is
+// refused, or that the caller may not enable, does not stop the others. Machines that a policy already lists get
+// the imported ports; none is dropped. For each enabled machine it reports the rules that Defender for Cloud has
+// left, and does not touch them. It logs one entry for each kind of refusal.
 func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) [][]Imported {
 	out := make([][]Imported, len(lists))
 	for n, list := range lists {
@@ -73,8 +73,8 @@ func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) []
 	return out
 }
 
-// logRefused logs the machines that were refused: those with the same code together, with the words of the first. What was
-// not reached is no refusal. errs are the places where the outcome of each policy is kept.
+// logRefused logs the refused machines, grouped by code, with the message of the first. A machine that was not
+// reached is not a refusal. errs points to the result for each policy.
 func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.Policy, errs []*error) {
 	first, together := map[jit.Code]*error{}, map[jit.Code][]jit.Policy{}
 	for i, p := range policies {
@@ -92,8 +92,8 @@ func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.P
 	}
 }
 
-// importMachines does what is to be done for all machines without an error in out,
-// and notes there what becomes of each. What can be done for all at once is.
+// importMachines imports all machines that have no error in out, in bulk where possible, and stores the results in
+// out.
 func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
 	records := s.importing(ctx, who, name, policies, out)
 	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
@@ -123,7 +123,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 	}
 }
 
-// importing stores the policies that can be enabled and gives their records, by their place in out.
+// importing stores the policies that can be enabled and returns their records, by index in out.
 func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) map[int]store.PolicyRecord {
 	records := map[int]store.PolicyRecord{}
 	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(policyVMs(policies)))
@@ -163,7 +163,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 		}
 		out[i].Err = err
 		if err == nil {
-			rec, out[i].Err = stand(rec, machines, rec.Policy.VM.String())
+			rec, out[i].Err = locatedRecord(rec, machines, rec.Policy.VM.String())
 		}
 		records[i] = rec
 		if out[i].Err == nil {
@@ -182,7 +182,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 	return records
 }
 
-// importOne stores one machine's policy unless a target of its has no room.
+// importOne stores one machine's policy unless one of its targets has no room.
 func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error) (store.PolicyRecord, error) {
 	if err != nil {
 		return rec, err
@@ -195,7 +195,7 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 	return s.putListed(ctx, name, rec)
 }
 
-// leftovers returns the rules of Defender's that bear on a machine.
+// leftovers returns Defender's rules that apply to a machine.
 func leftovers(rec store.PolicyRecord, snaps []network.Standing) []Leftover {
 	var out []Leftover
 	for _, snap := range snaps {

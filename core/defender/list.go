@@ -16,17 +16,18 @@ import (
 	"portcullis/core/store"
 )
 
-// What a named policy shows of its requests.
+// Bounds on the requests that a named policy shows.
 const (
 	shownFor      = 7 * 24 * time.Hour
 	shownRequests = 100
-	// scannedRequests bounds how many requests of all machines are looked through for them.
+	// scannedRequests bounds how many requests of all machines are read to find them.
 	scannedRequests = 5000
 	scannedAtOnce   = 1000
 )
 
-// NamedPolicies returns at most limit named policies after the one of a name, if that is not zero, with the machines that the
-// caller may read, and the name to go on after, zero at the end. A policy of which he may read no machine is left out.
+// NamedPolicies returns at most limit named policies, starting after the given name if it is not zero, with the
+// machines that the caller may read, and the name to continue after, zero at the end. It skips a policy if the
+// caller may read none of its machines.
 func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, limit int) ([]NamedPolicy, store.PolicyName, error) {
 	var out []NamedPolicy
 	full := errors.New("the page is full")
@@ -47,9 +48,9 @@ func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 	return out, next, s.showRequests(ctx, out)
 }
 
-// NamedPolicy returns one named policy with the machines that the caller may read.
-// Who may read none of them is told that it does not exist if he may read the resource
-// group, and otherwise that he may not, whether it exists or not.
+// NamedPolicy returns one named policy with the machines that the caller may read. A caller who may read none of
+// them gets "not found" if they may read the resource group, and otherwise a refusal, whether the policy exists or
+// not.
 func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
 	p, err := s.policyNamed(ctx, name)
 	if err != nil {
@@ -89,8 +90,8 @@ func (s *Named) readable(ctx context.Context, who jit.Caller, records []store.Po
 	return out, err
 }
 
-// showRequests adds to policies the requests of their machines in the last
-// [shownFor], newest first, at most [shownRequests] each.
+// showRequests adds to policies the requests for their machines in the last [shownFor], newest first, at most
+// [shownRequests] each.
 func (s *Named) showRequests(ctx context.Context, policies []NamedPolicy) error {
 	in := map[string]int{}
 	for i, p := range policies {
@@ -117,7 +118,7 @@ func (s *Named) showRequests(ctx context.Context, policies []NamedPolicy) error 
 	return nil
 }
 
-// addRequest adds a grant to each of the policies that list one of its machines, with those machines only.
+// addRequest adds a grant to each policy that lists one of its machines, with those machines only.
 func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 	parts := map[int][]jit.GrantVM{}
 	for _, vm := range grant.VMs {
@@ -134,11 +135,10 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 	}
 }
 
-// ReplacePolicy makes a named policy list these machines and no others, for those
-// who may write policies and machines: of the machines that are named, and of those
-// that are not any more. (Who may write a policy may take all that it protects out of it,
-// so that dropping a machine asks for no more than Defender for Cloud does.) It
-// gives the whole policy, which its writer may read. A refusal is logged.
+// ReplacePolicy makes a named policy list exactly these machines. The caller must be allowed to write policies and
+// machines, for the machines that are named and for those that are dropped. (Whoever may write a policy may remove
+// everything that it protects, so dropping a machine needs no more than Defender for Cloud asks for.) It returns
+// the whole policy, which its writer may read. It logs a refusal.
 func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	p, err := s.replacePolicy(ctx, who, name, policies, c)
 	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
@@ -172,8 +172,8 @@ func policyVMs(policies []jit.Policy) []jit.ID {
 	return out
 }
 
-// mayUnnamed is may for machines that the caller has not named and may not know
-// of: the refusal tells of the resource group instead.
+// mayUnnamed is [permit.Permit.MayStored] for machines that the caller has not named and may not know of: the
+// refusal names the resource group instead.
 func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, name store.PolicyName, vms []jit.ID) error {
 	if len(vms) == 0 {
 		return nil
@@ -185,8 +185,8 @@ func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, n
 	return &jit.Error{Code: permit.CodeForbidden, Target: name.Scope(), Message: fmt.Sprintf("%s does not have the permission %s on every virtual machine of the policy; ask for a role that holds it at %s", who.Name, strings.Join(permit.Needs(v), " and "), name.Scope())}
 }
 
-// DeletePolicy disables every machine that a named policy lists, for those who
-// may delete policies. The flag reports that there was one. A refusal is logged.
+// DeletePolicy disables every machine that a named policy lists, for callers who may delete policies. It reports
+// whether the policy existed, and logs a refusal.
 func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
 	was, err := s.deletePolicy(ctx, who, name, c)
 	if jit.Refused(err) == nil {
@@ -219,15 +219,15 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 		}
 		err = s.Access.Disable(ctx, who, p.vms())
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-			continue // somebody else has disabled one of them meanwhile; nothing was changed
+			continue // somebody else has disabled one of them; nothing was changed
 		}
 		return true, err
 	}
 	return false, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
-// Initiate is [access.Guard.Request] of machines that the named policy lists. A broken
-// request is told before anything is looked up, a missing permission before the policy.
+// Initiate is [access.Guard.Request] for machines that the named policy lists. An invalid request is refused
+// before anything is looked up, a missing permission before the policy is.
 func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := s.Guard.MayRequest(ctx, who, r); err != nil {

@@ -1,8 +1,9 @@
-// Package defender holds Microsoft's named policies (jitNetworkAccessPolicies) as Defender for Cloud's clients see them: lists of
-// machines under one name, their replacement, import and deletion, and requests of the machines that they list.
+// Package defender implements Microsoft's named policies (jitNetworkAccessPolicies) as Defender for Cloud's
+// clients see them: lists of machines under one name, their replacement, import and deletion, and requests for the
+// machines that they list.
 //
-// A named policy is not stored: it is the policies of the machines that say they are in it. Every call asks for the permission
-// that Defender for Cloud asks for.
+// A named policy is not stored: it consists of the policies of the machines that name it. Every call asks for the
+// permission that Defender for Cloud asks for.
 package defender
 
 import (
@@ -13,7 +14,8 @@ import (
 	"portcullis/core/store"
 )
 
-// Named is the named policies behind the permissions. Every field must be set; its methods are safe for concurrent use.
+// Named implements the named policies, behind the permissions. Every field must be set; its methods are safe for
+// concurrent use.
 type Named struct {
 	Guard   *access.Guard
 	Access  *access.Service

@@ -14,23 +14,22 @@ import (
 
 // The refusals of named policies.
 const (
-	CodeOtherPolicy       jit.Code = "VirtualMachineInOtherPolicy"       // a machine is in one policy only
-	CodeNotInPolicy       jit.Code = "VirtualMachineNotInPolicy"         // the policy exists, without this machine
-	CodeOtherSubscription jit.Code = "VirtualMachineInOtherSubscription" // a policy holds machines of its own subscription
-	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy is not what If-Match or If-None-Match says
+	CodeOtherPolicy       jit.Code = "VirtualMachineInOtherPolicy"       // a machine can be in one policy only
+	CodeNotInPolicy       jit.Code = "VirtualMachineNotInPolicy"         // the policy exists, but without this machine
+	CodeOtherSubscription jit.Code = "VirtualMachineInOtherSubscription" // a policy contains machines of its own subscription only
+	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy does not satisfy If-Match or If-None-Match
 )
 
-// NamedPolicy is a policy as Defender for Cloud's clients see it: a list of
-// machines under one name. It is not stored: it is the stored policies of machines
-// that say they are in it, and exists while there is one.
+// NamedPolicy is a policy as Defender for Cloud's clients see it: a list of machines under one name. It is not
+// stored: it consists of the policies of the machines that name it, and exists while there is one.
 type NamedPolicy struct {
 	Name     store.PolicyName
 	Machines []store.PolicyRecord // sorted by machine
-	ETag     string               // changes with everything that a replacement could change, and with nothing else
+	ETag     string               // changes exactly when something changes that a replacement could change
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
 }
 
-// named gathers records into policies, sorted by key.
+// named groups records into policies, sorted by key.
 func named(records []store.PolicyRecord) []NamedPolicy {
 	at := map[string]int{}
 	var out []NamedPolicy
@@ -51,9 +50,8 @@ func named(records []store.PolicyRecord) []NamedPolicy {
 	return out
 }
 
-// sealed sorts the machines and computes the ETag. It is made from the content,
-// not from the records' versions: a sweep that notes where a machine stands now
-// must not fail somebody's edit.
+// sealed sorts the machines and computes the ETag. The ETag depends on the content, not on the records' versions:
+// a sweep that stores where a machine is now must not make somebody's edit fail.
 func (p NamedPolicy) sealed() NamedPolicy {
 	slices.SortFunc(p.Machines, func(a, b store.PolicyRecord) int { return strings.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	var b strings.Builder
@@ -82,14 +80,13 @@ func (p NamedPolicy) vms() []jit.ID {
 	return out
 }
 
-// Precondition is what a caller says a named policy must be for it to be changed.
-// The zero value says nothing.
+// Precondition is what a named policy must match for a change to be made. The zero value matches always.
 type Precondition struct {
-	Match     []string // ETags, one of which the policy must have; "*" is any, if it exists
-	NoneMatch []string // ETags, none of which it may have; "*" is any
+	Match     []string // ETags, one of which the policy must have; "*" matches any existing policy
+	NoneMatch []string // ETags, none of which it may have; "*" matches any
 }
 
-// check refuses where the policy is not so.
+// check refuses unless the policy satisfies the precondition.
 func (c Precondition) check(p NamedPolicy) error {
 	exists := len(p.Machines) > 0
 	has := func(tags []string) bool {
@@ -101,7 +98,7 @@ func (c Precondition) check(p NamedPolicy) error {
 	return nil
 }
 
-// policyNamed reads one named policy, without machines where it does not exist. Its records have no Version.
+// policyNamed reads one named policy, without machines if it does not exist. Its records have no Version.
 func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
 	p := NamedPolicy{Name: name}
 	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
@@ -113,12 +110,13 @@ func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPo
 		return NamedPolicy{}, fmt.Errorf("read the policies: %w", err)
 	}
 	if len(p.Machines) > 0 {
-		p.Name = p.Machines[0].Listing() // in the casing with which it was made
+		p.Name = p.Machines[0].Listing() // in the casing in which it was created
 	}
 	return p.sealed(), nil
 }
 
-// storedNamed reads one named policy and the records of further machines, as they can be written: all records by machine.
+// storedNamed reads one named policy and the records of further machines with their Versions, and returns all
+// records by machine.
 func (s *Named) storedNamed(ctx context.Context, name store.PolicyName, vms []jit.ID) (NamedPolicy, map[string]store.PolicyRecord, error) {
 	p, err := s.policyNamed(ctx, name)
 	if err != nil {
@@ -132,12 +130,12 @@ func (s *Named) storedNamed(ctx context.Context, name store.PolicyName, vms []ji
 	for i, m := range p.Machines {
 		p.Machines[i] = records[m.Policy.VM.Key()]
 	}
-	p.Machines = slices.DeleteFunc(p.Machines, func(rec store.PolicyRecord) bool { return !stands(rec) }) // the others are gone since they were listed
+	p.Machines = slices.DeleteFunc(p.Machines, func(rec store.PolicyRecord) bool { return !stands(rec) }) // the others have gone since they were listed
 	return p.sealed(), records, nil
 }
 
-// inPolicy refuses unless the named policy lists every one of the machines. It reads the policies of these
-// machines; only a refusal looks whether there is such a policy, for what to say.
+// inPolicy refuses unless the named policy lists all of the machines. It reads only the policies of these
+// machines, and looks up the named policy only to word a refusal.
 func (s *Named) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.ID) error {
 	records, err := s.Access.PolicyRecords(ctx, vms)
 	if err != nil {

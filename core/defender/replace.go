@@ -15,26 +15,23 @@ import (
 	"portcullis/core/store"
 )
 
-// replacement is what has to be done to a named policy.
+// replacement is the changes to make to a named policy.
 type replacement struct {
 	before  NamedPolicy
-	changed []store.PolicyRecord // new machines, and machines with another policy than before
+	changed []store.PolicyRecord // new machines, and machines whose policy changes
 	kept    []store.PolicyRecord // machines that stay as they are
 	dropped []store.PolicyRecord
 }
 
-// replacePolicy makes a named policy list these machines and no others. Machines that
-// are not named any more are disabled. What this face cannot say, ExistingRules and
-// Options, stays as it was for the machines that stay.
+// replace makes a named policy list exactly these machines and disables those that are dropped. For machines that
+// stay, it keeps what this face cannot express: ExistingRules and Options.
 //
-// Refusals come before the first write. Of two callers with the same
-// precondition one is refused: both write the first machine's record as
-// they read it before they write anything else. Where a policy does not exist
-// yet there is no such record: of two callers who create it at once with
-// different machines, both succeed, and no machine is lost.
+// Refusals come before the first write. Of two callers with the same precondition one is refused: both first write
+// the first machine's record on condition of the version that they read. While a policy does not exist there is no
+// such record: if two callers create it at once with different machines, both succeed, and no machine is lost.
 //
-// A repetition of what has been done succeeds whatever the precondition says
-// (RFC 9110, section 13.1.1), since clients send a PUT again after an error.
+// Repeating what has been done succeeds whatever the precondition (RFC 9110, section 13.1.1), since clients resend
+// a PUT after an error.
 func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
 	unlock, err := s.editing.lock(ctx, name.Key())
 	if err != nil {
@@ -70,7 +67,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 // errClaimed says that somebody else changed the policy first, and that nothing was written.
 var errClaimed = errors.New("the policy was changed by somebody else")
 
-// checkNamed refuses what is wrong whatever is stored.
+// checkNamed refuses what is wrong regardless of what is stored.
 func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	seen := map[string]bool{}
 	for i, p := range policies {
@@ -92,7 +89,7 @@ func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	return nil
 }
 
-// replacing compares a named policy with what is stored.
+// replacing compares the wanted policies with what is stored.
 func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
@@ -126,15 +123,15 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 		return r, fmt.Errorf("locate the virtual machines: %w", err)
 	}
 	for i := range r.changed {
-		if r.changed[i], err = stand(r.changed[i], machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
+		if r.changed[i], err = locatedRecord(r.changed[i], machines, fmt.Sprintf("virtualMachines[%d].id", at[i])); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
 }
 
-// listed returns the record that makes a machine a part of a named policy, and
-// whether it differs from what is stored; a refusal where another policy lists the machine.
+// listed returns the record that makes a machine part of a named policy, and whether it differs from what is
+// stored. It refuses if another policy lists the machine.
 func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
 	rec, known := byVM[p.VM.Key()]
 	if known && rec.Listing().Key() != name.Key() {
@@ -150,8 +147,8 @@ func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]st
 	return rec, true, nil
 }
 
-// stand returns the record with where its machine stands.
-func stand(r store.PolicyRecord, machines map[string]network.Machine, at string) (store.PolicyRecord, error) {
+// locatedRecord returns the record with where its machine is now.
+func locatedRecord(r store.PolicyRecord, machines map[string]network.Machine, at string) (store.PolicyRecord, error) {
 	m, err := network.Exists(r.Policy.VM, machines, at)
 	if err != nil {
 		return r, err
@@ -186,7 +183,7 @@ func targetsOfRecords(records []store.PolicyRecord) []jit.ID {
 	return store.TargetsOf(placements...)
 }
 
-// previewReplacement refuses where a target would have no room for a deny.
+// previewReplacement refuses if a target would have no room for a deny.
 func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
 	refused, err := s.withoutRoom(ctx, r)
 	if err != nil {
@@ -198,7 +195,7 @@ func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
 	return nil
 }
 
-// withoutRoom gives, by key, the targets that would have no room for a deny, with the refusal.
+// withoutRoom returns the targets that would have no room for a deny, by key, with the refusal.
 func (s *Named) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
 	goes := func(p plan.Protected) bool {
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
@@ -225,9 +222,8 @@ func (s *Named) withoutRoom(ctx context.Context, r replacement) (map[string]*jit
 	return refused, err
 }
 
-// carryOut stores the new policies, disables the machines that go, and reconciles
-// every target. An error after the first write leaves some of it done; the same
-// call completes it, with a precondition after the policy was read again.
+// carryOut stores the new policies, disables the dropped machines, and reconciles every target. After an error
+// some of it may be done; repeating the call completes it. With a precondition, read the policy again first.
 func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
 	if err := s.claim(ctx, who, &r); err != nil {
 		return NamedPolicy{}, err
@@ -254,7 +250,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	return p.sealed(), err
 }
 
-// drop disables machines; those that somebody else has disabled meanwhile are passed over.
+// drop disables machines. It skips those that somebody else has disabled meanwhile.
 func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	for len(vms) > 0 {
 		err := s.Access.Disable(ctx, who, vms)
@@ -271,8 +267,8 @@ func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	return nil
 }
 
-// claim writes the first machine's record as it was read, with nothing changed but
-// who did it: of all who read the same policy only one can. What it lists is then read once more.
+// claim writes the first machine's record on condition of the version that was read, changing only who wrote it
+// and when: of all callers who read the same policy only one succeeds. Then it reads the list once more.
 func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error {
 	if len(r.before.Machines) == 0 {
 		return nil
@@ -286,8 +282,8 @@ func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error
 	if err != nil {
 		return fmt.Errorf("store the policy of %s: %w", first.Policy.VM.Name, err)
 	}
-	// Lists and records are read one after the other: the record may have been read after somebody else's claim, and
-	// the list before what he wrote then.
+	// The list and the records are read one after the other: the record may have been read after somebody else's
+	// claim, and the list before that caller's writes.
 	now, err := s.policyNamed(ctx, r.before.Name)
 	if err != nil {
 		return err
@@ -303,8 +299,8 @@ func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error
 	return nil
 }
 
-// putListed stores a machine's policy as a part of a named one, over whatever is
-// there now unless another named policy has it.
+// putListed stores a machine's policy as part of a named one, replacing whatever is there now unless another named
+// policy lists the machine.
 func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
 	err := store.Retry(func(first bool) error {
 		if !first {

@@ -16,44 +16,46 @@ import (
 	"portcullis/core/store"
 )
 
-// MaxRestored is how many machines one call of [Named.Restore] takes, and how many a document of policies holds.
+// MaxRestored is how many machines one call of [Named.Restore] takes, and how many a document of policies may
+// contain.
 const MaxRestored = 10_000
 
-// CodeNotReached heads what becomes of machines that a call had no time for.
+// CodeNotReached is the code for machines that a call had no time for.
 const CodeNotReached jit.Code = "NotReached"
 
-// Held is the policy of one machine as a document holds it: everything that the machine's policy says, and which
-// named policy lists it.
+// Held is the policy of one machine as it appears in a document: all of the machine's policy, and the named policy
+// that lists it.
 type Held struct {
 	Name   store.PolicyName
 	Policy jit.Policy
 }
 
-// Outcome is what became of one machine of a document, or would have.
+// Outcome is the result for one machine of a document, or in a dry run the expected result.
 type Outcome string
 
 // The outcomes.
 const (
 	Created   Outcome = "created"   // it had no policy
-	Updated   Outcome = "updated"   // its policy said something else
-	Unchanged Outcome = "unchanged" // its policy says that already: nothing was written, whether its rules stand is for a sweep to say
+	Updated   Outcome = "updated"   // its policy was different
+	Unchanged Outcome = "unchanged" // its policy was the same: nothing was written; a sweep checks its rules
 	Failed    Outcome = "failed"    // Restored.Err says why
 )
 
-// Restored is what became of one machine.
+// Restored is the result for one machine.
 type Restored struct {
 	VM      jit.ID
 	Outcome Outcome
-	Err     error // with Failed: a *jit.Error for a refusal
+	Err     error // for Failed; a *jit.Error for a refusal
 }
 
-// Restore makes the policies of machines what a document says, and removes none: not of other machines, and no other machine from a
-// named policy. Where the document says nothing of options, those that are stored stay. A machine that another named policy lists is refused.
-// With dryRun nothing is written or logged.
+// Restore makes the policies of machines match a document, and removes none: it changes no other machine's policy
+// and takes no other machine out of a named policy. Options that the document does not state stay as stored. A
+// machine that another named policy lists is refused. With dryRun it writes and logs nothing.
 //
-// An error means that nothing was done: more than [MaxRestored] machines, a policy that is not valid, a machine twice. Everything else
-// is told for each machine: those that are refused keep no other one out. What is not begun at the time until is left with
-// [CodeNotReached]; the same call again goes on there, since what is done is then unchanged.
+// An error means that nothing was done: more than [MaxRestored] machines, an invalid policy, a duplicate machine.
+// Everything else is reported for each machine; a refused machine does not stop the others. Machines not begun by
+// the time until get [CodeNotReached]. Repeating the call continues there, since finished machines are then
+// unchanged.
 func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun bool, until time.Time) ([]Restored, error) {
 	if err := checkHeld(held); err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun
 			}
 			continue
 		}
-		r.carryOut(ctx, r.roomy(ctx, some), dryRun)
+		r.carryOut(ctx, r.withRoom(ctx, some), dryRun)
 	}
 	if !dryRun {
 		var policies []jit.Policy
@@ -83,7 +85,7 @@ func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun
 	return r.out, nil
 }
 
-// checkHeld refuses what is wrong whatever is stored and whoever asks.
+// checkHeld refuses what is wrong regardless of what is stored and who asks.
 func checkHeld(held []Held) error {
 	if len(held) > MaxRestored {
 		return &jit.Error{Code: jit.CodeTooManyVMs, Target: "policies", Message: fmt.Sprintf("%d virtual machines; one document holds at most %d", len(held), MaxRestored)}
@@ -105,19 +107,20 @@ func checkHeld(held []Held) error {
 	return nil
 }
 
-// restoring is one call of Restore. Slices are by the place of a machine in the document.
+// restoring is one call of Restore. Slices are indexed like the document's machines.
 type restoring struct {
 	*Named
 	who     jit.Caller
 	held    []Held
 	out     []Restored
-	records []store.PolicyRecord // as they are to be stored
+	records []store.PolicyRecord // as they should be stored
 	before  []store.PolicyRecord // as they are stored
 }
 
 func (r *restoring) fail(i int, err error) { r.out[i].Outcome, r.out[i].Err = Failed, err }
 
-// compare looks at scope, permission and what is stored, in this order, and gives which machines have to be written.
+// compare checks scope, permission and what is stored, in this order, and returns the indexes of the machines to
+// write.
 func (r *restoring) compare(ctx context.Context) []int {
 	_ = parallel.Each(r.held, func(i int, h Held) error {
 		vm := h.Policy.VM
@@ -155,7 +158,7 @@ func (r *restoring) compare(ctx context.Context) []int {
 	return slices.DeleteFunc(changed, func(i int) bool {
 		bad := err
 		if bad == nil {
-			r.records[i], bad = stand(r.records[i], machines, r.out[i].VM.String())
+			r.records[i], bad = locatedRecord(r.records[i], machines, r.out[i].VM.String())
 		}
 		if bad != nil {
 			r.fail(i, bad)
@@ -164,7 +167,7 @@ func (r *restoring) compare(ctx context.Context) []int {
 	})
 }
 
-// differs makes the record of a machine, and reports whether it has to be stored.
+// differs builds the record of a machine, and reports whether it has to be stored.
 func (r *restoring) differs(i int) bool {
 	rec, h := r.before[i], r.held[i]
 	if rec.Version != "" && rec.Listing().Key() != h.Name.Key() {
@@ -185,8 +188,8 @@ func (r *restoring) differs(i int) bool {
 	return true
 }
 
-// roomy returns those of some machines whose targets all have room for a deny.
-func (r *restoring) roomy(ctx context.Context, some []int) []int {
+// withRoom returns the machines among some whose targets all have room for a deny.
+func (r *restoring) withRoom(ctx context.Context, some []int) []int {
 	var changed []store.PolicyRecord
 	for _, i := range some {
 		changed = append(changed, r.records[i])
@@ -206,7 +209,7 @@ func (r *restoring) roomy(ctx context.Context, some []int) []int {
 	})
 }
 
-// carryOut stores the policies of some machines, reconciles their targets and logs what became of each.
+// carryOut stores the policies of some machines, reconciles their targets and logs the results.
 func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 	if dryRun || len(some) == 0 {
 		return
@@ -231,7 +234,8 @@ func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 		stored, all = append(stored, rec), append(all, rec, r.before[i])
 		return nil
 	})
-	// Where they stand, and where they stood. Where ports are mapped a policy changes no rule, and a round may take minutes.
+	// The targets of the old and the new placements. On targets that map ports a policy changes no rule, and a round
+	// may take minutes.
 	targets := slices.DeleteFunc(targetsOfRecords(all), r.Access.Kinds.Maps)
 	errs := map[string]error{}
 	_ = parallel.Each(targets, func(_ int, t jit.ID) error {
@@ -247,7 +251,7 @@ func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 	r.log(ctx, some, errs)
 }
 
-// log writes what became of machines whose policies are stored.
+// log logs the results for machines whose policies were stored.
 func (r *restoring) log(ctx context.Context, some []int, errs map[string]error) {
 	var entries []store.Entry
 	var told []int
