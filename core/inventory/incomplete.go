@@ -6,11 +6,11 @@ import (
 	"portcullis/core/jit"
 )
 
-// otherSubscriptions stands for those that the caller may not read: that the list is not whole
-// must be said to everybody, which subscription it is and why to its readers alone.
+// otherSubscriptions stands for subscriptions that the caller may not read. Every caller learns that the list is
+// incomplete; only readers of a subscription learn that it is the one, and why.
 const otherSubscriptions = "other subscriptions"
 
-// incomplete returns what the caller may know of the subscriptions that could not be listed.
+// incomplete returns what the caller may know about the subscriptions that could not be listed.
 func (s *Inventory) incomplete(ctx context.Context, who jit.Caller, failed map[string]string) (map[string]string, error) {
 	shown := map[string]string{}
 	for sub, why := range failed {

@@ -1,5 +1,5 @@
-// Package inventory is what people and scripts look at: machines, requests, the activity log, findings. It gives everybody what
-// they may read, and writes nothing: it must not know the rounds, which arch_test holds.
+// Package inventory serves what people and scripts look at: machines, requests, the activity log, findings. It
+// returns to each caller what they may read. It writes nothing and must not import rounds; arch_test holds this.
 package inventory
 
 import (
@@ -13,19 +13,19 @@ import (
 	"portcullis/core/store"
 )
 
-// Inventory is what people and scripts look at. Every field must be set; its methods are safe for concurrent use.
+// Inventory answers queries. Every field must be set; its methods are safe for concurrent use.
 type Inventory struct {
 	Permit        *permit.Permit
 	Network       network.Network
 	Kinds         network.Kinds
-	Rules         func(ctx context.Context, subscription string) ([]network.Standing, error) // every target of a subscription
+	Rules         func(ctx context.Context, subscription string) ([]network.Standing, error) // returns every target of a subscription
 	Policies      store.Policies
 	Grants        store.Grants
 	History       store.History
 	Activity      store.Activity
 	Sweeps        store.Sweeps
 	Subscriptions network.Subscriptions
-	Floor         jit.Options // what this installation demands of every request
+	Floor         jit.Options // what the installation demands of every request
 	Now           func() time.Time
 
 	surveys  memo.Memo[surveyed]

@@ -8,8 +8,8 @@ import (
 	"portcullis/core/store"
 )
 
-// ListGrants is [store.History.ListGrants] of what the caller may read. A page may be
-// shorter than asked for, and is not the last one while there is a cursor.
+// ListGrants is [store.History.ListGrants] reduced to what the caller may read. A page may be shorter than asked
+// for; it is the last one only if there is no cursor.
 func (s *Inventory) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
 	grants, next, err := s.History.ListGrants(ctx, f, cursor, limit)
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *Inventory) ListGrants(ctx context.Context, who jit.Caller, f store.Gran
 	return out, next, nil
 }
 
-// Entries is [store.Activity.Entries] of what the caller may read: entries of a machine
-// or a target by its id, others for those who may read every subscription managed.
+// Entries is [store.Activity.Entries] reduced to what the caller may read: entries about a machine or a target by
+// its id, others for callers who may read every managed subscription.
 func (s *Inventory) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
 	entries, next, err := s.Activity.Entries(ctx, f, cursor, limit)
 	if err != nil {
@@ -48,8 +48,8 @@ func (s *Inventory) Entries(ctx context.Context, who jit.Caller, f store.EntryFi
 	return out, next, nil
 }
 
-// readsAbout reports whether the caller may read about a machine, else about a
-// target, else about everything.
+// readsAbout reports whether the caller may read about a machine, or else about a target, or else about
+// everything.
 func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {
 	switch {
 	case !vm.IsZero():
@@ -65,9 +65,9 @@ func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target j
 	return len(s.Subscriptions) > 0, nil
 }
 
-// LastSweep is [store.Sweeps.LastSweep] with the findings that the caller may read. What was
-// counted, and why not all was looked at, is for those who may read every subscription managed;
-// when it ran is for everybody, as it is in the state of health.
+// LastSweep is [store.Sweeps.LastSweep] with the findings that the caller may read. The counts, and why the sweep
+// was incomplete, are for callers who may read every managed subscription. When it ran is for every caller, as in
+// the health report.
 func (s *Inventory) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	rec, err := s.Sweeps.LastSweep(ctx)
 	if err != nil {

@@ -18,20 +18,20 @@ import (
 	"portcullis/core/store"
 )
 
-// How long what Azure said is shown before it is asked again. A new machine
-// appears after surveyLife at the latest; policies and windows are always read anew.
+// How long answers of Azure are shown before it is asked again. A new machine appears after surveyLife at the
+// latest; policies and windows are always read again.
 const (
 	surveyLife = 5 * time.Second
-	// surveyLifeEach is added for each machine: the survey of 10,000 costs some hundred reads, and
-	// ARM gives an app about 25 a second of a subscription.
-	surveyLifeEach = 2 * time.Millisecond
-	rulesLife      = 30 * time.Second
-	// rulesWait is how long an inventory waits for the rules, which it needs for findings
-	// alone. Past it, those of the last sweep must do; the rules are there for the next call.
+	// surveyLifePerMachine is added per machine: the survey of 10,000 machines costs some hundred reads, and ARM grants an
+	// app about 25 a second in a subscription.
+	surveyLifePerMachine = 2 * time.Millisecond
+	rulesLife            = 30 * time.Second
+	// rulesWait is how long a listing waits for the rules, which it needs only for findings. After that it uses the
+	// findings of the last sweep; the rules are ready for the next call.
 	rulesWait = time.Second
 )
 
-// machineList is what one call knows.
+// machineList is the data for one call.
 type machineList struct {
 	*Inventory
 	who      jit.Caller
@@ -42,23 +42,21 @@ type machineList struct {
 	open     []store.GrantRecord
 	past     map[string]past
 	pastCut  bool
-	found    map[string][]store.Finding // of the last sweep
+	found    map[string][]store.Finding // of the last sweep, by machine
 }
 
-// surveyed is a survey and when it was asked for.
+// surveyed is a survey and the time of its request.
 type surveyed struct {
 	network.Survey
 	at time.Time
 }
 
-// Machines returns the machines of the managed subscriptions that the caller may read,
-// classified: every machine that a network interface names, classic machines, and those that have a
-// policy though they are gone. A subscription that cannot be listed is named in
-// the page, and is the error where it is the only one.
+// Machines returns the machines of the managed subscriptions that the caller may read, with their states: every
+// machine that a network interface names, classic machines, and machines that are gone but have a policy. The page
+// names subscriptions that could not be listed; if there is only one, this is an error.
 //
-// What it costs does not grow with the number of past requests: those of the last
-// 7 days are read once and kept, see [MachinePage] for its bound. Requests and last access tell of
-// these 7 days alone.
+// The cost does not grow with the number of past requests: those of the last 7 days are read once and cached; see
+// [MachinePage] for the bound. Request counts and last access cover these 7 days only.
 func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery) (MachinePage, error) {
 	after, err := parseMachineCursor(q)
 	if err != nil {
@@ -87,7 +85,7 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 	return page, err
 }
 
-// read reads everything at the same time.
+// read reads everything concurrently.
 func (inv *machineList) read(ctx context.Context, q MachineQuery) error {
 	var subscriptions []string
 	for _, sub := range inv.Subscriptions {
@@ -141,11 +139,10 @@ func (inv *machineList) read(ctx context.Context, q MachineQuery) error {
 	return nil
 }
 
-// surveyed returns what stands in a subscription, at most surveyLife old, in a large one a
-// little older.
+// surveyed returns the survey of a subscription, at most surveyLife old, or a little older in a large one.
 func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) {
 	life := func(before surveyed) time.Duration {
-		return surveyLife + time.Duration(len(before.Machines))*surveyLifeEach
+		return surveyLife + time.Duration(len(before.Machines))*surveyLifePerMachine
 	}
 	return s.surveys.Get(ctx, strings.ToLower(sub), s.now, life, func(ctx context.Context, _ surveyed) (surveyed, error) {
 		out := surveyed{at: s.now()}
@@ -159,7 +156,7 @@ func (s *Inventory) surveyed(ctx context.Context, sub string) (surveyed, error) 
 	})
 }
 
-// shown returns the machines that may be seen, as far as a list needs them.
+// shown returns the machines that the caller may see, with the fields that a list needs.
 func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 	var all []MachineView
 	known := map[string]bool{}
@@ -199,7 +196,7 @@ func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 	return out, nil
 }
 
-// view classifies a machine and says what a list can be sorted and filtered by.
+// view determines a machine's state and sets the fields by which a list is sorted and filtered.
 func (inv *machineList) view(m network.Machine, behind map[string]bool) MachineView {
 	key := m.VM.Key()
 	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
@@ -228,7 +225,7 @@ func (inv *machineList) view(m network.Machine, behind map[string]bool) MachineV
 	return v
 }
 
-// complete adds what is shown of the machines of a page: windows and findings.
+// complete adds windows and findings to the machines of a page.
 func (inv *machineList) complete(ctx context.Context, page []MachineView) error {
 	windows := inv.windows()
 	snaps, err := inv.standingRules(ctx, page)
@@ -248,8 +245,8 @@ func (inv *machineList) complete(ctx context.Context, page []MachineView) error 
 	return nil
 }
 
-// dial says that a machine behind a firewall is dialled there: at the address that its policy
-// pins, else at the firewall's own, as far as they are known.
+// dial sets the address to dial for a machine behind a firewall: the address that its policy pins, else the
+// firewall's own addresses, if they are known.
 func (inv *machineList) dial(m *MachineView, snaps map[string]network.Standing) {
 	for _, t := range m.Targets {
 		if snap, ok := snaps[t.Key()]; ok && inv.Kinds.Maps(t) && len(snap.Addresses) > 0 {
@@ -262,7 +259,7 @@ func (inv *machineList) dial(m *MachineView, snaps map[string]network.Standing) 
 	}
 }
 
-// windows returns the windows that are not closed, by machine, the first to end first.
+// windows returns the windows that are not closed, by machine, the earliest end first.
 func (inv *machineList) windows() map[string][]MachineWindow {
 	out := map[string][]MachineWindow{}
 	for _, rec := range inv.open {
@@ -284,8 +281,8 @@ func (inv *machineList) windows() map[string][]MachineWindow {
 	return out
 }
 
-// standingRules returns what stands at the targets in the subscriptions of the page's configured machines, at
-// most rulesLife old, by target; what does not come in time is left out.
+// standingRules returns the rules of the targets in the subscriptions of the page's configured machines, at most
+// rulesLife old, by target. It leaves out what does not arrive in time.
 func (inv *machineList) standingRules(ctx context.Context, page []MachineView) (map[string]network.Standing, error) {
 	var subs []string
 	for _, m := range page {
@@ -316,7 +313,7 @@ func (inv *machineList) standingRules(ctx context.Context, page []MachineView) (
 	return out, ctx.Err()
 }
 
-// exposed returns how the rules leave a machine open beside its windows.
+// exposed returns the exposures of a machine apart from its windows.
 func (inv *machineList) exposed(vm jit.ID, snaps map[string]network.Standing) []store.Finding {
 	at := func(t jit.ID) ([]jit.Rule, bool) { s, ok := snaps[t.Key()]; return s.Rules, ok && !inv.Kinds.Maps(t) }
 	var out []store.Finding
@@ -338,7 +335,7 @@ func (inv *machineList) exposed(vm jit.ID, snaps map[string]network.Standing) []
 	return out
 }
 
-// mergeFindings adds findings that are not there yet.
+// mergeFindings appends the findings that old does not contain.
 func mergeFindings(old, fresh []store.Finding) []store.Finding {
 	for _, f := range fresh {
 		if !slices.ContainsFunc(old, func(o store.Finding) bool { return o.Kind == f.Kind && o.Message == f.Message }) {

@@ -8,8 +8,8 @@ import (
 	"portcullis/core/store"
 )
 
-// Overdue returns the age at now of the oldest window that should be closed and is
-// not confirmed to be; 0 where there is none.
+// Overdue returns the age of the oldest window that should be closed but is not confirmed closed; 0 if there is
+// none.
 func (s *Inventory) Overdue(ctx context.Context) (time.Duration, error) {
 	open, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
@@ -18,7 +18,7 @@ func (s *Inventory) Overdue(ctx context.Context) (time.Duration, error) {
 	return s.OverdueOf(open), nil
 }
 
-// OverdueOf is [Inventory.Overdue] of open grants that were read before.
+// OverdueOf is [Inventory.Overdue] for open grants that the caller has already read.
 func (s *Inventory) OverdueOf(open []store.GrantRecord) time.Duration {
 	now, oldest := s.now(), time.Duration(0)
 	for _, g := range open {

@@ -12,7 +12,7 @@ import (
 	"portcullis/core/jit"
 )
 
-// CodeInvalidQuery heads a refusal of what a list was asked for.
+// CodeInvalidQuery is the code for an invalid list query.
 const CodeInvalidQuery jit.Code = "InvalidQueryParameter"
 
 // The bounds of a page of machines.
@@ -21,7 +21,7 @@ const (
 	maxMachines     = 1000
 )
 
-// machineCursor is the place of the last machine of a page: in the order that it names.
+// machineCursor is the position of the last machine of a page, in the order that it names.
 type machineCursor struct {
 	Sort       MachineSort
 	Descending bool
@@ -32,7 +32,7 @@ func badCursor() error {
 	return &jit.Error{Code: "InvalidSkipToken", Target: "cursor", Message: "this is not a continuation of this list; start again without it"}
 }
 
-// parseMachineCursor checks the query and reads its cursor; nil where it has none.
+// parseMachineCursor checks the query and parses its cursor; nil if it has none.
 func parseMachineCursor(q MachineQuery) (*machineCursor, error) {
 	switch q.Sort {
 	case "", SortByName, SortByResourceGroup, SortBySubscription, SortByState, SortByRequests, SortByLastAccess:
@@ -60,7 +60,7 @@ func parseMachineCursor(q MachineQuery) (*machineCursor, error) {
 
 func (q MachineQuery) order() MachineSort { return cmp.Or(q.Sort, SortByName) }
 
-// value returns what a machine is sorted by, as text whose order is that of the values.
+// value returns a machine's sort key as text that sorts in the order of the values.
 func (q MachineQuery) value(m MachineView) string {
 	switch q.order() {
 	case SortByResourceGroup:
@@ -88,7 +88,7 @@ func (q MachineQuery) compare(a, b machineCursor) int {
 	return cmp.Or(byValue, cmp.Compare(a.Key, b.Key))
 }
 
-// cut sorts machines and gives those of the page after the cursor.
+// cut sorts machines and returns those of the page after the cursor.
 func (q MachineQuery) cut(all []MachineView, after *machineCursor) ([]MachineView, string) {
 	type placed struct {
 		machineCursor
@@ -111,7 +111,7 @@ func (q MachineQuery) cut(all []MachineView, after *machineCursor) ([]MachineVie
 	if len(list) > limit {
 		list = list[:limit]
 		text, err := json.Marshal(list[limit-1].machineCursor)
-		if err == nil { // texts and a flag: it cannot fail
+		if err == nil { // strings and a bool cannot fail to encode
 			next = base64.RawURLEncoding.EncodeToString(text)
 		}
 	}
@@ -122,7 +122,7 @@ func (q MachineQuery) cut(all []MachineView, after *machineCursor) ([]MachineVie
 	return out, next
 }
 
-// matches reports whether the machine is selected, whatever its state.
+// matches reports whether the query selects the machine, ignoring its state.
 func (q MachineQuery) matches(m MachineView) bool {
 	return (q.VM == "" || m.VM.Key() == strings.ToLower(q.VM)) &&
 		(q.ResourceGroup == "" || strings.EqualFold(q.ResourceGroup, m.VM.ResourceGroup)) &&
@@ -143,7 +143,7 @@ func (q MachineQuery) holds(m MachineView) bool {
 	return false
 }
 
-// facets returns the resource groups and subscriptions of machines, each once.
+// facets returns the distinct resource groups and subscriptions of machines.
 func facets(all []MachineView) (groups, subscriptions []string) {
 	byGroup, bySub := map[string]string{}, map[string]string{}
 	for _, m := range all {

@@ -13,23 +13,20 @@ import (
 	"portcullis/core/store"
 )
 
-// What an inventory counts of the past.
+// How an inventory counts recent requests.
 const (
 	recentFor = 7 * 24 * time.Hour
-	// recentLife is how long what was counted is taken for new. Grants that are open are
-	// counted at once, since they are read anyway.
+	// recentLife is how long the counts are cached. Open grants are counted at once, since they are read anyway.
 	recentLife = 10 * time.Second
-	// recentOverlap is how far back the next count looks again: far longer than a grant
-	// takes from its start until it is stored and open, or given up.
+	// recentOverlap is how far back the next count reads again: far longer than a grant takes from its start until it
+	// is stored and open, or given up.
 	recentOverlap = 3 * jit.OpeningTimeout
-	// maxRecent bounds how many grants are read for it, about 10 MB: where there are more, the
-	// newest of each day count.
+	// maxRecent bounds how many grants are read, about 10 MB. If there are more, the newest of each day count.
 	maxRecent  = 50_000
 	recentPage = 1000
 )
 
-// recent is the grants of the last 7 days, as far as they count. It does not
-// change once it is made.
+// recent is the grants of the last 7 days that count. It is immutable.
 type recent struct {
 	grants map[string]approved // by id
 	upTo   time.Time           // when it was read
@@ -54,8 +51,8 @@ func approvedOf(g jit.Grant) (approved, bool) {
 	return a, true
 }
 
-// recent returns the grants of the last 7 days. The first call reads them all, a
-// day at a time and the days side by side; later ones read only what is new.
+// recent returns the grants of the last 7 days. The first call reads them all, the days concurrently; later calls
+// read only what is new.
 func (s *Inventory) recent(ctx context.Context) (recent, error) {
 	return s.past.Get(ctx, "", s.now, memo.Always[recent](recentLife), func(ctx context.Context, before recent) (recent, error) {
 		now := s.now()
@@ -111,13 +108,13 @@ func (s *Inventory) recentDay(ctx context.Context, d time.Time, most int) (map[s
 	}
 }
 
-// past is what counts of one machine.
+// past is the counts for one machine.
 type past struct {
 	count int
 	last  approved
 }
 
-// counts returns what counts of each machine since from, with the open grants as they are now.
+// counts returns the counts for each machine since from, including the open grants as they are now.
 func (r recent) counts(open []store.GrantRecord, from time.Time) map[string]past {
 	out := map[string]past{}
 	add := func(a approved) {

@@ -12,23 +12,23 @@ import (
 	"portcullis/core/store"
 )
 
-// MaxVerified is how many days of the activity log one call looks through.
+// MaxVerified is how many days of the activity log one call verifies.
 const MaxVerified = 31
 
-// NoSubscription names, in place of a subscription's id, the chain of the entries that concern none.
+// NoSubscription stands in place of a subscription id for the chain of entries that concern no subscription.
 const NoSubscription = "none"
 
-// Chain is what a look through one chain of the activity log gave.
+// Chain is the result of verifying one chain of the activity log.
 type Chain struct {
-	Subscription string    // [NoSubscription] for the entries that concern none
+	Subscription string    // [NoSubscription] for entries that concern none
 	Day          time.Time // its midnight in UTC
 	store.VerifyResult
 }
 
-// Verify looks through the chains of the days that [from, to) touches, oldest first, at most
-// [MaxVerified] of them; today's where both are zero, and one day where one is. A subscription is one that the
-// caller may read, or [NoSubscription], for which he may read every one that is managed, as for
-// entries that concern no machine; "" is every chain that he may read.
+// Verify checks the chains of the days that overlap [from, to), oldest first, at most [MaxVerified] of them;
+// today's if both are zero, one day if one is. subscription is one that the caller may read, or [NoSubscription],
+// for which the caller must be allowed to read every managed subscription, as for entries that concern no machine;
+// "" is every chain that the caller may read.
 func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time) ([]Chain, error) {
 	days, err := daysOf(from, to, s.now())
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription str
 	return out, nil
 }
 
-// chains returns the subscriptions whose chains the caller may have looked through.
+// chains returns the subscriptions whose chains the caller may verify.
 func (s *Inventory) chains(ctx context.Context, who jit.Caller, subscription string) ([]string, error) {
 	switch subscription {
 	case "":
@@ -94,7 +94,7 @@ func (s *Inventory) chains(ctx context.Context, who jit.Caller, subscription str
 	return out, nil
 }
 
-// daysOf returns the midnights of the days that [from, to) touches.
+// daysOf returns the midnights of the days that overlap [from, to).
 func daysOf(from, to, now time.Time) ([]time.Time, error) {
 	const day = 24 * time.Hour
 	switch {

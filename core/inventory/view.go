@@ -8,7 +8,7 @@ import (
 	"portcullis/core/store"
 )
 
-// MachineState is how far a machine is protected.
+// MachineState is whether a machine is protected.
 type MachineState string
 
 // The states, which are the tabs of the page.
@@ -21,17 +21,16 @@ const (
 // MachineReason says why a machine is unsupported.
 type MachineReason string
 
-// The reasons. DisabledByPolicy is one of Defender for Cloud's; nothing in this
-// installation disables a machine, so no inventory holds it yet.
+// The reasons. DisabledByPolicy is one of Defender for Cloud's; nothing in this installation disables a machine,
+// so it is never returned.
 const (
 	ReasonMissingNSG       MachineReason = "MissingNetworkSecurityGroup" // no security group guards it
-	ReasonClassic          MachineReason = "ClassicVirtualMachine"       // of the deployment model before Resource Manager
+	ReasonClassic          MachineReason = "ClassicVirtualMachine"       // deployed in the classic model
 	ReasonFirewallManager  MachineReason = "FirewallManager"             // no security group, behind a firewall that takes its rules from a firewall policy or a hub
 	ReasonDisabledByPolicy MachineReason = "DisabledByPolicy"
 )
 
-// MachineSort is what an inventory is sorted by. Machines that are alike in it are
-// in the order of their ids.
+// MachineSort is the sort order of an inventory. Ties are in the order of ids.
 type MachineSort string
 
 // The orders. Those by requests and by last access may change between two pages.
@@ -47,14 +46,14 @@ const (
 // MachineQuery selects machines; zero fields select all, sorted by name.
 type MachineQuery struct {
 	State         MachineState
-	Text          string // in the name, the resource group or an address, in any case
+	Text          string // part of the name, the resource group or an address, in any case
 	ResourceGroup string // in any case
 	Subscription  string // in any case
 	VM            string // jit.ID.Key of one machine
 	Sort          MachineSort
 	Descending    bool
-	Cursor        string // MachinePage.Next of the page before
-	Limit         int    // machines in a page, 1 to 1,000; 0 is 100
+	Cursor        string // MachinePage.Next of the previous page
+	Limit         int    // machines per page, 1 to 1,000; 0 is 100
 }
 
 // Connection kinds: the icon beside what to dial.
@@ -63,31 +62,31 @@ const (
 	ConnectionFirewall = "firewall"
 )
 
-// MachineView is one machine as people see it.
+// MachineView is one machine as shown to people.
 type MachineView struct {
 	VM       jit.ID
 	Location string
 	State    MachineState
 	Reason   MachineReason // "" unless unsupported
 
-	Targets   []jit.ID     // where its rules stand, sorted
-	Connect   string       // ConnectionNSG or ConnectionFirewall; "" where neither guards it
+	Targets   []jit.ID     // where its rules are, sorted
+	Connect   string       // ConnectionNSG or ConnectionFirewall; "" if neither guards it
 	Dial      []netip.Addr // what to dial: its public addresses, else its private ones
 	Public    bool         // Dial is public addresses
 	Private   []netip.Addr // every private address, the primary first
-	Unguarded []string     // ARM ids of its network interfaces that no security group guards
+	Unguarded []string     // ARM ids of its network interfaces without a security group
 
-	// Of configured machines alone:
+	// Only for configured machines:
 	Ports         []jit.PortRule
 	ExistingRules jit.ExistingRules
-	PublicAddress netip.Addr  // the firewall's that the policy pins
+	PublicAddress netip.Addr  // the firewall address that the policy pins
 	Options       jit.Options // the policy's own
 	InForce       jit.Options // what requests must meet: the stricter of Options and the installation's
-	Requests      int         // approved ones that began in the last 7 days
-	LastAccess    time.Time   // when the last of them began; zero for none
-	LastRequestor string      // who asked for it
+	Requests      int         // approved requests that began in the last 7 days
+	LastAccess    time.Time   // when the last of them began; zero if none
+	LastRequestor string      // who requested it
 	Windows       []MachineWindow
-	Findings      []store.Finding // of the last sweep and of now, the same thing once
+	Findings      []store.Finding // of the last sweep and of now, without duplicates
 }
 
 // MachineWindow is a window of a machine that may be open.
@@ -97,23 +96,22 @@ type MachineWindow struct {
 	Requestor     string
 	Justification string
 	Start         time.Time
-	Own           bool // the caller's own
+	Own           bool // it is the caller's own
 }
 
 // MachinePage is a part of the inventory.
 type MachinePage struct {
 	Machines []MachineView
-	// Counts tells how many machines there are in each state, whatever state was asked for.
+	// Counts is the number of machines in each state, whatever state the query selects.
 	Counts map[MachineState]int
-	// ResourceGroups and Subscriptions are those of all machines that the caller may read,
-	// sorted, whatever was asked for: what a filter can offer.
+	// ResourceGroups and Subscriptions are those of all machines that the caller may read, sorted, whatever the query
+	// selects: the choices for filters.
 	ResourceGroups []string
 	Subscriptions  []string
 	Next           string // cursor for the next page, "" at the end
-	// Incomplete names subscriptions that could not be listed, each with why. Their
-	// machines are not in the page.
+	// Incomplete names the subscriptions that could not be listed, each with the reason. Their machines are missing
+	// from the page.
 	Incomplete map[string]string
-	// RequestsCut says that there were more requests in 7 days than are counted: Requests
-	// is then the least that there were.
+	// RequestsCut says that there were more requests in 7 days than are counted: Requests is then a lower bound.
 	RequestsCut bool
 }
