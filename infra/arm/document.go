@@ -149,6 +149,15 @@ func Text(raw json.RawMessage) string {
 	return strings.TrimSpace(*s)
 }
 
+// Value returns what a field of the SDK's models points at, and the zero value for one that was not sent.
+func Value[T any](field *T) T {
+	if field == nil {
+		var zero T
+		return zero
+	}
+	return *field
+}
+
 // AsWritten gives what is no string as its text, in which bytes that are no UTF-8 are replaced.
 func AsWritten(raw json.RawMessage) string {
 	return strings.ToValidUTF8(string(raw), string(utf8.RuneError))

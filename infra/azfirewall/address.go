@@ -68,7 +68,7 @@ func parsePublic(id string) (subscription, group, name string, err error) {
 }
 
 func (c *Client) remember(id string, text *string) {
-	a, _ := netip.ParseAddr(value(text)) // the zero address where there is none yet
+	a, _ := netip.ParseAddr(arm.Value(text)) // the zero address where there is none yet
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.public[strings.ToLower(id)] = address{addr: a, at: c.cfg.Now()}
@@ -120,7 +120,7 @@ func (c *Client) listAddresses(ctx context.Context, doing, subscription string, 
 		}
 		for _, ip := range page.Value {
 			if ip != nil && ip.Properties != nil {
-				found[strings.ToLower(value(ip.ID))] = ip.Properties.IPAddress
+				found[strings.ToLower(arm.Value(ip.ID))] = ip.Properties.IPAddress
 			}
 		}
 	}
@@ -128,13 +128,6 @@ func (c *Client) listAddresses(ctx context.Context, doing, subscription string, 
 		c.remember(id, found[id])
 	}
 	return nil
-}
-
-func value(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 // addressed puts the firewalls' public addresses into snapshots of them.

@@ -19,6 +19,8 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
+	"portcullis/infra/nsg/document"
+	"portcullis/infra/nsg/topology"
 )
 
 // waits bounds how often Rules looks at an NSG that is being written: two minutes
@@ -56,15 +58,15 @@ func (c *Client) look(ctx context.Context, target jit.ID) (network.Snapshot, str
 	if err != nil {
 		return network.Snapshot{}, "", arm.Translate(ctx, doing, target.String(), err)
 	}
-	d, err := parseDocument(bytes.Clone(text))
+	d, err := document.Parse(bytes.Clone(text))
 	if err != nil {
 		return network.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
-	snap, err := d.snapshot(target)
+	snap, err := d.Snapshot(target)
 	if err != nil {
 		return network.Snapshot{}, "", fmt.Errorf("%s: %w", doing, err)
 	}
-	return snap, d.state, nil
+	return snap, d.State, nil
 }
 
 // group gives ARM's answer to one GET of an NSG.
@@ -87,11 +89,11 @@ func (c *Client) target(id jit.ID) (*clients, error) {
 }
 
 func read(target jit.ID, text []byte) (network.Snapshot, error) {
-	d, err := parseDocument(bytes.Clone(text))
+	d, err := document.Parse(bytes.Clone(text))
 	if err != nil {
 		return network.Snapshot{}, err
 	}
-	return d.snapshot(target)
+	return d.Snapshot(target)
 }
 
 // All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
@@ -125,7 +127,7 @@ func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapsh
 }
 
 func readListed(one arm.Listed) (network.Snapshot, error) {
-	target, err := parseNSG(one.ID)
+	target, err := topology.ParseNSG(one.ID)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
@@ -134,18 +136,6 @@ func readListed(one arm.Listed) (network.Snapshot, error) {
 		return snap, fmt.Errorf("%s: %w", target.Name, err)
 	}
 	return snap, nil
-}
-
-func parseNSG(s string) (jit.ID, error) {
-	id, err := jit.ParseID(s)
-	if err != nil {
-		return jit.ID{}, err
-	}
-	if !strings.EqualFold(id.Type, jit.TypeNSG) {
-		return jit.ID{}, fmt.Errorf("%s is not a network security group", s)
-	}
-	id.Type = jit.TypeNSG
-	return id, nil
 }
 
 // Apply makes the changes with one conditional PUT of the whole NSG. No changes are
@@ -165,7 +155,7 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	if err != nil {
 		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	body, err := edit(s, changes)
+	body, err := document.Edit(s, changes)
 	if err != nil {
 		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -202,8 +192,8 @@ func (c *Client) put(ctx context.Context, clients *clients, s network.Snapshot, 
 			return clients.groups.BeginCreateOrUpdate(ctx, s.Target.ResourceGroup, s.Target.Name, armnetwork.SecurityGroup{}, nil)
 		},
 		State: func(text []byte) (string, error) {
-			d, err := parseDocument(text)
-			return d.state, err
+			d, err := document.Parse(text)
+			return d.State, err
 		},
 		Listed: func(ctx context.Context, after time.Time) ([]byte, time.Time, error) {
 			return c.listed(ctx, clients, s.Target, after)

@@ -3,7 +3,6 @@ package nsg
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/infra/arm"
+	"portcullis/infra/nsg/topology"
 )
 
 var _ network.Recaller = (*Client)(nil)
@@ -30,25 +30,25 @@ type homes struct {
 
 type home struct {
 	at         time.Time
-	interfaces []string  // ARM ids
-	inv        inventory // without interfaces
-	reads      int       // pages that the listing took
+	interfaces []string       // ARM ids
+	inv        topology.Lists // without interfaces
+	reads      int            // pages that the listing took
 }
 
 // learn remembers what a listing that began at a time says of the machines that were wanted.
-func (h *homes) learn(inv inventory, began time.Time, wanted func(string) bool) {
+func (h *homes) learn(inv topology.Lists, pages int, began time.Time, wanted func(string) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.byVM == nil || len(h.byVM) > mostHomes {
 		h.byVM = map[string]home{}
 	}
 	slim := inv
-	slim.interfaces = nil
+	slim.Interfaces = nil
 	fresh := map[string]home{}
-	for _, nic := range inv.interfaces {
-		if vm, ok := machineOf(nic); ok && wanted(vm.Key()) {
+	for _, nic := range inv.Interfaces {
+		if vm, ok := topology.MachineOf(nic); ok && wanted(vm.Key()) {
 			m := fresh[vm.Key()]
-			m.at, m.inv, m.reads, m.interfaces = began, slim, int(inv.reads.Load()), append(m.interfaces, text(nic.ID))
+			m.at, m.inv, m.reads, m.interfaces = began, slim, pages, append(m.interfaces, arm.Value(nic.ID))
 			fresh[vm.Key()] = m
 		}
 	}
@@ -105,12 +105,12 @@ func (c *Client) Recall(ctx context.Context, vms []jit.ID) (map[string]network.M
 	out := map[string]network.Machine{}
 	for key, list := range nics {
 		inv := known[key].inv
-		inv.interfaces = list
-		if !inv.knows(list) {
+		inv.Interfaces = list
+		if !inv.Complete() {
 			return c.Locate(ctx, vms)
 		}
-		inv.sort()
-		found, err := inv.machines(func(k string) bool { return k == key })
+		inv.Sort()
+		found, err := inv.Machines(func(k string) bool { return k == key })
 		if err != nil {
 			return c.Locate(ctx, vms)
 		}
@@ -133,27 +133,8 @@ func (c *Client) nic(ctx context.Context, vm jit.ID, id string) (*armnetwork.Int
 	if err != nil {
 		return nil, err
 	}
-	if owner, ok := machineOf(&resp.Interface); !ok || !owner.Equal(vm) {
+	if owner, ok := topology.MachineOf(&resp.Interface); !ok || !owner.Equal(vm) {
 		return nil, fmt.Errorf("%s is not of %s any more", id, vm.Name)
 	}
 	return &resp.Interface, nil
-}
-
-// knows reports whether all that the interfaces refer to was listed.
-func (inv inventory) knows(nics []*armnetwork.Interface) bool {
-	for _, nic := range nics {
-		for _, config := range configurations(nic) {
-			if config.Subnet != nil {
-				if _, ok := inv.subnets[strings.ToLower(text(config.Subnet.ID))]; !ok {
-					return false
-				}
-			}
-			if ref := config.PublicIPAddress; ref != nil {
-				if _, ok := inv.public[lower(ref.ID)]; !ok {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
-	"portcullis/infra/nsg"
+	"portcullis/infra/nsg/document"
 )
 
 func samePrefix(a, b netip.Prefix) bool { return a == b }
@@ -105,7 +105,7 @@ func TestDecodeRule(t *testing.T) {
 		{"other protocols", properties(`"protocol":"Esp"`), named(func(r *jit.Rule) { r.Protocol = jit.ESP })},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := nsg.DecodeRule(json.RawMessage(tc.text))
+			got := document.DecodeRule(json.RawMessage(tc.text))
 			if diff := cmp.Diff(tc.want, got, cmp.Comparer(samePrefix)); diff != "" {
 				t.Errorf("rule (-want +got):\n%s", diff)
 			}
@@ -128,7 +128,7 @@ func TestEncodeRuleRefuses(t *testing.T) {
 		{"an empty port range", func(r *jit.Rule) { r.DestinationPorts = []jit.PortRange{{First: 2, Last: 1}} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if text, err := nsg.EncodeRule(widest(tc.change)); err == nil {
+			if text, err := document.EncodeRule(widest(tc.change)); err == nil {
 				t.Errorf("no error, and %s", text)
 			}
 		})
@@ -168,7 +168,7 @@ func TestEncodeRule(t *testing.T) {
 			`{"name":"portcullis-e","properties":{"protocol":"*","sourcePortRange":"*","destinationPortRange":"*","sourceAddressPrefix":"Internet","destinationApplicationSecurityGroups":[{"id":"/g/1"}],"access":"Allow","priority":0,"direction":"Inbound"}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := nsg.EncodeRule(tc.rule)
+			got, err := document.EncodeRule(tc.rule)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,11 +222,11 @@ func anyRule(t *rapid.T) jit.Rule {
 func TestRuleComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anyRule(t)
-		text, err := nsg.EncodeRule(want)
+		text, err := document.EncodeRule(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := nsg.DecodeRule(text); !got.Equal(want) {
+		if got := document.DecodeRule(text); !got.Equal(want) {
 			t.Fatalf("%s comes back as %+v, want %+v", text, got, want)
 		}
 	})
@@ -244,11 +244,11 @@ func FuzzDecodeRule(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r := nsg.DecodeRule(text)
+		r := document.DecodeRule(text)
 		if !r.Source.Any && len(r.Source.Prefixes)+len(r.Source.Tags)+len(r.Source.Groups) == 0 || len(r.DestinationPorts) == 0 {
 			t.Fatalf("a rule that matches nothing: %+v", r)
 		}
-		again, err := nsg.EncodeRule(r)
+		again, err := document.EncodeRule(r)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -258,7 +258,7 @@ func FuzzDecodeRule(f *testing.F) {
 		if slices.Contains(r.DestinationPorts, jit.AllPorts()) {
 			r.DestinationPorts = []jit.PortRange{jit.AllPorts()}
 		}
-		if got := nsg.DecodeRule(again); !got.Equal(r) {
+		if got := document.DecodeRule(again); !got.Equal(r) {
 			t.Fatalf("%q: %+v written as %s comes back as %+v", text, r, again, got)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
+	"portcullis/infra/nsg/topology"
 )
 
 var _ network.Surveyor = (*Client)(nil)
@@ -49,10 +50,10 @@ func (c *Client) Survey(ctx context.Context, subscription string) (network.Surve
 	if err != nil {
 		return network.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	var inv inventory
-	out := network.Survey{Behind: map[string]bool{}}
+	var inv topology.Lists
+	var out network.Survey
 	g, gctx := arm.NewGroup(ctx)
-	g.Go(func() (err error) { inv, err = s.inventorySideBySide(gctx, doing, subscription); return err })
+	g.Go(func() (err error) { inv, err = s.listsSideBySide(gctx, doing, subscription); return err })
 	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
 	if err := g.Wait(); err != nil {
 		return network.Survey{}, err
@@ -61,22 +62,14 @@ func (c *Client) Survey(ctx context.Context, subscription string) (network.Surve
 	if err := readable(c.fronts(ctx, doing, subscription, &inv, all)); err != nil {
 		return network.Survey{}, err
 	}
-	found, err := inv.machines(all)
+	found, err := inv.Machines(all)
 	if err != nil {
 		return network.Survey{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		out.Machines = append(out.Machines, found[key])
 	}
-	for _, nic := range inv.interfaces {
-		if vm, ok := machineOf(nic); ok {
-			for _, config := range configurations(nic) {
-				if f := frontOf(config, inv); f != nil {
-					out.Behind[vm.Key()] = out.Behind[vm.Key()] || f.managed
-				}
-			}
-		}
-	}
+	out.Behind = inv.Fronted()
 	return out, nil
 }
 
@@ -86,15 +79,6 @@ func readable(err error) error {
 		return nil
 	}
 	return err
-}
-
-// networkOf gives the virtual network of a subnet by its id, in lower case.
-func networkOf(subnet *armnetwork.Subnet) string {
-	if subnet == nil {
-		return ""
-	}
-	network, _, _ := strings.Cut(lower(subnet.ID), "/subnets/")
-	return network
 }
 
 // classic gives the machines of the classic deployment model, sorted: ARM lists them among all resources.
@@ -141,81 +125,94 @@ func (w walker) rest(ctx context.Context) error {
 	}
 }
 
-// listing is one kind of resource, whose pages add themselves to an inventory.
+// listing is one kind of resource, whose pages add themselves to the lists.
 type listing struct {
 	whole func() walker
 	group func(name string) walker
 	clear func() // forgets what was added
 }
 
-func walk[T any](pager *runtime.Pager[T], mu *sync.Mutex, add func(T)) walker {
+func walk[T any](pager *runtime.Pager[T], page func(func()), add func(T)) walker {
 	return func(ctx context.Context) (bool, error) {
-		page, err := pager.NextPage(ctx)
+		got, err := pager.NextPage(ctx)
 		if err != nil {
 			return false, err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		add(page)
+		page(func() { add(got) })
 		return pager.More(), nil
 	}
 }
 
-// inventorySideBySide is inventory, with the groups of long lists side by side.
-func (s *clients) inventorySideBySide(ctx context.Context, doing, subscription string) (inventory, error) {
-	inv := newInventory()
+// lists makes the three listings at the same time, each read by what read returns, and tells how many pages that took. The first failure ends
+// the others.
+func (s *clients) lists(ctx context.Context, doing, subscription string, read func(context.Context) func(listing) error) (topology.Lists, int, error) {
+	out := topology.New()
 	var mu sync.Mutex
+	pages := 0
 	g, gctx := arm.NewGroup(ctx)
-	groups := sync.OnceValues(func() ([]string, error) { return s.resourceGroups(gctx, subscription) })
-	slots := make(chan struct{}, surveyWide)
-	for _, l := range s.listings(&inv, &mu) {
-		g.Go(func() error { return l.read(gctx, groups, slots) })
+	reads := read(gctx)
+	for _, l := range s.listings(&out, func(add func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		pages++
+		add()
+	}) {
+		g.Go(func() error { return reads(l) })
 	}
 	if err := g.Wait(); err != nil {
-		return inventory{}, arm.Translate(ctx, doing, subscription, err)
+		return topology.Lists{}, 0, arm.Translate(ctx, doing, subscription, err)
 	}
-	slices.SortFunc(inv.interfaces, byPrimary)
-	inv.interfaces = slices.CompactFunc(inv.interfaces, func(a, b *armnetwork.Interface) bool { return a != nil && b != nil && lower(a.ID) == lower(b.ID) })
-	return inv, nil
+	out.Sort()
+	return out, pages, nil
 }
 
-// listings gives the three kinds of resource that an inventory is made of.
-func (s *clients) listings(inv *inventory, mu *sync.Mutex) []listing {
-	nics := func(list []*armnetwork.Interface) { inv.interfaces = append(inv.interfaces, list...) }
+// listsSideBySide is lists, with the groups of long lists side by side.
+func (s *clients) listsSideBySide(ctx context.Context, doing, subscription string) (topology.Lists, error) {
+	out, _, err := s.lists(ctx, doing, subscription, func(ctx context.Context) func(listing) error {
+		groups := sync.OnceValues(func() ([]string, error) { return s.resourceGroups(ctx, subscription) })
+		slots := make(chan struct{}, surveyWide)
+		return func(l listing) error { return l.read(ctx, groups, slots) }
+	})
+	return out, err
+}
+
+// listings returns the three kinds of resource that machines are found by. page has what a page holds added by one at a time.
+func (s *clients) listings(inv *topology.Lists, page func(add func())) []listing {
+	nics := func(list []*armnetwork.Interface) { inv.Interfaces = append(inv.Interfaces, list...) }
 	networks := func(list []*armnetwork.VirtualNetwork) {
 		for _, n := range list {
-			inv.addSubnets(n)
+			inv.AddNetwork(n)
 		}
 	}
 	addresses := func(list []*armnetwork.PublicIPAddress) {
 		for _, a := range list {
-			inv.addPublic(a)
+			inv.AddAddress(a)
 		}
 	}
 	return []listing{{
 		whole: func() walker {
-			return walk(s.interfaces.NewListAllPager(nil), mu, func(p armnetwork.InterfacesClientListAllResponse) { nics(p.Value) })
+			return walk(s.interfaces.NewListAllPager(nil), page, func(p armnetwork.InterfacesClientListAllResponse) { nics(p.Value) })
 		},
 		group: func(name string) walker {
-			return walk(s.interfaces.NewListPager(name, nil), mu, func(p armnetwork.InterfacesClientListResponse) { nics(p.Value) })
+			return walk(s.interfaces.NewListPager(name, nil), page, func(p armnetwork.InterfacesClientListResponse) { nics(p.Value) })
 		},
-		clear: func() { inv.interfaces = nil },
+		clear: func() { inv.Interfaces = nil },
 	}, {
 		whole: func() walker {
-			return walk(s.networks.NewListAllPager(nil), mu, func(p armnetwork.VirtualNetworksClientListAllResponse) { networks(p.Value) })
+			return walk(s.networks.NewListAllPager(nil), page, func(p armnetwork.VirtualNetworksClientListAllResponse) { networks(p.Value) })
 		},
 		group: func(name string) walker {
-			return walk(s.networks.NewListPager(name, nil), mu, func(p armnetwork.VirtualNetworksClientListResponse) { networks(p.Value) })
+			return walk(s.networks.NewListPager(name, nil), page, func(p armnetwork.VirtualNetworksClientListResponse) { networks(p.Value) })
 		},
-		clear: func() { clear(inv.subnets); clear(inv.peers) },
+		clear: inv.ForgetNetworks,
 	}, {
 		whole: func() walker {
-			return walk(s.addresses.NewListAllPager(nil), mu, func(p armnetwork.PublicIPAddressesClientListAllResponse) { addresses(p.Value) })
+			return walk(s.addresses.NewListAllPager(nil), page, func(p armnetwork.PublicIPAddressesClientListAllResponse) { addresses(p.Value) })
 		},
 		group: func(name string) walker {
-			return walk(s.addresses.NewListPager(name, nil), mu, func(p armnetwork.PublicIPAddressesClientListResponse) { addresses(p.Value) })
+			return walk(s.addresses.NewListPager(name, nil), page, func(p armnetwork.PublicIPAddressesClientListResponse) { addresses(p.Value) })
 		},
-		clear: func() { clear(inv.public) },
+		clear: inv.ForgetAddresses,
 	}}
 }
 

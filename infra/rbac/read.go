@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 
 	"portcullis/core/jit"
+	"portcullis/infra/arm"
 )
 
 // Bounds of one list. A subscription holds at most 4000 role assignments and a
@@ -81,7 +82,7 @@ func (c *clients) denied(ctx context.Context, oid string) (map[string]bool, int,
 	err := all(ctx, doing, pager, func(page armauthorization.DenyAssignmentsClientListResponse) (int, error) {
 		for _, d := range page.Value {
 			if d != nil {
-				id := lower(text(d.ID))
+				id := lower(arm.Value(d.ID))
 				out[id] = true
 				size += 64 + len(id)
 			}
@@ -154,11 +155,11 @@ func all[P any](ctx context.Context, doing string, pager *runtime.Pager[P], add 
 
 // toAssignment gives an assignment that can grant something.
 func toAssignment(a *armauthorization.RoleAssignment) (assignment, bool) {
-	if a == nil || a.Properties == nil || text(a.Properties.Condition) != "" {
+	if a == nil || a.Properties == nil || arm.Value(a.Properties.Condition) != "" {
 		return assignment{}, false
 	}
-	at, ok := parseScope(text(a.Properties.Scope))
-	name, known := roleName(text(a.Properties.RoleDefinitionID))
+	at, ok := parseScope(arm.Value(a.Properties.Scope))
+	name, known := roleName(arm.Value(a.Properties.RoleDefinitionID))
 	return assignment{at, name}, ok && known
 }
 
@@ -182,19 +183,19 @@ func toDenial(raw *armauthorization.DenyAssignment) (denial, error) {
 		return denial{}, errors.New("a deny assignment without properties")
 	}
 	p := raw.Properties
-	d := denial{id: lower(text(raw.ID)), exact: p.DoNotApplyToChildScopes != nil && *p.DoNotApplyToChildScopes, everybody: len(p.Principals) == 0}
-	at, ok := parseScope(text(p.Scope))
+	d := denial{id: lower(arm.Value(raw.ID)), exact: arm.Value(p.DoNotApplyToChildScopes), everybody: len(p.Principals) == 0}
+	at, ok := parseScope(arm.Value(p.Scope))
 	d.scope, d.everywhere = at, !ok
 	for _, who := range p.Principals {
-		if who == nil || lower(text(who.Type)) == "systemdefined" || text(who.ID) == "" || text(who.ID) == everybody {
+		if who == nil || lower(arm.Value(who.Type)) == "systemdefined" || arm.Value(who.ID) == "" || arm.Value(who.ID) == everybody {
 			d.everybody = true
 			continue
 		}
-		d.principals = append(d.principals, lower(text(who.ID)))
+		d.principals = append(d.principals, lower(arm.Value(who.ID)))
 	}
 	for _, who := range p.ExcludePrincipals {
-		if who != nil && text(who.ID) != "" {
-			d.excluded = append(d.excluded, lower(text(who.ID)))
+		if who != nil && arm.Value(who.ID) != "" {
+			d.excluded = append(d.excluded, lower(arm.Value(who.ID)))
 		}
 	}
 	for _, q := range p.Permissions {
@@ -226,13 +227,6 @@ func sizeOf(permissions []permission) int {
 		}
 	}
 	return n
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 // texts gives a list in lower case, with a stand-in for null.

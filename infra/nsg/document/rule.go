@@ -1,4 +1,4 @@
-package nsg
+package document
 
 import (
 	"encoding/json"
@@ -14,12 +14,12 @@ import (
 
 // This file is the only place that knows how ARM writes a security rule.
 
-// decodeRule reads one element of securityRules. It never fails: what it does not
+// DecodeRule reads one element of securityRules. It never fails: what it does not
 // understand it takes for the widest meaning (an unknown access for Allow, an
 // unreadable prefix for a tag, an unreadable port for all ports, an unreadable
 // priority for the highest rank), so that who plans with the rule counts it as
 // possibly matching, and places our deny above it.
-func decodeRule(raw json.RawMessage) jit.Rule {
+func DecodeRule(raw json.RawMessage) jit.Rule {
 	e := arm.Object(raw)
 	p := arm.Object(e["properties"])
 	r := jit.Rule{
@@ -169,9 +169,9 @@ type wireRef struct {
 	ID string `json:"id"`
 }
 
-// encodeRule writes a rule as ARM takes it. A side or a port list that names nothing
+// EncodeRule writes a rule as ARM takes it. A side or a port list that names nothing
 // is an error: ARM would refuse it, or take it for any.
-func encodeRule(r jit.Rule) (json.RawMessage, error) {
+func EncodeRule(r jit.Rule) (json.RawMessage, error) {
 	w := wireRule{Name: r.Name, Properties: wireProperties{
 		Description: r.Description, Access: r.Access.String(), Priority: r.Priority, Direction: "Inbound",
 	}}

@@ -1,4 +1,4 @@
-package nsg
+package topology
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
+	"portcullis/infra/arm"
 )
 
 // machine collects one machine from its interfaces, the primary one first.
@@ -28,15 +29,15 @@ func newMachine(vm jit.ID, location string) *machine {
 }
 
 // attach adds an interface: its addresses, and what guards each of them.
-func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
+func (m *machine) attach(nic *armnetwork.Interface, l Lists) error {
 	nicGuard := ""
 	if g := nic.Properties.NetworkSecurityGroup; g != nil {
-		nicGuard = text(g.ID)
+		nicGuard = arm.Value(g.ID)
 	}
 	m.Interfaces = append(m.Interfaces, identity(nic))
 	unguarded := false
 	for _, config := range configurations(nic) {
-		subnetGuard, err := guardOf(nic, config, inv)
+		subnetGuard, err := guardOf(nic, config, l)
 		if err != nil {
 			return err
 		}
@@ -44,7 +45,7 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 		if m.VirtualNetwork == "" && config.Subnet != nil {
 			m.VirtualNetwork, _, _ = strings.Cut(lower(config.Subnet.ID), "/subnets/")
 		}
-		private, err := netip.ParseAddr(text(config.PrivateIPAddress))
+		private, err := netip.ParseAddr(arm.Value(config.PrivateIPAddress))
 		if err != nil {
 			continue // no address yet: nothing to reach
 		}
@@ -54,18 +55,18 @@ func (m *machine) attach(nic *armnetwork.Interface, inv inventory) error {
 				return err
 			}
 		}
-		if f := frontOf(config, inv); f != nil && !f.managed && private.Is4() {
+		if f := l.before(config); f != nil && !f.managed && private.Is4() {
 			m.placement(f.target).Inside = f.inside
 			m.placement(f.target).Addresses = append(m.placement(f.target).Addresses, private)
 		}
 		if ref := config.PublicIPAddress; ref != nil {
-			if a, ok := inv.public[lower(ref.ID)]; ok {
+			if a, ok := l.public[lower(ref.ID)]; ok {
 				m.Public = append(m.Public, a)
 			}
 		}
 	}
 	if unguarded {
-		m.Unguarded = append(m.Unguarded, text(nic.ID))
+		m.Unguarded = append(m.Unguarded, arm.Value(nic.ID))
 	}
 	return nil
 }
@@ -80,24 +81,16 @@ func identity(nic *armnetwork.Interface) string {
 }
 
 // guardOf gives the id of the NSG of a configuration's subnet, "" for none.
-func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurationPropertiesFormat, inv inventory) (string, error) {
+func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurationPropertiesFormat, l Lists) (string, error) {
 	if config.Subnet == nil {
 		return "", nil
 	}
-	s, ok := inv.subnets[lower(config.Subnet.ID)]
+	s, ok := l.subnets[lower(config.Subnet.ID)]
 	if !ok {
 		return "", fmt.Errorf("%w: the interface %s is in the subnet %s, which is not listed; Microsoft.Network/virtualNetworks/read may be missing",
-			store.ErrForbidden, text(nic.Name), text(config.Subnet.ID))
+			store.ErrForbidden, arm.Value(nic.Name), arm.Value(config.Subnet.ID))
 	}
 	return s.guard, nil
-}
-
-// frontOf gives the firewall before a configuration; nil for none.
-func frontOf(config *armnetwork.InterfaceIPConfigurationPropertiesFormat, inv inventory) *front {
-	if config.Subnet == nil {
-		return nil
-	}
-	return inv.fronts[lower(config.Subnet.ID)]
 }
 
 // place puts an address behind an NSG.
@@ -105,7 +98,7 @@ func (m *machine) place(guard string, a netip.Addr) error {
 	if guard == "" {
 		return nil
 	}
-	target, err := parseNSG(guard)
+	target, err := ParseNSG(guard)
 	if err != nil {
 		return err
 	}
@@ -142,7 +135,7 @@ func configurations(nic *armnetwork.Interface) []*armnetwork.InterfaceIPConfigur
 		return c == nil || c.Properties == nil
 	})
 	slices.SortStableFunc(list, func(a, b *armnetwork.InterfaceIPConfiguration) int {
-		switch first, second := is(a.Properties.Primary), is(b.Properties.Primary); {
+		switch first, second := arm.Value(a.Properties.Primary), arm.Value(b.Properties.Primary); {
 		case first && !second:
 			return -1
 		case second && !first:
@@ -155,4 +148,17 @@ func configurations(nic *armnetwork.Interface) []*armnetwork.InterfaceIPConfigur
 		out = append(out, c.Properties)
 	}
 	return out
+}
+
+// ParseNSG reads the id of a network security group.
+func ParseNSG(s string) (jit.ID, error) {
+	id, err := jit.ParseID(s)
+	if err != nil {
+		return jit.ID{}, err
+	}
+	if !strings.EqualFold(id.Type, jit.TypeNSG) {
+		return jit.ID{}, fmt.Errorf("%s is not a network security group", s)
+	}
+	id.Type = jit.TypeNSG
+	return id, nil
 }
