@@ -12,6 +12,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/record"
 )
 
 // closedVersion is the version of every grant that is history: no write has it for its condition.
@@ -81,7 +82,7 @@ func storable(g store.GrantRecord) error {
 }
 
 func grantHead(g store.GrantRecord) (entity.Row, error) {
-	doc, err := newGrantDoc(g)
+	doc, err := record.Grant(g)
 	if err != nil {
 		return entity.Row{}, err
 	}
@@ -91,8 +92,8 @@ func grantHead(g store.GrantRecord) (entity.Row, error) {
 // listGrant writes an open grant where lists find it: by its start, the newest first. It is a copy of what lists give, written
 // with every change of the grant.
 func listGrant(g jit.Grant) (entity.Op, error) {
-	fields, err := newGrantFields(g)
-	return entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: openRow(g.Start, g.ID), Columns: grantColumns(g), Doc: openDoc{V: entity.Version, Grant: fields}}}, err
+	doc, err := record.Listed(g)
+	return entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: openRow(g.Start, g.ID), Columns: grantColumns(g), Doc: doc}}, err
 }
 
 // unlistGrant removes a grant from the list.
@@ -117,7 +118,7 @@ func vmColumn(key string) string { return "Vm" + entity.Digest(key)[:16] }
 func grantParts(g store.GrantRecord) ([]entity.Op, error) {
 	var ops []entity.Op
 	for _, p := range g.Placements {
-		doc, err := newGrantPartDoc(g.Grant, p)
+		doc, err := record.GrantPart(g.Grant, p)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +244,7 @@ func (s *Store) openHead(ctx context.Context, id string) (entity.Row, error) {
 	if err != nil {
 		return entity.Row{}, err
 	}
-	g, err := grantOf(r)
+	g, err := record.ReadGrant(r)
 	if err != nil {
 		return entity.Row{}, err
 	}
@@ -267,7 +268,7 @@ func (s *Store) grantBefore(ctx context.Context, g store.GrantRecord) (azcore.ET
 	if err != nil {
 		return "", nil, err
 	}
-	old, err := grantOf(r)
+	old, err := record.ReadGrant(r)
 	if err != nil {
 		return "", nil, err
 	}
@@ -289,7 +290,7 @@ func (s *Store) Grant(ctx context.Context, id string) (store.GrantRecord, error)
 	if err != nil {
 		return store.GrantRecord{}, fmt.Errorf("grant %s: %w", id, err)
 	}
-	g, err := grantOf(r)
+	g, err := record.ReadGrant(r)
 	g.Version = versionOf(etag, placesOfGrant(g))
 	return g, err
 }
@@ -302,7 +303,7 @@ func (s *Store) OpenGrants(ctx context.Context) ([]store.GrantRecord, error) {
 	}
 	var out []store.GrantRecord
 	for _, r := range rows {
-		g, err := grantOf(r)
+		g, err := record.ReadGrant(r)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/record"
 )
 
 // closing is a grant on its way into history.
@@ -39,7 +40,7 @@ func notePartition(id string) string { return "id|" + entity.Safe(id) }
 const noteRow = "at"
 
 func newClosing(g store.GrantRecord, etag azcore.ETag) (closing, error) {
-	doc, err := newGrantDoc(g)
+	doc, err := record.Grant(g)
 	if err != nil {
 		return closing{}, err
 	}
@@ -181,7 +182,7 @@ func (s *Store) closedGrant(ctx context.Context, id string) (store.GrantRecord, 
 }
 
 func closedGrantOf(r entity.Stored) (store.GrantRecord, error) {
-	g, err := grantOf(r)
+	g, err := record.ReadGrant(r)
 	g.Version = closedVersion
 	return g, err
 }
@@ -216,14 +217,9 @@ func (s *Store) ListGrants(ctx context.Context, f store.GrantFilter, cursor stri
 			return nil, "", fmt.Errorf("list open grants: %w", err)
 		}
 		for _, r := range rows {
-			var d openDoc
-			err := r.Read(&d)
+			g, err := record.ReadListed(r)
 			if err != nil {
 				return nil, "", err
-			}
-			g, err := d.Grant.grant()
-			if err != nil {
-				return nil, "", fmt.Errorf("read entity %s: %w", r.Key, err)
 			}
 			merged.Add(entity.Position{Time: g.Start, Name: entity.Safe(g.ID)}, g)
 		}
@@ -234,7 +230,7 @@ func (s *Store) ListGrants(ctx context.Context, f store.GrantFilter, cursor stri
 			return nil, "", fmt.Errorf("list history: %w", err)
 		}
 		for _, r := range rows {
-			g, err := grantOf(r)
+			g, err := record.ReadGrant(r)
 			if err != nil {
 				return nil, "", err
 			}

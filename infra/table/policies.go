@@ -10,6 +10,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/record"
 )
 
 // Policy reads one row.
@@ -19,6 +20,15 @@ func (s *Store) Policy(ctx context.Context, vm jit.ID) (store.PolicyRecord, erro
 		return store.PolicyRecord{}, fmt.Errorf("policy of %s: %w", vm, err)
 	}
 	return policyRecordOf(r)
+}
+
+// policyRecordOf reads a policy with its version.
+func policyRecordOf(r entity.Stored) (store.PolicyRecord, error) {
+	rec, err := record.ReadPolicy(r)
+	if err == nil {
+		rec.Version = versionOf(r.ETag, placesOfPolicy(rec))
+	}
+	return rec, err
 }
 
 // EachPolicy reads the policies' range, 1,000 rows a page, and holds one page.
@@ -67,16 +77,15 @@ func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 
 // withPolicy completes the write of a policy: what stands in its row, its parts and their targets' marks.
 func withPolicy(o entity.Owned, p store.PolicyRecord) (entity.Owned, error) {
-	doc, err := newPolicyDoc(p)
+	doc, err := record.Policy(p)
 	if err != nil {
 		return o, err
 	}
 	o.Head.Row = entity.Row{Partition: live, Key: policyRow(p.Policy.VM), Doc: doc}.Sign()
 	o.Rest = append(o.Rest, entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: namedRow(p), Doc: doc}})
 	for i, at := range p.Placements {
-		part := policyPartDoc{V: entity.Version, Target: doc.At[i].T, VM: doc.VM, Ports: doc.Ports, Existing: doc.Existing, Options: doc.Options, Public: doc.Public, A: doc.At[i].A}
 		o.Rest = append(o.Rest,
-			entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: policyPartRow(at.Target, p.Policy.VM), Doc: part}},
+			entity.Op{Kind: entity.Put, Row: entity.Row{Partition: live, Key: policyPartRow(at.Target, p.Policy.VM), Doc: doc.Part(i)}},
 			markTarget(at.Target))
 	}
 	return o, nil
@@ -92,7 +101,7 @@ func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	if err != nil {
 		return wrap(err)
 	}
-	doc, err := newPolicyDoc(p)
+	doc, err := record.Policy(p)
 	if err != nil {
 		return wrap(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/record"
 )
 
 // targetDoc marks a target as ours, or as one to look at that is not.
@@ -59,13 +60,13 @@ func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, er
 			}
 			state.Confirmed = d.Names
 		case strings.HasPrefix(r.Key, partRows(target)+policyRows):
-			p, err := policyPartOf(r)
+			p, err := record.ReadPolicyPart(r)
 			if err != nil {
 				return plan.State{}, err
 			}
 			state.Policies = append(state.Policies, p)
 		default:
-			o, err := grantPartOf(r)
+			o, err := record.ReadGrantPart(r)
 			if err != nil {
 				return plan.State{}, err
 			}

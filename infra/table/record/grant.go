@@ -1,4 +1,4 @@
-package table
+package record
 
 import (
 	"fmt"
@@ -70,7 +70,7 @@ type grantPlacementDoc struct {
 	C bool `json:",omitempty"` // confirmed
 }
 
-func newGrantFields(g jit.Grant) (grantFields, error) {
+func fieldsOf(g jit.Grant) (grantFields, error) {
 	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation}
 	for _, vm := range g.VMs {
 		id, err := entity.IDText(vm.VM)
@@ -122,10 +122,30 @@ func (f grantFields) grant() (jit.Grant, error) {
 	return g, nil
 }
 
-func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
-	fields, err := newGrantFields(r.Grant)
+// Listed returns what lists give of an open grant.
+func Listed(g jit.Grant) (any, error) {
+	fields, err := fieldsOf(g)
+	return openDoc{V: entity.Version, Grant: fields}, err
+}
+
+// ReadListed reads what lists give of an open grant.
+func ReadListed(r entity.Stored) (jit.Grant, error) {
+	var d openDoc
+	if err := r.Read(&d); err != nil {
+		return jit.Grant{}, err
+	}
+	g, err := d.Grant.grant()
 	if err != nil {
-		return grantDoc{}, err
+		return jit.Grant{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+	}
+	return g, nil
+}
+
+// Grant returns the document of a grant.
+func Grant(r store.GrantRecord) (any, error) {
+	fields, err := fieldsOf(r.Grant)
+	if err != nil {
+		return nil, err
 	}
 	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError}
 	for _, p := range r.Placements {
@@ -138,7 +158,8 @@ func newGrantDoc(r store.GrantRecord) (grantDoc, error) {
 	return d, nil
 }
 
-func grantOf(r entity.Stored) (store.GrantRecord, error) {
+// ReadGrant reads the document of a grant; its Version is not set.
+func ReadGrant(r entity.Stored) (store.GrantRecord, error) {
 	var d grantDoc
 	if err := r.Read(&d); err != nil {
 		return store.GrantRecord{}, err
@@ -174,12 +195,13 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 	return r, nil
 }
 
-func newGrantPartDoc(g jit.Grant, p store.GrantPlacement) (grantPartDoc, error) {
+// GrantPart returns the document of a grant as it bears on one target.
+func GrantPart(g jit.Grant, p store.GrantPlacement) (any, error) {
 	target, err := entity.IDText(p.Target)
 	if err != nil {
-		return grantPartDoc{}, err
+		return nil, err
 	}
-	fields, err := newGrantFields(behind(g, p.Addresses))
+	fields, err := fieldsOf(behind(g, p.Addresses))
 	return grantPartDoc{V: entity.Version, Target: target, Grant: fields, A: entity.AddressMapTexts(p.Addresses)}, err
 }
 
@@ -195,7 +217,8 @@ func behind(g jit.Grant, addresses map[string][]netip.Addr) jit.Grant {
 	return g
 }
 
-func grantPartOf(r entity.Stored) (plan.Opening, error) {
+// ReadGrantPart reads a grant as it bears on one target.
+func ReadGrantPart(r entity.Stored) (plan.Opening, error) {
 	var d grantPartDoc
 	if err := r.Read(&d); err != nil {
 		return plan.Opening{}, err

@@ -1,4 +1,4 @@
-package table
+package record
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"portcullis/infra/table/entity"
 )
 
-// policyDoc is a policy as it is stored. Field names are short: a property is
+// PolicyDoc is a policy as it is stored. Field names are short: a property is
 // counted in UTF-16.
-type policyDoc struct {
+type PolicyDoc struct {
 	V         int
 	VM        string
 	Ports     []portDoc
@@ -103,12 +103,13 @@ func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) 
 	return p, nil
 }
 
-func newPolicyDoc(r store.PolicyRecord) (policyDoc, error) {
+// Policy returns the document of a policy.
+func Policy(r store.PolicyRecord) (PolicyDoc, error) {
 	vm, err := entity.IDText(r.Policy.VM)
 	if err != nil {
-		return policyDoc{}, err
+		return PolicyDoc{}, err
 	}
-	d := policyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: entity.AddressText(r.Policy.PublicAddress),
+	d := PolicyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: entity.AddressText(r.Policy.PublicAddress),
 		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: entity.Stamp(r.ChangedAt)}
 	d.Options = newOptionsDoc(r.Policy)
 	if l := r.Listed; l != (store.Listed{}) {
@@ -117,7 +118,7 @@ func newPolicyDoc(r store.PolicyRecord) (policyDoc, error) {
 	for _, p := range r.Placements {
 		target, err := entity.IDText(p.Target)
 		if err != nil {
-			return policyDoc{}, err
+			return PolicyDoc{}, err
 		}
 		d.At = append(d.At, placementDoc{T: target, A: entity.AddressTexts(p.Addresses)})
 	}
@@ -140,8 +141,9 @@ func (d *optionsDoc) options() (*jit.Options, error) {
 	return o, o.Validate() // one that was not stored so: what it should demand is not known
 }
 
-func policyRecordOf(r entity.Stored) (store.PolicyRecord, error) {
-	var d policyDoc
+// ReadPolicy reads the document of a policy; its Version is not set.
+func ReadPolicy(r entity.Stored) (store.PolicyRecord, error) {
+	var d PolicyDoc
 	if err := r.Read(&d); err != nil {
 		return store.PolicyRecord{}, err
 	}
@@ -149,11 +151,10 @@ func policyRecordOf(r entity.Stored) (store.PolicyRecord, error) {
 	if err != nil {
 		return store.PolicyRecord{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	rec.Version = versionOf(r.ETag, placesOfPolicy(rec))
 	return rec, nil
 }
 
-func (d policyDoc) record() (store.PolicyRecord, error) {
+func (d PolicyDoc) record() (store.PolicyRecord, error) {
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
 	if err != nil {
 		return store.PolicyRecord{}, err
@@ -179,8 +180,13 @@ func (d policyDoc) record() (store.PolicyRecord, error) {
 	return r, nil
 }
 
-// policyPart gives a policy as it bears on a target.
-func policyPartOf(r entity.Stored) (plan.Protected, error) {
+// Part returns the document of the policy as it bears on the target of its i-th placement.
+func (d PolicyDoc) Part(i int) any {
+	return policyPartDoc{V: entity.Version, Target: d.At[i].T, VM: d.VM, Ports: d.Ports, Existing: d.Existing, Options: d.Options, Public: d.Public, A: d.At[i].A}
+}
+
+// ReadPolicyPart reads a policy as it bears on one target.
+func ReadPolicyPart(r entity.Stored) (plan.Protected, error) {
 	var d policyPartDoc
 	if err := r.Read(&d); err != nil {
 		return plan.Protected{}, err
