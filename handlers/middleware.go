@@ -47,7 +47,7 @@ func (s *server) identified(h handler) http.Handler {
 			s.fail(w, r, &jit.Error{Code: wire.CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
 			return
 		}
-		who.Correlation = Invocation(r.Context())
+		who.Correlation, who.Address = Invocation(r.Context()), arrivalOf(r.Context()).caller
 		s.understood(w, call{Request: r, who: who}, h)
 	}))
 }

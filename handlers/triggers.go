@@ -119,6 +119,8 @@ func message(v jsontext.Value) ([]byte, error) {
 
 // sweepDue handles the timer.
 func (s *server) sweepDue(ctx context.Context, _ jsontext.Value) error {
-	_, err := s.app.Sweeper.Sweep(ctx, jit.Caller{Name: "portcullis", Correlation: Invocation(ctx)})
+	who := jit.App()
+	who.Correlation = Invocation(ctx)
+	_, err := s.app.Sweeper.Sweep(ctx, who)
 	return err
 }

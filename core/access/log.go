@@ -34,7 +34,7 @@ func (s *Service) LogRefusedRequest(ctx context.Context, who jit.Caller, r jit.R
 		}
 		named = append(named, n)
 	}
-	return s.logRefused(ctx, store.Entry{Operation: store.OpRequest, Requestor: who.Name, Justification: r.Justification, Correlation: who.Correlation}, named, err)
+	return s.logRefused(ctx, store.EntryBy(who, store.OpRequest).Asked("", r.Justification), named, err)
 }
 
 // LogRefusedPolicies logs that a change of policies was refused, and gives err.
@@ -47,12 +47,12 @@ func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op sto
 		}
 		named = append(named, n)
 	}
-	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, named, err)
+	return s.logRefused(ctx, store.EntryBy(who, op), named, err)
 }
 
 // LogRefusedCall logs that a call was refused before anything in it was understood, and gives err. What machines it names is not known.
 func (g *Guard) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
-	return g.Service.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Correlation: who.Correlation}, nil, err)
+	return g.Service.logRefused(ctx, store.EntryBy(who, op), nil, err)
 }
 
 // refusedGrant logs that a change of a grant was refused, and gives err.
@@ -68,7 +68,7 @@ func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Ope
 		}
 		named = append(named, n)
 	}
-	return s.logRefused(ctx, store.Entry{Operation: op, Requestor: who.Name, Grant: g.ID, Justification: g.Justification, Correlation: who.Correlation}, named, err)
+	return s.logRefused(ctx, store.EntryBy(who, op).Asked(g.ID, g.Justification), named, err)
 }
 
 // logRefused appends the one entry of a refusal, however many machines the call names, and gives err, joined with

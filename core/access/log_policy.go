@@ -24,7 +24,8 @@ func (s *Service) EditEntries(who jit.Caller, op store.Operation, records, befor
 	var out []store.Entry
 	for _, rec := range records {
 		key := rec.Policy.VM.Key()
-		e := store.Entry{ID: id + "/" + key, Time: s.now(), Operation: op, Result: store.Succeeded, VM: rec.Policy.VM, Requestor: who.Name, Correlation: who.Correlation}
+		e := store.EntryBy(who, op)
+		e.ID, e.Time, e.Result, e.VM = id+"/"+key, s.now(), store.Succeeded, rec.Policy.VM
 		for _, p := range rec.Policy.Ports {
 			e.Ports = append(e.Ports, p.Number)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,10 @@ func TestHistory(t *testing.T, open func(*testing.T) Store) {
 			"revoked":          {Status: "Revoked"},
 			"status by case":   {Status: "revoked"},
 			"requestor":        {Requestor: "ann@example.com"},
+			"any casing":       {Requestor: "ANN@Example.com"},
+			"object id":        {Object: objectOne},
+			"object, upper":    {Object: strings.ToUpper(objectOne)},
+			"unknown object":   {Object: "' or Object ne '"},
 			"quoted requestor": {Requestor: "o'neil@example.com"},
 			"from":             {From: starts(4)},
 			"to":               {To: starts(4)},
@@ -153,7 +158,7 @@ func fillHistory(t *testing.T, s Store) []jit.Grant {
 			g.Grant.ID = "not-a-uuid"
 		}
 		if n%5 == 0 {
-			g.Grant.Requestor = "ann@example.com"
+			g.Grant.Requestor, g.Grant.RequestorID = "ann@example.com", subscriptionTwo+"/"+objectOne
 		}
 		rec := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), g, nil, start))
 		switch n % 3 {
@@ -238,10 +243,15 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 			"operation":             {Operation: store.OpSweep},
 			"result":                {Result: store.Refused},
 			"operation and result":  {Operation: store.OpOpen, Result: store.Succeeded},
+			"object id":             {Object: objectTwo},
+			"object id, any casing": {Object: strings.ToUpper(objectTwo)},
+			"unknown object id":     {Object: "' or Object ne '"},
+			"name, any casing":      {Requestor: "ANN@example.COM"},
+			"name and object id":    {Requestor: "ann@example.com", Object: objectOne},
 			"from":                  {From: entries[9].Time},
 			"to":                    {To: entries[9].Time},
 			"from to":               {From: entries[4].Time, To: entries[20].Time},
-			"all of it":             {Subscription: subscriptionOne, VM: machine(2).Key(), Requestor: "ann@example.com", Operation: store.OpOpen, From: entries[0].Time, To: entries[23].Time},
+			"all of it":             {Subscription: subscriptionOne, VM: machine(2).Key(), Requestor: "ann@example.com", Object: objectOne, Operation: store.OpOpen, From: entries[0].Time, To: entries[23].Time},
 			"machine by any casing": {VM: machine(2).String()},
 		}
 		for _, text := range nasty {
@@ -328,11 +338,21 @@ func newestFirst(entries []store.Entry) []store.Entry {
 }
 
 // manyEntries gives entries over several days, no two of the same time.
+// ann gives one of two people who have a name in common.
+func ann(i int) jit.Actor {
+	return jit.Actor{Tenant: subscriptionTwo, Object: []string{objectOne, objectTwo}[i%2], Kind: jit.Person, Client: subscriptionOne, SignIn: "pwd mfa", Address: netip.MustParseAddr("2001:db8::7")}
+}
+
+const (
+	objectOne = "eeeeeeee-0000-4000-8000-000000000001"
+	objectTwo = "eeeeeeee-0000-4000-8000-000000000002"
+)
+
 func manyEntries(n int) []store.Entry {
 	var out []store.Entry
 	for i := range n {
 		e := store.Entry{ID: fmt.Sprintf("%s/1/%d/it's", idAt(morning, i), i), Time: morning.Add(time.Duration(i) * 3 * time.Hour).Add(time.Duration(i)),
-			Operation: store.OpOpen, Result: store.Succeeded, VM: machine(i % 5), Target: nsg(i % 3), Requestor: "ann@example.com", Grant: idAt(morning, i),
+			Operation: store.OpOpen, Result: store.Succeeded, VM: machine(i % 5), Target: nsg(i % 3), Requestor: "ann@example.com", Actor: ann(i), Grant: idAt(morning, i),
 			Ports: []uint16{22, 3389}, Sources: []string{"203.0.113.7", "2001:db8::/32"}, End: morning.Add(time.Hour), Justification: "règle", Reason: "Expired",
 			Message: "it's", Correlation: "c-1"}
 		switch i % 6 {

@@ -101,8 +101,9 @@ func (s *Rounds) logRepair(ctx context.Context, out Outcome, version string, wha
 	if len(what) == 0 {
 		return nil
 	}
-	e := store.Entry{ID: fmt.Sprintf("repair/%s/%s", out.Target.Key(), version), Time: out.At, Operation: store.OpRepair, Result: store.Succeeded, Target: out.Target,
-		Requestor: jit.App().Name, Message: out.Target.Name + ": " + strings.Join(what, ", ")}
+	e := store.EntryBy(jit.App(), store.OpRepair)
+	e.ID, e.Time, e.Result, e.Target = fmt.Sprintf("repair/%s/%s", out.Target.Key(), version), out.At, store.Succeeded, out.Target
+	e.Message = out.Target.Name + ": " + strings.Join(what, ", ")
 	if err := s.Activity.Append(ctx, e); err != nil {
 		return fmt.Errorf("write the activity log: %w", err)
 	}

@@ -13,9 +13,10 @@ type Entry struct {
 	Time          time.Time
 	Operation     Operation
 	Result        Result
-	VM            jit.ID // zero for an event that concerns no single machine
-	Target        jit.ID // zero for an event that concerns no single target
-	Requestor     string // the requestor, or "portcullis" for the app itself
+	VM            jit.ID    // zero for an event that concerns no single machine
+	Target        jit.ID    // zero for an event that concerns no single target
+	Requestor     string    // the requestor's name, or "portcullis" for the app itself
+	Actor         jit.Actor // the requestor without the name
 	Grant         string
 	Ports         []uint16
 	Sources       []string
@@ -24,6 +25,17 @@ type Entry struct {
 	Reason        string // why a window closed, an error code, or what was repaired
 	Message       string
 	Correlation   string // the invocation id
+}
+
+// EntryBy starts the entry for an operation of a caller.
+func EntryBy(who jit.Caller, op Operation) Entry {
+	return Entry{Operation: op, Requestor: who.Name, Actor: who.Actor(), Correlation: who.Correlation}
+}
+
+// Asked returns the entry with the id of its grant ("" for none) and the justification.
+func (e Entry) Asked(grant, why string) Entry {
+	e.Grant, e.Justification = grant, why
+	return e
 }
 
 // Operation is what an entry reports.
@@ -59,7 +71,8 @@ const (
 type EntryFilter struct {
 	Subscription string
 	VM           string // jit.ID.Key of a machine
-	Requestor    string
+	Requestor    string // the name, without regard to case
+	Object       string // id of who asked
 	Operation    Operation
 	Result       Result
 	From, To     time.Time // time in [From, To)

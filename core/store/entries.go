@@ -38,11 +38,9 @@ func GrantEntries(who jit.Caller, op Operation, result Result, g jit.Grant, now 
 }
 
 func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit.GrantVM, now time.Time) Entry {
-	e := Entry{
-		ID:   fmt.Sprintf("%s/%d/%s/%s/%s", g.ID, g.Generation, op, result, vm.VM.Key()),
-		Time: now, Operation: op, Result: result, VM: vm.VM, Requestor: who.Name, Grant: g.ID,
-		Justification: g.Justification, Correlation: who.Correlation,
-	}
+	e := EntryBy(who, op).Asked(g.ID, g.Justification)
+	e.ID = fmt.Sprintf("%s/%d/%s/%s/%s", g.ID, g.Generation, op, result, vm.VM.Key())
+	e.Time, e.Result, e.VM = now, result, vm.VM
 	seen := map[string]bool{}
 	for _, w := range vm.Ports {
 		e.Ports = append(e.Ports, w.Number)

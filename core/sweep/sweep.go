@@ -85,8 +85,9 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	slices.SortFunc(w.rec.Findings, func(a, b store.Finding) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target.Key(), b.Target.Key()), cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Message, b.Message))
 	})
-	entry := store.Entry{ID: s.NewID(), Time: w.rec.Ended, Operation: store.OpSweep, Result: store.Succeeded, Requestor: who.Name, Correlation: who.Correlation,
-		Message: fmt.Sprintf("%d targets, %d changed, %d grants closed, %d findings", w.rec.Targets, w.rec.Changed, w.rec.Closed, len(w.rec.Findings))}
+	entry := store.EntryBy(who, store.OpSweep)
+	entry.ID, entry.Time, entry.Result = s.NewID(), w.rec.Ended, store.Succeeded
+	entry.Message = fmt.Sprintf("%d targets, %d changed, %d grants closed, %d findings", w.rec.Targets, w.rec.Changed, w.rec.Closed, len(w.rec.Findings))
 	if err != nil {
 		entry.Result, entry.Reason = store.Failed, w.rec.Error
 	}

@@ -43,7 +43,8 @@ func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepReco
 	}
 	err := s.Permit.May(ctx, who, permit.VerbSweep, scopes...)
 	if why := jit.Refused(err); why != nil {
-		e := store.Entry{ID: s.NewID(), Time: s.now(), Operation: store.OpSweep, Result: store.Refused, Requestor: who.Name, Reason: string(why.Code), Message: why.Message, Correlation: who.Correlation}
+		e := store.EntryBy(who, store.OpSweep)
+		e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), why.Message
 		return store.SweepRecord{}, errors.Join(err, s.Activity.Append(ctx, e))
 	}
 	if err != nil {

@@ -2,11 +2,10 @@ package identity_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/jit"
 	"portcullis/infra/identity"
@@ -70,7 +69,13 @@ func TestTokensAccepted(t *testing.T) {
 			d := e.draft()
 			d.set(test.claims)
 			token := d.sign(t)
-			want := jit.Caller{ID: tenantA + "/" + alice, Name: test.want}
+			want := jit.Caller{ID: tenantA + "/" + alice, Name: test.want, Kind: jit.Person, Client: client}
+			if strings.HasPrefix(test.want, "app:") {
+				want.Kind = jit.Application
+			}
+			if strings.HasPrefix(test.name, "app with") { // none, or none that is a GUID
+				want.Client = ""
+			}
 			for name, r := range map[string]*http.Request{
 				"Authorization": with(t, token),
 				"other case":    request(t, "authorization", "bEARER "+token),
@@ -80,9 +85,60 @@ func TestTokensAccepted(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s: %s", name, diff)
+				if got != want {
+					t.Errorf("%s: got %+v, want %+v", name, got, want)
 				}
+			}
+		})
+	}
+}
+
+// TestActor: beside the name, which is no proof of anything, stands who it is, for what and how. What the token says of it is
+// bounded and can be printed.
+func TestActor(t *testing.T) {
+	const bob = "eeeeeeee-0000-4000-8000-000000000002"
+	id := func(change func(*draft)) func(*draft) {
+		return func(d *draft) {
+			d.set(map[string]any{"scp": nil, "azp": nil, "nonce": "n"})
+			change(d)
+		}
+	}
+	set := func(name string, value any) func(*draft) {
+		return func(d *draft) { d.set(map[string]any{name: value}) }
+	}
+	e := newEntra()
+	v := e.verifier(t, public)
+	for _, tc := range []struct {
+		name   string
+		change func(*draft)
+		at     string
+		want   jit.Actor
+	}{
+		{"another's name", set("oid", bob), "", jit.Actor{Object: bob, Kind: jit.Person, Client: client}},
+		{"a client in upper case", set("azp", strings.ToUpper(client)), "", jit.Actor{Object: alice, Kind: jit.Person, Client: client}},
+		{"a client that is no GUID", set("azp", "curl"), "", jit.Actor{Object: alice, Kind: jit.Person}},
+		{"an application's own", func(d *draft) { d.set(map[string]any{"scp": nil, "idtyp": "app"}) }, "", jit.Actor{Object: alice, Kind: jit.Application, Client: client}},
+		{"an ID token", id(func(*draft) {}), identity.IDTokenHeader, jit.Actor{Object: alice, Kind: jit.Person}},
+		{"an ID token of two factors", id(set("amr", []string{"pwd", "mfa"})), identity.IDTokenHeader, jit.Actor{Object: alice, Kind: jit.Person, SignIn: "pwd mfa"}},
+		{"amr", set("amr", []string{"rsa", "ngcmfa", "fed_1-x"}), "", jit.Actor{Object: alice, Kind: jit.Person, Client: client, SignIn: "rsa ngcmfa fed_1-x"}},
+		{"amr that is no list", set("amr", "pwd"), "", jit.Actor{Object: alice, Kind: jit.Person, Client: client}},
+		{"amr of anything", set("amr", []any{1, nil, "", "two words", "a\nb", "m\u202efa", "pẃd", "=1", strings.Repeat("x", 25), "mfa"}), "", jit.Actor{Object: alice, Kind: jit.Person, Client: client, SignIn: "mfa"}},
+		{"amr without end", set("amr", slices.Repeat([]string{strings.Repeat("x", 24)}, 200)), "", jit.Actor{Object: alice, Kind: jit.Person, Client: client,
+			SignIn: strings.TrimSpace(strings.Repeat(strings.Repeat("x", 24)+" ", 8))}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := e.draft()
+			tc.change(d)
+			r := with(t, d.sign(t))
+			if tc.at != "" {
+				r = request(t, tc.at, d.sign(t))
+			}
+			got, err := v.Caller(r)
+			if tc.want.Tenant = tenantA; err != nil || got.Actor() != tc.want {
+				t.Errorf("got %+v, %v, want %+v", got.Actor(), err, tc.want)
+			}
+			if tc.want.Kind == jit.Person && got.Name != "alice@example.com" {
+				t.Errorf("the name is %q", got.Name)
 			}
 		})
 	}

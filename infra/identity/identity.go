@@ -105,7 +105,8 @@ func New(cfg Config) (*Verifier, error) {
 }
 
 // Caller gives who sent the request, without Correlation. The ID is "tid/oid" in lower case; the name is for reading
-// only: "app:{client id}" for applications, the user name for people, the oid where there is none fit to print.
+// only: "app:{client id}" for applications, the user name for people, the oid where there is none fit to print. Nor has it an Address,
+// which no token names.
 //
 // An error is *[store.Unavailable] when the issuer's keys cannot be had, and wraps [ErrToken] otherwise.
 func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
@@ -117,7 +118,7 @@ func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
 	if err != nil {
 		return jit.Caller{}, err
 	}
-	return jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name()}, nil
+	return c.caller(), nil
 }
 
 // Ping gives nil when the keys of the first tenant are at hand, and otherwise what [Verifier.Caller] would say.

@@ -115,6 +115,26 @@ func client(all jwt.MapClaims) string {
 	return text(all, "appid")
 }
 
+// What is kept of amr: RFC 8176 registers 18 values of two to seven letters, Entra ID adds a few of its own.
+const (
+	maxMethods = 8
+	maxMethod  = 24 // characters
+)
+
+// methods are the words of amr, which says how the person signed in. What is not a word of letters, digits, - and _ is left
+// out, and so is what goes beyond the bounds: the token is signed, but nobody promises what stands in it.
+func methods(all jwt.MapClaims) []string {
+	var out []string
+	list, _ := all["amr"].([]any)
+	for _, m := range list {
+		word, _ := m.(string)
+		if word != "" && len(word) <= maxMethod && len(out) < maxMethods && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == "" {
+			out = append(out, word)
+		}
+	}
+	return out
+}
+
 // names are a person's, the best first.
 func names(all jwt.MapClaims) []string {
 	var out []string

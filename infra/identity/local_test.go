@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"portcullis/core/jit"
 	"portcullis/infra/identity"
 	"portcullis/local/issuer"
@@ -85,8 +83,8 @@ func TestLocalPersonas(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p.Name, err)
 		}
-		if diff := cmp.Diff(jit.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername}, got); diff != "" {
-			t.Errorf("%s: %s", p.Name, diff)
+		if want := (jit.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername, Kind: jit.Person, Client: got.Client}); got != want || !jit.ValidGUID(got.Client) {
+			t.Errorf("%s: %+v, want %+v", p.Name, got, want)
 		}
 	}
 	id, err := i.IDToken("admin")
@@ -113,7 +111,7 @@ func TestLocalManagedIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(jit.Caller{ID: issuer.DefaultTenant + "/" + issuer.AppObjectID, Name: "app:" + issuer.AppClientID}, got); diff != "" {
-		t.Error(diff)
+	if want := (jit.Caller{ID: issuer.DefaultTenant + "/" + issuer.AppObjectID, Name: "app:" + issuer.AppClientID, Kind: jit.Application, Client: issuer.AppClientID}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -87,6 +87,7 @@ type claims struct {
 	Name             []string // a person's names, the best first
 	Client           string   // the application that got the token, for itself or for a person
 	Application      bool     // it got it for itself
+	Methods          []string // how the person signed in
 }
 
 // verify gives the claims of a token that passes every check of the package. They are read from a map rather than into
@@ -114,7 +115,7 @@ func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims,
 		return nil, refuse("an access token without any of the scopes or app roles that are required")
 	}
 	return &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Name: names(all), Client: client(all),
-		Application: at == inAuthorization && applications(all)}, nil
+		Application: at == inAuthorization && applications(all), Methods: methods(all)}, nil
 }
 
 // text gives a claim that is a string, and nothing for one that is not.
@@ -168,6 +169,18 @@ func reason(err error) error {
 		return ours
 	}
 	return refuse("unverifiable")
+}
+
+// caller gives who the claims name.
+func (c *claims) caller() jit.Caller {
+	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " ")}
+	if c.Application {
+		who.Kind = jit.Application
+	}
+	if jit.ValidGUID(c.Client) {
+		who.Client = strings.ToLower(c.Client)
+	}
+	return who
 }
 
 // name is what people read in the activity log. A directory's people choose theirs, within limits; one that cannot be

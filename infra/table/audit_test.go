@@ -28,7 +28,7 @@ func unhex(text string) []byte {
 }
 
 func genesis(sub, date string) []byte {
-	return unhex(sha("portcullis activity log 1\n" + sub + "\n" + date))
+	return unhex(sha("portcullis activity log 2\n" + sub + "\n" + date))
 }
 
 func netstring(text string) string { return fmt.Sprintf("%d:%s,", len(text), text) }
@@ -52,7 +52,7 @@ func auditorsBytes(d map[string]any) string {
 	var b strings.Builder
 	b.WriteString(netstring(fmt.Sprint(d["Format"])))
 	b.WriteString(netstring(fmt.Sprint(d["Seq"])))
-	for _, name := range []string{"ID", "Time", "Operation", "Result", "VM", "Target", "Requestor", "Grant"} {
+	for _, name := range []string{"ID", "Time", "Operation", "Result", "VM", "Target", "Requestor", "Tenant", "Object", "Kind", "Client", "SignIn", "Address", "Grant"} {
 		b.WriteString(netstring(text(name)))
 	}
 	b.WriteString(netstring(list("Ports")))

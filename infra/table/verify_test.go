@@ -2,10 +2,13 @@ package table_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table"
 )
@@ -119,10 +123,13 @@ func told(n int) []store.Entry {
 	var out []store.Entry
 	for i := range n {
 		out = append(out, store.Entry{ID: fmt.Sprintf("event %d", i+1), Time: day.Add(time.Duration(i) * time.Second), Operation: store.OpOpen, Result: store.Succeeded,
-			VM: vm(1), Requestor: "ann", Ports: []uint16{22}, Sources: []string{"203.0.113.7"}, End: day.Add(time.Hour), Justification: "a <reason>"})
+			VM: vm(1), Requestor: "Ann", Actor: annActor, Ports: []uint16{22}, Sources: []string{"203.0.113.7"}, End: day.Add(time.Hour), Justification: "a <reason>"})
 	}
 	return out
 }
+
+var annActor = jit.Actor{Tenant: "aaaaaaaa-0000-4000-8000-00000000000a", Object: "eeeeeeee-0000-4000-8000-000000000001", Kind: jit.Person,
+	Client: "ffffffff-0000-4000-8000-00000000000f", SignIn: "pwd mfa", Address: netip.MustParseAddr("198.51.100.9")}
 
 // logged gives a store whose log holds six entries of a machine and two sweeps.
 func logged(t *testing.T) (*table.Store, forger) {
@@ -420,6 +427,81 @@ func TestForgeriesAtRandom(t *testing.T) {
 			rt.Fatalf("forged from %d on: %+v", first, got.FirstBroken)
 		}
 	})
+}
+
+// TestEveryField changes each field that an entry has, one at a time, in rows that are in all else as the app
+// writes them: columns fit, the key fits, the hash is the one that was there. The hash alone can tell.
+func TestEveryField(t *testing.T) {
+	whole := told(6)
+	whole[2].Target, whole[2].Grant, whole[2].Reason, whole[2].Message, whole[2].Correlation = vm(2), "g", "r", "m", "c"
+	for _, name := range fields(reflect.TypeFor[store.Entry]()) {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newStore(t)
+			f := forger{t, s.ActivityTable()}
+			elsewhere, _ := newStore(t)
+			other := slices.Clone(whole)
+			other[2] = differing(t, whole[2], name)
+			if err := errors.Join(s.Append(t.Context(), whole...), elsewhere.Append(t.Context(), other...)); err != nil {
+				t.Fatal(err)
+			}
+			if got := verify(t, s, subscription); got.FirstBroken != nil || got.Entries != 6 {
+				t.Fatalf("before: %+v", got)
+			}
+			was, forged := f.chain(subscription)[2], forger{t, elsewhere.ActivityTable()}.chain(subscription)[2]
+			if was["Doc"] == strings.Replace(forged["Doc"].(string), doc(forged)["Hash"].(string), doc(was)["Hash"].(string), 1) {
+				t.Fatal("the field is not stored")
+			}
+			f.remove(was)
+			f.put(with(forged, doc(forged)["Hash"].(string), doc(was)["Hash"].(string)))
+			got := verify(t, s, subscription)
+			if got.FirstBroken == nil || got.FirstBroken.Seq != 3 || got.FirstBroken.Break != store.BreakChanged {
+				t.Errorf("%+v, %+v", got, got.FirstBroken)
+			}
+		})
+	}
+}
+
+// fields names the fields of an entry, with those inside of its actor.
+func fields(of reflect.Type) []string {
+	var out []string
+	for f := range of.Fields() {
+		if f.Type == reflect.TypeFor[jit.Actor]() {
+			for _, inner := range fields(f.Type) {
+				out = append(out, f.Name+"."+inner)
+			}
+			continue
+		}
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// differing gives the entry with another value in one field.
+func differing(t *testing.T, e store.Entry, name string) store.Entry {
+	t.Helper()
+	e.Ports, e.Sources = slices.Clone(e.Ports), slices.Clone(e.Sources)
+	v := reflect.ValueOf(&e).Elem()
+	for part := range strings.SplitSeq(name, ".") {
+		v = v.FieldByName(part)
+	}
+	switch at := v.Addr().Interface().(type) {
+	case *time.Time:
+		*at = at.Add(time.Millisecond)
+	case *jit.ID:
+		at.Name += "x"
+	case *[]uint16:
+		*at = append(*at, 23)
+	case *[]string:
+		*at = append(*at, "203.0.113.8")
+	case *netip.Addr:
+		*at = at.Next()
+	default:
+		if v.Kind() != reflect.String {
+			t.Fatalf("do not know how to change a %s", v.Type())
+		}
+		v.SetString(v.String() + "x")
+	}
+	return e
 }
 
 // TestOtherDay: a chain cannot be shown for that of another day or subscription.

@@ -17,8 +17,8 @@ import (
 const (
 	headRows = "head|"
 	// chainFormat is that of the encoding below. It is raised when the encoding changes.
-	chainFormat = 1
-	genesisText = "portcullis activity log 1"
+	chainFormat = 2
+	genesisText = "portcullis activity log 2"
 )
 
 // chainID names a chain: a day's partition, and the subscription in lower case, "" for
@@ -67,7 +67,7 @@ func (d entryDoc) canonical() []byte {
 	for _, p := range d.Ports {
 		ports = append(ports, strconv.Itoa(int(p)))
 	}
-	return netstrings(d.ID, d.Time.Text(), d.Operation, d.Result, d.VM, d.Target, d.Requestor, d.Grant, string(netstrings(ports...)),
+	return netstrings(d.ID, d.Time.Text(), d.Operation, d.Result, d.VM, d.Target, d.Requestor, d.Tenant, d.Object, d.Kind, d.Client, d.SignIn, d.Address, d.Grant, string(netstrings(ports...)),
 		string(netstrings(d.Sources...)), d.End.Text(), d.Justification, d.Reason, d.Message, d.Correlation)
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -27,6 +29,12 @@ type entryDoc struct {
 	VM            string
 	Target        string
 	Requestor     string
+	Tenant        string
+	Object        string
+	Kind          string
+	Client        string
+	SignIn        string
+	Address       string
 	Grant         string
 	Ports         []uint16
 	Sources       []string
@@ -67,8 +75,16 @@ func newEntry(e store.Entry) (entryDoc, error) {
 		return entryDoc{}, err
 	}
 	return entryDoc{V: entity.Version, ID: e.ID, Time: entity.Stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), VM: vm, Target: target,
-		Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports, Sources: e.Sources, End: entity.Stamp(e.End), Justification: e.Justification,
+		Requestor: e.Requestor, Tenant: e.Actor.Tenant, Object: e.Actor.Object, Kind: string(e.Actor.Kind), Client: e.Actor.Client, SignIn: e.Actor.SignIn, Address: addressText(e.Actor.Address), Grant: e.Grant, Ports: e.Ports, Sources: e.Sources, End: entity.Stamp(e.End), Justification: e.Justification,
 		Reason: e.Reason, Message: e.Message, Correlation: e.Correlation, Format: chainFormat}.asRead()
+}
+
+// addressText gives an address, "" for none.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // row gives the row of an entry that has its place.
@@ -77,8 +93,8 @@ func (d entryDoc) row() (entity.Row, error) {
 	if err != nil {
 		return entity.Row{}, err
 	}
-	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Result": entity.ColumnText(d.Result), "Requestor": entity.ColumnText(d.Requestor),
-		"Subscription": entity.ColumnText(subscriptionOf(e)), "Vm": ""}
+	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Result": entity.ColumnText(d.Result), "Requestor": entity.ColumnText(jit.FoldName(d.Requestor)),
+		"Object": entity.ColumnText(d.Object), "Subscription": entity.ColumnText(subscriptionOf(e)), "Vm": ""}
 	if !e.VM.IsZero() {
 		columns["Vm"] = entity.ColumnText(e.VM.Key())
 	}
@@ -96,8 +112,15 @@ func (d entryDoc) entry() (store.Entry, error) {
 		return store.Entry{}, err
 	}
 	target, err := entity.IDOf(d.Target)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	actor := jit.Actor{Tenant: d.Tenant, Object: d.Object, Kind: jit.CallerKind(d.Kind), Client: d.Client, SignIn: d.SignIn}
+	if d.Address != "" {
+		actor.Address, err = netip.ParseAddr(d.Address)
+	}
 	return store.Entry{ID: d.ID, Time: time.Time(d.Time), Operation: store.Operation(d.Operation), Result: store.Result(d.Result), VM: vm,
-		Target: target, Requestor: d.Requestor, Grant: d.Grant, Ports: d.Ports, Sources: d.Sources, End: time.Time(d.End),
+		Target: target, Requestor: d.Requestor, Actor: actor, Grant: d.Grant, Ports: d.Ports, Sources: d.Sources, End: time.Time(d.End),
 		Justification: d.Justification, Reason: d.Reason, Message: d.Message, Correlation: d.Correlation}, err
 }
 
@@ -137,7 +160,10 @@ func entryFilter(f store.EntryFilter) entity.Where {
 		w = w.Text("Vm", strings.ToLower(f.VM))
 	}
 	if f.Requestor != "" {
-		w = w.Text("Requestor", f.Requestor)
+		w = w.Text("Requestor", jit.FoldName(f.Requestor))
+	}
+	if f.Object != "" {
+		w = w.Text("Object", strings.ToLower(f.Object))
 	}
 	if f.Operation != "" {
 		w = w.Text("Operation", string(f.Operation))
