@@ -41,9 +41,12 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 }
 
 func entryFilter(q query.Values) (store.EntryFilter, error) {
-	f := store.EntryFilter{Subscription: strings.ToLower(q["subscription"]), Requestor: q["requestor"], Operation: store.Operation(q["operation"]), Result: store.Result(q["result"])}
+	f := store.EntryFilter{Requestor: q["requestor"], Operation: store.Operation(q["operation"]), Result: store.Result(q["result"])}
 	var err error
 	if f.VM, err = q.VM(); err != nil {
+		return f, err
+	}
+	if f.Object, err = q.GUID("requestorObjectId"); err != nil {
 		return f, err
 	}
 	if f.From, err = q.Time("from"); err != nil {
@@ -52,10 +55,8 @@ func entryFilter(q query.Values) (store.EntryFilter, error) {
 	if f.To, err = q.Time("to"); err != nil {
 		return f, err
 	}
-	if f.Subscription != "" && !jit.ValidGUID(f.Subscription) {
-		return f, &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is not a GUID"}
-	}
-	return f, nil
+	f.Subscription, err = q.GUID("subscription")
+	return f, err
 }
 
 // verify looks whether the activity log is as it was written: GET /api/activity/verify.

@@ -104,7 +104,7 @@ func newCSV(w io.Writer) exporter {
 	return out
 }
 
-const csvColumns = "time,subscription,resourceGroup,virtualMachine,operation,result,requestor,sourceAddressPrefixes,ports,endTimeUtc,justification,correlationId,target,request,reason,message,id"
+const csvColumns = "time,subscription,resourceGroup,virtualMachine,operation,result,requestor,requestorTenantId,requestorObjectId,requestorKind,clientId,authenticationMethods,callerAddress,sourceAddressPrefixes,ports,endTimeUtc,justification,correlationId,target,request,reason,message,id"
 
 func (c csvExporter) name() string        { return "csv" }
 func (c csvExporter) contentType() string { return "text/csv; charset=utf-8; header=present" }
@@ -115,7 +115,7 @@ func (c csvExporter) add(e wire.Entry) error {
 	for _, p := range e.Ports {
 		ports = append(ports, fmt.Sprint(p))
 	}
-	cells := []string{e.Time, e.Subscription, e.ResourceGroup, e.VM, e.Operation, e.Result, e.Requestor, strings.Join(e.Sources, " "), strings.Join(ports, " "), e.End,
+	cells := []string{e.Time, e.Subscription, e.ResourceGroup, e.VM, e.Operation, e.Result, e.Requestor, e.Tenant, e.Object, e.Kind, e.Client, strings.Join(e.SignIn, " "), e.Address, strings.Join(e.Sources, " "), strings.Join(ports, " "), e.End,
 		e.Justification, e.Correlation, e.Target, e.Grant, e.Reason, e.Message, e.ID}
 	for i, cell := range cells {
 		cells[i] = safeCell(oneLine(cell))

@@ -31,6 +31,14 @@ const (
 	web = "/subscriptions/" + sub + "/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"
 )
 
+// Two people whose names are the same.
+const (
+	tenant    = "aaaaaaaa-0000-4000-8000-00000000000a"
+	admin     = "eeeeeeee-0000-4000-8000-000000000001"
+	requester = "eeeeeeee-0000-4000-8000-000000000002"
+	client    = "ffffffff-0000-4000-8000-00000000000f"
+)
+
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // app is the doors before an installation in memory.
@@ -99,7 +107,10 @@ func (a *app) wire(change func(*core.Ports)) {
 			if r.Header.Get("Authorization") == "" {
 				return jit.Caller{}, errors.New("no token")
 			}
-			return jit.Caller{ID: "tid/alice", Name: "alice@example.com"}, nil
+			if r.Header.Get("Authorization") == "Bearer requester" { // whose name is that of somebody else
+				return jit.Caller{ID: tenant + "/" + requester, Name: "Alice@Example.com", Kind: jit.Person, Client: client}, nil
+			}
+			return jit.Caller{ID: tenant + "/" + admin, Name: "alice@example.com", Kind: jit.Person, Client: client, SignIn: "pwd mfa"}, nil
 		},
 		ParseWake: func(b []byte) (string, int, error) {
 			var body struct {

@@ -6,7 +6,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
+	"portcullis/handlers"
 )
 
 // TestMachinesRefused holds what GET /api/machines may not be asked.
@@ -134,6 +137,7 @@ func (a *app) fill(n int, each func(int, *store.Entry)) {
 	var entries []store.Entry
 	for i := range n {
 		e := store.Entry{ID: fmt.Sprintf("e%06d", i), Time: noon.Add(time.Duration(i) * time.Millisecond), Operation: store.OpOpen, Result: store.Succeeded, VM: vm, Requestor: "alice@example.com",
+			Actor: jit.Actor{Tenant: tenant, Object: admin, Kind: jit.Person, Client: client, SignIn: "pwd mfa", Address: netip.MustParseAddr("198.51.100.9")},
 			Ports: []uint16{22, 3389}, Sources: []string{"203.0.113.7", "2001:db8::/32"}, End: noon.Add(time.Hour)}
 		if each != nil {
 			each(i, &e)
@@ -170,7 +174,7 @@ func TestActivityCSV(t *testing.T) {
 	if err != nil || len(rows) != len(nastyCells)+1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	want := []string{"time", "subscription", "resourceGroup", "virtualMachine", "operation", "result", "requestor", "sourceAddressPrefixes", "ports", "endTimeUtc", "justification", "correlationId", "target", "request", "reason", "message", "id"}
+	want := []string{"time", "subscription", "resourceGroup", "virtualMachine", "operation", "result", "requestor", "requestorTenantId", "requestorObjectId", "requestorKind", "clientId", "authenticationMethods", "callerAddress", "sourceAddressPrefixes", "ports", "endTimeUtc", "justification", "correlationId", "target", "request", "reason", "message", "id"}
 	if diff := cmp.Diff(want, rows[0]); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
@@ -181,7 +185,7 @@ func TestActivityCSV(t *testing.T) {
 		if i <= 12 {
 			wantCell = "'" + wantCell
 		}
-		if got := row[10]; got != wantCell || row[6] != got {
+		if got := row[16]; got != wantCell || row[6] != got {
 			t.Errorf("%q became %q, want %q", cell, got, wantCell)
 		}
 		for _, c := range row {
@@ -190,7 +194,7 @@ func TestActivityCSV(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"2026-11-23T12:00:00.000Z", sub, "demo", web, "Open", "Succeeded", "'=1+1", "203.0.113.7 2001:db8::/32", "22 3389", "2026-11-23T13:00:00.000Z", "'=1+1", "", "", "", "", "", "e000000"}, rows[1]); diff != "" {
+	if diff := cmp.Diff([]string{"2026-11-23T12:00:00.000Z", sub, "demo", web, "Open", "Succeeded", "'=1+1", tenant, admin, "Person", client, "pwd mfa", "198.51.100.9", "203.0.113.7 2001:db8::/32", "22 3389", "2026-11-23T13:00:00.000Z", "'=1+1", "", "", "", "", "", "e000000"}, rows[1]); diff != "" {
 		t.Errorf("a row (-want +got):\n%s", diff)
 	}
 }
@@ -202,6 +206,117 @@ func formula(cell string) bool {
 	}
 	bare := strings.TrimLeft(cell, " \"\t\r\n\u00a0")
 	return bare != "" && strings.ContainsAny(bare[:1], "=+-@")
+}
+
+// TestWhoItWas: two people under one name are told apart in the log, in every form that it is read in, and found by who they are and by
+// how they are called.
+func TestWhoItWas(t *testing.T) {
+	a := newApp(t)
+	a.enable()
+	body := `{"virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.9"}]}]}`
+	if r := a.call("POST", "/api/request", body, "Authorization", "Bearer requester", "X-Forwarded-For", "2001:db8::9"); r.status != 202 && r.status != 200 {
+		t.Fatal(r.status, r.text)
+	}
+	if r := a.sweeps(); r.status != 200 {
+		t.Fatal(r.status, r.text)
+	}
+	as := func(object, signIn, address string) map[string]any {
+		return map[string]any{"requestorTenantId": tenant, "requestorObjectId": object, "requestorKind": "Person", "clientId": client, "authenticationMethods": signIn, "callerAddress": address}
+	}
+	byAdmin, byRequester := as(admin, "pwd mfa", "203.0.113.7"), as(requester, "", "2001:db8::9")
+	list := func(query string) []any {
+		t.Helper()
+		r := a.call("GET", "/api/activity?top=1000"+query, "")
+		if r.status != 200 {
+			t.Fatal(query, r.status, r.text)
+		}
+		return r.body["value"].([]any)
+	}
+	who := func(e map[string]any) map[string]any {
+		out := map[string]any{}
+		for name := range byAdmin {
+			out[name] = or(e[name], "")
+		}
+		if words, ok := out["authenticationMethods"].([]any); ok {
+			out["authenticationMethods"] = strings.Trim(fmt.Sprint(words), "[]")
+		}
+		return out
+	}
+	for _, e := range list("") {
+		e := e.(map[string]any)
+		want, name := byRequester, "Alice@Example.com"
+		switch e["operation"] {
+		case "Enable":
+			want, name = byAdmin, "alice@example.com"
+		case "Sweep":
+			want, name = map[string]any{"requestorTenantId": "", "requestorObjectId": "", "requestorKind": "Portcullis", "clientId": "", "authenticationMethods": "", "callerAddress": ""}, "portcullis"
+		}
+		if diff := cmp.Diff(want, who(e)); diff != "" || e["requestor"] != name {
+			t.Errorf("%v of %v (-want +got):\n%s", e["operation"], e["requestor"], diff)
+		}
+	}
+	rows, err := csv.NewReader(strings.NewReader(a.call("GET", "/api/activity?format=csv", "").text)).ReadAll()
+	if err != nil || len(rows) != len(list(""))+1 {
+		t.Fatal(len(rows), err)
+	}
+	for i, e := range list("") {
+		row := map[string]any{}
+		for n, name := range rows[0] {
+			row[name] = rows[i+1][n]
+		}
+		if diff := cmp.Diff(who(e.(map[string]any)), who(row)); diff != "" {
+			t.Errorf("CSV (-JSON +CSV):\n%s", diff)
+		}
+	}
+	ours := len(list("")) - len(list("&requestor=portcullis"))
+	for query, want := range map[string]int{
+		"&requestorObjectId=" + admin:                                        1,
+		"&requestorObjectId=" + strings.ToUpper(admin):                       1,
+		"&requestorObjectId=" + requester:                                    ours - 1,
+		"&requestor=ALICE%40example.COM":                                     ours,
+		"&requestor=alice%40example.com&requestorObjectId=" + admin:          1,
+		"&requestor=alice&requestorObjectId=" + admin:                        0,
+		"&requestorObjectId=" + tenant:                                       0,
+		"&requestorObjectId=" + requester + "&operation=Enable":              0,
+		"&requestorObjectId=" + requester + "&requestor=Alice%40example.com": ours - 1,
+	} {
+		if got := len(list(query)); got != want {
+			t.Errorf("%s: %d entries, want %d", query, got, want)
+		}
+	}
+	for path, want := range map[string]int{"?requestorObjectId=" + requester: 1, "?requestorObjectId=" + admin: 0, "?requestor=ALICE@example.com": 1} {
+		if got := len(a.call("GET", "/api/requests"+path, "").body["value"].([]any)); got != want {
+			t.Errorf("requests%s: %d, want %d", path, got, want)
+		}
+	}
+	for _, path := range []string{"/api/activity", "/api/requests"} {
+		r := a.call("GET", path+"?requestorObjectId=alice", "")
+		if code, target := r.code(); r.status != 400 || code != "InvalidQueryParameter" || target != "requestorObjectId" {
+			t.Errorf("%s: %d %s %s", path, r.status, code, target)
+		}
+	}
+}
+
+func or(v, otherwise any) any {
+	if v == nil {
+		return otherwise
+	}
+	return v
+}
+
+// TestAddressNeedsItsSetting: an address that nothing vouches for does not come into the log.
+func TestAddressNeedsItsSetting(t *testing.T) {
+	for _, trusted := range []bool{false, true} {
+		a := newApp(t)
+		a.Handler = handlers.New(a.rooms, handlers.Options{Address: hostAddress, ForwardedHeaders: trusted, NewID: a.ports.NewID, Log: slog.New(slog.DiscardHandler),
+			Caller: func(*http.Request) (jit.Caller, error) {
+				return jit.Caller{ID: tenant + "/" + admin, Name: "alice"}, nil
+			}})
+		a.enable()
+		if got := a.lastEntry().Actor.Address; got.IsValid() != trusted {
+			t.Errorf("forwarded headers %v: the address is %v", trusted, got)
+		}
+	}
 }
 
 // TestActivityLines: one JSON object a line, those of the list.
@@ -264,7 +379,7 @@ func TestActivityCut(t *testing.T) {
 	if err != nil || len(rows) != most+2 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	if last := rows[len(rows)-1]; last[4] != "ExportCut" || !strings.Contains(last[15], "to=2026-11-23T12:00:00.002Z") {
+	if last := rows[len(rows)-1]; last[4] != "ExportCut" || !strings.Contains(last[21], "to=2026-11-23T12:00:00.002Z") {
 		t.Errorf("the last row: %q", last)
 	}
 	for query, want := range map[string]int{"to": 2, "from": most} {

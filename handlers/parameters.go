@@ -22,7 +22,8 @@ func parameters() map[string][]query.Parameter {
 		vm       = query.Parameter{Name: "vm", Says: "the ARM id of a virtual machine"}
 		top      = query.Parameter{Name: "top", Says: "1 to 1000, how many one page holds; 100 where it is left out"}
 		cursor   = query.Parameter{Name: "cursor", Says: "where the page begins: from a nextLink"}
-		who      = query.Parameter{Name: "requestor", Says: "who asked"}
+		who      = query.Parameter{Name: "requestor", Says: "who asked, by name, without regard to case"}
+		object   = query.Parameter{Name: "requestorObjectId", Says: "who asked, by the object id of the person or application, which never changes hands"}
 		sub      = query.Parameter{Name: "subscription", Says: "a subscription's id"}
 	)
 	return map[string][]query.Parameter{
@@ -36,12 +37,12 @@ func parameters() map[string][]query.Parameter {
 		"POST /api/sweep":                {noDryRun},
 		"POST /api/import":               {noDryRun},
 		"GET /api/requests": {vm, {Name: "status", Says: "how requests stand", Values: []string{"Initiating", "Initiated", "Revoked"}},
-			who, from, to, top, cursor},
+			who, object, from, to, top, cursor},
 		"GET /api/machines": {{Name: "state", Says: "how machines stand", Values: texts(inventory.MachineConfigured, inventory.MachineNotConfigured, inventory.MachineUnsupported)},
 			{Name: "q", Says: "a part of a name, a resource group or an address"}, {Name: "resourceGroup", Says: "a resource group"}, sub, vm,
 			{Name: "sort", Says: "after a minus for the reverse", Values: bothWays(inventory.SortByName, inventory.SortByResourceGroup, inventory.SortBySubscription, inventory.SortByState, inventory.SortByRequests, inventory.SortByLastAccess)},
 			top, cursor},
-		"GET /api/activity": {sub, vm, who, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, {Name: "result", Says: "how it ended", Values: texts(store.Results()...)}, from, to,
+		"GET /api/activity": {sub, vm, who, object, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, {Name: "result", Says: "how it ended", Values: texts(store.Results()...)}, from, to,
 			{Name: "format", Says: "csv and jsonl download all of it, newest first, 50000 entries at most, the last line saying so where there are more", Values: []string{"json", "csv", "jsonl"}},
 			top, cursor},
 		"GET /api/activity/verify": {{Name: "subscription", Says: "a subscription's id, or none for the entries that concern none; all where it is left out"}, from, to},

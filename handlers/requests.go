@@ -134,6 +134,9 @@ func (s *server) requests(w http.ResponseWriter, r call) error {
 	if f.VM, err = r.query.VM(); err != nil {
 		return err
 	}
+	if f.Object, err = r.query.GUID("requestorObjectId"); err != nil {
+		return err
+	}
 	if f.From, err = r.query.Time("from"); err != nil {
 		return err
 	}

@@ -183,6 +183,14 @@ func (v Values) Time(name string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
+// GUID reads an optional GUID, in lower case; "" where it was left out.
+func (v Values) GUID(name string) (string, error) {
+	if v[name] != "" && !jit.ValidGUID(v[name]) {
+		return "", refuse(CodeInvalid, name, "%.80q is not a GUID", v[name])
+	}
+	return strings.ToLower(v[name]), nil
+}
+
 // VM reads the optional machine id vm, as its key.
 func (v Values) VM() (string, error) {
 	if v["vm"] == "" {

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strings"
+
 	"github.com/go-json-experiment/json"
 
 	"portcullis/core/doctor"
@@ -122,6 +124,12 @@ type Entry struct {
 	VM            string   `json:"virtualMachine,omitempty"`
 	Target        string   `json:"target,omitempty"`
 	Requestor     string   `json:"requestor"`
+	Tenant        string   `json:"requestorTenantId,omitempty"`
+	Object        string   `json:"requestorObjectId,omitempty"`
+	Kind          string   `json:"requestorKind,omitempty"`
+	Client        string   `json:"clientId,omitempty"`
+	SignIn        []string `json:"authenticationMethods,omitempty"`
+	Address       string   `json:"callerAddress,omitempty"`
 	Grant         string   `json:"request,omitempty"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
@@ -134,7 +142,8 @@ type Entry struct {
 
 // ToEntry writes an entry; subscription and resource group are the machine's, else the target's.
 func ToEntry(e store.Entry) Entry {
-	out := Entry{ID: e.ID, Time: Stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Grant: e.Grant, Ports: e.Ports,
+	out := Entry{ID: e.ID, Time: Stamp(e.Time), Operation: string(e.Operation), Result: string(e.Result), Requestor: e.Requestor, Tenant: e.Actor.Tenant, Object: e.Actor.Object,
+		Kind: string(e.Actor.Kind), Client: e.Actor.Client, SignIn: strings.Fields(e.Actor.SignIn), Address: IPText(e.Actor.Address), Grant: e.Grant, Ports: e.Ports,
 		Sources: e.Sources, End: Stamp(e.End), Justification: e.Justification, Reason: e.Reason, Message: e.Message, Correlation: e.Correlation}
 	if !e.Target.IsZero() {
 		out.Target, out.Subscription, out.ResourceGroup = e.Target.String(), e.Target.Subscription, e.Target.ResourceGroup
