@@ -36,10 +36,15 @@ type entryRow struct {
 	PortsOf string
 	From    string
 	Said    string // why, in words
+	Tells   string // the beginning of the object id, which tells people of one name apart
+	Facts   []fact // who it was in full
 	Level   string
 }
 
 var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
+
+// fact is something that is known of who did it.
+type fact struct{ Name, Value string }
 
 const activityLimit = 50
 
@@ -67,7 +72,7 @@ func (s *server) activity(w http.ResponseWriter, c call) error {
 		if v.Get("cursor") != "" {
 			view.First = link("activity", params...)
 		}
-		for name, value := range map[string]string{"vm": f.VM, "requestor": f.Requestor, "operation": string(f.Operation), "from": instant(f.From), "to": instant(f.To)} {
+		for name, value := range map[string]string{"vm": f.VM, "requestor": f.Requestor, "requestorObjectId": f.Object, "operation": string(f.Operation), "from": instant(f.From), "to": instant(f.To)} {
 			if value != "" {
 				csv.Set(name, value)
 			}
@@ -92,6 +97,9 @@ func instant(t time.Time) string {
 // filter reads the filter. What is wrong with it stands in wrong, by field.
 func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.EntryFilter, error) {
 	f := store.EntryFilter{Requestor: typed.Requestor}
+	if jit.ValidGUID(typed.Requestor) { // of a person or an application; nobody is called so but who has no name
+		f = store.EntryFilter{Object: strings.ToLower(typed.Requestor)}
+	}
 	if op := store.Operation(typed.Operation); slices.Contains(operations, op) {
 		f.Operation = op
 	}
@@ -154,7 +162,8 @@ func readTime(text string) (time.Time, error) {
 func entryRows(entries []store.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
-		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: because(reasons[e.Reason], withoutCode(e.Message)), Level: "good"}
+		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: because(reasons[e.Reason], withoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
+		r.Tells, _, _ = strings.Cut(e.Actor.Object, "-")
 		if r.From == "*" {
 			r.From = "any address"
 		}
@@ -176,6 +185,27 @@ func entryRows(entries []store.Entry) []entryRow {
 			r.Level = "bad"
 		}
 		out = append(out, r)
+	}
+	return out
+}
+
+// facts gives what the log knows of who did it beside the name, nothing of what the app did by itself.
+func facts(a jit.Actor) []fact {
+	if a.Object == "" {
+		return nil
+	}
+	kind := "Person"
+	if a.Kind == jit.Application {
+		kind = "Application"
+	}
+	out := []fact{{kind, a.Object}, {"Directory", a.Tenant}}
+	for _, f := range []fact{{"Client", a.Client}, {"Signed in with", a.SignIn}} {
+		if f.Value != "" {
+			out = append(out, f)
+		}
+	}
+	if a.Address.IsValid() {
+		out = append(out, fact{"From", a.Address.String()})
 	}
 	return out
 }

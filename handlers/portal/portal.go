@@ -140,6 +140,7 @@ func (s *server) identified(h handler) http.Handler {
 			return
 		}
 		c.who.Correlation = s.Invocation(r.Context())
+		c.who.Address, _ = s.OwnAddress(r)
 		if r.Method == http.MethodPost {
 			if err := r.ParseForm(); err != nil {
 				s.refuse(w, c, &jit.Error{Code: "InvalidRequestContent", Message: "the form could not be read; it may be too large"})
