@@ -84,7 +84,7 @@ func (m *Memory) Entries(_ context.Context, f store.EntryFilter, cursor string, 
 
 func matchesEntry(f store.EntryFilter, e store.Entry) bool {
 	subscription := cmp.Or(e.VM.Subscription, e.Target.Subscription)
-	return (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
+	return (!f.Located || subscription != "") && (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
 		(f.VM == "" || !e.VM.IsZero() && strings.ToLower(f.VM) == e.VM.Key()) &&
 		(f.Requestor == "" || jit.FoldName(f.Requestor) == jit.FoldName(e.Requestor)) && (f.Object == "" || strings.EqualFold(f.Object, e.Actor.Object)) && (f.Operation == "" || f.Operation == e.Operation) && (f.Result == "" || f.Result == e.Result) && within(e.Time, f.From, f.To)
 }

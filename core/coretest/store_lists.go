@@ -238,6 +238,8 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 			"all":                   {},
 			"subscription":          {Subscription: subscriptionOne},
 			"other subscription":    {Subscription: subscriptionTwo},
+			"located":               {Located: true},
+			"located there":         {Located: true, Subscription: subscriptionOne},
 			"unknown subscription":  {Subscription: "' or Subscription ne '"},
 			"machine":               {VM: machine(2).Key()},
 			"operation":             {Operation: store.OpSweep},

@@ -28,26 +28,6 @@ func (s *Inventory) ListGrants(ctx context.Context, who jit.Caller, f store.Gran
 	return out, next, nil
 }
 
-// Entries is [store.Activity.Entries] reduced to what the caller may read: entries about a machine or a target by
-// its id, others for callers who may read every managed subscription.
-func (s *Inventory) Entries(ctx context.Context, who jit.Caller, f store.EntryFilter, cursor string, limit int) ([]store.Entry, string, error) {
-	entries, next, err := s.Activity.Entries(ctx, f, cursor, limit)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []store.Entry
-	for _, e := range entries {
-		ok, err := s.readsAbout(ctx, who, e.VM, e.Target)
-		if err != nil {
-			return nil, "", err
-		}
-		if ok {
-			out = append(out, e)
-		}
-	}
-	return out, next, nil
-}
-
 // readsAbout reports whether the caller may read about a machine, or else about a target, or else about
 // everything.
 func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {

@@ -71,6 +71,7 @@ const (
 type EntryFilter struct {
 	Subscription string
 	VM           string // jit.ID.Key of a machine
+	Located      bool   // only entries about a machine or a target
 	Requestor    string // the name, without regard to case
 	Object       string // id of who asked
 	Operation    Operation

@@ -156,6 +156,9 @@ func entryFilter(f store.EntryFilter) entity.Where {
 	if f.Subscription != "" {
 		w = w.Text("Subscription", strings.ToLower(f.Subscription))
 	}
+	if f.Located {
+		w = w.Gt("Subscription", "")
+	}
 	if f.VM != "" {
 		w = w.Text("Vm", strings.ToLower(f.VM))
 	}
