@@ -35,6 +35,8 @@ type Memory struct {
 	targets  map[string]mark
 	entries  map[string]store.Entry
 	sweep    *store.SweepRecord
+
+	continuations map[string]string // of the activity log, by what stands for them outside
 }
 
 // mark is what is stored of a target beside what bears on it.
@@ -48,7 +50,7 @@ type mark struct {
 // NewMemory gives an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
-		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, entries: map[string]store.Entry{}}
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, entries: map[string]store.Entry{}, continuations: map[string]string{}}
 }
 
 // Ping always answers.

@@ -3,6 +3,7 @@ package coretest
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -79,7 +80,17 @@ func (m *Memory) Entries(_ context.Context, f store.EntryFilter, cursor string, 
 			found = append(found, placed[store.Entry]{e.Time, e.ID, cloneEntry(e)})
 		}
 	}
-	return pageOf(found, cursor, limit)
+	if at, given := m.continuations[cursor]; given {
+		cursor = at
+	}
+	page, at, err := pageOf(found, cursor, limit)
+	if at == "" {
+		return page, "", err
+	}
+	// An entry's id holds that of its machine, and a continuation names no row by it.
+	next := fmt.Sprintf("%x", sha256.Sum256([]byte(at)))
+	m.continuations[next] = at
+	return page, next, err
 }
 
 func matchesEntry(f store.EntryFilter, e store.Entry) bool {

@@ -8,26 +8,6 @@ import (
 	"portcullis/core/store"
 )
 
-// ListGrants is [store.History.ListGrants] reduced to what the caller may read. A page may be shorter than asked
-// for; it is the last one only if there is no cursor.
-func (s *Inventory) ListGrants(ctx context.Context, who jit.Caller, f store.GrantFilter, cursor string, limit int) ([]jit.Grant, string, error) {
-	grants, next, err := s.History.ListGrants(ctx, f, cursor, limit)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []jit.Grant
-	for _, grant := range grants {
-		shown, err := s.Permit.Visible(ctx, who, grant)
-		if err != nil {
-			return nil, "", err
-		}
-		if len(shown.VMs) > 0 {
-			out = append(out, shown)
-		}
-	}
-	return out, next, nil
-}
-
 // readsAbout reports whether the caller may read about a machine, or else about a target, or else about
 // everything.
 func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target jit.ID) (bool, error) {

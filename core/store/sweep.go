@@ -37,6 +37,11 @@ const (
 	FindingUnchecked     FindingKind = "Unchecked" // something that may matter could not be checked
 )
 
+// FindingKinds gives every kind.
+func FindingKinds() []FindingKind {
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingVMGone, FindingLost, FindingBroken, FindingUnchecked}
+}
+
 // SweepRecord is the result of one sweep. It is also the heartbeat.
 type SweepRecord struct {
 	Started   time.Time

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +75,16 @@ func New(o Options) http.Handler {
 		o.SignIn = appService()
 	}
 	s := &server{Options: o, origin: http.NewCrossOriginProtection(), mux: http.NewServeMux()}
-	for pattern, h := range map[string]handler{
+	for pattern, h := range s.routes() {
+		s.mux.Handle(pattern, s.identified(h))
+	}
+	s.mux.HandleFunc("GET /assets/{file...}", s.asset)
+	return http.StripPrefix(strings.TrimSuffix(Root, "/"), s.guarded(s.mux))
+}
+
+// routes is what whoever is signed in may call, by pattern.
+func (s *server) routes() map[string]handler {
+	return map[string]handler{
 		"GET /{$}":                   s.machines,
 		"GET /open":                  s.openNow,
 		"GET /machine":               s.machine,
@@ -90,12 +101,11 @@ func New(o Options) http.Handler {
 		"GET /windows":               s.windows,
 		"GET /findings":              s.findings,
 		"/":                          s.nothing,
-	} {
-		s.mux.Handle(pattern, s.identified(h))
 	}
-	s.mux.HandleFunc("GET /assets/{file...}", s.asset)
-	return http.StripPrefix(strings.TrimSuffix(Root, "/"), s.guarded(s.mux))
 }
+
+// Patterns gives the patterns of the page below [Root], so that a test can walk all of them.
+func Patterns() []string { return slices.Sorted(maps.Keys(new(server).routes())) }
 
 // policy is the Content-Security-Policy: nothing but our own files, and nobody around us.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
