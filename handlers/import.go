@@ -25,6 +25,7 @@ type importedPolicy struct {
 
 type importAnswer struct {
 	Policies   []importedAnswer `json:"policies"`
+	DryRun     bool             `json:"dryRun,omitzero"`
 	Incomplete bool             `json:"incomplete"` // the list went on at its nextLink: import the other pages too
 }
 
@@ -49,7 +50,7 @@ type leftoverRule struct {
 }
 
 // importPolicies enables here what is enabled in Defender for Cloud: POST
-// /api/import with the answer of Defender's list. What can be enabled is; of
+// /api/import[?dryRun=true] with the answer of Defender's list. What can be enabled is; of
 // the rest the answer says why not. Requests in the body are history of another
 // system and are passed over.
 func (s *server) importPolicies(w http.ResponseWriter, r call) error {
@@ -60,7 +61,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 	if body.Value == nil {
 		return &jit.Error{Code: wire.CodeInvalidContent, Target: "value", Message: "the body is not a list of policies: {\"value\":[...]} as Defender for Cloud answers it"}
 	}
-	out := importAnswer{Policies: []importedAnswer{}, Incomplete: body.NextLink != ""}
+	out := importAnswer{DryRun: r.query.Flag("dryRun"), Policies: []importedAnswer{}, Incomplete: body.NextLink != ""}
 	var lists []defender.ToImport
 	var answers []int // by list: its place in the answer
 	var where [][]int // by list and machine: its place there
@@ -74,7 +75,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 		}
 		lists, answers, where = append(lists, list), append(answers, i), append(where, at)
 	}
-	for n, done := range s.app.Named.Import(r.Context(), r.who, lists) {
+	for n, done := range s.app.Named.Import(r.Context(), r.who, lists, out.DryRun) {
 		for j, one := range done {
 			vm := &out.Policies[answers[n]].Machines[where[n][j]]
 			vm.Enabled, vm.Leftover = one.Enabled, toLeftover(one.Leftover)

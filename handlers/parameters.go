@@ -15,16 +15,15 @@ import (
 // that is not here takes none.
 func parameters() map[string][]query.Parameter {
 	var (
-		dryRun   = query.Parameter{Name: "dryRun", Flag: true, Says: "true: give the changes, make none"}
-		noDryRun = query.Parameter{Name: "dryRun", Flag: true, NoDryRun: true, Says: "this operation has no dry run: true is refused, and nothing is done"}
-		from     = query.Parameter{Name: "from", Says: "RFC 3339 time: from then on"}
-		to       = query.Parameter{Name: "to", Says: "RFC 3339 time: before then"}
-		vm       = query.Parameter{Name: "vm", Says: "the ARM id of a virtual machine"}
-		top      = query.Parameter{Name: "top", Says: "1 to 1000, how many one page holds; 100 where it is left out"}
-		cursor   = query.Parameter{Name: "cursor", Says: "where the page begins: from a nextLink"}
-		who      = query.Parameter{Name: "requestor", Says: "who asked, by name, without regard to case"}
-		object   = query.Parameter{Name: "requestorObjectId", Says: "who asked, by the object id of the person or application, which never changes hands"}
-		sub      = query.Parameter{Name: "subscription", Says: "a subscription's id"}
+		dryRun = query.Parameter{Name: "dryRun", Flag: true, Says: "true: give the changes, make none"}
+		from   = query.Parameter{Name: "from", Says: "RFC 3339 time: from then on"}
+		to     = query.Parameter{Name: "to", Says: "RFC 3339 time: before then"}
+		vm     = query.Parameter{Name: "vm", Says: "the ARM id of a virtual machine"}
+		top    = query.Parameter{Name: "top", Says: "1 to 1000, how many one page holds; 100 where it is left out"}
+		cursor = query.Parameter{Name: "cursor", Says: "where the page begins: from a nextLink"}
+		who    = query.Parameter{Name: "requestor", Says: "who asked, by name, without regard to case"}
+		object = query.Parameter{Name: "requestorObjectId", Says: "who asked, by the object id of the person or application, which never changes hands"}
+		sub    = query.Parameter{Name: "subscription", Says: "a subscription's id"}
 	)
 	return map[string][]query.Parameter{
 		"POST /api/enable":               {dryRun},
@@ -34,8 +33,8 @@ func parameters() map[string][]query.Parameter {
 		"POST /api/requests/{id}/extend": {dryRun},
 		"POST /api/policies/import":      {dryRun},
 		"GET /api/policies/export":       {{Name: "subscription", Says: "a subscription's id; all that are managed where it is left out"}, {Name: "resourceGroup", Says: "a resource group of that subscription"}},
-		"POST /api/sweep":                {noDryRun},
-		"POST /api/import":               {noDryRun},
+		"POST /api/sweep":                {dryRun},
+		"POST /api/import":               {dryRun},
 		"GET /api/requests": {vm, {Name: "status", Says: "how requests stand", Values: []string{"Initiating", "Initiated", "Revoked"}},
 			who, object, from, to, top, cursor},
 		"GET /api/machines": {{Name: "state", Says: "how machines stand", Values: texts(inventory.MachineConfigured, inventory.MachineNotConfigured, inventory.MachineUnsupported)},

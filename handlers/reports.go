@@ -18,15 +18,21 @@ func (s *server) compliance(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-// sweepNow runs a sweep: POST /api/sweep.
+// sweepNow runs a sweep: POST /api/sweep[?dryRun=true].
 func (s *server) sweepNow(w http.ResponseWriter, r call) error {
 	if err := wire.DecodeNothing(r.Request); err != nil {
 		return err
 	}
-	rec, err := s.app.Sweeper.SweepNow(r.Context(), r.who)
+	sweep, dryRun := s.app.Sweeper.SweepNow, r.query.Flag("dryRun")
+	if dryRun {
+		sweep = s.app.Sweeper.PreviewNow
+	}
+	rec, err := sweep(r.Context(), r.who)
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, wire.ToSweep(rec))
+	answer := wire.ToSweep(rec)
+	answer.DryRun = dryRun
+	wire.Write(w, http.StatusOK, answer)
 	return nil
 }

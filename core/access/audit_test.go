@@ -63,7 +63,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			return err
 		}},
 		"import": {store.OpEnable, "web", func(g *doorway) error {
-			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: policies}})[0][0].Err
+			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: policies}}, false)[0][0].Err
 		}},
 		"restore": {store.OpEnable, "web", func(g *doorway) error {
 			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, false, g.now().Add(time.Minute))

@@ -177,7 +177,7 @@ func TestImportAtOnce(t *testing.T) {
 	w.store.Fault, w.cloud.Fault = count, count
 	list := append(policies("app1", "web", "app2", "gone"), policyOf("app1", 3389))
 	var got []string
-	for _, m := range guarded(w).Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: list}})[0] {
+	for _, m := range guarded(w).Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: list}}, false)[0] {
 		got = append(got, fmt.Sprint(m.VM.Name, " ", m.Enabled, " ", code(m.Err)))
 	}
 	want := []string{"app1 true ", "web false " + string(plan.CodeNoPriorityLeft), "app2 true ", "gone false " + string(network.CodeVMNotFound), "app1 false " + string(jit.CodeDuplicateVM)}

@@ -136,7 +136,7 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			return err
 		}},
 		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			return g.Import(ctx, who, []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 22, 3389)}}})[0][0].Err
+			return g.Import(ctx, who, []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 22, 3389)}}}, false)[0][0].Err
 		}},
 	} {
 		for i, name := range callers {

@@ -152,12 +152,15 @@ func (g *Guard) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request
 	return g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(permit.Requested(r))...)
 }
 
-// Find is [Service.Find] of what the caller may read. Nobody learns of a request
-// that he may not read a machine of.
+// Find is [Service.Find] of what the caller may read, and of what became of one's own once no window of it is open. Nobody learns of
+// another's request that he may not read a machine of.
 func (g *Guard) Find(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.Service.Find(ctx, id)
 	if err != nil {
 		return rec, err
+	}
+	if owns(who, rec.Grant) && !rec.Grant.AnyLive(g.Service.now()) {
+		return rec, nil
 	}
 	shown, err := g.Permit.Visible(ctx, who, rec.Grant)
 	if err != nil {
@@ -201,17 +204,14 @@ func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.Gra
 	if err != nil || owns(who, rec.Grant) {
 		return rec, err
 	}
-	if _, err := g.Find(ctx, who, id); err != nil {
-		return store.GrantRecord{}, err
-	}
-	return rec, nil
+	_, err = g.Find(ctx, who, id)
+	return rec, err
 }
 
 // Closing gives a grant while it closes, for who may close it: one's own whole, as [Guard.Revoke] gives it, whatever became of the
 // role and whether Azure answers or not, and of another's what the caller may read.
 func (g *Guard) Closing(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
-	rec, err := g.Service.Find(ctx, id)
-	if err != nil || owns(who, rec.Grant) {
+	if rec, err := g.Service.Find(ctx, id); err != nil || owns(who, rec.Grant) {
 		return rec, err
 	}
 	return g.Find(ctx, who, id)

@@ -62,15 +62,17 @@ Verify.all       403   403   403   down  403   ok    ok    403   ok    ok    ok 
 NamedPolicies    none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Export           none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 NamedPolicy      403   403   403   down  403   ok    ok    403   ok    ok    ok    ok     ok    ok    ok
-ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
-DeletePolicy     403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
+ReplacePolicy    403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    403
+DeletePolicy     403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    403
 Import           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+Import.dry       403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Restore          403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Restore.dry      403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.request    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Lacks.enable     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
 SweepNow         403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+PreviewNow       403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 Look             403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 `
 
@@ -249,6 +251,12 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err)
 		}
 	}
+	imported := func(dryRun bool) func(*doorway) string {
+		return func(g *doorway) string {
+			v := g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: again}}, dryRun)[0]
+			return Outcome(t, v[0].Err, v[0].VM)
+		}
+	}
 	restore := func(dryRun bool) func(*doorway) string {
 		return func(g *doorway) string {
 			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policyOf("web", 3389)}}, dryRun, noon.Add(time.Hour))
@@ -349,17 +357,15 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
 			return Outcome(t, err)
 		},
-		"Import": func(g *doorway) string {
-			v := g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: again}})[0]
-			return Outcome(t, v[0].Err, v[0].VM)
-		},
+		"Import": imported(false), "Import.dry": imported(true),
 		"Restore": restore(false), "Restore.dry": restore(true),
 		"Export": func(g *doorway) string {
 			var all []defender.NamedPolicy
 			err := g.doors.Export(ctx, g.who, store.PolicyFilter{}, func(p defender.NamedPolicy) error { all = append(all, p); return nil })
 			return Outcome(t, err, all)
 		},
-		"SweepNow": func(g *doorway) string { _, err := g.doors.SweepNow(ctx, g.who); return Outcome(t, err) },
+		"SweepNow":   func(g *doorway) string { _, err := g.doors.SweepNow(ctx, g.who); return Outcome(t, err) },
+		"PreviewNow": func(g *doorway) string { _, err := g.doors.PreviewNow(ctx, g.who); return Outcome(t, err) },
 		"Look": func(g *doorway) string {
 			g.bell.Fault = func(context.Context, coretest.Step) error { return errFault } // nobody delivers here, and it waits for what it has set
 			_, err := g.doors.Look(ctx, g.who)

@@ -133,7 +133,7 @@ func TestOptionsStay(t *testing.T) {
 	if replace("web", "app1"); stored() != strict {
 		t.Errorf("a replacement left %v", stored())
 	}
-	for _, done := range g.Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 3389)}}})[0] {
+	for _, done := range g.Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 3389)}}}, false)[0] {
 		if done.Err != nil || stored() != strict {
 			t.Errorf("an import left %v, %v", stored(), done.Err)
 		}

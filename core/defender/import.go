@@ -52,7 +52,8 @@ type ToImport struct {
 // refused, or that the caller may not enable, does not stop the others. Machines that a policy already lists get
 // the imported ports; none is dropped. For each enabled machine it reports the rules that Defender for Cloud has
 // left, and does not touch them. It logs one entry for each kind of refusal.
-func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) [][]Imported {
+// With dryRun it writes and logs nothing.
+func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport, dryRun bool) [][]Imported {
 	out := make([][]Imported, len(lists))
 	for n, list := range lists {
 		out[n] = make([]Imported, len(list.Policies))
@@ -60,7 +61,7 @@ func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) []
 			out[n][i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
 			return nil
 		})
-		s.importMachines(ctx, who, list.Name, list.Policies, out[n])
+		s.importMachines(ctx, who, list.Name, list.Policies, out[n], dryRun)
 	}
 	var policies []jit.Policy
 	var errs []*error
@@ -69,7 +70,9 @@ func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport) []
 			policies, errs = append(policies, p), append(errs, &out[n][i].Err)
 		}
 	}
-	s.logRefused(ctx, who, policies, errs)
+	if !dryRun {
+		s.logRefused(ctx, who, policies, errs)
+	}
 	return out
 }
 
@@ -94,13 +97,16 @@ func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.P
 
 // importMachines imports all machines that have no error in out, in bulk where possible, and stores the results in
 // out.
-func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) {
-	records := s.importing(ctx, who, name, policies, out)
+func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) {
+	records := s.importing(ctx, who, name, policies, out, dryRun)
 	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
 	snaps, errs := make([]network.Standing, len(targets)), map[string]error{}
 	var mu sync.Mutex
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
-		_, err := s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+		var err error
+		if !dryRun {
+			_, err = s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+		}
 		if err == nil {
 			snaps[i], err = s.Access.Rounds.Shown(ctx, t)
 		}
@@ -116,6 +122,9 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 		out[i].Enabled = out[i].Err == nil
 		out[i].Leftover = leftovers(rec, snaps)
 	}
+	if dryRun {
+		return
+	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
 		if err := s.Access.Activity.Append(ctx, s.Access.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err)...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
@@ -124,7 +133,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 }
 
 // importing stores the policies that can be enabled and returns their records, by index in out.
-func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) map[int]store.PolicyRecord {
+func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) map[int]store.PolicyRecord {
 	records := map[int]store.PolicyRecord{}
 	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(policyVMs(policies)))
 	changed := map[int]bool{}
@@ -142,6 +151,11 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 			continue
 		}
 		seen[p.VM.Key()] = true
+		if _, known := byVM[p.VM.Key()]; !known {
+			if out[i].Err = s.mayList(ctx, who, name, p.VM); out[i].Err != nil {
+				continue
+			}
+		}
 		rec, isNew, bad := s.listed(who, name, byVM, p)
 		if bad != nil {
 			out[i].Err = bad.At(p.VM.String())
@@ -173,7 +187,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 	refused, err := s.withoutRoom(ctx, r)
 	for _, i := range slices.Sorted(maps.Keys(records)) {
 		if changed[i] && out[i].Err == nil {
-			records[i], out[i].Err = s.importOne(ctx, name, records[i], refused, err)
+			records[i], out[i].Err = s.importOne(ctx, name, records[i], refused, err, dryRun)
 		}
 		if out[i].Err != nil {
 			delete(records, i)
@@ -183,7 +197,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 }
 
 // importOne stores one machine's policy unless one of its targets has no room.
-func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error) (store.PolicyRecord, error) {
+func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error, dryRun bool) (store.PolicyRecord, error) {
 	if err != nil {
 		return rec, err
 	}
@@ -191,6 +205,9 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 		if bad := refused[p.Target.Key()]; bad != nil {
 			return rec, bad
 		}
+	}
+	if dryRun {
+		return rec, nil
 	}
 	return s.putListed(ctx, name, rec)
 }

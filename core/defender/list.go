@@ -52,6 +52,9 @@ func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 // them gets "not found" if they may read the resource group, and otherwise a refusal, whether the policy exists or
 // not.
 func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.PolicyName) (NamedPolicy, error) {
+	if !s.Permit.Subscriptions.Within(name.Scope()) {
+		return NamedPolicy{}, network.NotManaged(name.Scope())
+	}
 	p, err := s.policyNamed(ctx, name)
 	if err != nil {
 		return p, err
@@ -135,10 +138,9 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 	}
 }
 
-// ReplacePolicy makes a named policy list exactly these machines. The caller must be allowed to write policies and
-// machines, for the machines that are named and for those that are dropped. (Whoever may write a policy may remove
-// everything that it protects, so dropping a machine needs no more than Defender for Cloud asks for.) It returns
-// the whole policy, which its writer may read. It logs a refusal.
+// ReplacePolicy makes a named policy list exactly these machines. The caller must be allowed to write policies in
+// its resource group and on every machine that is dropped, and to write policies and machines for all that are named
+// (docs/decisions/027). It returns the whole policy, which its writer may read. It logs a refusal.
 func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
 	p, err := s.replacePolicy(ctx, who, name, policies, c)
 	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
@@ -148,20 +150,30 @@ func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.Po
 	if err := s.checkNamed(name, policies); err != nil {
 		return NamedPolicy{}, err
 	}
-	scopes := []string{name.Scope()}
-	if len(policies) > 0 {
-		scopes = permit.ScopesOf(policyVMs(policies))
-	}
-	if err := s.Permit.May(ctx, who, permit.VerbEnable, scopes...); err != nil {
+	if err := s.Permit.May(ctx, who, permit.VerbList, name.Scope()); err != nil {
 		return NamedPolicy{}, err
 	}
+	if len(policies) > 0 {
+		if err := s.Permit.May(ctx, who, permit.VerbEnable, permit.ScopesOf(policyVMs(policies))...); err != nil {
+			return NamedPolicy{}, err
+		}
+	}
 	p, err := s.replace(ctx, who, name, policies, c, func(vms []jit.ID) error {
-		return s.mayUnnamed(ctx, who, permit.VerbEnable, name, vms)
+		return s.mayUnnamed(ctx, who, permit.VerbList, name, vms)
 	})
 	if err != nil {
 		return NamedPolicy{}, err
 	}
 	return s.withRequests(ctx, p)
+}
+
+// mayList refuses to add a machine to the list of a named policy, unless the caller may change what that lists. In the default policy of
+// its own resource group it stands whenever it is enabled: whoever may write that policy may write the machine's own.
+func (s *Named) mayList(ctx context.Context, who jit.Caller, name store.PolicyName, vm jit.ID) error {
+	if strings.EqualFold(name.ResourceGroup, vm.ResourceGroup) && strings.EqualFold(name.Name, store.DefaultName) {
+		return nil
+	}
+	return s.Permit.May(ctx, who, permit.VerbList, name.Scope())
 }
 
 func policyVMs(policies []jit.Policy) []jit.ID {
@@ -185,45 +197,37 @@ func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, n
 	return &jit.Error{Code: permit.CodeForbidden, Target: name.Scope(), Message: fmt.Sprintf("%s does not have the permission %s on every virtual machine of the policy; ask for a role that holds it at %s", who.Name, strings.Join(permit.Needs(v), " and "), name.Scope())}
 }
 
-// DeletePolicy disables every machine that a named policy lists, for callers who may delete policies. It reports
-// whether the policy existed, and logs a refusal.
+// DeletePolicy disables every machine that a named policy lists, for callers who may delete policies in its resource
+// group and on each of the machines. It reports whether the policy existed, and logs a refusal.
 func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
-	was, err := s.deletePolicy(ctx, who, name, c)
-	if jit.Refused(err) == nil {
-		return was, err
+	if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
+		return false, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
 	}
-	p, failed := s.policyNamed(ctx, name)
-	return was, errors.Join(s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(p.vms()), err), failed)
+	vms, err := s.deletePolicy(ctx, who, name, c)
+	return len(vms) > 0, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
 }
 
-func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
-	if !s.Permit.Subscriptions.Within(name.Scope()) {
-		return false, network.NotManaged(name.Scope())
-	}
+// deletePolicy returns the machines that the policy listed.
+func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) ([]jit.ID, error) {
 	for range store.Attempts {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if len(p.Machines) == 0 {
-			if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
-				return false, err
-			}
-			return false, c.check(p)
+		vms := p.vms()
+		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
+			return vms, err
 		}
-		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, p.vms()); err != nil {
-			return false, err
+		if err := c.check(p); err != nil || len(vms) == 0 {
+			return vms, err
 		}
-		if err := c.check(p); err != nil {
-			return false, err
-		}
-		err = s.Access.Disable(ctx, who, p.vms())
+		err = s.Access.Disable(ctx, who, vms)
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 			continue // somebody else has disabled one of them; nothing was changed
 		}
-		return true, err
+		return vms, err
 	}
-	return false, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+	return nil, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
 // Initiate is [access.Guard.Request] for machines that the named policy lists. An invalid request is refused

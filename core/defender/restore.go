@@ -134,8 +134,12 @@ func (r *restoring) compare(ctx context.Context) []int {
 			r.before[i], err = r.Access.Policies.Policy(ctx, vm)
 			return err
 		})
+		unknown := errors.Is(err, store.ErrNotFound)
+		if unknown {
+			err = r.mayList(ctx, r.who, h.Name, vm)
+		}
 		switch {
-		case errors.Is(err, store.ErrNotFound):
+		case err == nil && unknown:
 			r.out[i].Outcome = Created
 		case err != nil:
 			r.fail(i, err)

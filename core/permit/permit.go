@@ -38,6 +38,7 @@ const (
 	VerbRevokeOther Verb = "revoke another's"
 	VerbEnable      Verb = "enable"
 	VerbDisable     Verb = "disable"
+	VerbList        Verb = "change what a named policy lists"
 	VerbSweep       Verb = "sweep"
 )
 
@@ -51,6 +52,7 @@ var needs = map[Verb][]string{
 	VerbRevokeOther: {ActionWrite},
 	VerbEnable:      {ActionWrite, ActionWriteVM},
 	VerbDisable:     {ActionDelete},
+	VerbList:        {ActionWrite}, // at the policy's resource group, and at machines that are taken out
 	VerbSweep:       {ActionWrite},
 }
 

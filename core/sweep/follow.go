@@ -49,6 +49,10 @@ func (w *sweep) follow(ctx context.Context) {
 // followGrant updates one grant. If the grant changes meanwhile, such as by an extension, it is read and updated
 // again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
+	if w.dry {
+		next, _ := w.moved(ctx, fronts, rec)
+		return next, nil
+	}
 	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		if g.Grant.Closed() {
 			return g, false, nil
@@ -78,7 +82,7 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	for _, nic := range m.Unguarded {
 		w.found(network.Unguarded(vm, nic))
 	}
-	if slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
+	if w.dry || slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
 		return
 	}
 	rec.Placements = m.Placements

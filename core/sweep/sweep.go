@@ -21,6 +21,7 @@ import (
 type sweep struct {
 	*Sweeper
 	rec      store.SweepRecord
+	dry      bool                       // nothing is written
 	machines map[string]network.Machine // of the subscriptions that were listed
 	listed   map[string]bool            // those subscriptions, in lower case
 	snaps    map[string]network.Standing
@@ -57,8 +58,7 @@ type sweep struct {
 // If a sweep is killed or runs out of time, the next one continues from there: the record, which is stored as it
 // runs, names the target to continue from.
 func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
-	w.rec.Started = s.now()
+	w := s.begin()
 	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
@@ -78,13 +78,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	if w.rec.Next == "" {
 		w.rec.Completed = w.rec.Ended
 	}
-	err := errors.Join(w.errs...)
-	if err != nil {
-		w.rec.Error = store.Publicly(err)
-	}
-	slices.SortFunc(w.rec.Findings, func(a, b store.Finding) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target.Key(), b.Target.Key()), cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Message, b.Message))
-	})
+	err := w.told()
 	entry := store.EntryBy(who, store.OpSweep)
 	entry.ID, entry.Time, entry.Result = s.NewID(), w.rec.Ended, store.Succeeded
 	entry.Message = fmt.Sprintf("%d targets, %d changed, %d grants closed, %d findings", w.rec.Targets, w.rec.Changed, w.rec.Closed, len(w.rec.Findings))
@@ -92,6 +86,25 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 		entry.Result, entry.Reason = store.Failed, w.rec.Error
 	}
 	return w.rec, errors.Join(err, s.Sweeps.PutSweep(ctx, w.rec), s.Activity.Append(ctx, entry))
+}
+
+// begin is a sweep of which nothing is done.
+func (s *Sweeper) begin() *sweep {
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
+	w.rec.Started = s.now()
+	return w
+}
+
+// told sorts the findings, and gives what could not be done, which the record tells as far as everybody may know it.
+func (w *sweep) told() error {
+	err := errors.Join(w.errs...)
+	if err != nil {
+		w.rec.Error = store.Publicly(err)
+	}
+	slices.SortFunc(w.rec.Findings, func(a, b store.Finding) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target.Key(), b.Target.Key()), cmp.Compare(a.VM.Key(), b.VM.Key()), cmp.Compare(a.Message, b.Message))
+	})
+	return err
 }
 
 // keyGrace is how long after its expiry a key is removed, so that an instance whose clock is behind still finds

@@ -37,11 +37,7 @@ func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Milliseco
 
 // SweepNow is [Sweeper.Sweep] for callers who may write policies in every managed subscription. It logs a refusal.
 func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	var scopes []string
-	for _, sub := range s.Subscriptions {
-		scopes = append(scopes, "/subscriptions/"+sub)
-	}
-	err := s.Permit.May(ctx, who, permit.VerbSweep, scopes...)
+	err := s.maySweep(ctx, who)
 	if why := jit.Refused(err); why != nil {
 		e := store.EntryBy(who, store.OpSweep)
 		e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), why.Message
@@ -51,4 +47,12 @@ func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepReco
 		return store.SweepRecord{}, err
 	}
 	return s.Sweep(ctx, who)
+}
+
+func (s *Sweeper) maySweep(ctx context.Context, who jit.Caller) error {
+	var scopes []string
+	for _, sub := range s.Subscriptions {
+		scopes = append(scopes, "/subscriptions/"+sub)
+	}
+	return s.Permit.May(ctx, who, permit.VerbSweep, scopes...)
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -100,8 +101,10 @@ func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.Entry
 	if jit.ValidGUID(typed.Requestor) { // of a person or an application; nobody is called so but who has no name
 		f = store.EntryFilter{Object: strings.ToLower(typed.Requestor)}
 	}
-	if op := store.Operation(typed.Operation); slices.Contains(operations, op) {
+	if op := store.Operation(typed.Operation); op == "" || slices.Contains(operations, op) {
 		f.Operation = op
+	} else {
+		wrong.put("operation", &jit.Error{Message: fmt.Sprintf("%.40q is not an operation; choose one of the list", typed.Operation)})
 	}
 	var err error
 	if f.From, err = readTime(typed.From); err != nil {

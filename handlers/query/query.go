@@ -41,8 +41,6 @@ type Parameter struct {
 	Values []string
 	// Flag says that it is true or false, in any case.
 	Flag bool
-	// NoDryRun says that true is refused with [CodeNoDryRun]: the route has no dry run.
-	NoDryRun bool
 	// Required says in the OpenAPI document that it must be there; the route itself refuses a call without it.
 	Required bool
 }
@@ -118,11 +116,7 @@ func (p Parameter) read(value string) (string, error) {
 	}
 	if p.Flag {
 		switch value = strings.ToLower(value); value {
-		case "false":
-		case "true":
-			if p.NoDryRun {
-				return "", refuse(CodeNoDryRun, p.Name, "this operation has no dry run, and nothing was done; leave %s out to do it", p.Name)
-			}
+		case "false", "true":
 		default:
 			return "", refuse(CodeInvalid, p.Name, "%.80q is neither true nor false", value)
 		}

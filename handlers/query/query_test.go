@@ -62,11 +62,6 @@ func TestReadRefuses(t *testing.T) {
 	if _, err := query.Read("x=1", nil); !strings.Contains(err.Error(), "takes none") {
 		t.Errorf("%v", err)
 	}
-	if _, err := query.Read("dryRun=true", []query.Parameter{{Name: "dryRun", Flag: true, NoDryRun: true}}); err == nil {
-		t.Error("a dry run of what has none is taken")
-	} else if code, _ := codeOf(err); code != query.CodeNoDryRun {
-		t.Errorf("%v", err)
-	}
 }
 
 func TestRead(t *testing.T) {

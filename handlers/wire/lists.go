@@ -181,6 +181,7 @@ type BrokenEntry struct {
 
 // SweepAnswer is what a sweep did and found.
 type SweepAnswer struct {
+	DryRun   bool      `json:"dryRun,omitzero"` // nothing was done: what a sweep would do and find
 	Started  string    `json:"startedAt"`
 	Ended    string    `json:"endedAt"`
 	Targets  int       `json:"targets"`

@@ -1,0 +1,47 @@
+package sweep
+
+import (
+	"context"
+	"slices"
+
+	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/round"
+	"portcullis/core/store"
+)
+
+// PreviewNow tells what [Sweeper.SweepNow] would do, for the same callers: how many targets it would put right, how many grants it would
+// settle, and what it would find. It looks at what stands and is stored now, so that what a machine's move would change at its old and new
+// places is not counted. Nothing is written, a refusal included.
+func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
+	if err := s.maySweep(ctx, who); err != nil {
+		return store.SweepRecord{}, err
+	}
+	w := s.begin()
+	w.dry = true
+	w.list(ctx)
+	w.follow(ctx)
+	now := w.now()
+	for _, g := range w.grants {
+		if g.Grant.Overdue(now) {
+			w.rec.Closed++
+		}
+	}
+	targets := w.targets(ctx)
+	w.rec.Targets = len(targets)
+	targets = slices.DeleteFunc(targets, func(t jit.ID) bool { _, listed := w.snaps[t.Key()]; return !listed })
+	outs := make([]round.Outcome, len(targets))
+	w.failed(parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
+		outs[i], err = w.Rounds.Compute(ctx, w.snaps[t.Key()])
+		return err
+	}))
+	for _, out := range outs {
+		if !out.Plan.Changes.Empty() {
+			w.rec.Changed++
+		}
+		w.report(out)
+	}
+	w.judge(ctx)
+	w.rec.Ended = s.now()
+	return w.rec, w.told()
+}
