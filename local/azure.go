@@ -50,6 +50,8 @@ type azure struct {
 	tap func(service string, r *http.Request, answered bool)
 	// still, if set before start, keeps the sweep from running by its schedule; the real host is never still.
 	still bool
+	// more is settings of the app, NAME=value, beside and in place of those that fit the stand-ins; set before start.
+	more []string
 	// onReal, if set before start, runs the Functions host that Azure runs.
 	onReal bool
 }
@@ -165,6 +167,7 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	mux.Handle("/providers/", arm)
 	mux.Handle("/local/knobs", a.arm)
 	mux.Handle("/local/walk", a.arm)
+	mux.Handle("/local/counts", a.arm)
 	mux.Handle("/", tokens)
 	return a.listen(p.ARM, mux)
 }
@@ -238,7 +241,7 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, state, secret strin
 	if err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
-	env := a.settings(p, secret)
+	env := append(a.settings(p, secret), a.more...) // of two with one name the last counts
 	var next http.Handler
 	if a.onReal {
 		queue, err := busqueue.Open(client, queue.Name)

@@ -29,6 +29,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,6 +53,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	fresh := flags.Bool("fresh", false, "start over: remove the state first")
 	length := flags.Duration("for", 0, "stop by itself after this long; 0 is never")
 	onReal := flags.String("host", "", "real: run the Functions host that Azure runs, which make check-host installs; empty: the stand-in")
+	still := flags.Bool("still", false, "let no timer come due: a sweep runs when somebody asks for it")
+	var settings []string
+	flags.Func("setting", "NAME=value: a setting of the app, such as PORTCULLIS_REQUIRE_JUSTIFICATION=on; as often as there are settings", func(s string) error {
+		if name, _, ok := strings.Cut(s, "="); !ok || name == "" {
+			return fmt.Errorf("%q is not NAME=value", s)
+		}
+		settings = append(settings, s)
+		return nil
+	})
 	verbose := flags.Bool("verbose", false, "show what the app and the stand-ins log")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -80,7 +90,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 
 	began := time.Now()
-	azure := &azure{onReal: *onReal == "real"}
+	azure := &azure{onReal: *onReal == "real", still: *still, more: settings}
 	if err := azure.start(ctx, ports, *dir, *app, log); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@
 //
 // How long a write takes, whether its answer is Updating or Succeeded, what happens to a second write meanwhile, failures
 // before, after and during a write, throttling, missing permissions, and an ARM that is down. People reach them at
-// GET and PUT /local/knobs.
+// GET and PUT /local/knobs, and what was asked so far at GET /local/counts.
 //
 // [Server.Walk] says how a packet fares in what is in effect, firewall and security groups together; people ask at GET
 // /local/walk?from=203.0.113.7&to=203.0.113.20:50022.

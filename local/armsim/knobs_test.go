@@ -1,6 +1,7 @@
 package armsim_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -66,6 +67,37 @@ func TestKnobsOverHTTP(t *testing.T) {
 	_, text = r.do("GET", "/local/knobs", "")
 	if !strings.Contains(text, `"latencyMin":"1.5s"`) {
 		t.Errorf("GET shows %s", text)
+	}
+}
+
+// Tests of another process read the counts without a token, and on loopback names only.
+func TestCountsOverHTTP(t *testing.T) {
+	r := newRig(t, armsim.Knobs{})
+	if res, text := r.do("GET", nsgID+"?api-version=2025-05-01", ""); res.StatusCode != 200 && res.StatusCode != 404 {
+		t.Fatalf("%d %s", res.StatusCode, text)
+	}
+	r.token = ""
+	want := r.arm.Counts()
+	var got armsim.Counts
+	res, text := r.do("GET", "/local/counts", "")
+	if err := json.Unmarshal([]byte(text), &got); res.StatusCode != 200 || err != nil || got != want || got.Reads == 0 {
+		t.Errorf("%d %s, want %+v", res.StatusCode, text, want)
+	}
+	if res, _ := r.do("POST", "/local/counts", ""); res.StatusCode != 405 {
+		t.Errorf("POST: %d", res.StatusCode)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", r.url+"/local/counts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	elsewhere, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere.Body.Close()
+	if elsewhere.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("through another host name: %d", elsewhere.StatusCode)
 	}
 }
 

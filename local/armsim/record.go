@@ -14,6 +14,20 @@ type Counts struct {
 	Rejected                      int // those of the above that were answered 400 or more
 }
 
+// serveCounts answers GET /local/counts, for people and for tests in another process. Like the knobs it needs no token, so it answers on loopback names only.
+func (s *Server) serveCounts(w http.ResponseWriter, r *http.Request) {
+	if !loopback(r.Host) {
+		write(w, http.StatusMisdirectedRequest, newError(0, "MisdirectedRequest", "The counts answer on loopback names only."))
+		return
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET")
+		write(w, http.StatusMethodNotAllowed, methodNotAllowed(r))
+		return
+	}
+	write(w, http.StatusOK, s.Counts())
+}
+
 // Request is one ARM call, as it was answered.
 type Request struct {
 	Method    string

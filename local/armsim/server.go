@@ -111,7 +111,7 @@ type answer struct {
 	lose   bool // the work is done but the client must not hear of it
 }
 
-// ServeHTTP answers an ARM request, or one to /local/knobs or /local/walk.
+// ServeHTTP answers an ARM request, or one to /local/knobs, /local/walk or /local/counts.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/local/knobs":
@@ -119,6 +119,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/local/walk":
 		s.serveWalk(w, r)
+		return
+	case "/local/counts":
+		s.serveCounts(w, r)
 		return
 	}
 	c := &call{r: r, header: w.Header()}

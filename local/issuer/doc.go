@@ -6,7 +6,8 @@
 // people's access tokens, azp and idtyp in those of the managed identity, and a nonce in ID tokens, which have none of these;
 // the App Service managed identity protocol of api-version 2019-08-01, as azidentity's ManagedIdentityCredential speaks it.
 //
-// Leaves out: every sign-in flow (a persona's token is asked for by name, at POST /local/token), refresh tokens, consent,
+// Leaves out: every sign-in flow (a persona's token is asked for by name, at POST /local/token, with other claims where the body
+// names some), refresh tokens, consent,
 // conditional access, key rotation, the groups overage claim, app roles; the aud of an ID token, in Azure the app's client id,
 // is that of access tokens. Azure signs managed identity tokens for ARM, Storage and
 // Service Bus with v1 claims (iss https://sts.windows.net/{tid}/, ver 1.0); here they are v2 like all others. Error codes

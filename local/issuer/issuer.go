@@ -1,12 +1,15 @@
 package issuer
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -82,8 +85,8 @@ type Issuer struct {
 
 	// An RS256 signature of a text is always the same, and to make it is dear: what is asked
 	// for again within a second is what was signed before.
-	mu     sync.Mutex
-	signed map[string]string // the token of a header and claims
+	mu   sync.Mutex
+	kept map[string]string // the token of a header and claims
 }
 
 // Open returns an issuer, making its key when Config.Dir holds none. A key file that cannot be read is an error: it is
@@ -113,7 +116,7 @@ func Open(cfg Config) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open issuer: %w", err)
 	}
-	i := &Issuer{cfg: cfg, key: key, kid: keyID(&key.PublicKey), routes: http.NewServeMux(), signed: map[string]string{}}
+	i := &Issuer{cfg: cfg, key: key, kid: keyID(&key.PublicKey), routes: http.NewServeMux(), kept: map[string]string{}}
 	i.routes.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", i.discovery)
 	i.routes.HandleFunc("GET /{tenant}/discovery/v2.0/keys", i.keys)
 	i.routes.HandleFunc("POST /local/token", i.personaToken)
@@ -177,14 +180,21 @@ func (i *Issuer) keys(w http.ResponseWriter, r *http.Request) {
 	}}})
 }
 
+// maxClaims bounds the body of a token request, in bytes.
+const maxClaims = 64 << 10
+
 // personaToken answers POST /local/token?as=NAME[&resource=URI]. Without resource the token is for the app; with it, for
-// the named stand-in, so that a person can look at the simulated ARM with curl.
+// the named stand-in, so that a person can look at the simulated ARM with curl. A body is a JSON object of claims that stand
+// in place of the persona's, or, where null, are left out: somebody whom nobody knows, a token of another kind, one that has expired.
 func (i *Issuer) personaToken(w http.ResponseWriter, r *http.Request) {
-	audience := i.cfg.Audience
-	if resource := r.URL.Query().Get("resource"); resource != "" {
-		audience = resource
+	var claims map[string]any
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxClaims))
+	body.UseNumber()
+	if err := body.Decode(&claims); err != nil && !errors.Is(err, io.EOF) {
+		fail(w, http.StatusBadRequest, "invalid_request", "the body is no JSON object of claims: "+err.Error())
+		return
 	}
-	token, err := i.Token(r.URL.Query().Get("as"), audience)
+	token, err := i.TokenWith(r.URL.Query().Get("as"), r.URL.Query().Get("resource"), claims)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "invalid_request", err.Error())
 		return
@@ -195,6 +205,11 @@ func (i *Issuer) personaToken(w http.ResponseWriter, r *http.Request) {
 // Token returns a signed access token for the persona and the audience; an empty audience means Config.Audience. It is an
 // error to name a persona that does not exist.
 func (i *Issuer) Token(persona, audience string) (string, error) {
+	return i.TokenWith(persona, audience, nil)
+}
+
+// TokenWith returns a token as [Issuer.Token] does, with claims in place of its own: a nil value leaves one out.
+func (i *Issuer) TokenWith(persona, audience string, claims map[string]any) (string, error) {
 	if audience == "" {
 		audience = i.cfg.Audience
 	}
@@ -203,7 +218,22 @@ func (i *Issuer) Token(persona, audience string) (string, error) {
 		return "", err
 	}
 	c.Audience, c.ClientID, c.Scope = audience, CallerClientID, Scope
-	return i.sign(c)
+	if len(claims) == 0 {
+		return i.sign(c)
+	}
+	text, err := json.Marshal(i.complete(c))
+	if err != nil {
+		return "", fmt.Errorf("write claims: %w", err)
+	}
+	all := jwt.MapClaims{}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // times stay whole
+	if err := decoder.Decode(&all); err != nil {
+		return "", fmt.Errorf("read claims: %w", err)
+	}
+	maps.Copy(all, claims)
+	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
+	return i.signed(all)
 }
 
 // IDToken returns a signed ID token for the persona, as App Service authentication gets it at a sign-in. There is no
@@ -270,10 +300,17 @@ func (i *Issuer) identityToken(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (i *Issuer) sign(c Claims) (string, error) {
+func (i *Issuer) sign(c Claims) (string, error) { return i.signed(i.complete(c)) }
+
+// complete adds what every token says.
+func (i *Issuer) complete(c Claims) Claims {
 	now := i.cfg.Now().Truncate(time.Second)
 	c.Issuer, c.Tenant, c.Version = i.IssuerURL(), i.cfg.Tenant, "2.0"
 	c.IssuedAt, c.NotBefore, c.Expires = now.Unix(), now.Unix(), now.Add(i.cfg.Lifetime).Unix()
+	return c
+}
+
+func (i *Issuer) signed(c jwt.Claims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, c)
 	t.Header["kid"] = i.kid
 	text, err := t.SigningString()
@@ -282,18 +319,18 @@ func (i *Issuer) sign(c Claims) (string, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if token, ok := i.signed[text]; ok {
+	if token, ok := i.kept[text]; ok {
 		return token, nil
 	}
 	signature, err := t.Method.Sign(text, i.key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	if len(i.signed) >= mostSigned {
-		clear(i.signed)
+	if len(i.kept) >= mostSigned {
+		clear(i.kept)
 	}
-	i.signed[text] = text + "." + t.EncodeSegment(signature)
-	return i.signed[text], nil
+	i.kept[text] = text + "." + t.EncodeSegment(signature)
+	return i.kept[text], nil
 }
 
 // mostSigned is how many tokens are kept, of this second and of earlier ones.

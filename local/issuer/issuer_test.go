@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -126,6 +127,45 @@ func TestRefusals(t *testing.T) {
 				t.Error("a refusal carries a token")
 			}
 		})
+	}
+}
+
+// TestClaimsOfABody holds that a token is asked for with other claims than a persona's, times included, and that Verify judges it as any.
+func TestClaimsOfABody(t *testing.T) {
+	i, url, c := start(t, nil)
+	ask := func(body string) (int, string) {
+		res, err := http.Post(url+"/local/token?as=reader", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var doc struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, doc.Token
+	}
+	for _, body := range []string{"[]", "{", `"x"`, `{"a":"` + strings.Repeat("x", 1<<16) + `"}`} {
+		if status, token := ask(body); status != 400 || token != "" {
+			t.Errorf("%.20s: %d %q", body, status, token)
+		}
+	}
+	const somebody = "11111111-0000-0000-0000-000000000001"
+	status, token := ask(`{"oid":"` + somebody + `","scp":null,"cnf":{"kid":"x"}}`)
+	got, err := i.Verify(token, issuer.DefaultAudience)
+	if status != 200 || err != nil || got.ObjectID != somebody || got.Scope != "" || got.PreferredUsername != "reader@portcullis.example" || got.Expires != c.Now().Add(time.Hour).Unix() {
+		t.Errorf("%d %+v %v", status, got, err)
+	}
+	all := claims(t, token).(jwt.MapClaims)
+	if _, has := all["scp"]; has || all["cnf"] == nil {
+		t.Errorf("%v", all)
+	}
+	if _, token := ask(`{"exp":` + fmt.Sprint(c.Now().Unix()) + `}`); token == "" {
+		t.Error("no token that has expired")
+	} else if _, err := i.Verify(token, issuer.DefaultAudience); !errors.Is(err, issuer.ErrToken) {
+		t.Errorf("one that has expired is good: %v", err)
 	}
 }
 

@@ -1,8 +1,12 @@
 package tablesim
 
 import (
+	"encoding/json"
 	"maps"
+	"net"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -63,6 +67,26 @@ func (s *Server) Stats() Stats {
 	stats := s.record.stats
 	stats.Operations = maps.Clone(stats.Operations)
 	return stats
+}
+
+// serveStats answers GET /local/counts with the counters, for people and for tests in another process. It needs no token, so it
+// answers on loopback names only.
+func (s *Server) serveStats(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if ip := net.ParseIP(host); !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+		http.Error(w, "the counts answer on loopback names only", http.StatusMisdirectedRequest)
+		return
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET")
+		http.Error(w, "the counts are read with GET", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(s.Stats()) // a caller that is gone is no error of ours
 }
 
 // Requests returns the last requests, oldest first, at most 4096.

@@ -85,8 +85,12 @@ func (r *reply) content(contentType string, body []byte) *reply {
 	return r
 }
 
-// ServeHTTP answers one request of the Table service's REST API.
+// ServeHTTP answers one request of the Table service's REST API, or one to /local/counts.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/local/counts" {
+		s.serveStats(w, r)
+		return
+	}
 	id := newGUID()
 	exchange := Exchange{Method: r.Method, Path: r.URL.RequestURI()}
 	rep, err := s.handle(r, &exchange)

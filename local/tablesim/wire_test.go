@@ -56,6 +56,29 @@ func send(sim *tablesim.Server, method, target, body string, header map[string]s
 	return w
 }
 
+// TestCountsOverHTTP holds that tests of another process read the counts without a token, and on loopback names only.
+func TestCountsOverHTTP(t *testing.T) {
+	sim, url := serve(t, tablesim.Config{})
+	if _, err := connect(t, url, goodToken).CreateTable(t.Context(), "counted", nil); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, host string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		sim.ServeHTTP(w, httptest.NewRequest(method, "http://"+host+"/local/counts", nil))
+		return w
+	}
+	var got tablesim.Stats
+	if w := ask("GET", "127.0.0.1:10002"); w.Code != 200 || json.Unmarshal(w.Body.Bytes(), &got) != nil || got.Operations[tablesim.CreateTable] != 1 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask("POST", "localhost"); w.Code != 405 {
+		t.Errorf("POST: %d", w.Code)
+	}
+	if w := ask("GET", "evil.example"); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("through another host name: %d", w.Code)
+	}
+}
+
 // TestWireRefusals holds what aztables never sends, or hides.
 func TestWireRefusals(t *testing.T) {
 	sim, service := open(t)
