@@ -10,6 +10,9 @@ import (
 	"portcullis/core/jit"
 )
 
+// fewQuestions is how often a call that is refused may ask the table, its line in the log included, however many machines it names.
+const fewQuestions = 3
+
 // TestNobodyCausesNothing walks all routes with a valid token that holds no role: whatever machines he names, no call of his reads or writes a
 // resource, and where they are in subscriptions that are not managed nobody is even asked what he may do. The routes are all of them; who adds
 // one says here what a stranger may name at it.
@@ -126,6 +129,13 @@ func TestNobodyCausesNothing(t *testing.T) {
 					}
 					if steps["Append"] > 1 {
 						t.Errorf("one refusal was appended to the log %d times", steps["Append"])
+					}
+					asked := 0
+					for _, n := range steps {
+						asked += n
+					}
+					if asked > fewQuestions {
+						t.Errorf("the table was asked %d times for one refusal: %v", asked, steps)
 					}
 				})
 			}

@@ -1,7 +1,6 @@
 package defender
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -135,13 +134,22 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 // importing stores the policies that can be enabled and returns their records, by index in out.
 func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) map[int]store.PolicyRecord {
 	records := map[int]store.PolicyRecord{}
-	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(policyVMs(policies)))
+	var allowed []jit.ID // nothing is read of what is refused
+	for i, p := range policies {
+		if out[i].Err == nil {
+			out[i].Err = s.checkNamed(name, []jit.Policy{p})
+		}
+		if out[i].Err == nil {
+			allowed = append(allowed, p.VM)
+		}
+	}
+	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(allowed))
 	changed := map[int]bool{}
 	seen := map[string]bool{}
 	var moved []jit.ID
 	for i, p := range policies {
 		if out[i].Err == nil {
-			out[i].Err = cmp.Or(err, s.checkNamed(name, []jit.Policy{p}))
+			out[i].Err = err
 		}
 		if out[i].Err != nil {
 			continue
