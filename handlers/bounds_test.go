@@ -117,10 +117,11 @@ func TestBoundsComeFirst(t *testing.T) {
 		return `{"format":"portcullis-policies","version":1,"policies":[{"id":"` + id + `",` + plain(machines)[1:] + `]}`
 	}
 	importOf := func(machines string) string { return listed(machines) }
+	reason := attack{"a justification", `{"virtualMachines":` + of(`[{"number":22,"duration":"PT1H"}]`) + `,"justification":"` + strings.Repeat("é", 2001) + `"}`, "JustificationTooLong", "justification"}
 	const vms, properties = "virtualMachines", "properties.virtualMachines"
 	attacks := map[string][]attack{
 		"POST /api/enable":  append(machines(plain, vms, 200, bare), ports(plain, vms)...),
-		"POST /api/request": append(machines(plain, vms, 200, bare), ports(plain, vms)...),
+		"POST /api/request": append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
 		"POST /api/disable": append(machines(plain, vms, 200, bare), attack{"as many as a body holds", plain(many(7000, bare)), "TooManyVirtualMachines", vms},
 			attack{"a long id", plain(`[{"id":"` + strings.Repeat("x", 513) + `"}]`), "FieldTooLong", vms + "[0].id"}),
 		"POST /api/import": append(append(machines(importOf, "value", 1000, bare), ports(importOf, "value[0].properties.virtualMachines")...),
@@ -133,7 +134,7 @@ func TestBoundsComeFirst(t *testing.T) {
 		"POST /api/requests/{id}/extend": {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},
 		"POST /api/sweep":                nil,
 		"PUT " + policy:                  append(machines(named, properties, 1000, bare), ports(named, properties)...),
-		"POST " + policy + "/initiate":   append(machines(plain, vms, 200, bare), ports(plain, vms)...),
+		"POST " + policy + "/initiate":   append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
 	}
 	for _, route := range plainRoutes(t) {
 		if _, ok := attacks[route]; !ok && strings.HasPrefix(route, "POST ") {

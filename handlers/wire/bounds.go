@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -21,8 +22,8 @@ type Oversized struct{ error }
 // Unwrap gives the refusal.
 func (o Oversized) Unwrap() error { return o.error }
 
-// longTexts refuses a body in which a text is longer than most bytes, but for the justification, which has a
-// bound of its own. What is not JSON it leaves to who reads it.
+// longTexts refuses a body in which a text is longer than most bytes, a justification longer than its most characters can be. What is not
+// JSON it leaves to who reads it.
 func longTexts(body []byte, most int) error {
 	if len(body) <= most {
 		return nil
@@ -33,9 +34,16 @@ func longTexts(body []byte, most int) error {
 		if err != nil { // the end, or what its reader refuses
 			return nil
 		}
-		if value.Kind() == '"' && len(value.String()) > most && d.StackPointer() != "/justification" {
-			at := cut(path(d.StackPointer()))
+		if value.Kind() != '"' || len(value.String()) <= most {
+			continue
+		}
+		switch where := d.StackPointer(); {
+		case where != "/justification":
+			at := cut(path(where))
 			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}
+		case len(value.String()) > utf8.UTFMax*jit.MaxJustification:
+			_, err := jit.Justification(value.String())
+			return err
 		}
 	}
 }
