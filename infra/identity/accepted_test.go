@@ -49,7 +49,7 @@ func TestTokensAccepted(t *testing.T) {
 		{"China, version 1", china, v1("https://sts.chinacloudapi.cn"), person},
 		{"a cloud to come, version 2", "https://login.sovereign.example", map[string]any{"iss": "https://login.sovereign.example/" + tenantA + "/v2.0"}, person},
 		{"oid in upper case", public, map[string]any{"oid": strings.ToUpper(alice)}, person},
-		{"app that says so", public, map[string]any{"idtyp": "app"}, service},
+		{"app that says so", public, map[string]any{"idtyp": "app", "scp": nil}, service},
 		{"app, version 2, by its roles", public, change(app, map[string]any{"roles": []string{"Access"}}), service},
 		{"app, version 2, managed identity without roles", public, app, service},
 		{"app, version 1", public, change(v1("https://sts.windows.net"), drop("scp", "upn", "unique_name", "name")), service},

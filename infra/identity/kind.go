@@ -70,18 +70,22 @@ func first(all jwt.MapClaims, names []string) string {
 	return ""
 }
 
-// delegated reports whether a client got the token for a person: it names the client and what that may do.
+// delegated reports whether a client got the token for a person: it names the client and what that may do, and says of no other kind that it is it.
 func delegated(all jwt.MapClaims) bool {
-	return client(all) != "" && len(scopes(all)) > 0 && text(all, "idtyp") != "app"
+	_, typed := all["idtyp"]
+	return client(all) != "" && len(scopes(all)) > 0 && (!typed || text(all, "idtyp") == "user")
 }
 
-// applications reports whether a client got the token for itself: it says so, or it names the client and nothing of a person.
+// applications reports whether a client got the token for itself: it says so, or it names the client and nothing of a person. What
+// has scopes as well contradicts itself.
 func applications(all jwt.MapClaims) bool {
-	if kind := text(all, "idtyp"); all["idtyp"] != nil {
-		return kind == "app"
+	if _, scoped := all["scp"]; scoped {
+		return false
 	}
-	_, scoped := all["scp"]
-	return client(all) != "" && !scoped && len(names(all)) == 0
+	if _, typed := all["idtyp"]; typed {
+		return text(all, "idtyp") == "app"
+	}
+	return client(all) != "" && len(names(all)) == 0
 }
 
 // holds reports whether an access token has one of the permissions: as a scope where it is a person's, as an
