@@ -10,6 +10,7 @@
 #   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
+#   make attack          send what people who are up to no good would send to what make run starts, and print what it cost; APP=FOLDER for another packaged app
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
 #   make scale           how cost grows up to 100,000 policies and a million past grants; writes docs/scale.md
 #   make lint            gofmt, go vet and go.mod as they should be
@@ -22,7 +23,7 @@ FUZZTIME ?= 60s
 SEEDS ?= 2000
 ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants bench scale build package release check-host check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -76,7 +77,7 @@ check-infra:
 # twice. What takes longest begins first, and three at a time, since they also wait: two cores end together.
 # Test binaries are linked each time, so without what debuggers want. The collector comes later than by default:
 # memory is plenty, and what it does costs twice under the race detector, which also waits a second at every end.
-LONGEST := ./local/browser ./local ./local/realhost ./infra/table ./core/sim ./core/access ./local/bench
+LONGEST := ./local/browser ./local ./local/realhost ./infra/table ./local/attack ./core/sim ./core/access ./local/bench
 test: export GOGC = 400
 test: export GORACE = atexit_sleep_ms=100
 test:
@@ -101,6 +102,9 @@ sim:
 
 mutants:
 	$(GO) test -count=1 -timeout 60m -v -tags mutation -run '^TestMutationsMatch$$|^TestMutants$$' ./core/sim
+
+attack:
+	@set -o pipefail; $(GO) test -count=1 -v -run '^TestAttacks$$' ./local/attack $(if $(APP),-app $(abspath $(APP))) | grep -Ev '^ *(=== (RUN|NAME)|--- PASS)'
 
 bench:
 	@local/need-wrk
