@@ -7,6 +7,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
+	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -43,7 +44,7 @@ type Ports struct {
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
 // Sweeper SweepNow, and of Doctor Look. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs, without permissions, is for tests.
 type App struct {
-	Access    *access.Guard
+	Access    *guard.Verbs
 	Verbs     *access.Service
 	Inventory *inventory.Inventory
 	Named     *defender.Named
@@ -63,7 +64,7 @@ func New(p Ports) *App {
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
-	guard := &access.Guard{Service: verbs, Permit: may}
+	doors := &guard.Verbs{Service: verbs, Permit: may}
 	looks := &inventory.Inventory{
 		Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
 		Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
@@ -74,10 +75,10 @@ func New(p Ports) *App {
 	}
 	rounds.Activity = doc.Noting(p.Activity)
 	return &App{
-		Access: guard, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
+		Access: doors, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
 		Inventory: looks,
 		Doctor:    doc,
-		Named:     &defender.Named{Guard: guard, Access: verbs, Permit: may, History: p.History},
+		Named:     &defender.Named{Guard: doors, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
 			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,

@@ -1,5 +1,5 @@
 // Package access holds the verbs of just-in-time access: enable, request, open,
-// extend, revoke, disable. [Guard] has each behind its permission.
+// extend, revoke, disable. Package guard has each behind its permission.
 //
 // Every verb does the same two things: it changes the stored state (package store), then it
 // has the targets concerned brought to it (package round). So duplicate, late or lost messages, overlapping

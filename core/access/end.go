@@ -16,7 +16,7 @@ import (
 func (s *Service) Find(ctx context.Context, id string) (store.GrantRecord, error) {
 	rec, err := s.Grants.Grant(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return rec, notFound()
+		return rec, RequestNotFound()
 	}
 	if err != nil {
 		return rec, fmt.Errorf("read the request: %w", err)
@@ -24,7 +24,8 @@ func (s *Service) Find(ctx context.Context, id string) (store.GrantRecord, error
 	return rec, nil
 }
 
-func notFound() error {
+// RequestNotFound is the refusal of a request that is not there, or not for who asks.
+func RequestNotFound() error {
 	return &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
 }
 
@@ -107,7 +108,7 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 		}
 	})
 	if jit.Refused(err) != nil {
-		return rec, s.refusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
+		return rec, s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 	}
 	if err != nil {
 		return rec, err

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
+	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
@@ -62,7 +62,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// TestMatrixIsComplete holds that every method of Guard has its rows, every set of permissions its column, every row an
+// TestMatrixIsComplete holds that every method of guard.Verbs has its rows, every set of permissions its column, every row an
 // operation, and that every column refuses something.
 func TestMatrixIsComplete(t *testing.T) {
 	columns, cells := parseMatrix(t)
@@ -80,7 +80,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		}
 	}
 	caller := reflect.TypeFor[jit.Caller]()
-	for _, room := range []reflect.Type{reflect.TypeFor[*access.Guard](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
+	for _, room := range []reflect.Type{reflect.TypeFor[*guard.Verbs](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
 		for i := range room.NumMethod() {
 			m := room.Method(i)
 			asked := m.Type.NumIn() > 2 && m.Type.In(2) == caller

@@ -99,7 +99,7 @@ func TestNotManaged(t *testing.T) {
 	elsewhere.Subscription = gone
 	g := newDoorway(t, holders()["all"])
 	var scopes []string
-	g.doors.Guard.Permit.Authority = asking{g.holder, &scopes}
+	g.doors.Verbs.Permit.Authority = asking{g.holder, &scopes}
 	r := asked(ann, 22, "203.0.113.27", "web")
 	r.VMs[0].VM = elsewhere
 	p := policyOf("web", 22)
@@ -117,7 +117,7 @@ func TestNotManaged(t *testing.T) {
 		t.Errorf("asked about %v", scopes)
 	}
 
-	g.doors.Guard.Permit.Authority = forbiddenIn{g.holder, gone}
+	g.doors.Verbs.Permit.Authority = forbiddenIn{g.holder, gone}
 	entries := []store.Entry{{ID: "x", Time: g.now(), Operation: store.OpRequest, VM: elsewhere, Message: "of a subscription that was managed"}}
 	if err := g.mem.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestNotManaged(t *testing.T) {
 	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(e store.Entry) bool { return e.ID == "x" }) {
 		t.Errorf("entries %v, %v", got, err)
 	}
-	g.doors.Guard.Permit.Authority = forbiddenIn{g.holder, sub}
+	g.doors.Verbs.Permit.Authority = forbiddenIn{g.holder, sub}
 	if got, _, err := g.doors.Entries(t.Context(), ann, store.EntryFilter{}, "", 100); !errors.Is(err, store.ErrForbidden) || got != nil {
 		t.Errorf("in a subscription that is managed: %v, %v", got, err)
 	}

@@ -206,7 +206,7 @@ func Outcome(t *testing.T, err error, shown ...any) string {
 	return "ok"
 }
 
-// operations are the rows of the matrix. The part before a dot is the method of Guard.
+// operations are the rows of the matrix. The part before a dot is the method of guard.Verbs.
 func operations(t *testing.T) map[string]func(*doorway) string {
 	ctx := t.Context()
 	again := []jit.Policy{policyOf("web", 22)}
@@ -268,7 +268,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 	}
 	lacks := func(v permit.Verb) func(*doorway) string {
 		return func(g *doorway) string {
-			missing, err := g.doors.Guard.Permit.Lacks(ctx, g.who, v, vmID("web"))
+			missing, err := g.doors.Verbs.Permit.Lacks(ctx, g.who, v, vmID("web"))
 			if missing != "" {
 				return "403"
 			}

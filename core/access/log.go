@@ -51,12 +51,12 @@ func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op sto
 }
 
 // LogRefusedCall logs that a call was refused before anything in it was understood, and gives err. What machines it names is not known.
-func (g *Guard) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
-	return g.Service.logRefused(ctx, store.EntryBy(who, op), nil, err)
+func (s *Service) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
+	return s.logRefused(ctx, store.EntryBy(who, op), nil, err)
 }
 
-// refusedGrant logs that a change of a grant was refused, and gives err.
-func (s *Service) refusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
+// LogRefusedGrant logs that a change of a grant was refused, and gives err.
+func (s *Service) LogRefusedGrant(ctx context.Context, who jit.Caller, op store.Operation, g jit.Grant, err error) error {
 	if g.ID == "" {
 		return err // of what does not exist, or not for him, there is nothing to tell
 	}

@@ -19,8 +19,22 @@ import (
 type TargetChange struct {
 	Target  jit.ID
 	Changes plan.Changes
-	Hidden  int // how many changes more there are, to rules about machines that the caller may not read; 0 before a [Guard]
+	Hidden  int // how many changes more there are, to rules about machines that the caller may not read; 0 before [TargetChange.Among]
 	behind  map[netip.Addr][]jit.ID
+}
+
+// Among leaves the changes of rules that are about machines that may be shown. What is not known to be so is counted and not shown.
+func (c TargetChange) Among(shown func(vm jit.ID) bool) TargetChange {
+	of := func(rules []jit.Rule) []jit.Rule {
+		left := keep(rules, func(r jit.Rule) bool {
+			vms, known := plan.Concerns(r, c.behind)
+			return known && !slices.ContainsFunc(vms, func(vm jit.ID) bool { return !shown(vm) })
+		})
+		c.Hidden += len(rules) - len(left)
+		return left
+	}
+	c.Changes = plan.Changes{Create: of(c.Changes.Create), Update: of(c.Changes.Update), Delete: of(c.Changes.Delete)}
+	return c
 }
 
 // Enabled is what [Service.Enable] says of one machine.

@@ -40,7 +40,7 @@ type Service struct {
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+func (s *Service) now() time.Time { return jit.Instant(s.Now()) }
 
 // find returns the policies of machines, and the machines themselves.
 func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, map[string]network.Machine, error) {

@@ -19,6 +19,7 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
+	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -90,7 +91,7 @@ type rooms struct {
 
 // doors are the verbs of all rooms behind the permissions.
 type doors struct {
-	*access.Guard
+	*guard.Verbs
 	*inventory.Inventory
 	*defender.Named
 	*sweep.Sweeper

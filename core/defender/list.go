@@ -230,7 +230,7 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 	return nil, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
 }
 
-// Initiate is [access.Guard.Request] for machines that the named policy lists. An invalid request is refused
+// Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused
 // before anything is looked up, a missing permission before the policy is.
 func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
@@ -238,7 +238,7 @@ func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyN
 		rec, err := s.Guard.Known(ctx, r, "", err)
 		return rec, err == nil, err
 	}
-	if err := s.inPolicy(ctx, name, permit.Requested(r)); err != nil {
+	if err := s.inPolicy(ctx, name, r.Machines()); err != nil {
 		return store.GrantRecord{}, false, s.Access.LogRefusedRequest(ctx, who, r, err)
 	}
 	return s.Access.Request(ctx, who, r, "")

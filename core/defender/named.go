@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/guard"
+	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 )
@@ -17,7 +19,7 @@ import (
 // Named implements the named policies, behind the permissions. Every field must be set; its methods are safe for
 // concurrent use.
 type Named struct {
-	Guard   *access.Guard
+	Guard   *guard.Verbs
 	Access  *access.Service
 	Permit  *permit.Permit
 	History store.History
@@ -26,4 +28,4 @@ type Named struct {
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Named) now() time.Time { return s.Access.Now().UTC().Truncate(time.Millisecond) }
+func (s *Named) now() time.Time { return jit.Instant(s.Access.Now()) }

@@ -34,4 +34,4 @@ type Inventory struct {
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Inventory) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+func (s *Inventory) now() time.Time { return jit.Instant(s.Now()) }

@@ -83,6 +83,15 @@ type Grant struct {
 	VMs           []GrantVM
 }
 
+// Machines returns the machines of the grant.
+func (g Grant) Machines() []ID {
+	var out []ID
+	for _, vm := range g.VMs {
+		out = append(out, vm.VM)
+	}
+	return out
+}
+
 // Live reports whether window w of grant g is open at now according to its record. The end is exclusive: at its
 // end a port is closed.
 func (g Grant) Live(w Window, now time.Time) bool {
@@ -236,7 +245,7 @@ func (g Grant) RevokeVM(vm ID, now time.Time, why Reason) Grant {
 }
 
 func (w Window) revoke(now time.Time, why Reason) Window {
-	now = now.UTC().Truncate(time.Millisecond)
+	now = Instant(now)
 	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
 		return w // already over: it keeps its reason
 	}
@@ -331,7 +340,7 @@ func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
 // justification. It is all or nothing: if one window may not be extended, it returns an [*Error] and the unchanged
 // grant. [CodeRequestEnded] if no window is live, [CodeEndNotLater] if no window would end later.
 func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration time.Duration, end, now time.Time) (Grant, error) {
-	now = now.UTC().Truncate(time.Millisecond)
+	now = Instant(now)
 	to, bad := RequestPort{Duration: duration, End: end}.end(now)
 	if bad != nil {
 		return g, bad

@@ -24,3 +24,6 @@ func Length(d time.Duration) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// Instant returns a time as it is stored: in UTC, in whole milliseconds.
+func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -25,6 +25,15 @@ type RequestVM struct {
 	Ports []RequestPort
 }
 
+// Machines returns the machines that are asked for.
+func (r Request) Machines() []ID {
+	var out []ID
+	for _, vm := range r.VMs {
+		out = append(out, vm.VM)
+	}
+	return out
+}
+
 // RequestPort asks for one port. Exactly one of Duration and End is set.
 type RequestPort struct {
 	Number   uint16
@@ -53,6 +62,7 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 // Validate returns, as an [*Error] whose target is a path below the request, the first thing that makes it
 // unusable regardless of the policies.
 func (r Request) Validate(now time.Time) error {
+	now = Instant(now)
 	switch {
 	case len(r.VMs) == 0:
 		return refuse(CodeNoVMs, "virtualMachines", "name at least one virtual machine")
@@ -103,7 +113,7 @@ func (r Request) Validate(now time.Time) error {
 //
 // It does NOT ensure that the caller may ask, that the machine exists, or that the target has room for the rules.
 func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string, now time.Time) (Grant, error) {
-	now = now.UTC().Truncate(time.Millisecond)
+	now = Instant(now)
 	if err := r.Validate(now); err != nil {
 		return Grant{}, err
 	}

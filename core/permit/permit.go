@@ -167,11 +167,3 @@ func ScopesOf(vms []jit.ID) []string {
 	}
 	return out
 }
-
-func Requested(r jit.Request) []jit.ID {
-	var out []jit.ID
-	for _, vm := range r.VMs {
-		out = append(out, vm.VM)
-	}
-	return out
-}

@@ -9,6 +9,7 @@ package round
 import (
 	"time"
 
+	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
 )
@@ -31,4 +32,4 @@ type Rounds struct {
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Rounds) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+func (s *Rounds) now() time.Time { return jit.Instant(s.Now()) }

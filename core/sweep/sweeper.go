@@ -33,7 +33,7 @@ type Sweeper struct {
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
+func (s *Sweeper) now() time.Time { return jit.Instant(s.Now()) }
 
 // SweepNow is [Sweeper.Sweep] for callers who may write policies in every managed subscription. It logs a refusal.
 func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {

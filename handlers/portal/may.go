@@ -50,10 +50,7 @@ func (s *server) offers(c call, m inventory.MachineView) (offered, error) {
 
 // offersOf notes in a view of a request what the caller may do with it.
 func (s *server) offersOf(c call, v *grantView, g jit.Grant) error {
-	var vms []jit.ID
-	for _, vm := range g.VMs {
-		vms = append(vms, vm.VM)
-	}
+	vms := g.Machines()
 	var err error
 	if !v.Own {
 		v.MayClose, err = s.may(c, permit.VerbRevokeOther, vms...)

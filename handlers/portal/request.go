@@ -272,7 +272,7 @@ func (v *requestView) readSource() jit.Sources {
 
 // refused puts a refusal beside the field that it concerns.
 func (v *requestView) refused(told *jit.Error, vms []jit.ID, asked jit.Request) {
-	at := locate(told.Target, requestedVMs(asked))
+	at := locate(told.Target, asked.Machines())
 	field := ""
 	switch {
 	case at.vm >= 0:
@@ -292,12 +292,4 @@ func (v *requestView) refused(told *jit.Error, vms []jit.ID, asked jit.Request) 
 		field = "why"
 	}
 	v.Wrong.put(field, told)
-}
-
-func requestedVMs(r jit.Request) []jit.ID {
-	var out []jit.ID
-	for _, vm := range r.VMs {
-		out = append(out, vm.VM)
-	}
-	return out
 }

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access"
 	"portcullis/core/coretest"
+	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -38,7 +38,7 @@ func (anybody) Missing(context.Context, jit.Caller, string, ...string) (string, 
 }
 
 // bare is the app's doors and verbs before dependencies in memory that answer at once: what is left is our own work.
-func bare(tb testing.TB) (http.Handler, *access.Guard) {
+func bare(tb testing.TB) (http.Handler, *guard.Verbs) {
 	cloud, memory := coretest.NewCloud(), coretest.NewMemory()
 	target, vm := groupID(0), machineID(0)
 	addrs := []netip.Addr{addressOf(0)}

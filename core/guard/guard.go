@@ -1,4 +1,4 @@
-package access
+package guard
 
 import (
 	"context"
@@ -6,16 +6,17 @@ import (
 	"net/netip"
 	"time"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
-// Guard is the verbs behind the permissions: the only form in which a door for
-// people and scripts may have them. It checks every call before it looks anything else up
-// that the caller might learn from, and shows of lists what the caller may read.
-type Guard struct {
-	Service *Service
+// Verbs are the verbs behind the permissions: the only form in which a door for
+// people and scripts may have them. They check every call before it looks anything else up
+// that the caller might learn from, and show of lists what the caller may read.
+type Verbs struct {
+	Service *access.Service
 	Permit  *permit.Permit
 }
 
@@ -27,17 +28,9 @@ func machinesOf(policies []jit.Policy) []jit.ID {
 	return out
 }
 
-func granted(g jit.Grant) []jit.ID {
-	var out []jit.ID
-	for _, vm := range g.VMs {
-		out = append(out, vm.VM)
-	}
-	return out
-}
-
-// Enable is [Service.Enable] for those who may write policies and machines. A refusal
+// Enable is [access.Service.Enable] for those who may write policies and machines. A refusal
 // is logged, but for a dry run's.
-func (g *Guard) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
 	enabled, changes, err := g.enable(ctx, who, policies, dryRun)
 	if err != nil && !dryRun {
 		err = g.Service.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
@@ -45,7 +38,7 @@ func (g *Guard) Enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
 }
 
-func (g *Guard) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
+func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
 	if vms := machinesOf(policies); len(vms) > 0 {
 		if err := g.Permit.Managed(vms); err != nil {
 			return nil, nil, err
@@ -57,17 +50,17 @@ func (g *Guard) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	return g.Service.Enable(ctx, who, policies, dryRun)
 }
 
-// Disable is [Service.Disable] for those who may delete policies. A refusal is logged.
-func (g *Guard) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+// Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.
+func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	err := g.mayDisable(ctx, who, vms)
 	if err == nil {
 		err = g.Service.Disable(ctx, who, vms)
 	}
-	return g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, PoliciesOf(vms), err)
+	return g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
 }
 
-// PreviewDisable is [Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
-func (g *Guard) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) ([]jit.Grant, []TargetChange, error) {
+// PreviewDisable is [access.Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
+func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) ([]jit.Grant, []access.TargetChange, error) {
 	if err := g.mayDisable(ctx, who, vms); err != nil {
 		return nil, nil, err
 	}
@@ -75,7 +68,7 @@ func (g *Guard) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID
 	return closing, g.shown(ctx, who, vms, changes), err
 }
 
-func (g *Guard) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+func (g *Verbs) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
 	err := g.Permit.Managed(vms)
 	if err == nil && len(vms) > 0 {
 		err = g.Permit.May(ctx, who, permit.VerbDisable, permit.ScopesOf(vms)...)
@@ -83,9 +76,9 @@ func (g *Guard) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) er
 	return err
 }
 
-// Request is [Service.Request] for those who may initiate. The grant is the
+// Request is [access.Service.Request] for those who may initiate. The grant is the
 // caller's, whatever r says. A refusal for want of a permission is logged as any other is.
-func (g *Guard) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
+func (g *Verbs) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := g.MayRequest(ctx, who, r); err != nil {
 		rec, err := g.Known(ctx, r, key, err)
@@ -96,7 +89,7 @@ func (g *Guard) Request(ctx context.Context, who jit.Caller, r jit.Request, key 
 
 // Known gives what came of the same request of the same caller where it cannot be found out whether he may still ask, and else
 // the error: a retry while Resource Manager is down learns of what is his already, and begins nothing.
-func (g *Guard) Known(ctx context.Context, r jit.Request, key string, err error) (store.GrantRecord, error) {
+func (g *Verbs) Known(ctx context.Context, r jit.Request, key string, err error) (store.GrantRecord, error) {
 	if _, down := errors.AsType[*store.Unavailable](err); !down || jit.Refused(err) != nil || r.RequestorID == "" {
 		return store.GrantRecord{}, err
 	}
@@ -107,8 +100,8 @@ func (g *Guard) Known(ctx context.Context, r jit.Request, key string, err error)
 	return rec, nil
 }
 
-// Open is [Service.Open] of one's own grant, which was permitted when it was requested.
-func (g *Guard) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
+// Open is [access.Service.Open] of one's own grant, which was permitted when it was requested.
+func (g *Verbs) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
 	if !owns(who, rec.Grant) {
 		return store.GrantRecord{}, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may open it"}
 	}
@@ -120,19 +113,19 @@ func (g *Guard) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord)
 	return out, err
 }
 
-// Preview is [Service.Preview] for those who may initiate. Nothing is written, a
+// Preview is [access.Service.Preview] for those who may initiate. Nothing is written, a
 // refusal included.
-func (g *Guard) Preview(ctx context.Context, who jit.Caller, r jit.Request) (store.GrantRecord, []TargetChange, error) {
+func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (store.GrantRecord, []access.TargetChange, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
 	if err := g.allowsRequest(ctx, who, r); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.Preview(ctx, r)
-	return rec, g.shown(ctx, who, permit.Requested(r), changes), err
+	return rec, g.shown(ctx, who, r.Machines(), changes), err
 }
 
 // MayRequest is allowsRequest, and logs a refusal.
-func (g *Guard) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
+func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
 	err := g.allowsRequest(ctx, who, r)
 	if jit.Refused(err) != nil {
 		return g.Service.LogRefusedRequest(ctx, who, r, err)
@@ -142,24 +135,24 @@ func (g *Guard) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) e
 
 // allowsRequest checks the body first, as the contract has it: a broken one is a
 // 400 to everybody.
-func (g *Guard) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
-	if err := r.Validate(g.Service.now()); err != nil {
+func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
+	if err := r.Validate(g.Service.Now()); err != nil {
 		return err
 	}
-	if err := g.Permit.Managed(permit.Requested(r)); err != nil {
+	if err := g.Permit.Managed(r.Machines()); err != nil {
 		return err
 	}
-	return g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(permit.Requested(r))...)
+	return g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(r.Machines())...)
 }
 
-// Find is [Service.Find] of what the caller may read, and of what became of one's own once no window of it is open. Nobody learns of
+// Find is [access.Service.Find] of what the caller may read, and of what became of one's own once no window of it is open. Nobody learns of
 // another's request that he may not read a machine of.
-func (g *Guard) Find(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) Find(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.Service.Find(ctx, id)
 	if err != nil {
 		return rec, err
 	}
-	if owns(who, rec.Grant) && !rec.Grant.AnyLive(g.Service.now()) {
+	if owns(who, rec.Grant) && !rec.Grant.AnyLive(g.Service.Now()) {
 		return rec, nil
 	}
 	shown, err := g.Permit.Visible(ctx, who, rec.Grant)
@@ -167,7 +160,7 @@ func (g *Guard) Find(ctx context.Context, who jit.Caller, id string) (store.Gran
 		return store.GrantRecord{}, err
 	}
 	if len(shown.VMs) == 0 {
-		return store.GrantRecord{}, notFound()
+		return store.GrantRecord{}, access.RequestNotFound()
 	}
 	return shownOf(rec, shown), nil
 }
@@ -176,7 +169,7 @@ func (g *Guard) Find(ctx context.Context, who jit.Caller, id string) (store.Gran
 // stand, and what went wrong with it, is not.
 func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 	addresses := map[string][]netip.Addr{}
-	for _, vm := range granted(shown) {
+	for _, vm := range shown.Machines() {
 		addresses[vm.Key()] = rec.Connect[vm.Key()]
 	}
 	out := store.GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
@@ -185,7 +178,7 @@ func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 	}
 	for _, p := range rec.Placements {
 		here := map[string][]netip.Addr{}
-		for _, vm := range granted(shown) {
+		for _, vm := range shown.Machines() {
 			if a := p.Addresses[vm.Key()]; len(a) > 0 {
 				here[vm.Key()] = a
 			}
@@ -199,7 +192,7 @@ func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 
 // whole returns a grant with all of its machines, for a change: the caller's own, or one of which the caller may read
 // some machine.
-func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) whole(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.Service.Find(ctx, id)
 	if err != nil || owns(who, rec.Grant) {
 		return rec, err
@@ -208,9 +201,9 @@ func (g *Guard) whole(ctx context.Context, who jit.Caller, id string) (store.Gra
 	return rec, err
 }
 
-// Closing gives a grant while it closes, for who may close it: one's own whole, as [Guard.Revoke] gives it, whatever became of the
+// Closing gives a grant while it closes, for who may close it: one's own whole, as [Verbs.Revoke] gives it, whatever became of the
 // role and whether Azure answers or not, and of another's what the caller may read.
-func (g *Guard) Closing(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) Closing(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	if rec, err := g.Service.Find(ctx, id); err != nil || owns(who, rec.Grant) {
 		return rec, err
 	}
@@ -222,14 +215,14 @@ func owns(who jit.Caller, grant jit.Grant) bool {
 	return who.ID != "" && grant.SameRequestor(who.ID, who.Name)
 }
 
-// Revoke is [Service.Revoke] of one's own grant for everybody, whatever became of the role by which it was
+// Revoke is [access.Service.Revoke] of one's own grant for everybody, whatever became of the role by which it was
 // asked for and whether Azure answers or not, and of another's for those who may write policies. A refusal is logged.
-func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	out := store.GrantRecord{}
 	err := g.Service.Rounds.Recovered("the revoke of grant "+id, func() error { // some wait for it in the background
 		rec, err := g.mayRevoke(ctx, who, id)
 		if err != nil {
-			return g.Service.refusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
+			return g.Service.LogRefusedGrant(ctx, who, store.OpRevoke, rec.Grant, err)
 		}
 		out, err = g.Service.Revoke(ctx, who, id)
 		return err
@@ -237,18 +230,18 @@ func (g *Guard) Revoke(ctx context.Context, who jit.Caller, id string) (store.Gr
 	return out, err
 }
 
-// PreviewRevoke is [Service.PreviewRevoke] for those who may revoke. Nothing is written, a refusal included.
-func (g *Guard) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, []TargetChange, error) {
+// PreviewRevoke is [access.Service.PreviewRevoke] for those who may revoke. Nothing is written, a refusal included.
+func (g *Verbs) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, []access.TargetChange, error) {
 	if _, err := g.mayRevoke(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.PreviewRevoke(ctx, id)
-	return rec, g.shown(ctx, who, granted(rec.Grant), changes), err
+	return rec, g.shown(ctx, who, rec.Grant.Machines(), changes), err
 }
 
 // mayRevoke gives the grant, and refuses unless the caller may revoke it. What he may not know of comes with
 // an empty grant.
-func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) mayRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.whole(ctx, who, id)
 	if err != nil {
 		return store.GrantRecord{}, err
@@ -256,7 +249,7 @@ func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store
 	if owns(who, rec.Grant) {
 		return rec, nil
 	}
-	err = g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(granted(rec.Grant))...)
+	err = g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(rec.Grant.Machines())...)
 	if refused := jit.Refused(err); refused != nil {
 		// It names a machine of the request, which he must not learn of here.
 		if reads, _ := g.Permit.Reads(ctx, who, refused.Target); !reads {
@@ -266,28 +259,28 @@ func (g *Guard) mayRevoke(ctx context.Context, who jit.Caller, id string) (store
 	return rec, err
 }
 
-// Extend is [Service.Extend] of one's own grant for those who may initiate. Nobody
+// Extend is [access.Service.Extend] of one's own grant for those who may initiate. Nobody
 // extends another's: the window would go on in the other's name. A refusal is logged.
-func (g *Guard) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
+func (g *Verbs) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
 	rec, err := g.mayExtend(ctx, who, id)
 	if err != nil {
-		return store.GrantRecord{}, g.Service.refusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
+		return store.GrantRecord{}, g.Service.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 	}
 	return g.Service.Extend(ctx, who, id, duration, end)
 }
 
-// PreviewExtend is [Service.PreviewExtend] for those who may extend. Nothing is written, a refusal included.
-func (g *Guard) PreviewExtend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, []TargetChange, error) {
+// PreviewExtend is [access.Service.PreviewExtend] for those who may extend. Nothing is written, a refusal included.
+func (g *Verbs) PreviewExtend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, []access.TargetChange, error) {
 	if _, err := g.mayExtend(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.PreviewExtend(ctx, id, duration, end)
-	return rec, g.shown(ctx, who, granted(rec.Grant), changes), err
+	return rec, g.shown(ctx, who, rec.Grant.Machines(), changes), err
 }
 
 // mayExtend gives the grant, and refuses unless the caller may extend it. What he may not know of comes with
 // an empty grant.
-func (g *Guard) mayExtend(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
+func (g *Verbs) mayExtend(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := g.whole(ctx, who, id)
 	if err != nil {
 		return store.GrantRecord{}, err
@@ -296,5 +289,10 @@ func (g *Guard) mayExtend(ctx context.Context, who jit.Caller, id string) (store
 		return rec, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
 	}
 	// Not MayStored: in a subscription that is not managed any more no sweep would close what goes on.
-	return rec, g.Permit.May(ctx, who, permit.VerbExtend, permit.ScopesOf(granted(rec.Grant))...)
+	return rec, g.Permit.May(ctx, who, permit.VerbExtend, permit.ScopesOf(rec.Grant.Machines())...)
+}
+
+// LogRefusedCall is [access.Service.LogRefusedCall].
+func (g *Verbs) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
+	return g.Service.LogRefusedCall(ctx, who, op, err)
 }
