@@ -12,6 +12,8 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/words"
 )
 
 // activityView is the activity log.
@@ -23,7 +25,7 @@ type activityView struct {
 	Next       string
 	CSV        string
 	Filtered   bool
-	Wrong      wrongs
+	Wrong      form.Wrongs
 }
 
 // activityFilter is the filter as it was typed.
@@ -52,7 +54,7 @@ const activityLimit = 50
 // activity draws the log: GET /api/portal/activity.
 func (s *server) activity(w http.ResponseWriter, c call) error {
 	v := c.URL.Query()
-	view := activityView{Operations: operations, Wrong: wrongs{},
+	view := activityView{Operations: operations, Wrong: form.Wrongs{},
 		Filter: activityFilter{VM: strings.TrimSpace(v.Get("vm")), Requestor: strings.TrimSpace(v.Get("requestor")), Operation: v.Get("operation"), From: v.Get("from"), To: v.Get("to")}}
 	view.Filtered = view.Filter != activityFilter{}
 	f, err := s.filter(c, view.Filter, view.Wrong)
@@ -96,7 +98,7 @@ func instant(t time.Time) string {
 }
 
 // filter reads the filter. What is wrong with it stands in wrong, by field.
-func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.EntryFilter, error) {
+func (s *server) filter(c call, typed activityFilter, wrong form.Wrongs) (store.EntryFilter, error) {
 	f := store.EntryFilter{Requestor: typed.Requestor}
 	if jit.ValidGUID(typed.Requestor) { // of a person or an application; nobody is called so but who has no name
 		f = store.EntryFilter{Object: strings.ToLower(typed.Requestor)}
@@ -104,14 +106,14 @@ func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.Entry
 	if op := store.Operation(typed.Operation); op == "" || slices.Contains(operations, op) {
 		f.Operation = op
 	} else {
-		wrong.put("operation", &jit.Error{Message: fmt.Sprintf("%.40q is not an operation; choose one of the list", typed.Operation)})
+		wrong.Put("operation", &jit.Error{Message: fmt.Sprintf("%.40q is not an operation; choose one of the list", typed.Operation)})
 	}
 	var err error
-	if f.From, err = readTime(typed.From); err != nil {
-		wrong.put("from", err)
+	if f.From, err = words.ReadTime(typed.From); err != nil {
+		wrong.Put("from", err)
 	}
-	if f.To, err = readTime(typed.To); err != nil {
-		wrong.put("to", err)
+	if f.To, err = words.ReadTime(typed.To); err != nil {
+		wrong.Put("to", err)
 	}
 	if typed.VM == "" {
 		return f, nil
@@ -122,10 +124,10 @@ func (s *server) filter(c call, typed activityFilter, wrong wrongs) (store.Entry
 }
 
 // named gives the key of the machine with an id or a name.
-func (s *server) named(c call, text string, wrong wrongs) (string, error) {
+func (s *server) named(c call, text string, wrong form.Wrongs) (string, error) {
 	if strings.HasPrefix(text, "/") {
 		id, err := jit.ParseVM(text)
-		wrong.put("vm", err)
+		wrong.Put("vm", err)
 		return id.Key(), nil
 	}
 	page, err := s.App.Inventory.Machines(c.Context(), c.who, inventory.MachineQuery{Text: text, Limit: 1000})
@@ -140,32 +142,19 @@ func (s *server) named(c call, text string, wrong wrongs) (string, error) {
 	}
 	switch len(keys) {
 	case 0:
-		wrong.put("vm", &jit.Error{Message: "no machine that you may read has this name; paste its id where it no longer exists"})
+		wrong.Put("vm", &jit.Error{Message: "no machine that you may read has this name; paste its id where it no longer exists"})
 		return "", nil
 	case 1:
 		return keys[0], nil
 	}
-	wrong.put("vm", &jit.Error{Message: "several machines have this name; open one in the list and follow its activity"})
+	wrong.Put("vm", &jit.Error{Message: "several machines have this name; open one in the list and follow its activity"})
 	return "", nil
-}
-
-// readTime reads what a date field of a browser sends, taken as UTC.
-func readTime(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, form := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339, "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, &jit.Error{Message: "this is not a time; write it like 2026-01-02 15:04"}
 }
 
 func entryRows(entries []store.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
-		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: because(reasons[e.Reason], withoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
+		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: words.Because(words.Reason(e.Reason), words.WithoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
 		r.Tells, _, _ = strings.Cut(e.Actor.Object, "-")
 		if r.From == "*" {
 			r.From = "any address"
@@ -211,12 +200,4 @@ func facts(a jit.Actor) []fact {
 		out = append(out, fact{"From", a.Address.String()})
 	}
 	return out
-}
-
-// because gives why in words: the reason's, else the message.
-func because(a, b string) string {
-	if a != "" {
-		return strings.ToUpper(a[:1]) + a[1:] + "."
-	}
-	return b
 }

@@ -1,37 +1,30 @@
 package portal
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"portcullis/core/access"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
-	"portcullis/core/store"
+	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/words"
 )
 
 // configureView is the form that protects machines.
 type configureView struct {
-	VMs      []configureVM
-	Rows     []portRow
-	Existing string
+	form.Policy
+	VMs []configureVM
 	// Firewalled says that a firewall stands in front of one of them, or that they were sent with
 	// what is asked for then: the address and ports at which it is dialled.
 	Firewalled bool
-	PublicIP   string
-	Demands    demandsForm
 	Lacks      string // the permission to save that somebody lacks, "" for none
 	New        bool   // none of them is protected so far
 	Mixed      bool   // their policies differ
-	Wrong      wrongs
 	Changes    changesView
 	Saved      bool
 }
@@ -40,13 +33,6 @@ type configureVM struct {
 	Name, ID, Group string
 	Configured      bool
 	Key             string
-}
-
-// portRow is one row of the table of ports, as it was typed.
-type portRow struct {
-	Index                              int
-	Number, Protocol, Sources, Maximum string
-	Mapped                             string // the port of the firewall, "" for any
 }
 
 // changesView is what saving would change, or has changed.
@@ -87,28 +73,26 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 		if !ok {
 			continue
 		}
-		rows := rowsOf(p.Ports)
-		switch {
+		switch typed := form.PolicyOf(p, s.App.Floor); {
 		case view.Rows == nil:
-			view.PublicIP = ipText(p.PublicAddress)
-			view.Rows, view.Existing, view.Demands = rows, p.ExistingRules.String(), demandsOf(p.OwnOptions(), s.App.Floor)
-		case !reflect.DeepEqual(rows, view.Rows) || p.ExistingRules.String() != view.Existing || ipText(p.PublicAddress) != view.PublicIP || demandsOf(p.OwnOptions(), s.App.Floor) != view.Demands:
+			view.Policy = typed
+		case !reflect.DeepEqual(typed, view.Policy):
 			view.Mixed = true
 		}
 	}
 	view.New = len(policies) == 0
 	view.Mixed = view.Mixed || !view.New && len(policies) < len(vms)
 	if view.Rows == nil {
-		view.Rows, view.Existing = rowsOf(jit.DefaultPorts()), jit.Override.String()
+		view.Policy = form.NewPolicy(s.App.Floor)
 	}
 	view.Changes = s.preview(c, vms, &view)
 	s.render(w, c, http.StatusOK, "configure", "Configure", view)
 	return nil
 }
 
-// configuring gives the empty form, and the policies that its machines have.
+// configuring returns the form but for what was typed, and the policies that its machines have.
 func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]jit.Policy, error) {
-	view := configureView{Wrong: wrongs{}, Demands: demandsOf(jit.Options{}, s.App.Floor)}
+	view := configureView{}
 	policies, err := s.policies(c, vms)
 	if err != nil {
 		return view, nil, err
@@ -121,7 +105,7 @@ func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]ji
 	}
 	for i, vm := range vms {
 		_, has := policies[vm.Key()]
-		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: fmt.Sprintf("vm-%d", i)})
+		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i)})
 	}
 	return view, policies, nil
 }
@@ -143,29 +127,6 @@ func (s *server) firewalled(c call, vms []jit.ID) (bool, error) {
 	return false, nil
 }
 
-// ipText gives "" for no address.
-func ipText(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
-func rowsOf(ports []jit.PortRule) []portRow {
-	var out []portRow
-	for i, p := range ports {
-		row := portRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: jit.Length(p.Maximum)}
-		if p.Sources.IsAny() {
-			row.Sources = "any"
-		}
-		if p.Mapped != 0 {
-			row.Mapped = strconv.Itoa(int(p.Mapped))
-		}
-		out = append(out, row)
-	}
-	return out
-}
-
 // configure saves, previews, or changes the form's rows: POST /api/portal/configure.
 func (s *server) configure(w http.ResponseWriter, c call) error {
 	vms, err := c.vms()
@@ -181,15 +142,15 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 		return err
 	}
 	view.New = len(policies) == 0
-	view.readRows(c)
+	view.Policy = form.ReadPolicy(c.PostForm, s.App.Floor)
 	if n, ok := strings.CutPrefix(intent, "remove-"); ok {
-		view.remove(n)
+		view.RemoveRow(n)
 		intent = "edit"
 	}
 	status := http.StatusOK
 	switch intent {
 	case "add":
-		view.Rows = append(view.Rows, portRow{Index: len(view.Rows), Protocol: string(jit.TCP), Sources: "any", Maximum: "3 h"})
+		view.AddRow()
 	case "edit":
 		view.Changes = s.preview(c, vms, &view)
 	case "preview":
@@ -202,81 +163,9 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-func (v *configureView) readRows(c call) {
-	f := c.PostForm
-	v.Existing = cmp.Or(f.Get("existing"), jit.Override.String())
-	v.PublicIP = f.Get("publicip")
-	v.Demands = readDemands(f, v.Demands.Floor)
-	for i := range f["number"] {
-		row := portRow{Index: i, Number: f["number"][i]}
-		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped} {
-			if i < len(f[name]) {
-				*to = f[name][i]
-			}
-		}
-		v.Rows = append(v.Rows, row)
-	}
-}
-
-func (v *configureView) remove(index string) {
-	v.Rows = slices.DeleteFunc(v.Rows, func(r portRow) bool { return strconv.Itoa(r.Index) == index })
-	for i := range v.Rows {
-		v.Rows[i].Index = i
-	}
-}
-
-// policiesOf reads the rows as policies of the machines; what is wrong stands in the view.
-func (v *configureView) policiesOf(vms []jit.ID) []jit.Policy {
-	existing, err := jit.ParseExistingRules(v.Existing)
-	v.Wrong.put("existing", err)
-	options := v.Demands.options(v.Wrong)
-	var ports []jit.PortRule
-	for _, row := range v.Rows {
-		ports = append(ports, v.rule(row))
-	}
-	var public netip.Addr
-	if text := strings.TrimSpace(v.PublicIP); text != "" {
-		if public, err = netip.ParseAddr(text); err != nil {
-			v.Wrong.put("publicip", &jit.Error{Message: fmt.Sprintf("%.60q is not an address", text)})
-		}
-	}
-	var out []jit.Policy
-	for _, vm := range vms {
-		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing, Options: options, PublicAddress: public})
-	}
-	return out
-}
-
-func (v *configureView) rule(row portRow) jit.PortRule {
-	var rule jit.PortRule
-	field := func(name string) string { return fmt.Sprintf("%s-%d", name, row.Index) }
-	n, err := strconv.ParseUint(strings.TrimSpace(row.Number), 10, 16)
-	if err != nil {
-		v.Wrong.put(field("number"), &jit.Error{Message: fmt.Sprintf("%.20q is not a port from 0 to 65535", row.Number)})
-	}
-	rule.Number = uint16(n)
-	if rule.Protocol, err = jit.ParseProtocol(row.Protocol); err != nil {
-		v.Wrong.put(field("protocol"), err)
-	}
-	if rule.Sources, err = readSources(row.Sources); err != nil {
-		v.Wrong.put(field("sources"), err)
-	}
-	if rule.Maximum, err = readLength(row.Maximum); err != nil {
-		v.Wrong.put(field("maximum"), err)
-	}
-	if text := strings.TrimSpace(row.Mapped); text != "" {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			v.Wrong.put(field("mapped"), &jit.Error{Message: fmt.Sprintf("%.20q is not a port from 1 to %d", text, jit.MaxMapped)})
-		}
-		rule.Mapped = uint16(n)
-	}
-	return rule
-}
-
 // preview computes what saving would change, and writes nothing.
 func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
-	policies := v.policiesOf(vms)
+	policies := v.Policies(vms)
 	if v.Lacks != "" {
 		return changesView{Wrong: "What would change is shown to those who may save it."}
 	}
@@ -286,25 +175,22 @@ func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
 	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, true)
 	if err != nil {
 		_, told := s.Explain(err)
-		v.refused(told, vms)
-		return changesView{Wrong: sentence(told.Message)}
+		v.Refused(told, vms)
+		return changesView{Wrong: words.Sentence(told.Message)}
 	}
 	return changesOf(enabled, changes)
 }
 
 // save protects the machines and gives the answer's status.
 func (s *server) save(c call, vms []jit.ID, v *configureView) int {
-	policies := v.policiesOf(vms)
+	policies := v.Policies(vms)
 	if v.Wrong.Any() {
 		return http.StatusBadRequest
 	}
 	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, false)
 	if err != nil {
-		status, told := s.Explain(err)
-		if status >= 500 || errors.Is(err, store.ErrUnlogged) {
-			s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
-		}
-		v.refused(told, vms)
+		status, told := s.told(c, err)
+		v.Refused(told, vms)
 		return status
 	}
 	v.Saved, v.Changes = true, changesOf(enabled, changes)
@@ -312,45 +198,20 @@ func (s *server) save(c call, vms []jit.ID, v *configureView) int {
 	return http.StatusOK
 }
 
-// refused puts a refusal beside the field that it concerns.
-func (v *configureView) refused(told *jit.Error, vms []jit.ID) {
-	at := locate(told.Target, vms)
-	field := ""
-	switch {
-	case at.port >= 0 && at.port < len(v.Rows):
-		name := map[string]string{"number": "number", "protocol": "protocol", "maxRequestAccessDuration": "maximum",
-			"allowedSourceAddressPrefix": "sources", "allowedSourceAddressPrefixes": "sources", "mappedPort": "mapped"}[at.field]
-		field = fmt.Sprintf("%s-%d", cmp.Or(name, "number"), at.port)
-	case at.vm >= 0 && at.field == "ports":
-		field = "ports"
-	case at.vm >= 0 && at.field == "publicIpAddress":
-		field = "publicip"
-	case at.vm >= 0 && at.field == "existingRules":
-		field = "existing"
-	case at.vm >= 0 && at.field == "widestIPv4Prefix":
-		field = "widest4"
-	case at.vm >= 0 && at.field == "widestIPv6Prefix":
-		field = "widest6"
-	case at.vm >= 0:
-		field = v.VMs[at.vm].Key
-	}
-	v.Wrong.put(field, told)
-}
-
 func changesOf(enabled []access.Enabled, changes []access.TargetChange) changesView {
 	v := changesView{Computed: true}
 	for _, e := range enabled {
-		v.Overridden = append(v.Overridden, foreignWords(e.Overridden)...)
-		v.Exposed = append(v.Exposed, foreignWords(e.Exposed)...)
+		v.Overridden = append(v.Overridden, words.Foreign(e.Overridden)...)
+		v.Exposed = append(v.Exposed, words.Foreign(e.Exposed)...)
 		for _, nic := range e.Unguarded {
 			v.Unguarded = append(v.Unguarded, nic[strings.LastIndex(nic, "/")+1:]+" of "+e.Policy.VM.Name)
 		}
 	}
 	for _, change := range changes {
-		t := targetChanges{Name: change.Target.Name, Kind: kind(change.Target)}
+		t := targetChanges{Name: change.Target.Name, Kind: words.Kind(change.Target)}
 		add := func(sign, class, verb string, rules []jit.Rule) {
 			for _, r := range rules {
-				t.Lines = append(t.Lines, changeLine{sign, class, verb, ruleWords(r), r.Name, r.Priority})
+				t.Lines = append(t.Lines, changeLine{sign, class, verb, words.Rule(r), r.Name, r.Priority})
 			}
 		}
 		add("+", "add", "Add", change.Changes.Create)

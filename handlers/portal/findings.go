@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/store"
+	"portcullis/handlers/portal/words"
 )
 
 // findingsView is what the last sweep found.
@@ -24,7 +25,7 @@ type findingsView struct {
 
 // findingView is a finding in plain words.
 type findingView struct {
-	findingWords
+	words.Finding
 	Message string
 	VM      string // its name
 	VMID    string
@@ -32,7 +33,7 @@ type findingView struct {
 }
 
 func findingOf(f store.Finding) findingView {
-	v := findingView{findingWords: words(f.Kind), Message: sentence(f.Message), Since: f.Since}
+	v := findingView{Finding: words.OfFinding(f.Kind), Message: words.Sentence(f.Message), Since: f.Since}
 	if !f.VM.IsZero() {
 		v.VM, v.VMID = f.VM.Name, f.VM.String()
 	}
@@ -45,7 +46,7 @@ func (s *server) findings(w http.ResponseWriter, c call) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	view := findingsView{Ran: err == nil, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: sentence(rec.Error)}
+	view := findingsView{Ran: err == nil, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: words.Sentence(rec.Error)}
 	for _, f := range rec.Findings {
 		view.Rows = append(view.Rows, findingOf(f))
 	}

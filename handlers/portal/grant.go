@@ -15,6 +15,8 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/words"
 )
 
 // grantView is a request and what came of it.
@@ -33,7 +35,7 @@ type grantView struct {
 	Targets       []targetStep
 	Slow          bool // one of them takes minutes
 	VMs           []grantVM
-	Wrong         wrongs
+	Wrong         form.Wrongs
 	Form          string // what was sent to be extended by
 	Stamp         string // of all the above
 }
@@ -79,7 +81,7 @@ func (s *server) grantOf(c call, rec store.GrantRecord) grantView {
 		shown := grantVM{Name: vm.VM.Name, ID: vm.VM.String()}
 		var numbers []string
 		for _, w := range vm.Ports {
-			p := grantPort{Number: w.Number, Service: service(w.Number), Sources: sources(w.Sources), End: w.End, State: stateOf(g, w, c.now), Why: reasons[string(w.Reason)]}
+			p := grantPort{Number: w.Number, Service: words.Service(w.Number), Sources: words.Sources(w.Sources), End: w.End, State: words.State(g, w, c.now), Why: words.Reason(string(w.Reason))}
 			if p.State == "open" {
 				for _, a := range rec.Dial(vm.VM, w) {
 					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
@@ -96,7 +98,7 @@ func (s *server) grantOf(c call, rec store.GrantRecord) grantView {
 	v.What = strings.Join(what, " and ")
 	v.Busy = v.State == "opening" || v.State == "closing"
 	if v.State == "closed" || v.State == "failed" {
-		v.Why = reasons[string(g.Reason())]
+		v.Why = words.Reason(string(g.Reason()))
 	}
 	return v
 }
@@ -106,30 +108,15 @@ func (s *server) grantOf(c call, rec store.GrantRecord) grantView {
 func stepsOf(rec store.GrantRecord) []targetStep {
 	var out []targetStep
 	for _, p := range rec.Progress() {
-		out = append(out, targetStep{Name: p.Target.Name, Kind: kind(p.Target), Confirmed: p.Confirmed})
+		out = append(out, targetStep{Name: p.Target.Name, Kind: words.Kind(p.Target), Confirmed: p.Confirmed})
 	}
 	if len(out) > 0 {
 		return out
 	}
 	for _, p := range rec.Placements {
-		out = append(out, targetStep{Name: p.Target.Name, Kind: kind(p.Target)})
+		out = append(out, targetStep{Name: p.Target.Name, Kind: words.Kind(p.Target)})
 	}
 	return out
-}
-
-// stateOf gives where a window stands.
-func stateOf(g jit.Grant, w jit.Window, now time.Time) string {
-	switch {
-	case w.Status == jit.Revoked && w.Reason == jit.OpeningFailed:
-		return "failed"
-	case w.Status == jit.Revoked:
-		return "closed"
-	case w.Status == jit.Revoking || !g.Live(w, now):
-		return "closing"
-	case w.Status == jit.Initiating:
-		return "opening"
-	}
-	return "open"
 }
 
 // more gives the state that matters more to somebody who waits.
@@ -184,7 +171,7 @@ func (s *server) recordBy(c call, find func(context.Context, jit.Caller, string)
 	return find(c.Context(), c.who, id)
 }
 
-func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong wrongs, form string) error {
+func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong form.Wrongs, form string) error {
 	view := s.grantOf(c, rec)
 	view.Wrong, view.Form = wrong, form
 	if err := s.offersOf(c, &view, rec.Grant); err != nil {
@@ -192,10 +179,10 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec store.Grant
 	}
 	if view.Busy {
 		view.Targets = stepsOf(rec)
-		view.Slow = slices.ContainsFunc(view.Targets, func(t targetStep) bool { return t.Kind == firewall && !t.Confirmed })
+		view.Slow = slices.ContainsFunc(view.Targets, func(t targetStep) bool { return t.Kind == words.Firewall && !t.Confirmed })
 	}
 	if view.State == "failed" && rec.Failed != "" {
-		view.Why = withoutCode(rec.Failed)
+		view.Why = words.WithoutCode(rec.Failed)
 	}
 	view.Stamp = stampOf(view)
 	c.unchanged(w, view.Stamp)
@@ -205,14 +192,6 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec store.Grant
 
 var titles = map[string]string{"opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "Ports were not opened"}
 
-// withoutCode drops the code that the log puts before a refusal's message.
-func withoutCode(message string) string {
-	if code, rest, ok := strings.Cut(message, ": "); ok && !strings.Contains(code, " ") {
-		return sentence(rest)
-	}
-	return sentence(message)
-}
-
 // extend moves a request's end: POST /api/portal/requests/{id}/extend.
 func (s *server) extend(w http.ResponseWriter, c call) error {
 	rec, err := s.record(c)
@@ -220,8 +199,8 @@ func (s *server) extend(w http.ResponseWriter, c call) error {
 		return err
 	}
 	text := c.PostForm.Get("for")
-	wrong := wrongs{}
-	d, err := readLength(text)
+	wrong := form.Wrongs{}
+	d, err := words.ReadLength(text)
 	if err == nil {
 		_, err = s.App.Access.Extend(c.Context(), c.who, rec.Grant.ID, d, time.Time{})
 	}
@@ -230,7 +209,7 @@ func (s *server) extend(w http.ResponseWriter, c call) error {
 		if status >= 500 {
 			return err
 		}
-		wrong.put("for", told)
+		wrong.Put("for", told)
 		return s.show(w, c, status, rec, wrong, text)
 	}
 	return s.seeOther(w, c, "requests/"+rec.Grant.ID)

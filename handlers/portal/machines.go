@@ -13,6 +13,8 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/chart"
+	"portcullis/handlers/portal/words"
 )
 
 // machinesView is the list of machines.
@@ -207,13 +209,13 @@ func (s *server) lacking(c call, view machinesView) (string, error) {
 }
 
 func (s *server) rowOf(c call, m inventory.MachineView) (machineRow, error) {
-	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == inventory.ConnectionFirewall, Demanded: demanded(m.InForce)}
+	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == inventory.ConnectionFirewall, Demanded: words.Demanded(m.InForce)}
 	var err error
 	if r.May, err = s.offers(c, m); err != nil {
 		return r, err
 	}
 	if m.State == inventory.MachineUnsupported {
-		r.Reason, r.Advice = unsupported(m.Reason)
+		r.Reason, r.Advice = words.Unsupported(m.Reason)
 	}
 	for _, f := range m.Findings {
 		if v := findingOf(f); v.Level != "note" {
@@ -234,7 +236,7 @@ func (s *server) sweep(c call) (sweepView, error) {
 	}
 	view := sweepView{Ran: true, Ended: rec.Ended, Error: rec.Error}
 	for _, f := range rec.Findings {
-		if words(f.Kind).Level != "note" {
+		if words.OfFinding(f.Kind).Level != "note" {
 			view.Bad++
 		}
 	}
@@ -301,7 +303,7 @@ type machineView struct {
 	Row      machineRow
 	Targets  []string
 	Entries  []entryRow
-	Chart    chart
+	Chart    chart.Chart
 	Activity string // link to the whole log of the machine
 }
 
@@ -334,7 +336,7 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	}
 	view := machineView{Row: row, Activity: link("activity", "vm", m.VM.String())}
 	for _, t := range m.Targets {
-		view.Targets = append(view.Targets, t.Name+" ("+kind(t)+")")
+		view.Targets = append(view.Targets, t.Name+" ("+words.Kind(t)+")")
 	}
 	entries, _, err := s.App.Inventory.Entries(c.Context(), c.who, store.EntryFilter{VM: m.VM.Key()}, "", 12)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/words"
 	"portcullis/web"
 )
 
@@ -192,11 +193,17 @@ type signInView struct{ Providers []Provider }
 
 // refuse draws an error that belongs to no field.
 func (s *server) refuse(w http.ResponseWriter, c call, err error) {
+	status, told := s.told(c, err)
+	s.render(w, c, status, "refused", "Not done", refusedView{Status: status, Code: string(told.Code), Message: words.Sentence(told.Message), Invocation: c.who.Correlation})
+}
+
+// told gives the status of an error and what may be told of it, and logs what belongs into the app's log.
+func (s *server) told(c call, err error) (int, *jit.Error) {
 	status, told := s.Explain(err)
 	if status >= 500 || errors.Is(err, store.ErrUnlogged) {
 		s.Log.Error("page failed", "invocation", c.who.Correlation, "path", c.URL.Path, "error", err.Error())
 	}
-	s.render(w, c, status, "refused", "Not done", refusedView{Status: status, Code: string(told.Code), Message: sentence(told.Message), Invocation: c.who.Correlation})
+	return status, told
 }
 
 type refusedView struct {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/portal/words"
 	"portcullis/web"
 )
 
@@ -43,18 +44,18 @@ func functions() template.FuncMap {
 		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + stamp },
 		"at":       func(p string, params ...string) string { return link(p, params...) },
 		"length":   jit.Length,
-		"ago":      ago,
-		"when":     when,
+		"ago":      words.Ago,
+		"when":     words.When,
 		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"service":  service,
-		"protocol": protocol,
-		"sources":  sources,
-		"kind":     kind,
-		"sentence": sentence,
+		"service":  words.Service,
+		"protocol": words.Protocol,
+		"sources":  words.Sources,
+		"kind":     words.Kind,
+		"sentence": words.Sentence,
 		"group":    func(id jit.ID) string { return id.ResourceGroup },
-		"counted":  counted,
-		"join":     join,
-		"widest":   widest,
+		"counted":  words.Counted,
+		"join":     words.Join,
+		"widest":   words.Widest,
 		"add":      func(a, b int) int { return a + b },
 	}
 }

@@ -1,27 +1,32 @@
-package portal
+package form
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/portal/words"
 )
 
-// wrongs are messages by the field that they stand beside. The empty field is
+// Wrongs are messages by the field that they stand beside. The empty field is
 // the form as a whole.
-type wrongs map[string]string
+type Wrongs map[string]string
 
 // Any reports whether something is wrong.
-func (w wrongs) Any() bool { return len(w) > 0 }
+func (w Wrongs) Any() bool { return len(w) > 0 }
 
-// put adds the message of an error for a field, the first one of each.
-func (w wrongs) put(field string, err error) {
+// Put adds the message of an error for a field, the first one of each.
+func (w Wrongs) Put(field string, err error) {
 	if refused, ok := errors.AsType[*jit.Error](err); ok && w[field] == "" {
-		w[field] = sentence(refused.Message)
+		w[field] = words.Sentence(refused.Message)
 	}
 }
+
+// MachineField names the i-th machine of a form.
+func MachineField(i int) string { return fmt.Sprintf("vm-%d", i) }
 
 // place is where in a body of many machines a refusal points: the index of a machine
 // and of one of its ports, -1 for none, and the field below it.

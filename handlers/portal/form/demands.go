@@ -1,0 +1,58 @@
+package form
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"portcullis/core/jit"
+)
+
+// Demands is the part of the form that says what requests must meet, as it was typed.
+type Demands struct {
+	Any     bool   // forbid every source
+	V4, V6  string // the widest prefixes, such as /24; "" for no bound
+	Why     bool   // require a justification
+	Floor   jit.Options
+	Unasked bool // the form does not speak of it: it was drawn before there was such a part
+}
+
+func demandsOf(o, floor jit.Options) Demands {
+	return Demands{Any: o.ForbidAnySource, V4: slash(o.WidestIPv4), V6: slash(o.WidestIPv6), Why: o.RequireJustification, Floor: floor}
+}
+
+func readDemands(f url.Values, floor jit.Options) Demands {
+	return Demands{Any: f.Has("noany"), V4: strings.TrimSpace(f.Get("widest4")), V6: strings.TrimSpace(f.Get("widest6")), Why: f.Has("needwhy"), Floor: floor, Unasked: !f.Has("demands")}
+}
+
+// options reads the part; nil where the form does not speak of it. What is wrong stands in w.
+func (d Demands) options(w Wrongs) *jit.Options {
+	if d.Unasked {
+		return nil
+	}
+	o := jit.Options{ForbidAnySource: d.Any, RequireJustification: d.Why}
+	for field, to := range map[string]struct {
+		text string
+		n    *int
+		most int
+	}{"widest4": {d.V4, &o.WidestIPv4, 32}, "widest6": {d.V6, &o.WidestIPv6, 128}} {
+		if to.text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(to.text, "/"))
+		if err != nil || n < 1 || n > to.most {
+			w.Put(field, &jit.Error{Message: fmt.Sprintf("%.20q is not the length of a prefix from /1 to /%d; leave it empty for no bound", to.text, to.most)})
+			continue
+		}
+		*to.n = n
+	}
+	return &o
+}
+
+func slash(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("/%d", n)
+}
