@@ -131,9 +131,10 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 	}
 }
 
-// importing stores the policies that can be enabled and returns their records, by index in out.
-func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) map[int]store.PolicyRecord {
-	records := map[int]store.PolicyRecord{}
+// importable returns the records of the policies that can be enabled, by index in out, and which of them differ from
+// what is stored.
+func (s *Named) importable(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported) (records map[int]store.PolicyRecord, changed map[int]bool) {
+	records, changed = map[int]store.PolicyRecord{}, map[int]bool{}
 	var allowed []jit.ID // nothing is read of what is refused
 	for i, p := range policies {
 		if out[i].Err == nil {
@@ -144,9 +145,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 		}
 	}
 	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(allowed))
-	changed := map[int]bool{}
 	seen := map[string]bool{}
-	var moved []jit.ID
 	for i, p := range policies {
 		if out[i].Err == nil {
 			out[i].Err = err
@@ -170,7 +169,16 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 			continue
 		}
 		records[i], changed[i] = rec, isNew
-		if isNew {
+	}
+	return records, changed
+}
+
+// importing stores the policies that can be enabled and returns their records, by index in out.
+func (s *Named) importing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) map[int]store.PolicyRecord {
+	records, changed := s.importable(ctx, who, name, policies, out)
+	var moved []jit.ID
+	for i, p := range policies {
+		if changed[i] {
 			moved = append(moved, p.VM)
 		}
 	}

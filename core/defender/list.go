@@ -208,26 +208,26 @@ func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 }
 
 // deletePolicy returns the machines that the policy listed.
-func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) ([]jit.ID, error) {
-	for range store.Attempts {
+func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, err error) {
+	err = unclaimed(name, func() error {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		vms := p.vms()
+		vms = p.vms()
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
-			return vms, err
+			return err
 		}
 		if err := c.check(p); err != nil || len(vms) == 0 {
-			return vms, err
+			return err
 		}
 		err = s.Access.Disable(ctx, who, vms)
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-			continue // somebody else has disabled one of them; nothing was changed
+			return errClaimed // somebody else has disabled one of them; nothing was changed
 		}
-		return vms, err
-	}
-	return nil, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+		return err
+	})
+	return vms, err
 }
 
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused

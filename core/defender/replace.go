@@ -38,34 +38,45 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 		return NamedPolicy{}, err
 	}
 	defer unlock()
-	for range store.Attempts {
+	var p NamedPolicy
+	err = unclaimed(name, func() error {
 		r, err := s.replacing(ctx, who, name, policies)
 		if err != nil {
-			return NamedPolicy{}, err
+			return err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
+			p = r.before
 			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), round.Want{})
-			return r.before, err
+			return err
 		}
 		if err := c.check(r.before); err != nil {
-			return NamedPolicy{}, err
+			return err
 		}
 		if err := mayDrop(idsOf(r.dropped)); err != nil {
-			return NamedPolicy{}, err
+			return err
 		}
 		if err := s.previewReplacement(ctx, r); err != nil {
-			return NamedPolicy{}, err
+			return err
 		}
-		p, err := s.carryOut(ctx, who, name, r)
-		if !errors.Is(err, errClaimed) {
-			return p, err
-		}
-	}
-	return NamedPolicy{}, &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+		p, err = s.carryOut(ctx, who, name, r)
+		return err
+	})
+	return p, err
 }
 
 // errClaimed says that somebody else changed the policy first, and that nothing was written.
 var errClaimed = errors.New("the policy was changed by somebody else")
+
+// unclaimed calls f, which reads a named policy and changes it, until nobody else has changed the policy in between.
+// After [store.Attempts] calls it refuses with [store.CodeConcurrent].
+func unclaimed(name store.PolicyName, f func() error) error {
+	for range store.Attempts {
+		if err := f(); !errors.Is(err, errClaimed) {
+			return err
+		}
+	}
+	return &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+}
 
 // checkNamed refuses what is wrong regardless of what is stored.
 func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
