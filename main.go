@@ -94,23 +94,9 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the verifier of tokens: %w", err)
 	}
-	// ARM counts the calls of an identity together, whoever makes them.
-	pacer := arm.NewPacer(arm.Config{Subscriptions: cfg.Subscriptions, Limits: limitsOf(cfg), Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
-	roles, groups := rbacOf(cfg, tel.Tracing()), nsgOf(cfg, tel.Tracing())
-	roles.Pacer, groups.Pacer = pacer, pacer
-	authority, err := rbac.New(cred, roles)
+	azure, err := resourceManagerOf(cfg, cred, log, tel)
 	if err != nil {
-		return nil, fmt.Errorf("build the role assignments client: %w", err)
-	}
-	nsgs, err := nsg.New(cred, groups)
-	if err != nil {
-		return nil, fmt.Errorf("build the Resource Manager client: %w", err)
-	}
-	firewalls := firewallsOf(cfg, tel.Tracing(), log)
-	firewalls.Pacer = pacer
-	gates, err := azfirewall.New(cred, firewalls)
-	if err != nil {
-		return nil, fmt.Errorf("build the firewalls client: %w", err)
+		return nil, err
 	}
 	tables, err := table.New(cfg.TableEndpoint, cred, table.Options{ClientOptions: azcore.ClientOptions{TracingProvider: tel.Tracing()}})
 	if err != nil {
@@ -120,26 +106,53 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	if err != nil {
 		return nil, fmt.Errorf("build the Service Bus client: %w", err)
 	}
-	outside, err := outsideOf(cfg, cred, pacer, tables, tel)
+	outside, err := outsideOf(cfg, cred, azure.pacer, tables, tel)
 	if err != nil {
 		return nil, err
 	}
 	rooms := core.New(core.Ports{
-		Network: nsgs, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(nsgs)), network.AzureFirewalls(tel.Firewall(gates))),
+		Network: azure.groups, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(azure.groups)), network.AzureFirewalls(tel.Firewall(azure.firewalls))),
 		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Sweeps: tel.Sweeps(tables),
-		Alarm: alarm, Authority: authority, Doctor: outside, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Quota: cfg.Quota, Now: time.Now, NewID: newID, Panicked: tel.Panicked,
+		Alarm: alarm, Authority: azure.authority, Doctor: outside, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Quota: cfg.Quota, Now: time.Now, NewID: newID, Panicked: tel.Panicked,
 	})
-	if err := errors.Join(tel.Watch(tables, rooms.Inventory.OverdueOf), tel.WatchQueue(queued(pacer))); err != nil {
+	if err := errors.Join(tel.Watch(tables, rooms.Inventory.OverdueOf), tel.WatchQueue(queued(azure.pacer))); err != nil {
 		return nil, err
 	}
 	h := handlers.New(rooms, handlers.Options{
 		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Handler,
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
-		Dependencies: map[string]store.Pinger{"entraID": verifier, "resourceManager": nsgs, "tableStorage": tables, "serviceBus": alarm},
+		Dependencies: map[string]store.Pinger{"entraID": verifier, "resourceManager": azure.groups, "tableStorage": tables, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn, UnknownSettings: cfg.Unknown,
 	})
 	return &application{handler: h, store: tables}, nil
+}
+
+// resourceManagers are the adapters of Azure Resource Manager. They share its pacer: it counts the calls of an identity together,
+// whoever makes them.
+type resourceManagers struct {
+	pacer     *arm.Pacer
+	authority *rbac.Authority
+	groups    *nsg.Client
+	firewalls *azfirewall.Client
+}
+
+func resourceManagerOf(cfg config, cred azcore.TokenCredential, log *slog.Logger, tel *telemetry.Telemetry) (resourceManagers, error) {
+	var out resourceManagers
+	out.pacer = arm.NewPacer(arm.Config{Subscriptions: cfg.Subscriptions, Limits: limitsOf(cfg), Waited: func(kind arm.Kind, closing bool, waited time.Duration) { tel.Waited(string(kind), closing, waited) }})
+	roles, groups, firewalls := rbacOf(cfg, tel.Tracing()), nsgOf(cfg, tel.Tracing()), firewallsOf(cfg, tel.Tracing(), log)
+	roles.Pacer, groups.Pacer, firewalls.Pacer = out.pacer, out.pacer, out.pacer
+	var err error
+	if out.authority, err = rbac.New(cred, roles); err != nil {
+		return out, fmt.Errorf("build the role assignments client: %w", err)
+	}
+	if out.groups, err = nsg.New(cred, groups); err != nil {
+		return out, fmt.Errorf("build the Resource Manager client: %w", err)
+	}
+	if out.firewalls, err = azfirewall.New(cred, firewalls); err != nil {
+		return out, fmt.Errorf("build the firewalls client: %w", err)
+	}
+	return out, nil
 }
 
 // addressOf gives where the Functions host finds this process.

@@ -58,13 +58,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 			return nil // it is closed below
 		}
 		changed := rec
-		changed.Grant = rec.Grant.Opened(at)
-		// A newer request that came in meanwhile has taken its place: its rules do not stand.
-		for _, out := range outs {
-			for _, o := range out.State.Openings {
-				changed.Grant, _ = changed.Grant.Superseded(o.Grant, at)
-			}
-		}
+		changed.Grant = opened(rec.Grant, outs, at)
 		entries := store.OpenedEntries(who, rec.Grant, changed.Grant, confirmed)
 		older, err := s.supersede(ctx, changed.Grant, outs, at)
 		if err != nil {
@@ -91,6 +85,17 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		return rec, err
 	}
 	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
+}
+
+// opened returns a grant as open since then, but for windows whose place a newer request has taken meanwhile: their rules do not stand.
+func opened(g jit.Grant, outs []round.Outcome, at time.Time) jit.Grant {
+	g = g.Opened(at)
+	for _, out := range outs {
+		for _, o := range out.State.Openings {
+			g, _ = g.Superseded(o.Grant, at)
+		}
+	}
+	return g
 }
 
 // supersede returns the older grants on the same targets whose windows g takes the

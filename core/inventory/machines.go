@@ -87,12 +87,9 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 
 // read reads everything concurrently.
 func (inv *machineList) read(ctx context.Context, q MachineQuery) error {
-	var subscriptions []string
-	for _, sub := range inv.Subscriptions {
-		if q.Subscription == "" || strings.EqualFold(q.Subscription, sub) {
-			subscriptions = append(subscriptions, sub)
-		}
-	}
+	subscriptions := slices.DeleteFunc(slices.Clone(inv.Subscriptions), func(sub string) bool {
+		return q.Subscription != "" && !strings.EqualFold(q.Subscription, sub)
+	})
 	var policies []store.PolicyRecord
 	var grants recent
 	var sweep store.SweepRecord

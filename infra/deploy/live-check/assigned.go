@@ -101,23 +101,25 @@ func (l *live) compare(kind, oid string, groups []string, every, found []grant) 
 		l.note(fact, "0", fmt.Sprint(strangers))
 	}
 	if kind == "denyAssignments" {
-		seen, all := 0, 0
-		for _, list := range []struct {
-			of    []grant
-			count *int
-		}{{found, &seen}, {every, &all}} {
-			for _, g := range list.of {
-				if g.any(everybody) {
-					*list.count++
-				}
+		l.toEverybody(found, every)
+	}
+}
+
+// toEverybody notes how many of those that stand for all were found.
+func (l *live) toEverybody(found, every []grant) {
+	count := func(list []grant) (n int) {
+		for _, g := range list {
+			if g.any(everybody) {
+				n++
 			}
 		}
-		if all == 0 {
-			l.skip("  to everybody", none)
-		} else {
-			l.note("  to everybody", "", fmt.Sprintf("%d of %d", seen, all))
-		}
+		return n
 	}
+	if all := count(every); all > 0 {
+		l.note("  to everybody", "", fmt.Sprintf("%d of %d", count(found), all))
+		return
+	}
+	l.skip("  to everybody", "there is none")
 }
 
 // caller reads object id and groups from the token that Resource Manager is called with. It is our own, so that its

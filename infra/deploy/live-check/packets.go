@@ -77,18 +77,9 @@ func (l *live) packets(ctx context.Context) error {
 	}
 	l.note("new connections fail once attached, after", "", shut)
 	for _, flush := range []bool{false, true} {
-		began := l.now()
-		since, err := l.swing(ctx, true, false)
+		passed, err := l.open(ctx, !flush)
 		if err != nil {
 			return err
-		}
-		opened, passed, err := l.passes(ctx, since)
-		if err != nil {
-			return err
-		}
-		if !flush {
-			l.note("a write to a security group in use until Succeeded", "", since.Sub(began).Round(time.Millisecond).String())
-			l.note("a new connection passes after Succeeded by", "", opened)
 		}
 		if !passed {
 			l.note(fact, "", "unclear: no connection ever passed; is there a listener, is -from right, is there no other security group?")
@@ -107,6 +98,24 @@ func (l *live) packets(ctx context.Context) error {
 		l.note("  a live connection", "survives", fate)
 	}
 	return nil
+}
+
+// open opens the port, and reports whether a connection passed then. The times are noted where that is wanted.
+func (l *live) open(ctx context.Context, noted bool) (bool, error) {
+	began := l.now()
+	since, err := l.swing(ctx, true, false)
+	if err != nil {
+		return false, err
+	}
+	opened, passed, err := l.passes(ctx, since)
+	if err != nil {
+		return false, err
+	}
+	if noted {
+		l.note("a write to a security group in use until Succeeded", "", since.Sub(began).Round(time.Millisecond).String())
+		l.note("a new connection passes after Succeeded by", "", opened)
+	}
+	return passed, nil
 }
 
 // close makes a connection, closes the port, and says when new ones fail and what became of the one that was.
