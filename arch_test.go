@@ -1,6 +1,7 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -17,12 +18,23 @@ import (
 	"portcullis/handlers"
 )
 
-// source is one package: its imports and whether it has a doc comment.
+// source is one package: its files, its imports and whether it has a doc comment.
 type source struct {
+	files   map[string]file // those that are not tests, by path
 	imports map[string]bool // of files that are not tests
 	tests   map[string]bool // of tests
 	doc     bool
-	real    bool // has files that are not tests
+}
+
+// file is one parsed file.
+type file struct {
+	*ast.File
+	set *token.FileSet
+}
+
+// lines gives how many lines a part of the file has.
+func (f file) lines(from, to token.Pos) int {
+	return f.set.Position(to).Line - f.set.Position(from).Line + 1
 }
 
 // sources parses every package of the module.
@@ -42,21 +54,26 @@ func sources(t *testing.T) map[string]*source {
 		if !strings.HasSuffix(p, ".go") {
 			return nil
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly|parser.ParseComments)
+		mode := parser.ParseComments
+		if strings.HasSuffix(p, "_test.go") {
+			mode |= parser.ImportsOnly
+		}
+		set := token.NewFileSet()
+		f, err := parser.ParseFile(set, p, nil, mode)
 		if err != nil {
 			return err
 		}
 		dir := path.Dir(filepath.ToSlash(p))
 		s := out[dir]
 		if s == nil {
-			s = &source{imports: map[string]bool{}, tests: map[string]bool{}}
+			s = &source{files: map[string]file{}, imports: map[string]bool{}, tests: map[string]bool{}}
 			out[dir] = s
 		}
 		into := s.imports
 		if strings.HasSuffix(p, "_test.go") {
 			into = s.tests
 		} else {
-			s.real = true
+			s.files[p] = file{f, set}
 			s.doc = s.doc || f.Doc != nil
 		}
 		for _, imp := range f.Imports {
@@ -189,8 +206,46 @@ func TestTestsAlone(t *testing.T) {
 // TestPackageDocs holds that every package says what it is.
 func TestPackageDocs(t *testing.T) {
 	for dir, s := range sources(t) {
-		if s.real && !s.doc {
+		if len(s.files) > 0 && !s.doc {
 			t.Errorf("package %s has no doc comment", dir)
+		}
+	}
+}
+
+// product reports whether a package runs in Azure or is a program for operators: neither a stand-in nor for tests alone.
+func product(dir string) bool {
+	top, _, _ := strings.Cut(dir, "/")
+	return slices.Contains([]string{".", "core", "functions", "handlers", "infra", "web"}, top) && !strings.HasSuffix(dir, "test")
+}
+
+// TestSizes holds that what is read at a time stays small: a package and a function of the product, and every file but tests.
+func TestSizes(t *testing.T) {
+	const packageLines, fileLines, functionLines = 2000, 400, 50
+	lines := map[string]int{}
+	for dir, s := range sources(t) {
+		for name, f := range s.files {
+			n := f.set.File(f.FileStart).LineCount()
+			lines[dir] += n
+			if n > fileLines {
+				t.Errorf("%s has %d lines, over %d: ask what idea it hides", name, n, fileLines)
+			}
+			for _, d := range f.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok || !product(dir) {
+					continue
+				}
+				if n := f.lines(fn.Pos(), fn.End()); n > functionLines {
+					t.Errorf("%s: %s has %d lines, over %d: ask what idea it hides", name, fn.Name.Name, n, functionLines)
+				}
+			}
+		}
+		if product(dir) && lines[dir] > packageLines {
+			t.Errorf("package %s has %d lines, over %d: an idea in it wants a room of its own (decision 028)", dir, lines[dir], packageLines)
+		}
+	}
+	for _, dir := range []string{".", "core/jit", "handlers/portal", "infra/nsg", "web"} { // or nothing was looked at
+		if !product(dir) || lines[dir] == 0 {
+			t.Errorf("package %s is of the product and has %d lines", dir, lines[dir])
 		}
 	}
 }
