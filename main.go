@@ -29,6 +29,7 @@ import (
 	"portcullis/core/parallel"
 	"portcullis/core/store"
 	"portcullis/handlers"
+	"portcullis/handlers/arrival"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
 	"portcullis/infra/identity"
@@ -62,7 +63,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 	if len(cfg.Unknown) > 0 {
 		log.Warn("settings that this version does not know have no effect", "settings", cfg.Unknown, "version", version())
 	}
-	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now, Invocation: handlers.Invocation})
+	tel, err := telemetry.Start(ctx, telemetry.Config{Environ: environ, Version: version(), Log: log, Now: time.Now, Invocation: arrival.Invocation})
 	if err != nil {
 		return err
 	}

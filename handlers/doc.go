@@ -9,7 +9,7 @@
 // path (all of them below /api), and posts the two triggers to /revoke and
 // /sweep with its own envelope. Both kinds share one listener. Two things keep them apart, and
 // each would be enough: no route catches what it does not name, or what is not below its own literal
-// segment; and a trigger is taken only from a call that proves to be the host's own (arrival.go).
+// segment; and a trigger is taken only from a call that proves to be the host's own (package arrival).
 //
 // Errors have one shape, {"error":{"code","message","target"}}, one translator
 // (package wire) and stable codes; an error that is not a refusal shows nothing of

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"portcullis/core/doctor"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
 )
@@ -25,7 +26,7 @@ func (s *server) doctor(w http.ResponseWriter, r call) error {
 	}
 	for _, c := range checks {
 		if c.Err != nil {
-			s.Log.Warn("doctor", "invocation", Invocation(r.Context()), "check", c.Name, "subscription", c.Subscription, "state", string(c.State), "error", c.Err.Error())
+			s.Log.Warn("doctor", "invocation", arrival.Invocation(r.Context()), "check", c.Name, "subscription", c.Subscription, "state", string(c.State), "error", c.Err.Error())
 		}
 		out.Checks = append(out.Checks, wire.ToCheck(c))
 	}

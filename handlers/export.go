@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
 )
 
@@ -86,7 +87,7 @@ func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []sto
 		}
 		var err error
 		if entries, cursor, err = s.app.Inventory.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
-			s.Log.Error("export broke off", "invocation", Invocation(r.Context()), "error", err.Error())
+			s.Log.Error("export broke off", "invocation", arrival.Invocation(r.Context()), "error", err.Error())
 			return "the log could not be read further; download it again", nil
 		}
 	}

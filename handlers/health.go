@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
 )
 
@@ -82,7 +83,7 @@ func (s *server) lookAtHealth(r call) (healthAnswer, int) {
 			state := "ok"
 			if err := s.app.Rounds.Recovered("the look at "+name, func() error { return d.Ping(ctx) }); err != nil {
 				state = "unavailable"
-				s.Log.Warn("dependency does not answer", "invocation", Invocation(r.Context()), "dependency", name, "error", err.Error())
+				s.Log.Warn("dependency does not answer", "invocation", arrival.Invocation(r.Context()), "dependency", name, "error", err.Error())
 			}
 			mu.Lock()
 			defer mu.Unlock()

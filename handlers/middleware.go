@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
@@ -42,12 +43,13 @@ func (s *server) identified(h handler) http.Handler {
 			return
 		}
 		if err != nil {
-			s.Log.Info("caller refused", "invocation", Invocation(r.Context()), "error", err.Error())
+			s.Log.Info("caller refused", "invocation", arrival.Invocation(r.Context()), "error", err.Error())
 			w.Header().Set("WWW-Authenticate", `Bearer`)
 			s.fail(w, r, &jit.Error{Code: wire.CodeUnauthenticated, Message: "a valid access token is needed in the Authorization header"})
 			return
 		}
-		who.Correlation, who.Address = Invocation(r.Context()), arrivalOf(r.Context()).caller
+		who.Correlation = arrival.Invocation(r.Context())
+		who.Address, _ = arrival.Caller(r.Context())
 		s.understood(w, call{Request: r, who: who}, h)
 	}))
 }
@@ -112,7 +114,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 func (s *server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		id := Invocation(r.Context())
+		id := arrival.Invocation(r.Context())
 		rec := &recorder{ResponseWriter: w}
 		h := w.Header()
 		h.Set("x-ms-request-id", id)
@@ -161,10 +163,10 @@ func changes(pattern string) store.Operation {
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, detail := wire.Answer(err)
 	if errors.Is(err, store.ErrUnlogged) {
-		s.Log.Error("a refusal is not in the activity log", "invocation", Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
+		s.Log.Error("a refusal is not in the activity log", "invocation", arrival.Invocation(r.Context()), "path", r.URL.Path, "code", detail.Code, "error", err.Error())
 	}
 	if status >= 500 {
-		s.Log.Error("request failed", "invocation", Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
+		s.Log.Error("request failed", "invocation", arrival.Invocation(r.Context()), "path", r.URL.Path, "error", err.Error())
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok && status == http.StatusServiceUnavailable {
 		wait := max(down.RetryAfter.Round(time.Second), time.Second)

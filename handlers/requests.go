@@ -9,6 +9,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
 )
 
@@ -24,7 +25,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
 	}
-	own := arrivalOf(r.Context()).caller
+	own, _ := arrival.Caller(r.Context())
 	asked, err := body.Request(own)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
@@ -103,8 +104,7 @@ func (s *server) routes() []route {
 
 // ownAddress gives the address from which the platform took the call of r.
 func ownAddress(r *http.Request) (netip.Addr, bool) {
-	own := arrivalOf(r.Context()).caller
-	return own, own.IsValid()
+	return arrival.Caller(r.Context())
 }
 
 // compat answers the compatible face, which opens and waits as the plain one does.
@@ -120,7 +120,7 @@ func (s *server) compat(w http.ResponseWriter, r call) error {
 // page gives the page that people look at, which explains errors as the doors do.
 func (s *server) page() http.Handler {
 	return portal.New(portal.Options{
-		App: s.app, Caller: s.Caller, OwnAddress: ownAddress, Invocation: Invocation, SignIn: s.SignIn, Log: s.Log,
+		App: s.app, Caller: s.Caller, OwnAddress: ownAddress, Invocation: arrival.Invocation, SignIn: s.SignIn, Log: s.Log,
 		Explain: func(err error) (int, *jit.Error) {
 			status, told := wire.Answer(err)
 			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
@@ -149,7 +149,7 @@ func New(app *core.App, o Options) http.Handler {
 	if s.Observe != nil {
 		calls = s.Observe(calls)
 	}
-	return s.arrived(calls)
+	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(calls)
 }
 
 // probe answers the host's question whether anybody listens.

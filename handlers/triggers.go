@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
 )
 
@@ -37,8 +38,8 @@ type invoked struct {
 // which a message is delivered again.
 func (s *server) trigger(binding string, h func(context.Context, jsontext.Value) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if why := s.foreign(r); why != nil {
-			s.Log.Warn("trigger refused", "invocation", Invocation(r.Context()), "path", r.URL.Path, "reason", why.Error())
+		if why := arrival.Foreign(r, s.Address); why != nil {
+			s.Log.Warn("trigger refused", "invocation", arrival.Invocation(r.Context()), "path", r.URL.Path, "reason", why.Error())
 			s.nothing(w, r)
 			return
 		}
@@ -120,7 +121,7 @@ func message(v jsontext.Value) ([]byte, error) {
 // sweepDue handles the timer.
 func (s *server) sweepDue(ctx context.Context, _ jsontext.Value) error {
 	who := jit.App()
-	who.Correlation = Invocation(ctx)
+	who.Correlation = arrival.Invocation(ctx)
 	_, err := s.app.Sweeper.Sweep(ctx, who)
 	return err
 }

@@ -1,4 +1,4 @@
-package handlers
+package arrival
 
 import (
 	"context"
@@ -12,12 +12,7 @@ import (
 	"portcullis/core/jit"
 )
 
-// arrival is what the platform says of one call. It is read once, before anything
-// else looks at the call, so that every door has the same reading of it.
-//
-// Whatever a client can send too is not proof. In proxy mode the host overwrites the
-// headers that are read here with one value of its own, whatever the client sent
-// (measured on host 4.1045.200); what comes otherwise is not read.
+// arrival is what the platform says of one call.
 type arrival struct {
 	// invocation is the host's id of the call, or one of ours where it gave none.
 	invocation string
@@ -28,22 +23,35 @@ type arrival struct {
 
 type arrivalKey struct{}
 
-// arrivalOf gives what [server.arrived] read; of what it did not see nothing is known.
-func arrivalOf(ctx context.Context) arrival {
+// of returns what [Reader.Read] read; of what it did not see nothing is known.
+func of(ctx context.Context) arrival {
 	a, _ := ctx.Value(arrivalKey{}).(arrival)
 	return a
 }
 
-// Invocation gives the id under which the host, or the app, knows the call of ctx; "" outside of one.
-func Invocation(ctx context.Context) string { return arrivalOf(ctx).invocation }
+// Invocation returns the id under which the host, or the app, knows the call of ctx; "" outside of one.
+func Invocation(ctx context.Context) string { return of(ctx).invocation }
 
-// arrived reads how each call reached this process. A call that the host proxies
+// Caller returns the address from which the platform took the call of ctx, if that is known.
+func Caller(ctx context.Context) (netip.Addr, bool) {
+	own := of(ctx).caller
+	return own, own.IsValid()
+}
+
+// Reader reads how calls reached this process.
+type Reader struct {
+	// ForwardedHeaders says that the host is set to take the caller's address from its front end.
+	ForwardedHeaders bool
+	NewID            func() string // a new UUID each time
+}
+
+// Read reads how each call arrived before next looks at it. A call that the host proxies
 // goes on under the name by which the client knows the app: what compares origins
 // or writes links then has nothing to know of the proxy.
-func (s *server) arrived(next http.Handler) http.Handler {
+func (reader Reader) Read(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := arrival{invocation: s.invocationOf(r.Header)}
-		if s.ForwardedHeaders {
+		a := arrival{invocation: reader.invocationOf(r.Header)}
+		if reader.ForwardedHeaders {
 			a.caller, _ = callerOf(r.Header)
 		}
 		r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, a))
@@ -68,7 +76,7 @@ const headerInvocation = "X-Azure-Functions-InvocationId"
 
 // invocationOf gives the host's id of a call, always a GUID. The host's is the last
 // value: what else stands in the header is the client's, and could lead whoever reads the log to another call.
-func (s *server) invocationOf(h http.Header) string {
+func (reader Reader) invocationOf(h http.Header) string {
 	lines := h.Values(headerInvocation)
 	if n := len(lines); n > 0 {
 		line := lines[n-1]
@@ -76,17 +84,17 @@ func (s *server) invocationOf(h http.Header) string {
 			return id
 		}
 	}
-	return s.NewID()
+	return reader.NewID()
 }
 
-// foreign says why a call is not one that the host itself posts to a trigger's door.
+// Foreign says why a call is not one that the host itself posts to a trigger's door.
 //
-// The host posts to 127.0.0.1 and the port that it gave this process, with one invocation id and
+// The host posts to address, 127.0.0.1 and the port that it gave this process, with one invocation id and
 // nothing that a front end, a proxy or a client adds. Whatever it passes on from HTTP it marks with X-Forwarded-For,
 // X-Forwarded-Host, X-Forwarded-Proto and x-ms-invocation-id, and no client can take these away
 // (measured). So nothing that came in as HTTP looks like a trigger, whatever its path is read as.
-func (s *server) foreign(r *http.Request) error {
-	if s.Address == "" || r.Host != s.Address {
+func Foreign(r *http.Request, address string) error {
+	if address == "" || r.Host != address {
 		return fmt.Errorf("it is for the host %.80q", r.Host)
 	}
 	for name := range r.Header {
