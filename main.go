@@ -120,7 +120,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, err
 	}
 	h := handlers.New(rooms, handlers.Options{
-		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Handler,
+		Address: addressOf(cfg), ForwardedHeaders: cfg.ForwardedHeaders, Observe: tel.Request,
 		Caller:       verifier.Caller,
 		ParseWake:    parseWake,
 		Dependencies: map[string]store.Pinger{"entraID": verifier, "resourceManager": azure.groups, "tableStorage": tables, "serviceBus": alarm},

@@ -89,7 +89,7 @@ func (s *server) understood(w http.ResponseWriter, r call, h handler) {
 	}
 }
 
-// recorder remembers the status for the log.
+// recorder remembers the status for the log and for who observes.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -116,6 +116,11 @@ func (s *server) logged(next http.Handler) http.Handler {
 		began := time.Now()
 		id := arrival.Invocation(r.Context())
 		rec := &recorder{ResponseWriter: w}
+		if s.Observe != nil {
+			var ended func(status int)
+			r, ended = s.Observe(r)
+			defer func() { ended(rec.status) }()
+		}
 		h := w.Header()
 		h.Set("x-ms-request-id", id)
 		h.Set("X-Content-Type-Options", "nosniff")

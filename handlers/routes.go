@@ -25,8 +25,9 @@ type Options struct {
 	// (ASPNETCORE_FORWARDEDHEADERS_ENABLED). Without that, X-Forwarded-For holds the front
 	// end's own address, and the caller's is not known.
 	ForwardedHeaders bool
-	// Observe goes around every call once it is known how it arrived; nil for nothing.
-	Observe func(http.Handler) http.Handler
+	// Observe is called with every call once it is known how it arrived, and gives the call as it goes on and what is to be
+	// called with the status at its end; nil for nothing.
+	Observe func(*http.Request) (*http.Request, func(status int))
 	// Caller identifies who calls; an error is answered with 401, an
 	// *[store.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
 	Caller func(*http.Request) (jit.Caller, error)
@@ -145,11 +146,7 @@ func New(app *core.App, o Options) http.Handler {
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)
 	}
-	calls := s.logged(s.found(mux))
-	if s.Observe != nil {
-		calls = s.Observe(calls)
-	}
-	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(calls)
+	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(s.logged(s.found(mux)))
 }
 
 // probe answers the host's question whether anybody listens.

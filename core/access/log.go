@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
@@ -82,8 +81,8 @@ func (s *Service) logRefused(ctx context.Context, e store.Entry, named []refused
 	if why == nil {
 		return err
 	}
-	e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), cut(why.Message, maxToldText)
-	e.Justification = cut(e.Justification, maxToldText)
+	e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), jit.Cut(why.Message, maxToldText)
+	e.Justification = jit.Cut(e.Justification, maxToldText)
 	if at := s.concerned(why.Target, named); at >= 0 {
 		n := named[at]
 		e.ID, e.VM = e.ID+"/"+n.vm.Key(), n.vm
@@ -123,17 +122,6 @@ func (s *Service) concerned(target string, named []refused) int {
 // concerns reports whether the target of a refusal is the i-th machine of a call.
 func concerns(target string, i int, vm jit.ID) bool {
 	return strings.HasPrefix(target, fmt.Sprintf("virtualMachines[%d]", i)) || strings.EqualFold(target, vm.String())
-}
-
-// cut shortens a text to about so many bytes, and marks that it did.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + " ..."
 }
 
 // PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.

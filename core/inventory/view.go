@@ -21,13 +21,11 @@ const (
 // MachineReason says why a machine is unsupported.
 type MachineReason string
 
-// The reasons. DisabledByPolicy is one of Defender for Cloud's; nothing in this installation disables a machine,
-// so it is never returned.
+// The reasons.
 const (
-	ReasonMissingNSG       MachineReason = "MissingNetworkSecurityGroup" // no security group guards it
-	ReasonClassic          MachineReason = "ClassicVirtualMachine"       // deployed in the classic model
-	ReasonFirewallManager  MachineReason = "FirewallManager"             // no security group, behind a firewall that takes its rules from a firewall policy or a hub
-	ReasonDisabledByPolicy MachineReason = "DisabledByPolicy"
+	ReasonMissingNSG      MachineReason = "MissingNetworkSecurityGroup" // no security group guards it
+	ReasonClassic         MachineReason = "ClassicVirtualMachine"       // deployed in the classic model
+	ReasonFirewallManager MachineReason = "FirewallManager"             // no security group, behind a firewall that takes its rules from a firewall policy or a hub
 )
 
 // MachineSort is the sort order of an inventory. Ties are in the order of ids.

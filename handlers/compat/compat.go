@@ -193,7 +193,7 @@ const skipToken = "$skipToken"
 // is, with their token.
 //
 // The host is the one that the client called, by which the platform's front end has
-// found this app (see handlers/arrival.go), and the scheme is X-Forwarded-Proto, which the Functions host sets. A
+// found this app (see package arrival), and the scheme is X-Forwarded-Proto, which the Functions host sets. A
 // client that forges Host misleads nobody but itself, because answers are never
 // cached (Cache-Control: no-store).
 func nextPage(r *http.Request, after string) string {

@@ -94,15 +94,7 @@ func (b putBody) policies() ([]jit.Policy, error) {
 	if b.Properties == nil || b.Properties.VirtualMachines == nil {
 		return nil, &jit.Error{Code: wire.CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
 	}
-	out := []jit.Policy{}
-	for i, vm := range b.Properties.VirtualMachines {
-		p, err := vm.Policy(fmt.Sprintf("properties.virtualMachines[%d]", i))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
+	return wire.ReadEach(b.Properties.VirtualMachines, "properties.virtualMachines", VM.Policy)
 }
 
 // Policy reads a machine of a policy; at is its place in the body, for refusals.
@@ -115,12 +107,8 @@ func (vm VM) Policy(at string) (jit.Policy, error) {
 	if p.PublicAddress, err = wire.PublicIP(vm.PublicIP, at); err != nil {
 		return p, err
 	}
-	for j, port := range vm.Ports {
-		rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
-		if err != nil {
-			return p, err
-		}
-		p.Ports = append(p.Ports, rule)
+	if p.Ports, err = wire.ReadEach(vm.Ports, at+".ports", portRule.rule); err != nil {
+		return p, err
 	}
 	return p, wire.Below(p.Validate(), at)
 }
@@ -148,37 +136,18 @@ func (port portRule) rule(at string) (jit.PortRule, error) {
 
 // request reads an initiate; own is the caller's address, the source of ports that name none.
 func (b initiateBody) request(own netip.Addr) (jit.Request, error) {
-	var out jit.Request
-	var err error
-	if out.Justification, err = jit.Justification(b.Justification); err != nil {
-		return out, err
-	}
-	for i, vm := range b.VirtualMachines {
-		at := fmt.Sprintf("virtualMachines[%d]", i)
-		id, err := jit.ParseVM(vm.ID)
-		if err != nil {
-			return out, wire.Below(err, at+".id")
-		}
-		asked := jit.RequestVM{VM: id}
-		for j, port := range vm.Ports {
-			at := fmt.Sprintf("%s.ports[%d]", at, j)
+	return wire.Requested(b.Justification, b.VirtualMachines, func(vm initiateVM) (string, []initiatePort) { return vm.ID, vm.Ports },
+		func(port initiatePort, at string) (jit.RequestPort, error) {
 			n, err := portNumber(port.Number, at+".number")
 			if err != nil {
-				return out, err
+				return jit.RequestPort{}, err
 			}
 			plain := wire.RequestPort{Number: n, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
 			if len(plain.Prefixes) == 0 {
 				plain.Prefixes = nil
 			}
-			p, err := plain.Port(own, at)
-			if err != nil {
-				return out, err
-			}
-			asked.Ports = append(asked.Ports, p)
-		}
-		out.VMs = append(out.VMs, asked)
-	}
-	return out, nil
+			return plain.Port(own, at)
+		})
 }
 
 // What goes out.

@@ -165,13 +165,11 @@ func Read(r *http.Request) ([]defender.Held, error) {
 		if err != nil {
 			return nil, wire.Below(err, at)
 		}
-		for j, vm := range p.Machines {
-			h, err := vm.held(name, fmt.Sprintf("%s.virtualMachines[%d]", at, j))
-			if err != nil {
-				return nil, err
-			}
-			held = append(held, h)
+		of, err := wire.ReadEach(p.Machines, at+".virtualMachines", func(vm documentVM, at string) (defender.Held, error) { return vm.held(name, at) })
+		if err != nil {
+			return nil, err
 		}
+		held = append(held, of...)
 	}
 	if !doc.Complete || doc.Machines != len(held) {
 		return nil, &jit.Error{Code: wire.CodeIncomplete, Target: "complete", Message: fmt.Sprintf("the document holds %d virtual machines, says %d, and says that it is whole: %t; export it again", len(held), doc.Machines, doc.Complete)}

@@ -30,6 +30,9 @@ const (
 	CodeNoDryRun jit.Code = "DryRunNotSupported"      // a dry run of what has none
 )
 
+// maxShown is how many bytes of a name that somebody sent are shown.
+const maxShown = 80
+
 // MaxValue is the longest value of a parameter, in bytes.
 const MaxValue = 4096
 
@@ -58,7 +61,7 @@ func Read(raw string, table []Parameter) (Values, error) {
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		p, known := find(table, name)
 		if !known {
-			return nil, refuse(CodeUnknown, clip(name), "the query parameter %q is not known here; %s", clip(name), names(table))
+			return nil, refuse(CodeUnknown, jit.Cut(name, maxShown), "the query parameter %q is not known here; %s", jit.Cut(name, maxShown), names(table))
 		}
 		if _, twice := out[p.Name]; twice || len(sent[name]) != 1 {
 			return nil, refuse(CodeRepeated, p.Name, "the query parameter %s stands more than once", p.Name)
@@ -87,7 +90,7 @@ func Tolerate(raw string, table []Parameter) error {
 		case known && (seen[p.Name] || len(sent[name]) != 1):
 			return refuse(CodeRepeated, p.Name, "the query parameter %s stands more than once", p.Name)
 		case !known && asksForDryRun(name):
-			return refuse(CodeNoDryRun, clip(name), "there is no dry run here, and nothing was done; the verbs below /api/ that name machines or a request have one (?dryRun=true)")
+			return refuse(CodeNoDryRun, jit.Cut(name, maxShown), "there is no dry run here, and nothing was done; the verbs below /api/ that name machines or a request have one (?dryRun=true)")
 		}
 		seen[p.Name] = true
 	}
@@ -148,14 +151,6 @@ func names(table []Parameter) string {
 		out = append(out, p.Name)
 	}
 	return "known are " + strings.Join(out, ", ")
-}
-
-// clip cuts a name that somebody sent to a length that can be shown.
-func clip(name string) string {
-	if len(name) > 80 {
-		return strings.ToValidUTF8(name[:80], "") + "..."
-	}
-	return name
 }
 
 func refuse(code jit.Code, target, format string, args ...any) *jit.Error {

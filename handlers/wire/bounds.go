@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,6 +21,9 @@ type Oversized struct{ error }
 // Unwrap gives the refusal.
 func (o Oversized) Unwrap() error { return o.error }
 
+// maxPath is how many bytes of a path are shown, which names may have made long.
+const maxPath = 200
+
 // longTexts refuses a body in which a text is longer than most bytes, a justification longer than its most characters can be. What is not
 // JSON it leaves to who reads it.
 func longTexts(body []byte, most int) error {
@@ -39,7 +41,7 @@ func longTexts(body []byte, most int) error {
 		}
 		switch where := d.StackPointer(); {
 		case where != "/justification":
-			at := cut(path(where))
+			at := jit.Cut(path(where), maxPath)
 			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}
 		case len(value.String()) > utf8.UTFMax*jit.MaxJustification:
 			_, err := jit.Justification(value.String())
@@ -70,14 +72,6 @@ func Crowded(body []byte, maxObjects, maxTexts int, at string) error {
 			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d objects, or %d texts in lists; one document holds no more", maxObjects, maxTexts)}}
 		}
 	}
-}
-
-// cut shortens a path that names may have made long.
-func cut(at string) string {
-	if len(at) > 200 {
-		return strings.ToValidUTF8(at[:200], "") + "..."
-	}
-	return at
 }
 
 // AtMost refuses more machines than one call takes.

@@ -125,30 +125,41 @@ func (p PortRule) rule(at string) (jit.PortRule, error) {
 	return rule, nil
 }
 
-// Request reads a request; own is the caller's address, the source of ports that name none.
-func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
-	var out jit.Request
-	var err error
-	if out.Justification, err = jit.Justification(b.Justification); err != nil {
-		return out, err
-	}
-	for i, vm := range b.VirtualMachines {
-		at := fmt.Sprintf("virtualMachines[%d]", i)
-		id, err := jit.ParseVM(vm.ID)
+// ReadEach reads a list at a place of a body, item by item, each with its own place. The first error ends it.
+func ReadEach[In, Out any](list []In, at string, read func(item In, at string) (Out, error)) ([]Out, error) {
+	var out []Out
+	for i, item := range list {
+		one, err := read(item, fmt.Sprintf("%s[%d]", at, i))
 		if err != nil {
-			return out, Below(err, at+".id")
+			return nil, err
 		}
-		asked := jit.RequestVM{VM: id}
-		for j, port := range vm.Ports {
-			p, err := port.Port(own, fmt.Sprintf("%s.ports[%d]", at, j))
-			if err != nil {
-				return out, err
-			}
-			asked.Ports = append(asked.Ports, p)
-		}
-		out.VMs = append(out.VMs, asked)
+		out = append(out, one)
 	}
 	return out, nil
+}
+
+// Requested reads what is asked for, which each face writes in types of its own: the justification first, then machine by machine its
+// id and its ports, each port by read.
+func Requested[VM, Port any](justification string, vms []VM, parts func(VM) (id string, ports []Port), read func(port Port, at string) (jit.RequestPort, error)) (out jit.Request, err error) {
+	if out.Justification, err = jit.Justification(justification); err != nil {
+		return out, err
+	}
+	out.VMs, err = ReadEach(vms, MachinesField, func(vm VM, at string) (jit.RequestVM, error) {
+		text, ports := parts(vm)
+		id, err := jit.ParseVM(text)
+		if err != nil {
+			return jit.RequestVM{}, Below(err, at+".id")
+		}
+		asked, err := ReadEach(ports, at+".ports", read)
+		return jit.RequestVM{VM: id, Ports: asked}, err
+	})
+	return out, err
+}
+
+// Request reads a request; own is the caller's address, the source of ports that name none.
+func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
+	return Requested(b.Justification, b.VirtualMachines, func(vm requestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
+		func(port RequestPort, at string) (jit.RequestPort, error) { return port.Port(own, at) })
 }
 
 // Port reads a port; own is the caller's address, the source where the port names none and the address is known.
@@ -185,18 +196,13 @@ func Ending(length, end *string, at string) (d time.Duration, t time.Time, err e
 
 // Policies reads the policies; a machine without ports gets [jit.DefaultPorts].
 func (b EnableBody) Policies() ([]jit.Policy, error) {
-	var out []jit.Policy
-	for i, vm := range b.VirtualMachines {
-		p, err := vm.Policy(fmt.Sprintf("virtualMachines[%d]", i))
-		if err != nil {
-			return nil, err
-		}
+	return ReadEach(b.VirtualMachines, MachinesField, func(vm EnableVM, at string) (jit.Policy, error) {
+		p, err := vm.Policy(at)
 		if vm.Ports == nil {
 			p.Ports = jit.DefaultPorts()
 		}
-		out = append(out, p)
-	}
-	return out, nil
+		return p, err
+	})
 }
 
 // Policy reads what a body says of a machine, without ports where it says nothing of them.
@@ -215,12 +221,6 @@ func (vm EnableVM) Policy(at string) (jit.Policy, error) {
 	if p.PublicAddress, err = PublicIP(vm.PublicIP, at); err != nil {
 		return p, err
 	}
-	for j, port := range vm.Ports {
-		rule, err := port.rule(fmt.Sprintf("%s.ports[%d]", at, j))
-		if err != nil {
-			return p, err
-		}
-		p.Ports = append(p.Ports, rule)
-	}
-	return p, nil
+	p.Ports, err = ReadEach(vm.Ports, at+".ports", PortRule.rule)
+	return p, err
 }

@@ -111,10 +111,7 @@ func reasonOf(r *azcore.ResponseError) reason {
 		}
 	}
 	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
-	}
-	return reason{text, r}
+	return reason{jit.Cut(text, maxReason), r}
 }
 
 func wordsOf(body []byte) []string {

@@ -172,8 +172,6 @@ func Unsupported(r inventory.MachineReason) (title, advice string) {
 		return "Classic virtual machine", "Network security groups do not guard machines of the classic deployment model. Move it to Azure Resource Manager."
 	case inventory.ReasonFirewallManager:
 		return "Firewall run by Firewall Manager", "Rules of a firewall policy cannot be changed here. Attach a network security group to the machine."
-	case inventory.ReasonDisabledByPolicy:
-		return "Disabled by policy", "An Azure Policy excludes this machine."
 	}
 	return "Not supported", ""
 }
