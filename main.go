@@ -112,7 +112,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		return nil, err
 	}
 	rooms := core.New(core.Ports{
-		Network: azure.groups, Kinds: network.KindsOf(network.SecurityGroups(tel.Firewall(azure.groups)), network.AzureFirewalls(tel.Firewall(azure.firewalls))),
+		Network: azure.groups, Kinds: network.KindsOf(network.SecurityGroups(tel.RuleStore(azure.groups)), network.AzureFirewalls(tel.RuleStore(azure.firewalls))),
 		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Sweeps: tel.Sweeps(tables),
 		Alarm: alarm, Authority: azure.authority, Doctor: outside, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Quota: cfg.Quota, Now: time.Now, NewID: newID, Panicked: tel.Panicked,
 	})

@@ -4,7 +4,7 @@
 // # How it measures
 //
 // The core neither logs nor measures. Everything here is a decorator around a
-// port of core/access ([Telemetry.Firewall], [Telemetry.Activity],
+// port of core/access ([Telemetry.RuleStore], [Telemetry.Activity],
 // [Telemetry.Sweeps]), a middleware around the doors ([Telemetry.Handler]), or a
 // look at what is stored whenever metrics are exported ([Telemetry.Watch]). A
 // decorator gives on what it wraps, value and error, unchanged.

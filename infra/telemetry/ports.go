@@ -17,16 +17,16 @@ import (
 	"portcullis/core/store"
 )
 
-// Firewall counts the writes of f and traces its reads and writes.
-func (t *Telemetry) Firewall(f network.RuleStore) network.RuleStore { return &firewall{f, t} }
+// RuleStore counts the writes of f and traces its reads and writes.
+func (t *Telemetry) RuleStore(f network.RuleStore) network.RuleStore { return &ruleStore{f, t} }
 
-type firewall struct {
+type ruleStore struct {
 	network.RuleStore
 	t *Telemetry
 }
 
 // Rules implements [network.RuleStore].
-func (f *firewall) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (f *ruleStore) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.rules", trace.WithAttributes(attribute.String("portcullis.target", target.Key())))
 	defer span.End()
 	s, err := f.RuleStore.Rules(ctx, target)
@@ -35,7 +35,7 @@ func (f *firewall) Rules(ctx context.Context, target jit.ID) (network.Snapshot, 
 }
 
 // Apply implements [network.RuleStore].
-func (f *firewall) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (f *ruleStore) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.apply", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key()),
 		attribute.Int("portcullis.rules.created", len(c.Create)), attribute.Int("portcullis.rules.updated", len(c.Update)), attribute.Int("portcullis.rules.deleted", len(c.Delete))))
 	defer span.End()
@@ -48,7 +48,7 @@ func (f *firewall) Apply(ctx context.Context, s network.Snapshot, c plan.Changes
 }
 
 // Turn implements [network.Turns] where what it wraps does.
-func (f *firewall) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
+func (f *ruleStore) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
 	pacer, ok := f.RuleStore.(network.Turns)
 	if !ok {
 		return ctx, false, nil

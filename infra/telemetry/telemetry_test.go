@@ -203,7 +203,7 @@ func TestMetricsAndSpans(t *testing.T) {
 
 	// Three writes, one of them refused, and one call that is no write.
 	refusal := &store.Unavailable{Dependency: "x", Err: errors.New("y")}
-	f := tel.Firewall(&firewall{errs: []error{nil, nil, refusal, nil}})
+	f := tel.RuleStore(&firewall{errs: []error{nil, nil, refusal, nil}})
 	change := plan.Changes{Delete: []jit.Rule{{}}}
 	for i, s := range []network.Snapshot{{}, {Standing: network.Standing{Unconfirmed: true}}, {}, {}} {
 		c := change
@@ -287,7 +287,7 @@ func (g *grants) OpenGrants(context.Context) ([]store.GrantRecord, error) {
 func TestKilled(t *testing.T) {
 	c, url := newCollector(t)
 	tel := start(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT="+url, "OTEL_METRIC_EXPORT_INTERVAL=50", "OTEL_BSP_SCHEDULE_DELAY=50")
-	if _, err := tel.Firewall(&firewall{errs: []error{nil}}).Apply(t.Context(), network.Snapshot{Standing: network.Standing{Unconfirmed: true}}, plan.Changes{}); err != nil {
+	if _, err := tel.RuleStore(&firewall{errs: []error{nil}}).Apply(t.Context(), network.Snapshot{Standing: network.Standing{Unconfirmed: true}}, plan.Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.NewTimer(2 * time.Minute)
