@@ -234,7 +234,7 @@ func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 	if w == nil {
 		return nil, "", soonest
 	}
-	if lack := need - g.tokens; g.bucket.Size > 0 && lack > tiny {
+	if lack := need - g.tokens; g.bucket.Size > 0 && lack > rounding {
 		later(time.Duration(lack / g.bucket.PerSecond * float64(time.Second)))
 		return nil, "", soonest
 	}
@@ -250,8 +250,8 @@ func (g *gate) reserve(now time.Time) int {
 	return len(g.lately)
 }
 
-// tiny is what sums of fractions may be wrong by.
-const tiny = 1e-6
+// rounding is what sums of fractions may be wrong by.
+const rounding = 1e-6
 
 func (w *waiter) before(o *waiter) bool {
 	if w.urgency.Since.Equal(o.urgency.Since) {

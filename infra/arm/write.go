@@ -117,12 +117,8 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 				continue
 			}
 		}
-		timer := time.NewTimer(max(time.Until(seen.Add(every())), time.Until(advised)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
+		if err := Wait(ctx, max(time.Until(seen.Add(every())), time.Until(advised))); err != nil {
+			return nil, err
 		}
 		seen = time.Now()
 		if w.Look != nil && time.Since(sent) < mostLooking {

@@ -37,9 +37,10 @@ type Client struct {
 	cfg     Config
 	options azarm.ClientOptions
 
+	subs arm.Clients[clients]
+
 	mu     sync.Mutex
-	subs   map[string]*clients // by subscription, in lower case
-	public map[string]address  // by the id of the public IP address, in lower case
+	public map[string]address // by the id of the public IP address, in lower case
 }
 
 // address is what a public IP address resource was when it was read.
@@ -69,27 +70,18 @@ func New(cred azcore.TokenCredential, cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Client{cred: cred, cfg: cfg, options: o, subs: map[string]*clients{}, public: map[string]address{}}, nil
+	return &Client{cred: cred, cfg: cfg, options: o, public: map[string]address{}}, nil
 }
 
 // subscription gives the clients for a subscription, made when first asked for.
-func (c *Client) subscription(id string) (*clients, error) {
-	if !jit.ValidGUID(id) {
-		return nil, fmt.Errorf("%q is not the id of a subscription", id)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := strings.ToLower(id)
-	if s, ok := c.subs[key]; ok {
-		return s, nil
-	}
+func (c *Client) subscription(id string) (*clients, error) { return c.subs.Of(id, c.clientsOf) }
+
+func (c *Client) clientsOf(id string) (*clients, error) {
 	f, err := armnetwork.NewClientFactory(id, c.cred, &c.options)
 	if err != nil {
-		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
+		return nil, err
 	}
-	s := &clients{firewalls: f.NewAzureFirewallsClient(), addresses: f.NewPublicIPAddressesClient()}
-	c.subs[key] = s
-	return s, nil
+	return &clients{firewalls: f.NewAzureFirewallsClient(), addresses: f.NewPublicIPAddressesClient()}, nil
 }
 
 // target gives the clients for a firewall's subscription.

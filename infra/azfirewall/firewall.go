@@ -43,12 +43,8 @@ func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, er
 			err := c.addressed(ctx, doing, []document{d}, one)
 			return one[0], err
 		}
-		timer := time.NewTimer(c.cfg.PollEvery)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+		if err := arm.Wait(ctx, c.cfg.PollEvery); err != nil {
+			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), err)
 		}
 	}
 	return network.Snapshot{}, &store.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
@@ -60,13 +56,10 @@ func (c *Client) look(ctx context.Context, target jit.ID, doing string) (documen
 	if err != nil {
 		return document{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	var resp *http.Response
-	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
-	_, err = s.firewalls.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
-	if err != nil && !arm.Answered(resp) {
-		return document{}, arm.Translate(ctx, doing, target.String(), err)
-	}
-	text, err := runtime.Payload(resp)
+	text, err := arm.Payload(ctx, func(ctx context.Context) error {
+		_, err := s.firewalls.Get(ctx, target.ResourceGroup, target.Name, nil)
+		return err
+	})
 	if err != nil {
 		return document{}, arm.Translate(ctx, doing, target.String(), err)
 	}

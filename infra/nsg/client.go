@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
-	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
@@ -46,8 +43,7 @@ type Client struct {
 
 	homes homes
 
-	mu   sync.Mutex
-	subs map[string]*clients // by subscription, in lower case
+	subs arm.Clients[clients]
 }
 
 // clients are the SDK's clients for one subscription. They share one pipeline.
@@ -75,29 +71,22 @@ func New(cred azcore.TokenCredential, cfg Config) (*Client, error) {
 	if cfg.PollEvery == 0 {
 		cfg.PollEvery = time.Second
 	}
-	return &Client{cred: cred, cfg: cfg, options: o, subs: map[string]*clients{}}, nil
+	return &Client{cred: cred, cfg: cfg, options: o}, nil
 }
 
 // subscription gives the clients for a subscription, made when first asked for.
-func (c *Client) subscription(id string) (*clients, error) {
-	if !jit.ValidGUID(id) {
-		return nil, fmt.Errorf("%q is not the id of a subscription", id)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := strings.ToLower(id)
-	if s, ok := c.subs[key]; ok {
-		return s, nil
-	}
+func (c *Client) subscription(id string) (*clients, error) { return c.subs.Of(id, c.clientsOf) }
+
+func (c *Client) clientsOf(id string) (*clients, error) {
 	f, err := armnetwork.NewClientFactory(id, c.cred, &c.options)
 	if err != nil {
-		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
+		return nil, err
 	}
 	raw, err := azarm.NewClient("portcullis", "v1.0.0", c.cred, &c.options)
 	if err != nil {
-		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
+		return nil, err
 	}
-	s := &clients{
+	return &clients{
 		groups:     f.NewSecurityGroupsClient(),
 		interfaces: f.NewInterfacesClient(),
 		networks:   f.NewVirtualNetworksClient(),
@@ -106,9 +95,7 @@ func (c *Client) subscription(id string) (*clients, error) {
 		routes:     f.NewRouteTablesClient(),
 		management: f.NewManagementClient(),
 		raw:        raw,
-	}
-	c.subs[key] = s
-	return s, nil
+	}, nil
 }
 
 // Ping reads the first page of the NSGs of Config.Subscription: it needs ARM, a

@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
@@ -36,12 +34,8 @@ func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, er
 		if err != nil || !strings.EqualFold(state, arm.Updating) {
 			return snap, err
 		}
-		timer := time.NewTimer(c.cfg.PollEvery)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), ctx.Err())
+		if err := arm.Wait(ctx, c.cfg.PollEvery); err != nil {
+			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), err)
 		}
 	}
 	return network.Snapshot{}, &store.Unavailable{Dependency: arm.Dependency, RetryAfter: time.Minute, Err: fmt.Errorf("a write to %s does not end", target.Name)}
@@ -71,13 +65,10 @@ func (c *Client) look(ctx context.Context, target jit.ID) (network.Snapshot, str
 
 // group gives ARM's answer to one GET of an NSG.
 func (s *clients) group(ctx context.Context, target jit.ID) ([]byte, error) {
-	var resp *http.Response
-	// The model's own reading is not used: a field that it cannot decode is no reason not to go on.
-	_, err := s.groups.Get(policy.WithCaptureResponse(ctx, &resp), target.ResourceGroup, target.Name, nil)
-	if err != nil && !arm.Answered(resp) {
-		return nil, err
-	}
-	return runtime.Payload(resp)
+	return arm.Payload(ctx, func(ctx context.Context) error {
+		_, err := s.groups.Get(ctx, target.ResourceGroup, target.Name, nil)
+		return err
+	})
 }
 
 // target gives the clients for an NSG's subscription.

@@ -118,12 +118,8 @@ func (c *Client) listed(ctx context.Context, s *clients, target jit.ID, after ti
 			continue
 		}
 		w.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, time.Time{}, ctx.Err()
+		if err := arm.Wait(ctx, wait); err != nil {
+			return nil, time.Time{}, err
 		}
 	}
 }
