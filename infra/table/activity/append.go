@@ -25,11 +25,13 @@ const (
 	firstPause    = 2 * time.Millisecond   // before the second try, doubled up to
 	lastPause     = 128 * time.Millisecond // a random part of it is waited
 	keptChains    = 256                    // chains whose end is remembered
+	maxRefusals   = 8                      // in one transaction, so that nobody else waits long for it
 )
 
 // Log is the activity log, in a table of its own, with [store.Activity] and [store.Verifier]. While one transaction on a chain is
 // under way, all who have entries for the chain wait for the next one together. So many who append at once cost a few transactions,
-// and none of them is another's conflict. It is safe for concurrent use. All that it keeps is where chains end, which saves reads and is
+// and none of them is another's conflict. Refusals wait until nothing else does: who may do nothing keeps nobody waiting but for
+// one small transaction. It is safe for concurrent use. All that it keeps is where chains end, which saves reads and is
 // never trusted: what is appended is written on the condition that the chain still ends there.
 type Log struct {
 	table entity.Table
@@ -44,6 +46,7 @@ func NewLog(t entity.Table) *Log { return &Log{table: t} }
 // queue is what waits for one chain. Its end is touched by the one who works on it alone.
 type queue struct {
 	waiting []waiting
+	refused []waiting // refusals
 	busy    bool
 	end     end
 }
@@ -137,6 +140,10 @@ func (l *Log) appendTo(ctx context.Context, c chainID, docs []sized) error {
 		l.chains[c] = q
 	}
 	for _, d := range docs {
+		if d.Result == string(store.Refused) {
+			q.refused = append(q.refused, waiting{d, g})
+			continue
+		}
 		q.waiting = append(q.waiting, waiting{d, g})
 	}
 	if !q.busy {
@@ -185,14 +192,22 @@ func (l *Log) work(ctx context.Context, c chainID, q *queue) {
 }
 
 // take gives the entries for one transaction, each once, and for each entry taken its group.
-func (q *queue) take() ([]entryDoc, []*group) {
-	var batch []entryDoc
-	var groups []*group
+func (q *queue) take() (batch []entryDoc, groups []*group) {
+	if len(q.waiting) == 0 {
+		batch, groups, q.refused = together(q.refused, maxRefusals)
+		return batch, groups
+	}
+	batch, groups, q.waiting = together(q.waiting, (entity.MaxOps-1)/2)
+	return batch, groups
+}
+
+// together gives the first entries that fit into one transaction, at most most, their groups, and what is left.
+func together(all []waiting, most int) (batch []entryDoc, groups []*group, left []waiting) {
 	seen, bytes, n := map[string]bool{}, 2*entity.OpOverhead, 0
-	for ; n < len(q.waiting); n++ {
-		w := q.waiting[n]
+	for ; n < len(all); n++ {
+		w := all[n]
 		if !seen[w.entry.ID] {
-			if bytes += w.entry.bytes; 1+2*(len(batch)+1) > entity.MaxOps || bytes > entity.MaxBatchBytes {
+			if bytes += w.entry.bytes; len(batch) == most || bytes > entity.MaxBatchBytes {
 				break
 			}
 			seen[w.entry.ID] = true
@@ -200,8 +215,7 @@ func (q *queue) take() ([]entryDoc, []*group) {
 		}
 		groups = append(groups, w.group)
 	}
-	q.waiting = slices.Clone(q.waiting[n:])
-	return batch, groups
+	return batch, groups, slices.Clone(all[n:])
 }
 
 // settle tells the groups what became of their entries. A group that has failed
@@ -216,7 +230,8 @@ func (q *queue) settle(groups []*group, err error) {
 			close(g.done)
 		}
 	}
-	q.waiting = slices.DeleteFunc(q.waiting, func(w waiting) bool { return failed[w.group] })
+	gone := func(w waiting) bool { return failed[w.group] }
+	q.waiting, q.refused = slices.DeleteFunc(q.waiting, gone), slices.DeleteFunc(q.refused, gone)
 }
 
 // write appends entries that fit in one transaction. After a conflict the end is
