@@ -12,6 +12,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
+	"portcullis/core/refusal"
 	"portcullis/core/round"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
@@ -39,6 +40,8 @@ type Ports struct {
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
 	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.
 	Panicked func(of string, stack []byte)
+	// Uncounted is told that the number of refusals could not be written to the activity log, which is tried again; nil tells nobody.
+	Uncounted func(error)
 }
 
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
@@ -51,6 +54,7 @@ type App struct {
 	Sweeper   *sweep.Sweeper
 	Rounds    *round.Rounds
 	Doctor    *doctor.Doctor
+	Refusals  *refusal.Log
 	Floor     jit.Options // what this installation demands of every request
 	Now       func() time.Time
 }
@@ -64,6 +68,8 @@ func New(p Ports) *App {
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
+	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
+	verbs.Refusals = refusals
 	doors := &guard.Verbs{Service: verbs, Permit: may}
 	looks := &inventory.Inventory{
 		Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
@@ -75,13 +81,13 @@ func New(p Ports) *App {
 	}
 	rounds.Activity = doc.Noting(p.Activity)
 	return &App{
-		Access: doors, Verbs: verbs, Rounds: rounds, Floor: p.Floor, Now: p.Now,
+		Access: doors, Verbs: verbs, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now,
 		Inventory: looks,
 		Doctor:    doc,
 		Named:     &defender.Named{Guard: doors, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
-			Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,
+			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,
 		},
 	}
 }

@@ -50,7 +50,7 @@ func parameters() map[string][]query.Parameter {
 
 // operations is all that the activity log can be asked for; a test holds it to the verbs.
 func operations() []store.Operation {
-	return []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
+	return []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep, store.OpRefusals}
 }
 
 func texts[T ~string](values ...T) []string {

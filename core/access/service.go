@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/refusal"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -31,6 +32,7 @@ type Service struct {
 	Targets       store.Targets
 	Alarm         store.Alarm
 	Activity      store.Activity
+	Refusals      *refusal.Log
 	Subscriptions network.Subscriptions
 	Floor         jit.Options // what this installation demands of every request, whatever the policies do
 	Quota         Quota       // what one requestor may have of one target; the zero value is no bound

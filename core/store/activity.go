@@ -52,6 +52,8 @@ const (
 	OpClose   Operation = "Close"
 	OpRepair  Operation = "Repair"
 	OpSweep   Operation = "Sweep"
+	// OpRefusals tells how many refusals have no entry of their own.
+	OpRefusals Operation = "Refusals"
 )
 
 // Result is how an operation ended.

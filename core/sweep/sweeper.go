@@ -4,12 +4,12 @@ package sweep
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
+	"portcullis/core/refusal"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -25,6 +25,7 @@ type Sweeper struct {
 	Keys          store.KeyStore
 	Targets       store.Targets
 	Activity      store.Activity
+	Refusals      *refusal.Log
 	Sweeps        store.Sweeps
 	Subscriptions network.Subscriptions
 	Admins        *network.Admins // the security admin rules last seen
@@ -38,10 +39,8 @@ func (s *Sweeper) now() time.Time { return jit.Instant(s.Now()) }
 // SweepNow is [Sweeper.Sweep] for callers who may write policies in every managed subscription. It logs a refusal.
 func (s *Sweeper) SweepNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	err := s.maySweep(ctx, who)
-	if why := jit.Refused(err); why != nil {
-		e := store.EntryBy(who, store.OpSweep)
-		e.ID, e.Time, e.Result, e.Reason, e.Message = s.NewID(), s.now(), store.Refused, string(why.Code), why.Message
-		return store.SweepRecord{}, errors.Join(err, s.Activity.Append(ctx, e))
+	if jit.Refused(err) != nil {
+		return store.SweepRecord{}, s.Refusals.Tell(ctx, store.EntryBy(who, store.OpSweep), nil, err)
 	}
 	if err != nil {
 		return store.SweepRecord{}, err

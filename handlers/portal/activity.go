@@ -44,7 +44,7 @@ type entryRow struct {
 	Level   string
 }
 
-var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep}
+var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep, store.OpRefusals}
 
 // fact is something that is known of who did it.
 type fact struct{ Name, Value string }

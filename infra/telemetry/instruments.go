@@ -18,6 +18,7 @@ type instruments struct {
 	opening  metric.Float64Histogram
 	writes   metric.Int64Counter
 	panics   metric.Int64Counter
+	unlogged metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
 	waits    metric.Float64Histogram
@@ -30,7 +31,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 8)
+	errs := make([]error, 9)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -48,6 +49,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Calls of Azure Resource Manager that wait for their turn in this instance, by kind and lane."))
 	i.panics, errs[7] = m.Int64Counter("portcullis.panics", metric.WithUnit("{panic}"),
 		metric.WithDescription("Panics in background work, which end the work on one target or grant and are left to the sweep."))
+	i.unlogged, errs[8] = m.Int64Counter("portcullis.log.unwritten", metric.WithUnit("{entry}"),
+		metric.WithDescription("Entries of the activity log that could not be written when they were to be; some are tried again."))
 	return i, errors.Join(errs...)
 }
 
@@ -55,6 +58,11 @@ func newInstruments(m metric.Meter) (instruments, error) {
 func (t *Telemetry) Panicked(of string, stack []byte) {
 	t.instruments.panics.Add(context.Background(), 1)
 	t.log.Error("panic in the background", "of", of, "stack", string(stack))
+}
+
+// Uncounted logs that the number of refusals could not be written to the activity log; it is tried again.
+func (t *Telemetry) Uncounted(err error) {
+	t.log.Error("refusals are not counted in the activity log", "error", err.Error())
 }
 
 // Queued is how many calls of one kind and lane wait for their turn.

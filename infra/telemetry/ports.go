@@ -97,6 +97,9 @@ type activity struct {
 // Append implements [store.Activity].
 func (a *activity) Append(ctx context.Context, entries ...store.Entry) error {
 	err := a.Activity.Append(ctx, entries...)
+	if err != nil {
+		a.t.instruments.unlogged.Add(context.WithoutCancel(ctx), int64(len(entries)))
+	}
 	if err == nil {
 		for _, e := range entries {
 			a.t.measure(context.WithoutCancel(ctx), e)

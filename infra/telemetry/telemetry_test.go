@@ -107,7 +107,11 @@ func (c *collector) take(path string, raw []byte) error {
 					c.metrics[m.Name+" sum"], c.metrics[m.Name+" count"] = p.GetSum(), float64(p.GetCount())
 				}
 				for _, p := range m.GetSum().GetDataPoints() {
-					c.metrics[m.Name+" "+p.Attributes[0].Value.GetStringValue()] = float64(p.GetAsInt())
+					name := m.Name
+					for _, a := range p.Attributes {
+						name += " " + a.Value.GetStringValue()
+					}
+					c.metrics[name] = float64(p.GetAsInt())
 				}
 				for _, p := range m.GetGauge().GetDataPoints() {
 					c.metrics[m.Name] = float64(p.GetAsInt()) + p.GetAsDouble()
@@ -243,6 +247,10 @@ func TestMetricsAndSpans(t *testing.T) {
 	if err := tel.Watch(stored, overdue); err != nil {
 		t.Fatal(err)
 	}
+	down := tel.Activity(&coretest.Faulty{Store: coretest.NewMemory(), Fault: func(context.Context, coretest.Step) error { return refusal }})
+	if err := down.Append(ctx, entry(store.OpOpen, store.Failed, "d", clock(), clock()), entry(store.OpRequest, store.Refused, "e", clock(), clock())); !errors.Is(err, refusal) {
+		t.Errorf("an append that failed is given on as %v", err)
+	}
 	if err := tel.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +261,7 @@ func TestMetricsAndSpans(t *testing.T) {
 		"portcullis.arm.writes ok": 2, "portcullis.arm.writes unavailable": 1,
 		"portcullis.open.duration sum": 3, "portcullis.open.duration count": 1,
 		"portcullis.closing.lateness sum": 4, "portcullis.closing.lateness count": 1,
+		"portcullis.log.unwritten": 2,
 		"portcullis.windows.open": 2, "portcullis.closing.overdue": 90,
 	}
 	if diff := cmp.Diff(want, c.metrics, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
