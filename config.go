@@ -75,6 +75,14 @@ func settings() []setting {
 				c.Unlimited = !kept
 				return err
 			}},
+		{"PORTCULLIS_RIGHT_LOST", optional, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close",
+			func(c *config, v string) error {
+				if v != "" && v != "report" && v != "close" {
+					return fmt.Errorf("%q is neither report nor close", v)
+				}
+				c.CloseLost = v == "close"
+				return nil
+			}},
 		{criticalSettings, optional, "names of settings, separated by commas, without which the app must not start: each has to be one that it knows, and set",
 			func(c *config, v string) error { c.Critical = names(v); return nil }},
 		{"PORTCULLIS_AUTHORITY", oneMachine, "URL of a token issuer on a loopback address",
@@ -107,6 +115,7 @@ type config struct {
 	SignIn        []portal.Provider // none: as App Service authentication has it
 	Floor         jit.Options       // what every request must meet, whatever the policies do
 	Quota         access.Quota      // what one requestor may have of one target
+	CloseLost     bool              // the sweep closes windows whose owner has lost the right to ask for them
 	Unlimited     bool              // the network provider's own limit is not kept
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
 	// X-Forwarded-For on, which is so for the value true in any case and for no other.

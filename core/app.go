@@ -18,7 +18,7 @@ import (
 	"portcullis/core/sweep"
 )
 
-// Ports are what core needs from outside. Every field must be set, but for Floor and Quota, for Authority where
+// Ports are what core needs from outside. Every field must be set, but for Floor, Quota and CloseLost, for Authority where
 // nobody asks what a caller may do, and for Doctor where nobody asks for it.
 type Ports struct {
 	Network       network.Network
@@ -35,6 +35,7 @@ type Ports struct {
 	Subscriptions network.Subscriptions // those that the sweep looks at
 	Doctor        doctor.Outside        // what only the doctor needs
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
+	CloseLost     bool                  // the sweep closes windows whose owner has lost the right to ask for them
 	Quota         access.Quota          // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
@@ -87,7 +88,7 @@ func New(p Ports) *App {
 		Named:     &defender.Named{Guard: doors, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
-			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, Now: p.Now, NewID: p.NewID,
+			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
 		},
 	}
 }

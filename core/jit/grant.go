@@ -40,8 +40,8 @@ func (s Status) String() string {
 // Reason says why a window has its status, in the wire contract's spelling.
 type Reason string
 
-// The reasons. The last three are ours: the contract has no word for a grant that was never confirmed, or for a
-// grant whose policy or machine is gone.
+// The reasons. OpeningFailed is ours: the contract has no word for a grant that
+// was never confirmed, PolicyRemoved, MachineGone and RightLost for what took its ground away.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
@@ -49,6 +49,7 @@ const (
 	OpeningFailed         Reason = "OpeningFailed"
 	PolicyRemoved         Reason = "PolicyRemoved"
 	MachineGone           Reason = "VirtualMachineGone"
+	RightLost             Reason = "RightLost"
 )
 
 // Window is one port of one machine, open to some sources in [Grant.Start, End).

@@ -34,12 +34,13 @@ const (
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost" // rules of ours on a target about which nothing is stored
 	FindingBroken        FindingKind = "Broken"    // a target could not be read or written
-	FindingUnchecked     FindingKind = "Unchecked" // something that may matter could not be checked
+	FindingRightLost     FindingKind = "RightLost" // the owner of an open window could not ask for it any more
+	FindingUnchecked     FindingKind = "Unchecked" // something that may matter could not be looked at
 )
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingVMGone, FindingLost, FindingBroken, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingUnchecked}
 }
 
 // SweepRecord is the result of one sweep. It is also the heartbeat.

@@ -27,6 +27,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 			w.rec.Closed++
 		}
 	}
+	w.rec.Closed += len(w.rights(ctx))
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
 	targets = slices.DeleteFunc(targets, func(t jit.ID) bool { _, listed := w.snaps[t.Key()]; return !listed })

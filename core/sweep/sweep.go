@@ -38,14 +38,15 @@ type sweep struct {
 // Sweep finds and repairs whatever wake-ups have missed. In this order it
 //
 //   - lists machines, targets and open grants;
-//   - updates policies and grants to where their machines are now;
-//   - settles every grant with a window past its end, and undoes openings that were never
-//     confirmed, before anything else is written;
-//   - reconciles every target whose rules differ from what they should be: known targets, and
-//     others that hold rules of ours;
-//   - checks what else can be reached, and what security admin rules do, machine by machine;
-//   - removes expired idempotency keys;
-//   - stores its findings. That record is the heartbeat.
+//   - moves policies and grants to where their machines stand now;
+//   - settles every grant with something past its end, and undoes openings that were never
+//     confirmed: closings come before all else;
+//   - asks whether the owners of open windows could still ask for them;
+//   - reconciles every target whose rules are not what they should be, ours and those
+//     that hold rules of ours without being known;
+//   - looks what else can be reached, and what security admin rules do, machine by machine;
+//   - removes idempotency keys that have expired;
+//   - stores what it found. That record is the heartbeat.
 //
 // It walks the policies twice, first to update them and at the end to check them, and holds only one page of them
 // and the policies of machines with an open grant. It holds all machines and rules as Azure lists them, and the
@@ -69,7 +70,12 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	slow.Go(func() {
 		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.firewalls(ctx, mapping); return nil }))
 	})
-	w.settle(ctx, func(g store.GrantRecord) bool { return !w.isSlow(g) })
+	w.settle(ctx, w.due(func(g store.GrantRecord) bool { return !w.isSlow(g) }))
+	lost := w.rights(ctx)
+	slow.Go(func() {
+		w.failed(w.Rounds.Recovered("the sweep of lost rights", func() error { w.settle(ctx, keep(lost, w.isSlow)); return nil }))
+	})
+	w.settle(ctx, keep(lost, func(g store.GrantRecord) bool { return !w.isSlow(g) }))
 	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
 	w.judge(ctx)
 	w.dropKeys(ctx)
@@ -196,7 +202,7 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing
 func (w *sweep) firewalls(ctx context.Context, targets []jit.ID) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
-	w.settle(ctx, w.isSlow)
+	w.settle(ctx, w.due(w.isSlow))
 	w.repairEach(ctx, targets)
 }
 
@@ -298,10 +304,18 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 	return out, !out.Written.Empty(), w.Rounds.Forget(ctx, out)
 }
 
-// settle closes what is past its end in the grants that count selects.
-func (w *sweep) settle(ctx context.Context, count func(store.GrantRecord) bool) {
+// due gives the grants that count and have something past its end.
+func (w *sweep) due(count func(store.GrantRecord) bool) []store.GrantRecord {
 	now := w.now()
-	due := slices.DeleteFunc(slices.Clone(w.grants), func(g store.GrantRecord) bool { return !g.Grant.Overdue(now) || !count(g) })
+	return keep(w.grants, func(g store.GrantRecord) bool { return g.Grant.Overdue(now) && count(g) })
+}
+
+func keep(grants []store.GrantRecord, f func(store.GrantRecord) bool) []store.GrantRecord {
+	return slices.DeleteFunc(slices.Clone(grants), func(g store.GrantRecord) bool { return !f(g) })
+}
+
+// settle closes grants that are due.
+func (w *sweep) settle(ctx context.Context, due []store.GrantRecord) {
 	closed := make([]store.GrantRecord, len(due))
 	counts := make([]bool, len(due))
 	errs := make([]error, len(due))

@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper runs sweeps. Every field must be set.
+// Sweeper sweeps. Every field but CloseLost must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
@@ -28,7 +28,8 @@ type Sweeper struct {
 	Refusals      *refusal.Log
 	Sweeps        store.Sweeps
 	Subscriptions network.Subscriptions
-	Admins        *network.Admins // the security admin rules last seen
+	Admins        *network.Admins // what was seen of security admin rules
+	CloseLost     bool            // windows whose owner could not ask for them any more are closed, and not only found
 	Now           func() time.Time
 	NewID         func() string
 }

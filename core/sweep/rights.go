@@ -1,0 +1,121 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/parallel"
+	"portcullis/core/permit"
+	"portcullis/core/store"
+)
+
+// rightsBudget bounds how long a sweep asks for the rights of owners; of those that are left nothing is known.
+const rightsBudget = time.Minute
+
+// held is an owner of open windows at a machine, with the grants that hold them.
+type held struct {
+	who    jit.Caller
+	vm     jit.ID
+	grants []int // places in sweep.grants
+	lacks  string
+	left   string // why it could not be found out
+}
+
+// rights finds open windows whose owner could not ask for them any more. With CloseLost it marks them to close and gives their grants. One
+// question is asked for each owner and machine. What could not be found out is no lost right: it is said, and nothing is closed.
+func (w *sweep) rights(ctx context.Context) []store.GrantRecord {
+	if w.Permit.Authority == nil {
+		return nil
+	}
+	owners, unknown, reason := w.owners(), 0, ""
+	bounded, cancel := context.WithTimeout(ctx, rightsBudget)
+	defer cancel()
+	w.failed(parallel.Each(owners, func(_ int, o *held) error {
+		switch {
+		case o.who.ID == "":
+			o.left = "nothing stored says who asked"
+		case !w.listed[strings.ToLower(o.vm.Subscription)]:
+			o.left = "the subscription could not be listed"
+		default:
+			var err error
+			if o.lacks, err = w.Permit.Lacks(bounded, o.who, permit.VerbRequest, o.vm); err != nil {
+				o.left = store.Publicly(err)
+			}
+		}
+		return nil
+	}))
+	lost := map[int][]jit.ID{}
+	for _, o := range owners {
+		if o.left != "" {
+			unknown, reason = unknown+len(o.grants), o.left
+			continue
+		}
+		for _, i := range o.grants {
+			if o.lacks != "" {
+				lost[i] = append(lost[i], o.vm)
+				w.found(store.Finding{Kind: store.FindingRightLost, VM: o.vm, Grant: w.grants[i].Grant.ID,
+					Message: fmt.Sprintf("%s has an open window for %s and could not ask for it any more: the permission %s is missing there", o.who.Name, o.vm.Name, o.lacks)})
+			}
+		}
+	}
+	if unknown > 0 {
+		w.found(store.Finding{Kind: store.FindingUnchecked, Message: fmt.Sprintf("not looked at: whether those who asked for what is open could still do so, %d times (%s)", unknown, reason)})
+	}
+	if !w.CloseLost {
+		return nil
+	}
+	return w.close(ctx, lost)
+}
+
+// owners gives who has live windows at which machine.
+func (w *sweep) owners() []*held {
+	now := w.now()
+	var out []*held
+	at := map[string]*held{}
+	for i, rec := range w.grants {
+		for _, vm := range rec.Grant.VMs {
+			if !slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
+				continue
+			}
+			key := strings.ToLower(rec.Grant.RequestorID) + " " + vm.VM.Key()
+			o := at[key]
+			if o == nil {
+				o = &held{who: jit.Caller{ID: rec.Grant.RequestorID, Name: rec.Grant.Requestor}, vm: vm.VM}
+				at[key], out = o, append(out, o)
+			}
+			o.grants = append(o.grants, i)
+		}
+	}
+	return out
+}
+
+// close marks the windows at machines to close, by the place of their grants.
+func (w *sweep) close(ctx context.Context, lost map[int][]jit.ID) []store.GrantRecord {
+	var out []store.GrantRecord
+	for i, rec := range w.grants {
+		vms := lost[i]
+		if vms == nil {
+			continue
+		}
+		if w.dry {
+			out = append(out, rec)
+			continue
+		}
+		rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+			for _, vm := range vms {
+				g.Grant = g.Grant.RevokeVM(vm, w.now(), jit.RightLost)
+			}
+			return g, true, nil
+		})
+		if err != nil {
+			w.failed(fmt.Errorf("close grant %s, whose owner has lost the right: %w", rec.Grant.ID, err))
+			continue
+		}
+		out = append(out, rec)
+	}
+	return out
+}
