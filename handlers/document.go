@@ -68,7 +68,7 @@ type restoredVM struct {
 func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
 	begun := s.app.Now()
 	dryRun := r.query.Flag("dryRun")
-	held, err := document.Read(r.Request)
+	held, err := s.documents.Read(r.Request)
 	if err != nil {
 		return err
 	}

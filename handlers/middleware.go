@@ -177,6 +177,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		wait := max(down.RetryAfter.Round(time.Second), time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "5")
+	}
 	w.Header().Set("x-ms-error-code", string(detail.Code))
 	wire.Write(w, status, wire.ErrorBody{Error: detail})
 }

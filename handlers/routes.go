@@ -11,6 +11,7 @@ import (
 	"portcullis/core/store"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
+	"portcullis/handlers/document"
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
@@ -52,6 +53,8 @@ type server struct {
 	Options
 	app  *core.App
 	seen healthSeen
+
+	documents *document.Reader // two at once, as large as 16 MiB each
 
 	parameters map[string][]query.Parameter // by pattern
 }
@@ -141,7 +144,7 @@ func Patterns() []string {
 
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
-	s := &server{Options: o, app: app, parameters: parameters()}
+	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second)}
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)

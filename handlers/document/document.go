@@ -134,13 +134,37 @@ func toDocument(p defender.NamedPolicy) documentPolicy {
 	return out
 }
 
+// Reader reads documents, a few at a time: to understand one takes ten times its size in memory.
+type Reader struct {
+	slots chan struct{}
+	wait  time.Duration
+}
+
+// NewReader returns a reader of at most so many documents at once. One more waits so long for its turn, and is then refused with
+// [wire.CodeTooManyDocuments].
+func NewReader(atOnce int, wait time.Duration) *Reader {
+	return &Reader{make(chan struct{}, atOnce), wait}
+}
+
 // Read reads a document as strictly as it was written: of this format and version, whole, without a field more, and with
-// nothing of a port left to a default.
-func Read(r *http.Request) ([]defender.Held, error) {
+// nothing of a port left to a default. Its turn begins when all of it has come: who sends slowly keeps nobody waiting.
+func (d *Reader) Read(r *http.Request) ([]defender.Held, error) {
 	body, err := wire.ReadBody(r, maxBytes)
 	if err != nil {
 		return nil, err
 	}
+	turn := time.NewTimer(d.wait)
+	defer turn.Stop()
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+		return read(body)
+	case <-turn.C:
+		return nil, &jit.Error{Code: wire.CodeTooManyDocuments, Target: "policies", Message: "other documents are being read; send this one again in a few seconds"}
+	}
+}
+
+func read(body []byte) ([]defender.Held, error) {
 	var kind struct {
 		Format  string `json:"format"`
 		Version int    `json:"version"`
@@ -151,7 +175,7 @@ func Read(r *http.Request) ([]defender.Held, error) {
 	if kind.Format != format || kind.Version != version {
 		return nil, &jit.Error{Code: wire.CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, format, version)}
 	}
-	if err := wire.Crowded(body, maxObjects, maxTexts, "policies"); err != nil {
+	if err := wire.Crowded(body, maxObjects, maxTexts); err != nil {
 		return nil, err
 	}
 	var doc PoliciesDocument

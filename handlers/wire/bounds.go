@@ -50,26 +50,40 @@ func longTexts(body []byte, most int) error {
 	}
 }
 
-// Crowded refuses, with the target at, a body that holds more objects, or more texts in lists, than one that says something can hold in
-// its size. Empty ones take three bytes each, and to read 16 MiB of them allocates 2.4 GB, so they are counted before.
-func Crowded(body []byte, maxObjects, maxTexts int, at string) error {
+// maxElements is how many values other than texts the lists of a body may hold: the machines and ports of the largest call.
+const maxElements = jit.MaxVMs * (jit.MaxPorts + 1)
+
+// Crowded refuses, with the target at the field of the body that holds them, more objects and other values in lists, or more texts in
+// lists, than said. Empty ones take three bytes each, and what is made of one takes a hundred and more: to read 1 MiB of them
+// allocates up to 180 MB. So they are counted before.
+func Crowded(body []byte, maxElements, maxTexts int) error {
+	if len(body) <= 2*min(maxElements, maxTexts) { // one takes two bytes at least, with its comma
+		return nil
+	}
 	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
-	objects, texts := 0, 0
+	elements, texts := 0, 0
 	for {
 		value, err := d.ReadToken()
 		if err != nil { // the end, or what its reader refuses
 			return nil
 		}
-		switch value.Kind() {
-		case '{':
-			objects++
-		case '"':
-			if kind, _ := d.StackIndex(d.StackDepth()); kind == '[' {
-				texts++
-			}
+		kind := value.Kind()
+		depth := d.StackDepth()
+		if kind == '{' || kind == '[' {
+			depth-- // it is on the stack itself
 		}
-		if objects > maxObjects || texts > maxTexts {
-			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d objects, or %d texts in lists; one document holds no more", maxObjects, maxTexts)}}
+		in, _ := d.StackIndex(depth)
+		switch {
+		case kind == '}' || kind == ']':
+		case kind == '"' && in == '[':
+			texts++
+		case kind == '{' || in == '[':
+			elements++
+		}
+		if elements > maxElements || texts > maxTexts {
+			at, _, _ := strings.Cut(cut(path(d.StackPointer())), "[")
+			at, _, _ = strings.Cut(at, ".")
+			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d values, or %d texts, in lists; one body holds no more", maxElements, maxTexts)}}
 		}
 	}
 }

@@ -76,6 +76,7 @@ var Codes = []string{
 	"TextNotPrintable",
 	"Timeout",
 	"TooManyAddresses",
+	"TooManyDocuments",
 	"TooManyNatRules",
 	"TooManyPolicies",
 	"TooManyPorts",

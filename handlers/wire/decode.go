@@ -51,10 +51,13 @@ func decodeWith(r *http.Request, into any, longest int, how json.Options) error 
 	if err != nil {
 		return err
 	}
+	if err := Crowded(body, maxElements, MaxBody/8); err != nil {
+		return err
+	}
 	return unmarshal(body, into, longest, how)
 }
 
-// DecodeBytes reads a body that was read already, as strictly as [Decode] does.
+// DecodeBytes reads a body that was read already, as strictly as [Decode] does. What it may hold its caller counts with [Crowded].
 func DecodeBytes(body []byte, into any) error {
 	return unmarshal(body, into, jit.MaxField, json.RejectUnknownMembers(true))
 }
