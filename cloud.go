@@ -111,7 +111,7 @@ func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewa
 
 func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
-	return rbac.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}}
+	return rbac.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Tenants: cfg.Tenants}
 }
 
 // audiencesOf is what the app's own tokens are for, by dependency.

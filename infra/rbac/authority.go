@@ -44,6 +44,8 @@ const (
 // Config says which Resource Manager to speak to and how.
 type Config struct {
 	arm.Connection
+	// Tenants are those whose tokens are accepted. Where they are several, a token may do something in subscriptions of its own alone.
+	Tenants []string
 	// Now is the clock by which answers grow old; nil is time.Now.
 	Now func() time.Time
 }
@@ -57,6 +59,8 @@ type Authority struct {
 	denied  *cache[map[string]bool] // the same
 	roles   *cache[[]permission]    // by subscription and name
 	denials *cache[[]denial]        // by subscription
+	homes   *cache[string]          // tenants, by subscription
+	several bool                    // tokens of several tenants are accepted
 
 	mu   sync.Mutex
 	subs map[string]*clients // by subscription, in lower case
@@ -80,11 +84,12 @@ func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 		denied:  newCache[map[string]bool](maxCallers, maxCallerBytes, cfg.Now),
 		roles:   newCache[[]permission](maxRoles, maxRoleBytes, cfg.Now),
 		denials: newCache[[]denial](maxDenials, maxDenialBytes, cfg.Now),
+		homes:   newCache[string](maxDenials, maxDenialBytes, cfg.Now), several: len(cfg.Tenants) > 1,
 	}, nil
 }
 
 // Missing implements [permit.Authority]. A caller whose id is not "tid/oid" with two GUIDs
-// and a scope outside of subscriptions have no permissions. The error is
+// and a scope outside of subscriptions have no permissions, nor has who is of another tenant than the subscription. The error is
 // [store.ErrForbidden] where the app's own identity may not read role assignments, and
 // *[store.Unavailable] where ARM does not answer.
 func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, actions ...string) (string, error) {
@@ -96,6 +101,10 @@ func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, acti
 	oid, identified := objectID(caller)
 	if !ok || !identified || at.subscription() == "" {
 		return actions[0], nil
+	}
+	tenant, _, _ := strings.Cut(caller, "/")
+	if ok, err := a.native(ctx, tenant, at.subscription()); !ok || err != nil {
+		return actions[0], err
 	}
 	oldest, refused := lives{Life, Life}, ""
 	for {

@@ -78,7 +78,7 @@ func appActions() []string {
 		"Microsoft.Network/azureFirewalls/read", "Microsoft.Network/locations/operations/read", "Microsoft.Network/networkInterfaces/read",
 		"Microsoft.Network/networkSecurityGroups/read", "Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/routeTables/read",
 		"Microsoft.Network/virtualNetworks/listNetworkManagerEffectiveSecurityAdminRules/action", "Microsoft.Network/virtualNetworks/read",
-		"Microsoft.Resources/subscriptions/providers/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Resources/subscriptions/resources/read",
+		"Microsoft.Resources/subscriptions/providers/read", "Microsoft.Resources/subscriptions/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Resources/subscriptions/resources/read",
 		"Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action", "Microsoft.Network/networkSecurityGroups/write",
 		"Microsoft.Network/azureFirewalls/write", "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/virtualNetworks/subnets/join/action",
 	}
