@@ -128,7 +128,7 @@ func TestAdminRulesCannotBeRead(t *testing.T) {
 	if err != nil || !strings.Contains(list[0].Unchecked, "the app lacks a permission") {
 		t.Errorf("enable says %+v, %v", list, err)
 	}
-	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	w.mustAskAs(ann, 22, "203.0.113.7", "web")
 	if got, want := findings(w.sweep(), store.FindingUnchecked), "not looked at: the security admin rules of 1 of 1 virtual networks, which decide before any security group: the app lacks a permission"; got != want {
 		t.Errorf("the sweep says %q, want %q", got, want)
 	}

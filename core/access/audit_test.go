@@ -58,10 +58,11 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			_, err := g.doors.ReplacePolicy(ctx, g.who, name, policies, defender.Precondition{})
 			return err
 		}},
-		"delete a policy": {store.OpDisable, "web", func(g *doorway) error {
-			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
-			return err
-		}},
+		"delete a policy": {store.OpDisable, "", // what it lists is not read for who may not delete it
+			func(g *doorway) error {
+				_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
+				return err
+			}},
 		"import": {store.OpEnable, "web", func(g *doorway) error {
 			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: policies}}, false)[0][0].Err
 		}},

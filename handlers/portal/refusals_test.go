@@ -229,13 +229,16 @@ func TestNotFound(t *testing.T) {
 	for _, tc := range []struct {
 		verb   string
 		status int
-	}{{"/extend", 404}, {"/close", 303}, {"/extend", 404}} {
+	}{{"/extend", 404}, {"/close", 303}, {"/extend", 403}} {
 		p := s.post("requests/"+id+tc.verb, "for", "1 h")
 		if p.status != tc.status {
 			t.Errorf("POST %s: %d, want %d", tc.verb, p.status, tc.status)
 		}
-		p.lacks(t, "secret reason", "198.51.100.4")
+		p.lacks(t, "198.51.100.4")
 	}
+	p := s.get("requests/" + id) // and is shown what became of it
+	p.holds(t, "Ports are closed")
+	p.lacks(t, "198.51.100.4")
 	for _, path := range []string{"machine", "machine?vm=", "request?vm=/subscriptions/x", "configure?vm=" + strings.Replace(web, "Compute", "ClassicCompute", 1)} {
 		if p := s.get(path); p.status != 400 {
 			t.Errorf("%s: %d", path, p.status)
