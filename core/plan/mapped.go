@@ -88,7 +88,7 @@ func (in Input) mapAt(at netip.Addr, owner string, port jit.PortRule, foreign []
 	if port.Mapped != 0 {
 		to := netip.AddrPortFrom(at, port.Mapped)
 		if f := takerOf(foreign, to, port.Protocol); f != nil {
-			return 0, taken(port.Mapped, f)
+			return 0, taken(port.Mapped)
 		}
 		if by, ok := windows[to]; ok && by != owner {
 			return 0, &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall, which the policy names, leads to another machine or port now", port.Mapped)}

@@ -130,7 +130,7 @@ func (in Input) fits(w *wanted, foreign []*jit.Rule, stands bool, owners map[net
 		return nil
 	}
 	if f := taker(foreign, &w.rule); f != nil {
-		return taken(at.Port(), f)
+		return taken(at.Port())
 	}
 	if held > MaxNATRules {
 		return &jit.Error{Code: CodeTooManyNATRules, Message: fmt.Sprintf("the firewall holds %d public addresses and NAT rules, the most that Azure allows", MaxNATRules)}
@@ -138,8 +138,9 @@ func (in Input) fits(w *wanted, foreign []*jit.Rule, stands bool, owners map[net
 	return nil
 }
 
-func taken(port uint16, by *jit.Rule) *jit.Error {
-	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by its rule %s", port, by.Name)}
+// taken does not say by which rule: that one leads to another machine, of which the caller need not know.
+func taken(port uint16) *jit.Error {
+	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by another of its rules", port)}
 }
 
 // taker returns a foreign rule that takes connections that the rule is for. A rule of ours that others
