@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/handlers/portal"
 	"portcullis/infra/loopback"
 )
@@ -114,7 +114,7 @@ type config struct {
 	BusAddress    string            // "" for the namespace's
 	SignIn        []portal.Provider // none: as App Service authentication has it
 	Floor         jit.Options       // what every request must meet, whatever the policies do
-	Quota         access.Quota      // what one requestor may have of one target
+	Quota         limit.Quota       // what one requestor may have of one target
 	CloseLost     bool              // the sweep closes windows whose owner has lost the right to ask for them
 	Unlimited     bool              // the network provider's own limit is not kept
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/handlers/portal"
 	"portcullis/infra/arm"
 )
@@ -140,7 +140,7 @@ func TestReadConfig(t *testing.T) {
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
 		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
 		Unlimited:     true,
-		Quota:         access.Quota{Addresses: 1000},
+		Quota:         limit.Quota{Addresses: 1000},
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}

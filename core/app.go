@@ -10,6 +10,7 @@ import (
 	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/refusal"
@@ -36,7 +37,7 @@ type Ports struct {
 	Doctor        doctor.Outside        // what only the doctor needs
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
 	CloseLost     bool                  // the sweep closes windows whose owner has lost the right to ask for them
-	Quota         access.Quota          // what one requestor may have of one target; the zero value is no bound
+	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
 	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 )
 
 // TestQuota: one requestor takes no more of a security group that machines share than the quota, in windows and in addresses; what he closes, what a
@@ -29,7 +29,7 @@ func TestQuota(t *testing.T) {
 		}
 		return jit.Request{Requestor: who, VMs: []jit.RequestVM{{VM: vmID(vm), Ports: []jit.RequestPort{{Number: port, Duration: time.Hour, Sources: s}}}}}
 	}
-	for name, quota := range map[string]access.Quota{"windows": {Windows: 2}, "addresses": {Addresses: 10}} {
+	for name, quota := range map[string]limit.Quota{"windows": {Windows: 2}, "addresses": {Addresses: 10}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.startWith(func(p *core.Ports) { *p = w.portsOf(); p.Quota = quota })
@@ -44,8 +44,8 @@ func TestQuota(t *testing.T) {
 				_, _, dry := w.Preview(ctx, r)
 				_, err := w.ask(r)
 				for how, err := range map[string]error{"dry run": dry, "request": err} {
-					if bad := jit.Refused(err); bad == nil || bad.Code != access.CodeQuota || bad.Target != nsgID("apps-nsg").String() {
-						t.Errorf("%s, %s: %v, want %s at the group", what, how, err, access.CodeQuota)
+					if bad := jit.Refused(err); bad == nil || bad.Code != limit.CodeQuota || bad.Target != nsgID("apps-nsg").String() {
+						t.Errorf("%s, %s: %v, want %s at the group", what, how, err, limit.CodeQuota)
 					}
 				}
 				if log := w.log()[before:]; w.cloud.Writes() != writes || len(log) != 1 || !strings.Contains(log[0], "Refused") {

@@ -186,7 +186,12 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 	if err := refusedBy(outs, rec.Grant.ID); err != nil {
 		return outs, err
 	}
-	return outs, s.Quota.allows(outs, rec, s.now())
+	for _, out := range outs {
+		if over := s.Quota.Allows(out.Target, out.State.Openings, rec.Grant, s.now()); over != nil {
+			return outs, over
+		}
+	}
+	return outs, nil
 }
 
 // refusedBy returns why a target left the grant out, or nil.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/refusal"
 	"portcullis/core/round"
@@ -35,7 +36,7 @@ type Service struct {
 	Refusals      *refusal.Log
 	Subscriptions network.Subscriptions
 	Floor         jit.Options // what this installation demands of every request, whatever the policies do
-	Quota         Quota       // what one requestor may have of one target; the zero value is no bound
+	Quota         limit.Quota // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	Admins        *network.Admins // what was seen of security admin rules
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)

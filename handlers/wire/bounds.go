@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -81,7 +82,7 @@ func Crowded(body []byte, maxElements, maxTexts int) error {
 			elements++
 		}
 		if elements > maxElements || texts > maxTexts {
-			at, _, _ := strings.Cut(cut(path(d.StackPointer())), "[")
+			at, _, _ := strings.Cut(jit.Cut(path(d.StackPointer()), maxPath), "[")
 			at, _, _ = strings.Cut(at, ".")
 			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d values, or %d texts, in lists; one body holds no more", maxElements, maxTexts)}}
 		}

@@ -9,6 +9,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/plan"
@@ -71,7 +72,7 @@ var statuses = map[jit.Code]int{
 	plan.CodePublicAddressNotFound: http.StatusConflict,
 	plan.CodeTooManyNATRules:       http.StatusConflict,
 	network.CodeUnknownTarget:      http.StatusConflict,
-	access.CodeQuota:               http.StatusConflict,
+	limit.CodeQuota:                http.StatusConflict,
 	access.CodeKeyReused:           http.StatusUnprocessableEntity,
 }
 
