@@ -2,7 +2,6 @@ package jit
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"unicode"
 )
@@ -10,14 +9,17 @@ import (
 // Options restrict requests beyond the ports of a policy. A policy has them for its machine, an installation for
 // all machines; the stricter of both is in force (see [Options.With]). The zero value restricts nothing.
 //
-// Options bound requests, not policies: a policy may allow any source while its options forbid requests for it.
-// Then a request may still name any single address.
+// What they say of sources holds for all that one person's windows let in to one port of one machine together
+// (core/limit.Together). They bound requests, not policies: a policy may name any source as allowed
+// while its options forbid to ask for it. It then says that every address may be asked for, one
+// by one.
 type Options struct {
-	// ForbidAnySource refuses requests for every address: "*", and prefixes that together make up all of IPv4 or all
-	// of IPv6.
+	// ForbidAnySource refuses requests from every address: "*", and prefixes that together hold more than
+	// a small share of the public addresses of IPv4 or of IPv6.
 	ForbidAnySource bool
-	// WidestIPv4 and WidestIPv6 are the prefix lengths of the widest range that may be requested, such as 24 and 64.
-	// Adjacent prefixes count as the prefix that they make up. Either both are set or neither; 0 is no bound.
+	// WidestIPv4 and WidestIPv6 are the lengths of the widest prefix that may be asked for, such as 24
+	// and 64; neighbours count as the prefix that they make up. All that is let in together is at most four times
+	// as many addresses as one such prefix holds, of each family. Both are set or neither: 0 is no bound.
 	WidestIPv4, WidestIPv6 int
 	// RequireJustification refuses requests whose justification has no visible character.
 	RequireJustification bool
@@ -67,34 +69,51 @@ func (o Options) String() string {
 	return strings.Join(says, ", ")
 }
 
-// Permit reports whether these options allow a request for the sources.
-func (o Options) Permit(s Sources) bool { return o.allowSources(s, 0) == nil }
+// Permit reports whether the sources may be asked for, as far as these options go.
+func (o Options) Permit(s Sources) bool { return o.Excess(s) == "" }
+
+// Excess says what of the sources is more than may be let in to one port of one machine, "" for nothing. It counts the addresses, however
+// they are written: the sources are those of one window or of several together.
+func (o Options) Excess(s Sources) string {
+	_, excess := o.exceeded(s.Union())
+	return excess
+}
 
 // allowSources refuses sources that these options forbid.
 func (o Options) allowSources(s Sources, port uint16) *Error {
-	const at = "allowedSourceAddressPrefix"
-	joined := s.joined()
-	if o.ForbidAnySource && (s.any || joined.holdsFamily()) {
-		return refuse(CodeSourceAnyForbidden, at, "port %d may not be opened for every address; name the addresses or ranges that you connect from", port)
-	}
-	if o.WidestIPv4 == 0 && o.WidestIPv6 == 0 {
+	code, excess := o.exceeded(s.Union())
+	if excess == "" {
 		return nil
 	}
-	widest := o.widest()
-	if s.any {
-		return refuse(CodeSourceTooWide, at, "any source is wider than %s, the widest that may be asked for on port %d; name a narrower range or your own address", widest, port)
-	}
-	for _, p := range joined.prefixes {
-		if p.Addr().Is4() && p.Bits() < o.WidestIPv4 || p.Addr().Is6() && p.Bits() < o.WidestIPv6 {
-			return refuse(CodeSourceTooWide, at, "%s is wider than %s, the widest that may be asked for on port %d; name a narrower range or your own address", p, widest, port)
-		}
-	}
-	return nil
+	return refuse(code, "allowedSourceAddressPrefix", "port %d would be open to %s; name a narrower range or your own address", port, excess)
 }
 
-// widest formats both bounds for messages.
-func (o Options) widest() string {
-	return fmt.Sprintf("/%d of IPv4 or /%d of IPv6", o.WidestIPv4, o.WidestIPv6)
+// exceeded says which demand the sources, a union, do not meet, and how.
+func (o Options) exceeded(s Sources) (Code, string) {
+	if o.ForbidAnySource {
+		switch apart := NotPublic(); {
+		case s.any:
+			return CodeSourceAnyForbidden, "every address, which may not be asked for"
+		case s.holdsMore(1, anyIPv4Bits, false, apart), s.holdsMore(1, anyIPv6Bits, true, apart):
+			return CodeSourceAnyForbidden, fmt.Sprintf("more public addresses than a /%d of IPv4 or a /%d of IPv6 holds, which counts as every address and may not be asked for", anyIPv4Bits, anyIPv6Bits)
+		}
+	}
+	if o.WidestIPv4 == 0 && o.WidestIPv6 == 0 {
+		return "", ""
+	}
+	widest := fmt.Sprintf("/%d of IPv4 or /%d of IPv6, the widest that may be asked for", o.WidestIPv4, o.WidestIPv6)
+	if s.any {
+		return CodeSourceTooWide, "any source, which is wider than " + widest
+	}
+	for _, p := range s.prefixes {
+		if p.Addr().Is4() && p.Bits() < o.WidestIPv4 || p.Addr().Is6() && p.Bits() < o.WidestIPv6 {
+			return CodeSourceTooWide, fmt.Sprintf("%s, which is wider than %s", p, widest)
+		}
+	}
+	if s.holdsMore(widestTimes, o.WidestIPv4, false, nil) || s.holdsMore(widestTimes, o.WidestIPv6, true, nil) {
+		return CodeSourcesTogether, fmt.Sprintf("more addresses together than %d times %s", widestTimes, widest)
+	}
+	return "", ""
 }
 
 // allowJustification refuses a justification without visible characters if one is required.
@@ -103,32 +122,4 @@ func (o Options) allowJustification(text string) *Error {
 		return refuse(CodeJustificationRequired, "justification", "say why access is needed: a justification is required")
 	}
 	return nil
-}
-
-// joined returns the same addresses in as few prefixes as possible: adjacent prefixes become the prefix that they
-// make up.
-func (s Sources) joined() Sources {
-	var out []netip.Prefix
-	for _, p := range s.prefixes { // sorted, and none contains another
-		out = append(out, p)
-		for n := len(out); n > 1; n = len(out) {
-			lower, upper := out[n-2], out[n-1]
-			parent := netip.PrefixFrom(lower.Addr(), lower.Bits()-1).Masked()
-			if lower.Bits() != upper.Bits() || lower.Bits() == 0 || !parent.Contains(upper.Addr()) {
-				break
-			}
-			out = append(out[:n-2], parent)
-		}
-	}
-	return Sources{any: s.any, prefixes: out}
-}
-
-// holdsFamily reports whether one prefix is all of IPv4 or all of IPv6.
-func (s Sources) holdsFamily() bool {
-	for _, p := range s.prefixes {
-		if p.Bits() == 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package jit_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -31,6 +32,18 @@ func TestDecideOptions(t *testing.T) {
 		{"all of IPv4 in halves", noAny, []string{"128.0.0.0/1", "0.0.0.0/1"}, "", jit.CodeSourceAnyForbidden, from},
 		{"all of IPv4 in pieces", noAny, []string{"0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/3", "128.0.0.0/1"}, "", jit.CodeSourceAnyForbidden, from},
 		{"all of IPv6 in halves", noAny, []string{"::/1", "8000::/1"}, "", jit.CodeSourceAnyForbidden, from},
+		{"half of IPv4", noAny, []string{"0.0.0.0/1"}, "", jit.CodeSourceAnyForbidden, from},
+		{"the other half of IPv4", noAny, []string{"128.0.0.0/1"}, "", jit.CodeSourceAnyForbidden, from},
+		{"all of public IPv6", noAny, []string{"2000::/3"}, "", jit.CodeSourceAnyForbidden, from},
+		{"all that one registry of IPv6 has", noAny, []string{"2a00::/12"}, "", jit.CodeSourceAnyForbidden, from},
+		{"all of IPv4 but one address", noAny, allBut(netip.MustParseAddr("203.0.113.7")), "", jit.CodeSourceAnyForbidden, from},
+		{"all of public IPv6 but one address", noAny, allBut(netip.MustParseAddr("2001:db8::7"))[3:], "", jit.CodeSourceAnyForbidden, from},
+		{"one address more than counts as any", noAny, []string{"1.0.0.0/8", "2.0.0.1"}, "", jit.CodeSourceAnyForbidden, from},
+		{"one network of IPv6 more than counts as any", noAny, []string{"2c00::/19", "2001:db8::/128"}, "", jit.CodeSourceAnyForbidden, from},
+		{"a hundred alternate /24, where that is the widest", narrow, alternate(100, 0), "", jit.CodeSourcesTogether, from},
+		{"five of the widest apart", narrow, alternate(5, 0), "", jit.CodeSourcesTogether, from},
+		{"four of the widest apart, and an address", narrow, append(alternate(4, 0), "198.51.100.7"), "", jit.CodeSourcesTogether, from},
+		{"five of the widest of IPv6 apart", narrow, []string{"2001:db8::/64", "2001:db8:2::/64", "2001:db8:4::/64", "2001:db8:6::/64", "2001:db8:8::/64"}, "", jit.CodeSourcesTogether, from},
 		{"any source, where there is a bound", narrow, []string{"*"}, "", jit.CodeSourceTooWide, from},
 		{"a bit wider than the widest of IPv4", narrow, []string{"203.0.112.0/23"}, "", jit.CodeSourceTooWide, from},
 		{"one of two wider", narrow, []string{"198.51.100.7", "10.0.0.0/8"}, "", jit.CodeSourceTooWide, from},
@@ -45,13 +58,17 @@ func TestDecideOptions(t *testing.T) {
 		{"the justification is told before the source", why.With(noAny), []string{"*"}, "", jit.CodeJustificationRequired, reason},
 
 		{"nothing is demanded", jit.Options{}, []string{"*"}, "", "", ""},
-		{"all of IPv4 but half", noAny, []string{"0.0.0.0/1"}, "", "", ""},
-		{"all of IPv4 but an eighth", noAny, []string{"0.0.0.0/2", "64.0.0.0/3", "128.0.0.0/1"}, "", "", ""},
+		{"as many public addresses as count as any", noAny, []string{"1.0.0.0/8", "2c00::/19"}, "", "", ""},
+		{"as many in pieces, and private ones beside them", noAny, []string{"8.0.0.0/9", "20.0.0.0/9", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10"}, "", "", ""},
+		{"a range of which half is not public", noAny, []string{"0.0.0.0/7"}, "", "", ""},
 		{"an address", narrow, []string{"203.0.113.7"}, "", "", ""},
 		{"the widest of IPv4", narrow, []string{"203.0.113.0/24"}, "", "", ""},
 		{"the widest of IPv6", narrow, []string{"2001:db8::/64"}, "", "", ""},
 		{"neighbours that make up the widest", narrow, []string{"203.0.113.0/25", "203.0.113.128/25"}, "", "", ""},
 		{"neighbours that no prefix holds alone", narrow, []string{"203.0.113.0/24", "203.0.114.0/24"}, "", "", ""},
+		{"four of the widest apart", narrow, alternate(4, 0), "", "", ""},
+		{"many addresses that are fewer together", narrow, single(100), "", "", ""},
+		{"four of the widest of each family", narrow, append(alternate(4, 0), "2001:db8::/64", "2001:db8:2::/64", "2001:db8:4::/64", "2001:db8:6::/64"), "", "", ""},
 		{"a word", why, []string{"203.0.113.7"}, " é ", "", ""},
 	}
 	for _, tt := range tests {
@@ -71,6 +88,37 @@ func TestDecideOptions(t *testing.T) {
 			})
 		}
 	}
+}
+
+// allBut returns the prefixes that make up the family of an address without it: one of each length.
+func allBut(a netip.Addr) []string {
+	var out []string
+	for bits := 1; bits <= a.BitLen(); bits++ {
+		p := netip.PrefixFrom(a, bits).Masked()
+		b := p.Addr().AsSlice()
+		b[(bits-1)/8] ^= 1 << (7 - (bits-1)%8)
+		other, _ := netip.AddrFromSlice(b)
+		out = append(out, netip.PrefixFrom(other, bits).String())
+	}
+	return out[:min(len(out), 90)] // of IPv6 all but a network of 38 bits: a port takes 100 prefixes
+}
+
+// alternate returns n prefixes of 24 bits below 198.18.0.0/15, every second one from the given one on.
+func alternate(n, from int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("198.18.%d.0/24", from+2*i))
+	}
+	return out
+}
+
+// single returns n addresses that are no neighbours.
+func single(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("198.18.0.%d", 2*i))
+	}
+	return out
 }
 
 // TestDecideOptionsOfOne: of two machines, the options of each hold for its own ports, and a

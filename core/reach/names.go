@@ -31,13 +31,9 @@ func hosts() addresses {
 	return addressesOf(netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("fe80::1234:5678:9abc/128"))
 }
 
-// public returns the addresses of the public Internet (IANA's registries). Documentation prefixes count as public.
+// public is the addresses that can be met on the public Internet. Documentation prefixes count as public.
 func public() addresses {
-	v4 := addressesOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0)).minus(addressesOf(
-		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
-		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3")))
-	return v4.or(addressesOf(netip.MustParsePrefix("2000::/3")))
+	return everyAddress().minus(addressesOf(jit.NotPublic()...))
 }
 
 // Internet returns the sources that may come from the public Internet: every public address that is not known to

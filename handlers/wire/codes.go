@@ -70,6 +70,7 @@ var Codes = []string{
 	"SourceAnyForbidden",
 	"SourceFamilyMismatch",
 	"SourceTooWide",
+	"SourcesTooManyTogether",
 	"SubscriptionNotManaged",
 	"TableStorageUnavailable",
 	"TargetNotSupported",
