@@ -89,7 +89,7 @@ func New(p Ports) *App {
 		Named:     &defender.Named{Guard: doors, Access: verbs, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
-			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
+			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
 		},
 	}
 }

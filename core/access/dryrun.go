@@ -77,6 +77,9 @@ func (s *Service) PreviewExtend(ctx context.Context, id string, duration time.Du
 		return rec, nil, err
 	}
 	after, err := rec.Grant.Extend(policy, s.Floor, duration, end, s.now())
+	if err == nil {
+		err = s.together(ctx, rec, after, policy)
+	}
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}

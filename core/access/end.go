@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/limit"
+	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -95,6 +97,9 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 		for {
 			now := s.now()
 			next, err := g.Extend(policy, s.Floor, duration, end, now)
+			if err == nil {
+				err = s.together(ctx, rec, next, policy)
+			}
 			if err != nil {
 				return g, err
 			}
@@ -124,6 +129,27 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	}
 	_, _ = s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
 	return rec, nil
+}
+
+// together refuses an extension after which the grant, with what else its requestor has open, lets in more than is demanded. What is
+// stored of its targets is read only where something is.
+func (s *Service) together(ctx context.Context, rec store.GrantRecord, after jit.Grant, policy func(jit.ID) (jit.Policy, bool)) error {
+	demands := func(vm jit.ID) jit.Options {
+		p, _ := policy(vm)
+		return p.InForce(s.Floor)
+	}
+	if !slices.ContainsFunc(granted(after), func(vm jit.ID) bool { return !demands(vm).Permit(jit.AnySource()) }) {
+		return nil
+	}
+	var states []plan.State
+	for _, t := range rec.Targets() {
+		state, err := s.Targets.State(ctx, t)
+		if err != nil {
+			return fmt.Errorf("read what is stored of %s: %w", t.Name, err)
+		}
+		states = append(states, state)
+	}
+	return limit.Together(after, demands, states, s.now(), limit.InGrant)
 }
 
 // policiesOf reads the policies of a grant's machines.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
+	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -19,6 +21,9 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 	rec, outs, err := s.openTargets(ctx, rec)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
+	}
+	if err == nil {
+		err = s.stillWithin(rec.Grant, outs)
 	}
 	for _, out := range outs {
 		if err == nil && out.Gone {
@@ -33,6 +38,16 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 		return store.GrantRecord{}, err
 	}
 	return rec, nil
+}
+
+// stillWithin is [limit.Together] of what was stored when the targets were brought in order: of two requests that came at the same moment, at
+// least one sees the other here.
+func (s *Service) stillWithin(g jit.Grant, outs []round.Outcome) error {
+	var states []plan.State
+	for _, out := range outs {
+		states = append(states, out.State)
+	}
+	return limit.Together(g, limit.DemandsOf(s.Floor, states...), states, s.now(), limit.InRequest)
 }
 
 // confirm marks a grant open whose rules stand, and the windows that it

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/reach"
@@ -30,7 +33,7 @@ const (
 // reports that the grant was there already, under the same key or from the same
 // request a moment ago; then Open has nothing more to do than to wait.
 //
-// An [*jit.Error] means that nothing was written: what [jit.Decide] refuses, an
+// An [*jit.Error] means that nothing was written: what [jit.Decide] and [limit.Together] refuse, an
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
 func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
@@ -120,6 +123,10 @@ func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord,
 	if err != nil {
 		return store.GrantRecord{}, states, err
 	}
+	demands := func(vm jit.ID) jit.Options { return policies[vm.Key()].InForce(s.Floor) }
+	if err := limit.Together(g, demands, slices.Collect(maps.Values(states.read)), now, limit.InRequest); err != nil {
+		return store.GrantRecord{}, states, err
+	}
 	if err := sameFamily(g, machines); err != nil {
 		return store.GrantRecord{}, states, err
 	}
@@ -187,8 +194,8 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 		return outs, err
 	}
 	for _, out := range outs {
-		if over := s.Quota.Allows(out.Target, out.State.Openings, rec.Grant, s.now()); over != nil {
-			return outs, over
+		if err := s.Quota.Allows(out.Target, out.State.Openings, rec.Grant, s.now()); err != nil {
+			return outs, err
 		}
 	}
 	return outs, nil

@@ -26,11 +26,12 @@ const (
 	FindingExposed       FindingKind = "Exposed"       // a foreign rule opens a protected port
 	FindingUnguarded     FindingKind = "Unguarded"     // a protected machine has an interface without a security group
 	FindingOverdue       FindingKind = "Overdue"       // a window is past its end and not confirmed closed
-	FindingOpeningFailed FindingKind = "OpeningFailed" // an opening was never confirmed and was undone
-	FindingRepaired      FindingKind = "Repaired"      // our rules were wrong and were put right
-	FindingRefused       FindingKind = "Refused"       // there is no place for a rule of ours
-	FindingBlocked       FindingKind = "Blocked"       // a foreign deny comes before an open window
-	FindingReachable     FindingKind = "Reachable"     // a management port outside the policy is open to the Internet
+	FindingOpeningFailed FindingKind = "OpeningFailed" // an opening was never confirmed and has been undone
+	FindingRepaired      FindingKind = "Repaired"      // our rules were not as they should be, and are again
+	FindingRefused       FindingKind = "Refused"       // a rule of ours has no place
+	FindingBlocked       FindingKind = "Blocked"       // a foreign deny stands above an open window
+	FindingReachable     FindingKind = "Reachable"     // a management port that no policy names is open to the Internet
+	FindingBeyond        FindingKind = "BeyondDemand"  // open windows of one requestor let in more than is demanded now
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost" // rules of ours on a target about which nothing is stored
 	FindingBroken        FindingKind = "Broken"    // a target could not be read or written

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/round"
 	"portcullis/core/store"
@@ -63,6 +65,24 @@ func (w *sweep) judge(ctx context.Context) {
 		w.failed(fmt.Errorf("look at the protected machines: read the policies: %w", err))
 	}
 	w.adminOnWindows(rules)
+	w.beyond()
+}
+
+// beyond finds what open windows let in beyond what is demanded now: a demand that was tightened after they were asked for.
+func (w *sweep) beyond() {
+	var grants []jit.Grant
+	for _, rec := range w.grants {
+		grants = append(grants, rec.Grant)
+	}
+	demands := func(vm jit.ID) jit.Options { return w.granted[vm.Key()].InForce(w.Floor) }
+	for _, e := range limit.Standing(grants, demands, w.now()) {
+		noun, which := "one window", "it"
+		if len(e.Grants) > 1 {
+			noun, which = fmt.Sprintf("%d windows together", len(e.Grants)), "those that nobody needs"
+		}
+		w.found(store.Finding{Kind: store.FindingBeyond, VM: e.VM, Grant: e.Grants[0],
+			Message: fmt.Sprintf("port %d of %s is open for %s until %s, by %s, to %s: close %s, or leave it to the end", e.Number, e.VM.Name, e.Requestor, e.Until.UTC().Format(time.RFC3339), noun, e.Says, which)})
+	}
 }
 
 // reachable reports the well-known management ports of a protected machine that its policy does not name and that

@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper sweeps. Every field but CloseLost must be set.
+// Sweeper sweeps. Every field but CloseLost and Floor must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
@@ -28,6 +28,7 @@ type Sweeper struct {
 	Refusals      *refusal.Log
 	Sweeps        store.Sweeps
 	Subscriptions network.Subscriptions
+	Floor         jit.Options     // what this installation demands of every request; it may be empty
 	Admins        *network.Admins // what was seen of security admin rules
 	CloseLost     bool            // windows whose owner could not ask for them any more are closed, and not only found
 	Now           func() time.Time
