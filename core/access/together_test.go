@@ -150,7 +150,7 @@ func TestTogetherAfterTightening(t *testing.T) {
 	}
 	w.startWith(func(p *core.Ports) { p.Floor = jit.Options{ForbidAnySource: true} })
 	got := findings(w.sweep(), store.FindingBeyond)
-	for _, want := range []string{"port 22 of web", "alice", "2026-11-23T13:00:01Z", "counts as every address"} {
+	for _, want := range []string{"port 22 of web", "alice", "2026-11-23T13:00:01Z", "taken for every address"} {
 		if !strings.Contains(got, want) || strings.Contains(got, "bob") {
 			t.Errorf("the finding %q does not say %q", got, want)
 		}

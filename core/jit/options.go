@@ -75,45 +75,59 @@ func (o Options) Permit(s Sources) bool { return o.Excess(s) == "" }
 // Excess says what of the sources is more than may be let in to one port of one machine, "" for nothing. It counts the addresses, however
 // they are written: the sources are those of one window or of several together.
 func (o Options) Excess(s Sources) string {
-	_, excess := o.exceeded(s.Union())
-	return excess
+	if e := o.exceeded(s.Union()); e != nil {
+		return e.what + ", which is " + e.is
+	}
+	return ""
 }
 
 // allowSources refuses sources that these options forbid.
 func (o Options) allowSources(s Sources, port uint16) *Error {
-	code, excess := o.exceeded(s.Union())
-	if excess == "" {
+	const at = "allowedSourceAddressPrefix"
+	e := o.exceeded(s.Union())
+	switch {
+	case e == nil:
 		return nil
+	case e.code == CodeSourceAnyForbidden && s.any:
+		return refuse(e.code, at, "port %d may not be opened for every address; name the addresses or ranges that you connect from", port)
+	case e.code == CodeSourceAnyForbidden:
+		return refuse(e.code, at, "port %d may not be opened for every address, and these are %s; name the addresses or ranges that you connect from", port, e.what)
 	}
-	return refuse(code, "allowedSourceAddressPrefix", "port %d would be open to %s; name a narrower range or your own address", port, excess)
+	return refuse(e.code, at, "%s is %s on port %d; name a narrower range or your own address", e.what, e.is, port)
 }
 
-// exceeded says which demand the sources, a union, do not meet, and how.
-func (o Options) exceeded(s Sources) (Code, string) {
+// excess is a demand that sources do not meet.
+type excess struct {
+	code     Code
+	what, is string // such as a prefix, and wider than the widest
+}
+
+// exceeded says which demand the sources, a union, do not meet; nil for none.
+func (o Options) exceeded(s Sources) *excess {
 	if o.ForbidAnySource {
 		switch apart := NotPublic(); {
 		case s.any:
-			return CodeSourceAnyForbidden, "every address, which may not be asked for"
+			return &excess{CodeSourceAnyForbidden, "every address", "more than may be asked for"}
 		case s.holdsMore(1, anyIPv4Bits, false, apart), s.holdsMore(1, anyIPv6Bits, true, apart):
-			return CodeSourceAnyForbidden, fmt.Sprintf("more public addresses than a /%d of IPv4 or a /%d of IPv6 holds, which counts as every address and may not be asked for", anyIPv4Bits, anyIPv6Bits)
+			return &excess{CodeSourceAnyForbidden, fmt.Sprintf("more public addresses than a /%d of IPv4 or a /%d of IPv6 holds", anyIPv4Bits, anyIPv6Bits), "taken for every address"}
 		}
 	}
 	if o.WidestIPv4 == 0 && o.WidestIPv6 == 0 {
-		return "", ""
+		return nil
 	}
 	widest := fmt.Sprintf("/%d of IPv4 or /%d of IPv6, the widest that may be asked for", o.WidestIPv4, o.WidestIPv6)
 	if s.any {
-		return CodeSourceTooWide, "any source, which is wider than " + widest
+		return &excess{CodeSourceTooWide, "any source", "wider than " + widest}
 	}
 	for _, p := range s.prefixes {
 		if p.Addr().Is4() && p.Bits() < o.WidestIPv4 || p.Addr().Is6() && p.Bits() < o.WidestIPv6 {
-			return CodeSourceTooWide, fmt.Sprintf("%s, which is wider than %s", p, widest)
+			return &excess{CodeSourceTooWide, p.String(), "wider than " + widest}
 		}
 	}
 	if s.holdsMore(widestTimes, o.WidestIPv4, false, nil) || s.holdsMore(widestTimes, o.WidestIPv6, true, nil) {
-		return CodeSourcesTogether, fmt.Sprintf("more addresses together than %d times %s", widestTimes, widest)
+		return &excess{CodeSourcesTogether, "the sum of these ranges", fmt.Sprintf("more together than %d times %s", widestTimes, widest)}
 	}
-	return "", ""
+	return nil
 }
 
 // allowJustification refuses a justification without visible characters if one is required.

@@ -165,7 +165,7 @@ func TestStanding(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("%v", got)
 	}
-	if e := got[0]; !e.VM.Equal(vm) || e.Number != 22 || e.Requestor != "ann" || fmt.Sprint(e.Grants) != "[later wide]" || !e.Until.Equal(noon.Add(2*time.Hour)) || !strings.Contains(e.Says, "counts as every address") {
+	if e := got[0]; !e.VM.Equal(vm) || e.Number != 22 || e.Requestor != "ann" || fmt.Sprint(e.Grants) != "[later wide]" || !e.Until.Equal(noon.Add(2*time.Hour)) || !strings.Contains(e.Says, "taken for every address") {
 		t.Errorf("%+v", e)
 	}
 	if got := limit.Standing(grants, always(jit.Options{ForbidAnySource: true}), noon.Add(3*time.Hour)); len(got) != 0 {
