@@ -125,7 +125,7 @@ func (o Options) exceeded(s Sources) *excess {
 		}
 	}
 	if s.holdsMore(widestTimes, o.WidestIPv4, false, nil) || s.holdsMore(widestTimes, o.WidestIPv6, true, nil) {
-		return &excess{CodeSourcesTogether, "the sum of these ranges", fmt.Sprintf("more together than %d times %s", widestTimes, widest)}
+		return &excess{CodeSourcesTogether, "the sum of these ranges", fmt.Sprintf("more than %d times %s", widestTimes, widest)}
 	}
 	return nil
 }

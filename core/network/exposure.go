@@ -22,9 +22,9 @@ func usual() reach.Names {
 	return n
 }
 
-// Reachable returns how the well-known management ports of a machine that its policy does not protect can
-// certainly be reached from the Internet, given the rules of its targets. Addresses that no security group guards
-// are left out: they have a finding of their own.
+// Reachable returns how the well-known management ports of a machine that its policy
+// does not protect can surely be reached from the Internet, or by strangers through a service tag, given the rules of
+// its targets. One address that nothing guards is not in it: that is a finding of its own.
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
 	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
 	names := usual()
@@ -40,7 +40,7 @@ func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) [
 			continue
 		}
 		for _, x := range names.Exposures(e, ports, names.Internet()) {
-			if !x.Certain.IsEmpty() && !ours(x) {
+			if (!x.Certain.IsEmpty() || x.Strangers) && !ours(x) {
 				out = append(out, x)
 			}
 		}
@@ -51,8 +51,22 @@ func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) [
 // Reached returns the finding for an exposure.
 func Reached(m Machine, e reach.Exposure) store.Finding {
 	by := e.By[len(e.By)-1].Rule
+	from := "from the Internet"
+	if e.Certain.IsEmpty() {
+		from = "by strangers, from the addresses of Azure that the service tag " + openTagOf(e) + " stands for,"
+	}
 	return store.Finding{Kind: store.FindingReachable, VM: m.VM, Rule: by.Name,
-		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached from the Internet through the rule %s", e.Port, m.VM.Name, e.Address, by.Name)}
+		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached %s through the rule %s", e.Port, m.VM.Name, e.Address, from, by.Name)}
+}
+
+// openTagOf names the service tag by which strangers come in.
+func openTagOf(e reach.Exposure) string {
+	for _, d := range e.By {
+		if i := slices.IndexFunc(d.Rule.Source.Tags, reach.OpenTag); i >= 0 {
+			return d.Rule.Source.Tags[i]
+		}
+	}
+	return ""
 }
 
 // Unguarded returns the finding for an interface without a security group.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"portcullis/core/jit"
 )
@@ -20,10 +21,11 @@ type cell struct {
 type line struct {
 	rule           *jit.Rule
 	sure, possible addresses
+	open           []string // the open tags among them
 }
 
 func (n Names) line(r *jit.Rule) line {
-	l := line{rule: r}
+	l := line{rule: r, open: n.strangers(r.Source)}
 	l.sure, l.possible = n.set(r.Source)
 	return l
 }
@@ -49,6 +51,7 @@ func (n Names) reaches(r *jit.Rule, c cell) Truth {
 type share struct {
 	rule           *jit.Rule
 	sure, possible addresses
+	strangers      bool // by an open tag whose addresses are not known, and of which no earlier rule decides
 }
 
 // shares divides the packets of a cell from some sources among the rules that decide them; lines are in the order
@@ -56,16 +59,24 @@ type share struct {
 func (n Names) shares(lines []line, c cell, from addresses) []share {
 	var out []share
 	leftSure, leftPossible := from, from
+	var decided []string // tags
 	for _, l := range lines {
 		sure, possible := l.sure, l.possible
-		switch n.hits(l.rule, c) {
+		hit := n.hits(l.rule, c)
+		switch hit {
 		case No:
 			continue
 		case Maybe:
 			sure = nil
 		}
 		if mine := leftPossible.and(possible); len(mine) > 0 {
-			out = append(out, share{rule: l.rule, sure: leftSure.and(sure), possible: mine})
+			open := slices.ContainsFunc(l.open, func(t string) bool {
+				return !slices.ContainsFunc(decided, func(d string) bool { return tagHolds(d, t) || strings.EqualFold(d, tagAzure) })
+			})
+			out = append(out, share{rule: l.rule, sure: leftSure.and(sure), possible: mine, strangers: open && hit == Yes})
+		}
+		if hit == Yes {
+			decided = append(decided, l.rule.Source.Tags...)
 		}
 		leftSure, leftPossible = leftSure.minus(possible), leftPossible.minus(sure)
 		if len(leftPossible) == 0 {
@@ -107,9 +118,12 @@ type Exposure struct {
 	Address  netip.Addr
 	Port     uint16
 	Protocol jit.Protocol // TCP, UDP, or * for both
-	By       []Decision   // the rule that lets it in at each guard; empty without guards
-	Sources  jit.Sources  // the sources that may come in by these rules: no earlier rule certainly decides about them
-	Certain  jit.Sources  // the sources among them that certainly come in
+	By       []Decision   // the rule that lets it in at each guard; none where nothing guards
+	Sources  jit.Sources  // that may come in by these rules: no earlier rule surely decides about them
+	Certain  jit.Sources  // those of them that surely do
+	// Strangers says that they surely hold strangers, though it is not known which of them: an open service tag lets them in ([OpenTag]), and
+	// no other guard keeps them out. False says nothing where Certain holds some.
+	Strangers bool
 }
 
 // ManagementPorts returns the well-known management ports, which scanners try first: SSH, Telnet, RPC, SMB, RDP,
@@ -160,14 +174,15 @@ type path struct {
 	by             []Decision
 	key            string
 	sure, possible addresses
+	strangers      bool // each guard so far lets everybody in, or an open tag
 }
 
 func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, from addresses) []Exposure {
 	found := map[string]path{}
 	for _, c.from = range classes {
 		decided, sure, possible := n.admitted(e.Admin, c, from)
-		paths := []path{{sure: sure, possible: possible}}
-		var always []path // accepted whatever the guards say
+		paths := []path{{sure: sure, possible: possible, strangers: len(sure) > 0}}
+		var always []path // in, whatever the guards say
 		for _, s := range decided {
 			if s.rule.Action == AdminAlways {
 				d := Decision{Guard: s.rule.Manager, Rule: s.rule.Rule, Allowed: truth(slices.Equal(s.sure, s.possible))}
@@ -188,14 +203,14 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 					if d.Allowed != Yes {
 						d.Allowed = Maybe
 					}
-					next = append(next, path{by: append(slices.Clone(p.by), d), key: p.key + "/" + s.rule.Name, sure: p.sure.and(s.sure), possible: s.possible})
+					next = append(next, path{by: append(slices.Clone(p.by), d), key: p.key + "/" + s.rule.Name, sure: p.sure.and(s.sure), possible: s.possible, strangers: p.strangers && (s.strangers || anybody(s.rule.Source))})
 				}
 			}
 			paths = next
 		}
 		for _, p := range append(paths, always...) {
 			if old, ok := found[p.key]; ok {
-				p.sure, p.possible = old.sure.or(p.sure), old.possible.or(p.possible)
+				p.sure, p.possible, p.strangers = old.sure.or(p.sure), old.possible.or(p.possible), old.strangers || p.strangers
 			}
 			found[p.key] = p
 		}
@@ -203,7 +218,7 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 	var out []Exposure
 	for _, p := range found {
 		if len(p.possible) > 0 {
-			out = append(out, Exposure{VM: e.VM, Address: e.Address, Port: c.port, Protocol: c.protocol, By: p.by, Sources: p.possible.sources(), Certain: p.sure.sources()})
+			out = append(out, Exposure{VM: e.VM, Address: e.Address, Port: c.port, Protocol: c.protocol, By: p.by, Sources: p.possible.sources(), Certain: p.sure.sources(), Strangers: p.strangers})
 		}
 	}
 	slices.SortFunc(out, compareExposures)
@@ -225,7 +240,7 @@ func bothProtocols(tcp, udp []Exposure) []Exposure {
 	for _, t := range tcp {
 		i := slices.IndexFunc(udp, func(u Exposure) bool {
 			t.Protocol = u.Protocol
-			return compareExposures(t, u) == 0 && t.Sources.Equal(u.Sources) && t.Certain.Equal(u.Certain)
+			return compareExposures(t, u) == 0 && t.Sources.Equal(u.Sources) && t.Certain.Equal(u.Certain) && t.Strangers == u.Strangers
 		})
 		t.Protocol = jit.TCP
 		if i >= 0 {

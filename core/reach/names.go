@@ -21,6 +21,7 @@ type Names struct {
 
 const (
 	tagInternet       = "Internet"
+	tagAzure          = "AzureCloud"
 	tagVirtualNetwork = "VirtualNetwork"
 	tagLoadBalancer   = "AzureLoadBalancer"
 )

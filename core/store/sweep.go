@@ -30,7 +30,7 @@ const (
 	FindingRepaired      FindingKind = "Repaired"      // our rules were not as they should be, and are again
 	FindingRefused       FindingKind = "Refused"       // a rule of ours has no place
 	FindingBlocked       FindingKind = "Blocked"       // a foreign deny stands above an open window
-	FindingReachable     FindingKind = "Reachable"     // a management port that no policy names is open to the Internet
+	FindingReachable     FindingKind = "Reachable"     // a management port that no policy names is open to the Internet, or to strangers by a service tag
 	FindingBeyond        FindingKind = "BeyondDemand"  // open windows of one requestor let in more than is demanded now
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost" // rules of ours on a target about which nothing is stored
