@@ -33,6 +33,8 @@ func TestOptions(t *testing.T) {
 	}{
 		{"any source", "*", "why", "SourceAnyForbidden", from},
 		{"all of IPv4", "0.0.0.0/0", "why", "SourceAnyForbidden", from},
+		{"one half of IPv4", "0.0.0.0/1", "why", "SourceAnyForbidden", from},
+		{"all of public IPv6", "2000::/3", "why", "SourceAnyForbidden", from},
 		{"a wide source", "203.0.112.0/23", "why", "SourceTooWide", from},
 		{"no justification", "203.0.113.0/24", "", "JustificationRequired", "justification"},
 		{"a justification of spaces", "203.0.113.0/24", "\\t \u00a0", "JustificationRequired", "justification"},

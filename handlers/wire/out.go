@@ -10,6 +10,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
 )
@@ -99,6 +100,7 @@ type grantPort struct {
 	Reason   string    `json:"statusReason"`
 	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's
 	Connect  []connect `json:"connect,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"` // which sources no connection can come in from
 }
 
 type connect struct {
@@ -229,7 +231,7 @@ func ToGrant(rec store.GrantRecord) GrantAnswer {
 	for _, vm := range g.VMs {
 		w := grantVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := grantPort{Number: p.Number, Protocol: string(p.Protocol), End: Stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
+			port := grantPort{Warnings: network.NeverArrives(rec, vm.VM, p), Number: p.Number, Protocol: string(p.Protocol), End: Stamp(p.End), Status: p.Status.String(), Reason: reason(p.Reason), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {
