@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"portcullis/core/inventory"
@@ -73,7 +75,11 @@ func (s *server) verify(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	chains, err := s.app.Inventory.Verify(r.Context(), r.who, sub, from, to)
+	stated, err := statedOf(r.query)
+	if err != nil {
+		return err
+	}
+	chains, err := s.app.Inventory.Verify(r.Context(), r.who, sub, from, to, stated...)
 	if err != nil {
 		return err
 	}
@@ -88,4 +94,22 @@ func (s *server) verify(w http.ResponseWriter, r call) error {
 	}
 	wire.Write(w, http.StatusOK, out)
 	return nil
+}
+
+var hashForm = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// statedOf reads the head that the caller holds the chain to, none where he names none.
+func statedOf(q query.Values) ([]store.Head, error) {
+	entries, hash := q["entries"], q["head"]
+	if entries == "" && hash == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(entries)
+	if err != nil || n < 1 || strconv.Itoa(n) != entries {
+		return nil, &jit.Error{Code: query.CodeInvalid, Target: "entries", Message: "entries is how many the chain had when its head was stated, from 1, and goes with head"}
+	}
+	if !hashForm.MatchString(hash) {
+		return nil, &jit.Error{Code: query.CodeInvalid, Target: "head", Message: "head is the hash of the last of these entries, 64 hexadecimal digits, and goes with entries"}
+	}
+	return []store.Head{{Entries: n, Hash: strings.ToLower(hash)}}, nil
 }

@@ -93,7 +93,10 @@ func TestMachinesPages(t *testing.T) {
 // TestVerifyActivity holds GET /api/activity/verify.
 func TestVerifyActivity(t *testing.T) {
 	a := newApp(t)
-	for _, query := range []string{"subscription=x", "from=yesterday", "to=x", "from=2026-01-01T00:00:00Z&to=2026-03-01T00:00:00Z"} {
+	for _, query := range []string{"subscription=x", "from=yesterday", "to=x", "from=2026-01-01T00:00:00Z&to=2026-03-01T00:00:00Z",
+		// A stated head is one chain's, and whole.
+		"subscription=" + sub + "&entries=1", "subscription=" + sub + "&head=" + stated(1), "entries=1&head=" + stated(1), "subscription=" + sub + "&entries=0&head=" + stated(1),
+		"subscription=" + sub + "&entries=01&head=" + stated(1), "subscription=" + sub + "&entries=1&head=" + stated(1)[1:], "subscription=" + sub + "&entries=1&head=" + stated(1) + "&from=2026-11-22T00:00:00Z&to=2026-11-24T00:00:00Z"} {
 		if r := a.call("GET", "/api/activity/verify?"+query, ""); r.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", query, r.status, r.text)
 		}
@@ -111,6 +114,12 @@ func TestVerifyActivity(t *testing.T) {
 	if none := chains[1].(map[string]any); none["subscription"] != "none" || none["entries"] != 0.0 {
 		t.Errorf("%v", none)
 	}
+	for query, whole := range map[string]bool{"entries=1&head=" + stated(1): true, "entries=1&head=" + stated(2): false, "entries=2&head=" + stated(2): false} {
+		r := a.call("GET", "/api/activity/verify?subscription="+sub+"&"+query, "")
+		if broken := strings.Contains(r.text, `"break":"Rewound"`); r.status != 200 || r.body["whole"] != whole || broken == whole {
+			t.Errorf("%s: %d %s", query, r.status, r.text)
+		}
+	}
 	a.wire(func(p *core.Ports) { p.Activity = broken{a.store} })
 	r = a.call("GET", "/api/activity/verify?subscription="+strings.ToUpper(sub), "")
 	want := map[string]any{"whole": false, "value": []any{map[string]any{"subscription": sub, "day": "2026-11-23", "whole": false, "entries": 2.0, "head": "ab",
@@ -120,10 +129,13 @@ func TestVerifyActivity(t *testing.T) {
 	}
 }
 
+// stated gives the hash that the memory's log has after n entries.
+func stated(n int) string { return fmt.Sprintf("%064x", n) }
+
 // broken is a log whose chains are all broken.
 type broken struct{ store.Activity }
 
-func (broken) Verify(ctx context.Context, _ string, _ time.Time) (store.VerifyResult, error) {
+func (broken) Verify(ctx context.Context, _ string, _ time.Time, _ ...store.Head) (store.VerifyResult, error) {
 	return store.VerifyResult{Entries: 2, Head: "ab", FirstBroken: &store.BrokenEntry{Seq: 3, Break: store.BreakRemoved, Message: "it is gone"}}, ctx.Err()
 }
 

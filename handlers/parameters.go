@@ -44,7 +44,9 @@ func parameters() map[string][]query.Parameter {
 		"GET /api/activity": {sub, vm, who, object, {Name: "operation", Says: "what was done", Values: texts(operations()...)}, {Name: "result", Says: "how it ended", Values: texts(store.Results()...)}, from, to,
 			{Name: "format", Says: "csv and jsonl download all of it, newest first, 50000 entries at most, the last line saying so where there are more", Values: []string{"json", "csv", "jsonl"}},
 			top, cursor},
-		"GET /api/activity/verify": {{Name: "subscription", Says: "a subscription's id, or none for the entries that concern none; all where it is left out"}, from, to},
+		"GET /api/activity/verify": {{Name: "subscription", Says: "a subscription's id, or none for the entries that concern none; all where it is left out"}, from, to,
+			{Name: "entries", Says: "with head: how many entries the chain of that subscription and day had when its head was stated elsewhere"},
+			{Name: "head", Says: "with entries: the head that was stated, 64 hexadecimal digits; a chain that does not come to it is Rewound"}},
 	}
 }
 

@@ -54,7 +54,7 @@ func (m *Memory) Append(_ context.Context, entries ...store.Entry) error {
 
 // Verify implements store.Verifier: what nobody else can write is whole. It keeps no
 // hashes; the head is a name for what was appended so far.
-func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (store.VerifyResult, error) {
+func (m *Memory) Verify(_ context.Context, subscription string, day time.Time, stated ...store.Head) (store.VerifyResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out store.VerifyResult
@@ -66,6 +66,11 @@ func (m *Memory) Verify(_ context.Context, subscription string, day time.Time) (
 	}
 	if out.Entries > 0 {
 		out.Head = fmt.Sprintf("%064x", out.Entries)
+	}
+	for _, s := range stated {
+		if s.Entries > out.Entries || s.Hash != fmt.Sprintf("%064x", s.Entries) {
+			out.FirstBroken = &store.BrokenEntry{Seq: s.Entries, Break: store.BreakRewound}
+		}
 	}
 	return out, nil
 }

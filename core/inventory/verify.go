@@ -28,11 +28,14 @@ type Chain struct {
 // Verify checks the chains of the days that overlap [from, to), oldest first, at most [MaxVerified] of them;
 // today's if both are zero, one day if one is. subscription is one that the caller may read, or [NoSubscription],
 // for which the caller must be allowed to read every managed subscription, as for entries that concern no machine;
-// "" is every chain that the caller may read.
-func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time) ([]Chain, error) {
+// "" is every chain that the caller may read. If stated is given, the call must name one subscription and one day.
+func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time, stated ...store.Head) ([]Chain, error) {
 	days, err := daysOf(from, to, s.now())
 	if err != nil {
 		return nil, err
+	}
+	if len(stated) > 0 && (subscription == "" || len(days) != 1) {
+		return nil, &jit.Error{Code: CodeInvalidQuery, Target: "head", Message: "a head is that of one chain: name its subscription, or none, and with from its day"}
 	}
 	log, ok := s.Activity.(store.Verifier)
 	if !ok {
@@ -49,7 +52,7 @@ func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription str
 			if sub == NoSubscription {
 				name = ""
 			}
-			found, err := log.Verify(ctx, name, d)
+			found, err := log.Verify(ctx, name, d, stated...)
 			if err != nil {
 				return nil, fmt.Errorf("verify the activity log: %w", err)
 			}

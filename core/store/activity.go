@@ -93,8 +93,32 @@ type Activity interface {
 // chain, in which each entry names the one before it.
 type Verifier interface {
 	// Verify checks the chain of a subscription ("" for entries that concern none) for the UTC day of the given time.
-	// A broken chain is a result, not an error. A chain to which nothing was ever appended is intact.
-	Verify(ctx context.Context, subscription string, day time.Time) (VerifyResult, error)
+	// A broken chain is a result, not an error. A chain to which nothing was ever appended is intact. An intact chain
+	// that does not contain one of the stated heads is [BreakRewound].
+	Verify(ctx context.Context, subscription string, day time.Time, stated ...Head) (VerifyResult, error)
+}
+
+// Head is where a chain of the activity log ends, or ended when its head was stated.
+type Head struct {
+	Entries int    // from 1; 0 for a chain that does not exist
+	Hash    string // of the last entry, in hexadecimal; "" if it cannot be read
+}
+
+// ChainHead is the head of one chain.
+type ChainHead struct {
+	Subscription string // in lower case, "" for entries that concern none
+	Head
+}
+
+// MaxHeads bounds how many chains of a day are returned. There is one for each managed subscription, and one for entries that
+// concern none.
+const MaxHeads = 1000
+
+// Heads is an activity log that returns where its chains end, so that a copy can be kept where those who
+// can write the log cannot.
+type Heads interface {
+	// Heads returns the chains of the UTC day of the given time, by subscription, at most [MaxHeads], and whether there are more.
+	Heads(ctx context.Context, day time.Time) ([]ChainHead, bool, error)
 }
 
 // VerifyResult is the result of checking one chain.
@@ -124,4 +148,5 @@ const (
 	BreakInserted    Break = "Inserted"    // the entry was never appended
 	BreakTruncated   Break = "Truncated"   // the last entries are missing
 	BreakHeadMissing Break = "HeadMissing" // the record that names the last entry is missing
+	BreakRewound     Break = "Rewound"     // the chain is intact, but does not contain a head that was stated
 )

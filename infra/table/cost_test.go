@@ -118,6 +118,7 @@ func TestCosts(t *testing.T) {
 		{"append, to two chains", func(w world) error {
 			return w.s.Append(ctx, store.Entry{ID: "1", Time: day}, store.Entry{ID: "2", Time: day}, store.Entry{ID: "3", Time: day.Add(24 * time.Hour)})
 		}, counts{tablesim.Batch: 2, tablesim.GetEntity: 2}},
+		{"heads of a day", func(w world) error { _, _, err := w.s.Heads(ctx, day); return err }, counts{tablesim.QueryEntities: 1}},
 		{"append, and again", func(w world) error {
 			if err := w.s.Append(ctx, store.Entry{ID: "1", Time: day}); err != nil {
 				return err

@@ -31,6 +31,7 @@ var (
 	_ store.Targets  = (*Store)(nil)
 	_ store.Activity = (*Store)(nil)
 	_ store.Verifier = (*Store)(nil)
+	_ store.Heads    = (*Store)(nil)
 	_ store.Sweeps   = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
 )

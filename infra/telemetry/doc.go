@@ -27,6 +27,13 @@
 // sum. Lateness and duration are taken from the activity log on its way to the
 // store, where an entry that has to be appended again is counted again.
 //
+// # Where the activity log ends
+//
+// After each sweep a line "chain head" states the head of every chain of today and yesterday that
+// is not what this process stated last: day, subscription ("none" for the entries that concern none), entries, head. Lines leave
+// for Log Analytics, where whoever may write the storage account may not write. docs/audit.md says how to compare,
+// and docs/decisions/024 why this way. It costs two queries a sweep.
+//
 // # On and off
 //
 // The standard variables switch it on: OTEL_EXPORTER_OTLP_ENDPOINT, or the one

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -142,48 +141,4 @@ func (t *Telemetry) took(grant string) (time.Time, bool) {
 	began, ok := t.requested[grant]
 	delete(t.requested, grant)
 	return began, ok
-}
-
-// Sweeps writes what the alert rules look for: one line "sweep" for each sweep
-// that ended, with how many findings of each kind it has, and one line "finding" for each that
-// somebody should act on, up to a hundred.
-func (t *Telemetry) Sweeps(s store.Sweeps) store.Sweeps { return &sweeps{s, t} }
-
-type sweeps struct {
-	store.Sweeps
-	t *Telemetry
-}
-
-// urgent are the kinds of finding that get a line of their own.
-func urgent(k store.FindingKind) bool {
-	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken}, k)
-}
-
-const maxLines = 100
-
-// PutSweep implements [store.Sweeps].
-func (s *sweeps) PutSweep(ctx context.Context, r store.SweepRecord) error {
-	err := s.Sweeps.PutSweep(ctx, r)
-	if r.Ended.IsZero() || err != nil { // it runs still, or is not the heartbeat that it seems
-		return err
-	}
-	kinds, lines := map[string]int{}, 0
-	id := s.t.invocation(ctx)
-	for _, f := range r.Findings {
-		kinds[string(f.Kind)]++
-		if urgent(f.Kind) && lines < maxLines {
-			lines++
-			s.t.log.WarnContext(ctx, "finding", "invocation", id, "kind", string(f.Kind), "target", text(f.Target), "virtualMachine", text(f.VM), "request", f.Grant, "since", f.Since.UTC())
-		}
-	}
-	s.t.log.InfoContext(ctx, "sweep", "invocation", id, "complete", !r.Completed.IsZero() && r.Completed.Equal(r.Ended), "took", r.Ended.Sub(r.Started),
-		"targets", r.Targets, "changed", r.Changed, "closed", r.Closed, "findings", kinds, "error", r.Error)
-	return nil
-}
-
-func text(id jit.ID) string {
-	if id.IsZero() {
-		return ""
-	}
-	return id.String()
 }

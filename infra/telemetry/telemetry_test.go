@@ -347,7 +347,7 @@ func TestRequest(t *testing.T) {
 func TestSweepLines(t *testing.T) {
 	var out bytes.Buffer
 	tel := start(t, &out)
-	sweeps := tel.Sweeps(coretest.NewMemory())
+	sweeps := tel.Sweeps(coretest.NewMemory(), &ends{})
 	ctx, now := t.Context(), clock()
 	running := store.SweepRecord{Started: now, Findings: []store.Finding{{Kind: store.FindingOverdue}}}
 	if err := sweeps.PutSweep(ctx, running); err != nil || out.Len() > 0 {
@@ -384,7 +384,7 @@ func TestSweepLines(t *testing.T) {
 func TestSweepLinesAreNotWrittenForWhatIsNotStored(t *testing.T) {
 	var out bytes.Buffer
 	broken := errors.New("broken")
-	err := start(t, &out).Sweeps(noSweeps{broken}).PutSweep(t.Context(), store.SweepRecord{Ended: clock()})
+	err := start(t, &out).Sweeps(noSweeps{broken}, &ends{}).PutSweep(t.Context(), store.SweepRecord{Ended: clock()})
 	if !errors.Is(err, broken) || out.Len() > 0 {
 		t.Errorf("error %v, logged %q; want the store's error and no heartbeat", err, out.String())
 	}

@@ -19,6 +19,8 @@ const (
 	// chainFormat is that of the encoding below. It is raised when the encoding changes.
 	chainFormat = 2
 	genesisText = "portcullis activity log 2"
+	// noSubscription is in the key of a head what "" is in a chain.
+	noSubscription = "-"
 )
 
 // chainID names a chain: a day's partition, and the subscription in lower case, "" for
@@ -34,7 +36,7 @@ func chainAt(subscription string, t time.Time) chainID {
 // headKey gives the row of the chain's head.
 func (c chainID) headKey() string {
 	if c.subscription == "" {
-		return headRows + "-"
+		return headRows + noSubscription
 	}
 	return headRows + entity.Safe(c.subscription)
 }

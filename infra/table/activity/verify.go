@@ -26,7 +26,10 @@ import (
 // It finds a change of any byte of an entry or a head: a row must be exactly what the
 // app would write of what it says, and what it says must be what was hashed. Of marks it finds
 // those without an entry, by which an event could be kept from being appended.
-func (l *Log) Verify(ctx context.Context, subscription string, on time.Time) (store.VerifyResult, error) {
+//
+// Heads that were stated are compared with the hashes on the way: who puts back older rows, or makes all later hashes
+// anew, leaves a chain that is whole.
+func (l *Log) Verify(ctx context.Context, subscription string, on time.Time, stated ...store.Head) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
 	doing := "verify the activity log of " + c.date
 	first, err := l.readHead(ctx, c)
@@ -34,6 +37,7 @@ func (l *Log) Verify(ctx context.Context, subscription string, on time.Time) (st
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	v := newVerification(c, first)
+	v.stated = stated
 	if err := l.scan(ctx, entity.In(c.partition).Under(markRows), v.mark); err != nil {
 		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -115,6 +119,9 @@ type verification struct {
 	names       map[string]bool   // of every entry of the day
 	marks       map[string]string // ids of the chain's marks, by name
 	entries     int
+	stated      []store.Head
+	rewound     []store.Head // of stated, those whose place the chain comes to with another hash
+	length      int          // how far the walk came
 }
 
 func newVerification(c chainID, first foundHead) *verification {
@@ -181,7 +188,38 @@ func (v *verification) result() store.VerifyResult {
 	if out.FirstBroken == nil {
 		out.FirstBroken = v.suppressed()
 	}
+	if out.FirstBroken == nil {
+		out.FirstBroken = v.unlikeStated()
+	}
 	return out
+}
+
+// compare holds the hash at a place to what was stated of it.
+func (v *verification) compare(seq int, hash []byte) {
+	v.length = seq
+	for _, s := range v.stated {
+		if s.Entries == seq && !strings.EqualFold(s.Hash, hex.EncodeToString(hash)) {
+			v.rewound = append(v.rewound, s)
+		}
+	}
+}
+
+// unlikeStated gives the first statement that a chain which is whole does not bear out.
+func (v *verification) unlikeStated() *store.BrokenEntry {
+	for _, s := range v.stated {
+		if s.Entries > v.length {
+			v.rewound = append(v.rewound, s)
+		}
+	}
+	if len(v.rewound) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(v.rewound, func(a, b store.Head) int { return cmp.Compare(a.Entries, b.Entries) })
+	why := "another entry stands here than when this head was stated"
+	if first.Entries > v.length {
+		why = fmt.Sprintf("the chain ends after %d entries", v.length)
+	}
+	return &store.BrokenEntry{Seq: first.Entries, Break: store.BreakRewound, Message: why + ": the rows of this chain were put back to an older state, or written anew"}
 }
 
 func (f found) at(seq int) *store.BrokenEntry {
@@ -219,6 +257,7 @@ func (v *verification) walk() (string, *store.BrokenEntry) {
 			}
 		}
 		hash = next
+		v.compare(seq, hash)
 		for _, h := range []foundHead{v.first, v.last} {
 			if h.exists && h.bad == "" && h.Seq == seq && h.Hash != hex.EncodeToString(hash) {
 				f := standing[i]
