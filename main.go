@@ -59,7 +59,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the settings:\n%w", err)
 	}
-	log := slog.New(slog.NewJSONHandler(stdout, nil))
+	log := slog.New(telemetry.Bounded(slog.NewJSONHandler(stdout, nil)))
 	if len(cfg.Unknown) > 0 {
 		log.Warn("settings that this version does not know have no effect", "settings", cfg.Unknown, "version", version())
 	}

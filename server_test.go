@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,5 +173,41 @@ func TestLimitsServed(t *testing.T) {
 	}
 	if l.write > 2*function || l.header <= 0 || l.header > l.read || l.read > l.write || l.idle <= time.Minute || l.bytes < 64<<10 || l.bytes > 1<<20 {
 		t.Errorf("limits %+v", l)
+	}
+}
+
+// TestSampling holds what host.json has Application Insights leave out: requests, which anybody makes, and never traces, which hold the
+// app's own lines (heads of the activity log, findings, panics), nor exceptions.
+func TestSampling(t *testing.T) {
+	text, err := os.ReadFile("host.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var host struct {
+		Logging struct {
+			LogLevel            map[string]string
+			ApplicationInsights struct {
+				SamplingSettings struct {
+					IsEnabled                         bool
+					MaxTelemetryItemsPerSecond        float64
+					SamplingPercentageDecreaseTimeout string
+					ExcludedTypes, IncludedTypes      string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &host); err != nil {
+		t.Fatal(err)
+	}
+	s, levels := host.Logging.ApplicationInsights.SamplingSettings, host.Logging.LogLevel
+	if !s.IsEnabled || s.MaxTelemetryItemsPerSecond <= 0 || s.MaxTelemetryItemsPerSecond > 1 || s.SamplingPercentageDecreaseTimeout != "00:00:01" {
+		t.Errorf("strangers' requests are not sampled at once to one a second: %+v", s)
+	}
+	if kept := strings.Split(s.ExcludedTypes, ";"); !slices.Contains(kept, "Trace") || !slices.Contains(kept, "Exception") || slices.Contains(kept, "Request") || s.IncludedTypes != "" {
+		t.Errorf("sampling leaves alone %q and takes %q", s.ExcludedTypes, s.IncludedTypes)
+	}
+	// Two lines of the host for each call, which nothing samples; those of a function that failed are errors.
+	if levels["Function"] != "Warning" || levels["default"] != "Warning" || levels["Host.Function.Console"] != "Information" || levels["Host.Results"] != "Information" {
+		t.Errorf("levels %v", levels)
 	}
 }

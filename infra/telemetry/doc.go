@@ -34,6 +34,11 @@
 // for Log Analytics, where whoever may write the storage account may not write. docs/audit.md says how to compare,
 // and docs/decisions/024 why this way. It costs two queries a sweep.
 //
+// # Lines that strangers cause
+//
+// A caller who may do nothing can have one line written with each call. [Bounded] lets through a few a minute of
+// the lines that tell of calls, counts the rest, and tells how many they were. It leaves every other line alone.
+//
 // # On and off
 //
 // The standard variables switch it on: OTEL_EXPORTER_OTLP_ENDPOINT, or the one
