@@ -119,7 +119,7 @@ func TestEveryQueryIsUsed(t *testing.T) {
 	files, _ := filepath.Glob("queries/*.kql")
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".kql")
-		if !regexp.MustCompile(`(?m)^    ` + name + ` = \{|query = "` + name + `"`).Match(text) {
+		if !regexp.MustCompile(`(?m)^    ` + name + ` = \{|query = "` + name + `"|queries/` + name + `[.]kql`).Match(text) {
 			t.Errorf("monitor.tf uses %s nowhere", file)
 		}
 	}

@@ -8,6 +8,8 @@ resource "azurerm_log_analytics_workspace" "this" {
   sku                          = "PerGB2018"
   retention_in_days            = var.log_retention_in_days
   local_authentication_enabled = false
+  # The last resort, above what the bounds of the app and of host.json let strangers cause: at the cap alerts see nothing.
+  daily_quota_gb = var.log_daily_cap_in_gb
 }
 
 locals {
@@ -66,6 +68,13 @@ locals {
       severity    = 2
       window      = "PT30M"
     }
+    rewound = {
+      title       = "the activity log is not what it was"
+      description = "Two heads of a chain of the activity log were stated that do not go together: somebody has put back or rewritten rows of the storage account. docs/operations.md, alert rewound."
+      severity    = 1
+      window      = "P1D"
+      every       = "PT15M"
+    }
   }
 }
 
@@ -82,7 +91,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   enabled                          = true
   scopes                           = [azurerm_application_insights.this.id]
   severity                         = each.value.severity
-  evaluation_frequency             = "PT5M"
+  evaluation_frequency             = try(each.value.every, "PT5M")
   window_duration                  = each.value.window
   auto_mitigation_enabled          = true
   workspace_alerts_storage_enabled = false
@@ -101,6 +110,46 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   }
 
   # An action without groups is not kept, and every plan would add it again.
+  dynamic "action" {
+    for_each = length(local.action_groups) == 0 ? [] : [local.action_groups]
+    content {
+      action_groups = action.value
+    }
+  }
+}
+
+# Only of a workspace of ours: what another one takes is its owner's to watch.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "capped" {
+  count = var.log_analytics_workspace_id == "" && var.log_daily_cap_in_gb > 0 ? 1 : 0
+
+  name                = "${local.stem}-capped"
+  display_name        = "Portcullis: the workspace has met its daily cap"
+  description         = "Log Analytics takes no more today: the other alerts see nothing until then. docs/operations.md, alert capped."
+  resource_group_name = var.resource_group.name
+  location            = var.resource_group.location
+  tags                = local.tags
+
+  enabled                          = true
+  scopes                           = [local.workspace_id]
+  severity                         = 1
+  evaluation_frequency             = "PT15M"
+  window_duration                  = "PT30M"
+  auto_mitigation_enabled          = true
+  workspace_alerts_storage_enabled = false
+  skip_query_validation            = true
+
+  criteria {
+    query                   = file("${path.module}/queries/capped.kql")
+    time_aggregation_method = "Count"
+    operator                = "GreaterThan"
+    threshold               = 0
+
+    failing_periods {
+      minimum_failing_periods_to_trigger_alert = 1
+      number_of_evaluation_periods             = 1
+    }
+  }
+
   dynamic "action" {
     for_each = length(local.action_groups) == 0 ? [] : [local.action_groups]
     content {
@@ -187,6 +236,7 @@ locals {
       { query = "requests", title = "Calls by function and outcome", chart = "timechart" },
       { query = "latency", title = "How long calls take, 95th percentile", chart = "timechart" },
       { query = "failures", title = "Failures", chart = "table" },
+      { query = "heads", title = "Where the chains of the activity log end, as was stated", chart = "table" },
       ] : {
       type = 3
       name = tile.query

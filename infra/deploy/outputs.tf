@@ -59,3 +59,18 @@ output "service_bus" {
   description = "Host name of the Service Bus namespace."
   value       = local.own_settings.ServiceBus__fullyQualifiedNamespace
 }
+
+output "settings" {
+  description = "What the app reads, by name. No secret is among it."
+  value       = local.own_settings
+}
+
+output "callers" {
+  description = "Who may reach the app at all; none named: every caller with a valid token."
+  value       = [for c in local.callers : c.ipAddress]
+}
+
+output "private" {
+  description = "Whether storage is behind private endpoints."
+  value       = var.private_network != null
+}

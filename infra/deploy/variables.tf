@@ -149,13 +149,13 @@ variable "instance_memory_in_mb" {
 }
 
 variable "maximum_instance_count" {
-  description = "Most instances at a time. Resource Manager's write limits, not processors, bound what closings need, and more instances would only share them."
+  description = "Most instances at a time. Each counts Resource Manager's limits for itself, so that so many times what they allow may be sent before Azure refuses: the fewer, the nearer each is to the truth. One closes as much as Azure lets anybody; more are for people who wait (docs/operations.md, \"A storm\")."
   type        = number
-  default     = 40
+  default     = 5
 
   validation {
-    condition     = var.maximum_instance_count >= 1 && var.maximum_instance_count <= 1000 && floor(var.maximum_instance_count) == var.maximum_instance_count
-    error_message = "maximum_instance_count is a whole number from 1 to 1000."
+    condition     = var.maximum_instance_count >= 1 && var.maximum_instance_count <= 40 && floor(var.maximum_instance_count) == var.maximum_instance_count
+    error_message = "maximum_instance_count is a whole number from 1 to 40: each instance paces its calls to Resource Manager by itself, and more would be refused more than they did."
   }
 }
 
@@ -395,6 +395,18 @@ variable "log_retention_in_days" {
   validation {
     condition     = var.log_retention_in_days >= 30 && var.log_retention_in_days <= 730
     error_message = "log_retention_in_days is 30 to 730."
+  }
+}
+
+variable "log_daily_cap_in_gb" {
+  description = "Most that the workspace takes in a day, where one is made; -1 for no cap. At the cap nothing is seen and no alert fires until the day is over, so that it stands above what strangers can cause: 0.3 GB a day in each instance, and the app's three kinds of function have instances of their own. Some 0.05 GB are usual."
+  type        = number
+  default     = 6
+  nullable    = false
+
+  validation {
+    condition     = var.log_daily_cap_in_gb == -1 || var.log_daily_cap_in_gb >= 1 + 3 * 0.3 * var.maximum_instance_count
+    error_message = "log_daily_cap_in_gb is -1 for no cap, or at least 1 + 0.9 for each of maximum_instance_count: below, strangers could end the day's logs and alerts by calling."
   }
 }
 

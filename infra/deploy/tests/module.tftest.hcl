@@ -221,11 +221,11 @@ run "watched" {
     alert_emails = { security = "security@contoso.example" }
   }
   assert {
-    condition     = toset(keys(azurerm_monitor_scheduled_query_rules_alert_v2.this)) == toset(["overdue", "heartbeat", "findings"])
+    condition     = toset(keys(azurerm_monitor_scheduled_query_rules_alert_v2.this)) == toset(["overdue", "heartbeat", "findings", "rewound"])
     error_message = "an alert is missing"
   }
   assert {
-    condition     = alltrue([for a in azurerm_monitor_scheduled_query_rules_alert_v2.this : a.evaluation_frequency == "PT5M" && a.criteria[0].operator == "GreaterThan" && a.criteria[0].threshold == 0 && length(a.action[0].action_groups) == 1 && a.enabled])
+    condition     = alltrue([for a in azurerm_monitor_scheduled_query_rules_alert_v2.this : a.evaluation_frequency == (a.window_duration == "P1D" ? "PT15M" : "PT5M") && a.criteria[0].operator == "GreaterThan" && a.criteria[0].threshold == 0 && length(a.action[0].action_groups) == 1 && a.enabled])
     error_message = "an alert does not fire on the first row, or tells nobody"
   }
   assert {
@@ -485,5 +485,31 @@ run "the_log_is_guarded" {
   assert {
     condition     = toset(keys(azurerm_monitor_diagnostic_setting.this)) == toset(["tables", "blobs", "bus", "site"])
     error_message = "nobody sees who wrote to the tables past the app"
+  }
+}
+
+run "logs_are_capped" {
+  assert {
+    condition     = azurerm_log_analytics_workspace.this[0].daily_quota_gb == 6 && azurerm_application_insights.this.sampling_percentage == 100
+    error_message = "the workspace takes whatever comes, or ingestion leaves out lines that must not be"
+  }
+  assert {
+    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.capped) == 1 && azurerm_monitor_scheduled_query_rules_alert_v2.capped[0].scopes == tolist([azurerm_log_analytics_workspace.this[0].id])
+    error_message = "nobody is told that the workspace takes no more"
+  }
+  assert {
+    condition     = local.site.functionAppConfig.scaleAndConcurrency.maximumInstanceCount == 5
+    error_message = "more instances count Resource Manager's limits for themselves than was decided"
+  }
+}
+
+run "logs_are_not_capped" {
+  variables {
+    log_daily_cap_in_gb    = -1
+    maximum_instance_count = 40
+  }
+  assert {
+    condition     = azurerm_log_analytics_workspace.this[0].daily_quota_gb == -1 && length(azurerm_monitor_scheduled_query_rules_alert_v2.capped) == 0
+    error_message = "there is a cap although nobody wants one"
   }
 }

@@ -353,3 +353,36 @@ run "a_workspace_by_name" {
   }
   expect_failures = [var.log_analytics_workspace_id]
 }
+
+run "a_cap_that_strangers_could_meet" {
+  command = plan
+  variables {
+    log_daily_cap_in_gb = 5
+  }
+  expect_failures = [var.log_daily_cap_in_gb]
+}
+
+run "a_cap_that_more_instances_could_meet" {
+  command = plan
+  variables {
+    maximum_instance_count = 6
+  }
+  expect_failures = [var.log_daily_cap_in_gb]
+}
+
+run "no_logs_at_all" {
+  command = plan
+  variables {
+    log_daily_cap_in_gb = 0
+  }
+  expect_failures = [var.log_daily_cap_in_gb]
+}
+
+run "more_instances_than_the_pacer_can_answer_for" {
+  command = plan
+  variables {
+    maximum_instance_count = 41
+    log_daily_cap_in_gb    = -1
+  }
+  expect_failures = [var.maximum_instance_count]
+}
