@@ -40,17 +40,11 @@ func TestHeads(t *testing.T) {
 
 // TestHeadsAreBounded: rows that somebody has made up by the thousand are not all read.
 func TestHeadsAreBounded(t *testing.T) {
-	s, _ := newStore(t)
-	for i := range store.MaxHeads/50 + 1 {
-		entries := make([]store.Entry, 50)
-		for j := range entries {
-			machine := vm(1)
-			machine.Subscription = fmt.Sprintf("22222222-2222-2222-2222-%012d", i*50+j)
-			entries[j] = store.Entry{ID: fmt.Sprint(i, " ", j), Time: day, VM: machine}
-		}
-		if err := s.Append(t.Context(), entries...); err != nil {
-			t.Fatal(err)
-		}
+	s, f := logged(t)
+	head := f.head(subscription)
+	for i := range store.MaxHeads {
+		head["RowKey"] = fmt.Sprintf("head|22222222-2222-2222-2222-%012d", i)
+		f.put(head)
 	}
 	if got, more, err := s.Heads(t.Context(), day); err != nil || !more || len(got) != store.MaxHeads {
 		t.Errorf("%d heads, more %t, %v", len(got), more, err)

@@ -67,6 +67,7 @@ func TestStrangersLinesAreBounded(t *testing.T) {
 			t.Errorf("after a minute %v", got)
 		}
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		out.Reset()
 		for range calls {
 			log.Info("request", "method", "GET", "status", 404)
@@ -75,6 +76,7 @@ func TestStrangersLinesAreBounded(t *testing.T) {
 			t.Errorf("after a day %v", got)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		out.Reset()
 		log.Info("request", "method", "GET", "path", strings.Repeat("/a", 4000), "status", 404)
 		if n := out.Len(); n > 700 {
