@@ -105,8 +105,18 @@ func texts() []attack {
 		attack{letter: "I", name: "bytes that are not UTF-8", as: "requester", path: "/api/request", body: asking(web, 22, "a\xff\xfeb", "198.51.100.9"), status: 400},
 		attack{letter: "I", name: "a long Idempotency-Key", as: "requester", path: "/api/request", header: map[string][]string{"Idempotency-Key": {strings.Repeat("k", 201)}}, body: asking(web, 22, "x", "198.51.100.9"), status: 400, target: "Idempotency-Key"},
 		attack{letter: "I", name: "lines and formulas in a justification", rows: 400, reads: 120, do: forgedLines},
-		attack{letter: "I", name: "a caller whose name holds what cannot be seen", rows: 5 * line, reads: 10, do: unseenName},
 	)
+	return rows
+}
+
+// logged are the rows of I and J that look for a refusal in the log. They come before those that are refused so often that the log
+// would only count them.
+func logged() []attack {
+	rows := []attack{
+		{letter: "I", name: "a caller whose name holds what cannot be seen", rows: 5 * line, reads: 10, do: unseenName},
+		{letter: "J", name: "the platform's headers, forged, beside nobody's token", as: "nobody", path: "/api/disable", header: principals(), body: named(web), status: 403, code: "AuthorizationFailed", reads: 10, rows: line,
+			also: isLogged("AuthorizationFailed", "nobody@portcullis.example")},
+	}
 	for _, name := range []string{"X-Ms-Request-Id", "X-Ms-Invocation-Id", "X-Azure-Functions-Invocationid", "X-Ms-Correlation-Request-Id", "X-Ms-Client-Request-Id", "Traceparent", "Request-Id"} {
 		const made = "11111111-2222-4333-8444-555555555555"
 		rows = append(rows, attack{letter: "I", name: "correlation id by " + name, as: "nobody", path: "/api/disable", header: map[string][]string{name: {made}}, body: named(web), status: 403, code: "AuthorizationFailed", reads: 10, rows: line,
