@@ -41,6 +41,9 @@ type attack struct {
 // fewRequests is how many requests to Table Storage a call may cause, its line in the log included, whatever it names.
 const fewRequests = 12
 
+// renewed is how many reads a call may cost since what was known of its caller's roles is a minute old.
+const renewed = 6
+
 // line is how many rows a line of the log is: the entry, the head of its chain, and its place in the list of chains.
 const line = 3
 
@@ -103,8 +106,12 @@ func (a attack) send(t *testing.T, s *stack, f *figures) {
 	}
 	took := time.Since(began)
 	cost := s.counts().minus(before)
-	if cost.reads > a.reads {
-		t.Errorf("it cost %d reads of Resource Manager, at most %d were to be", cost.reads, a.reads)
+	most := a.reads
+	if a.letter != "B" && a.letter != "D" { // which come before anybody is asked what the caller may
+		most += renewed
+	}
+	if cost.reads > most {
+		t.Errorf("it cost %d reads of Resource Manager, at most %d were to be", cost.reads, most)
 	}
 	if cost.rows > a.rows {
 		t.Errorf("it wrote %d rows of Table Storage, at most %d were to be", cost.rows, a.rows)
