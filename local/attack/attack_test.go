@@ -61,7 +61,7 @@ func TestAttacks(t *testing.T) {
 	s.idle = s.memory()
 	slow, later := s.slowly(t), s.promoted(t)
 	f := &figures{}
-	for _, rows := range [][]attack{bounds(), logged(), quotas(), sources(), strangers(), one(), flags(), texts(), tokens(), weak(), paths(), bodies(), page(), crowds()} {
+	for _, rows := range [][]attack{bounds(), logged(), quotas(), sources(), strangers(), one(), identities(), flags(), texts(), tokens(), weak(), paths(), bodies(), page(), crowds()} {
 		for _, a := range rows {
 			t.Run(a.letter+" "+a.name, func(t *testing.T) {
 				whole := s.t
