@@ -29,16 +29,19 @@ type TargetKind struct {
 	// OpenWithin is how long an opening there may stay unconfirmed: more than two rounds, since it may have to wait
 	// for one that is in progress.
 	OpenWithin time.Duration
+	// WriteGap is what is left between two writes to one target where another instance waits for the end of
+	// the first: longer than [RuleStore.Rules] takes to see that no write is under way any more. 0 is none.
+	WriteGap time.Duration
 }
 
 // SecurityGroups returns the kind for network security groups, whose writes take seconds.
 func SecurityGroups(f RuleStore) TargetKind {
-	return TargetKind{Type: jit.TypeNSG, Noun: "network security group", Rules: f, Compute: plan.Compute, Round: 2 * time.Minute, OpenWithin: jit.OpeningTimeout}
+	return TargetKind{Type: jit.TypeNSG, Noun: "network security group", Rules: f, Compute: plan.Compute, Round: 2 * time.Minute, OpenWithin: jit.OpeningTimeout, WriteGap: 700 * time.Millisecond}
 }
 
 // AzureFirewalls returns the kind for Azure Firewalls, whose writes take minutes.
 func AzureFirewalls(f RuleStore) TargetKind {
-	return TargetKind{Type: jit.TypeFirewall, Noun: "firewall", Rules: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute}
+	return TargetKind{Type: jit.TypeFirewall, Noun: "firewall", Rules: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute, WriteGap: 6 * time.Second}
 }
 
 // Kinds is the supported kinds of target, by [TargetKind.Type] in lower case.

@@ -46,9 +46,10 @@ type Write[T any] struct {
 }
 
 // Do gives ARM's answer once the write has succeeded: that of the PUT itself where it says
-// so, else what shows that it has, or the GET after the operation's end. Whatever else comes after the request
-// was sent and may have taken effect is [store.ErrConflict].
-func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
+// so, else what shows that it has, or the GET after the operation's end. If another's write is under way by then, overtaken
+// is true and text is the PUT's own answer: what it shows was confirmed, and has another version by now. Whatever else comes after
+// the request was sent and may have taken effect is [store.ErrConflict].
+func (w Write[T]) Do(ctx context.Context) (text []byte, overtaken bool, err error) {
 	var fate fate
 	var resp *http.Response
 	begin := httptrace.WithClientTrace(ctx, fate.trace())
@@ -58,38 +59,41 @@ func (w Write[T]) Do(ctx context.Context) ([]byte, error) {
 	switch {
 	case err == nil:
 	case fate.open(err):
-		return nil, Unknown(w.Doing, err)
+		return nil, false, Unknown(w.Doing, err)
 	default:
-		return nil, Translate(ctx, w.Doing, w.Target, err)
+		return nil, false, Translate(ctx, w.Doing, w.Target, err)
 	}
-	text, err := runtime.Payload(resp)
+	begun, err := runtime.Payload(resp)
 	if err != nil {
-		return nil, Unknown(w.Doing, err)
+		return nil, false, Unknown(w.Doing, err)
 	}
 	if poller.Done() { // the PUT's own answer tells the end, and no look is needed
-		state, err := w.State(text)
+		state, err := w.State(begun)
 		if err == nil && !strings.EqualFold(state, Succeeded) {
 			err = fmt.Errorf("the write ended as %q", state)
 		}
 		if err != nil {
-			return nil, Unknown(w.Doing, err)
+			return nil, false, Unknown(w.Doing, err)
 		}
-		return text, nil
+		return begun, false, nil
 	}
-	text, err = w.follow(ctx, poller, resp)
+	text, err = w.follow(ctx, poller, resp, begun)
 	if err != nil {
-		return nil, Unknown(w.Doing, err)
+		return nil, false, Unknown(w.Doing, err)
 	}
 	if text != nil {
-		return text, nil
+		return text, false, nil
 	}
 	if _, err := poller.Result(policy.WithCaptureResponse(ctx, &resp)); err != nil { // the GET after the end
-		return nil, Unknown(w.Doing, err)
+		return nil, false, Unknown(w.Doing, err)
 	}
 	if text, err = runtime.Payload(resp); err != nil {
-		return nil, Unknown(w.Doing, err)
+		return nil, false, Unknown(w.Doing, err)
 	}
-	return text, nil
+	if state, err := w.State(text); err == nil && strings.EqualFold(state, Updating) {
+		return begun, true, nil
+	}
+	return text, false, nil
 }
 
 // mostAdvice bounds how long the first look waits because of the Retry-After of a write's answer: it
@@ -100,8 +104,9 @@ const mostAdvice = 3 * time.Second
 // still shows as Updating may be another's write that has superseded this one: the operation tells.
 const mostLooking = 20 * time.Second
 
-// follow looks at the operation until it has ended. It gives the resource where it has seen it.
-func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response) ([]byte, error) {
+// follow looks at the operation, whose PUT was answered with begun, until it has ended. It gives the resource where it has seen it.
+func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *http.Response, begun []byte) ([]byte, error) {
+	version := versionOf(begun)
 	every, done := w.Pacer.Polling(w.Subscription, w.PollEvery)
 	defer done()
 	sent := time.Now()
@@ -110,7 +115,7 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 	for !poller.Done() {
 		if w.Listed != nil {
 			text, began, err := w.Listed(ctx, seen)
-			if ended, tells := w.ended(text); err == nil && ended {
+			if ended, tells := w.ended(text, version); err == nil && ended {
 				return text, nil
 			} else if err == nil && tells {
 				seen = began
@@ -123,7 +128,7 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 		seen = time.Now()
 		if w.Look != nil && time.Since(sent) < mostLooking {
 			text, err := w.Look(ctx)
-			if ended, tells := w.ended(text); err == nil && ended {
+			if ended, tells := w.ended(text, version); err == nil && ended {
 				return text, nil
 			} else if err == nil && tells {
 				continue
@@ -139,20 +144,27 @@ func (w Write[T]) follow(ctx context.Context, poller *runtime.Poller[T], resp *h
 }
 
 // ended reports whether a resource that was read or listed shows that the write has succeeded, and whether it
-// tells anything of it: one that is as it was before, or that has failed, does not.
-func (w Write[T]) ended(text []byte) (ended, tells bool) {
+// tells anything of it: one that is as it was before, that has failed, or that is Updating in another version than that with
+// which the write was begun does not. The last may be the write of another, who has seen the end of this one first.
+func (w Write[T]) ended(text []byte, begun string) (ended, tells bool) {
 	if text == nil {
 		return false, false
 	}
+	version := versionOf(text)
+	state, err := w.State(text)
+	if err != nil || version == "" || version == w.Version {
+		return false, false
+	}
+	return strings.EqualFold(state, Succeeded), strings.EqualFold(state, Updating) && version == begun
+}
+
+// versionOf gives the etag that a resource shows; "" where it shows none.
+func versionOf(text []byte) string {
 	top, err := Members(text, 0, "etag")
 	if err != nil {
-		return false, false
+		return ""
 	}
-	state, err := w.State(text)
-	if err != nil || Text(top["etag"].Of(text)) == w.Version {
-		return false, false
-	}
-	return strings.EqualFold(state, Succeeded), strings.EqualFold(state, Updating)
+	return Text(top["etag"].Of(text))
 }
 
 // fate follows the tries of one request, which the SDK repeats by itself.

@@ -157,15 +157,17 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	if now.etag != s.Version {
 		return network.Snapshot{}, fmt.Errorf("%s: %w since it was read", doing, store.ErrConflict)
 	}
-	text, err := c.put(ctx, clients.firewalls, s, body, doing)
+	text, overtaken, err := c.put(ctx, clients.firewalls, s, body, doing)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
-	return c.confirmed(s, changes, body, text, doing)
+	done, err := c.confirmed(s, changes, body, text, doing)
+	done.Unconfirmed = done.Unconfirmed && !overtaken
+	return done, err
 }
 
-// put sends the body and gives ARM's answer once the write has succeeded.
-func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsClient, s network.Snapshot, body []byte, doing string) ([]byte, error) {
+// put sends the body and gives ARM's answer once the write has succeeded, as [arm.Write.Do] does.
+func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsClient, s network.Snapshot, body []byte, doing string) (text []byte, overtaken bool, err error) {
 	return arm.Write[armnetwork.AzureFirewallsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
 		PollEvery: c.cfg.PollEvery, Pacer: c.cfg.Pacer, Subscription: s.Target.Subscription,

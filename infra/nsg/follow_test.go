@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/infra/nsg"
 )
@@ -62,6 +63,67 @@ func TestLooksAreTimed(t *testing.T) {
 		}
 		if diff := cmp.Diff([]time.Duration{20 * time.Second}, polls); diff != "" {
 			t.Errorf("looks at the operation (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestOvertaken holds that a write is confirmed although another instance, which has seen its end first, is writing the group already: what
+// shows as Updating in another version than the write was begun with is another's, and the operation tells.
+func TestOvertaken(t *testing.T) {
+	a, b := mine("a", 100), mine("b", 101)
+	begun, theirs := shown("v8", "Updating", encoded(t, a)), shown("v10", "Updating", encoded(t, a), encoded(t, b))
+	server := httptest.NewServer(http.NotFoundHandler()) // for its address alone
+	defer server.Close()
+	for status, want := range map[string]error{"Succeeded": nil, "Failed": store.ErrConflict} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			arm := inProcess(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodPut:
+					answer(200, begun, "Azure-AsyncOperation", strings.Replace(operation, "{host}", server.URL, 1))(w, r)
+				case strings.HasSuffix(r.URL.Path, "/op"):
+					answer(200, `{"status":"`+status+`"}`)(w, r)
+				default:
+					answer(200, theirs)(w, r)
+				}
+			})
+			c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, time.Second })
+			got, err := c.Apply(t.Context(), shop(), create(a))
+			if !errors.Is(err, want) {
+				t.Errorf("operation %s: error %v, want %v", status, err, want)
+			}
+			if want == nil && (got.Unconfirmed || got.Version != "v8" || len(got.Rules) != 1) {
+				t.Errorf("%d rules of version %s, unconfirmed %t, want the one that was written", len(got.Rules), got.Version, got.Unconfirmed)
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("operation %s: it took %s to learn of it", status, took)
+			}
+		})
+	}
+}
+
+// TestALookFallsIntoTheGap holds that who waits for the end of a write looks often enough to see the gap that another instance leaves.
+func TestALookFallsIntoTheGap(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler()) // for its address alone
+	defer server.Close()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var last, longest time.Duration
+		arm := inProcess(func(w http.ResponseWriter, r *http.Request) {
+			now := time.Since(began)
+			last, longest = now, max(longest, now-last)
+			state := "Updating"
+			if now > 10*time.Second {
+				state = "Succeeded"
+			}
+			answer(200, shown("v8", state))(w, r)
+		})
+		c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, 0 })
+		if _, err := c.Rules(t.Context(), nsgID("shop")); err != nil {
+			t.Fatal(err)
+		}
+		if gap := network.SecurityGroups(nil).WriteGap; longest == 0 || longest > gap*3/4 {
+			t.Errorf("up to %s between two looks, in a gap of %s with a call's time", longest, gap)
 		}
 	})
 }

@@ -21,20 +21,24 @@ import (
 	"portcullis/infra/nsg/topology"
 )
 
-// waits bounds how often Rules looks at an NSG that is being written: two minutes
-// of the usual time between looks, far longer than a write takes.
-const waits = 120
+// maxWaitLooks bounds how often Rules looks at an NSG that is being written: two minutes of the
+// usual time between looks, far longer than a write takes. looksPerPoll is how many looks there are in Config.PollEvery: another
+// instance leaves [network.TargetKind].WriteGap between its writes, and one look has to fall into it.
+const (
+	maxWaitLooks = 240
+	looksPerPoll = 2
+)
 
-// Rules reads one NSG with one GET, and with one more after each PollEvery while a
+// Rules reads one NSG with one GET, and with one more after each half of PollEvery while a
 // write to it is under way. Default rules are not among its rules.
 // [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
 func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
-	for range waits {
+	for range maxWaitLooks {
 		snap, state, err := c.look(ctx, target)
 		if err != nil || !strings.EqualFold(state, arm.Updating) {
 			return snap, err
 		}
-		if err := arm.Wait(ctx, c.cfg.PollEvery); err != nil {
+		if err := arm.Wait(ctx, c.cfg.PollEvery/looksPerPoll); err != nil {
 			return network.Snapshot{}, arm.Translate(ctx, "wait for the write under way to "+target.Name, target.String(), err)
 		}
 	}
@@ -150,7 +154,7 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	if err != nil {
 		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	text, err := c.put(arm.WithRegion(ctx, s.Region), clients, s, body, doing)
+	text, overtaken, err := c.put(arm.WithRegion(ctx, s.Region), clients, s, body, doing)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
@@ -161,6 +165,7 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	if err := arm.Confirm(done.Rules, changes); err != nil {
 		return network.Snapshot{}, arm.Unknown(doing, err)
 	}
+	done.Unconfirmed = done.Unconfirmed && !overtaken
 	return done, nil
 }
 
@@ -173,8 +178,8 @@ func (c *Client) Turn(ctx context.Context, s network.Snapshot) (context.Context,
 // ended: a larger one is more work to read again and again than the one read that it saves.
 const mostLooked = 64 << 10
 
-// put sends the body and gives ARM's answer once the write has succeeded.
-func (c *Client) put(ctx context.Context, clients *clients, s network.Snapshot, body []byte, doing string) ([]byte, error) {
+// put sends the body and gives ARM's answer once the write has succeeded, as [arm.Write.Do] does.
+func (c *Client) put(ctx context.Context, clients *clients, s network.Snapshot, body []byte, doing string) (text []byte, overtaken bool, err error) {
 	defer clients.watch.want(s.Target)()
 	write := arm.Write[armnetwork.SecurityGroupsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,

@@ -262,7 +262,7 @@ func TestMetricsAndSpans(t *testing.T) {
 		"portcullis.open.duration sum": 3, "portcullis.open.duration count": 1,
 		"portcullis.closing.lateness sum": 4, "portcullis.closing.lateness count": 1,
 		"portcullis.log.unwritten": 2,
-		"portcullis.windows.open": 2, "portcullis.closing.overdue": 90,
+		"portcullis.windows.open":  2, "portcullis.closing.overdue": 90,
 	}
 	if diff := cmp.Diff(want, c.metrics, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
