@@ -86,7 +86,7 @@ func (f *oneWriter) Apply(ctx context.Context, s network.Snapshot, c plan.Change
 
 // TestSteadyLoad holds that requests that do not wait for each other are all answered within about two writes, whatever else goes
 // on at their group, that none of them fails, and that one write follows the other. Of two instances each sees what the other has
-// written only once it has read it, between two writes, so that it may take four.
+// written in the gap that it leaves.
 func TestSteadyLoad(t *testing.T) {
 	const lasts = 2 * time.Minute
 	for _, tc := range []struct {

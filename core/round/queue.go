@@ -43,6 +43,7 @@ type queues struct {
 type queue struct {
 	asks    []*ask
 	last    int                // the place of the last ask
+	asked   map[string]bool    // the grants that were asked for in this process
 	preempt context.CancelFunc // ends a wait for a turn so that it starts again with a higher priority; nil while none waits
 }
 
@@ -108,7 +109,7 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 	defer s.queues.mu.Unlock()
 	q := s.queues.by[target.Key()]
 	if q == nil {
-		q = &queue{}
+		q = &queue{asked: map[string]bool{}}
 		if s.queues.by == nil {
 			s.queues.by = map[string]*queue{}
 		}
@@ -119,6 +120,9 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 	for _, a := range asks {
 		q.last++
 		a.place = q.last
+		if a.Grant != "" {
+			q.asked[a.Grant] = true
+		}
 	}
 	q.asks = append(q.asks, asks...)
 	if q.priority().Before(before) && q.preempt != nil {

@@ -33,14 +33,15 @@ type work struct {
 	kind   network.TargetKind
 	queue  *queue
 
-	snap       network.Snapshot // what stands, if known is set
-	known      bool
-	fresh      bool // the rules have to be read: others have changed them, or an ask is newer than what is remembered
-	asOf       int  // the place of the last ask before snap was read or written; -1 for remembered
-	place      int  // the place of the last ask before the last look at the stored state
-	left       bool // something may be left to write that nobody waits for
-	lost       int  // writes in a row that were lost to others, since the last answer
-	remembered bool // the target is not ours, and is marked to be looked at
+	snap        network.Snapshot // what stands, if known is set
+	known       bool
+	fresh       bool      // the rules have to be read: others have changed them, or an ask is newer than what is remembered
+	asOf        int       // the place of the last ask before snap was read or written; -1 for remembered
+	place       int       // the place of the last ask before the last look at the stored state
+	left        bool      // something may be left to write that nobody waits for
+	lost        int       // writes in a row that were lost to others, since the last answer
+	confirmedAt time.Time // when the write was confirmed that snap is the answer to; zero if snap was read, or a gap was left since
+	remembered  bool      // the target is not ours, and is marked to be looked at
 }
 
 // run works on one target until nobody waits and nothing is left to write.
@@ -91,7 +92,7 @@ func (w *work) once(ctx context.Context) (err error) {
 	if s = next; errors.Is(err, errConfirmedElsewhere) {
 		return w.conflicted(ctx, err)
 	}
-	if err != nil {
+	if err != nil || w.fresh {
 		return err
 	}
 	if out.complete(w.snap.Standing) {
@@ -110,6 +111,7 @@ func (w *work) fetch(ctx context.Context) (err error) {
 		return nil
 	}
 	last, _ := w.look(w.queue)
+	w.confirmedAt = time.Time{}
 	if w.fresh {
 		w.snap, err = w.Read(ctx, w.target)
 		w.asOf = last
@@ -141,7 +143,13 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap.Standing) {
 			return out, s, err
 		}
+		if w.fresh = w.standsUnread(out); w.fresh {
+			return out, s, nil
+		}
 		w.closeAlsoDue(ctx, out)
+		if w.leaveGap(s.ctx, out) {
+			continue
+		}
 		waited := false
 		if turns, ok := w.kind.Rules.(network.Turns); ok && !s.held {
 			s.end()
@@ -213,7 +221,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 	s.held = false
 	switch {
 	case err == nil:
-		w.snap, w.asOf, w.lost, w.left = answer, w.place, 0, true
+		w.snap, w.asOf, w.lost, w.left, w.confirmedAt = answer, w.place, 0, true, w.Now()
 		w.wrote(out.Plan.Changes, what)
 		return nil
 	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
