@@ -138,7 +138,7 @@ func (s *Service) together(ctx context.Context, rec store.GrantRecord, after jit
 		p, _ := policy(vm)
 		return p.InForce(s.Floor)
 	}
-	if !slices.ContainsFunc(granted(after), func(vm jit.ID) bool { return !demands(vm).Permit(jit.AnySource()) }) {
+	if !slices.ContainsFunc(after.Machines(), func(vm jit.ID) bool { return !demands(vm).Permit(jit.AnySource()) }) {
 		return nil
 	}
 	var states []plan.State

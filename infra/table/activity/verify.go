@@ -3,11 +3,11 @@ package activity
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,27 +27,49 @@ import (
 // app would write of what it says, and what it says must be what was hashed. Of marks it finds
 // those without an entry, by which an event could be kept from being appended.
 //
+// What it holds does not grow with the log: at most [heldPlaces] hashes and names of 16 bytes, and [keptEntries] entries. A day of
+// more entries than it keeps is read twice, a longer chain once more for each further [heldPlaces], and a broken one once more.
+//
 // Heads that were stated are compared with the hashes on the way: who puts back older rows, or makes all later hashes
 // anew, leaves a chain that is whole.
 func (l *Log) Verify(ctx context.Context, subscription string, on time.Time, stated ...store.Head) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
-	doing := "verify the activity log of " + c.date
+	out, err := l.verify(ctx, c)
+	if err != nil {
+		return store.VerifyResult{}, fmt.Errorf("verify the activity log of %s: %w", c.date, err)
+	}
+	return out, nil
+}
+
+func (l *Log) verify(ctx context.Context, c chainID) (store.VerifyResult, error) {
 	first, err := l.readHead(ctx, c)
 	if err != nil {
-		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, err
 	}
 	v := newVerification(c, first)
 	v.stated = stated
-	if err := l.scan(ctx, entity.In(c.partition).Under(markRows), v.mark); err != nil {
-		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	v.rows = func(show func(entity.Stored)) error {
+		return l.scan(ctx, entity.In(c.partition).Under(entryRows), show)
 	}
-	if err := l.scan(ctx, entity.In(c.partition).Under(entryRows), v.add); err != nil {
-		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+	marks := func(show func(entity.Stored)) error { return l.scan(ctx, entity.In(c.partition).Under(markRows), show) }
+	if err := marks(v.marks.mark); err != nil {
+		return store.VerifyResult{}, err
+	}
+	if err := v.rows(v.add); err != nil {
+		return store.VerifyResult{}, err
 	}
 	if v.last, err = l.readHead(ctx, c); err != nil {
-		return store.VerifyResult{}, fmt.Errorf("%s: %w", doing, err)
+		return store.VerifyResult{}, err
 	}
-	return v.result(), nil
+	out, err := v.result()
+	if err != nil || out.FirstBroken != nil {
+		return out, err
+	}
+	out.FirstBroken, err = v.marks.suppressed(marks, v.rows)
+	if err == nil && out.FirstBroken == nil {
+		out.FirstBroken = v.unlikeStated()
+	}
+	return out, err
 }
 
 // scan shows every row of a filter, a page at a time: a day's rows at once would be too many.
@@ -113,52 +135,98 @@ type found struct {
 type verification struct {
 	chain       chainID
 	first, last foundHead
-	placed      map[int][]found   // by Seq
-	most        int               // the last Seq
-	strange     []found           // rows without a place in a chain
-	names       map[string]bool   // of every entry of the day
-	marks       map[string]string // ids of the chain's marks, by name
+	rows        func(show func(entity.Stored)) error // gives every entry of the day
 	entries     int
 	stated      []store.Head
-	rewound     []store.Head // of stated, those whose place the chain comes to with another hash
-	length      int          // how far the walk came
+	rewound     []store.Head // of stated, those at whose place another hash stands
+	length      int          // how many entries follow from each other
+	most        int    // the last Seq
+	strange     *found // the first row without a place in a chain
+	marks       marks
+
+	places places
+	kept   []found // all entries of the chain, as long as they are few
+	many   bool    // they are not
+
+	// What stands about the first place that is not as it should be.
+	placed map[int][]found
+	moved  *found // the entry that belongs at that place and stands at another
+	beyond *found // the first entry to which the last head does not come
 }
 
 func newVerification(c chainID, first foundHead) *verification {
-	return &verification{chain: c, first: first, names: map[string]bool{}, placed: map[int][]found{}, marks: map[string]string{}}
+	v := &verification{chain: c, first: first, placed: map[int][]found{}}
+	v.places.before = [sha256.Size]byte(c.genesis())
+	expected := 0
+	if first.exists && first.bad == "" {
+		expected = first.Seq
+	}
+	v.marks = newMarks(c, expected)
+	return v
 }
 
-// add takes a row of the day, if it is the chain's.
+// add takes a row of the day.
 func (v *verification) add(r entity.Stored) {
-	_, name, _ := strings.Cut(strings.TrimPrefix(r.Key, entryRows), "|")
-	v.names[name] = true
-	f := found{key: r.Key}
+	v.marks.entry(r)
+	f, ours, placed := v.read(r)
+	if !ours {
+		return
+	}
+	v.entries++
+	if !placed {
+		if v.strange == nil {
+			v.strange = &f
+		}
+		return
+	}
+	v.most = max(v.most, f.Seq)
+	v.places.claim(f)
+	v.compare(f)
+	if v.many = v.many || len(v.kept) == keptEntries; v.many {
+		v.kept = nil
+		return
+	}
+	v.kept = append(v.kept, f)
+}
+
+// each gives the entries of the chain that have a place, from memory where they are kept.
+func (v *verification) each(show func(found)) error {
+	for _, f := range v.kept {
+		show(f)
+	}
+	if !v.many {
+		return nil
+	}
+	return v.rows(func(r entity.Stored) {
+		if f, ours, placed := v.read(r); ours && placed {
+			show(f)
+		}
+	})
+}
+
+// read reads a row of the day, and tells whether it is the chain's, and whether it claims a place there.
+func (v *verification) read(r entity.Stored) (f found, ours, placed bool) {
+	f.key = r.Key
 	var column string
 	listed := json.Unmarshal(r.Properties["Subscription"], &column) == nil && column == entity.ColumnText(v.chain.subscription)
 	e, err := store.Entry{}, json.Unmarshal([]byte(r.Text), &f.entryDoc)
 	if err == nil {
 		e, err = f.entry()
 	}
-	ours := err == nil && subscriptionOf(e) == v.chain.subscription
+	own := err == nil && subscriptionOf(e) == v.chain.subscription
 	switch {
 	case err != nil && (listed || v.chain.subscription == "" && !jit.ValidGUID(column)):
 		f.broken, f.why = store.BreakChanged, "the entry cannot be read"
-	case err == nil && listed && !ours:
+	case err == nil && listed && !own:
 		f.broken, f.why = store.BreakInserted, "the entry is listed with another subscription's"
-	case !ours:
-		return
+	case !own:
+		return f, false, false
 	case f.Format != chainFormat || f.Seq < 1:
 		f.broken, f.why = store.BreakInserted, "the entry has no place in the chain"
 	default:
 		f.broken, f.why = f.form(r)
 	}
-	v.entries++
-	if f.Seq < 1 || err != nil || !ours {
-		v.strange = append(v.strange, f)
-		return
-	}
-	v.placed[f.Seq] = append(v.placed[f.Seq], f)
-	v.most = max(v.most, f.Seq)
+	return f, true, f.Seq >= 1 && err == nil && own
 }
 
 // form compares a row with what the app would write.
@@ -176,29 +244,69 @@ func (f found) form(r entity.Stored) (store.Break, string) {
 }
 
 // result walks along the chain to the first break.
-func (v *verification) result() store.VerifyResult {
+func (v *verification) result() (store.VerifyResult, error) {
 	out := store.VerifyResult{Entries: v.entries}
-	out.Head, out.FirstBroken = v.walk()
+	seq, err := v.sound()
+	if err != nil {
+		return out, err
+	}
+	v.length = seq - 1
+	if seq <= v.most || v.most > v.last.Seq {
+		if err := v.lookAt(seq); err != nil {
+			return out, err
+		}
+	}
+	out.Head, out.FirstBroken = v.walk(seq)
 	if out.FirstBroken == nil {
 		out.FirstBroken = v.heads()
 	}
-	if out.FirstBroken == nil && len(v.strange) > 0 {
-		out.FirstBroken = v.strange[0].at(0)
+	if out.FirstBroken == nil && v.strange != nil {
+		out.FirstBroken = v.strange.at(0)
 	}
-	if out.FirstBroken == nil {
-		out.FirstBroken = v.suppressed()
-	}
-	if out.FirstBroken == nil {
-		out.FirstBroken = v.unlikeStated()
-	}
-	return out
+	return out, nil
 }
 
-// compare holds the hash at a place to what was stated of it.
-func (v *verification) compare(seq int, hash []byte) {
-	v.length = seq
+// sound returns the first place that is not what one entry that follows from the one before it fills; places.before is then the hash
+// before it.
+func (v *verification) sound() (int, error) {
+	for {
+		if err := v.each(v.places.link); err != nil {
+			return 0, err
+		}
+		for _, h := range []foundHead{v.first, v.last} {
+			if h.exists && h.bad == "" {
+				v.places.head(h)
+			}
+		}
+		if seq, more := v.places.next(); !more || seq > v.most {
+			return seq, nil
+		}
+		if err := v.each(v.places.claim); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// lookAt collects what stands at a place that is not as it should be, and what bears on it.
+func (v *verification) lookAt(seq int) error {
+	before := v.places.before[:]
+	return v.each(func(f found) {
+		if (f.Seq == seq || f.Seq == seq+1) && len(v.placed[f.Seq]) < keptEntries {
+			v.placed[f.Seq] = append(v.placed[f.Seq], f)
+		}
+		if f.Seq != seq && v.moved == nil && f.Hash == hex.EncodeToString(link(before, seq, f.canonical())) {
+			v.moved = &f
+		}
+		if f.Seq > v.last.Seq && (v.beyond == nil || f.Seq < v.beyond.Seq) {
+			v.beyond = &f
+		}
+	})
+}
+
+// compare holds what an entry is chained by to what was stated of its place.
+func (v *verification) compare(f found) {
 	for _, s := range v.stated {
-		if s.Entries == seq && !strings.EqualFold(s.Hash, hex.EncodeToString(hash)) {
+		if s.Entries == f.Seq && !strings.EqualFold(s.Hash, f.Hash) {
 			v.rewound = append(v.rewound, s)
 		}
 	}
@@ -238,34 +346,35 @@ func (v *verification) bound() int {
 	return v.most
 }
 
-// walk gives the hash of the last entry, and the first break among the entries.
-func (v *verification) walk() (string, *store.BrokenEntry) {
-	hash := v.chain.genesis()
-	for seq := 1; ; seq++ {
-		standing := v.placed[seq]
-		if len(standing) == 0 {
-			return v.end(seq, hash)
-		}
-		i, next := v.fitting(seq, hash)
-		if i < 0 {
-			return hex.EncodeToString(hash), v.wrong(standing[0], seq, hash)
-		}
-		for j, f := range standing {
-			if j != i {
-				f.broken, f.why = store.BreakInserted, "two entries claim the same place, and this one is not the one that the chain goes on from"
-				return hex.EncodeToString(hash), f.at(seq)
-			}
-		}
-		hash = next
-		v.compare(seq, hash)
-		for _, h := range []foundHead{v.first, v.last} {
-			if h.exists && h.bad == "" && h.Seq == seq && h.Hash != hex.EncodeToString(hash) {
-				f := standing[i]
-				f.broken, f.why = store.BreakChanged, "the head of the chain names another hash for this entry"
-				return hex.EncodeToString(hash), f.at(seq)
-			}
+// walk judges the first place that is not as it should be, or the one after the last. It gives the hash before it, or of it where it fits.
+func (v *verification) walk(seq int) (string, *store.BrokenEntry) {
+	hash := v.places.before[:]
+	standing := v.placed[seq]
+	if len(standing) == 0 {
+		return v.end(seq, hash)
+	}
+	i, next := v.fitting(seq, hash)
+	if i < 0 {
+		return hex.EncodeToString(hash), v.wrong(standing[0], seq)
+	}
+	for j, f := range standing {
+		if j != i {
+			f.broken, f.why = store.BreakInserted, "two entries claim the same place, and this one is not the one that the chain goes on from"
+			return hex.EncodeToString(hash), f.at(seq)
 		}
 	}
+	f := standing[i]
+	for _, h := range []foundHead{v.first, v.last} {
+		if h.exists && h.bad == "" && h.Seq == seq && h.Hash != f.Hash {
+			f.broken, f.why = store.BreakChanged, "the head of the chain names another hash for this entry"
+			return hex.EncodeToString(next), f.at(seq)
+		}
+	}
+	if seq <= v.bound() {
+		f.broken, f.why = store.BreakChanged, "the entry, or the one before it, was changed while it was looked at"
+		return hex.EncodeToString(next), f.at(seq)
+	}
+	return hex.EncodeToString(hash), nil // appended while the day was read
 }
 
 // fitting gives which of the entries that stand at a place belongs there after the hash,
@@ -288,17 +397,13 @@ func (v *verification) fitting(seq int, before []byte) (int, []byte) {
 }
 
 // wrong says what is wrong with an entry that does not belong where it stands.
-func (v *verification) wrong(f found, seq int, before []byte) *store.BrokenEntry {
+func (v *verification) wrong(f found, seq int) *store.BrokenEntry {
 	if f.broken != "" {
 		return f.at(seq)
 	}
 	f.broken, f.why = store.BreakChanged, "the entry is not what was appended here"
-	for _, others := range v.placed {
-		for _, o := range others {
-			if o.Seq != seq && o.Hash == hex.EncodeToString(link(before, seq, o.canonical())) {
-				f.broken, f.why = store.BreakReordered, "the entry that was appended here, "+o.ID+", stands at another place"
-			}
-		}
+	if v.moved != nil {
+		f.broken, f.why = store.BreakReordered, "the entry that was appended here, "+v.moved.ID+", stands at another place"
 	}
 	return f.at(seq)
 }
@@ -315,11 +420,10 @@ func (v *verification) end(seq int, hash []byte) (string, *store.BrokenEntry) {
 	case seq <= bound:
 		return text, &store.BrokenEntry{Seq: seq, Break: store.BreakTruncated, Message: fmt.Sprintf("the head of the chain names %d entries; from this one on they are gone", bound)}
 	}
-	for n := max(seq, v.last.Seq+1); n <= v.most && v.last.exists && v.last.bad == ""; n++ {
-		for _, f := range v.placed[n] {
-			f.broken, f.why = store.BreakInserted, "the head of the chain does not come to this entry"
-			return text, f.at(n)
-		}
+	if v.last.exists && v.last.bad == "" && v.beyond != nil {
+		f := *v.beyond
+		f.broken, f.why = store.BreakInserted, "the head of the chain does not come to this entry"
+		return text, f.at(f.Seq)
 	}
 	return text, nil
 }
@@ -331,29 +435,6 @@ func (v *verification) heads() *store.BrokenEntry {
 		return &store.BrokenEntry{Seq: v.most, Break: store.BreakChanged, Message: "the head of the chain was changed: " + cmp.Or(v.first.bad, v.last.bad)}
 	case !v.last.exists && (v.most > 0 || v.first.exists):
 		return &store.BrokenEntry{Seq: v.most, Break: store.BreakHeadMissing, Message: "the head of the chain is gone: whether entries after this one are gone too cannot be told"}
-	case v.last.exists && v.most > v.last.Seq:
-		f := v.placed[v.most][0]
-		f.broken, f.why = store.BreakInserted, "the head of the chain does not come to this entry"
-		return f.at(v.most)
-	}
-	return nil
-}
-
-// mark takes a mark of the day, if it is the chain's or nobody's.
-func (v *verification) mark(r entity.Stored) {
-	var d markDoc
-	err := json.Unmarshal([]byte(r.Text), &d)
-	if err == nil && d.Subscription == v.chain.subscription || err != nil && v.chain.subscription == "" {
-		v.marks[strings.TrimPrefix(r.Key, markRows)] = d.ID
-	}
-}
-
-// suppressed finds a mark of the chain without its entry, the first by name.
-func (v *verification) suppressed() *store.BrokenEntry {
-	for _, name := range slices.Sorted(maps.Keys(v.marks)) {
-		if !v.names[name] {
-			return &store.BrokenEntry{Break: store.BreakInserted, ID: v.marks[name], Message: "the mark " + markRows + name + " says of an entry that it was appended, which would keep it from being appended"}
-		}
 	}
 	return nil
 }
