@@ -30,7 +30,7 @@ type library struct {
 	peak    uint64 // bytes of the heap that live, while pages are asked for
 }
 
-var verified = flag.Int("entries", 20_000, "how many entries TestVerifyIsFlat looks through")
+var verified = flag.Int("entries", 5000, "how many entries TestVerifyIsFlat looks through")
 
 const libraryPage = 1000
 
@@ -77,7 +77,7 @@ func (l *library) Do(r *http.Request) (*http.Response, error) {
 	if strings.Contains(r.URL.Path, "RowKey='") {
 		return answer(l.head, http.Header{})
 	}
-	if l.pages++; l.pages%10 == 0 {
+	if l.pages++; l.pages%2 == 0 {
 		l.peak = max(l.peak, live())
 	}
 	from, err := strconv.Atoi(r.URL.Query().Get("NextRowKey"))
@@ -114,7 +114,7 @@ func live() uint64 {
 func TestVerifyIsFlat(t *testing.T) {
 	n := *verified
 	if raceDetector {
-		n = 3000
+		n = 2000
 	}
 	first, _ := newStore(t)
 	if err := first.Append(t.Context(), told(1)...); err != nil {
