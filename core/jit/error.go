@@ -39,12 +39,12 @@ const (
 	CodeTooManyPorts         Code = "TooManyPorts"                  // over MaxPorts for one machine
 	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port, or MaxMachineSources for one machine
 
-	// What the options in force do not let anybody ask for.
-	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"     // every address, or too large a share of the public ones of a family
-	CodeSourcesTogether       Code = "SourcesTooManyTogether" // more addresses together than the widest prefix allows, or with what stands than may be asked for
-	CodeSourceTooWide         Code = "SourceTooWide"          // a prefix wider than the widest
-	CodeJustificationRequired Code = "JustificationRequired"  // a request that does not say why
-	CodeInvalidWidestSource   Code = "InvalidWidestSource"    // options with a bound that bounds nothing
+	// Refusals by the options in force.
+	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"     // all addresses, or too many public addresses of a family
+	CodeSourcesTogether       Code = "SourcesTooManyTogether" // more addresses than allowed, in one request or together with open windows
+	CodeSourceTooWide         Code = "SourceTooWide"          // a prefix wider than the widest allowed
+	CodeJustificationRequired Code = "JustificationRequired"  // a request without a justification
+	CodeInvalidWidestSource   Code = "InvalidWidestSource"    // options with an incomplete or out-of-range bound
 )
 
 // Error is a refusal to return to the caller. Target names what was wrong, as a path into the request body

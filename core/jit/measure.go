@@ -5,12 +5,12 @@ import (
 	"net/netip"
 )
 
-// The bounds of what sources may let in together. docs/decisions/022 says why they are what they are.
+// The bounds on the union of sources; docs/decisions/022 gives the reasons.
 const (
-	// More public addresses of one family than a prefix of these lengths holds count as every address: 16,777,216 of IPv4,
-	// one in 221 of those that are public, and one in 65,536 of IPv6's.
+	// More public addresses of a family than a prefix of this length contains count as every address: 2^24 of IPv4 (one in 221
+	// of the public ones), 2^109 of IPv6 (one in 65,536).
 	anyIPv4Bits, anyIPv6Bits = 8, 19
-	// widestTimes is how many times the addresses of the widest prefix may be let in together.
+	// widestTimes is how many times the addresses of the widest prefix the union may contain.
 	widestTimes = 4
 )
 
@@ -35,8 +35,8 @@ func (s Sources) Union(others ...Sources) Sources {
 	return out.canonical().joined()
 }
 
-// holdsMore reports whether the prefixes of one family hold more addresses than times that of a prefix of the length. Of the
-// addresses in apart none counts. The set is joined, and so are the prefixes apart: each address counts once.
+// holdsMore reports whether the prefixes of one family contain more addresses than times a prefix of the given length. Addresses in
+// apart do not count. The prefixes of s must be disjoint, and those of apart too.
 func (s Sources) holdsMore(times int64, bits int, v6 bool, apart []netip.Prefix) bool {
 	sum := new(big.Int)
 	for _, p := range s.prefixes {
@@ -67,11 +67,11 @@ func size(p netip.Prefix) *big.Int {
 	return new(big.Int).Lsh(big.NewInt(1), uint(p.Addr().BitLen()-p.Bits()))
 }
 
-// joined returns the same addresses in the widest prefixes that hold nothing else:
-// neighbours become the prefix that they make up.
+// joined returns the same addresses in as few prefixes as possible: adjacent prefixes become the prefix that they
+// make up.
 func (s Sources) joined() Sources {
 	var out []netip.Prefix
-	for _, p := range s.prefixes { // sorted, and none within another
+	for _, p := range s.prefixes { // sorted, and none contains another
 		out = append(out, p)
 		for n := len(out); n > 1; n = len(out) {
 			lower, upper := out[n-2], out[n-1]

@@ -9,17 +9,16 @@ import (
 // Options restrict requests beyond the ports of a policy. A policy has them for its machine, an installation for
 // all machines; the stricter of both is in force (see [Options.With]). The zero value restricts nothing.
 //
-// What they say of sources holds for all that one person's windows let in to one port of one machine together
-// (core/limit.Together). They bound requests, not policies: a policy may name any source as allowed
-// while its options forbid to ask for it. It then says that every address may be asked for, one
-// by one.
+// Options on sources apply to the union of all windows of one requestor on one port of one machine (core/limit.Together). They
+// bound requests, not policies: a policy may allow any source while its options forbid requests for it. Then a request may
+// still name any single address.
 type Options struct {
-	// ForbidAnySource refuses requests from every address: "*", and prefixes that together hold more than
-	// a small share of the public addresses of IPv4 or of IPv6.
+	// ForbidAnySource refuses requests for every address: "*", and prefixes that together contain more public
+	// addresses than a /8 of IPv4 or a /19 of IPv6.
 	ForbidAnySource bool
-	// WidestIPv4 and WidestIPv6 are the lengths of the widest prefix that may be asked for, such as 24
-	// and 64; neighbours count as the prefix that they make up. All that is let in together is at most four times
-	// as many addresses as one such prefix holds, of each family. Both are set or neither: 0 is no bound.
+	// WidestIPv4 and WidestIPv6 are the prefix lengths of the widest range that may be requested, such as 24 and 64.
+	// Adjacent prefixes count as the prefix that they make up, and all prefixes of a family together may contain at most four
+	// times as many addresses as the widest. Either both are set or neither; 0 is no bound.
 	WidestIPv4, WidestIPv6 int
 	// RequireJustification refuses requests whose justification has no visible character.
 	RequireJustification bool
@@ -69,11 +68,11 @@ func (o Options) String() string {
 	return strings.Join(says, ", ")
 }
 
-// Permit reports whether the sources may be asked for, as far as these options go.
+// Permit reports whether these options allow a request for the sources.
 func (o Options) Permit(s Sources) bool { return o.Excess(s) == "" }
 
-// Excess says what of the sources is more than may be let in to one port of one machine, "" for nothing. It counts the addresses, however
-// they are written: the sources are those of one window or of several together.
+// Excess says in words which bound of these options the sources exceed, "" for none. The sources are those of one window, or the
+// union of several; the result does not depend on how they are split into prefixes.
 func (o Options) Excess(s Sources) string {
 	if e := o.exceeded(s.Union()); e != nil {
 		return e.what + ", which is " + e.is
@@ -96,13 +95,13 @@ func (o Options) allowSources(s Sources, port uint16) *Error {
 	return refuse(e.code, at, "%s is %s on port %d; name a narrower range or your own address", e.what, e.is, port)
 }
 
-// excess is a demand that sources do not meet.
+// excess is a bound that sources exceed.
 type excess struct {
 	code     Code
 	what, is string // such as a prefix, and wider than the widest
 }
 
-// exceeded says which demand the sources, a union, do not meet; nil for none.
+// exceeded returns the first bound that the sources exceed, or nil. s must come from [Sources.Union].
 func (o Options) exceeded(s Sources) *excess {
 	if o.ForbidAnySource {
 		switch apart := NotPublic(); {

@@ -107,10 +107,9 @@ func (r Request) Validate(now time.Time) error {
 // says why there is none. It is all or nothing over the request's machines and ports. policy returns the policy of
 // a machine, or false. floor is what the installation demands of every request, regardless of the policies.
 //
-// Refusals, in this order: what [Request.Validate] finds, so that a broken body
-// is told before anything is looked up; [CodePolicyNotFound]; [CodeJustificationRequired];
-// [CodePortNotInPolicy]; [CodeDurationOverMaximum]; [CodeSourceNotAllowed];
-// [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether].
+// Refusals, in this order: those of [Request.Validate], so that an invalid body is refused before anything is
+// looked up; [CodePolicyNotFound]; [CodeJustificationRequired]; [CodePortNotInPolicy]; [CodeDurationOverMaximum];
+// [CodeSourceNotAllowed]; [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether].
 //
 // It does NOT ensure that the caller may ask, that the machine exists, or that the target has room for the rules.
 func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string, now time.Time) (Grant, error) {

@@ -22,9 +22,9 @@ func usual() reach.Names {
 	return n
 }
 
-// Reachable returns how the well-known management ports of a machine that its policy
-// does not protect can surely be reached from the Internet, or by strangers through a service tag, given the rules of
-// its targets. One address that nothing guards is not in it: that is a finding of its own.
+// Reachable returns how the well-known management ports of a machine that its policy does not protect can
+// certainly be reached from the Internet, or by strangers through a service tag, given the rules of its targets. Addresses that no
+// security group guards are left out: they have a finding of their own.
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
 	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
 	names := usual()
@@ -59,7 +59,7 @@ func Reached(m Machine, e reach.Exposure) store.Finding {
 		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached %s through the rule %s", e.Port, m.VM.Name, e.Address, from, by.Name)}
 }
 
-// openTagOf names the service tag by which strangers come in.
+// openTagOf returns the service tag that lets strangers in.
 func openTagOf(e reach.Exposure) string {
 	for _, d := range e.By {
 		if i := slices.IndexFunc(d.Rule.Source.Tags, reach.OpenTag); i >= 0 {

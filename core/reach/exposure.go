@@ -51,7 +51,7 @@ func (n Names) reaches(r *jit.Rule, c cell) Truth {
 type share struct {
 	rule           *jit.Rule
 	sure, possible addresses
-	strangers      bool // by an open tag whose addresses are not known, and of which no earlier rule decides
+	strangers      bool // an open tag with unknown addresses matches, and no earlier rule has decided about it
 }
 
 // shares divides the packets of a cell from some sources among the rules that decide them; lines are in the order
@@ -118,11 +118,11 @@ type Exposure struct {
 	Address  netip.Addr
 	Port     uint16
 	Protocol jit.Protocol // TCP, UDP, or * for both
-	By       []Decision   // the rule that lets it in at each guard; none where nothing guards
-	Sources  jit.Sources  // that may come in by these rules: no earlier rule surely decides about them
-	Certain  jit.Sources  // those of them that surely do
-	// Strangers says that they surely hold strangers, though it is not known which of them: an open service tag lets them in ([OpenTag]), and
-	// no other guard keeps them out. False says nothing where Certain holds some.
+	By       []Decision   // the rule that lets it in at each guard; empty without guards
+	Sources  jit.Sources  // the sources that may come in by these rules: no earlier rule certainly decides about them
+	Certain  jit.Sources  // the sources among them that certainly come in
+	// Strangers reports that a service tag with unknown addresses lets strangers in ([OpenTag]) and no other guard keeps
+	// them out. It has no meaning where Certain is not empty.
 	Strangers bool
 }
 
@@ -182,7 +182,7 @@ func (n Names) through(e Endpoint, chains [][]line, classes []uint16, c cell, fr
 	for _, c.from = range classes {
 		decided, sure, possible := n.admitted(e.Admin, c, from)
 		paths := []path{{sure: sure, possible: possible, strangers: len(sure) > 0}}
-		var always []path // in, whatever the guards say
+		var always []path // accepted whatever the guards say
 		for _, s := range decided {
 			if s.rule.Action == AdminAlways {
 				d := Decision{Guard: s.rule.Manager, Rule: s.rule.Rule, Allowed: truth(slices.Equal(s.sure, s.possible))}

@@ -32,7 +32,7 @@ func hosts() addresses {
 	return addressesOf(netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("fe80::1234:5678:9abc/128"))
 }
 
-// public is the addresses that can be met on the public Internet. Documentation prefixes count as public.
+// public returns the addresses of the public Internet. Documentation prefixes count as public.
 func public() addresses {
 	return everyAddress().minus(addressesOf(jit.NotPublic()...))
 }

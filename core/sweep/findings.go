@@ -68,7 +68,7 @@ func (w *sweep) judge(ctx context.Context) {
 	w.beyond()
 }
 
-// beyond finds what open windows let in beyond what is demanded now: a demand that was tightened after they were asked for.
+// beyond finds open windows that exceed the options in force now, such as options that were tightened after the request.
 func (w *sweep) beyond() {
 	var grants []jit.Grant
 	for _, rec := range w.grants {
