@@ -2,6 +2,9 @@ package activity
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,4 +35,36 @@ func (l *Log) Heads(ctx context.Context, on time.Time) ([]store.ChainHead, bool,
 		out = append(out, told)
 	}
 	return out, !done, nil
+}
+
+// foundHead is a head as it was read.
+type foundHead struct {
+	headDoc
+	exists bool
+	bad    string // why it is not what the app would write
+}
+
+func (l *Log) readHead(ctx context.Context, c chainID) (foundHead, error) {
+	r, _, err := l.table.Get(ctx, c.partition, c.headKey())
+	if errors.Is(err, store.ErrNotFound) {
+		return foundHead{}, nil
+	}
+	if err != nil {
+		return foundHead{}, err
+	}
+	return headOf(c, r), nil
+}
+
+// headOf reads the row of a chain's head.
+func headOf(c chainID, r entity.Stored) foundHead {
+	h := foundHead{exists: true}
+	if err := json.Unmarshal([]byte(r.Text), &h.headDoc); err != nil {
+		h.bad = "it cannot be read"
+		return h
+	}
+	hash, err := hex.DecodeString(h.Hash)
+	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.Is(entity.Row{Partition: c.partition, Key: c.headKey(), Doc: want}) {
+		h.bad = "it is not as the app writes it"
+	}
+	return h
 }

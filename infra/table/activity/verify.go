@@ -6,10 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
@@ -34,14 +32,14 @@ import (
 // anew, leaves a chain that is whole.
 func (l *Log) Verify(ctx context.Context, subscription string, on time.Time, stated ...store.Head) (store.VerifyResult, error) {
 	c := chainAt(subscription, on)
-	out, err := l.verify(ctx, c)
+	out, err := l.verify(ctx, c, stated)
 	if err != nil {
 		return store.VerifyResult{}, fmt.Errorf("verify the activity log of %s: %w", c.date, err)
 	}
 	return out, nil
 }
 
-func (l *Log) verify(ctx context.Context, c chainID) (store.VerifyResult, error) {
+func (l *Log) verify(ctx context.Context, c chainID, stated []store.Head) (store.VerifyResult, error) {
 	first, err := l.readHead(ctx, c)
 	if err != nil {
 		return store.VerifyResult{}, err
@@ -91,38 +89,6 @@ func (l *Log) scan(ctx context.Context, w entity.Where, show func(entity.Stored)
 	return nil
 }
 
-// foundHead is a head as it was read.
-type foundHead struct {
-	headDoc
-	exists bool
-	bad    string // why it is not what the app would write
-}
-
-func (l *Log) readHead(ctx context.Context, c chainID) (foundHead, error) {
-	r, _, err := l.table.Get(ctx, c.partition, c.headKey())
-	if errors.Is(err, store.ErrNotFound) {
-		return foundHead{}, nil
-	}
-	if err != nil {
-		return foundHead{}, err
-	}
-	return headOf(c, r), nil
-}
-
-// headOf reads the row of a chain's head.
-func headOf(c chainID, r entity.Stored) foundHead {
-	h := foundHead{exists: true}
-	if err := json.Unmarshal([]byte(r.Text), &h.headDoc); err != nil {
-		h.bad = "it cannot be read"
-		return h
-	}
-	hash, err := hex.DecodeString(h.Hash)
-	if want := c.head(h.Seq, hash); err != nil || want != h.headDoc || h.Seq < 1 || !r.Is(entity.Row{Partition: c.partition, Key: c.headKey(), Doc: want}) {
-		h.bad = "it is not as the app writes it"
-	}
-	return h
-}
-
 // found is an entry as it was read, and what of its row is wrong.
 type found struct {
 	entryDoc
@@ -140,8 +106,8 @@ type verification struct {
 	stated      []store.Head
 	rewound     []store.Head // of stated, those at whose place another hash stands
 	length      int          // how many entries follow from each other
-	most        int    // the last Seq
-	strange     *found // the first row without a place in a chain
+	most        int          // the last Seq
+	strange     *found       // the first row without a place in a chain
 	marks       marks
 
 	places places
@@ -301,33 +267,6 @@ func (v *verification) lookAt(seq int) error {
 			v.beyond = &f
 		}
 	})
-}
-
-// compare holds what an entry is chained by to what was stated of its place.
-func (v *verification) compare(f found) {
-	for _, s := range v.stated {
-		if s.Entries == f.Seq && !strings.EqualFold(s.Hash, f.Hash) {
-			v.rewound = append(v.rewound, s)
-		}
-	}
-}
-
-// unlikeStated gives the first statement that a chain which is whole does not bear out.
-func (v *verification) unlikeStated() *store.BrokenEntry {
-	for _, s := range v.stated {
-		if s.Entries > v.length {
-			v.rewound = append(v.rewound, s)
-		}
-	}
-	if len(v.rewound) == 0 {
-		return nil
-	}
-	first := slices.MinFunc(v.rewound, func(a, b store.Head) int { return cmp.Compare(a.Entries, b.Entries) })
-	why := "another entry stands here than when this head was stated"
-	if first.Entries > v.length {
-		why = fmt.Sprintf("the chain ends after %d entries", v.length)
-	}
-	return &store.BrokenEntry{Seq: first.Entries, Break: store.BreakRewound, Message: why + ": the rows of this chain were put back to an older state, or written anew"}
 }
 
 func (f found) at(seq int) *store.BrokenEntry {
