@@ -144,14 +144,14 @@ func TestBlocksShowEverything(t *testing.T) {
 	}
 }
 
-// TestTheOldIdentityStaysWithoutRoles: an apply gives roles that were taken away by hand again, so that the runbook of an identity in other hands
+// TestTheOldIdentityStaysWithoutRoles: an apply gives roles that were taken away by hand again, so that the runbook for a compromised identity
 // applies nothing before that identity is replaced.
 func TestTheOldIdentityStaysWithoutRoles(t *testing.T) {
 	text, err := os.ReadFile("../../docs/runbooks.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, runbook, _ := strings.Cut(string(text), "## The app's identity is in other hands")
+	_, runbook, _ := strings.Cut(string(text), "## The app's identity is compromised")
 	runbook, _, _ = strings.Cut(runbook, "\n## ")
 	before, _, replaced := strings.Cut(runbook, "terraform -chdir=<your root> apply -replace=module.portcullis.azurerm_user_assigned_identity.this")
 	_, do, _ := strings.Cut(before, "**Do.**")
