@@ -9,34 +9,33 @@ import (
 	"strings"
 )
 
-// version is the format of the body.
+// version is the format version of the body.
 const version = 1
 
-// maxBody bounds what Parse looks at, in bytes; what we send has under 100.
+// maxBody bounds the bytes that Parse reads; our own bodies have under 100.
 const maxBody = 1 << 10
 
-// maxGrant bounds a grant's id in characters; a UUID has 36. A message id holds at most 128.
+// maxGrant bounds a grant id in characters; a UUID has 36. A message id may have at most 128.
 const maxGrant = 64
 
-// Body is what a message says: look whether something of the grant has to
-// close. Generation is the grant's when the message was sent.
+// Body is the content of a message: check whether something of the grant has to close. Generation is the grant's
+// when the message was sent.
 type Body struct {
 	Grant      string
 	Generation int
 }
 
-// wire is Body as it is sent. The Functions host copies these names over the
-// message's metadata, where none of them may mean something else.
+// wire is Body as it is sent. The Functions host copies these names over the message's metadata, so none of them
+// may be the name of a metadata property.
 type wire struct {
 	V          int    `json:"v"`
 	Grant      string `json:"grant"`
 	Generation int    `json:"generation"`
 }
 
-// Parse reads the body of a message. It refuses what [Alarm.Schedule] would not
-// have sent: another version, names it does not know, a missing or odd id, a generation
-// below 1, anything after the object, more than 1 KiB. It does NOT ensure that the grant
-// exists.
+// Parse decodes the body of a message. It refuses what [Alarm.Schedule] would not have sent: another version,
+// unknown names, a missing or malformed id, a generation below 1, anything after the object, more than 1 KiB. It
+// does NOT ensure that the grant exists.
 func Parse(body []byte) (Body, error) {
 	if len(body) > maxBody {
 		return Body{}, fmt.Errorf("read a message: %d bytes, more than %d", len(body), maxBody)

@@ -26,44 +26,42 @@ var (
 
 const dependency = "Service Bus"
 
-// DefaultQueue is the queue where none is named.
+// DefaultQueue is the default queue.
 const DefaultQueue = "portcullis-revoke"
 
-// MaxWait bounds every call, retries included. The SDK by itself waits for ever
-// for a broker that is silent.
+// MaxWait bounds every call, including retries. By itself the SDK waits for ever for a broker that does not
+// answer.
 const MaxWait = 20 * time.Second
 
-// leaveWait bounds the farewell to a connection that is lost.
-const leaveWait = time.Second
+// closeTimeout bounds closing a lost connection.
+const closeTimeout = time.Second
 
-// lifetime is a message's time to live. Whether Service Bus counts it from the sending of a scheduled message
-// or from its time is not verified; either way it outlives the longest window, a day, and by its end the
-// sweep has long done what the message asks for.
+// lifetime is a message's time to live. It is not verified whether Service Bus counts it from when a scheduled
+// message is sent or from its scheduled time. Either way it outlives the longest window, a day, and by its end the
+// sweep has long done the work.
 const lifetime = 7 * 24 * time.Hour
 
-// Options is what an Alarm may be told besides its namespace. The zero value is
-// for production.
+// Options configure an Alarm besides its namespace. The zero value is for production.
 type Options struct {
-	Queue string // [DefaultQueue] where empty
-	// Loopback is the host:port of a stand-in on this machine's loopback, which is spoken to
-	// over plain TCP under the namespace's name. "" is the namespace itself, over TLS.
+	Queue string // [DefaultQueue] if empty
+	// Loopback is the host:port of a stand-in on this machine's loopback, which is reached over plain TCP under the
+	// namespace's name. "" is the namespace itself, over TLS.
 	Loopback string
-	// Retry is the SDK's retrying of one call; zero is two more tries within seconds.
+	// Retry configures the SDK's retries of one call; zero is two more tries within seconds.
 	Retry azservicebus.RetryOptions
 }
 
-// Alarm schedules wake-ups. It is safe for concurrent use and connects when it
-// is first needed.
+// Alarm schedules wake-ups. It is safe for concurrent use and connects on first use.
 type Alarm struct {
 	queue string
 	dial  func() (*azservicebus.Client, error)
 
 	mu      sync.Mutex
-	open    *link // nil until it is needed and after it was lost
+	open    *link // nil before first use and after it was lost
 	leaving sync.WaitGroup
 }
 
-// link is one connection and the sender on it.
+// link is one connection and its sender.
 type link struct {
 	client *azservicebus.Client
 	sender *azservicebus.Sender
@@ -71,8 +69,7 @@ type link struct {
 
 var namespaceForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
-// New gives the alarm of a namespace, such as <name>.servicebus.windows.net. It
-// makes no call.
+// New returns the alarm for a namespace, such as <name>.servicebus.windows.net. It makes no call.
 func New(namespace string, cred azcore.TokenCredential, options Options) (*Alarm, error) {
 	if cred == nil {
 		return nil, errors.New("open service bus: a credential is needed")
@@ -91,8 +88,8 @@ func New(namespace string, cred azcore.TokenCredential, options Options) (*Alarm
 		if err := onLoopback(options.Loopback); err != nil {
 			return nil, fmt.Errorf("open service bus: %w", err)
 		}
-		// The SDK offers plain TCP with a shared key alone. It takes any connection that this
-		// function gives, though it is meant for web sockets.
+		// The SDK offers plain TCP only with a shared key. It accepts any connection from this function, although it is
+		// meant for web sockets.
 		o.NewWebSocketConn = func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", options.Loopback)
@@ -101,7 +98,7 @@ func New(namespace string, cred azcore.TokenCredential, options Options) (*Alarm
 	return &Alarm{queue: options.Queue, dial: func() (*azservicebus.Client, error) { return azservicebus.NewClient(namespace, cred, &o) }}, nil
 }
 
-// onLoopback refuses every address to which a token must not travel in clear.
+// onLoopback refuses every address to which a token must not be sent in clear.
 func onLoopback(address string) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -113,8 +110,8 @@ func onLoopback(address string) error {
 	return nil
 }
 
-// Schedule sends the wake-ups. One whose time has passed is delivered at once.
-// An error means that some may not have been accepted; sending all of them again does no harm.
+// Schedule sends the wake-ups. One whose time has passed is delivered at once. An error means that some may not
+// have been accepted; sending all of them again is harmless.
 func (a *Alarm) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	messages, err := messagesOf(wakes)
 	if err != nil || len(messages) == 0 {
@@ -164,8 +161,8 @@ func send(ctx context.Context, s *azservicebus.Sender, messages []*azservicebus.
 	return nil
 }
 
-// Ping attaches a sender of its own to the queue and sends nothing: nil where the namespace
-// answers, has the queue and lets the app send.
+// Ping attaches a separate sender to the queue and sends nothing. It returns nil if the namespace answers, has the
+// queue and lets the app send.
 func (a *Alarm) Ping(ctx context.Context) error {
 	return a.call(ctx, "attach to the queue", func(ctx context.Context, l *link) error {
 		s, err := l.client.NewSender(a.queue, nil)
@@ -177,8 +174,8 @@ func (a *Alarm) Ping(ctx context.Context) error {
 	})
 }
 
-// Close ends the connection, if there is one, and waits until lost ones are
-// given up. No call may be under way; those after it connect anew.
+// Close ends the connection, if there is one, and waits until lost ones are closed. No call may be in progress;
+// later calls connect again.
 func (a *Alarm) Close(ctx context.Context) error {
 	a.mu.Lock()
 	l := a.open
@@ -193,9 +190,9 @@ func (a *Alarm) Close(ctx context.Context) error {
 	return l.client.Close(ctx)
 }
 
-// call runs f on the connection and translates its error. After one the connection
-// is given up, unless it was the caller who would not wait: the SDK mends most losses by itself,
-// but not a sender that it has closed, and a new one is always right.
+// call runs f on the connection and translates its error. After an error it drops the connection, unless the
+// caller's context ended: the SDK recovers from most losses, but not from a sender that it has closed, and a new
+// connection is always correct.
 func (a *Alarm) call(ctx context.Context, what string, f func(context.Context, *link) error) error {
 	bounded, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
@@ -212,7 +209,7 @@ func (a *Alarm) call(ctx context.Context, what string, f func(context.Context, *
 	if l != nil && ctx.Err() == nil {
 		a.giveUp(l)
 	}
-	// The SDK tells of a context that has ended as a lack of credit or a lost connection.
+	// The SDK reports an ended context as a lack of credit or a lost connection.
 	if cause := bounded.Err(); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
@@ -237,8 +234,8 @@ func (a *Alarm) connect() (*link, error) {
 	return a.open, nil
 }
 
-// giveUp makes the next call connect anew, and closes what is left in the
-// background, where nobody waits for a broker that may not answer.
+// giveUp makes the next call connect again, and closes the old connection in the background, so that nobody waits
+// for a broker that may not answer.
 func (a *Alarm) giveUp(l *link) {
 	a.mu.Lock()
 	mine := a.open == l
@@ -248,14 +245,14 @@ func (a *Alarm) giveUp(l *link) {
 	a.mu.Unlock()
 	if mine {
 		a.leaving.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), leaveWait)
+			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
-			_ = parallel.Recover(func() error { return l.client.Close(ctx) }) // it is broken already
+			_ = parallel.Recover(func() error { return l.client.Close(ctx) }) // it is already broken
 		})
 	}
 }
 
-// translate gives an error of the SDK in the terms of core/store.
+// translate returns an SDK error as an error of core/store.
 func translate(err error) error {
 	if e, ok := errors.AsType[*azservicebus.Error](err); ok && e.Code == azservicebus.CodeUnauthorizedAccess {
 		return fmt.Errorf("%w: %w", store.ErrForbidden, err)
