@@ -1,9 +1,10 @@
-// Package principal is the app's own identity, looked at: whether tokens for it can be had, and who it is. [Principal] implements
-// [doctor.Tokens] over the credential that the app's other adapters use, so that what is seen here is what they meet.
+// Package principal checks the app's own identity for the doctor: whether it can get tokens, and who it is.
+// [Principal] implements [doctor.Tokens] with the credential that the app's other adapters use, so its results
+// apply to them.
 //
-// What it says of itself it reads from its own token, which came from the platform's endpoint for identities and is not verified:
-// nothing is permitted by it, it only names whose roles to look at. It shows, keeps and logs no token. A token may be one that the credential
-// remembers: that the endpoint answers at this moment is not shown.
+// It reads who it is from its own token, which comes from the platform's identity endpoint and is not verified:
+// this grants no permission, it only says whose roles to check. It shows, keeps and logs no token. The credential
+// may return a cached token, so a result does not show that the endpoint answers right now.
 package principal
 
 import (
@@ -30,8 +31,8 @@ type Principal struct {
 	audiences map[string]string
 }
 
-// New gives the identity behind cred. audiences are by dependency, such as https://management.azure.com; that of
-// [doctor.ResourceManager] must be there.
+// New returns the identity behind cred. audiences are by dependency, such as https://management.azure.com;
+// [doctor.ResourceManager] is required.
 func New(cred azcore.TokenCredential, audiences map[string]string) (*Principal, error) {
 	if cred == nil || audiences[doctor.ResourceManager] == "" {
 		return nil, errors.New("look at the app's identity: a credential and the audience of Resource Manager are needed")
@@ -57,7 +58,8 @@ func (p *Principal) token(ctx context.Context, dependency string) (azcore.Access
 	return t, nil
 }
 
-// Self implements [doctor.Tokens]. An error means that no token can be had, or that it does not say who it is for.
+// Self implements [doctor.Tokens]. An error means that it can get no token, or that the token does not say who it
+// is for.
 func (p *Principal) Self(ctx context.Context) (jit.Caller, error) {
 	t, err := p.token(ctx, doctor.ResourceManager)
 	if err != nil {
@@ -69,7 +71,7 @@ func (p *Principal) Self(ctx context.Context) (jit.Caller, error) {
 		Object string `json:"oid"`
 	}
 	if _, _, err := jwt.NewParser().ParseUnverified(t.Token, &c); err != nil {
-		return jit.Caller{}, errors.New("read the app's own token: it is no JWT") // its text could hold a part of the token
+		return jit.Caller{}, errors.New("read the app's own token: it is no JWT") // the error text could contain part of the token
 	}
 	if !jit.ValidGUID(c.Tenant) || !jit.ValidGUID(c.Object) {
 		return jit.Caller{}, errors.New("read the app's own token: it does not name a tenant and an object by GUIDs")

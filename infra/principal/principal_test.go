@@ -20,7 +20,7 @@ var audiences = map[string]string{doctor.ResourceManager: "https://management.az
 
 var end = time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC)
 
-// cred gives one token, or an error, and remembers what for.
+// cred returns one token, or an error, and records what it was asked for.
 type cred struct {
 	token string
 	err   error
@@ -37,7 +37,8 @@ func jwt(claims string) string {
 	return b([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + b([]byte(claims)) + "." + b([]byte("signature"))
 }
 
-// TestSelfRefuses: what does not say who the app is by two GUIDs is an error, which holds nothing of the token.
+// TestSelfRefuses: a token without two GUIDs that say who the app is gives an error, which contains nothing of the
+// token.
 func TestSelfRefuses(t *testing.T) {
 	for name, token := range map[string]string{
 		"nothing":           "",
@@ -74,7 +75,8 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestToken: each dependency is asked for under its own audience; who has none is not asked for; a refusal names the endpoint.
+// TestToken: each dependency's token is requested for its own audience, and none without one; a refusal names the
+// endpoint.
 func TestToken(t *testing.T) {
 	c := &cred{token: "x"}
 	p, err := principal.New(c, audiences)
