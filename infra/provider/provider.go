@@ -1,7 +1,8 @@
-// Package provider reads from Azure Resource Manager whether resource providers are registered, and what time it is there.
-// [Client] implements [doctor.Providers] with a client of azcore: no package of the SDK that is used here has this operation.
+// Package provider reads from Azure Resource Manager whether resource providers are registered, and Resource
+// Manager's clock. [Client] implements [doctor.Providers] with a client of azcore: no SDK package in use here has
+// this operation.
 //
-// Source: Providers - Get of the Resource Manager's reference, api-version 2021-04-01. It needs
+// Source: Providers - Get in the Resource Manager reference, api-version 2021-04-01. It needs
 // Microsoft.Resources/subscriptions/providers/read. It registers nothing.
 package provider
 
@@ -29,7 +30,7 @@ const apiVersion = "2021-04-01"
 // Client is the adapter. It is safe for concurrent use.
 type Client struct{ raw *azarm.Client }
 
-// New gives a client that calls ARM as cred. It calls nothing yet.
+// New returns a client that calls ARM with cred. It makes no call.
 func New(cred azcore.TokenCredential, to arm.Connection) (*Client, error) {
 	if cred == nil {
 		return nil, errors.New("new providers client: no credential")
@@ -45,7 +46,7 @@ func New(cred azcore.TokenCredential, to arm.Connection) (*Client, error) {
 	return &Client{raw}, nil
 }
 
-// Registration implements [doctor.Providers] by one read.
+// Registration implements [doctor.Providers] with one read.
 func (c *Client) Registration(ctx context.Context, subscription, namespace string) (string, time.Time, error) {
 	if !jit.ValidGUID(subscription) {
 		return "", time.Time{}, fmt.Errorf("%q is not the id of a subscription", subscription)
@@ -62,7 +63,7 @@ func (c *Client) Registration(ctx context.Context, subscription, namespace strin
 	}
 	var at time.Time
 	if resp != nil {
-		at, _ = http.ParseTime(resp.Header.Get("Date")) // zero where it names none
+		at, _ = http.ParseTime(resp.Header.Get("Date")) // zero if the header is missing
 	}
 	if err != nil {
 		return "", at, arm.Translate(ctx, doing, namespace, err)

@@ -29,7 +29,7 @@ func (credential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.
 	return azcore.AccessToken{Token: "app", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// client gives the adapter for a server on loopback that tries everything once.
+// client returns the adapter for a loopback server, without retries.
 func client(t *testing.T, h http.Handler) *provider.Client {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -65,7 +65,7 @@ func TestRefusesConnections(t *testing.T) {
 	}
 }
 
-// TestErrors: what is no answer is an error of the port's words; a refusal tells the time all the same.
+// TestErrors: a failed read is translated into the port's errors; a refusal still reports the time.
 func TestErrors(t *testing.T) {
 	denied := sim(t, armsim.Knobs{Denied: []armsim.Denied{{Action: "Microsoft.Resources/subscriptions/providers/read"}}})
 	if state, at, err := client(t, denied).Registration(t.Context(), sub, "Microsoft.Network"); !errors.Is(err, store.ErrForbidden) || state != "" || !at.Equal(noon) {
@@ -93,7 +93,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestHangs: a Resource Manager that does not answer is waited for as long as the caller does.
+// TestHangs: the adapter waits for a Resource Manager that does not answer only as long as its caller does.
 func TestHangs(t *testing.T) {
 	release := make(chan struct{})
 	var once sync.Once
@@ -107,7 +107,7 @@ func TestHangs(t *testing.T) {
 	}
 }
 
-// TestRegistration: one read tells the state and the time there.
+// TestRegistration: one read returns the state and the time.
 func TestRegistration(t *testing.T) {
 	s := sim(t, armsim.Knobs{Providers: map[string]string{"Microsoft.Compute": "NotRegistered"}, Ahead: armsim.Duration(time.Minute)})
 	c := client(t, s)
