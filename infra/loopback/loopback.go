@@ -1,4 +1,5 @@
-// Package loopback tells hosts that can be no other machine: a token may go to them in clear. It resolves no names.
+// Package loopback recognises hosts that can only be this machine, to which a token may be sent in clear. It
+// resolves no names.
 package loopback
 
 import (
