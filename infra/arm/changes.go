@@ -12,15 +12,14 @@ import (
 	"portcullis/core/plan"
 )
 
-// NameOf gives the name of an element of a list of rules.
+// NameOf returns the name of an element of a list of rules.
 func NameOf(raw json.RawMessage) string { return Text(Object(raw)["name"]) }
 
 // Owned reports whether an element of a list of rules is ours.
 func Owned(raw json.RawMessage) bool { return plan.Owned(NameOf(raw)) }
 
-// Changed gives a list of rules with the changes made. The rules that stay keep their bytes and
-// their order, a changed one its place, new ones come last. A change of a rule that is not ours, and two
-// of the same rule, are refused.
+// Changed returns a list of rules with the changes made. Unchanged rules keep their bytes and order, a changed one
+// keeps its place, new ones come last. It refuses a change of a foreign rule, and two changes of the same rule.
 func Changed(rules []json.RawMessage, c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]json.RawMessage, error) {
 	put, gone, err := split(c, encode)
 	if err != nil {
@@ -41,13 +40,14 @@ func Changed(rules []json.RawMessage, c plan.Changes, encode func(jit.Rule) (jso
 	return kept, nil
 }
 
-// Parts are those of a document that changes of our rules leave alone: all around the array that holds rules, and what in it is not ours.
+// Parts is what changes of our rules leave untouched in a document: everything around the array of rules, and the
+// foreign rules in it.
 type Parts struct {
 	Before, After []byte
 	Foreign       []json.RawMessage
 }
 
-// SameButOurs is the last check before a write: all but our rules is as it was read.
+// SameButOurs is the last check before a write: everything except our rules is as it was read.
 func SameButOurs(read, sent Parts) error {
 	if !bytes.Equal(read.Before, sent.Before) || !bytes.Equal(read.After, sent.After) ||
 		!slices.EqualFunc(read.Foreign, sent.Foreign, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
@@ -56,13 +56,13 @@ func SameButOurs(read, sent Parts) error {
 	return nil
 }
 
-// change is a rule to be written.
+// change is a rule to write.
 type change struct {
 	name string // in lower case
 	text json.RawMessage
 }
 
-// split gives the rules to be written and the names, in lower case, of those to be removed.
+// split returns the rules to write, and the names in lower case of those to remove.
 func split(c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]change, map[string]bool, error) {
 	var put []change
 	gone, seen := map[string]bool{}, map[string]bool{}
@@ -89,7 +89,7 @@ func split(c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]ch
 	return put, gone, nil
 }
 
-// Confirm reports, as an error, the first change that the rules do not show.
+// Confirm returns an error for the first change that the rules do not show.
 func Confirm(rules []jit.Rule, c plan.Changes) error {
 	stands := map[string]jit.Rule{}
 	for _, r := range rules {
@@ -108,7 +108,7 @@ func Confirm(rules []jit.Rule, c plan.Changes) error {
 	return nil
 }
 
-// Array writes the elements as they are.
+// Array encodes the elements without changing their bytes.
 func Array(elements []json.RawMessage) []byte {
 	out := []byte{'['}
 	for i, e := range elements {

@@ -14,21 +14,20 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Connection says which Resource Manager to speak to and how.
+// Connection configures access to a Resource Manager.
 type Connection struct {
-	// Endpoint and Audience name the cloud, such as https://management.azure.com for
-	// both. Both empty is the public cloud; one alone is an error.
+	// Endpoint and Audience name the cloud, such as https://management.azure.com for both. If both are empty, it is
+	// the public cloud; setting only one is an error.
 	Endpoint string
 	Audience string
-	// Options are passed to the SDK, such as Transport and Retry. Cloud,
-	// DisableRPRegistration and Telemetry are set by ClientOptions.
-	// InsecureAllowCredentialWithHTTP is refused but for an Endpoint on a loopback address.
+	// Options are passed to the SDK, such as Transport and Retry. ClientOptions sets Cloud, DisableRPRegistration and
+	// Telemetry. InsecureAllowCredentialWithHTTP is refused unless Endpoint is a loopback address.
 	Options arm.ClientOptions
-	// Pacer, where it is set, holds the calls to ARM's pace. All clients of one identity share it.
+	// Pacer, if set, keeps calls within ARM's limits. All clients of one identity share it.
 	Pacer *Pacer
 }
 
-// ClientOptions gives the options for the SDK's clients, whose writes send the body of a [Write].
+// ClientOptions returns the options for the SDK's clients, whose writes send the body of a [Write].
 func (c Connection) ClientOptions() (arm.ClientOptions, error) {
 	if (c.Endpoint == "") != (c.Audience == "") {
 		return arm.ClientOptions{}, errors.New("give both Endpoint and Audience, or neither")
@@ -43,7 +42,7 @@ func (c Connection) ClientOptions() (arm.ClientOptions, error) {
 			cloud.ResourceManager: {Endpoint: strings.TrimSuffix(c.Endpoint, "/"), Audience: c.Audience},
 		}}
 	}
-	o.DisableRPRegistration = true // registering a provider is not ours to do
+	o.DisableRPRegistration = true // the app must not register providers
 	o.Telemetry = policy.TelemetryOptions{ApplicationID: "portcullis"}
 	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), rawBody{})
 	if c.Pacer != nil {

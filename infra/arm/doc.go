@@ -1,35 +1,36 @@
-// Package arm is what the adapters that write to Azure Resource Manager (ARM) have in common,
-// whatever the resource: infra/nsg for network security groups, infra/azfirewall for firewalls.
+// Package arm is the common part of the adapters that write to Azure Resource Manager (ARM): infra/nsg for network
+// security groups, infra/azfirewall for firewalls.
 //
 // It promises
 //
-//   - that a document goes back as the bytes that were read, but for what was spliced into
-//     them ([Members], [Span]): the SDK's models would drop what they do not know;
-//   - that [Write] sends one conditional PUT and follows it to its end, and that whatever leaves the
-//     fate of a write open is [store.ErrConflict], so that the caller reads again;
-//   - that errors of the SDK come out in the words of the ports, with ARM's own reason ([Translate]);
-//   - that the calls of one identity keep to the pace that ARM allows it ([Pacer]).
+//   - that a document is written back with the bytes that were read, except for what was
+//     spliced into them ([Members], [Span]): the SDK's models would drop unknown fields;
+//   - that [Write] sends one conditional PUT and follows it to its end, and that an unknown
+//     result of a write is [store.ErrConflict], so that the caller reads again;
+//   - that SDK errors become errors of the ports, with ARM's own reason ([Translate]);
+//   - that the calls of one identity keep within ARM's limits ([Pacer]).
 //
-// It does not know what is in a document and retries no conflict. But for the pacer it keeps no state.
+// It does not know what is in a document and retries no conflict. Apart from the pacer it keeps no state.
 //
 // # Pace
 //
-// ARM counts the calls of a principal in a subscription in token buckets, one for reads, one for
-// writes and one for deletes, and the network provider counts writes once more. Who takes more is
-// refused with 429. A [Pacer] counts along, so that calls wait here, in an order that we choose:
+// ARM counts the calls of a principal in a subscription in token buckets, one for reads, one for writes and one
+// for deletes, and the network provider counts writes as well. A client that exceeds them is refused with 429. A
+// [Pacer] counts too, so that calls wait here, in our order:
 //
-//   - No call is sent for which the documented limits leave no room ([Documented]), nor one that
-//     ARM's own count, in its x-ms-ratelimit-remaining headers, leaves no room for.
-//   - After a 429 that tells of throttling nothing of that kind is sent to that subscription until
-//     the time that it asks for, however far off. Who cannot wait so long gets an
-//     [store.Unavailable] that says when. A 429 that tells of another operation on the
-//     resource closes nothing: it is passed on to who asked.
-//   - A call that closes ([network.Priority]) goes before all others, the most overdue first, and where windows
-//     have ended lately some tokens for writes are left to closings alone. While closings wait, one token in eight still
-//     goes to the others, so that a storm of closings does not lock everybody out.
-//   - Subscriptions that are managed do not wait for each other; all others share one pace.
+//   - It sends no call that exceeds the documented limits ([Documented]) or ARM's own count in
+//     its x-ms-ratelimit-remaining headers.
+//   - After a 429 for throttling, it sends nothing of that kind to that subscription until the
+//     time that ARM asks for, however long. A caller that cannot wait so long gets a
+//     [store.Unavailable] with the time. A 429 for another operation on the resource stops
+//     nothing: the caller gets it.
+//   - A closing call ([network.Priority]) goes before all others, the most overdue first. If
+//     windows have ended lately, some write tokens are reserved for closings. While closings
+//     wait, one token in eight still goes to the others, so that a storm of closings does not
+//     lock everybody out.
+//   - Managed subscriptions do not wait for each other; all others share one rate.
 //
-// A pacer does not know of other processes with the same identity but by ARM's headers and refusals, and
-// a new process takes the buckets for full until ARM says otherwise. Whether the provider's window
-// is fixed or sliding is not documented; what is kept here is safe for both.
+// A pacer learns of other processes with the same identity only from ARM's headers and refusals, and a new process
+// assumes full buckets until ARM says otherwise. It is not documented whether the provider's window is fixed or
+// sliding; the pacer is safe for both.
 package arm

@@ -15,7 +15,7 @@ import (
 	"portcullis/infra/arm"
 )
 
-// slowMembers is what Members promises, by the standard library's decoder.
+// slowMembers implements Members with the standard library's decoder.
 func slowMembers(object []byte, base int, names ...string) (map[string]arm.Span, error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -47,7 +47,7 @@ func slowMembers(object []byte, base int, names ...string) (map[string]arm.Span,
 	return found, nil
 }
 
-// slowPage is what ReadPage promises, by the standard library.
+// slowPage implements ReadPage with the standard library.
 func slowPage(text []byte) ([]arm.Listed, string, bool) {
 	if !json.Valid(text) {
 		return nil, "", false
@@ -67,7 +67,7 @@ func slowPage(text []byte) ([]arm.Listed, string, bool) {
 	return out, arm.Text(top["nextLink"].Of(text)), true
 }
 
-// sameMembers compares Members with what it promises.
+// sameMembers compares Members with slowMembers.
 func sameMembers(t interface{ Fatalf(string, ...any) }, text []byte) {
 	names := []string{"a", "id", "", "value"}
 	want, errWant := slowMembers(text, 3, names...)
@@ -80,7 +80,7 @@ func sameMembers(t interface{ Fatalf(string, ...any) }, text []byte) {
 	}
 }
 
-// samePage compares ReadPage with what it promises.
+// samePage compares ReadPage with slowPage.
 func samePage(t interface{ Fatalf(string, ...any) }, text []byte) {
 	want, link, ok := slowPage(text)
 	got, next, err := arm.ReadPage(text)
@@ -92,7 +92,7 @@ func samePage(t interface{ Fatalf(string, ...any) }, text []byte) {
 	}
 }
 
-// sameObject compares Object, Elements and Text with what they promise.
+// sameObject compares Object, Elements and Text with the standard library.
 func sameObject(t interface{ Fatalf(string, ...any) }, text []byte) {
 	var want map[string]json.RawMessage
 	if json.Unmarshal(text, &want) != nil {
@@ -120,7 +120,7 @@ func sameObject(t interface{ Fatalf(string, ...any) }, text []byte) {
 	}
 }
 
-// jsons draws texts that are JSON, or nearly.
+// jsons generates texts that are JSON, or nearly.
 func jsons() *rapid.Generator[string] {
 	space := rapid.SampledFrom([]string{"", "", "", " ", "\n\t", "\r\n "})
 	word := rapid.SampledFrom([]string{`""`, `"a"`, `"id"`, `"i\u0064"`, `"value"`, `"nextLink"`, `"v\\\"/\n"`, `"\ud83d\ude00\ud83d"`, "\"\xff\"", `"{[,:]}"`,
@@ -151,18 +151,18 @@ func jsons() *rapid.Generator[string] {
 	return value
 }
 
-// TestMembersIsTheDecoders holds that finding members by one look over the text gives what the standard
-// library's decoder gives, for JSON and for what is none.
+// TestMembersIsTheDecoders checks that Members returns what the standard library's decoder returns, for JSON and
+// for other texts.
 func TestMembersIsTheDecoders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { sameMembers(t, []byte(jsons().Draw(t, "text"))) })
 }
 
-// TestObjectIsTheDecoders does so for all members, and for texts.
+// TestObjectIsTheDecoders does the same for Object, Elements and Text.
 func TestObjectIsTheDecoders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { sameObject(t, []byte(jsons().Draw(t, "text"))) })
 }
 
-// TestReadPageIsTheDecoders does so for a page of a list.
+// TestReadPageIsTheDecoders does the same for a page of a list.
 func TestReadPageIsTheDecoders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := jsons()

@@ -17,20 +17,19 @@ import (
 	"portcullis/core/store"
 )
 
-// This file is the only place that knows what the errors of a write mean to the verbs.
+// This file is the only place that knows what errors of a write mean to the verbs.
 
-// CodeRefused is ARM finding fault with what was sent, such as a limit of the target or
-// a priority that is taken. The message holds ARM's own code and words.
+// CodeRefused says that ARM rejected the content of a write, such as a limit of the target or a priority that is
+// taken. The message contains ARM's own code and text.
 const CodeRefused jit.Code = "RefusedByAzure"
 
-// Dependency is what an [store.Unavailable] of these adapters names.
+// Dependency is the dependency named by a [store.Unavailable] of these adapters.
 const Dependency = "Azure Resource Manager"
 
-// maxReason bounds how much of ARM's words is passed on, in bytes.
+// maxReason bounds how much of ARM's message is passed on, in bytes.
 const maxReason = 1000
 
-// Refusal gives the answer that an error of the SDK stands for, or nil where ARM did
-// not answer.
+// Refusal returns the response that an SDK error stands for, or nil if ARM did not answer.
 func Refusal(err error) *azcore.ResponseError {
 	var r *azcore.ResponseError
 	if errors.As(err, &r) {
@@ -39,8 +38,8 @@ func Refusal(err error) *azcore.ResponseError {
 	return nil
 }
 
-// Translate gives an error of the SDK in the words of the ports. what is the id of the
-// resource, for the person who reads a refusal.
+// Translate returns an SDK error as an error of the ports. what is the id of the resource, for the reader of a
+// refusal.
 func Translate(ctx context.Context, doing, what string, err error) error {
 	r := Refusal(err)
 	if r == nil {
@@ -67,8 +66,8 @@ func Translate(ctx context.Context, doing, what string, err error) error {
 	return fmt.Errorf("%s: %w", doing, &jit.Error{Code: CodeRefused, Target: what, Message: "Azure refused it: " + reason.Error()})
 }
 
-// Unknown is the error of a write that was sent and of which it is not known whether it
-// took effect: whoever gets it reads again.
+// Unknown returns the error for a write that was sent and may or may not have taken effect: the caller reads
+// again.
 func Unknown(doing string, err error) error {
 	if r := Refusal(err); r != nil {
 		return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, store.ErrConflict, reasonOf(r))
@@ -76,9 +75,8 @@ func Unknown(doing string, err error) error {
 	return fmt.Errorf("%s: %w, or not known to have taken effect: %w", doing, store.ErrConflict, err)
 }
 
-// passing reports whether the same call may succeed later without anybody's doing:
-// throttling, a fault of ARM, or another operation on the resource, which the network
-// provider answers with 429 or, for some resources, 409.
+// passing reports whether the same call may succeed later by itself: throttling, a fault of ARM, or another
+// operation on the resource, which the network provider answers with 429 or, for some resources, 409.
 func passing(r *azcore.ResponseError) bool {
 	switch {
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
@@ -89,20 +87,20 @@ func passing(r *azcore.ResponseError) bool {
 	return false
 }
 
-// reason is what ARM said, in one line. It keeps the SDK's error, whose own text runs over many.
+// reason is ARM's message in one line. It wraps the SDK's error, whose own text has many lines.
 type reason struct {
 	text string
 	err  *azcore.ResponseError
 }
 
-// Error gives ARM's code and message.
+// Error returns ARM's code and message.
 func (r reason) Error() string { return r.text }
 
-// Unwrap gives the SDK's error.
+// Unwrap returns the SDK's error.
 func (r reason) Unwrap() error { return r.err }
 
-// reasonOf reads the code and message of an answer, and those of its details, where
-// ARM often hides the telling ones.
+// reasonOf extracts the code and message of a response, and those of its details, which ARM often uses for the
+// specific reason.
 func reasonOf(r *azcore.ResponseError) reason {
 	text := fmt.Sprintf("%d %s", r.StatusCode, r.ErrorCode)
 	if r.RawResponse != nil {
@@ -140,8 +138,8 @@ func wordsOf(body []byte) []string {
 	return out
 }
 
-// retryAfter reads how long ARM asks to wait, in any of the forms that the SDK
-// understands; 0 where it does not say. A date is compared with the answer's own.
+// retryAfter returns how long ARM asks to wait, in any of the forms that the SDK understands; 0 if it does not
+// say. A date is compared with the response's own.
 func retryAfter(resp *http.Response) time.Duration {
 	if resp == nil {
 		return 0

@@ -15,8 +15,8 @@ import (
 	"portcullis/core/store"
 )
 
-// gate lets the calls of one kind to one subscription through. Time is that of
-// package time, so that a bubble of testing/synctest drives it.
+// gate admits the calls of one kind to one subscription. It uses package time, so that testing/synctest can
+// control it.
 type gate struct {
 	kind    Kind
 	limits  Limits
@@ -24,30 +24,30 @@ type gate struct {
 	waited  func(Kind, bool, time.Duration)
 	mu      sync.Mutex
 	tokens  float64
-	filled  time.Time // when tokens were counted
-	closed  time.Time // nothing passes until then
-	held    int       // tokens that were given to a turn and not used yet
+	filled  time.Time // when tokens were last added
+	closed  time.Time // no call passes until then
+	held    int       // tokens reserved for a turn and not used yet
 	regions map[string]*region
-	streak  int         // closings let through since an opening was, while one waited
-	lately  []time.Time // when the last closings were let through, as many as are ever reserved for
+	streak  int         // closings admitted since the last opening, while an opening waited
+	lately  []time.Time // when the last closings were admitted, as many as the largest reserve
 	timer   *time.Timer
 }
 
-// region is what waits for one region, and what was sent there of late.
+// region is the calls that wait for one region, and those sent there recently.
 type region struct {
 	closings []*waiter // the most overdue first
 	openings []*waiter // first come, first served
 	sent     []time.Time
-	asked    []time.Time // when openings came, for a minute
+	asked    []time.Time // when openings arrived, for a minute
 }
 
-// waiter is a call that waits.
+// waiter is a waiting call.
 type waiter struct {
 	urgency  network.Priority
 	since    time.Time
 	deadline time.Time     // zero for none
-	turn     bool          // it is not sent at once
-	taken    time.Time     // when it was let through
+	turn     bool          // it reserves a token to be used later
+	taken    time.Time     // when it was admitted
 	ready    chan struct{} // closed when it may go, or when err says why not
 	passed   bool
 	err      error
@@ -57,7 +57,7 @@ func newGate(k Kind, l Limits, waited func(Kind, bool, time.Duration)) *gate {
 	return &gate{kind: k, limits: l, bucket: l.bucket(k), waited: waited, tokens: float64(l.bucket(k).Size), filled: time.Now(), regions: map[string]*region{}}
 }
 
-// wait takes a token, or waits for one. It gives when it was taken, and whether there was a wait.
+// wait takes a token, or waits for one. It returns when it took the token, and whether it waited.
 func (g *gate) wait(ctx context.Context, at string, turn bool) (time.Time, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, false, err
@@ -95,7 +95,7 @@ func (g *gate) wait(ctx context.Context, at string, turn bool) (time.Time, bool,
 	return time.Time{}, true, ctx.Err()
 }
 
-// late reports whether the call would have to wait for longer than its context lasts.
+// late reports whether the call would have to wait longer than its context lasts.
 func (w *waiter) late(g *gate) bool {
 	if w.deadline.IsZero() || !g.closed.After(w.deadline) {
 		return false
@@ -111,13 +111,13 @@ func (g *gate) told(w *waiter) {
 	}
 }
 
-// throttled is an [store.Unavailable] that the SDK does not try again.
+// throttled is a [store.Unavailable] that the SDK does not retry.
 type throttled struct{ *store.Unavailable }
 
-// NonRetriable tells the SDK's retry policy to pass it on.
+// NonRetriable tells the SDK's retry policy not to retry.
 func (throttled) NonRetriable() {}
 
-// Unwrap gives the error in the words of the ports.
+// Unwrap returns the port's error.
 func (t throttled) Unwrap() error { return t.Unavailable }
 
 func (g *gate) at(name string) *region {
@@ -135,7 +135,7 @@ func (g *gate) enqueue(at string, w *waiter) {
 		r.openings, r.asked = append(r.openings, w), append(r.asked, w.since)
 		return
 	}
-	// Those that are equally overdue go in the order in which they came.
+	// Equally overdue closings go in order of arrival.
 	i, _ := slices.BinarySearchFunc(r.closings, w, func(a, b *waiter) int {
 		if a.urgency.Since.After(b.urgency.Since) {
 			return 1
@@ -152,7 +152,7 @@ func (g *gate) leave(at string, w *waiter) {
 	g.pump()
 }
 
-// pump lets through whoever may go now, and sets the clock for the next.
+// pump admits the calls that may go now, and sets the timer for the next.
 func (g *gate) pump() {
 	for {
 		now := time.Now()
@@ -168,7 +168,7 @@ func (g *gate) pump() {
 
 func (g *gate) fill(now time.Time) {
 	if passed := now.Sub(g.filled).Seconds(); passed > 0 {
-		// What a turn holds counts as not sent: ARM's bucket does not fill above its brim either.
+		// Reserved tokens count as not sent: ARM's bucket does not exceed its size either.
 		g.tokens = max(g.tokens, min(float64(g.bucket.Size-g.held), g.tokens+passed*g.bucket.PerSecond))
 		g.filled = now
 	}
@@ -180,7 +180,7 @@ func (g *gate) wakeAfter(d time.Duration) {
 		g.timer = nil
 	}
 	if d <= 0 {
-		return // nobody waits
+		return // nothing is waiting
 	}
 	g.timer = time.AfterFunc(d, func() {
 		g.mu.Lock()
@@ -189,7 +189,7 @@ func (g *gate) wakeAfter(d time.Duration) {
 	})
 }
 
-// next gives the call that may go now, or after how long to look again; 0 where nobody waits.
+// next returns the call that may go now, or how long to wait before checking again; 0 if none waits.
 func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 	var closing, opening *waiter
 	var closingAt, openingAt string
@@ -234,15 +234,16 @@ func (g *gate) next(now time.Time) (*waiter, string, time.Duration) {
 	if w == nil {
 		return nil, "", soonest
 	}
-	if lack := need - g.tokens; g.bucket.Size > 0 && lack > rounding {
+	if lack := need - g.tokens; g.bucket.Size > 0 && lack > epsilon {
 		later(time.Duration(lack / g.bucket.PerSecond * float64(time.Second)))
 		return nil, "", soonest
 	}
 	return w, at, 0
 }
 
-// reserve is how many tokens are left to closings while none waits: as many as there were in the last minute, since
-// where windows end more will. Where none did lately nothing is left, and a large request waits for nobody.
+// reserve returns how many tokens to leave for closings while none waits: as many as there were in the last
+// minute, since more windows are likely to end. If there were none lately, the reserve is 0 and a large request is
+// not delayed.
 func (g *gate) reserve(now time.Time) int {
 	for len(g.lately) > 0 && now.Sub(g.lately[0]) > time.Minute {
 		g.lately = g.lately[1:]
@@ -250,8 +251,8 @@ func (g *gate) reserve(now time.Time) int {
 	return len(g.lately)
 }
 
-// rounding is what sums of fractions may be wrong by.
-const rounding = 1e-6
+// epsilon is the tolerance for rounding errors of summed fractions.
+const epsilon = 1e-6
 
 func (w *waiter) before(o *waiter) bool {
 	if w.urgency.Since.Equal(o.urgency.Since) {
@@ -296,7 +297,8 @@ func (g *gate) anyOpening() bool {
 // counted reports whether the network provider counts calls of this kind.
 func (g *gate) counted() bool { return g.kind != Reads && g.limits.NetworkWrites > 0 }
 
-// full gives how long the network provider has no room for one more call, less those held back; 0 where it has.
+// full returns how long the network provider has no room for one more call, after subtracting those held back; 0
+// if it has room.
 func (r *region) full(now time.Time, l Limits, hold int) time.Duration {
 	old := 0
 	for old < len(r.sent) && now.Sub(r.sent[old]) >= l.NetworkWindow {
@@ -311,14 +313,14 @@ func (r *region) full(now time.Time, l Limits, hold int) time.Duration {
 	}
 	free := r.sent[0].Add(l.NetworkWindow).Sub(now)
 	if hold > 0 {
-		free = min(free, time.Second) // what is held back shrinks as time passes
+		free = min(free, time.Second) // the number held back shrinks over time
 	}
 	return free
 }
 
-// hold is how many of the network provider's writes are held back from closings: as many as
-// openings will lack, if they go on to come as in the last minute, until it has room for them again;
-// one in Share at most. Nothing is held back where nobody opens anything.
+// hold returns how many of the network provider's writes to hold back from closings: as many as openings will need
+// until it has room again, if they arrive at the rate of the last minute; at most one in Share. It is 0 if there
+// are no openings.
 func (g *gate) hold(r *region, now time.Time) int {
 	for len(r.asked) > 0 && now.Sub(r.asked[0]) > time.Minute {
 		r.asked = r.asked[1:]
@@ -334,7 +336,7 @@ func (g *gate) hold(r *region, now time.Time) int {
 	return min(most, int(lack))
 }
 
-// giveBack returns what was taken at a time and not used.
+// giveBack returns a token that was taken at a time and not used.
 func (g *gate) giveBack(at string, taken time.Time, turn bool) {
 	if g.tokens++; turn {
 		g.held--
@@ -344,14 +346,14 @@ func (g *gate) giveBack(at string, taken time.Time, turn bool) {
 	}
 }
 
-// uncount takes one call that was counted at a time out of the count.
+// uncount removes a call that was counted at a time.
 func (r *region) uncount(at time.Time) {
 	if i, found := slices.BinarySearchFunc(r.sent, at, time.Time.Compare); found {
 		r.sent = slices.Delete(r.sent, i, i+1)
 	}
 }
 
-// close lets nothing through for d, and little right after: ARM's bucket is empty then.
+// close admits nothing for d, and little right after: ARM's bucket is then empty.
 func (g *gate) close(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -373,7 +375,7 @@ func (g *gate) close(d time.Duration) {
 	g.pump()
 }
 
-// empty takes the bucket for empty.
+// empty assumes that the bucket is empty.
 func (g *gate) empty() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -381,7 +383,7 @@ func (g *gate) empty() {
 	g.tokens = min(g.tokens, 0)
 }
 
-// learn takes over ARM's count where it is lower than ours.
+// learn adopts ARM's count if it is lower than ours.
 func (g *gate) learn(h http.Header) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"portcullis/core/parallel"
 )
 
-// Group is calls side by side, as [errgroup.Group] has them: the first error ends the others. A panic in one is its error.
+// Group runs calls concurrently, like [errgroup.Group]: the first error cancels the others. A panic becomes an
+// error.
 type Group struct{ *errgroup.Group }
 
 // NewGroup returns a group, and the context for its calls.
@@ -17,7 +18,7 @@ func NewGroup(ctx context.Context) (Group, context.Context) {
 	return Group{g}, ctx
 }
 
-// Go makes a call.
+// Go runs a call.
 func (g Group) Go(call func() error) {
 	g.Group.Go(func() error { return parallel.Recover(call) })
 }

@@ -9,7 +9,7 @@ import (
 	"portcullis/infra/arm"
 )
 
-// TestGroup holds that a panic in one call is an error that ends the others, and nothing else.
+// TestGroup checks that a panic in one call becomes an error that cancels the others.
 func TestGroup(t *testing.T) {
 	g, ctx := arm.NewGroup(t.Context())
 	g.Go(func() error { <-ctx.Done(); return ctx.Err() })

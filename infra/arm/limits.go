@@ -2,7 +2,7 @@ package arm
 
 import "time"
 
-// Kind is what ARM counts apart.
+// Kind is a kind of call that ARM counts separately.
 type Kind string
 
 // The kinds.
@@ -12,31 +12,29 @@ const (
 	Deletes Kind = "deletes"
 )
 
-// Bucket is a token bucket: Size tokens when full, PerSecond new ones each second. A zero
-// Size is no limit.
+// Bucket is a token bucket with Size tokens when full and PerSecond new ones each second. A zero Size is no limit.
 type Bucket struct {
 	Size      int
 	PerSecond float64
 }
 
-// Limits is what an identity may do in one subscription.
+// Limits are the limits for an identity in one subscription.
 type Limits struct {
 	Reads, Writes, Deletes Bucket
-	// NetworkWrites is how many writes and deletes of network resources each region takes in any
-	// NetworkWindow; 0 is no such limit.
+	// NetworkWrites is how many writes and deletes of network resources each region accepts in any NetworkWindow; 0 is
+	// no such limit.
 	NetworkWrites int
 	NetworkWindow time.Duration
-	// Reserve is how many tokens for writes are left to closings alone: as many as they took in the last minute, and
-	// at most so many.
+	// Reserve is the largest number of write tokens reserved for closings; the reserve is as many as they took in the
+	// last minute.
 	Reserve int
-	// Share is the part of the tokens, one in Share, that goes to openings while closings
-	// wait; 0 is none.
+	// Share is the fraction of the tokens, one in Share, that goes to openings while closings wait; 0 is none.
 	Share int
 }
 
-// Documented gives the limits of ARM's documentation ("Understand how Azure Resource
-// Manager throttles requests", 2024 and later), less a hair: calls may arrive closer together than they
-// were sent, and a token that is not quite there yet is a refusal.
+// Documented returns the limits of ARM's documentation ("Understand how Azure Resource Manager throttles
+// requests", 2024 and later), reduced by a small margin: calls may arrive closer together than they were sent, and
+// a call that arrives just before its token is refused.
 func Documented() Limits {
 	return Limits{
 		Reads: Bucket{250 - slack, 25}, Writes: Bucket{200 - slack, 10}, Deletes: Bucket{200 - slack, 10},
@@ -45,7 +43,8 @@ func Documented() Limits {
 	}
 }
 
-// WithoutNetwork gives the limits without that of the network provider, for who has found that his subscriptions do not have it.
+// WithoutNetwork returns the limits without the network provider's, for subscriptions that are found not to have
+// it.
 func (l Limits) WithoutNetwork() Limits {
 	l.NetworkWrites, l.NetworkWindow = 0, 0
 	return l

@@ -16,34 +16,34 @@ import (
 
 var _ policy.Policy = (*Pacer)(nil)
 
-// Config is how a Pacer paces.
+// Config configures a Pacer.
 type Config struct {
-	// Subscriptions have a pace of their own: those that are managed. All others share one, since whose
-	// resources are asked for may be for callers to say.
+	// Subscriptions each have their own rate: the managed ones. All others share one, since callers may name any
+	// subscription.
 	Subscriptions []string
-	// Limits are those of one subscription; the zero value is [Documented].
+	// Limits are those for one subscription; the zero value is [Documented].
 	Limits Limits
-	// Waited, where it is set, is told how long each call waited. It must not block.
+	// Waited, if set, is called with how long each call waited. It must not block.
 	Waited func(kind Kind, closing bool, waited time.Duration)
 }
 
-// Pacer holds the calls of one identity to the pace that ARM allows. It is a policy of the
-// SDK's pipeline that belongs behind its retries (PerRetryPolicies), so that every try counts. All
-// clients of one identity share one. It is safe for concurrent use; a nil Pacer paces nothing.
+// Pacer keeps the calls of one identity within ARM's limits. It is a policy of the SDK's pipeline that belongs
+// after its retry policy (PerRetryPolicies), so that every try counts. All clients of one identity share one. It
+// is safe for concurrent use; a nil Pacer does nothing.
 type Pacer struct {
 	cfg   Config
-	own   map[string]bool // the subscriptions with a pace of their own, in lower case
+	own   map[string]bool // the subscriptions with their own rate, in lower case
 	mu    sync.Mutex
 	gates map[gateKey]*gate
-	polls map[string]*atomic.Int64 // operations that are looked at, by subscription
+	polls map[string]*atomic.Int64 // operations being polled, by subscription
 }
 
 type gateKey struct {
-	subscription string // in lower case; "" for all without a pace of their own
+	subscription string // in lower case; "" for all without their own rate
 	kind         Kind
 }
 
-// NewPacer gives a pacer whose buckets are full.
+// NewPacer returns a pacer with full buckets.
 func NewPacer(cfg Config) *Pacer {
 	if cfg.Limits == (Limits{}) {
 		cfg.Limits = Documented()
@@ -55,7 +55,7 @@ func NewPacer(cfg Config) *Pacer {
 	return &Pacer{cfg: cfg, own: own, gates: map[gateKey]*gate{}, polls: map[string]*atomic.Int64{}}
 }
 
-// paced gives the subscription by whose pace a call goes; "" for all that share one.
+// paced returns the subscription whose rate applies to a call; "" for all that share one.
 func (p *Pacer) paced(subscription string) string {
 	if subscription = strings.ToLower(subscription); p.own[subscription] {
 		return subscription
@@ -75,10 +75,10 @@ func (p *Pacer) gate(subscription string, kind Kind) *gate {
 	return g
 }
 
-// tries bounds how often one call is sent again because ARM throttles it.
-const tries = 10
+// maxTries bounds how often one call is sent because ARM throttles it.
+const maxTries = 10
 
-// Do sends the call when its turn has come, and again where ARM throttles it.
+// Do sends the call when its turn comes, and again if ARM throttles it.
 func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
 	if p == nil {
 		return req.Next()
@@ -100,12 +100,12 @@ func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
 		switch {
 		case !throttling:
 			return resp, nil
-		case wait == 0: // the SDK then waits as long as it thinks right
+		case wait == 0: // the SDK then chooses its own wait
 			g.empty()
 			return resp, nil
 		}
 		g.close(wait)
-		if try == tries {
+		if try == maxTries {
 			return resp, nil
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
@@ -114,7 +114,7 @@ func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if body != nil {
-			req.Raw().Body = body // the retry policy's, which closes when it is done
+			req.Raw().Body = body // the retry policy's body, which it closes when it is done
 		}
 	}
 }
@@ -129,7 +129,7 @@ func kindOf(method string) Kind {
 	return Writes
 }
 
-// subscriptionOf gives the subscription that a path of ARM names; "" for none.
+// subscriptionOf returns the subscription in an ARM path; "" if there is none.
 func subscriptionOf(path string) string {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	if len(segments) > 1 && strings.EqualFold(segments[0], "subscriptions") {
@@ -138,9 +138,8 @@ func subscriptionOf(path string) string {
 	return ""
 }
 
-// Throttled reports whether an answer says that the identity calls too often, and how long it
-// asks to wait; 0 where it does not say. A 429 that says that another
-// operation is under way on the resource is none.
+// Throttled reports whether a response says that the identity calls too often, and how long it asks to wait; 0 if
+// it does not say. A 429 for another operation in progress on the resource does not count.
 func Throttled(resp *http.Response) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusTooManyRequests || busy(resp) {
 		return 0, false
@@ -148,8 +147,8 @@ func Throttled(resp *http.Response) (time.Duration, bool) {
 	return retryAfter(resp), true
 }
 
-// busy reports whether the network provider refuses because something else is under
-// way on the resource or on one that it refers to.
+// busy reports whether the network provider refuses because another operation is in progress on the resource or on
+// one that it refers to.
 func busy(resp *http.Response) bool {
 	var answer struct {
 		Error struct {
@@ -179,8 +178,8 @@ func busy(resp *http.Response) bool {
 
 type regionKey struct{}
 
-// WithRegion gives a context whose writes are to a resource in the region, such as
-// westeurope: the network provider counts those of each region apart.
+// WithRegion returns a context for writes to a resource in the region, such as westeurope: the network provider
+// counts each region separately.
 func WithRegion(ctx context.Context, region string) context.Context {
 	return context.WithValue(ctx, regionKey{}, strings.ToLower(region))
 }

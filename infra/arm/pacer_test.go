@@ -23,17 +23,17 @@ import (
 	"portcullis/infra/arm"
 )
 
-// resourceManager is ARM's throttling as documented, written apart from the pacer. It is a transport.
+// resourceManager implements ARM's throttling as documented, independently of the pacer. It is a transport.
 type resourceManager struct {
 	mu       sync.Mutex
 	buckets  map[string]*serverBucket
-	windows  map[string][]time.Time // the network provider's, sliding: the strictest shape
-	others   map[string]int         // tokens that other processes have taken, by bucket
+	windows  map[string][]time.Time // the network provider's, sliding, which is the strictest form
+	others   map[string]int         // tokens taken by other processes, by bucket
 	refused  int
 	sent     []sent
-	refuse   func(*http.Request) *http.Response // nil, or what it answers instead
-	took     time.Duration                      // of a write
-	tellRest bool                               // says in headers what is left
+	refuse   func(*http.Request) *http.Response // if not nil, its response replaces the normal one
+	took     time.Duration                      // the duration of a write
+	tellRest bool                               // reports the remaining tokens in headers
 }
 
 type serverBucket struct {
@@ -114,7 +114,7 @@ func (a *resourceManager) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// rig is a pipeline of the SDK with a pacer, in front of a resourceManager.
+// rig is an SDK pipeline with a pacer in front of a resourceManager.
 type rig struct {
 	*resourceManager
 	pacer    *arm.Pacer
@@ -153,7 +153,7 @@ func closing(ctx context.Context, since time.Time) context.Context {
 	return network.WithPriority(ctx, network.Priority{Closing: true, Since: since})
 }
 
-// after gives how long after the start of the bubble the call with the name was sent, the last time.
+// after returns how long after the start the call with the name was last sent.
 func (r *rig) after(t *testing.T, start time.Time, name string) time.Duration {
 	t.Helper()
 	r.mu.Lock()
@@ -170,8 +170,8 @@ func (r *rig) after(t *testing.T, start time.Time, name string) time.Duration {
 	return at
 }
 
-// storm sends n closing writes at once and waits until all are answered. Where think is not 0 each waits for its turn, and
-// takes that long to make up its mind then.
+// storm sends n closing writes at once and waits until all are answered. If think is not 0, each waits for its
+// turn and then takes that long before it writes.
 func (r *rig) storm(t *testing.T, n int, think time.Duration) {
 	t.Helper()
 	since := time.Now()
@@ -199,7 +199,7 @@ func TestNothingIsRefused(t *testing.T) {
 	for _, tc := range []struct {
 		writes int
 		think  time.Duration
-		within time.Duration // what the buckets allow at best, and 1 %
+		within time.Duration // the best that the buckets allow, plus 1 %
 	}{
 		{200, 0, time.Second}, {1000, 0, 81 * time.Second}, {2000, 0, 382 * time.Second},
 		{200, 10 * time.Millisecond, time.Second}, {2000, 10 * time.Millisecond, 384 * time.Second}, {5000, 10 * time.Millisecond, 1296 * time.Second},
@@ -237,7 +237,7 @@ func TestReadsKeepTheirPace(t *testing.T) {
 	})
 }
 
-// Another instance of the app, of which nothing is known but by the headers.
+// Another instance of the app is known only by ARM's headers.
 func TestHeadersCorrectTheCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(arm.Limits{})
@@ -296,7 +296,7 @@ func TestThrottlingClosesTheGate(t *testing.T) {
 	})
 }
 
-// A gate that closes for longer than a call that waits already may last tells it at once.
+// A waiting call learns at once if the gate closes for longer than its context lasts.
 func TestWaitersLearnThatTheGateCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(arm.Limits{Writes: arm.Bucket{Size: 1, PerSecond: 0.01}})
@@ -376,9 +376,9 @@ func TestClosingsGoFirst(t *testing.T) {
 func TestReserveIsForClosings(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
-		closings       int           // that there were before the openings
-		ago            time.Duration // and how long before
-		want, reserved int           // openings that are sent at once, and closings behind them
+		closings       int           // before the openings
+		ago            time.Duration // how long before them
+		want, reserved int           // openings sent at once, and the closings that follow
 	}{
 		{"closings a moment ago", 25, 30 * time.Second, 80, 20},
 		{"a few of them", 3, 30 * time.Second, 97, 3},
@@ -418,7 +418,7 @@ func TestReserveIsForClosings(t *testing.T) {
 	}
 }
 
-// While a storm of closings goes on somebody opens a port every ten seconds.
+// During a storm of closings somebody opens a port every ten seconds.
 func TestOpeningsGetTheirShare(t *testing.T) {
 	for _, writes := range []int{900, 3000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -451,8 +451,8 @@ func TestOpeningsGetTheirShare(t *testing.T) {
 	}
 }
 
-// TestMadeUpSubscriptionsShareOnePace: whoever makes up subscriptions gets no bucket for each, keeps those that are
-// managed from nothing, and leaves nothing behind.
+// TestMadeUpSubscriptionsShareOnePace: made-up subscriptions get no buckets of their own, do not slow managed
+// ones, and leave nothing behind.
 func TestMadeUpSubscriptionsShareOnePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, start := newRig(arm.Limits{}), time.Now()
@@ -482,7 +482,7 @@ func TestMadeUpSubscriptionsShareOnePace(t *testing.T) {
 		}
 		goruntime.GC()
 		goruntime.ReadMemStats(&after)
-		if grew := int64(after.HeapAlloc) - int64(before.HeapAlloc); grew > many { // a byte each; an entry of a map takes a hundred
+		if grew := int64(after.HeapAlloc) - int64(before.HeapAlloc); grew > many { // a byte each; a map entry takes about a hundred
 			t.Errorf("%d made-up subscriptions left %d bytes", many, grew)
 		}
 		if n := r.pacer.Unfinished("made-up-1"); n != 0 {
@@ -531,7 +531,7 @@ func TestATurnIsOneWrite(t *testing.T) {
 		if err != nil || waited {
 			t.Fatalf("turn: waited %t, error %v", waited, err)
 		}
-		time.Sleep(time.Minute) // the bucket does not fill above its brim meanwhile
+		time.Sleep(time.Minute) // the bucket does not exceed its size meanwhile
 		for range 2 {
 			if _, err := r.call(mine, http.MethodPut, "one", "mine"); err != nil {
 				t.Fatal(err)

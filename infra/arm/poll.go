@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Polling counts one more operation of a subscription that is looked at until done is
-// called. every gives how far apart its looks should be at the moment: least, or more where so
-// many are looked at that their looks would take most of the tokens for reads.
+// Polling counts one more operation of a subscription that is being polled, until done is called. every returns
+// the polling interval: least, or more if polling so many operations would take most of the read tokens.
 func (p *Pacer) Polling(subscription string, least time.Duration) (every func() time.Duration, done func()) {
 	if p == nil {
 		return func() time.Duration { return least }, func() {}
@@ -29,11 +28,11 @@ func (p *Pacer) Polling(subscription string, least time.Duration) (every func() 
 	}, func() { n.Add(-1) }
 }
 
-// pollPart is the part of the tokens for reads that looks at unfinished writes may take: at the
-// end of each there is one more read, and others read too.
+// pollPart is the part of the read tokens that polling unfinished writes may take: each write ends with one more
+// read, and other calls read too.
 const pollPart = 0.5
 
-// Unfinished gives how many operations are looked at of a subscription, or of all that share its pace.
+// Unfinished returns how many operations of a subscription, or of all that share its rate, are being polled.
 func (p *Pacer) Unfinished(subscription string) int {
 	if p == nil {
 		return 0
@@ -46,14 +45,14 @@ func (p *Pacer) Unfinished(subscription string) int {
 	return 0
 }
 
-// Queue is how many calls wait at the moment.
+// Queue is the number of waiting calls.
 type Queue struct {
 	Kind     Kind
 	Closings int
 	Openings int
 }
 
-// Queues gives how many calls of each kind wait, in all subscriptions together.
+// Queues returns how many calls of each kind wait, over all subscriptions.
 func (p *Pacer) Queues() []Queue {
 	out := []Queue{{Kind: Reads}, {Kind: Writes}, {Kind: Deletes}}
 	if p == nil {

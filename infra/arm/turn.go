@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// turn is a token that was taken ahead.
+// turn is a token taken in advance.
 type turn struct {
 	gate   *gate
 	region string
@@ -21,10 +21,9 @@ func turnOf(ctx context.Context) *turn {
 	return t
 }
 
-// Turn waits until a write to the subscription may be sent and keeps the place for
-// the first one that is sent with the context that it gives; whoever has to compute what to write
-// computes it after the wait. It reports whether there was one. The place is given
-// back when ctx ends before it is used. The region is as for [WithRegion].
+// Turn waits until a write to the subscription may be sent, and reserves the place for the first write sent with
+// the returned context, so that callers can compute the write after the wait. It reports whether it waited. If ctx
+// ends before the place is used, it is released. The region is as for [WithRegion].
 func (p *Pacer) Turn(ctx context.Context, subscription, region string) (context.Context, bool, error) {
 	if p == nil {
 		return ctx, false, nil
@@ -40,8 +39,8 @@ func (p *Pacer) Turn(ctx context.Context, subscription, region string) (context.
 	return context.WithValue(ctx, turnKey{}, t), waited, nil
 }
 
-// use spends the turn on a call through the gate, and reports whether that was possible:
-// a gate that was closed meanwhile lets nobody through.
+// use spends the turn on a call through the gate, and reports whether that was possible: a gate that has closed
+// meanwhile admits nothing.
 func (t *turn) use(g *gate) bool {
 	if t == nil || t.gate != g || !t.used.CompareAndSwap(false, true) {
 		return false
@@ -54,7 +53,7 @@ func (t *turn) use(g *gate) bool {
 		return false
 	}
 	g.held--
-	if g.counted() { // what counts is when it is sent
+	if g.counted() { // the time of sending counts
 		r := g.at(t.region)
 		r.uncount(t.taken)
 		r.sent = append(r.sent, time.Now())
