@@ -19,15 +19,15 @@ import (
 
 var _ network.RuleStore = (*Client)(nil)
 
-// Config says which Resource Manager to speak to and how.
+// Config configures access to a Resource Manager.
 type Config struct {
 	arm.Connection
-	// PollEvery is the time between looks at a write that is under way, ours or another's; 0 is five seconds.
+	// PollEvery is the polling interval for a write in progress, ours or another's; 0 is five seconds.
 	PollEvery time.Duration
-	// Differs, where it is set, is told that the answer to a write shows something else than was sent, in
-	// members of the firewall that are not ours: for the log. It must not block.
+	// Differs, if set, is called when the response to a write differs from what was sent in members of the firewall
+	// that are not ours, so that it can be logged. It must not block.
 	Differs func(firewall jit.ID, members []string)
-	// Now is the clock by which public addresses are forgotten; nil is time.Now.
+	// Now is the clock by which cached public addresses expire; nil is time.Now.
 	Now func() time.Time
 }
 
@@ -43,7 +43,7 @@ type Client struct {
 	public map[string]address // by the id of the public IP address, in lower case
 }
 
-// address is what a public IP address resource was when it was read.
+// address is a public IP address resource as it was read.
 type address struct {
 	addr netip.Addr
 	at   time.Time
@@ -55,7 +55,7 @@ type clients struct {
 	addresses *armnetwork.PublicIPAddressesClient
 }
 
-// New gives a client that calls ARM as cred. It calls nothing yet.
+// New returns a client that calls ARM with cred. It makes no call.
 func New(cred azcore.TokenCredential, cfg Config) (*Client, error) {
 	if cred == nil {
 		return nil, errors.New("new azfirewall client: no credential")
@@ -73,7 +73,7 @@ func New(cred azcore.TokenCredential, cfg Config) (*Client, error) {
 	return &Client{cred: cred, cfg: cfg, options: o, public: map[string]address{}}, nil
 }
 
-// subscription gives the clients for a subscription, made when first asked for.
+// subscription returns the clients for a subscription, created on first use.
 func (c *Client) subscription(id string) (*clients, error) { return c.subs.Of(id, c.clientsOf) }
 
 func (c *Client) clientsOf(id string) (*clients, error) {
@@ -84,7 +84,7 @@ func (c *Client) clientsOf(id string) (*clients, error) {
 	return &clients{firewalls: f.NewAzureFirewallsClient(), addresses: f.NewPublicIPAddressesClient()}, nil
 }
 
-// target gives the clients for a firewall's subscription.
+// target returns the clients for a firewall's subscription.
 func (c *Client) target(id jit.ID) (*clients, error) {
 	if !strings.EqualFold(id.Type, jit.TypeFirewall) {
 		return nil, fmt.Errorf("%s is not an Azure Firewall", id)

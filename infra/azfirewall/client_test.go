@@ -17,7 +17,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// TestAddresses: few addresses are read one by one, many by one list, and each for ten minutes alone.
+// TestAddresses: few addresses are read individually, many by one list, and each is cached for only ten minutes.
 func TestAddresses(t *testing.T) {
 	config := func(n int) string {
 		return fmt.Sprintf(`{"name":"c%d","properties":{"publicIPAddress":{"id":"%spublicIPAddresses/ip%d"}}}`, n, scope, n)
@@ -63,7 +63,7 @@ func TestAddresses(t *testing.T) {
 	})
 }
 
-// TestRefusesIDs holds that nothing is asked of ARM for an id that can name nothing.
+// TestRefusesIDs checks that an id that cannot name a firewall causes no call.
 func TestRefusesIDs(t *testing.T) {
 	s := play(t)
 	c := client(t, s.Server, nil)

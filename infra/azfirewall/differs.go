@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// differing names what of a firewall is not in the answer to a write as it was sent, our collection apart: somebody else has
-// written meanwhile. What ARM writes by itself (etags, states) does not count, nor do members of which this does not know that
-// they are settings: a read-only one may change at any time.
+// differing returns the names of settings that differ between the response to a write and what was sent, except in
+// our collection: somebody else has written meanwhile. What ARM writes by itself (etags, states) does not count,
+// nor do members that are not known to be settings: a read-only one may change at any time.
 func differing(sent, answered []byte) []string {
 	before, after := settings(sent), settings(answered)
 	var out []string
@@ -22,7 +22,7 @@ func differing(sent, answered []byte) []string {
 	return out
 }
 
-// settings gives the members of a firewall and of its properties, each in one spelling.
+// settings returns the members of a firewall and of its properties, each in one spelling.
 func settings(text []byte) map[string][]byte {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -41,7 +41,7 @@ func settings(text []byte) map[string][]byte {
 				})
 			}
 			forget(v)
-			out[name], _ = json.Marshal(v) // of what was decoded, so it can be encoded; keys come out sorted
+			out[name], _ = json.Marshal(v) // it was decoded, so it can be encoded; keys are sorted
 		}
 	}
 	properties, _ := doc["properties"].(map[string]any)
@@ -51,7 +51,7 @@ func settings(text []byte) map[string][]byte {
 	return out
 }
 
-// forget takes away what ARM writes by itself, at every depth.
+// forget removes what ARM writes by itself, at every depth.
 func forget(v any) {
 	switch v := v.(type) {
 	case map[string]any:

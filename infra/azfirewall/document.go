@@ -13,26 +13,26 @@ import (
 	"portcullis/infra/arm"
 )
 
-// Collection is the name of the NAT rule collection that is ours, in any case.
+// Collection is the name of our NAT rule collection; case is ignored.
 const Collection = "portcullis"
 
-// The priorities that a collection can have.
+// The priorities that a collection may have.
 const (
 	firstPriority = 100
 	lastPriority  = 65000
 )
 
-// CodeManaged: the firewall takes its rules from elsewhere, so that classic rules do not count there.
+// CodeManaged: the firewall takes its rules from elsewhere, so classic rules have no effect there.
 const CodeManaged jit.Code = "FirewallManagerNotSupported"
 
-// document is a firewall as ARM writes it, with the places of what we read and change. Everything else is never
-// taken apart.
+// document is a firewall as ARM writes it, with the positions of the parts that are read and changed. Everything
+// else stays unparsed.
 type document struct {
 	text        []byte
 	id          string
 	etag        string
 	state       string   // provisioningState
-	managed     string   // why its rules are not classic ones; "" where they are
+	managed     string   // why its rules are not classic ones; "" if they are
 	public      []string // ids of its public IP addresses
 	array       arm.Span // properties.natRuleCollections with its brackets
 	collections []collection
@@ -42,7 +42,7 @@ type document struct {
 type collection struct {
 	raw      json.RawMessage
 	name     string
-	priority int // 0 where it cannot be read
+	priority int // 0 if it cannot be read
 	rules    []json.RawMessage
 }
 
@@ -50,8 +50,8 @@ func (c collection) ours() bool { return strings.EqualFold(c.name, Collection) }
 
 var errNoCollections = errors.New("the answer has no natRuleCollections array")
 
-// parseDocument finds the parts of a firewall. It refuses a text in which a part that we need is missing or stands twice. Of
-// one that is managed only that is read.
+// parseDocument finds the parts of a firewall. It refuses a text in which a necessary part is missing or
+// duplicated. For a managed firewall it reads only that it is managed.
 func parseDocument(text []byte) (document, error) {
 	d := document{text: text}
 	top, err := arm.Members(text, 0, "id", "etag", "properties")
@@ -85,8 +85,8 @@ func parseDocument(text []byte) (document, error) {
 	return d, d.parseCollections()
 }
 
-// publicOf gives the ids of the public IP addresses of the configurations. One without is the way of a firewall whose traffic is
-// forced through another, and has none.
+// publicOf returns the ids of the public IP addresses of the configurations. A firewall with forced tunnelling may
+// have a configuration without one.
 func publicOf(raw json.RawMessage) ([]string, error) {
 	var list []json.RawMessage
 	if len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
@@ -113,7 +113,7 @@ func (d *document) parseCollections() error {
 	for _, raw := range list {
 		c := collection{raw: raw, name: arm.NameOf(raw)}
 		p := arm.Object(arm.Object(raw)["properties"])
-		var priority float64 // however it is written
+		var priority float64 // in any notation
 		if json.Unmarshal(p["priority"], &priority) == nil {
 			c.priority = int(priority)
 		}
@@ -130,7 +130,7 @@ func (d *document) parseCollections() error {
 	return nil
 }
 
-// snapshot gives the document as the port has it, without its addresses.
+// snapshot returns the document as a snapshot, without its addresses.
 func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	switch {
 	case d.managed != "":
@@ -140,7 +140,7 @@ func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	}
 	s := network.Snapshot{Standing: network.Standing{Target: target, Unconfirmed: !strings.EqualFold(d.state, arm.Succeeded)}, Version: d.etag, Body: d.text}
 	taken := map[string]bool{}
-	for _, ours := range []bool{true, false} { // names of ours are not to be had by others
+	for _, ours := range []bool{true, false} { // foreign rules cannot take our rules' names
 		for _, c := range d.collections {
 			if c.ours() != ours {
 				continue
@@ -158,7 +158,7 @@ func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 	return s, nil
 }
 
-// edit gives the snapshot's body with the changes made, and checks what it made before it gives it away.
+// edit returns the snapshot's body with the changes made, after checking the result.
 func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 	d, err := parseDocument(s.Body)
 	if err != nil {
@@ -182,7 +182,7 @@ func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 		return nil, err
 	}
 	if c.Empty() {
-		return d.text, nil // what it shows is written again as it is
+		return d.text, nil // write it again as shown
 	}
 	written, err := d.collection(mine, rules)
 	if err != nil {
@@ -192,7 +192,7 @@ func edit(s network.Snapshot, c plan.Changes) ([]byte, error) {
 	return out, sameButOurs(d, out)
 }
 
-// with gives the collections with ours as it is to be written, in its place; nil is none.
+// with returns the collections with ours replaced in its place; nil is none.
 func (d document) with(written json.RawMessage) []json.RawMessage {
 	var out []json.RawMessage
 	for _, c := range d.collections {
@@ -209,8 +209,8 @@ func (d document) with(written json.RawMessage) []json.RawMessage {
 	return out
 }
 
-// collection writes our collection; nil where it has no rules. It is put together as text: an encoder would take apart the
-// bytes of rules that others have put into it.
+// collection encodes our collection; nil if it has no rules. It is assembled as text, since an encoder would
+// change the bytes of foreign rules in it.
 func (d document) collection(mine collection, rules []json.RawMessage) (json.RawMessage, error) {
 	if len(rules) == 0 {
 		return nil, nil
@@ -226,7 +226,7 @@ func (d document) collection(mine collection, rules []json.RawMessage) (json.Raw
 	return fmt.Appendf(nil, `{"name":%s,"properties":{"priority":%d,"action":{"type":"Dnat"},"rules":%s}}`, name, priority, arm.Array(rules)), nil
 }
 
-// priority gives the one that our collection has, or the last that no other NAT rule collection has.
+// priority returns the priority of our collection, or the last one that no other NAT rule collection has.
 func (d document) priority(mine collection) (int, error) {
 	used := map[int]bool{}
 	for _, c := range d.collections {
@@ -245,7 +245,7 @@ func (d document) priority(mine collection) (int, error) {
 	return 0, errors.New("no priority is free for a NAT rule collection")
 }
 
-// sameButOurs is [arm.SameButOurs] of what was read and a body to be sent.
+// sameButOurs is [arm.SameButOurs] for a document and a body to send.
 func sameButOurs(before document, text []byte) error {
 	after, err := parseDocument(text)
 	if err != nil {
@@ -258,7 +258,7 @@ func (d document) parts() arm.Parts {
 	return arm.Parts{Before: d.text[:d.array.Start], After: d.text[d.array.End:], Foreign: d.foreign()}
 }
 
-// foreign gives the collections of others, and rules of others in ours.
+// foreign returns the foreign collections, and the foreign rules in ours.
 func (d document) foreign() []json.RawMessage {
 	var out, inside []json.RawMessage
 	for _, c := range d.collections {

@@ -15,7 +15,7 @@ import (
 	"portcullis/infra/azfirewall"
 )
 
-// theirs are NAT rule collections of others as no SDK would write them.
+// theirs are foreign NAT rule collections, written as no SDK would.
 func theirs() []string {
 	return []string{
 		`{ "properties" : {"rules":[ {"name":"web\u002dtraffic" , "x":12345678901234567890.10,"protocols":["TCP"],"sourceAddresses":["*"],"destinationAddresses":["198.51.100.1"],"destinationPorts":["443"],"translatedAddress":"10.0.1.9","translatedPort":"8443"} ], "priority" : 200,"action":{"type":"Dnat"}}, "name":"published", "etag":"W/\"1\"" }`,
@@ -33,7 +33,7 @@ const head = `{ "name":"gate", "id":"/subscriptions/` + sub + `/resourcegroups/R
 
 const tail = `  ,"applicationRuleCollections":[ ],"resourceGuid":"g"} , "type":"Microsoft.Network/azureFirewalls" } `
 
-// gate is the snapshot of a firewall with the NAT rule collections, and its version 7.
+// gate is the snapshot of a firewall with the NAT rule collections, at version 7.
 func gate(collections ...string) network.Snapshot {
 	return network.Snapshot{Standing: network.Standing{Target: fwID("gate")}, Version: `W/"7"`, Body: []byte(head + "[ " + strings.Join(collections, " ,\n ") + " ]" + tail)}
 }
@@ -158,7 +158,7 @@ func TestEditKeepsEveryByteOfOthers(t *testing.T) {
 	}
 }
 
-// TestSameButOurs holds the last check before a write by bodies that an error elsewhere might make.
+// TestSameButOurs tests the last check before a write with bodies that a bug elsewhere might produce.
 func TestSameButOurs(t *testing.T) {
 	f := theirs()
 	guest := `{"name":"guest"}`
@@ -188,7 +188,7 @@ func TestSameButOurs(t *testing.T) {
 	}
 }
 
-// TestDiffering: what else than our collection is another in an answer than it was sent.
+// TestDiffering: which settings, other than our collection, differ between a response and what was sent.
 func TestDiffering(t *testing.T) {
 	f := theirs()
 	sent := string(gate(f[0], f[2], asOurs(100, encoded(t, mine("a", 1)))).Body)
@@ -213,7 +213,7 @@ func TestDiffering(t *testing.T) {
 	}
 }
 
-// TestEditProperty draws collections of others, rules of ours, guests among them, and any changes of ours.
+// TestEditProperty generates foreign collections, our rules with foreign ones among them, and changes of ours.
 func TestEditProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var collections, foreign, standing []string
@@ -310,7 +310,7 @@ func TestEditProperty(t *testing.T) {
 	})
 }
 
-// FuzzEdit: a body is refused, or all of it that is not ours comes out as it went in.
+// FuzzEdit: a body is refused, or its foreign parts come out unchanged.
 func FuzzEdit(f *testing.F) {
 	f.Add(string(gate(theirs()...).Body))
 	f.Add(string(gate(asOurs(100, `{"name":"portcullis-a"}`, `{"name":"guest"}`)).Body))

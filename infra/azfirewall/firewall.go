@@ -20,16 +20,16 @@ import (
 	"portcullis/infra/arm"
 )
 
-// waits bounds how often Rules looks at a firewall that is being written: ten minutes of the usual time between looks, twice
-// what a write takes on average.
-const waits = 120
+// maxPolls bounds how often Rules reads a firewall that is being written: ten minutes at the usual interval, twice
+// the average duration of a write.
+const maxPolls = 120
 
-// Rules reads one firewall with one GET, and with one more after each PollEvery while a write to it is under way; and its
-// public addresses, where they have not been read lately. [CodeManaged], as a *[jit.Error], where its rules are not classic ones.
-// [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
+// Rules reads one firewall with one GET, and with one more after each PollEvery while a write to it is in
+// progress; and its public addresses unless they are cached. [CodeManaged], as a *[jit.Error], if its rules are
+// not classic ones. [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
 func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
 	doing := "read NAT rules of " + target.Name
-	for range waits {
+	for range maxPolls {
 		d, err := c.look(ctx, target, doing)
 		if err != nil {
 			return network.Snapshot{}, err
@@ -70,8 +70,9 @@ func (c *Client) look(ctx context.Context, target jit.ID, doing string) (documen
 	return d, nil
 }
 
-// All reads every firewall of a subscription that has classic rules with one paged listing, sorted by id, and their public
-// addresses. Those that are managed are no targets, and left out. One that cannot be read makes it an error.
+// All reads every firewall of a subscription that has classic rules with one paged list, sorted by id, and their
+// public addresses. Managed firewalls are not targets and are left out. A firewall that cannot be read is an
+// error.
 func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
 	doing := "list firewalls of subscription " + subscription
 	s, err := c.subscription(subscription)
@@ -111,7 +112,7 @@ func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapsh
 	return out, nil
 }
 
-// listed reads one firewall of a list. There is no snapshot of one that is managed.
+// listed parses one firewall of a list. A managed one has no snapshot.
 func listed(raw json.RawMessage) (document, network.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(raw))
 	if err != nil || d.managed != "" {
@@ -129,14 +130,15 @@ func listed(raw json.RawMessage) (document, network.Snapshot, error) {
 	return d, snap, err
 }
 
-// Apply makes the changes with one conditional PUT of the whole firewall, after one more look at it. No changes are no call, but
-// for a snapshot that is unconfirmed. It returns when the write has ended, which takes minutes.
+// Apply makes the changes with one conditional PUT of the whole firewall, after reading it once more. Without
+// changes it makes no call, unless the snapshot is unconfirmed. It returns when the write has ended, which takes
+// minutes.
 //
-// [store.ErrConflict] also where the request was sent and its fate is not known: a lost reply, an operation that failed, was
-// canceled or superseded, the context's end, an answer that does not show the changes, or one in which something differs that is
-// not ours ([Config].Differs is told). [arm.CodeRefused], as a *[jit.Error], where ARM finds fault with the rules.
-// Changes that would touch a rule of others, rules that no NAT rule can say, and a snapshot from which no safe body can be made, are
-// refused before anything is sent.
+// [store.ErrConflict] also if the request was sent and its result is unknown: a lost response, an operation that
+// failed, was canceled or superseded, an ended context, a response that does not show the changes, or one in which
+// something foreign differs ([Config].Differs is called). [arm.CodeRefused], as a *[jit.Error], if ARM rejects the
+// rules. It refuses before sending anything: changes that would touch a foreign rule, rules that cannot be
+// expressed as NAT rules, and a snapshot from which no safe body can be made.
 func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
@@ -166,7 +168,7 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	return done, err
 }
 
-// put sends the body and gives ARM's answer once the write has succeeded, as [arm.Write.Do] does.
+// put sends the body and returns ARM's response once the write has succeeded, as [arm.Write.Do] does.
 func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsClient, s network.Snapshot, body []byte, doing string) (text []byte, overtaken bool, err error) {
 	return arm.Write[armnetwork.AzureFirewallsClientCreateOrUpdateResponse]{
 		Doing: doing, Target: s.Target.String(), Version: s.Version, Body: body,
@@ -181,7 +183,7 @@ func (c *Client) put(ctx context.Context, firewalls *armnetwork.AzureFirewallsCl
 	}.Do(ctx)
 }
 
-// confirmed gives the snapshot that ARM's answer to a write shows.
+// confirmed returns the snapshot from ARM's response to a write.
 func (c *Client) confirmed(s network.Snapshot, changes plan.Changes, body, text []byte, doing string) (network.Snapshot, error) {
 	d, err := parseDocument(bytes.Clone(text))
 	if err != nil {
@@ -200,6 +202,6 @@ func (c *Client) confirmed(s network.Snapshot, changes plan.Changes, body, text 
 		}
 		return network.Snapshot{}, arm.Unknown(doing, fmt.Errorf("the answer shows another %s than was sent", strings.Join(what, ", ")))
 	}
-	done.Addresses = s.Addresses // of the configurations that are as they were
+	done.Addresses = s.Addresses // the configurations are unchanged
 	return done, nil
 }

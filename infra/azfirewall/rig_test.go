@@ -17,7 +17,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// The words of these tests are those of armtest.
+// Names from armtest that these tests use.
 const (
 	sub   = armtest.Subscription
 	scope = armtest.Scope
@@ -36,7 +36,7 @@ type object = armtest.Object
 
 var public = netip.MustParseAddr("198.51.100.1")
 
-// client gives the adapter for a server on loopback, with retries that do not wait.
+// client returns the adapter for a loopback server, with retries that do not wait.
 func client(t *testing.T, server *httptest.Server, change func(*azfirewall.Config)) *azfirewall.Client {
 	t.Helper()
 	cfg := azfirewall.Config{Connection: armtest.Connection(server), PollEvery: time.Millisecond}
@@ -54,7 +54,7 @@ func fwID(name string) jit.ID {
 	return jit.ID{Subscription: sub, ResourceGroup: "rg", Type: jit.TypeFirewall, Name: name}
 }
 
-// rig is the adapter in front of a stand-in for Azure Resource Manager, and the fixture of the conformance suite.
+// rig is the adapter in front of the Resource Manager stand-in, and the fixture of the conformance suite.
 type rig struct {
 	*azfirewall.Client
 	*armtest.Rig
@@ -67,7 +67,7 @@ func newRig(t *testing.T, knobs armsim.Knobs) *rig {
 	return &rig{client(t, r.HTTP, nil), r}
 }
 
-// firewallDoc is a firewall of others, with NAT rules in a collection of theirs.
+// firewallDoc is a foreign firewall with NAT rules in a foreign collection.
 func firewallDoc(rules ...jit.Rule) object {
 	properties := object{
 		"sku": object{"name": "AZFW_VNet", "tier": "Standard"}, "threatIntelMode": "Alert", "additionalProperties": object{"Network.DNS.EnableProxy": "true"},
@@ -99,7 +99,7 @@ func (r *rig) Target(t *testing.T, rules ...jit.Rule) jit.ID {
 	return target
 }
 
-// wire writes a NAT rule as another tool would.
+// wire encodes a NAT rule as another tool would.
 func wire(r jit.Rule) object {
 	out := object{"name": r.Name, "protocols": []string{string(r.Protocol)}, "notYetInvented": r.Name, "translatedAddress": r.Translated.Addr().String(), "translatedPort": strconv.Itoa(int(r.Translated.Port()))}
 	if r.Protocol == jit.AnyProtocol {

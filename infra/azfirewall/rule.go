@@ -14,9 +14,9 @@ import (
 
 // This file is the only place that knows how ARM writes a NAT rule.
 
-// decodeRule reads one element of a NAT rule collection's rules. It never fails: what it does not understand it takes for the
-// widest meaning, so that who plans with the rule counts it as possibly matching. A name to translate to is no address: the
-// rule then leads to the zero one.
+// decodeRule decodes one element of a NAT rule collection's rules. It never fails: anything unknown gets the
+// widest meaning, so that it counts as possibly matching. If the rule translates to a name instead of an address,
+// the result has the zero address.
 func decodeRule(raw json.RawMessage) jit.Rule {
 	p := arm.Object(raw)
 	r := jit.Rule{
@@ -38,7 +38,7 @@ func decodeRule(raw json.RawMessage) jit.Rule {
 	return r
 }
 
-// decodeTexts gives a list of strings; what is no list is one, as it is written.
+// decodeTexts returns a list of strings; a value that is not a list becomes one string, as it is written.
 func decodeTexts(raw json.RawMessage) []string {
 	var list []json.RawMessage
 	if len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
@@ -51,7 +51,7 @@ func decodeTexts(raw json.RawMessage) []string {
 	return out
 }
 
-// decodeProtocol gives TCP or UDP where the rule names that alone; both, and anything else, is any.
+// decodeProtocol returns TCP or UDP if the rule names only that; both, and anything else, is any.
 func decodeProtocol(raw json.RawMessage) jit.Protocol {
 	only := jit.Protocol("")
 	for _, text := range decodeTexts(raw) {
@@ -67,7 +67,7 @@ func decodeProtocol(raw json.RawMessage) jit.Protocol {
 	return only
 }
 
-// decodePeers reads one side. A side that names nothing is any.
+// decodePeers decodes one side. A side that names nothing is any.
 func decodePeers(addresses, groups json.RawMessage) jit.Peers {
 	var out jit.Peers
 	for _, text := range decodeTexts(addresses) {
@@ -87,7 +87,8 @@ func decodePeers(addresses, groups json.RawMessage) jit.Peers {
 	return out
 }
 
-// decodeAddresses reads an address, a prefix, or a range of addresses, which becomes the fewest prefixes that are it.
+// decodeAddresses parses an address, a prefix, or a range of addresses, which becomes the fewest prefixes that
+// cover it exactly.
 func decodeAddresses(text string) ([]netip.Prefix, bool) {
 	if low, high, isRange := strings.Cut(text, "-"); isRange {
 		a, err1 := netip.ParseAddr(strings.TrimSpace(low))
@@ -111,7 +112,7 @@ func decodeAddresses(text string) ([]netip.Prefix, bool) {
 	return []netip.Prefix{p.Masked()}, true
 }
 
-// prefixesOf gives the fewest prefixes that hold the IPv4 addresses from first to last.
+// prefixesOf returns the fewest prefixes that cover the IPv4 addresses from first to last.
 func prefixesOf(first, last netip.Addr) []netip.Prefix {
 	var out []netip.Prefix
 	for {
@@ -133,7 +134,7 @@ func prefixesOf(first, last netip.Addr) []netip.Prefix {
 	}
 }
 
-// lastOf gives the last address of an IPv4 prefix.
+// lastOf returns the last address of an IPv4 prefix.
 func lastOf(p netip.Prefix) netip.Addr {
 	a := p.Masked().Addr().As4()
 	for bit := p.Bits(); bit < 32; bit++ {
@@ -167,7 +168,7 @@ type wireRule struct {
 	ToPort       string   `json:"translatedPort"`
 }
 
-// encodeRule writes a rule of ours as ARM takes it. What a NAT rule cannot say is an error.
+// encodeRule encodes a rule of ours for ARM. A rule that cannot be a NAT rule is an error.
 func encodeRule(r jit.Rule) (json.RawMessage, error) {
 	wrong := func(format string, args ...any) (json.RawMessage, error) {
 		return nil, fmt.Errorf("rule %s: %s", r.Name, fmt.Sprintf(format, args...))

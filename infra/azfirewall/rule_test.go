@@ -99,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDecode reads rules of others; what cannot be read has the widest meaning.
+// TestDecode decodes foreign rules; unreadable parts have the widest meaning.
 func TestDecode(t *testing.T) {
 	all := []jit.PortRange{jit.AllPorts()}
 	widest := jit.Rule{Access: jit.Allow, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: all, DestinationPorts: all}
@@ -138,7 +138,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// FuzzDecode: any text is read without a panic, and what is read of a range are the addresses of the range.
+// FuzzDecode: any text is decoded without a panic, and a range decodes to exactly its addresses.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"name":"a","protocols":["TCP"],"sourceAddresses":["10.0.0.1-10.0.0.9"],"destinationPorts":["1-2"],"translatedPort":"1"}`, `[`, `{"sourceAddresses":[null,1,"::1"]}`} {
 		f.Add(seed, uint32(1), uint32(9))

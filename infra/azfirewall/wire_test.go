@@ -45,7 +45,7 @@ func shown(version, state string, collections ...string) string {
 	return strings.Replace(s, `"provisioningState":"Succeeded"`, `"provisioningState":"`+state+`"`, 1)
 }
 
-// unchanged is the look before a write, at the version of gate.
+// unchanged answers the read before a write with the version of gate.
 func unchanged() http.HandlerFunc {
 	return answer(200, string(gate().Body))
 }
@@ -76,7 +76,7 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	if string(got.Body) != want || got.Version != "v1" || got.Unconfirmed || !slices.Equal(got.Addresses, []netip.Addr{public}) || !got.Rules[0].Equal(a) {
 		t.Errorf("snapshot %+v", got)
 	}
-	if _, err := c.Rules(t.Context(), fwID("gate")); err != nil { // addresses are remembered
+	if _, err := c.Rules(t.Context(), fwID("gate")); err != nil { // addresses are cached
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"GET gate", "GET ip", "GET gate"}, s.Seen(t)); diff != "" {
@@ -84,10 +84,10 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	}
 }
 
-// TestManaged: classic rules do not count where a policy or a hub is, and nothing is written there.
+// TestManaged: classic rules have no effect with a policy or a hub, and nothing is written there.
 func TestManaged(t *testing.T) {
 	managed := strings.Replace(string(gate().Body), `"firewallPolicy":null`, `"firewallPolicy":{"id":"/p"}`, 1)
-	// It may have no classic rules to show at all.
+	// It may show no classic rules at all.
 	hub := `{"id":"` + fwID("hub").String() + `","etag":"1","properties":{"virtualHub":{"id":"/h"}}}`
 	refused := func(what string, err error) {
 		t.Helper()
@@ -137,7 +137,7 @@ func TestApplySendsOneConditionalPut(t *testing.T) {
 	}
 }
 
-// TestApplyLooksOnceMore: where the firewall has changed nothing is sent, whether ARM honours If-Match or not.
+// TestApplyLooksOnceMore: if the firewall has changed, nothing is sent, whether ARM honours If-Match or not.
 func TestApplyLooksOnceMore(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -161,7 +161,7 @@ func TestApplyLooksOnceMore(t *testing.T) {
 	}
 }
 
-// TestApplyFollowsAWriteOfMinutes polls until the end and reads the firewall then.
+// TestApplyFollowsAWriteOfMinutes polls until the end and then reads the firewall.
 func TestApplyFollowsAWriteOfMinutes(t *testing.T) {
 	a := mine("a", 50022)
 	ours := ourCollection(t, 65000, a)
@@ -183,8 +183,8 @@ func TestApplyFollowsAWriteOfMinutes(t *testing.T) {
 	}
 }
 
-// TestApplyOfUnknownFate holds that a write which may have taken effect is a conflict, so that the caller reads again, and keeps
-// its cause.
+// TestApplyOfUnknownFate checks that a write that may have taken effect is a conflict, so that the caller reads
+// again, and that the error keeps its cause.
 func TestApplyOfUnknownFate(t *testing.T) {
 	a := mine("a", 50022)
 	ours := ourCollection(t, 65000, a)
@@ -238,7 +238,8 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	})
 }
 
-// TestApplyTellsOfWhatDiffers: the answer shows our rule, and that somebody wrote meanwhile, as can be where If-Match is not honoured.
+// TestApplyTellsOfWhatDiffers: the response shows our rule, and that somebody else wrote meanwhile, which can
+// happen if If-Match is not honoured.
 func TestApplyTellsOfWhatDiffers(t *testing.T) {
 	a := mine("a", 50022)
 	f := theirs()
@@ -307,8 +308,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestRulesWaitsForTheWriteUnderWay: what an unfinished write shows is not taken for confirmed, and the state after a failed
-// one is told. All does not wait.
+// TestRulesWaitsForTheWriteUnderWay: the content of an unfinished write does not count as confirmed, and a failed
+// write is reported. All does not wait.
 func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	updating := answer(200, shown("1", "Updating"))
 	s := play(t, updating, updating, answer(200, shown("2", "Succeeded")), answer(200, ipDoc), answer(200, `{"value":[`+shown("3", "Updating")+`]}`), answer(200, shown("4", "Failed")))
