@@ -19,35 +19,35 @@ import (
 // Skew is how far the clocks of this machine and of Entra ID may differ, in either direction.
 const Skew = 5 * time.Minute
 
-// ErrToken is wrapped by every error of [Verifier.Caller] that is the token's fault. Its text is safe to log: it holds
-// no part of the token but, where they differ from what is configured, its issuer and audience.
+// ErrToken is wrapped by every error of [Verifier.Caller] that is due to the token. Its text is safe to log: it
+// contains no part of the token except, if they differ from the configuration, its issuer and audience.
 var ErrToken = errors.New("no valid token")
 
 // consumers is the tenant of all personal Microsoft accounts ("Access token claims reference", iss and tid).
 const consumers = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
-// Config says whose tokens count, and for whom they must be made. The zero value is refused by [New].
+// Config says which tokens are accepted. [New] refuses the zero value.
 type Config struct {
-	// Authority is the base URL of Entra ID in the cloud, such as https://login.microsoftonline.com. Plain http is for
-	// an issuer on the same machine: a loopback address by number.
+	// Authority is the base URL of Entra ID in the cloud, such as https://login.microsoftonline.com. Plain http is
+	// only for an issuer on the same machine: a loopback address by number.
 	Authority string
 	// Tenants are the GUIDs of the directories whose people and apps may call; at least one.
 	Tenants []string
-	// Audiences are the values of aud that mean this app: api://{app id} and the app id itself, as tokens of version 1
-	// hold the former and tokens of version 2 and ID tokens the latter; at least one.
+	// Audiences are the values of aud that mean this app: api://{app id}, which tokens of version 1 have, and the app
+	// id itself, which tokens of version 2 and ID tokens have; at least one.
 	Audiences []string
-	// Permissions are names of scopes and app roles of this app, one of which an access token must hold: in scp where it is
-	// a person's, in roles where it is an application's own. Empty demands none: Azure RBAC says what a caller may do.
-	// ID tokens hold no scopes; who may sign in is set at the app registration.
+	// Permissions are names of scopes and app roles of this app, one of which an access token must have: in scp for a
+	// person's token, in roles for an application's own. Empty demands none: Azure RBAC decides what a caller may do.
+	// ID tokens have no scopes; the app registration decides who may sign in.
 	Permissions []string
-	// Now gives the time; nil means time.Now.
+	// Now returns the time; nil means time.Now.
 	Now func() time.Time
-	// HTTPClient fetches discovery documents and keys; nil means a plain one. Redirects are never followed and a
+	// HTTPClient fetches discovery documents and keys; nil means a default one. Redirects are never followed, and a
 	// fetch ends after ten seconds in any case.
 	HTTPClient *http.Client
 }
 
-// Verifier tells callers by their tokens. It is safe for concurrent use.
+// Verifier identifies callers by their tokens. It is safe for concurrent use.
 type Verifier struct {
 	sets        map[string]*keySet // by issuer
 	first       *keySet
@@ -56,7 +56,7 @@ type Verifier struct {
 	parser      *jwt.Parser
 }
 
-// New checks the configuration; it asks nobody yet, so that an app can start while Entra ID does not answer.
+// New checks the configuration. It makes no request, so that an app can start while Entra ID does not answer.
 func New(cfg Config) (*Verifier, error) {
 	authority, err := parseAuthority(cfg.Authority)
 	if err != nil {
@@ -104,11 +104,11 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Caller gives who sent the request, without Correlation. The ID is "tid/oid" in lower case; the name is for reading
-// only: "app:{client id}" for applications, the user name for people, the oid where there is none fit to print. Nor has it an Address,
-// which no token names.
+// Caller returns who sent the request, without Correlation. The ID is "tid/oid" in lower case. The name is for
+// display only: "app:{client id}" for applications, the user name for people, the oid if no name is printable.
+// No token names an address, so it has none.
 //
-// An error is *[store.Unavailable] when the issuer's keys cannot be had, and wraps [ErrToken] otherwise.
+// An error is *[store.Unavailable] if the issuer's keys cannot be fetched, and wraps [ErrToken] otherwise.
 func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
 	token, at, err := bearer(r.Header)
 	if err != nil {
@@ -121,17 +121,19 @@ func (v *Verifier) Caller(r *http.Request) (jit.Caller, error) {
 	return c.caller(), nil
 }
 
-// Ping gives nil when the keys of the first tenant are at hand, and otherwise what [Verifier.Caller] would say.
+// Ping returns nil if the keys of the first tenant are available, and otherwise the error that [Verifier.Caller]
+// would return.
 func (v *Verifier) Ping(ctx context.Context) error { return v.first.ready(ctx) }
 
 // authority is a cloud's Entra ID.
 type authority struct {
-	base     string // without a final slash
-	v1       string // base of the issuers of version 1; empty where they are not known
+	base     string // without a trailing slash
+	v1       string // base of the issuers of version 1; empty if they are not known
 	loopback bool
 }
 
-// v1Issuers are the bases of version 1 issuers, by the host of the authority. Tokens of version 1 are refused elsewhere.
+// v1Issuers returns the base of version 1 issuers for the host of the authority. For other hosts tokens of version
+// 1 are refused.
 func v1Issuers(host string) string {
 	switch host {
 	case "login.microsoftonline.com", "login.microsoftonline.us":
@@ -154,10 +156,10 @@ func parseAuthority(s string) (authority, error) {
 	return authority{base: u.Scheme + "://" + u.Host, v1: v1Issuers(u.Host), loopback: local && u.Scheme == "http"}, nil
 }
 
-// issuer is one that a tenant's tokens may name, and where it describes itself.
+// issuer is an issuer that a tenant's tokens may name, and its discovery address.
 type issuer struct{ iss, discovery string }
 
-// issuers gives those of the tenant, version 2 first.
+// issuers returns the tenant's issuers, version 2 first.
 func (a authority) issuers(tenant string) []issuer {
 	const document = "/.well-known/openid-configuration"
 	v2 := a.base + "/" + tenant + "/v2.0"
@@ -168,8 +170,8 @@ func (a authority) issuers(tenant string) []issuer {
 	return out
 }
 
-// trusts reports whether keys may be fetched from the address that a discovery document names: https, or the very
-// server that was asked where that is on the same machine.
+// trusts reports whether keys may be fetched from an address in a discovery document: https, or the same server
+// that was asked if that is on this machine.
 func (a authority) trusts(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {

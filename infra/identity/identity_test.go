@@ -20,8 +20,8 @@ import (
 	"portcullis/infra/identity"
 )
 
-// refused fails the test unless the request is refused for the reason given, without a caller and without quoting a
-// part of the token.
+// refused fails the test unless the request is refused for the given reason, without a caller and without quoting
+// any part of the token.
 func refused(t *testing.T, v *identity.Verifier, r *http.Request, reason string) {
 	t.Helper()
 	who, err := v.Caller(r)
@@ -79,7 +79,7 @@ func TestTokensRefused(t *testing.T) {
 	}
 	alg := func(m jwt.SigningMethod, key any) func(*draft) { return func(d *draft) { d.method, d.key = m, key } }
 	at := func(name string, d time.Duration) func(*draft) { return set(name, e.Now().Add(d).Unix()) }
-	part := func(n int, text string) func(*draft) { // puts other text in the place of a signed part
+	part := func(n int, text string) func(*draft) { // replaces a signed part
 		return func(d *draft) {
 			d.seal = func(s string) string {
 				parts := strings.Split(s, ".")
@@ -104,7 +104,7 @@ func TestTokensRefused(t *testing.T) {
 		{"header changed after signing", badSignature, part(0, `{"alg":"RS256","kid":"`+pairs()["current"].kid+`","x":1}`)},
 		{"another signature", badSignature, part(2, strings.Repeat("x", 256))},
 		{"a short signature", badSignature, part(2, "x")},
-		{"spare bits in the signature", "malformed", func(d *draft) { // 256 bytes leave the last character bits to spare, which must be zero
+		{"spare bits in the signature", "malformed", func(d *draft) { // 256 bytes leave spare bits in the last character, which must be zero
 			d.seal = func(s string) string {
 				last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", s[len(s)-1])
 				return s[:len(s)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1])
@@ -261,7 +261,7 @@ func TestForgedPrincipalHeadersChangeNothing(t *testing.T) {
 	}
 }
 
-// FuzzHeaders holds that no header value but the good one is let in, and that nothing panics.
+// FuzzHeaders checks that only the good header value is accepted, and that nothing panics.
 func FuzzHeaders(f *testing.F) {
 	e := newEntra()
 	v := e.verifier(f, public)
@@ -290,7 +290,7 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// BenchmarkCaller says what a cache of verified tokens would save.
+// BenchmarkCaller measures what a cache of verified tokens would save.
 func BenchmarkCaller(b *testing.B) {
 	e := newEntra()
 	v := e.verifier(b, public)

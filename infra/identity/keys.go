@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	fresh   = 12 * time.Hour   // after which keys are asked for again, behind the callers
-	stale   = 24 * time.Hour   // after which keys that could not be asked for are trusted no more
-	refresh = time.Minute      // between two questions because of an unknown key
-	retry   = 5 * time.Second  // between two questions to an issuer that does not answer
-	patient = 10 * time.Second // for the discovery document and the keys together
-	largest = 1 << 20          // bytes of either document; Entra ID's are a few KiB
+	refreshAfter    = 12 * time.Hour   // keys older than this are fetched again in the background
+	expireAfter     = 24 * time.Hour   // keys expire if they cannot be fetched for this long
+	unknownKeyPause = time.Minute      // between two requests because of an unknown key
+	retry           = 5 * time.Second  // between two requests to an issuer that does not answer
+	fetchTimeout    = 10 * time.Second // for the discovery document and the keys together
+	maxDocument     = 1 << 20          // bytes of either document; Entra ID's are a few KiB
 )
 
-// fetcher gives a client that follows no redirect: where keys come from is not for an answer to change.
+// fetcher returns a client that follows no redirects: a response must not change where keys come from.
 func fetcher(given *http.Client) *http.Client {
 	c := http.Client{}
 	if given != nil {
@@ -51,12 +51,12 @@ type keySet struct {
 
 	mu      sync.Mutex
 	keys    map[string]*rsa.PublicKey // by kid; never changed, only replaced
-	fetched time.Time                 // when keys were asked for
-	asked   time.Time                 // when somebody asked last, with whatever outcome
-	err     error                     // of that question; nil when it was answered
+	fetched time.Time                 // when keys were last fetched
+	asked   time.Time                 // the last request, whatever its outcome
+	err     error                     // of that request; nil if it succeeded
 }
 
-// key gives the key of that id. It waits for a question to the issuer only when the key is not at hand.
+// key returns the key with the id. It waits for a request to the issuer only if the key is not known.
 func (s *keySet) key(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 	k, known, err := s.look(ctx, func(keys map[string]*rsa.PublicKey) bool { return keys[kid] != nil }, kid)
 	if err != nil {
@@ -68,20 +68,20 @@ func (s *keySet) key(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 	return k, nil
 }
 
-// ready gives nil when keys are at hand, whichever.
+// ready returns nil if there are any keys.
 func (s *keySet) ready(ctx context.Context) error {
 	_, _, err := s.look(ctx, func(keys map[string]*rsa.PublicKey) bool { return len(keys) > 0 }, "")
 	return err
 }
 
-// look finds the key of that id. Where has is false of the keys at hand, it asks the issuer first, or waits for the one
-// who asks already; but not again so soon after the last time.
+// look finds the key with the id. If has is false for the known keys, it first fetches the keys, or waits for a
+// request in progress; but not again too soon after the last request.
 func (s *keySet) look(ctx context.Context, has func(map[string]*rsa.PublicKey) bool, kid string) (*rsa.PublicKey, bool, error) {
 	s.mu.Lock()
 	now := s.now()
 	usable, k, age := s.trusted(now) && has(s.keys), s.keys[kid], now.Sub(s.fetched)
 	s.mu.Unlock()
-	if usable && age < fresh {
+	if usable && age < refreshAfter {
 		return k, true, nil
 	}
 	answered := s.questions.DoChan("", func() (any, error) { s.ask(context.WithoutCancel(ctx)); return nil, nil })
@@ -105,18 +105,18 @@ func (s *keySet) look(ctx context.Context, has func(map[string]*rsa.PublicKey) b
 }
 
 func (s *keySet) trusted(now time.Time) bool {
-	return s.keys != nil && now.Sub(s.fetched) < stale
+	return s.keys != nil && now.Sub(s.fetched) < expireAfter
 }
 
 func (s *keySet) unavailable(err error) error {
 	return &store.Unavailable{Dependency: "Entra ID", RetryAfter: retry, Err: err}
 }
 
-// ask asks the issuer, unless it was just asked. It holds for all callers, so the one whose call started it can go without
-// ending it.
+// ask fetches the keys unless that was just done. The request serves all callers, so it continues if the caller
+// that started it goes away.
 func (s *keySet) ask(ctx context.Context) {
 	s.mu.Lock()
-	now, pause := s.now(), refresh
+	now, pause := s.now(), unknownKeyPause
 	if s.err != nil {
 		pause = retry
 	}
@@ -126,7 +126,7 @@ func (s *keySet) ask(ctx context.Context) {
 	}
 	s.asked = now
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, patient)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	var keys map[string]*rsa.PublicKey
 	err := parallel.Recover(func() (err error) {
@@ -140,7 +140,7 @@ func (s *keySet) ask(ctx context.Context) {
 	}
 }
 
-// fetch asks the issuer for its discovery document and then for its keys.
+// fetch requests the discovery document and then the keys.
 func (s *keySet) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
 	var about struct {
 		Issuer string `json:"issuer"`
@@ -174,7 +174,7 @@ func (s *keySet) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
 	return keys, nil
 }
 
-// parse gives a published key that may sign this issuer's tokens. Others are passed over, as RFC 7517 section 5 has it.
+// parse returns a published key that may sign this issuer's tokens. It ignores others, as RFC 7517 section 5 says.
 func (s *keySet) parse(raw json.RawMessage) (kid string, key *rsa.PublicKey, ok bool) {
 	var of struct {
 		Issuer string `json:"issuer"`
@@ -194,8 +194,8 @@ func (s *keySet) parse(raw json.RawMessage) (kid string, key *rsa.PublicKey, ok 
 	return m.KID, key, true
 }
 
-// signs reports whether a key of that issuer may sign tokens of this one. Documents of version 1 name no issuer; those of
-// version 2 name a tenant's, or that of any with {tenantid} in its place.
+// signs reports whether a key of that issuer may sign tokens of this one. Documents of version 1 name no issuer;
+// those of version 2 name a tenant's, or one for any tenant with {tenantid} in its place.
 func (s *keySet) signs(issuer string) bool {
 	if issuer == "" {
 		return true
@@ -223,11 +223,11 @@ func (s *keySet) get(ctx context.Context, address string, into any) error {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("answered %d", res.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, largest+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
 	if err != nil {
 		return err
 	}
-	if len(body) > largest {
+	if len(body) > maxDocument {
 		return errors.New("the answer is too long")
 	}
 	if err := json.Unmarshal(body, into); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// place is where a token was sent, which says of which kind it must be. The zero value takes none.
+// place is the header in which a token was sent, which determines its kind. The zero value accepts none.
 type place uint8
 
 const (
@@ -15,18 +15,19 @@ const (
 	inIDTokenHeader                  // an ID token
 )
 
-// Claims by which the kinds of token are told apart. See docs/decisions/019.
+// Claims that distinguish the kinds of token. See docs/decisions/019.
 var (
-	// idOnly are in ID tokens alone: they tie one to a sign-in or to what was handed out with it.
+	// idOnly occur only in ID tokens: they tie a token to a sign-in or to what was issued with it.
 	idOnly = []string{"nonce", "at_hash", "c_hash", "s_hash"}
-	// accessOnly are in access tokens alone: what a client may do for whom, and which client it is.
+	// accessOnly occur only in access tokens: what a client may do for whom, and which client it is.
 	accessOnly = []string{"scp", "azp", "azpacr", "appid", "appidacr", "idtyp"}
-	// neverTaken are in tokens that prove nothing by being sent: those bound to a key whose possession is not checked here, and
-	// those that tell of an event, such as a logout.
+	// neverTaken occur in tokens whose possession proves nothing: those bound to a key, which is not checked here, and
+	// those that report an event, such as a logout.
 	neverTaken = []string{"cnf", "events"}
 )
 
-// takes refuses a signed token that is not of the kind of its place. Claims count by being there, whatever they hold.
+// takes refuses a signed token that is not of the place's kind. A claim counts if it is present, whatever its
+// value.
 func (p place) takes(header map[string]any, all jwt.MapClaims) error {
 	if name := first(all, neverTaken); name != "" {
 		return refuse("a token with %s, which is bound to a key or tells of an event", name)
@@ -53,7 +54,7 @@ func (p place) takes(header map[string]any, all jwt.MapClaims) error {
 	return refuse("sent where no token is taken")
 }
 
-// types are what the header of a token may call it. Entra ID writes JWT; at+jwt is RFC 9068's.
+// types are the accepted values of typ in the header. Entra ID writes JWT; at+jwt is RFC 9068's.
 func (p place) types() []string {
 	if p == inAuthorization {
 		return []string{"jwt", "at+jwt"}
@@ -70,14 +71,15 @@ func first(all jwt.MapClaims, names []string) string {
 	return ""
 }
 
-// delegated reports whether a client got the token for a person: it names the client and what that may do, and says of no other kind that it is it.
+// delegated reports whether a client got the token for a person: it names the client and its scopes, and declares no
+// other kind.
 func delegated(all jwt.MapClaims) bool {
 	_, typed := all["idtyp"]
 	return client(all) != "" && len(scopes(all)) > 0 && (!typed || text(all, "idtyp") == "user")
 }
 
-// applications reports whether a client got the token for itself: it says so, or it names the client and nothing of a person. What
-// has scopes as well contradicts itself.
+// applications reports whether a client got the token for itself: it says so, or it names the client and no
+// person. A token that has scopes as well contradicts itself and is none.
 func applications(all jwt.MapClaims) bool {
 	if _, scoped := all["scp"]; scoped {
 		return false
@@ -88,8 +90,8 @@ func applications(all jwt.MapClaims) bool {
 	return client(all) != "" && len(names(all)) == 0
 }
 
-// holds reports whether an access token has one of the permissions: as a scope where it is a person's, as an
-// app role where it is an application's own. A person's roles are not what a client was let do.
+// holds reports whether an access token has one of the permissions: as a scope for a person's token, as an app
+// role for an application's own. A person's app roles do not say what the client may do.
 func holds(all jwt.MapClaims, required []string) bool {
 	had := roles(all)
 	if delegated(all) {
@@ -111,7 +113,7 @@ func roles(all jwt.MapClaims) []string {
 	return out
 }
 
-// client is the application that got the token; version 1 calls it appid.
+// client returns the application that got the token; version 1 calls the claim appid.
 func client(all jwt.MapClaims) string {
 	if azp := text(all, "azp"); azp != "" {
 		return azp
@@ -139,7 +141,7 @@ func methods(all jwt.MapClaims) []string {
 	return out
 }
 
-// names are a person's, the best first.
+// names returns a person's names, the best first.
 func names(all jwt.MapClaims) []string {
 	var out []string
 	for _, name := range []string{"preferred_username", "upn", "unique_name"} {

@@ -15,12 +15,12 @@ import (
 	"portcullis/core/store"
 )
 
-// MaxToken is the longest token that is looked at, in bytes. Entra ID's stay well below it, since a person in more
+// MaxToken is the longest token that is parsed, in bytes. Entra ID's stay well below it, since a person in more
 // than 200 groups gets a reference instead of the list.
 const MaxToken = 16 << 10
 
-// IDTokenHeader is where App Service authentication forwards a signed-in person's ID token ("Work with user identities
-// in Azure App Service authentication"). It counts only by the signature of what it holds.
+// IDTokenHeader is where App Service authentication forwards a signed-in person's ID token ("Work with user
+// identities in Azure App Service authentication"). Only the token's signature makes it trusted.
 const IDTokenHeader = "X-MS-TOKEN-AAD-ID-TOKEN"
 
 // refusal is an [ErrToken] with its reason.
@@ -33,7 +33,7 @@ func refuse(format string, args ...any) error {
 	return &refusal{fmt.Sprintf(format, args...)}
 }
 
-// bearer gives the one token of a request, and where it was sent.
+// bearer returns the one token of a request, and where it was sent.
 func bearer(h http.Header) (string, place, error) {
 	token, at := "", inAuthorization
 	if values, ok := h["Authorization"]; ok {
@@ -65,7 +65,7 @@ func bearer(h http.Header) (string, place, error) {
 	return token, at, nil
 }
 
-// compact reports whether s has the shape of a signed token. It says nothing of what the parts hold.
+// compact reports whether s has the form of a signed token. It does not check the content of the parts.
 func compact(s string) bool {
 	dots, run := 0, 0
 	for i := range len(s) {
@@ -81,7 +81,7 @@ func compact(s string) bool {
 	return dots == 2 && run > 0
 }
 
-// claims are those of a token that this package reads.
+// claims are the claims that this package reads.
 type claims struct {
 	ObjectID, Tenant string
 	Name             []string // a person's names, the best first
@@ -90,15 +90,15 @@ type claims struct {
 	Methods          []string // how the person signed in
 }
 
-// verify gives the claims of a token that passes every check of the package. They are read from a map rather than into
-// a struct, because Go matches a struct's names in any case: "OID" is not "oid".
+// verify returns the claims of a token that passes every check of the package. They are read from a map rather
+// than into a struct, because Go matches struct fields case-insensitively: "OID" is not "oid".
 func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims, error) {
 	all := jwt.MapClaims{}
 	signed, err := v.parser.ParseWithClaims(token, all, func(t *jwt.Token) (any, error) { return v.key(ctx, t, all) })
 	if err != nil {
 		return nil, reason(err)
 	}
-	// A token for several audiences would be nobody's in particular; Entra ID sends one.
+	// A token for several audiences would not be for this app in particular; Entra ID sends one.
 	if aud := text(all, "aud"); !v.audiences[aud] {
 		return nil, refuse("made for the audience %.100q", aud)
 	}
@@ -118,14 +118,14 @@ func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims,
 		Application: at == inAuthorization && applications(all), Methods: methods(all)}, nil
 }
 
-// text gives a claim that is a string, and nothing for one that is not.
+// text returns a claim that is a string, and "" otherwise.
 func text(all jwt.MapClaims, name string) string {
 	s, _ := all[name].(string)
 	return s
 }
 
-// key gives the key that must have signed the token. Its claims are unproven still: they choose among issuers that are
-// configured and name nothing beyond them.
+// key returns the key that must have signed the token. The token's claims are still unproven: they only select
+// among the configured issuers.
 func (v *Verifier) key(ctx context.Context, t *jwt.Token, all jwt.MapClaims) (any, error) {
 	set, ok := v.sets[text(all, "iss")]
 	if !ok {
@@ -144,7 +144,7 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token, all jwt.MapClaims) (an
 	return set.key(ctx, kid)
 }
 
-// reason turns an error of the jwt package into ours. Its texts are left out, because they can quote the token.
+// reason translates an error of the jwt package. It omits that package's texts, because they can quote the token.
 func reason(err error) error {
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		return down
@@ -171,7 +171,7 @@ func reason(err error) error {
 	return refuse("unverifiable")
 }
 
-// caller gives who the claims name.
+// caller returns who the claims name.
 func (c *claims) caller() jit.Caller {
 	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " ")}
 	if c.Application {
@@ -183,8 +183,8 @@ func (c *claims) caller() jit.Caller {
 	return who
 }
 
-// name is what people read in the activity log. A directory's people choose theirs, within limits; one that cannot be
-// printed, or that could be taken for an application or for the app itself, gives way to the object id.
+// name returns the name for the activity log. People can choose theirs, within limits; a name that is not
+// printable, or that could be mistaken for an application or for the app itself, is replaced by the object id.
 func (c *claims) name() string {
 	if c.Application {
 		if jit.ValidGUID(c.Client) {
