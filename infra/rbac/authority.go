@@ -20,33 +20,32 @@ import (
 
 var _ permit.Authority = (*Authority)(nil)
 
-// Life is how long an answer of ARM is remembered that permits, and so how long it may take
-// until a right that was taken away is missed here.
+// Life is how long a permitting answer of ARM is cached, and so how long a removed right may still work.
 const Life = time.Minute
 
-// RefusalLife is how long an answer of ARM is remembered that refuses, and so how long it may take
-// until a right that was given is seen here. Who was just given a role asks at once.
+// RefusalLife is how long a refusing answer of ARM is cached, and so how long a new right may not work yet. People
+// try at once after getting a role.
 const RefusalLife = 5 * time.Second
 
-// ForbiddenLife is how long it is remembered that ARM lets the app itself not ask.
+// ForbiddenLife is how long it is cached that the app itself may not read role assignments.
 const ForbiddenLife = 10 * time.Second
 
-// timeout bounds one read from ARM, all of its pages and the SDK's retries included.
+// timeout bounds one read from ARM, including all of its pages and the SDK's retries.
 const timeout = 30 * time.Second
 
-// What may be remembered: answers, and the bytes that they take in all.
+// Bounds on the cache: entries, and their total bytes.
 const (
 	maxCallers, maxCallerBytes = 4096, 8 << 20
 	maxRoles, maxRoleBytes     = 1024, 4 << 20
 	maxDenials, maxDenialBytes = 256, 8 << 20
 )
 
-// Config says which Resource Manager to speak to and how.
+// Config configures access to a Resource Manager.
 type Config struct {
 	arm.Connection
-	// Tenants are those whose tokens are accepted. Where they are several, a token may do something in subscriptions of its own alone.
+	// Tenants are those whose tokens are accepted. If there are several, a token acts only in subscriptions of its own.
 	Tenants []string
-	// Now is the clock by which answers grow old; nil is time.Now.
+	// Now is the clock by which cached answers expire; nil is time.Now.
 	Now func() time.Time
 }
 
@@ -66,7 +65,7 @@ type Authority struct {
 	subs map[string]*clients // by subscription, in lower case
 }
 
-// New gives an authority that asks ARM as cred. It asks nothing yet.
+// New returns an authority that calls ARM with cred. It makes no call.
 func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 	if cred == nil {
 		return nil, errors.New("new rbac authority: no credential")
@@ -88,10 +87,9 @@ func New(cred azcore.TokenCredential, cfg Config) (*Authority, error) {
 	}, nil
 }
 
-// Missing implements [permit.Authority]. A caller whose id is not "tid/oid" with two GUIDs
-// and a scope outside of subscriptions have no permissions, nor has who is of another tenant than the subscription. The error is
-// [store.ErrForbidden] where the app's own identity may not read role assignments, and
-// *[store.Unavailable] where ARM does not answer.
+// Missing implements [permit.Authority]. A caller whose id is not "tid/oid" with two GUIDs or who is of another tenant
+// than the subscription, and a scope outside of subscriptions, have no permissions. The error is [store.ErrForbidden]
+// if the app's own identity may not read role assignments, and *[store.Unavailable] if ARM does not answer.
 func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, actions ...string) (string, error) {
 	if len(actions) == 0 || slices.Contains(actions, "") {
 		return "", errors.New("no action to look for")
@@ -110,7 +108,7 @@ func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, acti
 	for {
 		r, err := a.rights(ctx, caller, oid, at, oldest)
 		if err != nil && refused != "" && ctx.Err() == nil {
-			return refused, nil // what is remembered refuses, and no less for not being asked again
+			return refused, nil // the cached answer refuses, and that still holds if it cannot be refreshed
 		}
 		if err != nil {
 			return "", err
@@ -124,11 +122,11 @@ func (a *Authority) Missing(ctx context.Context, who jit.Caller, id string, acti
 	}
 }
 
-// lives says how old what is remembered may be: of what grants, and of what denies.
+// lives is how old cached answers may be: those that grant, and those that deny.
 type lives struct{ grants, denials time.Duration }
 
-// after gives how old the answers may be once they refuse: those that the refusal
-// comes from are asked for again where they are older than [RefusalLife].
+// after returns how old the answers behind a refusal may be: they are read again if they are older than
+// [RefusalLife].
 func (l lives) after(r rights, at scope, refused string) lives {
 	if refused == "" {
 		return l
@@ -143,13 +141,13 @@ func (l lives) after(r rights, at scope, refused string) lives {
 	return l
 }
 
-// objectID gives the object id of a caller's id, which is in lower case.
+// objectID returns the object id in a caller's id, which is in lower case.
 func objectID(caller string) (string, bool) {
 	tid, oid, _ := strings.Cut(caller, "/")
 	return oid, jit.ValidGUID(tid) && jit.ValidGUID(oid)
 }
 
-// rights gives what bears on the caller at the scope, from answers that are not older than said.
+// rights returns what applies to the caller at the scope, from answers no older than stated.
 func (a *Authority) rights(ctx context.Context, caller, oid string, at scope, oldest lives) (rights, error) {
 	sub := at.subscription()
 	c, err := a.subscription(sub)
@@ -184,7 +182,7 @@ func (a *Authority) rights(ctx context.Context, caller, oid string, at scope, ol
 		func() error { return a.define(ctx, c, sub, r.roles, oldest.grants) },
 		func() (err error) {
 			if !slices.ContainsFunc(denials, func(d denial) bool { return d.others(oid) }) {
-				return nil // whose groups the caller is in says nothing
+				return nil // the caller's groups do not matter
 			}
 			assigned, err = a.denied.get(ctx, key, oldest.denials, func(ctx context.Context) (map[string]bool, int, error) { return c.denied(ctx, oid) })
 			return err
@@ -212,7 +210,7 @@ func (a *Authority) define(ctx context.Context, c *clients, sub string, roles ma
 	return sideBySide(reads...)
 }
 
-// sideBySide does all at the same time, as far as the width of [parallel.Each] goes, and joins the errors.
+// sideBySide runs all concurrently, up to the width of [parallel.Each], and joins the errors.
 func sideBySide(all ...func() error) error {
 	return parallel.Each(all, func(_ int, f func() error) error { return f() })
 }

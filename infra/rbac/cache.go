@@ -13,13 +13,12 @@ import (
 	"portcullis/core/store"
 )
 
-// cache remembers answers for a while, in bounded memory. One call serves all
-// who ask for the same thing at once. Of the errors it remembers, shortly, only that the app
-// may not ask: lists with much of a subscription in which it has no role would ask anew for every line.
-// It is safe for concurrent use.
+// cache is a cache with bounded memory and single flight. The only error that it caches, briefly, is that the app
+// may not read role assignments: otherwise a long list from a subscription in which the app has no role would
+// cause a request for every line. It is safe for concurrent use.
 type cache[V any] struct {
 	entries int           // at most
-	bytes   int           // at most, as the sizes of the answers say
+	bytes   int           // at most, by the sizes of the answers
 	timeout time.Duration // of one call
 	now     func() time.Time
 	calls   singleflight.Group
@@ -30,7 +29,7 @@ type cache[V any] struct {
 	held  int                      // bytes
 }
 
-// errorSize is what an error is taken to occupy, in bytes.
+// errorSize is the assumed size of an error, in bytes.
 const errorSize = 512
 
 type answer[V any] struct {
@@ -52,9 +51,9 @@ func newCache[V any](entries, bytes int, now func() time.Time) *cache[V] {
 	return &cache[V]{entries: entries, bytes: bytes, timeout: timeout, now: now, kept: map[string]*list.Element{}}
 }
 
-// get returns what is remembered under the key and was asked for less than life ago, or what fetch returns, with its size in
-// bytes. The call that fetch makes does not end when the one who caused it goes away, since
-// others may wait for it; everybody waits as long as their own context lasts.
+// get returns the cached answer if it was requested less than life ago, else the result of fetch, with its size in
+// bytes. The fetch continues when the caller that started it goes away, since others may wait for it; each caller
+// waits as long as its own context lasts.
 func (c *cache[V]) get(ctx context.Context, key string, life time.Duration, fetch func(context.Context) (V, int, error)) (V, error) {
 	if a, ok := c.remembered(key, life, c.now()); ok {
 		return a.value, a.err
@@ -70,7 +69,7 @@ func (c *cache[V]) get(ctx context.Context, key string, life time.Duration, fetc
 	}
 }
 
-// remembered returns an answer that was asked for less than life ago and has not outlived its own.
+// remembered returns an answer that was requested less than life ago and has not expired.
 func (c *cache[V]) remembered(key string, life time.Duration, now time.Time) (*answer[V], bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +85,8 @@ func (c *cache[V]) remembered(key string, life time.Duration, now time.Time) (*a
 	return nil, false
 }
 
-// call makes the call, unless one has ended since the caller looked. Its answer counts as old as the question.
+// call fetches the answer, unless a fetch has ended since the caller looked. The answer's age counts from the
+// request.
 func (c *cache[V]) call(ctx context.Context, key string, life time.Duration, fetch func(context.Context) (V, int, error)) (V, error) {
 	asked := c.now()
 	if a, ok := c.remembered(key, life, asked); ok {
@@ -109,7 +109,7 @@ func (c *cache[V]) call(ctx context.Context, key string, life time.Duration, fet
 	return value, err
 }
 
-// keep remembers an answer if there is room for it, and drops the oldest ones for it.
+// keep caches an answer if it fits, and drops the oldest ones to make room.
 func (c *cache[V]) keep(a *answer[V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

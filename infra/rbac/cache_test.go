@@ -19,14 +19,14 @@ import (
 	"portcullis/local/armsim"
 )
 
-// first is what a caller's first question in a subscription costs, with one role.
+// first is the calls for a caller's first check in a subscription, with one role.
 var first = []string{"denyAssignments", "roleAssignments", "roleDefinitions"}
 
-// TestCalls holds what ARM is asked: the same for one machine and for two hundred, and nothing that is remembered.
+// TestCalls checks the calls to ARM: the same for one machine and for two hundred, and none for cached answers.
 func TestCalls(t *testing.T) {
 	r := newRig(t)
 	_, role := r.grant(grant{actions: list("*")})
-	r.grant(grant{at: demo + "2", actions: list("*")}) // bears on nothing asked for below
+	r.grant(grant{at: demo + "2", actions: list("*")}) // applies to nothing checked below
 	r.grant(grant{to: bob, role: role})
 	r.calls()
 	var wg sync.WaitGroup
@@ -63,8 +63,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestCallsForGroups holds that the deny assignments of a caller are asked for where one that bears on the machine may
-// name a group of his, and nowhere else.
+// TestCallsForGroups checks that a caller's deny assignments are read only if one that applies to the machine may
+// name a group of theirs.
 func TestCallsForGroups(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -88,7 +88,7 @@ func TestCallsForGroups(t *testing.T) {
 		if tc.asked {
 			want = append(list("denyAssignments"), first...)
 		}
-		for range 2 { // the second time all of it is remembered
+		for range 2 { // the second time everything is cached
 			if got := r.missing(ann, web, initiate); got != tc.want {
 				t.Errorf("%s: missing %q, want %q", tc.name, got, tc.want)
 			}
@@ -100,7 +100,7 @@ func TestCallsForGroups(t *testing.T) {
 	}
 }
 
-// TestCallsOfPages holds that a list of several pages is read to its end.
+// TestCallsOfPages checks that all pages of a list are read.
 func TestCallsOfPages(t *testing.T) {
 	r := newRig(t)
 	for range 4 {
@@ -127,8 +127,8 @@ func TestCallsOfPages(t *testing.T) {
 	}
 }
 
-// TestChangesAreSeen holds that what is taken away at ARM is missed after a minute, and what is given is seen after
-// seconds, whatever it is that changes.
+// TestChangesAreSeen checks that a removed right stops working after a minute and a new one works after seconds,
+// whatever changes.
 func TestChangesAreSeen(t *testing.T) {
 	r := newRig(t)
 	_, role := r.grant(grant{to: team, actions: list(initiate)})
@@ -163,7 +163,7 @@ func TestChangesAreSeen(t *testing.T) {
 		{"a deny assignment of the group", func() { denied = r.deny(deny{to: []object{who(team)}, actions: list("*")}) }, initiate},
 		{"and the caller leaves it, granted by himself", func() { r.grant(grant{actions: list(initiate)}); r.arm.SetGroups(nil) }, ""},
 	} {
-		r.clock.advance(rbac.Life) // so that everything is asked for anew, and is of one age
+		r.clock.advance(rbac.Life) // so that everything is read again and has the same age
 		before, life := r.missing(ann, web, initiate), rbac.Life
 		if before != "" {
 			life = rbac.RefusalLife
@@ -188,8 +188,8 @@ func TestChangesAreSeen(t *testing.T) {
 	}
 }
 
-// TestRefusalsWhileARMIsDown holds that a refusal that cannot be asked again stays one, for as long as a permission
-// would, and that it never becomes a permission.
+// TestRefusalsWhileARMIsDown checks that a refusal that cannot be refreshed stays a refusal, for as long as a
+// permission would last, and never becomes a permission.
 func TestRefusalsWhileARMIsDown(t *testing.T) {
 	r := newRig(t)
 	r.grant(grant{to: bob, actions: list("*")})
@@ -211,8 +211,8 @@ func TestRefusalsWhileARMIsDown(t *testing.T) {
 	}
 }
 
-// TestForbiddenIsRemembered holds that it costs one round of calls to learn that the app has no role in a subscription,
-// for however many lines of a list, and that what is remembered of it is bounded too.
+// TestForbiddenIsRemembered checks that learning that the app has no role in a subscription costs one round of
+// calls, for however many lines of a list, and that this cache is bounded too.
 func TestForbiddenIsRemembered(t *testing.T) {
 	r := newRig(t)
 	if err := r.arm.Tune(func(k *armsim.Knobs) { k.Denied = []armsim.Denied{{Action: "Microsoft.Authorization/*"}} }); err != nil {
@@ -235,7 +235,7 @@ func TestForbiddenIsRemembered(t *testing.T) {
 	}
 }
 
-// TestCallThatPanics holds that a panic is an error for all who wait for the call, and is not remembered.
+// TestCallThatPanics checks that a panic is an error for all who wait for the call, and is not cached.
 func TestCallThatPanics(t *testing.T) {
 	cache := rbac.NewCache(2, 600, time.Now)
 	if got, err := cache.Get(t.Context(), "a", func(context.Context) (string, int, error) { panic("a bug") }); got != "" || err == nil || !strings.Contains(err.Error(), "a bug") {
@@ -288,7 +288,7 @@ func TestCacheBounds(t *testing.T) {
 	}
 }
 
-// TestCacheReplaces holds that an answer asked for again takes the place of the old one, which is not counted on.
+// TestCacheReplaces checks that a refreshed answer replaces the old one, whose size no longer counts.
 func TestCacheReplaces(t *testing.T) {
 	c := &clock{now: time.Unix(1000, 0)}
 	cache := rbac.NewCache(10, 1000, c.Now)
@@ -306,7 +306,7 @@ func TestCacheReplaces(t *testing.T) {
 	}
 }
 
-// TestCacheFlights holds what many who ask at once get: one call serves them, and who goes away takes nothing from the others.
+// TestCacheFlights checks concurrent callers: one call serves them, and a caller that goes away affects no other.
 func TestCacheFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := rbac.NewCache(10, 1000, time.Now)
@@ -342,7 +342,7 @@ func TestCacheFlights(t *testing.T) {
 			t.Errorf("%d calls; errors %v", calls, errs)
 		}
 
-		// A call that hangs ends by itself, and the next one asks anew.
+		// A call that hangs ends by itself, and the next one fetches again.
 		release = make(chan struct{})
 		began := time.Now()
 		_, err := cache.Get(t.Context(), "hangs", fetch)
@@ -354,7 +354,7 @@ func TestCacheFlights(t *testing.T) {
 			t.Errorf("the next one: %q, %v", got, err)
 		}
 
-		// The answer is as old as its question.
+		// An answer's age counts from its request.
 		slow := func(context.Context) (string, int, error) { time.Sleep(20 * time.Second); return "old", 1, nil }
 		if _, err := cache.Get(t.Context(), "slow", slow); err != nil {
 			t.Error(err)
@@ -367,7 +367,7 @@ func TestCacheFlights(t *testing.T) {
 	})
 }
 
-// TestStampede holds that callers who come at once while nothing is remembered cause one call of each kind.
+// TestStampede checks that concurrent callers with an empty cache cause one call of each kind.
 func TestStampede(t *testing.T) {
 	c := &clock{now: time.Unix(1000, 0)}
 	var mu sync.Mutex

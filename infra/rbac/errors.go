@@ -26,8 +26,7 @@ func notFound(err error) bool {
 	return r != nil && r.StatusCode == http.StatusNotFound
 }
 
-// translate gives an error of the SDK in the words of the port. The SDK's own text runs
-// over many lines and is kept out.
+// translate returns an SDK error as an error of the port. It omits the SDK's own text, which has many lines.
 func translate(doing string, err error) error {
 	r := refusal(err)
 	if r == nil {
@@ -43,7 +42,7 @@ func translate(doing string, err error) error {
 	return fmt.Errorf("%s: Azure Resource Manager answered %w", doing, reason)
 }
 
-// retryAfter reads how many seconds ARM asks to wait; 0 where it does not say so.
+// retryAfter returns how long ARM asks to wait; 0 if it does not say.
 func retryAfter(resp *http.Response) time.Duration {
 	if resp == nil {
 		return 0

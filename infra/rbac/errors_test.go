@@ -46,8 +46,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestErrors holds that nothing is permitted while ARM cannot be asked, that every kind of fault has its error, and
-// that no error is remembered but, shortly, that the app may not ask.
+// TestErrors checks that nothing is permitted while ARM cannot be read, that every kind of failure has its error,
+// and that the only cached error, briefly, is that the app may not read.
 func TestErrors(t *testing.T) {
 	down := func(err error) bool {
 		u, ok := errors.AsType[*store.Unavailable](err)
@@ -130,7 +130,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestOddAnswers holds that what ARM leaves out never permits anything.
+// TestOddAnswers checks that values missing from ARM's responses never permit anything.
 func TestOddAnswers(t *testing.T) {
 	const role = "44444444-4444-4444-4444-444444444444"
 	grants := func(properties string) string {
@@ -187,7 +187,7 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
-// TestEndlessLists holds that an answer without end is an error.
+// TestEndlessLists checks that an endless list is an error.
 func TestEndlessLists(t *testing.T) {
 	for items, most := range map[int]int{0: 201, 500: 41} {
 		n := 0
@@ -209,7 +209,7 @@ func TestEndlessLists(t *testing.T) {
 	}
 }
 
-// TestListIsGoneHalfway holds that a list whose second page is not found is not taken for a whole one.
+// TestListIsGoneHalfway checks that a list whose second page is not found does not count as complete.
 func TestListIsGoneHalfway(t *testing.T) {
 	a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("page") {
@@ -224,9 +224,10 @@ func TestListIsGoneHalfway(t *testing.T) {
 	}
 }
 
-// TestSubscriptionIsGone holds that nobody has permissions in a subscription that does not exist, and that this is remembered.
+// TestSubscriptionIsGone checks that nobody has permissions in a subscription that does not exist, and that this
+// is cached.
 func TestSubscriptionIsGone(t *testing.T) {
-	var n atomic.Int32 // the lists are asked for at the same time
+	var n atomic.Int32 // the lists are read concurrently
 	a := answering(t, &clock{now: time.Unix(1000, 0)}, func(w http.ResponseWriter, _ *http.Request) {
 		n.Add(1)
 		w.WriteHeader(http.StatusNotFound)
@@ -242,7 +243,7 @@ func TestSubscriptionIsGone(t *testing.T) {
 	}
 }
 
-// TestNobodyAnswers holds that a connection that fails and a token that cannot be had are an ARM that is down.
+// TestNobodyAnswers checks that a failed connection or a missing token counts as ARM being down.
 func TestNobodyAnswers(t *testing.T) {
 	h := httptest.NewServer(http.NotFoundHandler())
 	a := authority(t, h, &clock{})
@@ -272,7 +273,7 @@ func (noToken) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 	return azcore.AccessToken{}, errors.New("the identity endpoint is down")
 }
 
-// TestDeniedApp holds what the app's own missing permissions do, one by one.
+// TestDeniedApp checks the effect of each of the app's own missing permissions.
 func TestDeniedApp(t *testing.T) {
 	for _, action := range []string{"roleAssignments/read", "roleDefinitions/read", "denyAssignments/read"} {
 		r := newRig(t)

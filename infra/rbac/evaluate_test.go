@@ -9,7 +9,7 @@ import (
 
 func list(s ...string) []string { return s }
 
-// TestMatches holds what a pattern of a role stands for.
+// TestMatches checks what a role's pattern matches.
 func TestMatches(t *testing.T) {
 	for _, tc := range []struct {
 		pattern, action string
@@ -48,7 +48,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// TestMissing asks ann's permissions of the adapter before the stand-in. Refusals come first.
+// TestMissing checks ann's permissions with the adapter in front of the stand-in. Refusals come first.
 func TestMissing(t *testing.T) {
 	everything := grant{actions: list("*")}
 	at := func(scope string) grant { return grant{at: scope, actions: list("*")} }
@@ -170,7 +170,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestMissingNamesTheFirst holds that every action is needed, and that the first one is named.
+// TestMissingNamesTheFirst checks that every action is needed, and that the first missing one is named.
 func TestMissingNamesTheFirst(t *testing.T) {
 	r := newRig(t)
 	r.grant(grant{actions: list(initiate)})
@@ -191,7 +191,7 @@ func TestMissingNamesTheFirst(t *testing.T) {
 	}
 }
 
-// TestWhoIsAsking holds that only a caller with two GUIDs has permissions, and that nothing is asked of ARM for others.
+// TestWhoIsAsking checks that only a caller with two GUIDs has permissions, and that others cause no calls to ARM.
 func TestWhoIsAsking(t *testing.T) {
 	r := newRig(t)
 	r.grant(grant{actions: list("*")})

@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// lower folds as [jit.ID.Key] does, so that both take the same ids as equal: only
-// letters that are each other's upper and lower case, so that a Kelvin sign is no k.
+// lower folds as [jit.ID.Key] does, so that both treat the same ids as equal: only letters that are each other's
+// upper and lower case, so a Kelvin sign is not a k.
 func lower(s string) string {
 	return strings.Map(func(c rune) rune {
 		if l := unicode.ToLower(c); unicode.ToUpper(l) == c {
@@ -16,8 +16,8 @@ func lower(s string) string {
 	}, s)
 }
 
-// matches reports whether a pattern of a role definition stands for the action; both
-// are in lower case. It takes time in proportion to the two.
+// matches reports whether a pattern of a role definition matches the action; both are in lower case. Its time is
+// linear in their lengths.
 func matches(pattern, action string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {
@@ -43,7 +43,7 @@ func matches(pattern, action string) bool {
 	return true
 }
 
-// permission is one of a role or of a deny assignment.
+// permission is one permission of a role or of a deny assignment.
 type permission struct {
 	actions    []string // patterns, in lower case
 	notActions []string

@@ -13,7 +13,7 @@ import (
 	"portcullis/infra/rbac"
 )
 
-// naive is the pattern as a regular expression.
+// naive implements the pattern with a regular expression.
 func naive(pattern, action string) bool {
 	return action != "" && regexp.MustCompile("^(?s:"+strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")+")$").MatchString(action)
 }
@@ -25,7 +25,7 @@ func FuzzMatches(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, action string) {
 		if len(pattern) > 200 || len(action) > 200 || !utf8.ValidString(pattern) || !utf8.ValidString(action) || action == "" {
-			return // regular expressions know no bytes that are no text; nobody asks for no action
+			return // regular expressions cannot match invalid UTF-8, and no caller asks for an empty action
 		}
 		if got, want := rbac.Matches(pattern, action), naive(pattern, action); got != want {
 			t.Errorf("%q for %q: got %v, want %v", pattern, action, got, want)
@@ -33,14 +33,14 @@ func FuzzMatches(f *testing.F) {
 	})
 }
 
-// covers is whether what holds at one id holds at another, by the text alone.
+// covers compares two ids as text.
 func covers(scope, at string) bool {
 	scope, at = strings.ToLower(strings.TrimSuffix(scope, "/")), strings.ToLower(strings.TrimSuffix(at, "/"))
 	return scope == "" || strings.HasPrefix(scope, "/providers/microsoft.management/") || strings.HasPrefix(at+"/", scope+"/")
 }
 
-// effective are the actions of all that are permitted, worked out by sets: for every role apart its actions less its
-// notActions, all of these together, less all that is denied.
+// effective computes the permitted actions with sets: for each role its actions minus its notActions, the union of
+// these, minus everything denied.
 func effective(universe []string, oid string, grants []rbac.Grant, roles map[string][]rbac.Permission, denials []rbac.Denial, at string) map[string]bool {
 	of := func(list []rbac.Permission) map[string]bool {
 		out := map[string]bool{}
@@ -75,7 +75,7 @@ func effective(universe []string, oid string, grants []rbac.Grant, roles map[str
 	return may
 }
 
-// TestEvaluateProperty draws roles, assignments and deny assignments and compares with sets.
+// TestEvaluateProperty generates roles, assignments and deny assignments and compares the result with sets.
 func TestEvaluateProperty(t *testing.T) {
 	universe := list(read, write, initiate, readVM, "Microsoft.Compute/virtualMachines/write", "Microsoft.Authorization/roleAssignments/write")
 	patterns := append(list("*", "*/read", "*/action", "Microsoft.Security/*", "microsoft.security/*/WRITE", "Microsoft.*/virtualMachines/*", "nothing", ""), universe...)

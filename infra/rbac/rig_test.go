@@ -43,7 +43,7 @@ func caller(oid string) jit.Caller {
 	return jit.Caller{ID: tenant + "/" + oid, Name: "ann@example.com"}
 }
 
-// clock stands until it is told to go on.
+// clock stands still until it is advanced.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -61,7 +61,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// authority gives the adapter for a server on loopback, without retries.
+// authority returns the adapter for a loopback server, without retries.
 func authority(t *testing.T, server *httptest.Server, c *clock) *rbac.Authority {
 	t.Helper()
 	cfg := rbac.Config{Connection: armtest.Connection(server), Now: c.Now}
@@ -73,7 +73,7 @@ func authority(t *testing.T, server *httptest.Server, c *clock) *rbac.Authority 
 	return a
 }
 
-// rig is the adapter in front of a stand-in for Azure Resource Manager.
+// rig is the adapter in front of the Resource Manager stand-in.
 type rig struct {
 	*rbac.Authority
 	t     *testing.T
@@ -117,10 +117,10 @@ type grant struct {
 	not     []string
 	more    []object // further permissions of the role
 	cond    any      // condition
-	role    string   // id of the definition, where it is not the role's own
+	role    string   // id of the definition, if it is not the role's own
 }
 
-// role puts a definition that can be assigned everywhere, and gives its id.
+// role stores a definition that can be assigned everywhere, and returns its id.
 func (r *rig) role(permissions ...object) string {
 	name := r.next()
 	r.put(root, "roleDefinitions", name, object{"roleName": name, "type": "CustomRole", "assignableScopes": []string{"/"}, "permissions": permissions})
@@ -169,7 +169,7 @@ func (r *rig) deny(d deny) (id string) {
 	})
 }
 
-// missing asks, and fails the test on an error.
+// missing calls the adapter, and fails the test on an error.
 func (r *rig) missing(oid, at string, actions ...string) string {
 	r.t.Helper()
 	got, err := r.Missing(r.t.Context(), caller(oid), at, actions...)
@@ -179,7 +179,7 @@ func (r *rig) missing(oid, at string, actions ...string) string {
 	return got
 }
 
-// calls gives the calls that ARM saw since the last time, by what they read, sorted.
+// calls returns the calls that ARM received since the last time, by what they read, sorted.
 func (r *rig) calls() []string {
 	var out []string
 	for _, c := range r.arm.Requests() {
@@ -192,7 +192,7 @@ func (r *rig) calls() []string {
 	return out
 }
 
-// answering is an ARM that answers every call by f.
+// answering is an ARM that answers every call with f.
 func answering(t *testing.T, c *clock, f http.HandlerFunc) *rbac.Authority {
 	h := httptest.NewServer(f)
 	t.Cleanup(h.Close)

@@ -7,14 +7,14 @@ import (
 	"portcullis/core/jit"
 )
 
-// scope is where something was assigned or is asked for: the segments of its id, in
-// lower case. The zero value is no scope at all.
+// scope is where something is assigned or checked: the segments of its id, in lower case. The zero value is no
+// scope.
 type scope struct {
 	segments []string
-	above    bool // the root or a management group: above every subscription it was listed for
+	above    bool // the root or a management group: above every subscription for which it was listed
 }
 
-// parseScope reads an id. One final slash is accepted.
+// parseScope parses an id. One trailing slash is accepted.
 func parseScope(id string) (scope, bool) {
 	if id == "/" {
 		return scope{above: true}, true
@@ -37,7 +37,7 @@ func parseScope(id string) (scope, bool) {
 	return s, true
 }
 
-// subscription gives the scope's subscription, "" for one above subscriptions.
+// subscription returns the scope's subscription, "" for one above subscriptions.
 func (s scope) subscription() string {
 	if s.above || len(s.segments) < 2 {
 		return ""
@@ -45,7 +45,7 @@ func (s scope) subscription() string {
 	return s.segments[1]
 }
 
-// covers reports whether what holds at s holds at a scope within a subscription.
+// covers reports whether what applies at s applies at a scope within a subscription.
 func (s scope) covers(at scope) bool {
 	if s.above {
 		return true
