@@ -1,17 +1,14 @@
-// Package functions holds the declarations of the app's Azure Functions: one
-// folder for each function, named after it, with its function.json. The folders
-// are embedded, and [All] reads them, so that tests can hold the declarations
-// and the handler's routes together.
+// Package functions holds the declarations of the app's Azure Functions: one folder per function, named after it,
+// with its function.json. The folders are embedded, and [All] reads them, so that tests can compare the
+// declarations with the handler's routes.
 //
-// The names, fields and bindings are those of the Functions host 4.x with a
-// custom handler (https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers).
-// The reader is stricter than the host: it knows only the three triggers that
-// the app uses, and refuses a field it does not know, because the host would
-// pass over a misspelt one in silence.
+// The names, fields and bindings are those of the Functions host 4.x with a custom handler
+// (https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers). The reader is stricter than the
+// host: it knows only the three triggers that the app uses, and refuses unknown fields, because the host would
+// silently ignore a misspelt one.
 //
-// The package declares and reads. It does not package the folders (that is
-// local/pack: the host finds a function.json only one level below host.json),
-// and nothing in the running app needs it.
+// The package only declares and reads. It does not package the folders (local/pack does: the host finds a
+// function.json only one level below host.json), and the running app does not need it.
 package functions
 
 import (
@@ -29,7 +26,7 @@ import (
 //go:embed */function.json
 var declarations embed.FS
 
-// Kind says what starts a function.
+// Kind is what starts a function.
 type Kind int
 
 // The triggers that the app uses. The zero Kind is none of them.
@@ -52,17 +49,16 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", int(k))
 }
 
-// Function is one declared function. Fields that its Kind has no use for are
-// empty.
+// Function is one declared function. Fields that its Kind does not use are empty.
 type Function struct {
 	Name        string   // the folder, and the path the host posts a trigger to
 	Kind        Kind     //
-	BindingName string   // the trigger's name: the key under Data in the host's envelope
+	BindingName string   // the trigger's name: its key under Data in the host's envelope
 	Methods     []string // HTTP: upper-case, sorted; empty means any method
 	Route       string   // HTTP: template below the route prefix, such as requests/{id?}
 	AuthLevel   string   // HTTP: anonymous, function or admin
 	Queue       string   // ServiceBus
-	Connection  string   // ServiceBus: prefix of the settings that say which namespace
+	Connection  string   // ServiceBus: prefix of the settings that name the namespace
 	Schedule    string   // Timer: six-field NCRONTAB, seconds first, UTC
 }
 
@@ -94,7 +90,7 @@ func Parse(fsys fs.FS) ([]Function, error) {
 	return all, nil
 }
 
-// binding is every field that the three triggers and the http output have.
+// binding has every field of the three triggers and the http output.
 type binding struct {
 	Type        string   `json:"type"`
 	Direction   string   `json:"direction"`

@@ -50,8 +50,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestSchedules holds that no schedule means one thing to the host and another to
-// who reads it.
+// TestSchedules checks that the host and a reader understand every schedule in the same way.
 func TestSchedules(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"", "has 1 fields"},
@@ -89,7 +88,7 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestAll is the list of what the app declares, for people to read.
+// TestAll lists what the app declares, for people to read.
 func TestAll(t *testing.T) {
 	http := func(name, method, route string) functions.Function {
 		return functions.Function{
@@ -125,9 +124,8 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestNames holds the host's rule for names (ours is lower-case besides), and
-// keeps a function's folder apart from the files that lie next to it in the
-// package.
+// TestNames checks the host's rule for names (ours are also lower-case), and that no function's folder has the
+// name of a file next to it in the package.
 func TestNames(t *testing.T) {
 	legal := regexp.MustCompile(`^[a-z][a-z0-9_\-]{0,127}$`)
 	for _, f := range all(t) {
@@ -140,11 +138,9 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestHTTP holds what every HTTP declaration must keep: a route of its own that
-// leads to the app and not around it. A route may catch all, but only below a first segment of
-// its own that is no trigger's name: the paths of Azure Resource Manager, whose case does
-// not count, are told apart in the app, and one that caught everything could be
-// handed what is meant for a trigger.
+// TestHTTP checks every HTTP declaration: its route is unique and leads to the app. A route may catch all only
+// below a first segment that is no trigger's name: the app itself tells apart the paths of Azure Resource Manager,
+// whose case does not count, and a route that caught everything could receive what is meant for a trigger.
 func TestHTTP(t *testing.T) {
 	taken, triggers := map[string]string{}, map[string]bool{}
 	for _, f := range all(t) {
@@ -181,10 +177,9 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestTriggersOutOfReach holds that no request from outside can be taken for a
-// trigger. The host posts a trigger to /<function name> and forwards a request
-// with its whole path, which begins with the route prefix: the two stay apart
-// only while there is a prefix and no trigger is called like it.
+// TestTriggersOutOfReach checks that no outside request can be taken for a trigger. The host posts a trigger to
+// /<function name> and forwards a request with its whole path, which begins with the route prefix. The two stay
+// apart only if there is a prefix and no trigger has its name.
 func TestTriggersOutOfReach(t *testing.T) {
 	text, err := os.ReadFile("../host.json")
 	if err != nil {
@@ -219,8 +214,8 @@ func TestTriggersOutOfReach(t *testing.T) {
 	}
 }
 
-// spellings returns the templates that a route stands for, without parameter
-// names: two when its last segment is optional.
+// spellings returns the patterns that a route stands for, without parameter names: two if its last segment is
+// optional.
 func spellings(route string) []string {
 	route = strings.ToLower(route)
 	named := regexp.MustCompile(`\{[^}?]*\}`)
@@ -242,8 +237,8 @@ func all(t *testing.T) []functions.Function {
 	return all
 }
 
-// TestSettingsExample holds that the example says every setting that the app is
-// deployed with, and no secret: identities are what it signs in with.
+// TestSettingsExample checks that the example has every setting of a deployed app, and no secret: the app signs in
+// with identities.
 func TestSettingsExample(t *testing.T) {
 	text, err := os.ReadFile("../local.settings.json.example")
 	if err != nil {

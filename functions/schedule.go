@@ -6,14 +6,13 @@ import (
 	"strings"
 )
 
-// fieldForm is what a field may be: any value, every so many of them, or a list of
-// numbers and of ranges.
+// fieldForm is what a field may be: any value, a step, or a list of numbers and ranges.
 var fieldForm = regexp.MustCompile(`^(\*(/[1-9]\d?)?|\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*)$`)
 
-// CheckSchedule refuses what the host (NCRONTAB, six fields with the seconds first) and
-// others who know cron may read differently. The host exchanges the ends of a range, so that
-// 22-2 is from 2 to 22 and FRI-MON is from Monday to Friday; it knows no Sunday 7; a day of the month and
-// a day of the week together mean both; and a time span such as 26:00:00 is one of days.
+// CheckSchedule refuses what the host (NCRONTAB, six fields with seconds first) and readers who know cron may
+// understand differently. The host swaps the ends of a range, so that 22-2 means 2 to 22 and FRI-MON means Monday
+// to Friday; it knows no Sunday 7; a day of the month together with a day of the week must both match; and a time
+// span such as 26:00:00 counts days.
 func CheckSchedule(text string) error {
 	fields := strings.Split(text, " ")
 	if len(fields) != 6 {
