@@ -20,8 +20,8 @@ import (
 	"portcullis/infra/rbac"
 )
 
-// place is where the services of one cloud are. Whoever holds a token there may use it
-// there alone: an endpoint of another cloud is a mistake, or somebody who wants the token.
+// place is where the services of one cloud are. Whoever gets a token there can use it there: an endpoint of
+// another cloud is a mistake, or an attempt to get the token.
 type place struct {
 	configuration cloud.Configuration
 	authority     string   // of Entra ID
@@ -29,13 +29,13 @@ type place struct {
 	bus           string   // what the host name of a Service Bus namespace ends with
 }
 
-// clouds are those that Portcullis runs in, and everything that differs between them.
+// clouds are the supported clouds, and everything that differs between them.
 //
-// The authorities are those of "National clouds" in Entra ID's documentation; tokens of China
-// name another one than the SDK asks there for. Resource Manager's endpoints and audiences
-// are the SDK's. The suffixes are those of the clouds' developer guides; a second one for tables belongs
-// to accounts with DNS zone endpoints. The audiences of Table Storage (https://storage.azure.com)
-// and Service Bus (https://servicebus.azure.net) are the same in all clouds, and the SDKs hold them.
+// The authorities are those of "National clouds" in Entra ID's documentation; tokens of China name another
+// authority than the SDK uses there. Resource Manager's endpoints and audiences are the SDK's. The suffixes are
+// those of the clouds' developer guides; a second one for tables belongs to accounts with DNS zone endpoints. The
+// audiences of Table Storage (https://storage.azure.com) and Service Bus (https://servicebus.azure.net) are the
+// same in all clouds, and the SDKs contain them.
 func clouds() map[string]place {
 	return map[string]place{
 		"AzurePublic": {cloud.AzurePublic, "https://login.microsoftonline.com",
@@ -47,12 +47,12 @@ func clouds() map[string]place {
 	}
 }
 
-// misplaced gives, by setting, what names a service outside of the configured cloud.
-// Stand-ins on a loopback address are in none.
+// misplaced returns, by setting, the endpoints outside of the configured cloud. Stand-ins on a loopback address
+// are in no cloud.
 func misplaced(c config) map[string]error {
 	in, known := clouds()[c.Cloud]
 	if !known {
-		return nil // which is an error by itself
+		return nil // which is an error of its own
 	}
 	out := map[string]error{}
 	if u, err := url.Parse(c.TableEndpoint); err == nil && u.Host != "" && !onLoopback(u.Host) && !endsWith(u.Host, in.tables...) {
@@ -64,7 +64,7 @@ func misplaced(c config) map[string]error {
 	return out
 }
 
-// endsWith reports whether a host name is something below one of the suffixes.
+// endsWith reports whether a host name is below one of the suffixes.
 func endsWith(host string, suffixes ...string) bool {
 	return slices.ContainsFunc(suffixes, func(suffix string) bool {
 		head, ok := strings.CutSuffix(strings.ToLower(host), suffix)
@@ -72,8 +72,8 @@ func endsWith(host string, suffixes ...string) bool {
 	})
 }
 
-// resourceManager says which one to speak to: the configured cloud's, or the
-// stand-in where the settings name one.
+// resourceManager returns the Resource Manager to use: the configured cloud's, or the stand-in that the settings
+// name.
 func resourceManager(cfg config, traces tracing.Provider) (endpoint, audience string, options azarm.ClientOptions) {
 	in := clouds()[cfg.Cloud].configuration.Services[cloud.ResourceManager]
 	options.TracingProvider = traces
@@ -89,7 +89,7 @@ func nsgOf(cfg config, traces tracing.Provider) nsg.Config {
 	return nsg.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Subscription: cfg.Subscriptions[0], Subscriptions: cfg.Subscriptions}
 }
 
-// limitsOf is what the calls to Resource Manager are held to.
+// limitsOf returns the limits for calls to Resource Manager.
 func limitsOf(cfg config) arm.Limits {
 	if cfg.Unlimited {
 		return arm.Documented().WithoutNetwork()
@@ -97,8 +97,8 @@ func limitsOf(cfg config) arm.Limits {
 	return arm.Documented()
 }
 
-// firewallsOf is where firewalls are written. What others have changed while we wrote is worth a line: whether ARM
-// then holds us off is not known.
+// firewallsOf returns the configuration for firewalls. It logs changes by others during a write, since it is not
+// known whether ARM prevents them.
 func firewallsOf(cfg config, traces tracing.Provider, log *slog.Logger) azfirewall.Config {
 	endpoint, audience, options := resourceManager(cfg, traces)
 	return azfirewall.Config{
@@ -114,14 +114,14 @@ func rbacOf(cfg config, traces tracing.Provider) rbac.Config {
 	return rbac.Config{Connection: arm.Connection{Endpoint: endpoint, Audience: audience, Options: options}, Tenants: cfg.Tenants}
 }
 
-// audiencesOf is what the app's own tokens are for, by dependency.
+// audiencesOf returns the audiences of the app's own tokens, by dependency.
 func audiencesOf(cfg config) map[string]string {
 	_, manager, _ := resourceManager(cfg, tracing.Provider{})
 	return map[string]string{doctor.ResourceManager: manager, doctor.TableStorage: "https://storage.azure.com", doctor.ServiceBus: "https://servicebus.azure.net"}
 }
 
-// identityOf says whose tokens count: those of the configured cloud's Entra ID, or of
-// the stand-in where the settings name one.
+// identityOf returns whose tokens are accepted: those of the configured cloud's Entra ID, or of the stand-in that
+// the settings name.
 func identityOf(cfg config) identity.Config {
 	out := identity.Config{Authority: clouds()[cfg.Cloud].authority, Tenants: cfg.Tenants, Audiences: cfg.Audiences, Permissions: cfg.Permissions}
 	if cfg.Authority != "" {

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestClouds holds that one setting picks everything: for each cloud, what it
-// picks, and that endpoints of any other are refused.
+// TestClouds checks that one setting selects everything: what it selects for each cloud, and that endpoints of
+// other clouds are refused.
 func TestClouds(t *testing.T) {
 	type picked struct{ ARM, Audience, Authority string }
 	want := map[string]picked{
@@ -82,8 +82,8 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// TestDeploymentSettings holds that the deployment sets what the app reads, and
-// nothing that it does not know, and that both name the clouds alike.
+// TestDeploymentSettings checks that the deployment sets what the app reads, sets nothing unknown, and names the
+// clouds in the same way.
 func TestDeploymentSettings(t *testing.T) {
 	text, err := os.ReadFile("infra/deploy/site.tf")
 	if err != nil {

@@ -27,16 +27,16 @@ const (
 	oneMachine                // only for stand-ins on a loopback address
 )
 
-// setting is one setting of the app: the only place where its name stands.
+// setting is one setting of the app. Its name appears only here.
 type setting struct {
 	name string
 	use  use
 	doc  string
-	// read puts the value, "" where it is not set, into c. An error stops the start.
+	// read stores the value, "" if it is not set, in c. An error stops the start.
 	read func(c *config, value string) error
 }
 
-// settings is every setting that the app reads.
+// settings returns every setting that the app reads.
 func settings() []setting {
 	return []setting{
 		{"FUNCTIONS_CUSTOMHANDLER_PORT", ofPlatform, "the port on 127.0.0.1 to listen on; the Functions host sets it", readPort},
@@ -95,7 +95,8 @@ func settings() []setting {
 	}
 }
 
-// criticalSettings names what must not be passed over; see docs/decisions/015.
+// criticalSettings is the setting that lists settings without which the app must not start; see
+// docs/decisions/015.
 const criticalSettings = "PORTCULLIS_CRITICAL_SETTINGS"
 
 // config is every setting, read once.
@@ -103,7 +104,7 @@ type config struct {
 	Port          int
 	Tenants       []string // in lower case, sorted
 	Audiences     []string
-	Permissions   []string // scopes and app roles, one of which an access token must hold; none: any token will do
+	Permissions   []string // scopes and app roles, one of which an access token must have; none: any token is accepted
 	Authority     string   // "" for the cloud's
 	Subscriptions []string // in lower case, sorted
 	Cloud         string
@@ -112,24 +113,23 @@ type config struct {
 	ClientID      string
 	ARMEndpoint   string            // "" for the cloud's
 	BusAddress    string            // "" for the namespace's
-	SignIn        []portal.Provider // none: as App Service authentication has it
-	Floor         jit.Options       // what every request must meet, whatever the policies do
-	Quota         limit.Quota       // what one requestor may have of one target
-	CloseLost     bool              // the sweep closes windows whose owner has lost the right to ask for them
-	Unlimited     bool              // the network provider's own limit is not kept
-	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of
-	// X-Forwarded-For on, which is so for the value true in any case and for no other.
+	SignIn        []portal.Provider // none: as in App Service authentication
+	Floor         jit.Options       // what every request must meet, regardless of the policies
+	Quota         limit.Quota       // what one requestor may have on one target
+	CloseLost     bool              // the sweep closes windows whose owner has lost the right to request them
+	Unlimited     bool              // the network provider's own limit is not enforced
+	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of X-Forwarded-For on: only for the
+	// value true, in any case.
 	ForwardedHeaders bool
-	Home             string // the subscription that the app is in, "" where the platform does not say
-	// Unknown is the names, sorted, of settings that begin with PORTCULLIS_ and that this
-	// version does not know: those of a newer one, or misspelt. They have no effect.
+	Home             string // the app's own subscription, "" if the platform does not say
+	// Unknown is the names, sorted, of settings that begin with PORTCULLIS_ and that this version does not know: those
+	// of a newer version, or misspelt ones. They have no effect.
 	Unknown  []string
-	Critical []string // names of settings that have to be known and set
+	Critical []string // names of settings that must be known and set
 }
 
-// readConfig reads the settings from an environment of NAME=value lines. It
-// gives all that is wrong with them at once: a value that is not understood, and a
-// critical setting that is not known or not set. An unknown setting is no error.
+// readConfig reads the settings from an environment of NAME=value lines. It reports all errors at once: invalid
+// values, and critical settings that are unknown or not set. An unknown setting is not an error.
 func readConfig(environ []string) (config, error) {
 	env := map[string]string{}
 	for _, line := range environ {
@@ -147,7 +147,7 @@ func readConfig(environ []string) (config, error) {
 		}
 	}
 	for name := range env {
-		// PORTCULLIS_LOCAL_ settings are those of the stand-ins, which start the app with their own environment.
+		// PORTCULLIS_LOCAL_ settings belong to the stand-ins, which start the app with their own environment.
 		if docs[name] == "" && strings.HasPrefix(name, "PORTCULLIS_") && !strings.HasPrefix(name, "PORTCULLIS_LOCAL_") {
 			c.Unknown = append(c.Unknown, name)
 		}
@@ -190,7 +190,7 @@ func names(value string) []string {
 	return out
 }
 
-// guids reads a list that has to hold something, into lower case and sorted.
+// guids parses a list that must not be empty, into lower case and sorted.
 func guids(value string) ([]string, error) {
 	var out []string
 	var errs []error
@@ -204,8 +204,8 @@ func guids(value string) ([]string, error) {
 	return slices.Compact(out), errors.Join(errs...)
 }
 
-// homeOf gives the subscription in the name of an app's webspace, subscription+group-regionwebspace, as App Service sets it;
-// "" where there is none. Nothing is permitted by it.
+// homeOf returns the subscription in the name of an app's webspace, subscription+group-regionwebspace, as App
+// Service sets it; "" if there is none. It grants no permission.
 func homeOf(webspace string) string {
 	if id, _, ok := strings.Cut(webspace, "+"); ok && jit.ValidGUID(id) {
 		return strings.ToLower(id)
@@ -260,7 +260,8 @@ func readBusAddress(c *config, value string) error {
 	return nil
 }
 
-// flag reads on or off. Anything else is an error and never the default: a security team that misspells it learns of it at the start.
+// flag parses on or off. Anything else is an error and never the default, so that a security team learns of a
+// misspelt value at the start.
 func flag(to *bool, value string, unset bool) error {
 	switch value {
 	case "on", "off":
@@ -273,7 +274,7 @@ func flag(to *bool, value string, unset bool) error {
 	return nil
 }
 
-// count reads a number that is not negative.
+// count parses a number that is not negative.
 func count(to *int, value string, unset int) error {
 	*to = unset
 	if value == "" {
@@ -287,7 +288,7 @@ func count(to *int, value string, unset int) error {
 	return nil
 }
 
-// prefixLength reads the length of a prefix, written as /24 is and in no other way.
+// prefixLength parses a prefix length, written only as /24 is.
 func prefixLength(to *int, value string, most int) error {
 	if value == "" {
 		return nil
@@ -300,7 +301,7 @@ func prefixLength(to *int, value string, most int) error {
 	return nil
 }
 
-// standIn reads the URL of what takes a service's place on this machine, or nothing.
+// standIn parses the URL of a service's stand-in on this machine, or "".
 func standIn(value string) (string, error) {
 	if value == "" {
 		return "", nil
@@ -312,8 +313,7 @@ func standIn(value string) (string, error) {
 	return at, err
 }
 
-// signIn gives how people sign in to the page where a token issuer of one
-// machine vouches for names: by a name.
+// signIn returns how people sign in to the page when a local token issuer accepts names: by name.
 func signIn(names string) ([]portal.Provider, error) {
 	if names == "" {
 		return nil, nil
@@ -328,8 +328,7 @@ func signIn(names string) ([]portal.Provider, error) {
 	return out, nil
 }
 
-// endpoint checks a URL: https, or http on a loopback address, since a token
-// must not travel in the clear.
+// endpoint checks a URL: https, or http on a loopback address, since a token must not be sent in clear.
 func endpoint(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {

@@ -149,8 +149,8 @@ func TestReadConfig(t *testing.T) {
 	}
 }
 
-// TestLimits holds that the network provider's documented limit is kept unless a setting says otherwise, and that Resource
-// Manager's own are kept in any case.
+// TestLimits checks that the network provider's documented limit is enforced unless a setting says otherwise, and
+// that Resource Manager's own limits always are.
 func TestLimits(t *testing.T) {
 	kept, unlimited := limitsOf(config{}), limitsOf(config{Unlimited: true})
 	if kept != arm.Documented() || kept.NetworkWrites != 1000 {
@@ -161,8 +161,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestUnknownSettings holds that a setting of a newer version stops nothing and is named, that a value which is not understood
-// stops the start all the same, and that values of unknown settings are told to nobody.
+// TestUnknownSettings checks that a setting of a newer version stops nothing and is listed, that an invalid value
+// still stops the start, and that values of unknown settings are never shown.
 func TestUnknownSettings(t *testing.T) {
 	newer := map[string]string{"PORTCULLIS_ZONE": "SECRET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_": "", "PORTCULLIS_LOCAL_PORT_BASE": "9000", "UNRELATED": "1"}
 	cfg, err := readConfig(environ(newer))
@@ -181,7 +181,8 @@ func TestUnknownSettings(t *testing.T) {
 	}
 }
 
-// TestSettingsAreDocumented holds together what the app reads, the example of local settings, and the table in docs/operations.md.
+// TestSettingsAreDocumented compares what the app reads, the example of local settings, and the table in
+// docs/operations.md.
 func TestSettingsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("docs/operations.md")
 	if err != nil {
@@ -216,7 +217,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestForwardedHeaders holds that nothing but true counts as true: whoever decides by it whose address is known must not guess.
+// TestForwardedHeaders checks that only true counts as true: the app must not guess when it decides whose address
+// it knows.
 func TestForwardedHeaders(t *testing.T) {
 	for value, want := range map[string]bool{"unset": false, "": false, "false": false, "1": false, "yes": false, " true": false, "true,": false, "true": true, "True": true, "TRUE": true} {
 		cfg, err := readConfig(environ(map[string]string{"ASPNETCORE_FORWARDEDHEADERS_ENABLED": value}))
@@ -226,7 +228,7 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 }
 
-// TestHome: the app's own subscription is what stands before the plus in the name of its webspace, and nothing else.
+// TestHome: the app's own subscription is what precedes the plus in the name of its webspace, and nothing else.
 func TestHome(t *testing.T) {
 	const id = "00000000-0000-0000-0000-00000000d3e0"
 	for webspace, want := range map[string]string{

@@ -20,7 +20,7 @@ import (
 //go:embed infra/deploy/roles/app.json
 var appRole []byte
 
-// outsideOf gives what only the doctor needs from outside.
+// outsideOf returns the dependencies that only the doctor needs.
 func outsideOf(cfg config, cred azcore.TokenCredential, pacer *arm.Pacer, rows doctor.Rows, tel *telemetry.Telemetry) (doctor.Outside, error) {
 	var role struct{ Read, Write, Firewall []string }
 	if err := json.Unmarshal(appRole, &role); err != nil {

@@ -30,8 +30,8 @@ import (
 
 const estateSubscription = "00000000-0000-0000-0000-00000000d3e0"
 
-// estate is Resource Manager's lists of a subscription with many machines, each with a public address, in so
-// many resource groups, each with a network and a security group: pages of 100, each after 50 ms.
+// estate is Resource Manager's lists of a subscription with many machines, each with a public address, in several
+// resource groups, each with a network and a security group: pages of 100, each after 50 ms.
 type estate struct {
 	lists map[string][]string // by path, in lower case
 	url   string
@@ -70,7 +70,7 @@ func newEstate(t *testing.T, machines, groups int) *estate {
 
 func (e *estate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.reads.Add(1)
-	timer := time.NewTimer(50 * time.Millisecond) // what ARM takes for a page
+	timer := time.NewTimer(50 * time.Millisecond) // the assumed time for a page
 	defer timer.Stop()
 	<-timer.C
 	list, from := e.lists[strings.ToLower(r.URL.Path)], 0
@@ -101,20 +101,20 @@ func (anybody) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 	return azcore.AccessToken{Token: "token", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// TestInventoryOfTenThousand measures GET /api/machines with everything in place that it has in production but
-// identity and storage: the handler, the guard, the adapter with the settings' own wiring, and the pacer. It
-// asserts what is answered and how many reads that costs, and prints how long it took and the most memory that the
-// process had, the stand-in included. Times depend on the machine and on nothing else that a test could hold.
+// TestInventoryOfTenThousand measures GET /api/machines with everything that production has except identity and
+// storage: the handler, the guard, the adapter as wired in main, and the pacer. It asserts the answer and the
+// number of reads. It prints the time and the peak memory of the process, including the stand-in; these depend on
+// the machine and are not asserted.
 func TestInventoryOfTenThousand(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it reads pages that take their time")
 	}
 	machines := 10_000
-	if raceDetector { // whose times say nothing
+	if raceDetector { // its times are meaningless
 		machines = 2_000
 	}
 	for _, tc := range []struct {
-		groups, reads int // how many reads at most: two lists of 100 pages, three pages of each read in vain, and some short lists
+		groups, reads int // at most this many reads: two lists of 100 pages, up to three pages of each that are read in vain, and some short lists
 	}{{20, 250}, {1, 250}} {
 		t.Run(fmt.Sprint(tc.groups, " groups"), func(t *testing.T) {
 			e := newEstate(t, machines, tc.groups)
@@ -125,7 +125,7 @@ func TestInventoryOfTenThousand(t *testing.T) {
 				t.Fatal(err)
 			}
 			store := coretest.NewMemory()
-			now := time.Now() // stands still: on a slow machine the first look would be too old for the second
+			now := time.Now() // fixed: on a slow machine the first answer would be too old for the second
 			rooms := core.New(core.Ports{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 				Activity: store, Sweeps: store, Alarm: &coretest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
 			h := handlers.New(rooms, handlers.Options{
@@ -163,8 +163,8 @@ func TestInventoryOfTenThousand(t *testing.T) {
 	}
 }
 
-// busy gives the CPU time of the process as the kernel tells it: what it would take
-// at least on a machine that does nothing else, since others' work counts in the time on the wall.
+// busy returns the CPU time of the process according to the kernel, since the wall-clock time includes other
+// processes.
 func busy() time.Duration {
 	text, err := os.ReadFile("/proc/self/stat")
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
@@ -182,7 +182,7 @@ func busy() time.Duration {
 	return ticks * 10 * time.Millisecond
 }
 
-// mostMemory gives the peak of the process's resident memory as the kernel tells it.
+// mostMemory returns the peak resident memory of the process according to the kernel.
 func mostMemory() string {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,10 +1,9 @@
-// Command portcullis is the custom handler that the Azure Functions host runs:
-// just-in-time access to the management ports of Azure virtual machines.
+// Command portcullis is the custom handler that the Azure Functions host runs: just-in-time access to the
+// management ports of Azure virtual machines.
 //
-// This package is wiring only. It reads the settings once, builds the adapters,
-// and serves on the loopback port that the host names. It does not stop
-// gracefully on purpose: the host ends a handler by SIGKILL, so every step of
-// every verb is safe against being the last.
+// This package is wiring only. It reads the settings once, builds the adapters, and serves on the loopback port
+// that the host names. It deliberately has no graceful stop: the host ends a handler by SIGKILL, so every step of
+// every verb must be safe as the last one.
 package main
 
 import (
@@ -156,10 +155,10 @@ func resourceManagerOf(cfg config, cred azcore.TokenCredential, log *slog.Logger
 	return out, nil
 }
 
-// addressOf gives where the Functions host finds this process.
+// addressOf returns the address at which the Functions host finds this process.
 func addressOf(cfg config) string { return fmt.Sprintf("127.0.0.1:%d", cfg.Port) }
 
-// queued gives how many calls wait, as telemetry has it.
+// queued returns the number of waiting calls for telemetry.
 func queued(p *arm.Pacer) func() []telemetry.Queued {
 	return func() []telemetry.Queued {
 		var out []telemetry.Queued
@@ -170,8 +169,8 @@ func queued(p *arm.Pacer) func() []telemetry.Queued {
 	}
 }
 
-// credential is the app's own identity: the managed identity that the platform
-// gives through IDENTITY_ENDPOINT, here as in Azure.
+// credential returns the app's own identity: the managed identity that the platform provides through
+// IDENTITY_ENDPOINT, also on a local machine.
 func credential(cfg config) (azcore.TokenCredential, error) {
 	o := &azidentity.ManagedIdentityCredentialOptions{}
 	if cfg.ClientID != "" {
@@ -180,12 +179,12 @@ func credential(cfg config) (azcore.TokenCredential, error) {
 	return azidentity.NewManagedIdentityCredential(o)
 }
 
-// firstSetUp is how long the app waits for its tables before it serves: far below
-// what the host allows for a start, far above what a Table Storage that answers takes.
+// firstSetUp is how long the app waits for its tables before it serves: far below what the host allows for a
+// start, far above what an available Table Storage takes.
 const firstSetUp = 3 * time.Second
 
-// setUp creates the tables before the app serves. While Table Storage does not
-// answer it goes on trying behind the app, which says through health what is missing.
+// setUp creates the tables before the app serves. If Table Storage does not answer, it keeps trying in the
+// background, while health reports it as unavailable.
 func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 	bounded, cancel := context.WithTimeout(ctx, firstSetUp)
 	defer cancel()
@@ -212,8 +211,8 @@ func (a *application) keepSettingUp(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// audited is the activity log, measured where it is written and verified where it
-// is kept: the measure alone would hide that the store can be verified.
+// audited is the activity log with its measuring wrapper for writes and the store itself for verification, which
+// the wrapper alone would hide.
 type audited struct {
 	store.Activity
 	store.Verifier
@@ -226,9 +225,8 @@ func parseWake(body []byte) (string, int, error) {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// version names the release and the commit, as the Go command stamped them into
-// the binary: nothing has to be generated or passed to the linker, and what was built from
-// changed files says so.
+// version returns the release and the commit, as the Go command stamped them into the binary: nothing has to be
+// generated or passed to the linker, and a build from changed files says so.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come. It bounds a test that fails; none waits for it to pass.
-const patience = 30 * time.Second
+// testTimeout bounds a failing test; a passing one does not wait for it.
+const testTimeout = 30 * time.Second
 
-// slow are limits that a test can wait for.
+// slow returns limits that a test can wait for.
 func slow() limits {
 	return limits{header: 50 * time.Millisecond, read: 100 * time.Millisecond, write: 100 * time.Millisecond, idle: 50 * time.Millisecond, bytes: 4 << 10}
 }
@@ -44,23 +44,23 @@ func dial(t *testing.T, h http.HandlerFunc, l limits) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	return conn
 }
 
-// closed reads until the server closes, and gives what came before.
+// closed reads until the server closes, and returns what it read.
 func closed(t *testing.T, conn net.Conn) string {
 	t.Helper()
 	text, err := io.ReadAll(conn)
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		t.Fatalf("the connection is still open after %v", patience)
+		t.Fatalf("the connection is still open after %v", testTimeout)
 	}
-	return string(text) // a reset is a way of closing
+	return string(text) // a reset also closes the connection
 }
 
-// TestSlowClients: a client that sends slowly, or nothing, is let go, whatever part of a call it is slow in.
+// TestSlowClients: the server drops a client that sends slowly or not at all, in whichever part of a call.
 func TestSlowClients(t *testing.T) {
 	for _, tc := range []struct {
 		name, sends string
@@ -97,7 +97,8 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestSlowReader: who asks for a large answer and does not take it holds the handler no longer than the limit.
+// TestSlowReader: a client that requests a large response and does not read it holds the handler no longer than
+// the limit.
 func TestSlowReader(t *testing.T) {
 	wrote := make(chan error, 1)
 	conn := dial(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -118,15 +119,16 @@ func TestSlowReader(t *testing.T) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the answer that nobody takes ends with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("the handler still writes")
 	}
 }
 
-// TestLongCallsAreNotCut: a call that is here whole may take longer than its reading may, and its context goes on.
+// TestLongCallsAreNotCut: once a call has been read completely, it may take longer than the read limit, and its
+// context stays valid.
 func TestLongCallsAreNotCut(t *testing.T) {
 	l := slow()
-	l.write = patience
+	l.write = testTimeout
 	other := make(chan struct{})
 	conn := dial(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
@@ -136,7 +138,7 @@ func TestLongCallsAreNotCut(t *testing.T) {
 	if _, err := io.WriteString(conn, "POST /sweep HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
 		t.Fatal(err)
 	}
-	// Another connection that came later has been let go: the time for reading is over.
+	// Another, later connection has been dropped: the time for reading is over.
 	late := dial(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) }, l)
 	if _, err := io.WriteString(late, "POST /sweep HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"); err != nil {
 		t.Fatal(err)
@@ -153,7 +155,7 @@ func TestLongCallsAreNotCut(t *testing.T) {
 	}
 }
 
-// TestLimitsServed holds the limits in force to those of the platform and the host.
+// TestLimitsServed compares the limits in force with those of the platform and the host.
 func TestLimitsServed(t *testing.T) {
 	text, err := os.ReadFile("host.json")
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// TestThreatModel holds that every test which the threat model names is there:
-// a claim is worth what holds it.
+// TestThreatModel checks that every test named in the threat model exists.
 func TestThreatModel(t *testing.T) {
 	named := regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`")
 	count := 0
