@@ -28,27 +28,27 @@ import (
 
 const (
 	account   = "devaccount"
-	olderARM  = "https://management.core.windows.net"     // Resource Manager's older audience, which the SDK asks for
-	namespace = "portcullis-local.servicebus.windows.net" // a name for tokens; nothing resolves it
+	olderARM  = "https://management.core.windows.net"     // Resource Manager's older audience, which the SDK requests
+	namespace = "portcullis-local.servicebus.windows.net" // a name for tokens; it does not resolve
 )
 
-// queue is the revoke queue as the deployment makes it.
+// queue is the revoke queue as the deployment creates it.
 var queue = bussim.Queue{Name: "portcullis-revoke", LockDuration: time.Minute, MaxDeliveryCount: 10, DuplicateWindow: 10 * time.Minute}
 
 // azure is the running stand-ins.
 type azure struct {
-	host    *hostsim.Host // nil where the real host runs
-	real    *real         // nil where the stand-in runs
+	host    *hostsim.Host // nil if the real host runs
+	real    *real         // nil if the stand-in runs
 	arm     *armsim.Server
 	bus     *bussim.Broker
 	tokens  *issuer.Issuer
-	failed  chan error // a listener that broke
+	failed  chan error // receives the error of a failed listener
 	closers []func() error
 
-	// tap, if set before start, sees every call to Resource Manager and Table
-	// Storage before it takes effect and once more before its answer goes out.
+	// tap, if set before start, is called for every call to Resource Manager and Table Storage before it takes effect,
+	// and again before its response is sent.
 	tap func(service string, r *http.Request, answered bool)
-	// still, if set before start, keeps the sweep from running by its schedule; the real host is never still.
+	// still, if set before start, disables the scheduled sweep; the real host ignores it.
 	still bool
 	// more is settings of the app, NAME=value, beside and in place of those that fit the stand-ins; set before start.
 	more []string
@@ -56,8 +56,7 @@ type azure struct {
 	onReal bool
 }
 
-// start opens the stand-ins, listens, and starts the app. On an error nothing
-// is left running.
+// start opens the stand-ins, listens, and starts the app. After an error nothing is left running.
 func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.Logger) (err error) {
 	a.failed = make(chan error, 4)
 	defer func() {
@@ -110,7 +109,7 @@ func (a *azure) listen(port int, h http.Handler) error {
 	return nil
 }
 
-// tapped shows the calls of a service to the tap.
+// tapped calls the tap for the calls of a service.
 func (a *azure) tapped(service string, h http.Handler) http.Handler {
 	if a.tap == nil {
 		return h
@@ -121,7 +120,7 @@ func (a *azure) tapped(service string, h http.Handler) http.Handler {
 	})
 }
 
-// lastMoment calls before when an answer is about to go out.
+// lastMoment calls before when a response is about to be sent.
 type lastMoment struct {
 	http.ResponseWriter
 	before func()
@@ -172,8 +171,8 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	return a.listen(p.ARM, mux)
 }
 
-// forPeople lets somebody who looks with curl or a browser do so without a
-// token: a GET without one is taken as the app's own. Resource Manager itself never does.
+// forPeople lets people use curl or a browser without a token: a GET without one counts as the app's own. The real
+// Resource Manager never does that.
 func forPeople(arm http.Handler, tokens *issuer.Issuer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.Header.Get("Authorization") == "" {
@@ -281,7 +280,7 @@ func (a *azure) ready(ctx context.Context) error {
 	return a.host.Ready(ctx)
 }
 
-// settings are the app's, as a deployment would set them, for the stand-ins.
+// settings returns the app's settings, as a deployment would set them, for the stand-ins.
 func (a *azure) settings(p ports, secret string) []string {
 	return []string{
 		"ASPNETCORE_FORWARDEDHEADERS_ENABLED=true",
@@ -301,7 +300,7 @@ func (a *azure) settings(p ports, secret string) []string {
 	}
 }
 
-// names are who one may sign in to the page as.
+// names returns the names for signing in to the page.
 func names() []string {
 	var out []string
 	for _, p := range issuer.Personas() {
@@ -310,7 +309,7 @@ func names() []string {
 	return out
 }
 
-// hostCredential is the host's own identity towards Service Bus: the app's.
+// hostCredential is the host's own identity for Service Bus: the app's.
 type hostCredential struct{ tokens *issuer.Issuer }
 
 // GetToken implements azcore.TokenCredential.
@@ -322,7 +321,7 @@ func (c hostCredential) GetToken(context.Context, policy.TokenRequestOptions) (a
 // close stops everything, the last started first.
 func (a *azure) close() {
 	for i := len(a.closers) - 1; i >= 0; i-- {
-		_ = a.closers[i]() // going away: nothing is left to be done about it
+		_ = a.closers[i]() // shutting down: errors no longer matter
 	}
 	a.closers = nil
 }

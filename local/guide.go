@@ -8,7 +8,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// guideText is what a newcomer sees: where things are, and a line to try each step with.
+// guideText is what a newcomer sees: addresses, and a command for each step.
 var guideText = template.Must(template.New("guide").Parse(`
 Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C stops it.
 
@@ -52,6 +52,6 @@ Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure
 `))
 
 func guide(w io.Writer, p ports, took time.Duration) {
-	// A terminal that is gone is no reason to stop.
+	// Losing the terminal is no reason to stop.
 	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
 }

@@ -1,22 +1,21 @@
-// Command local runs a whole Azure for one machine, and Portcullis in it: what
-// `make run` starts.
+// Command local runs a whole Azure for one machine, with Portcullis in it: `make run` starts it.
 //
-// One process holds the four stand-ins, each a package with a doc that says what
-// it is faithful to and what it leaves out:
+// One process contains the four stand-ins, each a package whose doc says what it is faithful to and what it leaves
+// out:
 //
 //   - hostsim: the Functions host, which runs the real handler binary (with -host real the host
-//     that Azure runs, see package realhost); before it easyauth, App Service authentication, where
-//     people sign in to the page by a name
+//     that Azure runs, see package realhost); in front of it easyauth, App Service authentication,
+//     where people sign in to the page by name
 //   - armsim and issuer: Azure Resource Manager and the token issuer, on one port
 //   - tablesim: Table Storage
 //   - bussim: Service Bus
 //
-// They speak the real wire protocols, so the unmodified Azure SDK clients of the
-// app talk to them with its ordinary credential. Everything listens on 127.0.0.1
-// only. The state lives in one folder and survives a restart, also one by kill -9.
+// They speak the real wire protocols, so the app's unmodified Azure SDK clients use them with their ordinary
+// credential. Everything listens on 127.0.0.1 only. The state is in one folder and survives a restart, even after
+// kill -9.
 //
-// It is no place for real secrets or real machines: whoever reaches the
-// loopback address may ask the issuer for any token.
+// Never use it with real secrets or real machines: anybody who reaches the loopback address may request any token
+// from the issuer.
 package main
 
 import (
@@ -113,10 +112,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 }
 
-// ports are where the stand-ins listen, as the product's documentation has them.
+// ports are where the stand-ins listen; these are the documented defaults.
 type ports struct{ Host, ARM, Table, Bus int }
 
-// portsFrom moves all ports to base, base+1 and so on; "" leaves the usual ones.
+// portsFrom moves all ports to base, base+1 and so on; "" keeps the defaults.
 func portsFrom(base string) (ports, error) {
 	if base == "" {
 		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672}, nil
@@ -128,10 +127,10 @@ func portsFrom(base string) (ports, error) {
 	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3}, nil
 }
 
-// marker names a folder as one of ours, so that starting over removes no other.
+// marker marks a folder as ours, so that starting over deletes no other.
 const marker = "portcullis-local-state"
 
-// clear removes the state, if dir is a folder that an earlier run made.
+// clear deletes the state if dir is a folder that an earlier run created.
 func clear(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil

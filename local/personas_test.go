@@ -15,11 +15,11 @@ import (
 	"portcullis/local/issuer"
 )
 
-// doors is what becomes of every call for everybody, over HTTP, through the host, the app, its verifier of tokens and
-// its role assignments. The columns are callers: without a token; with the headers of App Service that say who it is, and no
-// token; with a good token that is for Resource Manager; with the admin's ID token in the place of an access token; the app's own identity, a caller without a role here; and
-// the personas. A status with + shows something of the machine web, one with - must not. A row is a function's
-// route, with what the call is about behind a space.
+// doors is the expected result of every call by every caller, over HTTP, through the host, the app, its token
+// verification and its role assignments. The columns are callers: without a token; with App Service's identity
+// headers and no token; with a valid token for Resource Manager; with the admin's ID token instead of an access
+// token; the app's own identity, which has no role as a caller; and the personas. A status with + shows something
+// about the machine web, one with - must not. A row is a function's route, followed by the subject of the call.
 const doors = `
                                 nobody forged foreign idtoken app  reader requester admin
 enable                          401    401    401     401     403  403    403       200
@@ -53,7 +53,7 @@ health                          200    200    200     200     200  200    200   
 openapi.json                    200    200    200     200     200  200    200       200
 `
 
-// callers gives the headers of each column.
+// callers returns the headers of each column.
 func (r *rig) callers() map[string]http.Header {
 	r.t.Helper()
 	bearer := func(token string, err error) http.Header {
@@ -87,7 +87,7 @@ type visit struct {
 
 const policies = sub + "/resourceGroups/demo/providers/Microsoft.Security/locations/westeurope/jitNetworkAccessPolicies"
 
-// visits gives what a row calls. source makes every request another one.
+// visits returns the call of a row. source makes every request different.
 func (r *rig) visits(row, source string) visit {
 	r.t.Helper()
 	const version = "?api-version=2020-01-01"
@@ -147,7 +147,7 @@ func (r *rig) mustAs(header http.Header, status int, method, path string, body a
 	return answer
 }
 
-// TestDoors holds the matrix, and that a refusal changes no rule.
+// TestDoors checks the matrix, and that a refusal changes no rule.
 func TestDoors(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
@@ -181,7 +181,7 @@ func TestDoors(t *testing.T) {
 		}
 		for i, cell := range cells {
 			visits++
-			if changed { // by the visit before
+			if changed { // by the previous visit
 				r.must(200, "POST", "/api/enable", vms(web))
 			}
 			call := r.visits(row, fmt.Sprintf("198.51.100.%d", visits))
@@ -219,7 +219,7 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// TestReaderAsks holds what somebody who may only look is told, whatever he says of himself.
+// TestReaderAsks checks the responses to a caller who may only read, whatever they claim about themselves.
 func TestReaderAsks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
@@ -245,7 +245,7 @@ func TestReaderAsks(t *testing.T) {
 	}
 }
 
-// TestRolesCannotBeRead holds that nobody may anything while the app may not read role assignments.
+// TestRolesCannotBeRead checks that nobody may do anything while the app may not read role assignments.
 func TestRolesCannotBeRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)

@@ -19,10 +19,10 @@ import (
 	"portcullis/local/realhost"
 )
 
-// real is the Functions host that Azure runs in place of the stand-in, with what it lacks on one
-// machine: blobs for its timers, and the Service Bus extension, which is on no package registry. In
-// the extension's place a pump receives the messages and has the host run the function by its admin door. The host
-// does not tell how a run ended, so a message is completed once it is started: where it fails the sweep closes.
+// real is the Functions host that Azure runs, instead of the stand-in, with what it lacks on one machine: blobs
+// for its timers, and the Service Bus extension, which no package registry has. A pump replaces the extension: it
+// receives the messages and has the host run the function through its admin endpoint. The host does not report how
+// a run ended, so a message is completed once it is started; if it fails, the sweep closes the window.
 type real struct {
 	host *realhost.Host
 	stop context.CancelFunc
@@ -67,7 +67,7 @@ func startReal(app, state string, env []string, queue *busqueue.Queue, log *slog
 // Ready waits until the app answers.
 func (r *real) Ready(ctx context.Context) error { return r.host.Ready(ctx, "/api/health") }
 
-// front passes what the front end lets through to the host, as it is.
+// front forwards to the host, unchanged, what the front end lets through.
 func (r *real) front() (http.Handler, error) {
 	to, err := neturl.Parse(r.host.URL)
 	if err != nil {
@@ -83,10 +83,10 @@ func (r *real) front() (http.Handler, error) {
 	}}, nil
 }
 
-// pumpPause is how long the pump waits after an error of the queue or of the host.
+// pumpPause is how long the pump waits after an error of the queue or the host.
 const pumpPause = time.Second
 
-// pump stands for the Service Bus extension.
+// pump replaces the Service Bus extension.
 func (r *real) pump(ctx context.Context, queue *busqueue.Queue, log *slog.Logger) {
 	defer close(r.done)
 	for ctx.Err() == nil {
