@@ -9,19 +9,19 @@ import (
 	"portcullis/core/store"
 )
 
-// Hint is what a wake-up says when it is delivered.
+// Hint is the content of a delivered wake-up.
 type Hint struct {
 	Grant      string
 	Generation int
 }
 
-// AlarmFixture arranges what is behind an alarm: a clock of its own, which begins
-// at or before [AlarmStart], and failures.
+// AlarmFixture controls what is behind an alarm: its own clock, which begins at or before [AlarmStart], and
+// failures.
 type AlarmFixture interface {
-	// Delivered moves the clock to now, never back, and gives the hints that have been
-	// delivered since the last call, in any order.
+	// Delivered advances the clock to now, never back, and returns the hints delivered since the last call, in any
+	// order.
 	Delivered(now time.Time) ([]Hint, error)
-	// Fail makes every call fail as though nothing answered, until it is called with false.
+	// Fail makes every call fail as if nothing answered, until it is called with false.
 	Fail(on bool)
 }
 
@@ -67,7 +67,7 @@ func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (store.Alarm, AlarmFixt
 		next.Generation = 2
 		schedule(t, alarm, next)
 		delivers(t, behind, first.At, hint(1, 1), hint(1, 2))
-		// What has been delivered may have to come again, at once or at another time.
+		// A delivered wake-up may have to come again, at once or at another time.
 		next.Attempt = 1
 		schedule(t, alarm, next)
 		delivers(t, behind, first.At, hint(1, 2))
@@ -107,7 +107,7 @@ func schedule(t *testing.T, alarm store.Alarm, wakes ...store.Wake) {
 	}
 }
 
-// delivers wants each of the hints delivered by now, at least once, and no other.
+// delivers checks that each of the hints is delivered by now, at least once, and no other.
 func delivers(t *testing.T, behind AlarmFixture, now time.Time, want ...Hint) {
 	t.Helper()
 	hints, err := behind.Delivered(now)

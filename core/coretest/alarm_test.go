@@ -11,7 +11,7 @@ import (
 	"portcullis/core/store"
 )
 
-// bell is the reference alarm behind the suite's fixture.
+// bell is the reference alarm with the suite's fixture.
 type bell struct {
 	coretest.Bell
 	failing atomic.Bool

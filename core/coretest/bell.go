@@ -11,12 +11,11 @@ import (
 
 var _ store.Alarm = (*Bell)(nil)
 
-// Bell is an alarm in memory. It rings for nobody: a test takes what is due with
-// [Bell.Due] and delivers it as often, as late or in whatever order it likes.
-// Like the service it drops a wake-up that it has had already. It is safe for
-// concurrent use; the zero value is ready.
+// Bell is an in-memory alarm. It delivers nothing by itself: a test takes what is due with [Bell.Due] and delivers
+// it as often, as late and in whatever order it likes. Like the service, it drops a duplicate wake-up. It is safe
+// for concurrent use; the zero value is ready.
 type Bell struct {
-	// Fault is asked at every step of every call; an error is given to the caller. Nil is no faults.
+	// Fault is called at every step of every call; the caller gets its error. Nil means no faults.
 	Fault func(context.Context, Step) error
 
 	mu    sync.Mutex
@@ -54,7 +53,7 @@ func (b *Bell) add(wakes []store.Wake) {
 	}
 }
 
-// Due takes the wake-ups whose time has come at now, earliest first.
+// Due removes and returns the wake-ups that are due at now, earliest first.
 func (b *Bell) Due(now time.Time) []store.Wake {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,7 +70,7 @@ func (b *Bell) Due(now time.Time) []store.Wake {
 	return due
 }
 
-// Set gives the wake-ups that are not due yet or have not been taken.
+// Set returns the wake-ups that are not due yet or have not been taken.
 func (b *Bell) Set() []store.Wake {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Clock is a clock that only a test moves, while the verbs under test read it from
-// whatever they still do behind an answer. Its zero value stands at the zero time.
+// Clock is a clock that only a test advances, while verbs may still read it in the background. Its zero value
+// shows the zero time.
 type Clock struct{ at atomic.Pointer[time.Time] }
 
-// NewClock gives a clock that stands at t.
+// NewClock returns a clock that shows t.
 func NewClock(t time.Time) *Clock {
 	c := &Clock{}
 	c.Set(t)
 	return c
 }
 
-// Now gives the time at which it stands.
+// Now returns the time that it shows.
 func (c *Clock) Now() time.Time {
 	if t := c.at.Load(); t != nil {
 		return *t
@@ -24,8 +24,8 @@ func (c *Clock) Now() time.Time {
 	return time.Time{}
 }
 
-// Set moves it to t.
+// Set sets it to t.
 func (c *Clock) Set(t time.Time) { c.at.Store(&t) }
 
-// Advance moves it on by d.
+// Advance advances it by d.
 func (c *Clock) Advance(d time.Duration) { c.Set(c.Now().Add(d)) }

@@ -8,8 +8,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Copies that share no memory with what they are made from. Times become UTC, as they
-// are after a trip through storage.
+// Deep copies. Times become UTC, as they are after a round trip through storage.
 
 func clonePolicy(p store.PolicyRecord) store.PolicyRecord {
 	p.Policy.Ports = slices.Clone(p.Policy.Ports)

@@ -20,24 +20,23 @@ var (
 	_ network.Network   = (*Cloud)(nil)
 )
 
-// Step is one call of a port, at one of the two moments at which it can go
-// wrong: before it takes effect, and after, when only its answer can be lost.
+// Step is one call of a port, at one of the two moments at which it can fail: before it takes effect, and after
+// it, when only its response can be lost.
 type Step struct {
 	Op    string // the method's name
-	Of    string // what it is about: a target's key, a grant's id, a subscription
+	Of    string // its subject: a target's key, a grant's id, a subscription
 	After bool
 }
 
-// Cloud is a firewall and a network in memory: the reference to which adapters
-// are compared, and what the verbs' own tests and simulations run on. It is safe
-// for concurrent use. It knows nothing of limits, validation or latency.
+// Cloud is an in-memory firewall and network: the reference for adapters, and the basis of the verbs' own tests
+// and simulations. It is safe for concurrent use. It has no limits, validation or latency.
 type Cloud struct {
-	// Fault is asked at every step of every call; an error is given to the caller.
-	// It may also do what other writers do, through the methods of Cloud. Nil is no faults.
+	// Fault is called at every step of every call; the caller gets its error. It may also act as another writer,
+	// through the methods of Cloud. Nil means no faults.
 	Fault func(context.Context, Step) error
 
 	mu       sync.Mutex
-	writes   int // makes versions
+	writes   int // the source of versions
 	targets  map[string]*guard
 	machines map[string]network.Machine
 }
@@ -46,10 +45,10 @@ type guard struct {
 	id      jit.ID
 	rules   []jit.Rule
 	version string
-	addrs   []netip.Addr // at which it takes connections
+	addrs   []netip.Addr // at which it accepts connections
 }
 
-// NewCloud gives an empty cloud.
+// NewCloud returns an empty cloud.
 func NewCloud() *Cloud {
 	return &Cloud{targets: map[string]*guard{}, machines: map[string]network.Machine{}}
 }
@@ -64,7 +63,7 @@ func (c *Cloud) fault(ctx context.Context, s Step) error {
 	return c.Fault(ctx, s)
 }
 
-// SetRules makes a target, or replaces all of its rules, as any other writer would.
+// SetRules creates a target, or replaces all of its rules, as another writer would.
 func (c *Cloud) SetRules(target jit.ID, rules ...jit.Rule) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +74,7 @@ func (c *Cloud) SetRules(target jit.ID, rules ...jit.Rule) {
 	c.targets[target.Key()] = g
 }
 
-// Standing gives the rules of a target; none where there is no such target.
+// Standing returns the rules of a target; none if it does not exist.
 func (c *Cloud) Standing(target jit.ID) []jit.Rule {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +91,7 @@ func (c *Cloud) RemoveTarget(target jit.ID) {
 	delete(c.targets, target.Key())
 }
 
-// Place puts a machine into the network, or moves it.
+// Place adds a machine to the network, or moves it.
 func (c *Cloud) Place(m network.Machine) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,13 +105,13 @@ func (c *Cloud) RemoveMachine(vm jit.ID) {
 	delete(c.machines, vm.Key())
 }
 
-// next gives a new version. The caller holds the lock.
+// next returns a new version. The caller holds the lock.
 func (c *Cloud) next() string {
 	c.writes++
 	return strconv.Itoa(c.writes)
 }
 
-// Writes gives how many writes there have been, by anybody.
+// Writes returns the number of writes so far, by anybody.
 func (c *Cloud) Writes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,7 +195,7 @@ func (c *Cloud) apply(s network.Snapshot, changes plan.Changes) (network.Snapsho
 	return g.snapshot(), nil
 }
 
-// Kind gives the cloud as the firewall of the targets of one ARM type alone.
+// Kind returns the cloud restricted to the targets of one ARM type.
 func (c *Cloud) Kind(armType string) network.RuleStore { return ofKind{c, armType} }
 
 type ofKind struct {
@@ -210,7 +209,7 @@ func (k ofKind) All(ctx context.Context, subscription string) ([]network.Snapsho
 	return slices.DeleteFunc(list, func(s network.Snapshot) bool { return !strings.EqualFold(s.Target.Type, k.armType) }), err
 }
 
-// SetAddresses gives a target, a firewall, the addresses at which it takes connections.
+// SetAddresses sets the addresses at which a firewall target accepts connections.
 func (c *Cloud) SetAddresses(target jit.ID, addrs ...netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

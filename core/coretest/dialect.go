@@ -7,15 +7,16 @@ import (
 	"portcullis/core/plan"
 )
 
-// Dialect is the rules that one kind of target holds.
+// Dialect is the kind of rules that one kind of target holds.
 type Dialect struct {
-	// Ours gives a rule of ours under the name, the n-th of those that can stand together, n from 0 to 9.
+	// Ours returns a rule of ours with the name, the n-th of those that can coexist, n from 0 to 9.
 	Ours func(name string, n int) jit.Rule
-	// Theirs gives a rule of others, the n-th of those that can stand together and with Ours, n from 0 to 109.
+	// Theirs returns a foreign rule, the n-th of those that can coexist with each other and with Ours, n from 0 to
+	// 109.
 	Theirs func(name string, n int) jit.Rule
-	// Changed gives a rule of ours, under its name, as it may be after a change.
+	// Changed returns a rule of ours, with its name, after a possible change.
 	Changed func(jit.Rule) jit.Rule
-	// Others is one rule of every kind that others may have made, as it is read.
+	// Others is one foreign rule of every kind, as it is read.
 	Others []jit.Rule
 }
 
@@ -29,8 +30,7 @@ func prefixes(list ...string) jit.Peers {
 
 func ranges(r ...jit.PortRange) []jit.PortRange { return r }
 
-// SecurityRules is the dialect of network security groups. The rules of ours at even places
-// open, those at odd ones close.
+// SecurityRules returns the dialect of network security groups. Even rules of ours open, odd ones close.
 func SecurityRules() Dialect {
 	all := ranges(jit.AllPorts())
 	ports := []uint16{22, 3389, 5985, 5986}
@@ -71,7 +71,7 @@ func SecurityRules() Dialect {
 	}
 }
 
-// NATRules is the dialect of Azure Firewalls. Every target takes connections at the public address.
+// NATRules returns the dialect of Azure Firewalls. Every target accepts connections at the public address.
 func NATRules(public netip.Addr) Dialect {
 	to := func(last byte, port uint16) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, last}), port)

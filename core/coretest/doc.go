@@ -1,20 +1,17 @@
-// Package coretest holds the conformance suites of the ports of packages store and network, and
-// references of these ports in memory: whoever implements a port runs the suite of that port and so
-// knows that core may build upon it.
+// Package coretest has the conformance suites of the ports of packages store and network, and in-memory references
+// of these ports. An adapter that passes the suite of its port can be used by core.
 //
-// A suite is written only against the port and against a small fixture, which
-// arranges what the port itself cannot: a target with rules of others on it, a
-// writer who comes in between, a failure of the platform. A fixture arranges
-// through the platform's own doors and never through the adapter under test.
+// A suite uses only the port and a small fixture, which sets up what the port cannot: a target with foreign rules,
+// a concurrent writer, a failure of the platform. A fixture uses the platform's own interfaces and never the
+// adapter under test.
 //
 // # What it promises
 //
-// A suite asks only for what the port's comment promises, tests refusals before
-// successes, and leaves nothing running. Every subtest arranges its own world, so
-// none depends on another or on their order.
+// A suite demands only what the port's comment promises, tests refusals before successes, and leaves nothing
+// running. Every subtest sets up its own world, so none depends on another or on their order.
 //
 // # What it does not do
 //
-// It does not test how many calls an adapter makes, what stands in a body of its
-// platform, or what its errors say: that is for the adapter's own tests.
+// It does not test how many calls an adapter makes, the content of a body of its platform, or the texts of its
+// errors: the adapter's own tests do.
 package coretest

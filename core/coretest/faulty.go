@@ -9,14 +9,13 @@ import (
 	"portcullis/core/store"
 )
 
-// Faulty is a store whose every call can fail before it takes effect or after,
-// as Fault says. Nil is no faults.
+// Faulty is a store whose every call can fail before or after it takes effect, as Fault says. Nil means no faults.
 type Faulty struct {
 	Store
 	Fault func(context.Context, Step) error
 }
 
-// step runs one call between its two moments.
+// step runs one call with Fault before and after it.
 func step[T any](ctx context.Context, f *Faulty, op, of string, call func() (T, error)) (T, error) {
 	var zero T
 	if f.Fault == nil {
@@ -35,7 +34,7 @@ func step[T any](ctx context.Context, f *Faulty, op, of string, call func() (T, 
 	return out, nil
 }
 
-// done makes a call without an answer one with an empty answer.
+// done adapts a call without a result.
 func done(err error) (struct{}, error) { return struct{}{}, err }
 
 // Policy implements [store.Policies].

@@ -24,35 +24,33 @@ type Failure string
 const (
 	Locked     Failure = "Locked"     // a management lock forbids writes
 	Forbidden  Failure = "Forbidden"  // the identity may read but not write
-	Throttled  Failure = "Throttled"  // every call is told to come back after some seconds
-	Down       Failure = "Down"       // every call is answered that the service is unavailable
-	ReplyLost  Failure = "ReplyLost"  // the next write takes effect, and its answer is lost
-	Superseded Failure = "Superseded" // the next write is accepted, then undone by another writer's
-	Broken     Failure = "Broken"     // the next write is accepted, then fails on its way
+	Throttled  Failure = "Throttled"  // every call is told to retry after some seconds
+	Down       Failure = "Down"       // every call gets "service unavailable"
+	ReplyLost  Failure = "ReplyLost"  // the next write takes effect, but its response is lost
+	Superseded Failure = "Superseded" // the next write is accepted, then superseded by another writer's
+	Broken     Failure = "Broken"     // the next write is accepted and then fails
 )
 
-// FirewallFixture arranges what the platform of a firewall holds and how it behaves,
-// through the platform's own doors.
+// FirewallFixture controls the state and behaviour of a firewall's platform, through the platform's own
+// interfaces.
 type FirewallFixture interface {
-	// Subscription is the one that Target makes targets in.
+	// Subscription is the subscription of the targets that Target creates.
 	Subscription() string
-	// Target makes a target that holds the rules, none of them ours, and properties of
-	// which the ports know nothing, such as tags.
+	// Target creates a target with the rules, all foreign, and with properties unknown to the ports, such as tags.
 	Target(t *testing.T, rules ...jit.Rule) jit.ID
 	// Remove deletes a target.
 	Remove(t *testing.T, target jit.ID)
-	// Write puts a rule onto a target as another writer would: in place of the one of
-	// the same name, or as a new one.
+	// Write writes a rule as another writer would: it replaces the one of the same name, or adds one.
 	Write(t *testing.T, target jit.ID, r jit.Rule)
-	// Outside gives all of the target but the rules of ours, in any form that stays the
-	// same while nothing there changes. What the platform writes by itself (versions, states) is not in it.
+	// Outside returns everything foreign on the target, in any form that stays the same while nothing there changes.
+	// It excludes what the platform writes by itself (versions, states).
 	Outside(t *testing.T, target jit.ID) string
 	// Fail makes the platform fail at a target from now on.
 	Fail(t *testing.T, target jit.ID, how Failure)
 }
 
-// TestFirewall holds a firewall to the contract of [network.RuleStore], with rules as its
-// dialect makes them. newFirewall makes one and its fixture, for each subtest anew.
+// TestFirewall tests a firewall against the contract of [network.RuleStore], with rules of its dialect.
+// newFirewall creates one and its fixture for each subtest.
 func TestFirewall(t *testing.T, dialect Dialect, newFirewall func(t *testing.T) (network.RuleStore, FirewallFixture)) {
 	for _, tc := range []struct {
 		name string
@@ -92,7 +90,7 @@ type firewall struct {
 	Dialect
 }
 
-// shown gives rules in a form that compares: canonical and sorted.
+// shown returns rules in a comparable form: canonical and sorted.
 func shown(rules []jit.Rule) []jit.Rule {
 	out := make([]jit.Rule, 0, len(rules))
 	for _, r := range rules {
@@ -128,7 +126,7 @@ func (f firewall) apply(t *testing.T, s network.Snapshot, c plan.Changes) networ
 	return done
 }
 
-// refused checks that Apply fails with want, and that the target is then as it was.
+// refused checks that Apply fails with want and leaves the target unchanged.
 func (f firewall) refused(t *testing.T, s network.Snapshot, c plan.Changes, want error) {
 	t.Helper()
 	before := f.fix.Outside(t, s.Target)
@@ -149,7 +147,7 @@ func (f firewall) missing(t *testing.T) {
 	if _, err := f.Rules(t.Context(), target); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Rules: error %v, want %v", err, store.ErrNotFound)
 	}
-	// A platform that checks the version first cannot tell gone from changed.
+	// A platform that checks the version first cannot distinguish gone from changed.
 	_, err := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
 	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Apply: error %v, want %v or %v", err, store.ErrNotFound, store.ErrConflict)
@@ -210,7 +208,7 @@ func (f firewall) forbidden(t *testing.T) {
 	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
-// unavailable gives the *store.Unavailable of every call.
+// unavailable returns the *store.Unavailable of every call.
 func (f firewall) unavailable(t *testing.T, how Failure) map[string]*store.Unavailable {
 	t.Helper()
 	target := f.fix.Target(t, f.Theirs("web", 0))
@@ -247,8 +245,8 @@ func (f firewall) throttled(t *testing.T) {
 
 func (f firewall) down(t *testing.T) { f.unavailable(t, Down) }
 
-// truthful applies a rule while the platform fails: either it is an error of the kind
-// that makes the caller read again, or the rule stands.
+// truthful applies a rule while the platform fails: either the error makes the caller read again, or the rule is
+// in effect.
 func (f firewall) truthful(t *testing.T, how Failure) error {
 	t.Helper()
 	web, a := f.Theirs("web", 0), f.Ours("a", 0)
@@ -276,8 +274,8 @@ func (f firewall) superseded(t *testing.T) {
 	}
 }
 
-// settles checks that a target whose last write broke says so, and that writing what
-// it shows once more puts it in force.
+// settles checks that a target whose last write failed is unconfirmed, and that writing the shown rules again
+// makes them effective.
 func (f firewall) settles(t *testing.T) {
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)
@@ -304,7 +302,7 @@ func (f firewall) broken(t *testing.T) {
 	}
 }
 
-// race starts writers from one snapshot: one wins, the others must read again.
+// race starts several writers from one snapshot: one succeeds, the others must read again.
 func (f firewall) race(t *testing.T) {
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	s := f.read(t, target)

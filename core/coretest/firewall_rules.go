@@ -12,7 +12,7 @@ import (
 	"portcullis/core/plan"
 )
 
-// kinds reads one rule of every kind that others may have made.
+// kinds reads one foreign rule of every kind.
 func (f firewall) kinds(t *testing.T) {
 	target := f.fix.Target(t, f.Others...)
 	sameRules(t, "rules", f.read(t, target).Rules, f.Others)
@@ -44,7 +44,7 @@ func (f firewall) changes(t *testing.T) {
 	}
 }
 
-// swap makes each of two rules what the other one was, which no sequence of single writes can.
+// swap exchanges two rules' contents, which no sequence of single writes can do.
 func (f firewall) swap(t *testing.T) {
 	target := f.fix.Target(t)
 	s := f.apply(t, f.read(t, target), create(f.Ours("a", 0), f.Ours("b", 1)))
@@ -65,7 +65,7 @@ func (f firewall) chain(t *testing.T) {
 	sameRules(t, "rules", f.read(t, target).Rules, []jit.Rule{f.Theirs("web", 0)})
 }
 
-// neighbours writes by turns with another writer, each time from a fresh snapshot.
+// neighbours alternates with another writer, each time from a fresh snapshot.
 func (f firewall) neighbours(t *testing.T) {
 	target := f.fix.Target(t, f.Theirs("web", 0))
 	want := []jit.Rule{f.Theirs("web", 0)}
@@ -96,7 +96,7 @@ func (f firewall) restores(t *testing.T) {
 	}
 }
 
-// all makes more targets than a page of the platform is likely to hold in a test.
+// all creates more targets than a page of the platform is likely to hold in a test.
 func (f firewall) all(t *testing.T) {
 	want := map[string][]jit.Rule{}
 	for i := range 5 {
@@ -119,7 +119,7 @@ func (f firewall) all(t *testing.T) {
 		sameRules(t, s.Target.Name, s.Rules, rules)
 		delete(want, s.Target.Key())
 	}
-	if len(list) > 0 { // what All reads can be written back like what Rules reads
+	if len(list) > 0 { // a snapshot from All can be written from, like one from Rules
 		f.apply(t, list[0], create(f.Ours("a", 0)))
 	}
 	if !slices.IsSortedFunc(list, func(a, b network.Snapshot) int { return cmpKeys(a.Target, b.Target) }) {

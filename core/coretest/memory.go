@@ -22,9 +22,8 @@ type Store interface {
 	store.Pinger
 }
 
-// Memory is the reference of the storage ports: what they promise, in the
-// fewest words, with nothing behind it. It is safe for concurrent use, every call is one
-// step, and what it takes and gives shares no memory with the caller.
+// Memory is the reference implementation of the storage ports, as simple as possible and without a backend. It is
+// safe for concurrent use, every call is atomic, and it shares no memory with the caller.
 type Memory struct {
 	mu       sync.Mutex
 	writes   int
@@ -39,15 +38,15 @@ type Memory struct {
 	continuations map[string]string // of the activity log, by what stands for them outside
 }
 
-// mark is what is stored of a target beside what bears on it.
+// mark is what is stored of a target besides the policies and grants that affect it.
 type mark struct {
 	id      jit.ID
 	ours    bool     // or only remembered
-	version string   // new with whatever comes to bear on it
+	version string   // changes when anything comes to affect the target
 	denies  []string // as last confirmed
 }
 
-// NewMemory gives an empty store.
+// NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
 		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, entries: map[string]store.Entry{}, continuations: map[string]string{}}

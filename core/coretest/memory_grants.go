@@ -32,7 +32,7 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 	return m.keep(g), nil
 }
 
-// keep stores a grant with a new version. One that is closed bears on no target any more.
+// keep stores a grant with a new version. A closed grant no longer affects any target.
 func (m *Memory) keep(g store.GrantRecord) store.GrantRecord {
 	g = cloneGrant(g)
 	g.Version = m.version()

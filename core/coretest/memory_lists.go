@@ -52,8 +52,8 @@ func (m *Memory) Append(_ context.Context, entries ...store.Entry) error {
 	return nil
 }
 
-// Verify implements store.Verifier: what nobody else can write is whole. It keeps no
-// hashes; the head is a name for what was appended so far.
+// Verify implements store.Verifier: nobody else can write, so the log is intact. It keeps no hashes; the head
+// names what was appended so far.
 func (m *Memory) Verify(_ context.Context, subscription string, day time.Time, stated ...store.Head) (store.VerifyResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +126,7 @@ func (m *Memory) LastSweep(context.Context) (store.SweepRecord, error) {
 	return r, nil
 }
 
-// placed is an item with its place in a list: newest first, then by name.
+// placed is an item with its position in a list: newest first, then by name.
 type placed[T any] struct {
 	time time.Time
 	name string
@@ -137,7 +137,7 @@ func (p placed[T]) compare(o placed[T]) int {
 	return cmp.Or(o.time.Compare(p.time), cmp.Compare(p.name, o.name))
 }
 
-// pageOf gives the items after the cursor, at most limit of them (1 to 1,000).
+// pageOf returns the items after the cursor, at most limit of them (1 to 1,000).
 func pageOf[T any](found []placed[T], cursor string, limit int) ([]T, string, error) {
 	slices.SortFunc(found, placed[T].compare)
 	if cursor != "" {

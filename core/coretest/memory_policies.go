@@ -21,7 +21,7 @@ func (m *Memory) Policy(_ context.Context, vm jit.ID) (store.PolicyRecord, error
 	return clonePolicy(p), nil
 }
 
-// EachPolicy implements store.Policies. It gives the policies that there were when it began.
+// EachPolicy implements store.Policies. It passes the policies that existed when it began.
 func (m *Memory) EachPolicy(_ context.Context, f func(store.PolicyRecord) error) error {
 	m.mu.Lock()
 	var all []store.PolicyRecord

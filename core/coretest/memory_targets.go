@@ -10,7 +10,7 @@ import (
 	"portcullis/core/store"
 )
 
-// State implements store.Targets: what the policies and the open grants say of the target.
+// State implements store.Targets: what the policies and the open grants say about the target.
 func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -32,8 +32,8 @@ func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 	return state, nil
 }
 
-// StateOf gives what policies and open grants say of a target: what
-// [store.Targets] must answer when they are all that is stored.
+// StateOf returns what policies and open grants say about a target: what [store.Targets] must return if they are
+// all that is stored.
 func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []store.GrantRecord) plan.State {
 	s := plan.State{Known: known}
 	for _, p := range policies {

@@ -15,7 +15,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Interface is a network interface that [NetworkFixture] makes.
+// Interface is a network interface that [NetworkFixture] creates.
 type Interface struct {
 	Primary bool
 	Guard   jit.ID // zero for none
@@ -25,21 +25,21 @@ type Interface struct {
 // Config is one IP configuration of an interface.
 type Config struct {
 	Primary bool
-	Subnet  string     // what NetworkFixture.Subnet gave
+	Subnet  string     // as returned by NetworkFixture.Subnet
 	Private netip.Addr // invalid for none yet
 	Public  netip.Addr // invalid for none
 }
 
-// NetworkFixture arranges a network. Where the platform takes ids in any case, it
-// writes references in another case than the resources that they name.
+// NetworkFixture sets up a network. If the platform ignores the case of ids, it writes references in another case
+// than the resources' names.
 type NetworkFixture interface {
-	// Subscription is the one that everything is made in.
+	// Subscription is the subscription of everything that it creates.
 	Subscription() string
-	// Guard makes a target.
+	// Guard creates a target.
 	Guard(t *testing.T, name string) jit.ID
-	// Subnet makes a subnet behind guard, or behind none where it is zero, and gives what names it.
+	// Subnet creates a subnet behind guard, or unguarded if it is zero, and returns its id.
 	Subnet(t *testing.T, name string, guard jit.ID) string
-	// Machine makes a virtual machine and gives its id and those of its interfaces.
+	// Machine creates a virtual machine and returns its id and those of its interfaces.
 	Machine(t *testing.T, name string, interfaces ...Interface) (jit.ID, []string)
 	// Remove deletes a machine and its interfaces.
 	Remove(t *testing.T, vm jit.ID)
@@ -47,8 +47,8 @@ type NetworkFixture interface {
 	Fail(t *testing.T, how Failure)
 }
 
-// TestNetwork holds a network to the contract of [network.Network]. newNetwork makes one
-// and its fixture, for each subtest anew.
+// TestNetwork tests a network against the contract of [network.Network]. newNetwork creates one and its fixture
+// for each subtest.
 func TestNetwork(t *testing.T, newNetwork func(t *testing.T) (network.Network, NetworkFixture)) {
 	for _, tc := range []struct {
 		name string
@@ -86,7 +86,7 @@ func nic(guard jit.ID, subnet, private string) Interface {
 	return Interface{Primary: true, Guard: guard, Configs: []Config{{Primary: true, Subnet: subnet, Private: ip(private)}}}
 }
 
-// seen is a machine in a form that compares, whatever the case of its ids.
+// seen is a machine in a comparable form, ignoring the case of its ids.
 type seen struct {
 	VM         string
 	Placements []string // target, then its addresses

@@ -15,8 +15,8 @@ import (
 	"portcullis/core/store"
 )
 
-// TestStore runs the suite of every storage port. open gives an empty store of
-// its own to each subtest and has it closed when the subtest ends.
+// TestStore runs the suite of every storage port. open returns an empty store for each subtest, closed when the
+// subtest ends.
 func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Policies", func(t *testing.T) { TestPolicies(t, open) })
 	t.Run("Listed", func(t *testing.T) { TestListed(t, open) })
@@ -32,7 +32,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 // The world of the suites: a Monday morning in two subscriptions.
 var (
 	morning = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
-	// sameStore compares what a store gives with what was put in: an empty list is as good as none.
+	// sameStore compares what a store returns with what was stored: an empty list equals nil.
 	sameStore = cmp.Options{
 		cmpopts.EquateEmpty(),
 		cmp.Comparer(func(a, b jit.Sources) bool { return a.Equal(b) }),
@@ -58,7 +58,7 @@ func nsg(n int) jit.ID {
 
 func at(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
 
-// policyOf gives a policy record of machine n that uses every field, at the given security groups.
+// policyOf returns a policy record of machine n that uses every field, at the given security groups.
 func policyOf(n int, guards ...int) store.PolicyRecord {
 	p := store.PolicyRecord{
 		Policy: jit.Policy{VM: machine(n), ExistingRules: jit.Respect, PublicAddress: netip.MustParseAddr("203.0.113.20"), Ports: []jit.PortRule{
@@ -73,7 +73,7 @@ func policyOf(n int, guards ...int) store.PolicyRecord {
 	return p
 }
 
-// grantOf gives an open grant record of machine n at the given security groups.
+// grantOf returns an open grant record of machine n at the given security groups.
 // Its id is a UUID of version 7 with the time of its start.
 func grantOf(start time.Time, n int, guards ...int) store.GrantRecord {
 	g := store.GrantRecord{
@@ -97,13 +97,13 @@ func idAt(t time.Time, n int) string {
 	return fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, n)
 }
 
-// closedAt gives the record with its grant closed.
+// closedAt returns the record with its grant closed.
 func closedAt(r store.GrantRecord, now time.Time) store.GrantRecord {
 	r.Grant = r.Grant.Revoke(now, jit.UserRequested).Settled(now)
 	return r
 }
 
-// must ends the test at an error that has no part in what is tested.
+// must ends the test at an unexpected error in its set-up.
 func must[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -242,7 +242,7 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 		p.Placements = policyOf(1, 2, 3).Placements
 		p = must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), p))
 		wantState(t, s, 1, 2, 3, 4)
-		// The caller may name fewer targets than the last write did: their parts go all the same.
+		// The caller may name fewer targets than the last write did: their parts are removed all the same.
 		p.Placements = nil
 		if err := s.DeletePolicy(t.Context(), p); err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 	})
 }
 
-// wantState compares what the store says of targets with what its headers say.
+// wantState compares the store's state of targets with its records.
 func wantState(t *testing.T, s Store, guards ...int) {
 	t.Helper()
 	policies := must[[]store.PolicyRecord](t)(store.AllPolicies(t.Context(), s))

@@ -12,13 +12,13 @@ import (
 	"portcullis/core/store"
 )
 
-// outcome is what a race between callers came to.
+// outcome is the result of a race between callers.
 type outcome[T any] struct {
-	values []T   // of those that won
+	values []T   // of those that succeeded
 	odd    error // errors that are not conflicts
 }
 
-// race runs n calls at the same time.
+// race runs n calls concurrently.
 func race[T any](n int, call func(int) (T, error)) outcome[T] {
 	var out outcome[T]
 	var mu sync.Mutex
@@ -202,7 +202,7 @@ func grantCloses(t *testing.T, s Store) {
 	wantSame(t, "targets stay known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1), nsg(2)})
 }
 
-// grantWide has grants at more targets than a store may take in one step.
+// grantWide tests grants at more targets than a store can write in one transaction.
 func grantWide(t *testing.T, s Store) {
 	var guards []int
 	for n := range 130 {
@@ -257,7 +257,7 @@ func grantRaces(t *testing.T, s Store) {
 		wantSame(t, "what is stored", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), g)
 		wantState(t, s, 0, 1, 2, 3, 4, 5, 6, 7)
 	}
-	// Each closes it as of another time; history must say what the winner said.
+	// Each closes it with another time; history must have the winner's.
 	closed := race(8, func(n int) (store.GrantRecord, error) {
 		mine := closedAt(g, morning.Add(time.Duration(n+1)*time.Minute))
 		out, err := s.UpdateGrants(t.Context(), mine)

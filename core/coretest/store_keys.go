@@ -68,7 +68,7 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 		if len(won.values) != 1 || won.odd != nil {
 			t.Fatalf("%d grants won one expired key, errors besides conflicts: %v", len(won.values), won.odd)
 		}
-		// The version names what is not there any more: the key is in force, and then it is removed.
+		// The version names something that is gone: first the key is valid, then it is removed.
 		last := grantOf(later, 9, 1)
 		k := key("a", last.Grant.ID)
 		k.Version, k.Expires = spent.Version, later.Add(time.Hour)
@@ -98,7 +98,7 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 	})
 	t.Run("one winner", func(t *testing.T) {
 		s := open(t)
-		for _, now := range []time.Time{morning, morning.Add(2 * time.Hour)} { // a fresh key, then an expired one
+		for _, now := range []time.Time{morning, morning.Add(2 * time.Hour)} { // first a new key, then an expired one
 			won := race(8, func(n int) (store.GrantRecord, error) {
 				g := grantOf(now, n, n)
 				k := key("a", g.Grant.ID)
@@ -121,7 +121,7 @@ func TestKeys(t *testing.T, open func(*testing.T) Store) {
 	})
 }
 
-// keysDropped has keys that expire a minute after each other, of which the second has been taken anew.
+// keysDropped tests keys that expire a minute after each other, the second of which has been claimed again.
 func keysDropped(t *testing.T, s Store, key func(value, grant string) store.Key) {
 	at := func(n int) time.Time { return morning.Add(time.Duration(n) * time.Minute) }
 	claim := func(n int, start, expires time.Time) {
@@ -134,7 +134,7 @@ func keysDropped(t *testing.T, s Store, key func(value, grant string) store.Key)
 		claim(n, morning, at(n))
 	}
 	claim(102, at(2), at(9))
-	find := func(value int) bool { // at a time at which none has expired
+	find := func(value int) bool { // at a time when none has expired
 		_, err := s.FindKey(t.Context(), "o'neil@example.com", fmt.Sprint(value), morning)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
@@ -167,7 +167,7 @@ func keysDropped(t *testing.T, s Store, key func(value, grant string) store.Key)
 		}
 		wantSame(t, row.what+": keys that are left", left, row.left)
 	}
-	claim(201, at(99), at(100)) // a key that is gone is a new one
+	claim(201, at(99), at(100)) // a removed key is a new one
 	if !find(1) {
 		t.Error("a key that was removed cannot be claimed")
 	}

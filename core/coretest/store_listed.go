@@ -111,7 +111,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 		stale.Version, stale.Listed = "no version that a store gave", store.Listed{}
 		_, err = s.PutPolicy(t.Context(), stale)
 		wantError(t, "update by a stale version", err, store.ErrConflict)
-		// Who removes it need not know under which name it is listed.
+		// The caller need not know under which name it is listed.
 		p.Listed = store.Listed{}
 		if err := s.DeletePolicy(t.Context(), p); err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// nasty are texts that end a string, or a query, in somebody's syntax.
+// nasty are texts that end a string, or a query, in some syntax.
 var nasty = []string{
 	"' or PartitionKey ne '", "'", "''", "x' or true or 'x' eq 'x", "%27 or 1 eq 1", "a&$filter=true", "\\", "/", "#?",
 	"\"; drop", "\u2019", "*", "null", "d\r\nX-Header: y", "\x00",
@@ -30,7 +30,7 @@ func wantRefused(t *testing.T, what string, err error) {
 	}
 }
 
-// pages reads a list to its end in pages of the given size.
+// pages reads a whole list in pages of the given size.
 func pages[T any](t *testing.T, limit int, list func(cursor string, limit int) ([]T, string, error)) []T {
 	t.Helper()
 	var all []T
@@ -144,8 +144,7 @@ func listGrants(t *testing.T, s Store, f store.GrantFilter) func(string, int) ([
 	}
 }
 
-// fillHistory stores grants over several days, every third of them open, and gives
-// them newest first.
+// fillHistory stores grants over several days, every third of them open, and returns them newest first.
 func fillHistory(t *testing.T, s Store) []jit.Grant {
 	t.Helper()
 	var out []jit.Grant
@@ -206,7 +205,7 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		}
 		changed := entries[3]
 		changed.Message, changed.Time = "told again", changed.Time.Add(time.Second)
-		// Told again: one by one, among new ones, and twice in one call.
+		// Appended again: one by one, among new ones, and twice in one call.
 		for _, again := range [][]store.Entry{{changed}, first, append(append([]store.Entry{changed}, entries[115:]...), entries[129])} {
 			if err := s.Append(t.Context(), again...); err != nil {
 				t.Fatal(err)
@@ -275,8 +274,8 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 	})
 }
 
-// TestVerifier is the suite of store.Verifier, as far as it can be asked for without a
-// way around the adapter: what breaks a chain is for the adapter's own tests.
+// TestVerifier is the suite of store.Verifier, as far as it can be tested through the adapter: the adapter's own
+// tests break chains.
 func TestVerifier(t *testing.T, open func(*testing.T) Store) {
 	t.Run("nothing", func(t *testing.T) {
 		s := open(t)
@@ -293,12 +292,12 @@ func TestVerifier(t *testing.T, open func(*testing.T) Store) {
 		type chain struct{ sub, day string }
 		want := map[chain]int{}
 		heads := map[chain]string{}
-		for i := 0; i < len(entries); i += 3 { // in parts, so that chains are gone on with
+		for i := 0; i < len(entries); i += 3 { // in parts, so that chains are continued
 			if err := s.Append(t.Context(), entries[i:i+3]...); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.Append(t.Context(), entries[:9]...); err != nil { // told again
+		if err := s.Append(t.Context(), entries[:9]...); err != nil { // appended again
 			t.Fatal(err)
 		}
 		for _, e := range entries {
@@ -335,12 +334,11 @@ func newestFirst(entries []store.Entry) []store.Entry {
 	for _, e := range entries {
 		items = append(items, placed[store.Entry]{e.Time, e.ID, e})
 	}
-	out, _, _ := pageOf(items, "", 1000) // without a cursor it cannot fail
+	out, _, _ := pageOf(items, "", 1000) // it cannot fail without a cursor
 	return out
 }
 
-// manyEntries gives entries over several days, no two of the same time.
-// ann gives one of two people who have a name in common.
+// ann returns one of two people who have a name in common.
 func ann(i int) jit.Actor {
 	return jit.Actor{Tenant: subscriptionTwo, Object: []string{objectOne, objectTwo}[i%2], Kind: jit.Person, Client: subscriptionOne, SignIn: "pwd mfa", Address: netip.MustParseAddr("2001:db8::7")}
 }
@@ -350,6 +348,7 @@ const (
 	objectTwo = "eeeeeeee-0000-4000-8000-000000000002"
 )
 
+// manyEntries returns entries over several days, no two of the same time.
 func manyEntries(n int) []store.Entry {
 	var out []store.Entry
 	for i := range n {

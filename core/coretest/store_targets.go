@@ -171,5 +171,5 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	})
 }
 
-// cleared says that nothing stands in the way of forgetting.
+// cleared says that nothing prevents forgetting.
 func cleared(context.Context) (bool, error) { return true, nil }
