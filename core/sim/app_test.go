@@ -28,8 +28,8 @@ var (
 	errThrottled = errors.New("429 TooManyRequests")
 )
 
-// app is one instance of the service: a process that shares nothing with others but
-// the stores. Once it is dead every call of a port fails, so its goroutines end.
+// app is one instance of the service: a process that shares only the stores with others. Once it is dead, every
+// call of a port fails, so its goroutines end.
 type app struct {
 	*access.Service
 	*round.Rounds
@@ -41,7 +41,7 @@ type app struct {
 	died chan struct{}
 }
 
-// call is one call of a port that waits to be let on.
+// call is one call of a port that waits for the scheduler.
 type call struct {
 	app    *app
 	op     string
@@ -53,7 +53,7 @@ func (c *call) key() string {
 	return fmt.Sprintf("%s %s %s %s %v", c.app.name, c.op, c.step.Op, c.step.Of, c.step.After)
 }
 
-// String says it shortly: of ids only the end.
+// String returns a short form: only the end of ids.
 func (c *call) String() string {
 	of := c.step.Of[strings.LastIndex(c.step.Of, "/")+1:]
 	after := ""
@@ -90,14 +90,14 @@ func (a *app) dead() bool {
 
 type opKey struct{}
 
-// opOf gives the verb in whose name a call is made: a round is made in that of whoever began it.
+// opOf returns the verb that a call belongs to; a round's calls belong to the verb that began it.
 func opOf(ctx context.Context) string {
 	name, _ := ctx.Value(opKey{}).(string)
 	return name
 }
 
-// turn names a call for the scheduler. Who of several waiters began a round depends on
-// Go's scheduler, so a round's calls, known by their deadline, go under no verb's name.
+// turn names a call for the scheduler. Which of several waiters begins a round depends on Go's scheduler, so a
+// round's calls, recognised by their deadline, have no verb's name.
 func turn(ctx context.Context, op string) string {
 	if _, bounded := ctx.Deadline(); bounded && (op == "Rules" || op == "State" || op == "Apply" || op == "Append" || op == "Remember" || op == "Confirm") {
 		return "round"
@@ -105,13 +105,13 @@ func turn(ctx context.Context, op string) string {
 	return opOf(ctx)
 }
 
-// store is the table as one instance sees it.
+// tables is the table as one instance sees it.
 type tables struct {
 	*coretest.Faulty
 	app *app
 }
 
-// Append says what it is about, which coretest's does not.
+// Append names its subject, which coretest's does not.
 func (s tables) Append(ctx context.Context, entries ...store.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -127,9 +127,9 @@ func (s tables) Append(ctx context.Context, entries ...store.Entry) error {
 	return s.app.stop(ctx, step)
 }
 
-// stop holds a call until the scheduler lets it on, and gives the fault it decided on.
-// Reads stop only before, since nothing can come between their effect and their answer
-// that could not come before the next call as well.
+// stop holds a call until the scheduler admits it, and returns the fault chosen for it. Reads stop only before
+// they take effect, since anything that could happen between their effect and their response could also happen
+// before the next call.
 func (a *app) stop(ctx context.Context, s coretest.Step) error {
 	if s.After && !writes(s.Op) {
 		return nil
@@ -162,7 +162,7 @@ func writes(op string) bool {
 	return false
 }
 
-// await waits for something of Azure's.
+// await waits for an event in Azure.
 func (a *app) await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
@@ -297,7 +297,7 @@ func (p port) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	return p.stop(ctx, step)
 }
 
-// newID gives version 7 UUIDs that are the same in every run.
+// newID returns version 7 UUIDs that are the same in every run.
 func (r *run) newID() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,9 +17,8 @@ import (
 	"portcullis/core/store"
 )
 
-// azure is what Azure Resource Manager and the data plane know. A write of a security
-// group is not over when it is accepted: the model and the etag change at once, the
-// data plane and the etag again when it ends.
+// azure is the state of Azure Resource Manager and the data plane. A write of a security group is not finished
+// when it is accepted: the model and the etag change at once, the data plane and the etag again at its end.
 type azure struct {
 	mu     sync.Mutex
 	etags  int
@@ -35,23 +34,23 @@ type group struct {
 	etag    string
 	tags    string
 	public  []netip.Addr // of a firewall
-	write   *write       // under way
-	failed  bool         // the last write did: the model may not be what the data plane does
-	hurt    time.Time    // when
+	write   *write       // in progress
+	failed  bool         // the last write failed: the data plane may differ from the model
+	hurt    time.Time    // when that happened
 
-	// What the run knows and no adapter sees.
+	// Known to the run and to no adapter:
 	foreign []jit.Rule // what foreign writers left, in their order
 	labels  string
 	locked  bool
 	barred  bool
-	dirty   time.Time // when a foreign hand last touched it or its machines; zero for clean
+	dirty   time.Time // when a foreign writer last touched it or its machines; zero if clean
 	sweeps  int       // clean sweeps that began since
 
 	made map[string]maker    // our rules by the writes that made them
-	sure map[string]jit.Rule // as they stood, our denies that somebody was told to stand, and nobody asked to change since
+	sure map[string]jit.Rule // denies of ours that somebody was told are in effect, as they were, and nobody asked to change since
 
-	handmade map[string]bool     // rules under our prefix that a foreign hand wrote
-	harmed   map[string]jit.Rule // as they were, the rules under our prefix that a foreign hand removed, changed or made
+	handmade map[string]bool     // rules with our prefix that a foreign writer wrote
+	harmed   map[string]jit.Rule // rules with our prefix that a foreign writer removed, changed or made, as they were
 }
 
 // maker is who made a rule, and after how many steps.
@@ -63,7 +62,7 @@ type maker struct {
 // write is one accepted PUT.
 type write struct {
 	done   chan struct{}
-	ready  time.Time // it does not end before
+	ready  time.Time // it does not end earlier
 	err    error
 	answer network.Snapshot
 }
@@ -74,8 +73,8 @@ type machine struct {
 	nics   []nic
 	front  string // the firewall in front of it
 	gone   bool
-	lives  int       // how often it was made anew under its name
-	reborn time.Time // grants from before are another machine's
+	lives  int       // how often it was recreated under its name
+	reborn time.Time // earlier grants are another machine's
 }
 
 type nic struct {
@@ -106,7 +105,7 @@ func (g *group) shown() network.Snapshot {
 	return network.Snapshot{Standing: network.Standing{Target: g.id, Rules: clone(g.model), Addresses: g.public, Unconfirmed: g.write != nil || g.failed}, Version: g.etag, Body: []byte(g.tags)}
 }
 
-// sorted gives the groups in the order of their names.
+// sorted returns the groups in the order of their names.
 func (z *azure) sorted() []*group {
 	var out []*group
 	for _, g := range z.groups {
@@ -125,7 +124,7 @@ func (z *azure) machines() []*machine {
 	return out
 }
 
-// settled waits until no write is under way on the group.
+// settled waits until no write is in progress on the group.
 func (z *azure) settled(ctx context.Context, a *app, key string) error {
 	for {
 		z.mu.Lock()
@@ -164,11 +163,10 @@ func (z *azure) list(subscription string) []network.Snapshot {
 	return out
 }
 
-// errInvalid is ARM's refusal of a body that breaks its rules, which no caller may send.
+// errInvalid is ARM's refusal of an invalid body, which the product must never send.
 var errInvalid = errors.New("ARM refuses the body")
 
-// accept begins a PUT of the whole group: whatever stands in the snapshot's body, with the
-// changes made, replaces what is there.
+// accept begins a PUT of the whole group: the snapshot's body with the changes made replaces what is there.
 func (z *azure) accept(s network.Snapshot, c plan.Changes, supersede bool) (*write, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -194,13 +192,13 @@ func (z *azure) accept(s network.Snapshot, c plan.Changes, supersede bool) (*wri
 	}
 	g.model, g.tags, g.etag = rules, string(s.Body), z.next()
 	g.write = &write{done: make(chan struct{})}
-	if g.gates() { // as long as the writes so far make it
+	if g.gates() { // the time depends on the number of writes so far
 		g.write.ready = time.Now().Add(gateLeast + time.Duration(z.etags*37%100)*(gateMost-gateLeast)/100)
 	}
 	return g.write, nil
 }
 
-// end ends the write under way.
+// end ends the write in progress.
 func (g *group) end(err error) {
 	w := g.write
 	g.write = nil
@@ -209,8 +207,8 @@ func (g *group) end(err error) {
 	close(w.done)
 }
 
-// finish ends the write under way: it takes effect or, where failed is set, its
-// answer tells of a failure; half of these take effect all the same.
+// finish ends the write in progress: it takes effect or, if failed is set, its response reports a failure; half of
+// the failed writes take effect all the same.
 func (z *azure) finish(g *group, failed, effect bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -228,7 +226,7 @@ func (z *azure) finish(g *group, failed, effect bool) {
 	g.end(nil)
 }
 
-// changed makes the changes the naive way.
+// changed applies the changes naively.
 func changed(rules []jit.Rule, c plan.Changes) []jit.Rule {
 	drop := map[string]bool{}
 	for _, r := range slices.Concat(c.Update, c.Delete) {
@@ -268,8 +266,8 @@ func valid(rules []jit.Rule, public []netip.Addr) error {
 	return nil
 }
 
-// hand is a write by somebody else. It replaces model and data plane at once, where
-// nothing is under way; rules of ours are what edit makes of them.
+// hand is a write by somebody else. It replaces model and data plane at once, if no write is in progress; edit may
+// also change our rules.
 func (z *azure) hand(g *group, at time.Time, edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)) bool {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -304,10 +302,10 @@ func holdsRule(rules []jit.Rule, x jit.Rule) bool { return slices.ContainsFunc(r
 
 func (g *group) touch(at time.Time) { g.dirty, g.sweeps = at, 0 }
 
-// own tells our rules from others', without asking package plan.
+// own recognises our rules without package plan.
 func own(r jit.Rule) bool { return strings.HasPrefix(strings.ToLower(r.Name), "portcullis-") }
 
-// known gives the machine as the network adapter would.
+// known returns the machine as the network adapter would.
 func (m *machine) known(z *azure) network.Machine {
 	out := network.Machine{VM: m.id, Location: "westeurope", Interfaces: []string{fmt.Sprint(m.id.Name, "-", m.lives)}}
 	at := map[string][]netip.Addr{}
@@ -333,7 +331,7 @@ func (m *machine) known(z *azure) network.Machine {
 	return out
 }
 
-// places gives the addresses of the machine by the group that guards them.
+// places returns the addresses of the machine by the group that guards them.
 func (z *azure) places(m *machine) map[*group][]netip.Addr {
 	out := map[*group][]netip.Addr{}
 	if m == nil || m.gone {
@@ -349,7 +347,7 @@ func (z *azure) places(m *machine) map[*group][]netip.Addr {
 	return out
 }
 
-// The machine db and its groups are in another subscription than all else.
+// The machine db and its groups are in another subscription than everything else.
 const (
 	sub   = "00000000-0000-0000-0000-00000000d3e0"
 	other = "00000000-0000-0000-0000-00000000d3e1"

@@ -43,7 +43,7 @@ func (b *bus) has(grant string, at time.Time) bool {
 	return false
 }
 
-// handedOn reports whether a failed closing of the grant ever asked to be woken again.
+// handedOn reports whether a failed closing of the grant ever scheduled another wake-up.
 func (b *bus) handedOn(grant string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +55,7 @@ func (b *bus) handedOn(grant string) bool {
 	return false
 }
 
-// due takes the first wake-up whose time has come by the broker's clock.
+// due takes the first wake-up that is due by the broker's clock.
 func (b *bus) due(now time.Time) (store.Wake, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,14 +67,14 @@ func (b *bus) due(now time.Time) (store.Wake, bool) {
 	return w, true
 }
 
-// again puts a wake-up back, as a lock that ran out does.
+// again puts a wake-up back, like an expired lock.
 func (b *bus) again(w store.Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queue = append(b.queue, w)
 }
 
-// next gives when the first wake-up is due.
+// next returns when the first wake-up is due.
 func (b *bus) next() (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

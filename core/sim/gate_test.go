@@ -11,7 +11,7 @@ import (
 	"portcullis/core/store"
 )
 
-// gateName is the firewall of the world: a group that holds NAT rules and translates.
+// gateName is the firewall of the world: a group with NAT rules that translates.
 const gateName = "hub-fw"
 
 var (
@@ -45,7 +45,7 @@ func (z *azure) gate() {
 // gates reports whether the group is a firewall.
 func (g *group) gates() bool { return len(g.public) > 0 }
 
-// time gives how long a write of the group may be waited for.
+// time returns how long to wait for a write of the group.
 func (g *group) time() time.Duration {
 	if g.gates() {
 		return gateTime
@@ -53,7 +53,7 @@ func (g *group) time() time.Duration {
 	return writeTime
 }
 
-// front gives the firewall in front of a machine, and the addresses there; nil where there is none.
+// front returns the firewall in front of a machine, and the addresses there; nil where there is none.
 func (z *azure) front(m *machine) (*group, []netip.Addr) {
 	g := z.groups[m.front]
 	if g == nil || m.gone {
@@ -66,7 +66,7 @@ func (z *azure) front(m *machine) (*group, []netip.Addr) {
 	return g, out
 }
 
-// translated gives where the rules that count send a packet, as naively as can be.
+// translated returns where the counted rules send a packet, computed naively.
 func translated(rules []jit.Rule, p packet, count func(jit.Rule) bool) (netip.AddrPort, bool) {
 	for i := range rules {
 		if x := &rules[i]; x.Translated.IsValid() && hit(x, p) && count(*x) {
@@ -76,8 +76,8 @@ func translated(rules []jit.Rule, p packet, count func(jit.Rule) bool) (netip.Ad
 	return netip.AddrPort{}, false
 }
 
-// through is the part of [run.open] that leads through a firewall: what is sent to the address and
-// port that the window tells arrives at the machine, and its security groups let the firewall in.
+// through is the part of [run.open] that leads through a firewall: a packet to the window's address and port
+// arrives at the machine, and its security groups let the firewall in.
 func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 	g, have := r.azure.front(m)
 	if !w.Mapped.IsValid() || g == nil || !g.dirty.IsZero() || g.locked || g.barred || r.reopening(l, g) {
@@ -87,7 +87,7 @@ func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 		return // somebody else took its port since, and the newer request has another one
 	}
 	if slices.ContainsFunc(protocols(w.Protocol), func(p jit.Protocol) bool { return taken(g, w.Mapped, p) }) {
-		return // somebody else has taken its port: ours is not put back beside it, and a finding says so
+		return // somebody else took its port: ours is not restored beside it, and a finding says so
 	}
 	for _, src := range inside(w.Sources, w.Mapped.Addr()) {
 		for _, protocol := range protocols(r.kept(l, m.id, w)) {
@@ -106,8 +106,8 @@ func (r *run) through(invariant string, l *ledger, m *machine, w jit.Window) {
 	}
 }
 
-// alone demands that no two ports of machines are dialled at the same port of the firewall, and that
-// nobody's rule but ours takes it when it is given.
+// alone checks that no two machine ports share one port of the firewall, and that only our rules have such a port
+// when it is assigned.
 func (r *run) alone() {
 	at := map[netip.AddrPort]string{}
 	for _, l := range r.table.grants {
@@ -126,13 +126,13 @@ func (r *run) alone() {
 	}
 }
 
-// taken reports whether a foreign rule of the firewall has a port of it.
+// taken reports whether a foreign rule of the firewall uses a port of it.
 func taken(g *group, at netip.AddrPort, protocol jit.Protocol) bool {
 	_, ok := first(g.foreign, packet{src: strangers[0], dst: at.Addr(), port: at.Port(), protocol: protocol}, every)
 	return ok
 }
 
-// given is the other half: at the moment at which a window gets a port, no foreign rule has it.
+// given is the other half: when a window gets a port, no foreign rule uses it.
 func (r *run) given(l *ledger) {
 	g := r.azure.groups[gateName]
 	if g == nil || !g.dirty.IsZero() || g.write != nil {
@@ -153,7 +153,7 @@ func (r *run) given(l *ledger) {
 func (r *run) editGate(g *group) (string, edit) {
 	n := r.pick(800)
 	at := uint16(9000 + n)
-	var theirs []uint16 // what windows of ours have
+	var theirs []uint16 // ports of our windows
 	for _, x := range g.model {
 		if own(x) {
 			theirs = append(theirs, x.DestinationPorts[0].First)
@@ -204,7 +204,7 @@ func (r *run) editGate(g *group) (string, edit) {
 	}
 }
 
-// placement gives the part of a machine that the network adapter tells of its firewall.
+// placement returns the part of a machine that the network adapter tells of its firewall.
 func (z *azure) placement(m *machine) []store.Placement {
 	g, list := z.front(m)
 	if g == nil {
@@ -213,7 +213,7 @@ func (z *azure) placement(m *machine) []store.Placement {
 	return []store.Placement{{Target: g.id, Addresses: list, Inside: []netip.Prefix{gateSubnet}}}
 }
 
-// early gives when the first write that is not due yet may end; zero for none.
+// early returns when the first write that is not due yet may end; zero for none.
 func (r *run) early() time.Time {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 
 var named = regexp.MustCompile("`([a-z/0-9]+)\\.(Test[A-Za-z0-9]+|Fuzz[A-Za-z0-9]+)(?:/([a-z-]+))?`")
 
-// TestHazards holds that every test that docs/hazards.md names exists, and that no
-// row is without one unless it says that it is open.
+// TestHazards checks that every test named in docs/hazards.md exists, and that every row has one or says that it
+// is open.
 func TestHazards(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "hazards.md"))
 	if err != nil {
@@ -39,7 +39,7 @@ func TestHazards(t *testing.T) {
 	}
 }
 
-// exists says what is missing of a test, "" for nothing.
+// exists returns what is wrong with a named test, "" if nothing is.
 func exists(dir, test, row string) string {
 	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
 	if err != nil {

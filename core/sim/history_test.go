@@ -105,7 +105,7 @@ func (r *run) leap() {
 	r.sleep(max(0, min(d, time.Until(r.sweepAt))))
 }
 
-// lost empties the table once; every process starts anew.
+// lost empties the table once; every process starts again.
 func (r *run) lost() {
 	r.drain(true)
 	r.note("LOST the table")

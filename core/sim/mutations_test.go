@@ -14,27 +14,27 @@ import (
 	"testing"
 )
 
-// replacement is one exact replacement: old has to stand exactly once in the function.
+// replacement is one exact replacement: old must occur exactly once in the function.
 type replacement struct {
 	old, new string
-	in       string // the function, where it is another one of the same package than the mutation names
+	in       string // the function, if it is another one of the same package than the mutation names
 }
 
-// mutation is one way to break the product, and the invariants of which one must
-// notice within [mutantSeeds] seeds.
+// mutation is one way to break the product, and the invariants of which one must detect it within [mutantSeeds]
+// seeds.
 type mutation struct {
 	name     string
 	at       string // the function that is changed, in whatever file it stands: its package's directory, a colon, and Type.Method or Function
 	edits    []replacement
-	noticed  string // the invariants that notice it first
-	elsewise string // why it is made in this form, where the name does not tell
+	noticed  string // the invariants that detect it first
+	elsewise string // why it has this form, if the name does not say
 }
 
-// mutantSeeds is how many histories a mutation may survive.
+// mutantSeeds is how many histories a mutation may survive undetected.
 const mutantSeeds = 200
 
-// mutations is the list that keeps the simulation honest. `make mutants` applies
-// each by an overlay and demands that TestSim fails with one of the named invariants.
+// mutations checks the simulation itself. `make mutants` applies each by an overlay and requires that TestSim
+// fails with one of the named invariants.
 func mutations() []mutation {
 	return []mutation{
 		{name: "a deny does not outrank foreign allows", at: "core/plan:layout.byCeiling", noticed: "I4",
@@ -132,7 +132,7 @@ func mutations() []mutation {
 	}
 }
 
-// mutate gives the files that the mutation changes, by name, with the mutation made.
+// mutate returns the files that the mutation changes, by name, after the change.
 func (m mutation) mutate() (map[string]string, error) {
 	dir, name, _ := strings.Cut(m.at, ":")
 	out := map[string]string{}
@@ -150,8 +150,8 @@ func (m mutation) mutate() (map[string]string, error) {
 	return out, nil
 }
 
-// function finds a function in a directory: its file, the file's text, as it is among changed if it is there, and where in it the
-// function stands.
+// function finds a function in a directory: its file, the file's text (from changed if it is there), and its
+// position.
 func function(dir, name string, changed map[string]string) (file, text string, from, to int, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -179,7 +179,7 @@ func function(dir, name string, changed map[string]string) (file, text string, f
 	return "", "", 0, 0, fmt.Errorf("%s has no function %s", dir, name)
 }
 
-// nameOf gives a function's name as [mutation] has it.
+// nameOf returns a function's name as [mutation] has it.
 func nameOf(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return f.Name.Name
@@ -194,7 +194,7 @@ func nameOf(f *ast.FuncDecl) string {
 	return f.Name.Name
 }
 
-// TestMutationsMatch keeps the list honest, before it costs an hour.
+// TestMutationsMatch checks that every mutation applies, before a run costs an hour.
 func TestMutationsMatch(t *testing.T) {
 	for _, m := range mutations() {
 		if _, err := m.mutate(); err != nil {

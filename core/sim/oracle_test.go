@@ -10,10 +10,9 @@ import (
 	"portcullis/core/store"
 )
 
-// The oracle knows packets, rules and windows, and nothing of how the product
-// arranges them.
+// The oracle knows packets, rules and windows, and nothing of how the product computes them.
 
-// oracle checks everything that holds at every moment.
+// oracle checks everything that must hold at every moment.
 func (r *run) oracle() {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
@@ -81,7 +80,7 @@ func (r *run) justified(g *group) {
 	}
 }
 
-// grantIn reads the grant id from a rule's name.
+// grantIn extracts the grant id from a rule's name.
 func grantIn(name string) string {
 	hex, ok := strings.CutPrefix(strings.ToLower(name), "portcullis-allow-")
 	if !ok || len(hex) < 32 {
@@ -92,7 +91,7 @@ func grantIn(name string) string {
 
 func (r *run) justify(g *group, x jit.Rule, p packet) {
 	late := ""
-	likely := grantIn(x.Name) // found at once nearly always
+	likely := grantIn(x.Name) // nearly always the right one
 	if l := r.table.grants[likely]; l != nil && r.covers(g, l, p) {
 		return
 	}
@@ -112,12 +111,12 @@ func (r *run) justify(g *group, x jit.Rule, p packet) {
 	r.violate("I4", "%s of %s lets %s to %s:%d/%s in, which no grant says", x.Name, g.id.Name, p.src, p.dst, p.port, p.protocol)
 }
 
-// says reports whether some window of the grant is about the packet, live or not.
+// says reports whether some window of the grant covers the packet, live or not.
 func (r *run) says(g *group, l *ledger, p packet) bool {
 	return r.find(g, l, p, func(jit.ID, jit.Window) bool { return true })
 }
 
-// covers reports whether some live window of the grant says that the packet comes in.
+// covers reports whether some live window of the grant allows the packet.
 func (r *run) covers(g *group, l *ledger, p packet) bool {
 	return r.find(g, l, p, func(vm jit.ID, w jit.Window) bool { return r.timely(g, l, vm, w) })
 }
@@ -126,7 +125,8 @@ func (r *run) find(g *group, l *ledger, p packet, also func(jit.ID, jit.Window) 
 	for _, vm := range l.rec.Grant.VMs {
 		for _, w := range vm.Ports {
 			if g.gates() {
-				// Until the sweep that takes a machine's port at a firewall away has come to the firewall too, its rule may stand.
+				// Until the sweep that removes a machine's port at a firewall has reached the firewall too, its rule may
+				// remain.
 				at := netip.AddrPortFrom(p.dst, p.port)
 				mapped := w.Mapped == at || !g.dirty.IsZero() && l.mapped[window{vm.VM.Name, w.Number}] == at
 				if mapped && (w.Protocol == jit.AnyProtocol || w.Protocol == p.protocol) && holds(w.Sources, p.src) && p.to.Port() == w.Number && r.stands(g, l, vm.VM, p.to.Addr()) && also(vm.VM, w) {
@@ -145,8 +145,7 @@ func (r *run) find(g *group, l *ledger, p packet, also func(jit.ID, jit.Window) 
 	return false
 }
 
-// stands reports whether the address is the machine's, or was and no sweep could
-// tell yet that it is not any more.
+// stands reports whether the address is the machine's, or was and no sweep could know yet that it is not.
 func (r *run) stands(g *group, l *ledger, vm jit.ID, a netip.Addr) bool {
 	m := r.azure.vms[vm.Name]
 	if m != nil && !m.gone && !l.inserted.Before(m.reborn) {
@@ -165,8 +164,7 @@ func (r *run) stands(g *group, l *ledger, vm jit.ID, a netip.Addr) bool {
 	return slices.Contains(r.was[vm.Name], a)
 }
 
-// timely reports whether a window may let packets in now: it is live, or not longer
-// past its end than I1 allows.
+// timely reports whether a window may let packets in now: it is live, or not further past its end than I1 allows.
 func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 	now := time.Now()
 	due := w.End
@@ -184,13 +182,13 @@ func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 		at := window{vm.Name, w.Number}
 		for _, name := range l.behind[at] {
 			if r.flying[name] != nil {
-				return true // its plan may be from before
+				return true // its plan may be older
 			}
 		}
 		due = l.closed[at]
-		grace = 0 // closed is closed, but for hands and faults
+		grace = 0 // closed is closed, except for foreign writes and faults
 		if g.gates() && len(l.behind[at]) > 0 {
-			grace = g.time() // a firewall's round goes on when the verb that asked for it waits no longer
+			grace = g.time() // a firewall's round continues after the verb that asked for it has stopped waiting
 		}
 		if !r.disturbed.Before(l.inserted) || !g.dirty.Before(l.inserted) {
 			due, grace = r.disturbed, g.time()+period
@@ -232,7 +230,7 @@ func (r *run) beforeEnd(w jit.Window) bool {
 	return time.Now().Before(end)
 }
 
-// open demands that the window's traffic comes through where the machine stands.
+// open checks that the window's traffic reaches the machine.
 func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count func(jit.Rule) bool) {
 	m := r.azure.vms[vm.Name]
 	if m == nil || m.gone || l.inserted.Before(m.reborn) {
@@ -257,14 +255,13 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 }
 
 // reopening reports whether the grant was extended so late that the group may have been closed at the old end: the
-// extension was asked for before it and stored after it.
+// extension was requested before that end and stored after it.
 func (r *run) reopening(l *ledger, g *group) bool {
 	return !l.late.IsZero() && time.Since(l.late) < g.time()
 }
 
-// told is I5 the other way round: what the log tells as closed is not open. The line
-// comes before the deed, so that a fault, or a revoke of the newer request, between the two
-// leaves a line too many.
+// told is I5 in the other direction: what the log reports as closed is not open. The entry comes before the write,
+// so a fault, or a revoke of the newer request, in between leaves an extra entry.
 func (r *run) told() {
 	if r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 {
 		return
@@ -280,8 +277,8 @@ func (r *run) told() {
 	}
 }
 
-// kept gives the protocol of the window that still counts: where the same person has
-// asked again for the same, it is that of the newer window, which takes its place.
+// kept returns the protocol of the window that still counts: if the same person has requested the same again, that
+// of the newer window, which replaces it.
 func (r *run) kept(l *ledger, vm jit.ID, w jit.Window) jit.Protocol {
 	for _, n := range r.heirs(l, vm, w) {
 		if n.Protocol != w.Protocol && w.Protocol == jit.AnyProtocol {
@@ -291,7 +288,7 @@ func (r *run) kept(l *ledger, vm jit.ID, w jit.Window) jit.Protocol {
 	return w.Protocol
 }
 
-// heirs gives the windows that take the place of one, since the same person has asked again for the same.
+// heirs returns the windows that replace one, because the same person has requested the same again.
 func (r *run) heirs(l *ledger, vm jit.ID, w jit.Window) []jit.Window {
 	var out []jit.Window
 	for _, o := range r.table.grants {

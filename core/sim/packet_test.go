@@ -35,7 +35,7 @@ func within(p jit.Peers, a netip.Addr) bool {
 	return p.Any
 }
 
-// first gives the rule that decides about the packet among those that count.
+// first returns the rule that decides about the packet among those that count.
 func first(rules []jit.Rule, p packet, count func(jit.Rule) bool) (jit.Rule, bool) {
 	best := -1
 	for i := range rules { // hardly one is hit, and to copy them all is dear under the race detector
@@ -68,7 +68,7 @@ func addrs(list ...string) []netip.Addr {
 	return out
 }
 
-// from gives source addresses to try for some prefixes, of the family of dst.
+// from returns source addresses to try for some prefixes, of the family of dst.
 func from(prefixes []netip.Prefix, dst netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, p := range prefixes {
@@ -89,7 +89,7 @@ func sameFamily(dst netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(strangers), func(a netip.Addr) bool { return a.Is4() != dst.Is4() })
 }
 
-// inside gives source addresses that a window names.
+// inside returns source addresses that a window names.
 func inside(s jit.Sources, dst netip.Addr) []netip.Addr {
 	if s.IsAny() {
 		return sameFamily(dst)

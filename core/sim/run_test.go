@@ -16,19 +16,19 @@ import (
 	"portcullis/core/store"
 )
 
-// The bounds of I1, and how the world is paced.
+// The bounds of I1, and the pace of the world.
 const (
 	period    = 5 * time.Minute // of the sweep
-	writeTime = 2 * time.Minute // a round's own bound; the simulated writes are far quicker
+	writeTime = 2 * time.Minute // a round's own bound; the simulated writes are far faster
 	skewMax   = 60 * time.Second
 )
 
-// config is what a run is made of; the same config gives the same run.
+// config determines a run; the same config gives the same run.
 type config struct {
 	seed  uint64
 	steps int
-	// Where it is set, each step takes its choices from its own line first, and further ones
-	// from the seed and the step's number alone, so that a line can go without changing the others.
+	// If set, each step first takes its choices from its own line, and further ones only from the seed and the step's
+	// number, so that removing a line does not change the others.
 	script [][]byte
 }
 
@@ -36,8 +36,8 @@ type config struct {
 type run struct {
 	config
 	rng      *rand.Rand
-	starved  *call  // waits until patience ends, or nobody else does
-	favored  string // whose calls come first until then: the beginning of their keys
+	starved  *call  // waits until patience ends, or nothing else can continue
+	favored  string // whose calls come first until then: a prefix of their keys
 	patience int
 	tape     []byte // what is left of the step's line
 	azure    *azure
@@ -46,7 +46,7 @@ type run struct {
 	apps     []*app
 	start    time.Time
 
-	// What this run's world does.
+	// What this run's world does:
 	faults, foreign, churn, skewed, lossy, supersede, crashes bool
 
 	mu        sync.Mutex
@@ -65,23 +65,23 @@ type run struct {
 	clean     int                     // clean sweeps that began since
 	sweepAt   time.Time               // when the next sweep is due
 	asked     []asked                 // requests to send again
-	guarded   map[string]string       // the version of each policy that is known to have its denies
+	guarded   map[string]string       // the version of each policy whose denies are known to be in effect
 	was       map[string][]netip.Addr // every address that a machine ever had
-	still     bool                    // nothing moves any more, so that what a machine made anew leads to shows
+	still     bool                    // nothing moves any more, so that the effects of a recreated machine show
 	lose      bool                    // the table is lost once
-	bereft    bool                    // it was
+	bereft    bool                    // that has happened
 	revoked   map[string]bool         // the grants that somebody asked to close
 	wasBehind map[string]bool         // the machines that the firewall stood in front of
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 }
 
-// op is one verb under way.
+// op is one verb in progress.
 type op struct {
 	name  string
 	app   *app
 	began time.Time
 	turn  int       // how many steps had been taken then
-	dirt  time.Time // when the last foreign hand had touched anything as a sweep began
+	dirt  time.Time // when a foreign writer had last touched anything as a sweep began
 	err   error
 	after func(*op)
 }
@@ -92,7 +92,7 @@ type line struct {
 	args   []any
 }
 
-// counts tells how eventful runs were: a simulation in which nothing happens proves nothing.
+// counts shows how eventful runs were: a simulation in which nothing happens proves nothing.
 type counts struct{ Opened, Closed, Refused, Repaired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
 
 func (c *counts) add(o counts) {
@@ -112,7 +112,7 @@ type lazy func() string
 
 func (l lazy) String() string { return l() }
 
-// note adds a line to the trace; it is written out only when somebody reads it.
+// note adds a line to the trace, which is formatted only when it is read.
 func (r *run) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,8 +173,7 @@ func (r *run) leave(c *call) {
 	r.calls = slices.DeleteFunc(r.calls, func(o *call) bool { return o == c })
 }
 
-// waiting gives the calls that wait, in an order that does not depend on that of
-// their arrival.
+// waiting returns the waiting calls in an order that does not depend on their arrival.
 func (r *run) waiting() []*call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -210,7 +209,7 @@ func (r *run) check() {
 	for _, o := range ended {
 		delete(r.flying, o.name)
 		if o.app.dead() {
-			continue // nobody hears the answer of a dead process
+			continue // a dead process receives no response
 		}
 		r.note("%s ends %s: %v", o.app.name, o.name, o.err)
 		if o.after != nil {
@@ -221,11 +220,11 @@ func (r *run) check() {
 	r.oracle()
 }
 
-// release lets one waiting call go on, with the fault that the world's mood gives it.
+// release admits one waiting call, with a fault if the world has them.
 func (r *run) release(c *call) {
 	r.leave(c)
 	var fault error
-	// Who has just failed somebody is likelier to fail him again.
+	// A group whose last write failed is likelier to fail again.
 	g := r.azure.groups[c.step.Of]
 	if r.faults && (r.chance(3) || g != nil && g.failed && r.chance(20)) {
 		fault = r.fault(c)
@@ -269,19 +268,18 @@ func (r *run) fault(c *call) error {
 	return &store.Unavailable{Dependency: dependency, Err: errInjected}
 }
 
-// resourceManager reports whether the call is one that Azure Resource Manager may throttle.
+// resourceManager reports whether Azure Resource Manager may throttle the call.
 func resourceManager(c *call) bool {
 	return !c.step.After && slices.Contains([]string{"Rules", "All", "Apply", "Machines", "Locate"}, c.step.Op)
 }
 
-// throttle is the answer to every call of Resource Manager, reads and writes, while it
-// throttles.
+// throttle is the response to every call to Resource Manager, including reads, while it throttles.
 func (r *run) throttle() error {
 	r.seen.Throttled++
 	return &store.Unavailable{Dependency: "Azure Resource Manager", RetryAfter: time.Until(r.throttled), Err: errThrottled}
 }
 
-// disturb notes that the bounds count from now.
+// disturb restarts the bounds.
 func (r *run) disturb() { r.disturbed, r.clean = time.Now(), 0 }
 
 func (r *run) crash(a *app) {
@@ -296,7 +294,7 @@ func (r *run) crash(a *app) {
 	}
 }
 
-// drain lets everything under way end, without new faults where quiet is set.
+// drain lets everything in progress end, without new faults if quiet is set.
 func (r *run) drain(quiet bool) {
 	old := r.faults
 	r.faults = r.faults && !quiet
@@ -312,13 +310,13 @@ func (r *run) drain(quiet bool) {
 	r.faults = old
 }
 
-// advance lets one call or one write go on; false where none waits.
+// advance lets one call or one write continue; false if none waits.
 func (r *run) advance() bool {
 	calls, busy := r.unstarved(r.waiting()), r.busy()
 	n := len(calls) + len(busy)
-	if at := r.early(); n == 0 && !at.IsZero() { // all wait for a firewall; a little at a time, since waiting makes others act
+	if at := r.early(); n == 0 && !at.IsZero() { // all wait for a firewall; advance a little, since others act meanwhile
 		r.sleep(min(time.Until(at), 5*time.Second))
-		if !time.Now().Before(r.sweepAt) { // a sweep waits for no firewall either
+		if !time.Now().Before(r.sweepAt) { // a sweep does not wait for a firewall either
 			r.due()
 		}
 		return true
@@ -339,15 +337,15 @@ func (r *run) advance() bool {
 	return true
 }
 
-// unstarved leaves out one call for a while, so that all that others do comes before it:
-// by chance alone a whole verb hardly ever fits between two calls of another.
+// unstarved holds back one call for a while, so that everything else comes before it: by chance alone a whole verb
+// hardly ever fits between two calls of another.
 func (r *run) unstarved(calls []*call) []*call {
 	if r.patience--; r.patience < 0 {
 		r.starved, r.favored = nil, ""
 		if len(calls) > 1 && r.chance(10) {
 			r.starved, r.patience = calls[r.pick(len(calls))], 10+r.pick(40)
 			if i := slices.IndexFunc(calls, func(c *call) bool { return c.step.Op == "Apply" && !c.step.After }); i >= 0 && r.chance(50) {
-				r.starved = calls[i] // a write that comes late does the most harm
+				r.starved = calls[i] // a late write does the most harm
 			}
 		}
 	}
@@ -361,7 +359,7 @@ func (r *run) unstarved(calls []*call) []*call {
 	return others
 }
 
-// busy gives the groups with a write under way.
+// busy returns the groups with a write under way.
 func (r *run) busy() []*group {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
@@ -371,7 +369,7 @@ func (r *run) busy() []*group {
 func (r *run) end(g *group) {
 	odds := 5
 	if g.id.Name == spare {
-		odds = 50 // few writes come here, and what is not ours is soon lost sight of
+		odds = 50 // few writes come here, and foreign ones are soon lost track of
 	}
 	failed := r.faults && r.chance(odds)
 	effect := failed && r.chance(50)

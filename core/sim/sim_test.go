@@ -40,9 +40,8 @@ func TestSim(t *testing.T) {
 	}
 }
 
-// TestRapid lets rapid make the histories: a list of steps with the choices of each.
-// Where one violates something, rapid leaves out steps and makes choices smaller until
-// nothing more can go.
+// TestRapid lets rapid generate the histories: a list of steps with the choices of each. If one violates an
+// invariant, rapid removes steps and simplifies choices as far as possible.
 func TestRapid(t *testing.T) {
 	if err := flag.Set("rapid.checks", "30"); err != nil {
 		t.Fatal(err)
@@ -57,8 +56,8 @@ func TestRapid(t *testing.T) {
 	})
 }
 
-// TestReplay holds what the package promises of a replay. With the race detector it takes six seeds, since each
-// costs two histories; make sim takes all.
+// TestReplay checks what the package doc says about replays. With the race detector it runs six seeds, since each
+// costs two histories; make sim runs all.
 func TestReplay(t *testing.T) {
 	seeds := 16
 	if raceDetector {

@@ -13,10 +13,10 @@ import (
 	"portcullis/core/store"
 )
 
-// simulate makes a run and gives what it violated, "" for nothing.
+// simulate runs a config and returns what it violated, "" for nothing.
 func simulate(t *testing.T, c config) (violation string, r *run) {
-	// One thread at a time: what the calls' names do not order, Go's scheduler then does
-	// in the same way each time, but for the race detector, which shuffles it.
+	// With one thread, Go's scheduler orders the same way each time whatever the calls' names do not order, except
+	// under the race detector, which shuffles.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(*testing.T) {
 		r = newRun(c)
@@ -24,10 +24,10 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 		if !r.broken() {
 			r.finale()
 		}
-		for _, a := range r.apps { // whatever still runs ends now
+		for _, a := range r.apps { // end whatever still runs
 			close(a.died)
 		}
-		time.Sleep(time.Minute) // who pauses before another try ends then
+		time.Sleep(time.Minute) // retries that pause end then
 		synctest.Wait()
 		violation = r.violation
 	})
@@ -54,7 +54,7 @@ func newRun(c config) *run {
 // mood decides what this run's world does.
 func (r *run) mood() {
 	switch r.pick(12) {
-	case 0, 9, 10: // calm: the bounds are held to the second
+	case 0, 9, 10: // no faults: the bounds hold to the second
 	case 1:
 		r.foreign = true
 	case 2:

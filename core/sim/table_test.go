@@ -12,7 +12,7 @@ import (
 	"portcullis/core/store"
 )
 
-// table is the store, and the witness of what is written into it.
+// table is the store, and records what is written.
 type table struct {
 	*coretest.Memory
 	run      *run
@@ -33,14 +33,14 @@ type window struct {
 type ledger struct {
 	rec      store.GrantRecord
 	inserted time.Time
-	turn     int                       // how many steps had been taken then
+	turn     int                       // how many steps had been taken by then
 	opened   bool                      // some window was stored as open
 	openedAt int                       // after how many steps, the last time
 	closed   map[window]time.Time      // when each was stored as closed
-	behind   map[window][]string       // the verbs under way then: they may hold an older plan
+	behind   map[window][]string       // the verbs in progress then: they may have an older plan
 	mapped   map[window]netip.AddrPort // where a firewall last mapped each, which a machine that moves away from it loses
-	late     time.Time                 // when an end was last moved after it had passed: what closes then may be open again only after a write
-	lost     bool                      // the table lost it
+	late     time.Time                 // when an end was last moved after it had passed: what closes then may reopen only after a write
+	lost     bool                      // the table has lost it
 }
 
 func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
@@ -138,7 +138,7 @@ func (t *table) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	return err
 }
 
-// lose empties the table, as a deleted storage account does.
+// lose empties the table, like a deleted storage account.
 func (t *table) lose() {
 	t.Memory = coretest.NewMemory()
 	for _, l := range t.grants {

@@ -37,7 +37,7 @@ func sources(list ...string) jit.Sources {
 	return s
 }
 
-// someVMs gives one to three protected machines.
+// someVMs returns one to three protected machines.
 func (r *run) someVMs() []jit.ID {
 	var out []jit.ID
 	for range 1 + r.pick(3) {
@@ -49,7 +49,7 @@ func (r *run) someVMs() []jit.ID {
 	return out
 }
 
-// verb starts some verb on some instance.
+// verb starts a verb on an instance.
 func (r *run) verb() {
 	switch n := r.pick(100); {
 	case n < 40:
@@ -83,9 +83,9 @@ func (r *run) newRequest() asked {
 	for _, vm := range r.someVMs() {
 		ports := []jit.RequestPort{{Number: 22, Duration: length, Sources: from}}
 		switch n := r.pick(10); {
-		case n < 2: // otherwise than the first port
+		case n < 2: // with other values than the first port
 			ports = append(ports, jit.RequestPort{Number: 3389, Duration: time.Duration(1+r.pick(40)) * time.Minute, Sources: sources(sourcePool[r.pick(len(sourcePool))]...)})
-		case n < 4: // in the same way
+		case n < 4: // with the same values
 			ports = append(ports, jit.RequestPort{Number: 3389, Duration: length, Sources: from})
 		}
 		q.VMs = append(q.VMs, jit.RequestVM{VM: vm, Ports: ports})
@@ -131,9 +131,8 @@ func requestText(q jit.Request) string {
 	return strings.Join(out, "; ")
 }
 
-// refused is I5 for refusals: those of a request or an extension are in the log. A
-// key that was used for something else, and a request that is being handled already, concern
-// a grant that has its lines.
+// refused is I5 for refusals: those of a request or an extension are in the log. A key used for something else,
+// and a request that is already being handled, concern a grant that has its entries.
 func (r *run) refused(o *op, operation store.Operation, who string) {
 	bad, ok := errors.AsType[*jit.Error](o.err)
 	if ok {
@@ -147,7 +146,7 @@ func (r *run) refused(o *op, operation store.Operation, who string) {
 			return
 		}
 		if e.Operation == store.OpOpen && e.Result == store.Failed && e.Requestor == who && !e.Time.Before(o.began.Add(-skewMax)) {
-			return // it was stored first, and refused by the firewall
+			return // it was stored first, and then refused by the firewall
 		}
 	}
 	if _, down := errors.AsType[*store.Unavailable](o.err); down {
@@ -156,7 +155,7 @@ func (r *run) refused(o *op, operation store.Operation, who string) {
 	r.violate("I5", "the log does not tell that %s was refused: %v", o.name, o.err)
 }
 
-// someGrant gives a grant that is or was, a newer one more likely.
+// someGrant returns a grant that exists or existed, more likely a newer one.
 func (r *run) someGrant() (string, *ledger) {
 	ids := slices.Sorted(maps.Keys(r.table.grants))
 	if len(ids) == 0 {
@@ -169,8 +168,7 @@ func (r *run) someGrant() (string, *ledger) {
 	return ids[i], r.table.grants[ids[i]]
 }
 
-// regret lets somebody close what is only just being opened, while the write that
-// opens it waits.
+// regret revokes a grant while the write that opens it waits.
 func (r *run) regret() {
 	calls := r.waiting()
 	i := slices.IndexFunc(calls, func(c *call) bool { return c.step.Op == "Apply" && !c.step.After })
@@ -272,7 +270,7 @@ func (r *run) disable(a *app, vms []jit.ID) {
 	r.note("  %v", lazy(func() string { return fmt.Sprint(vms) }))
 }
 
-// stale delivers a wake-up that nobody scheduled: a replay, or of another generation.
+// stale delivers a wake-up that nobody scheduled: a replay, or one of another generation.
 func (r *run) stale(a *app) {
 	id, l := r.someGrant()
 	if l == nil {
@@ -283,7 +281,7 @@ func (r *run) stale(a *app) {
 	r.note("  %s generation %d", id, generation)
 }
 
-// wake delivers what is due, as the bus has it.
+// wake delivers what is due.
 func (r *run) wake() bool {
 	now := time.Now()
 	if r.skewed {
@@ -315,12 +313,12 @@ func (r *run) wake() bool {
 	return true
 }
 
-// heeded is I1 to the moment: where nothing fails, a wake-up that is taken without an
-// error has closed what was over when it came.
+// heeded is I1 without delay: if nothing fails, a wake-up handled without an error has closed what was over when
+// it arrived.
 func (r *run) heeded(o *op, w store.Wake) {
 	l := r.table.grants[w.Grant]
 	if l == nil || l.lost || r.faults || r.foreign || r.churn || r.skewed || len(r.flying) > 0 || r.bus.handedOn(w.Grant) {
-		return // somebody else may be at it, or has been asked to come again
+		return // somebody else may be closing it, or has scheduled another wake-up
 	}
 	for _, vm := range l.rec.Grant.VMs {
 		for _, p := range vm.Ports {

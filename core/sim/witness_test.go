@@ -8,15 +8,15 @@ import (
 	"portcullis/core/store"
 )
 
-// What is checked at the moment at which a grant changes in the table.
+// Checks at the moment when a grant changes in the table.
 
-// lawful is the other half of I3: nothing ends an open window before its end but what
-// it says itself, and a window is not made longer without a wake-up for its new end (I1).
+// lawful is the other half of I3: an open window ends early only for its own recorded reason, and a window is not
+// extended without a wake-up for its new end (I1).
 func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
 		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
 	}
-	left := !w.Mapped.IsValid() && r.wasBehind[vm.Name] // its machine stands behind no firewall any more, and is dialled itself
+	left := !w.Mapped.IsValid() && r.wasBehind[vm.Name] // its machine is no longer behind a firewall, and is dialled directly
 	if old.Status == jit.Initiated && w.Status == jit.Initiated && old.Mapped.IsValid() && w.Mapped != old.Mapped && !r.churn && !left {
 		r.violate("I3", "the open window of grant %s for %s:%d moved from %s to %s", l.rec.Grant.ID, vm.Name, w.Number, old.Mapped, w.Mapped)
 	}
@@ -51,12 +51,12 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	}
 }
 
-// askedAgain reports whether the same person asked again for the same.
+// askedAgain reports whether the same person requested the same again.
 func (r *run) askedAgain(l *ledger, vm jit.ID, w jit.Window) bool {
 	return r.another(l, vm, w, func(*ledger) bool { return true })
 }
 
-// replaced reports whether the same person asked again for the same, and got it.
+// replaced reports whether the same person requested the same again and got it.
 func (r *run) replaced(l *ledger, vm jit.ID, w jit.Window) bool {
 	return r.another(l, vm, w, func(o *ledger) bool { return o.opened })
 }
@@ -84,7 +84,7 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 	if r.beforeEnd(w) {
 		count := every
 		if r.foreign {
-			count = own // a deny that somebody lays over a rule of ours is meant
+			count = own // somebody meant to put a deny above a rule of ours
 		}
 		r.open("I8", l, vm, w, count)
 	}
@@ -97,11 +97,11 @@ func (r *run) openedNow(l *ledger, vm jit.ID, w jit.Window) {
 	}
 }
 
-// onlyNewest is I4 for those who ask again: the window that was open for the same is
-// stored as superseded in the same step, or it would come back when the newer one is closed.
+// onlyNewest is I4 for repeated requests: the window that was open for the same is stored as superseded in the
+// same step, or it would return when the newer one is closed.
 func (r *run) onlyNewest(l *ledger, vm jit.ID, w jit.Window) {
 	if r.skewed || r.churn {
-		return // who is newer, and where both stand, is a matter of whom one asks
+		return // who is newer, and where both are, depends on the instance
 	}
 	for id, o := range r.table.grants {
 		if o == l || o.lost || !o.opened || o.openedAt >= l.turn || o.rec.Grant.RequestorID != l.rec.Grant.RequestorID {
@@ -117,9 +117,9 @@ func (r *run) onlyNewest(l *ledger, vm jit.ID, w jit.Window) {
 	}
 }
 
-// closedNow is I8 and I5 at the moment a window is stored as closed by a verb. What another
-// instance has written since that verb began may be from an older plan: that instance
-// looks at the table again and undoes it, which I1 holds it to.
+// closedNow is I8 and I5 at the moment when a verb stores a window as closed. What another instance has written
+// since that verb began may be from an older plan: that instance reads the table again and undoes it, which I1
+// checks.
 func (r *run) closedNow(o *op, l *ledger, before store.GrantRecord, vm jit.ID, w jit.Window) {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()

@@ -45,7 +45,7 @@ func (r *run) build() {
 	r.place("two", nic{addrs("10.0.0.8"), []string{"web-nsg"}}, nic{addrs("10.0.2.8"), []string{"db-subnet-nsg"}})
 }
 
-// spare guards no machine in the beginning.
+// spare guards no machine at first.
 const spare = "spare-nsg"
 
 var protected = []string{"behind", "hidden", "web", "app1", "app2", "db", "two"}
@@ -66,7 +66,7 @@ func (r *run) remember(m *machine) {
 	}
 }
 
-// addresses gives every address that a rule may be about, and one that is nobody's.
+// addresses returns every address that a rule may name, and one that belongs to nobody.
 func (r *run) addresses() []netip.Addr {
 	out := addrs("10.0.1.99", "2001:db8:1::99")
 	for _, list := range r.was {
@@ -76,7 +76,7 @@ func (r *run) addresses() []netip.Addr {
 	return slices.Compact(out)
 }
 
-// touchAt notes that a machine's groups are not what a sweep has seen.
+// touchAt notes that a machine's groups differ from what a sweep has seen.
 func (r *run) touchAt(m *machine) {
 	for g := range r.azure.places(m) {
 		g.touch(time.Now())
@@ -86,7 +86,7 @@ func (r *run) touchAt(m *machine) {
 	}
 }
 
-// hands is one thing that others do to a security group.
+// hands is one change by others to a security group.
 func (r *run) hands() {
 	groups := r.azure.sorted()
 	g := groups[r.pick(len(groups))]
@@ -169,7 +169,7 @@ func (r *run) edit(g *group) (string, edit) {
 	}
 }
 
-// moves is one thing that happens to machines.
+// moves is one change to machines.
 func (r *run) moves() {
 	z := r.azure
 	z.mu.Lock()
@@ -177,7 +177,7 @@ func (r *run) moves() {
 	m := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	kind := r.pick(7)
-	if o := r.opened(); o != nil && r.chance(25) { // it matters most to a machine with an open window
+	if o := r.opened(); o != nil && r.chance(25) { // it matters most for a machine with an open window
 		m, kind = o, 3
 	}
 	r.touchAt(m)
@@ -209,7 +209,7 @@ func (r *run) moves() {
 			m.gone = true
 			r.note("MOVE %s is deleted", m.id.Name)
 		}
-		if r.chance(60) { // at once, or when it is its turn again
+		if r.chance(60) { // at once, or at a later turn
 			m.gone, m.reborn = false, time.Now()
 			m.lives++
 			r.still = r.still || r.chance(75)
@@ -229,7 +229,7 @@ func (r *run) moves() {
 	r.touchAt(o)
 }
 
-// opened gives a machine with a window that has a while to go; nil where there is none.
+// opened returns a machine with a window that lasts a while longer; nil if there is none.
 func (r *run) opened() *machine {
 	for _, id := range slices.Sorted(maps.Keys(r.table.grants)) {
 		l := r.table.grants[id]
@@ -243,8 +243,8 @@ func (r *run) opened() *machine {
 	return nil
 }
 
-// replace deletes one of the machine's security groups and makes it anew, at once or
-// never: Azure lets nobody delete one that is in use, so that it is a detaching as well.
+// replace deletes one of the machine's security groups and recreates it at once or never: Azure refuses to delete
+// a group in use, so this includes detaching it.
 func (r *run) replace(m *machine) {
 	for g := range r.azure.places(m) {
 		if !slices.Contains(m.nics[0].groups[:min(1, len(m.nics[0].groups))], g.id.Name) || g.locked || g.write != nil || !r.chance(50) {
@@ -264,7 +264,7 @@ func (r *run) replace(m *machine) {
 	}
 }
 
-// locks puts or takes a ReadOnly lock or the app's permission.
+// locks sets or removes a ReadOnly lock or the app's permission.
 func (r *run) locks() {
 	r.azure.mu.Lock()
 	defer r.azure.mu.Unlock()
