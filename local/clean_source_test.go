@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestCleanSource holds that the same commit gives the same bytes, whatever lies about untracked, and that a changed tracked file shows in the version.
+// TestCleanSource checks that the same commit gives the same bytes, whatever lies about untracked, and that a changed tracked file shows in the version.
 func TestCleanSource(t *testing.T) {
 	t.Parallel()
 	script, err := filepath.Abs("clean-source")

@@ -22,7 +22,7 @@ import (
 // clientsGuide is the page whose blocks are run.
 const clientsGuide = "../docs/clients.md"
 
-// blocks gives the fenced blocks of a Markdown text that carry a tag test=NAME, by that name.
+// blocks returns the fenced blocks of a Markdown text that carry a tag test=NAME, by that name.
 func blocks(t *testing.T, text string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -115,7 +115,7 @@ func TestClients(t *testing.T) {
 	})
 }
 
-// environment gives the parameters of the page's blocks for this machine. The app is
+// environment returns the parameters of the page's blocks for this machine. The app is
 // behind TLS as on the platform, and the variables by which each client is
 // told whom to trust name the certificate.
 func (r *rig) environment(t *testing.T) []string {
@@ -139,7 +139,7 @@ func (r *rig) environment(t *testing.T) []string {
 		"CURL_CA_BUNDLE="+trust, "SSL_CERT_FILE="+trust, "REQUESTS_CA_BUNDLE="+trust, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 }
 
-// execute runs a command to its end and gives what it printed; one that fails ends the test.
+// execute runs a command to its end and returns what it printed; one that fails ends the test.
 func execute(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

@@ -27,7 +27,7 @@ type doctor struct {
 	}
 }
 
-// doctor asks for it, as the admin, and holds that every check says what its state needs.
+// doctor asks for it, as the admin, and checks that every check says what its state needs.
 func (r *rig) doctor() doctor {
 	r.t.Helper()
 	text, err := json.Marshal(r.must(200, "GET", "/api/doctor", nil))
@@ -47,7 +47,7 @@ func (r *rig) doctor() doctor {
 	return d
 }
 
-// ill gives "name: state" of every check that is not ok.
+// ill returns "name: state" of every check that is not ok.
 func (d doctor) ill() []string {
 	out := []string{}
 	for _, c := range d.Checks {
@@ -86,7 +86,7 @@ func (a *asked) counts() map[string]int {
 	return out
 }
 
-// TestDoctor holds that all is found well where all is well, through everything that ships, and what a first look costs in calls;
+// TestDoctor checks that all is found well where all is well, through everything that ships, and what a first look costs in calls;
 // docs/operations.md states it. The next one, soon after, costs nothing.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
@@ -128,7 +128,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestDoctorOfTheIll holds that what is ill shows, all of it at once, and nothing else does.
+// TestDoctorOfTheIll checks that what is ill shows, all of it at once, and nothing else does.
 func TestDoctorOfTheIll(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
@@ -182,7 +182,7 @@ func TestDoctorOfTheIll(t *testing.T) {
 	}
 }
 
-// TestDoctorWithoutTable holds that the doctor answers while the table does not.
+// TestDoctorWithoutTable checks that the doctor answers while the table does not.
 func TestDoctorWithoutTable(t *testing.T) {
 	t.Parallel()
 	a := &asked{calls: map[string]int{}}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// download gives what the host answers to an administrator, byte for byte.
+// download returns what the host answers to an administrator, byte for byte.
 func (r *rig) download(path string) string {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, url(r.ports.Host)+path, nil)

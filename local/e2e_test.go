@@ -141,13 +141,13 @@ func tail(s string, n int) string {
 	return s
 }
 
-// call sends a request of the admin's and gives the status and the JSON of the answer.
+// call sends a request of the admin's and returns the status and the JSON of the answer.
 func (r *rig) call(method, path string, body any) (int, map[string]any) {
 	r.t.Helper()
 	return r.callWith(r.as("admin"), method, path, body)
 }
 
-// as gives the header of a persona.
+// as returns the header of a persona.
 func (r *rig) as(persona string) http.Header {
 	r.t.Helper()
 	token, err := r.tokens.Token(persona, "")
@@ -212,7 +212,7 @@ func (r *rig) eventually(what string, f func() bool) {
 	}
 }
 
-// nsg gives an NSG as ARM shows it, without what ARM itself changes with every write.
+// nsg returns an NSG as ARM shows it, without what ARM itself changes with every write.
 func (r *rig) nsg(name string) map[string]any {
 	r.t.Helper()
 	res, err := http.Get(url(r.ports.ARM) + nsgs + name)
@@ -243,7 +243,7 @@ func stripped(v any) any {
 	return v
 }
 
-// rules gives the names and priorities of an NSG's rules, by priority.
+// rules returns the names and priorities of an NSG's rules, by priority.
 func (r *rig) rules(name string) []string {
 	r.t.Helper()
 	props := r.nsg(name)["properties"].(map[string]any)
@@ -261,7 +261,7 @@ func (r *rig) open(nsg string) bool {
 	return slices.ContainsFunc(r.rules(nsg), func(s string) bool { return strings.Contains(s, "Allow portcullis-") })
 }
 
-// foreign gives the NSG without the rules of ours.
+// foreign returns the NSG without the rules of ours.
 func (r *rig) foreign(name string) map[string]any {
 	doc := r.nsg(name)
 	props := doc["properties"].(map[string]any)

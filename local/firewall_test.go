@@ -25,7 +25,7 @@ func askOf(vm, length, why string) map[string]any {
 		"ports": []any{map[string]any{"number": 22, "duration": length, "allowedSourceAddressPrefix": "203.0.113.7"}}}}}
 }
 
-// firewall gives the firewall as ARM shows it, without what ARM itself changes with every write.
+// firewall returns the firewall as ARM shows it, without what ARM itself changes with every write.
 func (r *rig) firewall() map[string]any {
 	r.t.Helper()
 	res, err := http.Get(url(r.ports.ARM) + hubFW)

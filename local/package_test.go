@@ -70,7 +70,7 @@ func unzip(from, dir string) error {
 	return nil
 }
 
-// TestPackage holds the package that every end-to-end test runs: its files and
+// TestPackage checks the package that every end-to-end test runs: its files and
 // modes, and that building it again gives the same bytes.
 func TestPackage(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// TestVersion holds that the packaged handler and its health say the same version, as it stands in the file.
+// TestVersion checks that the packaged handler and its health say the same version, as it stands in the file.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(app(t), "handlers")
@@ -144,7 +144,7 @@ func holdVersion(t *testing.T, binary, version, goVersion string) {
 	}
 }
 
-// healthOf gives what health says to whoever holds a token.
+// healthOf returns what health says to whoever holds a token.
 func healthOf(t *testing.T, port int, token string) (health map[string]any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(port)+"/api/health", nil)
@@ -211,7 +211,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// startHandler starts a build of the handler, with settings besides those that it needs, until the test ends, and gives its port and when at
+// startHandler starts a build of the handler, with settings besides those that it needs, until the test ends, and returns its port and when at
 // the latest it listened. A port that was free may be taken by another program before it does.
 func startHandler(t *testing.T, binary string, settings ...string) (*exec.Cmd, int, time.Duration) {
 	t.Helper()
@@ -253,7 +253,7 @@ func startHandler(t *testing.T, binary string, settings ...string) (*exec.Cmd, i
 	return nil, 0, 0
 }
 
-// needed gives the settings without which the handler does not start. Nothing behind them answers.
+// needed returns the settings without which the handler does not start. Nothing behind them answers.
 func needed(port int) []string {
 	return []string{
 		"FUNCTIONS_CUSTOMHANDLER_PORT=" + strconv.Itoa(port),

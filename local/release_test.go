@@ -65,7 +65,7 @@ func (c checkout) commit() {
 	c.must("git", "commit", "--quiet", "--message=all")
 }
 
-// TestReleaseRefuses holds that what must not be released is refused, by name and before anything is made: neither files nor a tag are left.
+// TestReleaseRefuses checks that what must not be released is refused, by name and before anything is made: neither files nor a tag are left.
 func TestReleaseRefuses(t *testing.T) {
 	t.Parallel()
 	release := filepath.Join(t.TempDir(), "release")
@@ -206,7 +206,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// holdParts holds that the SBOM lists what the handler says that it was made of, with Go's library and what the page brings along and nothing else,
+// holdParts checks that the SBOM lists what the handler says that it was made of, with Go's library and what the page brings along and nothing else,
 // each with a licence, and that the notices name each.
 func holdParts(t *testing.T, sbom, handler, notices string) {
 	t.Helper()
@@ -274,7 +274,7 @@ func copySources(t *testing.T, to string) {
 	}
 }
 
-// read gives the files of a folder.
+// read returns the files of a folder.
 func read(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -290,7 +290,7 @@ func read(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// must gives what a call gave, and ends the test where it gave an error.
+// must returns what a call gave, and ends the test where it gave an error.
 func must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()

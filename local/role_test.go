@@ -16,7 +16,7 @@ import (
 	"portcullis/local/issuer"
 )
 
-// actions gives what Azure RBAC asks of whoever makes a call: the provider and the
+// actions returns what Azure RBAC asks of whoever makes a call: the provider and the
 // types in the path, and the verb. A write of a security group carries the rules of
 // others as they are, and where those name application security groups, RBAC also asks for the
 // permission to join them (documented for portal and templates, not verified against
@@ -66,7 +66,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestRole holds that the role which the deployment gives the app is what the app
+// TestRole checks that the role which the deployment gives the app is what the app
 // calls, no more and no less: it does everything that the app can do once, and
 // compares the calls that Resource Manager saw with infra/deploy/roles/app.json.
 func TestRole(t *testing.T) {
@@ -131,7 +131,7 @@ func TestRole(t *testing.T) {
 	}
 }
 
-// demoRole gives the actions of the app's role in the demo, sorted.
+// demoRole returns the actions of the app's role in the demo, sorted.
 func demoRole(t *testing.T) []string {
 	t.Helper()
 	var role struct {

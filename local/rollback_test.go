@@ -48,7 +48,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// tokenOf gives the address of an issuer that lasts as long as the test, and an access token from it.
+// tokenOf returns the address of an issuer that lasts as long as the test, and an access token from it.
 func tokenOf(t *testing.T, persona string) (authority, token string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -77,7 +77,7 @@ func archive(app, out string) (err error) {
 	return write(w, fsys, files)
 }
 
-// list gives the names of the app's files, sorted, and refuses what has no place in one.
+// list returns the names of the app's files, sorted, and refuses what has no place in one.
 func list(fsys fs.FS) ([]string, error) {
 	var files []string
 	functions := 0

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// program gives the smallest file that reads as a program for Linux, with a
+// program returns the smallest file that reads as a program for Linux, with a
 // dynamic linker or without.
 func program(t *testing.T, dynamic bool) string {
 	t.Helper()
@@ -104,7 +104,7 @@ func TestRefuses(t *testing.T) {
 	})
 }
 
-// TestSameBytes holds that neither times nor modes nor where the files lie show.
+// TestSameBytes checks that neither times nor modes nor where the files lie show.
 func TestSameBytes(t *testing.T) {
 	var zips [][]byte
 	for i, mode := range []os.FileMode{0o600, 0o777} {

@@ -67,7 +67,7 @@ func keepPrivateAddresses(old, doc map[string]any) {
 	}
 }
 
-// valueOf gives a property of a document.
+// valueOf returns a property of a document.
 func valueOf(doc map[string]any, name string) any {
 	p, _ := doc["properties"].(map[string]any)
 	return p[name]
@@ -119,7 +119,7 @@ func (s *Server) validateFirewall(id string, doc map[string]any) *Error {
 	return nil
 }
 
-// publicAddress gives the address that a public IP address resource has now.
+// publicAddress returns the address that a public IP address resource has now.
 func (s *Server) publicAddress(id string) (netip.Addr, bool) {
 	r := s.resources[key(id)]
 	if r == nil {
@@ -258,7 +258,7 @@ func (v *firewallCheck) translation(name string, rule map[string]any, lists map[
 	return nil
 }
 
-// texts gives a list of strings that a rule holds; none where it holds no such list.
+// texts returns a list of strings that a rule holds; none where it holds no such list.
 func texts(rule map[string]any, member, name string) ([]string, *Error) {
 	raw, ok := rule[member]
 	if !ok || raw == nil {
@@ -310,7 +310,7 @@ func stripFirewall(doc map[string]any) {
 	}
 }
 
-// renderFirewall gives a firewall's parts their ids, states and etags, and shows the lists that are empty.
+// renderFirewall sets the ids, states and etags of a firewall's parts, and adds the empty lists.
 func renderFirewall(r *resource, doc map[string]any) {
 	for _, list := range collectionLists() {
 		if listOf(doc, list) == nil {

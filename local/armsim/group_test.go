@@ -6,7 +6,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// TestGroups holds what a resource group lists and what goes with it, in any case of the name.
+// TestGroups checks what a resource group lists and what goes with it, in any case of the name.
 func TestGroups(t *testing.T) {
 	r := newRig(t, armsim.Knobs{})
 	const group, other = "/subscriptions/" + sub + "/resourceGroups/rg", "/subscriptions/" + sub + "/resourceGroups/rg2"

@@ -172,7 +172,7 @@ func TestAdminRules(t *testing.T) {
 	}
 }
 
-// TestAListIsNeverOld holds that a list shows each NSG as a GET of it does, whatever changes between two lists.
+// TestAListIsNeverOld checks that a list shows each NSG as a GET of it does, whatever changes between two lists.
 func TestAListIsNeverOld(t *testing.T) {
 	r := newRig(t, armsim.Knobs{Writes: armsim.Writes{LatencyMin: armsim.Duration(time.Minute), LatencyMax: armsim.Duration(time.Minute)}})
 	r.put(nsgID, `{"location":"westeurope","properties":{"securityRules":[]}}`)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// checkAddresses holds that each side says exactly one of prefix, prefixes and application security groups, that every
+// checkAddresses checks that each side says exactly one of prefix, prefixes and application security groups, that every
 // prefix is good, that no prefix of a list lies within another, and that both sides are of one address family.
 func (v *ruleCheck) checkAddresses() *Error {
 	source, err := v.checkSide("source")

@@ -8,7 +8,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// TestProviders holds what is said of resource providers, in any case of their names, and that nobody writes them here.
+// TestProviders checks what is said of resource providers, in any case of their names, and that nobody writes them here.
 func TestProviders(t *testing.T) {
 	r := newRig(t, armsim.Knobs{Providers: map[string]string{"Microsoft.Compute": "NotRegistered"}})
 	const at = "/subscriptions/" + sub + "/providers/"
@@ -26,7 +26,7 @@ func TestProviders(t *testing.T) {
 	r.want(403, "AuthorizationFailed", "GET", at+"Microsoft.Network", "")
 }
 
-// TestAhead holds that answers tell of the clock that the knob makes wrong, refusals too.
+// TestAhead checks that answers tell of the clock that the knob makes wrong, refusals too.
 func TestAhead(t *testing.T) {
 	r := newRig(t, armsim.Knobs{Ahead: armsim.Duration(2 * time.Minute)})
 	for _, path := range []string{"/subscriptions/" + sub + "/providers/Microsoft.Network", "/nothing"} {

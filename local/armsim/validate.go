@@ -174,7 +174,7 @@ func (v *ruleCheck) plural(property string) ([]string, *Error) {
 	return out, nil
 }
 
-// checkPorts holds that exactly one of {side}PortRange and {side}PortRanges is given, and that each is *, a port or a
+// checkPorts checks that exactly one of {side}PortRange and {side}PortRanges is given, and that each is *, a port or a
 // range; * stands alone.
 func (v *ruleCheck) checkPorts(side string) *Error {
 	singular := v.text(side + "PortRange")

@@ -58,7 +58,7 @@ func (w *walk) drop(format string, args ...any) {
 	w.Dropped = fmt.Sprintf(format, args...)
 }
 
-// sorted gives the resources of a type by id.
+// sorted returns the resources of a type by id.
 func (s *Server) sorted(typ string) []*resource {
 	var out []*resource
 	for _, r := range s.resources {
@@ -96,7 +96,7 @@ func (w *walk) walk() {
 	w.step("it reaches %s at %s", lastSegment(w.Machine), w.At)
 }
 
-// firewallAt gives the firewall that has the public address.
+// firewallAt returns the firewall that has the public address.
 func (w *walk) firewallAt(a netip.Addr) *resource {
 	for _, fw := range w.sorted(firewallType) {
 		for _, config := range items(fw.Effective, "ipConfigurations") {
@@ -108,7 +108,7 @@ func (w *walk) firewallAt(a netip.Addr) *resource {
 	return nil
 }
 
-// translate lets the first NAT rule that matches translate the packet, and gives the firewall's virtual network.
+// translate lets the first NAT rule that matches translate the packet, and returns the firewall's virtual network.
 func (w *walk) translate(fw *resource) string {
 	collections := items(fw.Effective, "natRuleCollections")
 	slices.SortStableFunc(collections, byPriority)
@@ -166,7 +166,7 @@ func priorityOf(doc map[string]any) int {
 
 func byPriority(a, b map[string]any) int { return cmp.Compare(priorityOf(a), priorityOf(b)) }
 
-// arrival gives the interface and the configuration that the packet comes to. A public address becomes the private one
+// arrival returns the interface and the configuration that the packet comes to. A public address becomes the private one
 // behind it. inside is the virtual network of the firewall: the interface is in it or in one that it is peered with.
 func (w *walk) arrival(inside string) (*resource, map[string]any) {
 	near := map[string]bool{inside: true}
@@ -196,7 +196,7 @@ func (w *walk) arrival(inside string) (*resource, map[string]any) {
 	return nil, nil
 }
 
-// subnetOf gives a configuration's subnet and its virtual network.
+// subnetOf returns a configuration's subnet and its virtual network.
 func (w *walk) subnetOf(config map[string]any) (subnet, vnet map[string]any) {
 	at, name, _ := strings.Cut(key(idOf(valueOf(config, "subnet"))), "/subnets/")
 	r := w.resources[at]
@@ -252,7 +252,7 @@ func (w *walk) matches(p, vnet, config map[string]any) bool {
 		w.addressMatches(p, "destination", w.packet.Destination.Addr(), vnet, config)
 }
 
-// both gives the values of a property that is there as a singular and as a list.
+// both returns the values of a property that is there as a singular and as a list.
 func both(p map[string]any, singular, plural string) []string {
 	list, _ := texts(p, plural, "")
 	if one, _ := p[singular].(string); one != "" {

@@ -69,7 +69,7 @@ func Start(t testing.TB) (url string) {
 	return url
 }
 
-// Run runs one service of Azurite in a folder until stop is called, and gives its URL.
+// Run runs one service of Azurite in a folder until stop is called, and returns its URL.
 func Run(service Service, work string) (url string, stop func(), err error) {
 	dir, err := install()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"portcullis/local/armsim"
 )
 
-// TestCounts holds what a request costs, exactly, so that nothing becomes dearer unnoticed. A change that makes
+// TestCounts checks what a request costs, exactly, so that nothing becomes dearer unnoticed. A change that makes
 // something cheaper changes the row. Times are for TestBench alone.
 //
 // Each shape is asked for twice. At the first request the app remembers what its caller may do; before the second ten
@@ -52,7 +52,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestCountsOfCrowd holds that requests that come together on one group share two writes, and that no rule is lost.
+// TestCountsOfCrowd checks that requests that come together on one group share two writes, and that no rule is lost.
 // A second write would be refused here.
 func TestCountsOfCrowd(t *testing.T) {
 	out := crowd(t, 32, mode{retryAfter: 3 * time.Second, concurrent: armsim.Reject}, 5*time.Second, byUs)
@@ -75,7 +75,7 @@ func TestCountsOfStorm(t *testing.T) {
 	}
 }
 
-// TestCountsOfSweep holds that a look at groups on which nothing is wrong reads lists alone: of the table one page of
+// TestCountsOfSweep checks that a look at groups on which nothing is wrong reads lists alone: of the table one page of
 // grants, of targets and of expired keys, two of policies, one state for each group, and three operations of the sweep and its entry.
 func TestCountsOfSweep(t *testing.T) {
 	out := sweeps(t, 40, sweepByUs)

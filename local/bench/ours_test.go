@@ -56,7 +56,7 @@ func bare(tb testing.TB) (http.Handler, *guard.Verbs) {
 	return h, rooms.Access
 }
 
-// do makes one call, wants 200, and gives the answer.
+// do makes one call, wants 200, and returns the answer.
 func do(tb testing.TB, h http.Handler, method, path, body string) string {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer anybody")

@@ -30,7 +30,7 @@ type peer struct {
 	mu       sync.Mutex
 }
 
-// newPeer gives the obvious design, or its best variant: parallel, and with a poll every second.
+// newPeer returns the obvious design, or its best variant: parallel, and with a poll every second.
 func (w *world) newPeer(best bool) *peer {
 	p := &peer{w: w, parallel: best}
 	if best {
@@ -55,7 +55,7 @@ type ticket struct {
 	End         time.Time
 }
 
-// open opens ports of machines, and gives how many rules failed.
+// open opens ports of machines, and returns how many rules failed.
 func (p *peer) open(ctx context.Context, first, machines, ports int, end time.Time) (failed int) {
 	var failures atomic.Int32
 	var wg sync.WaitGroup

@@ -113,7 +113,7 @@ func (p *process) end() {
 	}
 }
 
-// resident gives the process's resident memory now, and the most it ever was, in MiB.
+// resident returns the process's resident memory now, and the most it ever was, in MiB.
 func (p *process) resident() (now, most float64) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	p.room.check(err)
@@ -132,7 +132,7 @@ func (p *process) resident() (now, most float64) {
 	return now, most
 }
 
-// post calls the app as the admin, wants 200, and gives the answer.
+// post calls the app as the admin, wants 200, and returns the answer.
 func (p *process) post(method, path, body string) string {
 	p.room.tb.Helper()
 	r, err := http.NewRequest(method, p.url+path, strings.NewReader(body))

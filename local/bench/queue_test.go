@@ -77,7 +77,7 @@ func (q *queue) put(m *message) {
 	}
 }
 
-// counted gives the counts so far.
+// counted returns the counts so far.
 func (q *queue) counted() bus {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,7 +119,7 @@ func (q *queue) receive(ctx context.Context) *message {
 	}
 }
 
-// settle completes a message that was handled, and gives one that was not back or, after its last delivery, up.
+// settle completes a message that was handled, and abandons one that was not or, after its last delivery, dead-letters it.
 func (q *queue) settle(m *message, failed bool) {
 	q.mu.Lock()
 	q.hands--

@@ -56,7 +56,7 @@ func seconds(d time.Duration) string {
 // ratio is how many times the bound something took.
 func ratio(d, bound time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(bound)) }
 
-// percentile gives the smallest of the durations that p of them do not exceed.
+// percentile returns the smallest of the durations that p of them do not exceed.
 func percentile(all []time.Duration, p float64) time.Duration {
 	if len(all) == 0 {
 		return 0

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestSteadyLoad holds what a steady load on one group is promised. Times are simulated, so they are exact enough to
+// TestSteadyLoad checks what a steady load on one group is promised. Times are simulated, so they are exact enough to
 // be held to. The whole grid, up to ten requests a second, is B7 of TestBench.
 func TestSteadyLoad(t *testing.T) {
 	for _, s := range []steady{
@@ -31,12 +31,12 @@ func TestSteadyLoad(t *testing.T) {
 // mostWrites is within how many writes 99 of 100 requests are open: the one under way and their own, whichever instance sends them.
 const mostWrites = 2.2
 
-// within gives how long so many writes take.
+// within returns how long so many writes take.
 func (s steady) within(writes float64) time.Duration {
 	return time.Duration(writes * float64(s.writeTime()))
 }
 
-// broken gives every promise that was not kept.
+// broken returns every promise that was not kept.
 func (s steady) broken(o steadied) (out []string) {
 	hold := func(kept bool, format string, args ...any) {
 		if !kept {

@@ -168,7 +168,7 @@ func (s steady) arrivals() []time.Duration {
 	return out
 }
 
-// sweeps sweeps again and again until stop is closed, and gives how many failed.
+// sweeps sweeps again and again until stop is closed, and returns how many failed.
 func (s steady) sweeps(d steadyDesign, stop <-chan struct{}) (failed int) {
 	if s.sweep == 0 || d.sweep == nil {
 		<-stop

@@ -79,7 +79,7 @@ func (t *watch) note(at time.Time) {
 	}
 }
 
-// gone gives when the rule of a destination stopped to stand; the first time where that was several times.
+// gone returns when the rule of a destination stopped to stand; the first time where that was several times.
 // The flags report whether it ever stood, and whether it does still.
 func (t *watch) gone(a netip.Addr) (at time.Time, ever, still bool) {
 	t.mu.Lock()
@@ -91,7 +91,7 @@ func (t *watch) gone(a netip.Addr) (at time.Time, ever, still bool) {
 	return at, len(times) > 0, len(times)%2 == 1
 }
 
-// destinations gives those of the allow rules on a group that are in effect, but for the rule it began with.
+// destinations returns those of the allow rules on a group that are in effect, but for the rule it began with.
 func (w *world) destinations(n int) map[netip.Addr]bool {
 	text, ok := w.arm.Effective(groupID(n).String())
 	if !ok {

@@ -188,7 +188,7 @@ func (w *world) toTables() azcore.ClientOptions {
 	return azcore.ClientOptions{Transport: wire{w.tables, tableTrip}}
 }
 
-// newID gives a UUID of version 7 of the bubble's time, which begins anew in every bubble: the module's own never go back.
+// newID returns a UUID of version 7 of the bubble's time, which begins anew in every bubble: the module's own never go back.
 func newID() string {
 	id := uuid.Must(uuid.NewRandom())
 	ms := time.Now().UnixMilli()
@@ -265,7 +265,7 @@ func (w *world) send(app http.Handler, method, path string, body any) (int, []by
 	return out.Code, out.Body.Bytes()
 }
 
-// portOf gives the number of the nth port of a request.
+// portOf returns the number of the nth port of a request.
 func portOf(n int) int { return []int{22, 3389, 5985, 5986}[n] }
 
 // enable protects machines, through the app's own door.
@@ -336,7 +336,7 @@ func (w *world) serve(wide int, handle func(context.Context, []byte) error) (sto
 	return func() { cancel(); <-done }
 }
 
-// draw gives each group's writes a latency in [low, high] and the answers of the mode, and gives the slowest.
+// draw gives each group's writes a latency in [low, high] and the answers of the mode, and returns the slowest.
 func (w *world) draw(low, high time.Duration, m mode) time.Duration {
 	slowest := time.Duration(0)
 	targets := map[string]*armsim.Writes{}

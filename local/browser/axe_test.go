@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe gives axe-core, as package-lock.json pins it. It is installed once.
+// axe returns axe-core, as package-lock.json pins it. It is installed once.
 func axe(t *testing.T) string {
 	t.Helper()
 	npm, err := exec.LookPath("npm")

@@ -87,7 +87,7 @@ func start(t *testing.T) *machine {
 // onHost says what the machine runs on; make check-host says real.
 var onHost = flag.String("host", "", "real: run the tests on the Functions host that Azure runs; empty: on the stand-in")
 
-// tryStart gives what the machine said instead of a machine if it ended before it was up.
+// tryStart returns what the machine said instead of a machine if it ended before it was up.
 func tryStart(t *testing.T, dir string, base int) (*machine, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -192,7 +192,7 @@ func (m *machine) writing(takes time.Duration) {
 	}
 }
 
-// freePorts gives the first of four ports in a row that nobody listens on. They lie below those
+// freePorts returns the first of four ports in a row that nobody listens on. They lie below those
 // that systems give to connections: beside one of these, the next is often what some connection
 // that has ended still holds, and four in a row are not to be had where there were thousands.
 func freePorts(t *testing.T) int {

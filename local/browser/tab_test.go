@@ -95,7 +95,7 @@ func closeBrowser() {
 	}
 }
 
-// open gives a tab that sees the machine.
+// open returns a tab that sees the machine.
 func (m *machine) open() *tab {
 	t := m.t
 	t.Helper()
@@ -200,7 +200,7 @@ func wasLeft(err error) bool {
 	return slices.ContainsFunc(gone, func(text string) bool { return strings.Contains(err.Error(), text) })
 }
 
-// script runs a script and gives its value, also one that is promised. Where the page is
+// script runs a script and returns its value, also one that is promised. Where the page is
 // left meanwhile it runs on the next one.
 func script[T any](b *tab, text string) T {
 	b.t.Helper()
@@ -216,7 +216,7 @@ func script[T any](b *tab, text string) T {
 	return v
 }
 
-// text gives what can be read in the elements, "" where there is none.
+// text returns what can be read in the elements, "" where there is none.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return script[string](b, fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.innerText ?? e.textContent).join("\n")`, selector))
@@ -342,7 +342,7 @@ func (b *tab) screen(width, height int64, theme string) {
 // screenshots is the folder that git ignores.
 var screenshots = filepath.Join("..", "..", "screenshots")
 
-// sizeOf gives the bytes of a screenshot.
+// sizeOf returns the bytes of a screenshot.
 func sizeOf(t *testing.T, name string) int64 {
 	t.Helper()
 	info, err := os.Stat(filepath.Join(screenshots, name+".png"))

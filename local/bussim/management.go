@@ -38,7 +38,7 @@ func (l *link) manage(r request) {
 }
 
 // status translates an outcome: 404 and 410 end an operation of the SDKs, 503
-// is retried, and anything else makes them connect anew.
+// is retried, and anything else makes them connect again.
 func status(body amqp.Map, err error) response {
 	var c *condition
 	switch {

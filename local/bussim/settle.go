@@ -43,7 +43,7 @@ func (e *entity) next() *link {
 	return l
 }
 
-// hand gives m to a receiver: locked, or for good when the link wants settled
+// hand delivers m to a receiver: locked, or for good when the link wants settled
 // deliveries.
 func (e *entity) hand(m *message, l *link) error {
 	if e.faults.take(&e.faults.duplicate) {

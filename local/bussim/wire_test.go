@@ -13,7 +13,7 @@ import (
 
 const sasType = "servicebus.windows.net:sastoken"
 
-// TestRefusedTokens holds that a claim must be earned.
+// TestRefusedTokens checks that a claim must be earned.
 func TestRefusedTokens(t *testing.T) {
 	s := serve(t)
 	soon := s.clock.now().Add(time.Hour)

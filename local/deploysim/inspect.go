@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Calls gives every request so far that changed something or tried to, first to last. What a template
+// Calls returns every request so far that changed something or tried to, first to last. What a template
 // deployment makes stands before the deployment's own call, resource by resource.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
@@ -14,7 +14,7 @@ func (s *Server) Calls() []Call {
 	return slices.Clone(s.calls)
 }
 
-// Unknown gives every request that is not understood here, as METHOD PATH.
+// Unknown returns every request that is not understood here, as METHOD PATH.
 func (s *Server) Unknown() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +29,7 @@ func (s *Server) Watch(f func(show func(id string) Document)) {
 	s.watch = func(s *Server) { f(func(id string) Document { return s.resources[strings.ToLower(id)] }) }
 }
 
-// Show gives a copy of a resource as it is now, nil for none.
+// Show returns a copy of a resource as it is now, nil for none.
 func (s *Server) Show(id string) Document {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *Server) Show(id string) Document {
 	return out
 }
 
-// IDs gives the ids of everything that there is, as spelled when it was made, sorted.
+// IDs returns the ids of everything that there is, as spelled when it was made, sorted.
 func (s *Server) IDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Server) Register(subscription, namespace string) {
 	s.registered[subscription+"/"+strings.ToLower(namespace)] = true
 }
 
-// Role gives a role's name by the id of its definition, "" for none.
+// Role returns a role's name by the id of its definition, "" for none.
 func (s *Server) Role(definition string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

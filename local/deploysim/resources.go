@@ -68,7 +68,7 @@ func account(name string) Document {
 	return Document{"primaryEndpoints": endpoints, "primaryLocation": "westeurope", "statusOfPrimary": "available", "accessTier": "Hot"}
 }
 
-// guid gives the same GUID for the same text.
+// guid returns the same GUID for the same text.
 func guid(of string) string {
 	sum := sha256.Sum256([]byte(of))
 	h := hex.EncodeToString(sum[:16])
@@ -113,7 +113,7 @@ var implicit = []string{
 	"microsoft.storage/storageaccounts/tableservices", "microsoft.servicebus/namespaces/networkrulesets",
 }
 
-// get gives a resource, or nil.
+// get returns a resource, or nil.
 func (s *Server) get(r resource) Document {
 	if d := s.resources[strings.ToLower(r.id)]; d != nil {
 		return d

@@ -15,7 +15,7 @@ var builtIn = map[string]string{
 	"3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
 }
 
-// definition gives a role by its id's last part, at whatever scope it is asked for; nil for none.
+// definition returns a role by its id's last part, at whatever scope it is asked for; nil for none.
 func (s *Server) definition(name string) Document {
 	if title, ok := builtIn[strings.ToLower(name)]; ok {
 		return Document{
@@ -31,7 +31,7 @@ func (s *Server) definition(name string) Document {
 	return nil
 }
 
-// definitions gives what a filter "roleName eq 'NAME'" finds.
+// definitions returns what a filter "roleName eq 'NAME'" finds.
 func (s *Server) definitions(filter string) Document {
 	found := []any{}
 	_, name, _ := strings.Cut(filter, "'")

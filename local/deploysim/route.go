@@ -120,7 +120,7 @@ func (s *Server) provider(subscription, name string) Document {
 	return Document{"id": "/subscriptions/" + subscription + "/providers/" + name, "namespace": name, "registrationState": state, "resourceTypes": types}
 }
 
-// list gives the resources below an id, top level ones alone where kind is "".
+// list returns the resources below an id, top level ones alone where kind is "".
 func (s *Server) list(below, kind string) Document {
 	out := []any{}
 	for _, id := range slices.Sorted(maps.Keys(s.resources)) {

@@ -175,7 +175,7 @@ func failure(code, format string, args ...any) Document {
 	return Document{"error": Document{"code": code, "message": fmt.Sprintf(format, args...)}}
 }
 
-// token gives an unsigned token: the provider only reads who it says that it is.
+// token returns an unsigned token: the provider only reads who it says that it is.
 func (s *Server) token() string {
 	part := func(d Document) string {
 		text, err := json.Marshal(d)

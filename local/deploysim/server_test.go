@@ -42,7 +42,7 @@ func newRig(t *testing.T) *rig {
 	return &rig{t, sim, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}}
 }
 
-// call sends a request and holds that it is answered with the status, and with the error's code where one is given.
+// call sends a request and checks that it is answered with the status, and with the error's code where one is given.
 func (r *rig) call(method, path string, body any, status int, code string) deploysim.Document {
 	r.t.Helper()
 	text, err := json.Marshal(body)
@@ -84,7 +84,7 @@ func properties(pairs ...any) deploysim.Document {
 	return deploysim.Document{"location": "westeurope", "properties": p}
 }
 
-// TestRefusals holds what an installation stumbles over.
+// TestRefusals checks what an installation stumbles over.
 func TestRefusals(t *testing.T) {
 	r := newRig(t)
 	account := group + "/providers/Microsoft.Storage/storageAccounts/log"
@@ -112,7 +112,7 @@ func TestRefusals(t *testing.T) {
 	r.call("DELETE", setting, nil, 200, "")
 }
 
-// TestRoles holds that a definition stays while somebody holds it, and what assignments are refused.
+// TestRoles checks that a definition stays while somebody holds it, and what assignments are refused.
 func TestRoles(t *testing.T) {
 	r := newRig(t)
 	r.call("PUT", group, properties(), 200, "")
@@ -132,7 +132,7 @@ func TestRoles(t *testing.T) {
 	r.call("DELETE", definition, nil, 200, "")
 }
 
-// TestTemplate holds that a template makes its resources and children, and that nothing else is taken for an expression.
+// TestTemplate checks that a template makes its resources and children, and that nothing else is taken for an expression.
 func TestTemplate(t *testing.T) {
 	r := newRig(t)
 	r.sim.Register(sub[len("/subscriptions/"):], "Microsoft.Web")

@@ -55,7 +55,7 @@ func (s *Server) deploy(r resource, body Document) (int, any) {
 	return http.StatusOK, s.resources[strings.ToLower(r.id)]
 }
 
-// make creates the resources of a list, children after their parents, and gives their ids.
+// make creates the resources of a list, children after their parents, and returns their ids.
 func (s *Server) make(scope, kind, name string, list any, values Document) ([]string, error) {
 	var made []string
 	resources, _ := list.([]any)
@@ -104,7 +104,7 @@ var (
 	hostname  = regexp.MustCompile(`^\[reference\(resourceId\('Microsoft\.Web/sites', parameters\('(\w+)'\)\)\)\.defaultHostName\]$`)
 )
 
-// evaluate gives a template's value with its parameters in place. The order of resources is the
+// evaluate returns a template's value with its parameters in place. The order of resources is the
 // template's, so that dependsOn is not looked at, and children are left to their own turn.
 func evaluate(v any, values Document) (any, error) {
 	switch v := v.(type) {
@@ -143,7 +143,7 @@ func evaluate(v any, values Document) (any, error) {
 	return v, nil
 }
 
-// output gives the one thing that the module's template gives back.
+// output returns the one thing that the module's template gives back.
 func (s *Server) output(scope, expression string, values Document) (any, error) {
 	m := hostname.FindStringSubmatch(expression)
 	if m == nil {

@@ -19,7 +19,7 @@
 // request gets a new token), X-MS-CLIENT-PRINCIPAL's claims, and sessions over a
 // restart. The platform's cookie is SameSite=None in some configurations; here it is Lax.
 //
-// This is a development tool and must be reachable from the loopback interface only.
+// This is a development tool and must be reachable only from the loopback interface.
 package easyauth
 
 import (
@@ -46,7 +46,7 @@ const most = 1000
 type Config struct {
 	// Names are who one may sign in as.
 	Names []string
-	// Token gives a new signed ID token for a name.
+	// Token returns a new signed ID token for a name.
 	Token func(name string) (string, error)
 	// Next is the Functions host.
 	Next http.Handler
@@ -66,7 +66,7 @@ type session struct {
 	ends time.Time
 }
 
-// New gives a server without sessions.
+// New returns a server without sessions.
 func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -119,7 +119,7 @@ func strip(h http.Header) {
 	}
 }
 
-// known gives who is signed in.
+// known returns who is signed in.
 func (s *Server) known(r *http.Request) (string, bool) {
 	cookie, err := r.Cookie(Cookie)
 	if err != nil {

@@ -45,7 +45,7 @@ func (s *site) get(path, cookie string, headers ...string) *http.Response {
 	return w.Result()
 }
 
-// TestCallersAddress holds that the caller's address stands last, whatever a client claims.
+// TestCallersAddress checks that the caller's address stands last, whatever a client claims.
 func TestCallersAddress(t *testing.T) {
 	s := newSite(t)
 	for claimed, want := range map[string]string{"": "192.0.2.1:1234", "10.0.0.1, 10.0.0.2:80": "10.0.0.1, 10.0.0.2:80, 192.0.2.1:1234"} {

@@ -7,7 +7,7 @@
 // # Faithful to
 //
 // The Functions host that Azure runs, of the version [Version], in proxy mode
-// (enableProxyingHttpRequest). The tests of local/realhost send some 240 raw requests to both and
+// (enableProxyingHttpRequest). The tests of local/realhost send 228 raw requests to both and
 // list every difference with its reason. So measured are
 //
 //   - the path, which is read once, for the routes and for the handler; the query; the headers,

@@ -20,7 +20,7 @@ import (
 	"portcullis/local/hostsim"
 )
 
-// TestGivesUp holds the handlers that the host does not serve for long.
+// TestGivesUp checks the handlers that the host does not serve for long.
 func TestGivesUp(t *testing.T) {
 	quick := strings.Replace(theApp, `"enableProxying`, `"initializationTimeout":"00:00:00.1","enableProxying`, 1)
 	tests := []struct {
@@ -66,7 +66,7 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
-// TestExitZeroFailsMessages holds that a handler that is gone fails what comes
+// TestExitZeroFailsMessages checks that a handler that is gone fails what comes
 // for it until the queue gives up.
 func TestExitZeroFailsMessages(t *testing.T) {
 	r := start(t, theApp, "exit 0", nil)
@@ -147,7 +147,7 @@ func TestThreeStrikes(t *testing.T) {
 	}
 }
 
-// TestEmptyAnswer holds the worst of the contract: an answer that says nothing
+// TestEmptyAnswer checks the worst of the contract: an answer that says nothing
 // is not a failure but a hang, which costs the handler its life.
 func TestEmptyAnswer(t *testing.T) {
 	tests := []struct {
@@ -184,7 +184,7 @@ func TestEmptyAnswer(t *testing.T) {
 	}
 }
 
-// TestTimeoutOfRequest holds that a slow HTTP function costs the handler its
+// TestTimeoutOfRequest checks that a slow HTTP function costs the handler its
 // life too.
 func TestTimeoutOfRequest(t *testing.T) {
 	t.Parallel()
@@ -231,7 +231,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesNothing holds that the handler is gone after Close, and with it
+// TestCloseLeavesNothing checks that the handler is gone after Close, and with it
 // whatever waits.
 func TestCloseLeavesNothing(t *testing.T) {
 	r := start(t, theApp, "echo", nil)
@@ -255,7 +255,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	r.Kill() // nothing left to kill
 }
 
-// TestCloseEndsTheGroup holds that what the handler started ends with it: the
+// TestCloseEndsTheGroup checks that what the handler started ends with it: the
 // child's connection to the test breaks.
 func TestCloseEndsTheGroup(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -79,7 +79,7 @@ func refuse(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 }
 
-// admit gives the path of a request that may be routed, or the status of the refusal. The
+// admit returns the path of a request that may be routed, or the status of the refusal. The
 // home page is taken to be turned off.
 func (h *Host) admit(r *http.Request) (path string, status int) {
 	if len(r.Method)+len(r.RequestURI)+len("  HTTP/1.1\r\n") > maxRequestLine {
@@ -162,7 +162,7 @@ func (h *Host) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request
 var hopByHop = []string{"Connection", "Keep-Alive", "Te", "Upgrade", "Proxy-Authorization", "Proxy-Connection", "Transfer-Encoding",
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix"}
 
-// outgoing gives the headers of a request to the handler.
+// outgoing returns the headers of a request to the handler.
 func (h *Host) outgoing(r *http.Request, invocation string) http.Header {
 	out := http.Header{"User-Agent": {""}} // Go's own is not added
 	for name, values := range r.Header {
@@ -188,7 +188,7 @@ func (h *Host) outgoing(r *http.Request, invocation string) http.Header {
 	return out
 }
 
-// forwarded gives the caller's address and protocol: those of the connection, or, where the
+// forwarded returns the caller's address and protocol: those of the connection, or, where the
 // app has the setting, what the nearest proxy says they are. What is then replaced is kept in out.
 func (h *Host) forwarded(r *http.Request, out http.Header) (caller, proto string) {
 	peer := r.RemoteAddr
@@ -214,7 +214,7 @@ func (h *Host) forwarded(r *http.Request, out http.Header) (caller, proto string
 	return caller, proto
 }
 
-// last gives the last of the values that lines hold between commas, empty ones left out.
+// last returns the last of the values that lines hold between commas, empty ones left out.
 func last(lines []string) string {
 	values := strings.FieldsFunc(strings.Join(lines, ","), func(r rune) bool { return r == ',' || r == ' ' })
 	if len(values) == 0 {

@@ -14,7 +14,7 @@ import (
 	"portcullis/local/hostsim"
 )
 
-// TestNoRoute holds what is not proxied: 404 and nothing else.
+// TestNoRoute checks what is not proxied: 404 and nothing else.
 func TestNoRoute(t *testing.T) {
 	tests := []struct{ name, method, target string }{
 		{"no function", "GET", "/api/nothing"},
@@ -88,7 +88,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestRefuses holds what the host's server answers for itself.
+// TestRefuses checks what the host's server answers for itself.
 func TestRefuses(t *testing.T) {
 	long := strings.Repeat("a", 8200)
 	tests := []struct {
@@ -131,7 +131,7 @@ func decode(t *testing.T, body io.Reader) seen {
 	return s
 }
 
-// TestBodies holds that a body arrives as it was sent, in chunks too, up to the bound.
+// TestBodies checks that a body arrives as it was sent, in chunks too, up to the bound.
 func TestBodies(t *testing.T) {
 	r := start(t, theApp, "echo", func(c *hostsim.Config) { c.MaxBody = 10 })
 	server := httptest.NewServer(r)
@@ -170,7 +170,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestHeaders holds what a client may say of itself, with and without the setting that
+// TestHeaders checks what a client may say of itself, with and without the setting that
 // takes the nearest proxy at its word.
 func TestHeaders(t *testing.T) {
 	sent := http.Header{

@@ -14,7 +14,7 @@ type Queue interface {
 	// Receive waits for one message, which is locked to the caller until its
 	// LockedUntil. It returns a nil message and an error when the queue cannot be
 	// reached or ctx ends; the host then waits a little and calls again, and the
-	// queue is to connect anew by itself.
+	// queue is to connect again by itself.
 	Receive(ctx context.Context) (*Message, error)
 	// Complete removes the message. It is an error if the lock was lost: the
 	// message is then somebody else's, or will be.

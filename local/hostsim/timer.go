@@ -20,7 +20,7 @@ type timer struct {
 	late     bool          // the occurrence that an earlier host noted has passed
 }
 
-// newTimer gives a timer with the status that an earlier host left. The first one ever
+// newTimer returns a timer with the status that an earlier host left. The first one ever
 // takes note of the next occurrence.
 func newTimer(h *Host, f *function) (*timer, error) {
 	t := &timer{host: h, function: f, turn: make(chan struct{}, 1)}

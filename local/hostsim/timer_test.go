@@ -83,7 +83,7 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestMissed holds that an occurrence which passed while no host ran is run at the start
+// TestMissed checks that an occurrence which passed while no host ran is run at the start
 // of the next one, once, and that one which a host saw is not.
 func TestMissed(t *testing.T) {
 	state := t.TempDir()
@@ -114,7 +114,7 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-// TestStartRefuses holds that what cannot be simulated is said, not ignored.
+// TestStartRefuses checks that what cannot be simulated is said, not ignored.
 func TestStartRefuses(t *testing.T) {
 	tests := []struct{ name, old, new, want string }{
 		{"not JSON", `{"version"`, `{{"version"`, "host.json"},

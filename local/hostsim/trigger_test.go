@@ -14,7 +14,7 @@ import (
 	"portcullis/local/hostsim"
 )
 
-// TestTriggerFailures holds what the host takes for a failure: each is
+// TestTriggerFailures checks what the host takes for a failure: each is
 // abandoned at once and comes back, until the queue gives the message up.
 func TestTriggerFailures(t *testing.T) {
 	tests := []struct {
@@ -127,7 +127,7 @@ func indent(t *testing.T, envelope string) string {
 	return b.String() + "\n"
 }
 
-// TestConcurrency holds that host.json's bound, 2, is kept: the third message
+// TestConcurrency checks that host.json's bound, 2, is kept: the third message
 // stays in the queue.
 func TestConcurrency(t *testing.T) {
 	r := start(t, theApp, "echo", nil)
@@ -162,7 +162,7 @@ func TestLockRenewal(t *testing.T) {
 	}
 }
 
-// TestLockRenewalEnds holds the bound on renewals: host.json's
+// TestLockRenewalEnds checks the bound on renewals: host.json's
 // maxAutoLockRenewalDuration. The function goes on without its lock.
 func TestLockRenewalEnds(t *testing.T) {
 	app := strings.Replace(theApp, `"maxConcurrentCalls"`, `"maxAutoLockRenewalDuration":"00:00:00","maxConcurrentCalls"`, 1)
@@ -183,7 +183,7 @@ func TestLockRenewalEnds(t *testing.T) {
 	}
 }
 
-// TestReceiveErrors holds that a queue that cannot be reached is tried again.
+// TestReceiveErrors checks that a queue that cannot be reached is tried again.
 func TestReceiveErrors(t *testing.T) {
 	r := start(t, theApp, "echo", func(c *hostsim.Config) {
 		open := c.Queues

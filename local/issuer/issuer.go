@@ -247,7 +247,7 @@ func (i *Issuer) IDToken(persona string) (string, error) {
 	return i.sign(c)
 }
 
-// person gives the claims that every token of a persona has.
+// person returns the claims that every token of a persona has.
 func (i *Issuer) person(persona string) (Claims, error) {
 	names := make([]string, 0, len(i.cfg.Personas))
 	for _, p := range i.cfg.Personas {

@@ -11,7 +11,7 @@ import (
 	"portcullis/local/thirdparty"
 )
 
-// TestLicence holds that the notices say of Portcullis itself what README says: none as long as there is no LICENSE, and that one afterwards.
+// TestLicence checks that the notices say of Portcullis itself what README says: none as long as there is no LICENSE, and that one afterwards.
 func TestLicence(t *testing.T) {
 	own, err := licence(fstest.MapFS{"LICENSE": {Data: []byte("Do as you like.")}})
 	if err != nil || !strings.Contains(own, "Do as you like.") || strings.Contains(own, "no licence") {
@@ -32,7 +32,7 @@ func TestLicence(t *testing.T) {
 	}
 }
 
-// TestText holds that each part and each of its texts is there, under its name.
+// TestText checks that each part and each of its texts is there, under its name.
 func TestText(t *testing.T) {
 	got := text("own\n", []thirdparty.Part{
 		{Name: "example.com/x", Version: "v1.0.0", Licences: []string{"MIT"}, Texts: []thirdparty.Text{{Name: "LICENSE", Text: "one\r\ntwo\r\n"}, {Name: "a/NOTICE", Text: "three"}}},

@@ -38,7 +38,7 @@ func TestClientGoesAway(t *testing.T) {
 }
 
 // TestHandlerDies: a call without a body whose handler dies at work is sent to the next one, a call with
-// a body fails. The third death ends the real host; of the stand-in hostsim.TestThreeStrikes holds that.
+// a body fails. The third death ends the real host; of the stand-in hostsim.TestThreeStrikes checks that.
 func TestHandlerDies(t *testing.T) {
 	t.Parallel()
 	root := recording(t, "")

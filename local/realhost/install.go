@@ -105,7 +105,7 @@ func Install(ctx context.Context, progress io.Writer) error {
 	return os.RemoveAll(work)
 }
 
-// fetch gives an archive whose contents are the pinned ones, from an earlier try or from the registry.
+// fetch returns an archive whose contents are the pinned ones, from an earlier try or from the registry.
 func fetch(ctx context.Context, a archive, file string) ([]byte, error) {
 	if got, err := os.ReadFile(file); err == nil && a.check(got) == nil {
 		return got, nil

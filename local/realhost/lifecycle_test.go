@@ -16,7 +16,7 @@ import (
 	"portcullis/local/realhost"
 )
 
-// recording gives the folder of an app whose handler is the recorder, with a schedule for its timer.
+// recording returns the folder of an app whose handler is the recorder, with a schedule for its timer.
 func recording(t *testing.T, schedule string) string {
 	t.Helper()
 	installed(t)
@@ -42,7 +42,7 @@ func sweeps(t *testing.T, notes string) int {
 // everything is set by make check-host: it runs what takes minutes too.
 var everything = flag.Bool("everything", false, "run also what takes minutes")
 
-// timers gives what hosts with one storage and one id need, and where each notes its calls.
+// timers returns what hosts with one storage and one id need, and where each notes its calls.
 func timers(t *testing.T, schedule string) (cfg func(name string) realhost.Config, notes func(name string) string) {
 	t.Helper()
 	root := recording(t, schedule)
@@ -187,7 +187,7 @@ func status(t *testing.T, url string) int {
 	return resp.StatusCode
 }
 
-// handlerOf gives the process of a host's handler.
+// handlerOf returns the process of a host's handler.
 func handlerOf(t *testing.T, h *realhost.Host) int {
 	t.Helper()
 	children := childrenOf(t, h.PID())

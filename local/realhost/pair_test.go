@@ -51,7 +51,7 @@ type host struct {
 	real        *realhost.Host // nil for the stand-in
 }
 
-// seen gives the calls that reached the handler: "METHOD target", one a line.
+// seen returns the calls that reached the handler: "METHOD target", one a line.
 func (h host) seen(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile(h.notes)

@@ -29,7 +29,7 @@ fetch("http://" + process.argv[1] + "/api/any/a", { method: "POST", body, duplex
 	curl = `printf '{"a":1}' | curl -sS -X POST -T - -H 'Content-Type: application/json' -w '\n' -o "$0.answer" -w '%{http_code} ' "http://$1/api/any/a"; cat "$0.answer"`
 )
 
-// stream sends a body of unknown length by one client and gives what came back: a status and a text.
+// stream sends a body of unknown length by one client and returns what came back: a status and a text.
 func stream(t *testing.T, client, addr string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -61,7 +61,7 @@ func check(ctx context.Context, version string) (*release, error) {
 // wanted is what the head of CHANGELOG.md promises of each section.
 var wanted = []string{"### New permissions and settings", "### Going back"}
 
-// section gives the text below a version's heading, which is "## 0.1.0", with " - " and a date behind it or not. It has to be the newest
+// section returns the text below a version's heading, which is "## 0.1.0", with " - " and a date behind it or not. It has to be the newest
 // version's, and whole; and nothing may wait under "## Unreleased", since what is there is in this commit too.
 func section(changelog, version string) (string, error) {
 	var headings []string
@@ -106,7 +106,7 @@ func (r *release) git(ctx context.Context, args ...string) (string, error) {
 	return run(ctx, r.root, "git", args...)
 }
 
-// run gives what a command says on standard output, without the space around it.
+// run returns what a command says on standard output, without the space around it.
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

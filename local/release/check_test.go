@@ -42,7 +42,7 @@ func TestSection(t *testing.T) {
 	}
 }
 
-// TestStamp holds that what is released says of itself what the tag says.
+// TestStamp checks that what is released says of itself what the tag says.
 func TestStamp(t *testing.T) {
 	r := &release{tag: "v0.2.0", commit: "c0ffee"}
 	stamp := func(version, commit, modified string) *debug.BuildInfo {

@@ -63,7 +63,7 @@ func (r *release) checkStamp(info *debug.BuildInfo) error {
 	return nil
 }
 
-// setting gives what the Go command stamped under a key, or nothing.
+// setting returns what the Go command stamped under a key, or nothing.
 func setting(info *debug.BuildInfo, key string) string {
 	for _, s := range info.Settings {
 		if s.Key == key {
@@ -73,7 +73,7 @@ func setting(info *debug.BuildInfo, key string) string {
 	return ""
 }
 
-// sumsOf gives the SHA-256 of each file of a folder, as sha256sum writes and checks them.
+// sumsOf returns the SHA-256 of each file of a folder, as sha256sum writes and checks them.
 func sumsOf(dir string) (string, error) {
 	entries, err := os.ReadDir(dir) // sorted
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"portcullis/local/thirdparty"
 )
 
-// TestComplete holds that the list of the program's parts and that of their licences are of the same parts, or there is no SBOM.
+// TestComplete checks that the list of the program's parts and that of their licences are of the same parts, or there is no SBOM.
 func TestComplete(t *testing.T) {
 	bom := func(names ...string) *cdx.BOM {
 		main := cdx.Component{BOMRef: "main", Name: "portcullis"}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestTag holds that a tag is signed where git has a key, that nothing is said to be signed which is not, and that a key that does not work leaves
+// TestTag checks that a tag is signed where git has a key, that nothing is said to be signed which is not, and that a key that does not work leaves
 // neither a tag nor a release.
 func TestTag(t *testing.T) {
 	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestNumberForms holds the forms of numbers that aztables cannot send, since
+// TestNumberForms checks the forms of numbers that aztables cannot send, since
 // it reads and writes entities through float64.
 func TestNumberForms(t *testing.T) {
 	sim, _ := open(t)

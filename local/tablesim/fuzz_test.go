@@ -124,7 +124,7 @@ func drawKey(t *rapid.T) string {
 	return rapid.StringOfN(rapid.SampledFrom([]rune("ab")), 0, 2, -1).Draw(t, "key")
 }
 
-// TestFilterAgainstBruteForce holds that neither the parser nor the narrowed
+// TestFilterAgainstBruteForce checks that neither the parser nor the narrowed
 // key range changes what a filter means: every expression over a small world
 // matches exactly the rows that its definition picks, page after page.
 func TestFilterAgainstBruteForce(t *testing.T) {

@@ -79,7 +79,7 @@ func TestCountsOverHTTP(t *testing.T) {
 	}
 }
 
-// TestWireRefusals holds what aztables never sends, or hides.
+// TestWireRefusals checks what aztables never sends, or hides.
 func TestWireRefusals(t *testing.T) {
 	sim, service := open(t)
 	created(t, service, "things")

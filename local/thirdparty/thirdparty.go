@@ -48,7 +48,7 @@ type Part struct {
 // Text is one file of a Part, with its name from the top of the part's sources.
 type Text struct{ Name, Text string }
 
-// Of gives the parts of a program, sorted by name, that was built from the sources in dir with the Go command of now. The program says for which
+// Of returns the parts of a program, sorted by name, that was built from the sources in dir with the Go command of now. The program says for which
 // system it was built, and has to have been built with modules.
 func Of(ctx context.Context, dir, program string) ([]Part, error) {
 	info, err := buildinfo.ReadFile(program)
@@ -133,7 +133,7 @@ func foldersOf(ctx context.Context, dir string, info *debug.BuildInfo) (map[stri
 	}
 }
 
-// onPage gives the parts in assets: each folder is one, and has to be known here.
+// onPage returns the parts in assets: each folder is one, and has to be known here.
 func onPage(assets fs.FS) ([]Part, error) {
 	known := map[string]Part{"htmx": {Name: "htmx.org", Version: web.HTMXVersion, NPM: true}}
 	entries, err := fs.ReadDir(assets, "assets")
@@ -226,7 +226,7 @@ func gather(texts map[string]string, sources fs.FS, folder string) error {
 	return nil
 }
 
-// run gives what a command says on standard output.
+// run returns what a command says on standard output.
 func run(ctx context.Context, dir string, env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

@@ -17,7 +17,7 @@ const (
 	zero = "Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted.\n\nTHE SOFTWARE IS PROVIDED \"AS IS\" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.\n"
 )
 
-// TestRead holds which texts belong to a part, and which part is refused.
+// TestRead checks which texts belong to a part, and which part is refused.
 func TestRead(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -61,7 +61,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestOnPage holds that nothing gets onto the page of which nobody says what it is, or whose licence is not beside it.
+// TestOnPage checks that nothing gets onto the page of which nobody says what it is, or whose licence is not beside it.
 func TestOnPage(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	for name, tt := range map[string]struct {

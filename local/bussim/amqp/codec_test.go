@@ -136,7 +136,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that decoding ends, and that what was decoded encodes to
+// FuzzDecode checks that decoding ends, and that what was decoded encodes to
 // bytes that mean the same and are stable.
 func FuzzDecode(f *testing.F) {
 	for _, row := range values {
@@ -166,7 +166,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzSections holds that the sections of a message are all of its bytes.
+// FuzzSections checks that the sections of a message are all of its bytes.
 func FuzzSections(f *testing.F) {
 	b, err := message().MarshalBinary()
 	if err != nil {

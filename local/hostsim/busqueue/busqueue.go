@@ -4,7 +4,7 @@
 //
 // It is faithful to the trigger in receiving in peek-lock mode, one message at
 // a time and without prefetching. It leaves out sessions, topics and
-// receive-and-delete. The SDK's receiver connects anew by itself, at the next
+// receive-and-delete. The SDK's receiver connects again by itself, at the next
 // call, when the broker has gone away and come back; how long one call tries is
 // the client's RetryOptions, and the wait between calls is the host's.
 package busqueue
