@@ -32,7 +32,7 @@ type file struct {
 	set *token.FileSet
 }
 
-// lines gives how many lines a part of the file has.
+// lines returns how many lines a part of the file has.
 func (f file) lines(from, to token.Pos) int {
 	return f.set.Position(to).Line - f.set.Position(from).Line + 1
 }
@@ -91,8 +91,8 @@ func sources(t *testing.T) map[string]*source {
 	return out
 }
 
-// TestImports holds the direction of imports: main -> handlers, infra, local ->
-// core and its rooms -> core/plan -> core/reach -> core/jit -> the standard library.
+// TestImports checks the direction of imports: main -> handlers, infra, local -> core and its packages ->
+// core/plan -> core/reach -> core/jit -> the standard library.
 func TestImports(t *testing.T) {
 	type bad map[string]string // package prefix => why
 	noEdge := bad{
@@ -110,7 +110,7 @@ func TestImports(t *testing.T) {
 		}
 		return out
 	}
-	inside := with(noEdge) // of a room that waits for its ports
+	inside := with(noEdge) // for a package that waits for its ports
 	delete(inside, "context")
 	verbs := bad{"portcullis/core/access": "verbs stand outside", "portcullis/core/guard": "verbs stand outside", "portcullis/core/defender": "verbs stand outside", "portcullis/core/sweep": "verbs stand outside"}
 	door := bad{"portcullis/infra": "a door knows no technology", "portcullis/local": "stand-ins are not the product's", "github.com/Azure": "a door knows no SDK",
@@ -151,7 +151,7 @@ func TestImports(t *testing.T) {
 	}
 	adapter := bad{"portcullis/infra": "adapters do not know each other", "portcullis/handlers": "imports point inward", "portcullis/local": "stand-ins are not the product's", "portcullis/functions": "imports point inward"}
 	all := sources(t)
-	// What an adapter may know of another, and why.
+	// Which adapters may import others, and why.
 	allowed := map[string]string{
 		"portcullis/infra/arm":      "one Resource Manager is behind several adapters: raw documents, conditional writes and the meaning of its errors are the same for all",
 		"portcullis/infra/loopback": "which hosts are this machine has one answer",
@@ -166,7 +166,7 @@ func TestImports(t *testing.T) {
 			rules[dir] = with(adapter, bad{"context": "it reads what package nsg has asked for", "net/http": "it reads what package nsg has asked for"})
 		case dir == "infra/table/record":
 			rules[dir] = with(adapter, bad{"context": "it reads and writes documents, not tables", "github.com/Azure": "it reads and writes documents, not tables"})
-		case strings.HasPrefix(dir, "infra/deploy/"): // programs for operators, which put adapters together as main does
+		case strings.HasPrefix(dir, "infra/deploy/"): // programs for operators, which assemble adapters as main does
 			rules[dir] = bad{"portcullis/handlers": "imports point inward", "portcullis/local": "stand-ins are not the product's", "portcullis/functions": "imports point inward"}
 		case strings.HasPrefix(dir, "infra/"):
 			rules[dir] = adapter
@@ -184,7 +184,7 @@ func TestImports(t *testing.T) {
 			for prefix, why := range forbidden {
 				room := strings.HasPrefix(imp, "portcullis/"+dir+"/") || strings.HasPrefix(dir, "infra/table/") && imp == "portcullis/infra/table/entity"
 				if prefix == "portcullis/handlers" && room || prefix == "portcullis/infra" && (allowed[imp] != "" || room) && strings.HasPrefix(dir, "infra/") {
-					continue // an adapter and a door know their own rooms, and those of the table know entity
+					continue // an adapter or a handler may import its own subpackages, and those of the table may import entity
 				}
 				if imp == prefix || strings.HasPrefix(imp, strings.TrimSuffix(prefix, "/")+"/") {
 					t.Errorf("%s imports %s: %s", dir, imp, why)
@@ -194,7 +194,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestTestsAlone holds that packages for tests, which may know stand-ins, are imported by tests and by each other.
+// TestTestsAlone checks that packages for tests, which may import stand-ins, are imported only by tests and by
+// each other.
 func TestTestsAlone(t *testing.T) {
 	for dir, s := range sources(t) {
 		for imp := range s.imports {
@@ -205,7 +206,7 @@ func TestTestsAlone(t *testing.T) {
 	}
 }
 
-// TestPackageDocs holds that every package says what it is.
+// TestPackageDocs checks that every package has a doc comment.
 func TestPackageDocs(t *testing.T) {
 	for dir, s := range sources(t) {
 		if len(s.files) > 0 && !s.doc {
@@ -220,7 +221,7 @@ func product(dir string) bool {
 	return slices.Contains([]string{".", "core", "functions", "handlers", "infra", "web"}, top) && !strings.HasSuffix(dir, "test")
 }
 
-// TestSizes holds that what is read at a time stays small: a package and a function of the product, and every file but tests.
+// TestSizes checks that what is read at a time stays small: a package and a function of the product, and every file but tests.
 func TestSizes(t *testing.T) {
 	const packageLines, fileLines, functionLines = 2000, 400, 50
 	lines := map[string]int{}
@@ -263,10 +264,9 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// TestFunctionsAndRoutes holds declarations and routes together: every declared
-// function has its route, every route its function, and nothing catches all but
-// below a literal segment that is no trigger's name: a request from outside could
-// become a trigger's otherwise.
+// TestFunctionsAndRoutes compares declarations and routes: every declared function has its route, every route its
+// function, and a catch-all exists only below a literal segment that is no trigger's name, since otherwise an
+// outside request could reach a trigger.
 func TestFunctionsAndRoutes(t *testing.T) {
 	declared, err := functions.All()
 	if err != nil {
@@ -282,7 +282,7 @@ func TestFunctionsAndRoutes(t *testing.T) {
 		}
 		for _, method := range f.Methods {
 			route := "/api/" + f.Route
-			if bare, ok := strings.CutSuffix(route, "/{id?}"); ok { // the host's optional parameter is two patterns here
+			if bare, ok := strings.CutSuffix(route, "/{id?}"); ok { // the host's optional parameter corresponds to two patterns here
 				want = append(want, strings.ToUpper(method)+" "+bare)
 				route = bare + "/{id}"
 			}
@@ -295,7 +295,7 @@ func TestFunctionsAndRoutes(t *testing.T) {
 	}
 	var got []string
 	for _, p := range handlers.Patterns() {
-		if p == "GET /{$}" { // the host's probe, which is no function
+		if p == "GET /{$}" { // the host's probe, which is not a function
 			continue
 		}
 		got = append(got, p)

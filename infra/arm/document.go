@@ -13,15 +13,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Span is where a value stands in a text.
+// Span is the position of a value in a text.
 type Span struct{ Start, End int }
 
-// Of gives the value.
+// Of returns the value.
 func (s Span) Of(text []byte) json.RawMessage { return text[s.Start:s.End] }
 
-// Members finds the named members of an object whose text begins at offset base of a
-// larger one. It refuses an object in which one of them stands twice, since then ARM and we
-// might mean different ones.
+// Members finds the named members of an object whose text begins at offset base of a larger one. It refuses an
+// object in which one of them is duplicated, since ARM and the app might use different ones.
 func Members(object []byte, base int, names ...string) (map[string]Span, error) {
 	found := map[string]Span{}
 	_, err := walk(object, '{', func(name string, at Span) error {
@@ -40,8 +39,8 @@ func Members(object []byte, base int, names ...string) (map[string]Span, error) 
 	return found, nil
 }
 
-// Object gives the members of an object, the last one where one stands twice; none for anything else. They share their
-// bytes with raw.
+// Object returns the members of an object, the last one if one is duplicated; none for anything else. They share
+// their bytes with raw.
 func Object(raw json.RawMessage) map[string]json.RawMessage {
 	m := map[string]json.RawMessage{}
 	if whole(raw, '{', func(name string, at Span) error { m[name] = at.Of(raw); return nil }) != nil {
@@ -50,7 +49,7 @@ func Object(raw json.RawMessage) map[string]json.RawMessage {
 	return m
 }
 
-// Elements gives the elements of an array; an error for anything else. They share their bytes with raw.
+// Elements returns the elements of an array; an error for anything else. They share their bytes with raw.
 func Elements(raw json.RawMessage) ([]json.RawMessage, error) {
 	out := []json.RawMessage{}
 	if err := whole(raw, '[', func(_ string, at Span) error { out = append(out, at.Of(raw)); return nil }); err != nil {
@@ -59,14 +58,14 @@ func Elements(raw json.RawMessage) ([]json.RawMessage, error) {
 	return out, nil
 }
 
-// Listed is an element of a list: its id, "" where it has none, and its bytes.
+// Listed is an element of a list: its id, "" if it has none, and its bytes.
 type Listed struct {
 	ID  string
 	Raw json.RawMessage
 }
 
-// ReadPage reads a page of a list: its elements, whose bytes are those of text, and where the next page
-// is, "" for the last one. It refuses what is no page, and one in which a part stands twice.
+// ReadPage parses a page of a list: its elements, whose bytes are those of text, and the link to the next page, ""
+// for the last one. It refuses anything else, and a page with a duplicate member.
 func ReadPage(text []byte) (value []Listed, next string, err error) {
 	parts := map[string]json.RawMessage{}
 	err = whole(text, '{', func(name string, at Span) error {
@@ -92,8 +91,8 @@ func ReadPage(text []byte) (value []Listed, next string, err error) {
 	return value, Text(parts["nextLink"]), nil
 }
 
-// walk calls each for every member of an object or every element of an array, which has no name, and gives what stands
-// behind it. It takes what encoding/json takes, bytes that are no UTF-8 in strings included.
+// walk calls each for every member of an object or every element of an array, which has no name, and returns the
+// rest of the text. It accepts what encoding/json accepts, including invalid UTF-8 in strings.
 func walk(text []byte, kind jsontext.Kind, each func(name string, at Span) error) (rest []byte, err error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != kind {
@@ -126,7 +125,7 @@ func walk(text []byte, kind jsontext.Kind, each func(name string, at Span) error
 	}
 }
 
-// whole is walk of a text behind which nothing stands.
+// whole is walk for a text with nothing after the value.
 func whole(text []byte, kind jsontext.Kind, each func(name string, at Span) error) error {
 	rest, err := walk(text, kind, each)
 	if err == nil && len(bytes.Trim(rest, " \t\r\n")) > 0 {
@@ -135,7 +134,7 @@ func whole(text []byte, kind jsontext.Kind, each func(name string, at Span) erro
 	return err
 }
 
-// Text gives a string, "" for null or nothing, and anything else as it is written.
+// Text returns a string, "" for null or nothing, and anything else as it is written.
 func Text(raw json.RawMessage) string {
 	var s *string
 	switch {
@@ -149,7 +148,7 @@ func Text(raw json.RawMessage) string {
 	return strings.TrimSpace(*s)
 }
 
-// Value returns what a field of the SDK's models points at, and the zero value for one that was not sent.
+// Value returns the value of a field of an SDK model, or the zero value if the field is nil.
 func Value[T any](field *T) T {
 	if field == nil {
 		var zero T
@@ -158,12 +157,12 @@ func Value[T any](field *T) T {
 	return *field
 }
 
-// AsWritten gives what is no string as its text, in which bytes that are no UTF-8 are replaced.
+// AsWritten returns a value that is not a string as text, with invalid UTF-8 replaced.
 func AsWritten(raw json.RawMessage) string {
 	return strings.ToValidUTF8(string(raw), string(utf8.RuneError))
 }
 
-// Encode writes a value as one line of JSON without escaping what HTML would mind.
+// Encode encodes a value as one line of JSON without HTML escapes.
 func Encode(v any) (json.RawMessage, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

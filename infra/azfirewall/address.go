@@ -13,14 +13,15 @@ import (
 	"portcullis/infra/arm"
 )
 
-// A firewall names its public addresses by the ids of resources, whose addresses have to be read. They are static: Azure
-// takes no others for a firewall. So what was read is good for a while.
+// A firewall names its public addresses by resource ids, so the addresses have to be read. They are static, since
+// Azure accepts no others for a firewall, and can be cached for a while.
 const (
-	addressLife = 10 * time.Minute
-	fewReads    = 8 // as many are read one by one; more by one list of the subscription
+	addressLife    = 10 * time.Minute
+	maxSingleReads = 8 // up to this many are read one by one, more by one list of the subscription
 )
 
-// addresses gives the public IPv4 addresses behind the ids, sorted. One that is not there, or has no address yet, is left out.
+// addresses returns the public IPv4 addresses behind the ids, sorted. It skips resources that do not exist or have
+// no address yet.
 func (c *Client) addresses(ctx context.Context, doing string, ids []string) ([]netip.Addr, error) {
 	unknown := map[string][]string{} // by subscription
 	c.mu.Lock()
@@ -39,7 +40,7 @@ func (c *Client) addresses(ctx context.Context, doing string, ids []string) ([]n
 	c.mu.Unlock()
 	for sub, missing := range unknown {
 		read := c.readAddresses
-		if len(missing) > fewReads {
+		if len(missing) > maxSingleReads {
 			read = c.listAddresses
 		}
 		if err := read(ctx, doing, sub, missing); err != nil {
@@ -58,7 +59,7 @@ func (c *Client) addresses(ctx context.Context, doing string, ids []string) ([]n
 	return slices.Compact(out), nil
 }
 
-// parsePublic reads the id of a public IP address.
+// parsePublic parses the id of a public IP address.
 func parsePublic(id string) (subscription, group, name string, err error) {
 	s := strings.Split(id, "/")
 	if len(s) != 9 || !strings.EqualFold(s[1], "subscriptions") || !strings.EqualFold(s[3], "resourceGroups") || !strings.EqualFold(s[7], "publicIPAddresses") {
@@ -68,13 +69,13 @@ func parsePublic(id string) (subscription, group, name string, err error) {
 }
 
 func (c *Client) remember(id string, text *string) {
-	a, _ := netip.ParseAddr(arm.Value(text)) // the zero address where there is none yet
+	a, _ := netip.ParseAddr(arm.Value(text)) // the zero address if there is none yet
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.public[strings.ToLower(id)] = address{addr: a, at: c.cfg.Now()}
 }
 
-// readAddresses reads the addresses one by one, side by side.
+// readAddresses reads the addresses individually and concurrently.
 func (c *Client) readAddresses(ctx context.Context, doing, subscription string, ids []string) error {
 	s, err := c.subscription(subscription)
 	if err != nil {
@@ -106,7 +107,7 @@ func (c *Client) readAddresses(ctx context.Context, doing, subscription string, 
 	return g.Wait()
 }
 
-// listAddresses reads every address of a subscription; ids that are not among them have none.
+// listAddresses reads every address of a subscription; ids missing from the list have none.
 func (c *Client) listAddresses(ctx context.Context, doing, subscription string, ids []string) error {
 	s, err := c.subscription(subscription)
 	if err != nil {
@@ -130,13 +131,13 @@ func (c *Client) listAddresses(ctx context.Context, doing, subscription string, 
 	return nil
 }
 
-// addressed puts the firewalls' public addresses into snapshots of them.
+// addressed sets the firewalls' public addresses in their snapshots.
 func (c *Client) addressed(ctx context.Context, doing string, docs []document, snaps []network.Snapshot) error {
 	var ids []string
 	for _, d := range docs {
 		ids = append(ids, d.public...)
 	}
-	if _, err := c.addresses(ctx, doing, ids); err != nil { // reads those of all at once
+	if _, err := c.addresses(ctx, doing, ids); err != nil { // reads all addresses at once
 		return err
 	}
 	for i, d := range docs {

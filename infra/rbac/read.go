@@ -12,8 +12,8 @@ import (
 	"portcullis/infra/arm"
 )
 
-// Bounds of one list. A subscription holds at most 4000 role assignments and a
-// management group 500, as Azure documents; above the bounds nothing is permitted.
+// Bounds of one list. A subscription holds at most 4000 role assignments and a management group 500, as Azure
+// documents; above the bounds nothing is permitted.
 const (
 	maxPages = 200
 	maxItems = 20000
@@ -29,7 +29,7 @@ type clients struct {
 	deny        *armauthorization.DenyAssignmentsClient
 }
 
-// subscription gives the clients for a subscription, made when first asked for.
+// subscription returns the clients for a subscription, created on first use.
 func (a *Authority) subscription(id string) (*clients, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -40,7 +40,7 @@ func (a *Authority) subscription(id string) (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make clients for subscription %s: %w", id, err)
 	}
-	if len(a.subs) >= maxDenials { // callers choose the ids: what is made for them must not grow without bound
+	if len(a.subs) >= maxDenials { // callers choose the ids, so this map must be bounded
 		clear(a.subs)
 	}
 	c := &clients{id, f.NewRoleAssignmentsClient(), f.NewRoleDefinitionsClient(), f.NewDenyAssignmentsClient()}
@@ -48,8 +48,8 @@ func (a *Authority) subscription(id string) (*clients, error) {
 	return c, nil
 }
 
-// assignedTo is the filter for what is assigned to an object id and to the groups that it is
-// in. An object id is a GUID, so that it cannot end the text.
+// assignedTo returns the filter for assignments to an object id and to its groups. An object id is a GUID, so it
+// cannot contain a quote.
 func assignedTo(oid string) *string {
 	filter := "assignedTo('" + oid + "')"
 	return &filter
@@ -92,7 +92,7 @@ func (c *clients) denied(ctx context.Context, oid string) (map[string]bool, int,
 	return out, size, err
 }
 
-// denials reads every deny assignment that bears on the subscription.
+// denials reads every deny assignment that applies to the subscription.
 func (c *clients) denials(ctx context.Context) ([]denial, int, error) {
 	var out []denial
 	size := 128
@@ -110,7 +110,7 @@ func (c *clients) denials(ctx context.Context) ([]denial, int, error) {
 	return out, size, err
 }
 
-// role reads the permissions of a definition; none of one that does not exist.
+// role reads the permissions of a definition; none if it does not exist.
 func (c *clients) role(ctx context.Context, name string) ([]permission, int, error) {
 	res, err := c.definitions.Get(ctx, "subscriptions/"+c.sub, name, nil)
 	if notFound(err) {
@@ -130,8 +130,7 @@ func (c *clients) role(ctx context.Context, name string) ([]permission, int, err
 	return out, 64 + sizeOf(out), nil
 }
 
-// all reads every page of a list; add gives how many items a page has. A list that does
-// not exist is empty.
+// all reads every page of a list; add returns how many items a page has. A list that does not exist is empty.
 func all[P any](ctx context.Context, doing string, pager *runtime.Pager[P], add func(P) (int, error)) error {
 	items := 0
 	for pages := 0; pager.More(); pages++ {
@@ -153,7 +152,7 @@ func all[P any](ctx context.Context, doing string, pager *runtime.Pager[P], add 
 	return nil
 }
 
-// toAssignment gives an assignment that can grant something.
+// toAssignment returns an assignment if it can grant something.
 func toAssignment(a *armauthorization.RoleAssignment) (assignment, bool) {
 	if a == nil || a.Properties == nil || arm.Value(a.Properties.Condition) != "" {
 		return assignment{}, false
@@ -163,7 +162,7 @@ func toAssignment(a *armauthorization.RoleAssignment) (assignment, bool) {
 	return assignment{at, name}, ok && known
 }
 
-// roleName gives the name of the definition with the id. It is the same at every scope.
+// roleName returns the name of the definition with the id. It is the same at every scope.
 func roleName(id string) (string, bool) {
 	const path = "/providers/microsoft.authorization/roledefinitions/"
 	id = lower(id)
@@ -174,10 +173,10 @@ func roleName(id string) (string, bool) {
 	return id[cut:], id[cut-len(path):cut] == path && jit.ValidGUID(id[cut:])
 }
 
-// everybody is the object id of the principal that stands for all.
+// everybody is the object id of the principal that stands for all principals.
 const everybody = "00000000-0000-0000-0000-000000000000"
 
-// toDenial reads a deny assignment. What it leaves open is taken as denied.
+// toDenial parses a deny assignment. What it leaves open counts as denied.
 func toDenial(raw *armauthorization.DenyAssignment) (denial, error) {
 	if raw == nil || raw.Properties == nil {
 		return denial{}, errors.New("a deny assignment without properties")
@@ -229,7 +228,7 @@ func sizeOf(permissions []permission) int {
 	return n
 }
 
-// texts gives a list in lower case, with a stand-in for null.
+// texts returns a list in lower case, with a replacement for null.
 func texts(list []*string, null string) []string {
 	var out []string
 	for _, s := range list {
