@@ -68,21 +68,8 @@ func settings() []setting {
 			func(c *config, v string) error { return count(&c.Quota.Windows, v, 250) }},
 		{"PORTCULLIS_REQUESTOR_ADDRESSES", deployed, "how many source addresses and ranges these may name together, of the 4,000 that a security group takes; 1000 where it is empty, 0 for no bound",
 			func(c *config, v string) error { return count(&c.Quota.Addresses, v, 1000) }},
-		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes",
-			func(c *config, v string) error {
-				kept := true
-				err := flag(&kept, v, true)
-				c.Unlimited = !kept
-				return err
-			}},
-		{"PORTCULLIS_RIGHT_LOST", optional, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close",
-			func(c *config, v string) error {
-				if v != "" && v != "report" && v != "close" {
-					return fmt.Errorf("%q is neither report nor close", v)
-				}
-				c.CloseLost = v == "close"
-				return nil
-			}},
+		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes", readWriteLimit},
+		{"PORTCULLIS_RIGHT_LOST", optional, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close", readRightLost},
 		{criticalSettings, optional, "names of settings, separated by commas, without which the app must not start: each has to be one that it knows, and set",
 			func(c *config, v string) error { c.Critical = names(v); return nil }},
 		{"PORTCULLIS_AUTHORITY", oneMachine, "URL of a token issuer on a loopback address",
@@ -93,6 +80,21 @@ func settings() []setting {
 		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
 			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
 	}
+}
+
+func readWriteLimit(c *config, v string) error {
+	kept := true
+	err := flag(&kept, v, true)
+	c.Unlimited = !kept
+	return err
+}
+
+func readRightLost(c *config, v string) error {
+	if v != "" && v != "report" && v != "close" {
+		return fmt.Errorf("%q is neither report nor close", v)
+	}
+	c.CloseLost = v == "close"
+	return nil
 }
 
 // criticalSettings is the setting that lists settings without which the app must not start; see

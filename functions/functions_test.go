@@ -271,6 +271,7 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on",
 		"PORTCULLIS_CRITICAL_SETTINGS":        "",
 		"PORTCULLIS_REQUIRED_SCOPE":           "",
+		"PORTCULLIS_RIGHT_LOST":               "report",
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://portcullisexample.table.core.windows.net",
 	}
 	if diff := cmp.Diff(want, example.Values); diff != "" {

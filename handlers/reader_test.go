@@ -37,7 +37,7 @@ const (
 type onlyMine []string // actions that contain one of these; none is every action
 
 func (o onlyMine) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
-	if who.ID != "tid/alice" {
+	if who.ID != tenant+"/"+admin {
 		return "", nil
 	}
 	for _, action := range actions {
@@ -91,7 +91,7 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 	}
 	s.cloud.SetRules(nsgOf("apps-nsg"), foreign("AllowSshToAll", "", "203.0.113.128/25", 300), foreign("zz-rule", "10.77.7.71/32", "192.0.2.70/32", 310), foreign("MicrosoftDefenderForCloud-JITRule_zz-1", "10.77.7.71/32", "192.0.2.70/32", 320))
 
-	mallory, bob, alice := jit.Caller{ID: "tid/mallory", Name: "zz-mallory@example.com"}, jit.Caller{ID: "tid/bob", Name: "bob@example.com"}, jit.Caller{ID: "tid/alice", Name: "alice@example.com"}
+	mallory, bob, alice := jit.Caller{ID: "tid/mallory", Name: "zz-mallory@example.com"}, jit.Caller{ID: "tid/bob", Name: "bob@example.com"}, jit.Caller{ID: tenant + "/" + admin, Name: "alice@example.com"}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
