@@ -282,23 +282,23 @@ type doubtful struct {
 	on *bool
 }
 
-func (d doubtful) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
-	s, err := d.Cloud.Rules(ctx, target)
+func (d doubtful) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
+	s, err := d.Cloud.Rules(ctx, p, target)
 	s.Unconfirmed = *d.on
 	return s, err
 }
 
-func (d doubtful) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
-	all, err := d.Cloud.All(ctx, sub)
+func (d doubtful) All(ctx context.Context, p network.Priority, sub string) ([]network.Snapshot, error) {
+	all, err := d.Cloud.All(ctx, p, sub)
 	for i := range all {
 		all[i].Unconfirmed = *d.on && all[i].Target.Name == "web-nsg"
 	}
 	return all, err
 }
 
-func (d doubtful) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (d doubtful) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	*d.on = false
-	return d.Cloud.Apply(ctx, s, c)
+	return d.Cloud.Apply(ctx, p, s, c)
 }
 
 // TestTwoDisablesAtOnce: of two disables that share a target, the one that is done

@@ -75,20 +75,20 @@ func (h *halfway) shown(s network.Snapshot, err error) (network.Snapshot, error)
 	return s, err
 }
 
-func (h *halfway) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
-	return h.shown(h.Cloud.Rules(ctx, target))
+func (h *halfway) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
+	return h.shown(h.Cloud.Rules(ctx, p, target))
 }
 
-func (h *halfway) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
-	all, err := h.Cloud.All(ctx, sub)
+func (h *halfway) All(ctx context.Context, p network.Priority, sub string) ([]network.Snapshot, error) {
+	all, err := h.Cloud.All(ctx, p, sub)
 	for i := range all {
 		all[i], _ = h.shown(all[i], nil)
 	}
 	return all, err
 }
 
-func (h *halfway) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
-	done, err := h.Cloud.Apply(ctx, s, c)
+func (h *halfway) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+	done, err := h.Cloud.Apply(ctx, p, s, c)
 	if err != nil || s.Target.Name != h.target {
 		return done, err
 	}

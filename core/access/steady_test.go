@@ -33,7 +33,7 @@ type oneWriter struct {
 	fail    func(plan.Changes) error
 }
 
-func (f *oneWriter) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (f *oneWriter) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
 	f.mu.Lock()
 	f.reads.Add(1)
 	under := f.under
@@ -45,13 +45,13 @@ func (f *oneWriter) Rules(ctx context.Context, target jit.ID) (network.Snapshot,
 			return network.Snapshot{}, ctx.Err()
 		}
 	}
-	return f.RuleStore.Rules(ctx, target)
+	return f.RuleStore.Rules(ctx, p, target)
 }
 
-func (f *oneWriter) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
+func (f *oneWriter) All(ctx context.Context, p network.Priority, sub string) ([]network.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	snaps, err := f.RuleStore.All(ctx, sub)
+	snaps, err := f.RuleStore.All(ctx, p, sub)
 	for i := range snaps {
 		if f.under != nil {
 			snaps[i].Unconfirmed, snaps[i].Version = true, snaps[i].Version+" under way"
@@ -60,9 +60,9 @@ func (f *oneWriter) All(ctx context.Context, sub string) ([]network.Snapshot, er
 	return snaps, err
 }
 
-func (f *oneWriter) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (f *oneWriter) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	f.mu.Lock()
-	now, err := f.RuleStore.Rules(ctx, s.Target)
+	now, err := f.RuleStore.Rules(ctx, p, s.Target)
 	if err != nil || f.under != nil || now.Version != s.Version {
 		f.mu.Unlock()
 		return network.Snapshot{}, cmp.Or(err, store.ErrConflict)
@@ -81,7 +81,7 @@ func (f *oneWriter) Apply(ctx context.Context, s network.Snapshot, c plan.Change
 			return network.Snapshot{}, err
 		}
 	}
-	return f.RuleStore.Apply(ctx, s, c)
+	return f.RuleStore.Apply(ctx, p, s, c)
 }
 
 // TestSteadyLoad holds that requests that do not wait for each other are all answered within about two writes, whatever else goes

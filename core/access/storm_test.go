@@ -29,23 +29,23 @@ type slow struct {
 	urgent        int // turns that were asked for as closings
 }
 
-func (f *slow) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (f *slow) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
 	f.mu.Lock()
 	f.reads++
 	f.mu.Unlock()
-	return f.RuleStore.Rules(ctx, target)
+	return f.RuleStore.Rules(ctx, p, target)
 }
 
-func (f *slow) All(ctx context.Context, sub string) ([]network.Snapshot, error) {
+func (f *slow) All(ctx context.Context, p network.Priority, sub string) ([]network.Snapshot, error) {
 	f.mu.Lock()
 	f.reads++
 	f.mu.Unlock()
-	return f.RuleStore.All(ctx, sub)
+	return f.RuleStore.All(ctx, p, sub)
 }
 
-func (f *slow) Turn(ctx context.Context, _ network.Snapshot) (context.Context, bool, error) {
+func (f *slow) Turn(ctx context.Context, p network.Priority, _ network.Snapshot) (context.Context, bool, error) {
 	f.mu.Lock()
-	if network.PriorityOf(ctx).Closing {
+	if p.Closing {
 		f.urgent++
 	}
 	if f.next.Before(time.Now()) {
@@ -62,12 +62,12 @@ func (f *slow) Turn(ctx context.Context, _ network.Snapshot) (context.Context, b
 	}
 }
 
-func (f *slow) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (f *slow) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	f.mu.Lock()
 	f.writes++
 	f.mu.Unlock()
 	time.Sleep(f.takes)
-	return f.RuleStore.Apply(ctx, s, c)
+	return f.RuleStore.Apply(ctx, p, s, c)
 }
 
 // The queue as infra/deploy makes it and host.json drains it.

@@ -131,7 +131,7 @@ func (g *guard) snapshot() network.Snapshot {
 }
 
 // Rules implements [network.RuleStore].
-func (c *Cloud) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (c *Cloud) Rules(ctx context.Context, _ network.Priority, target jit.ID) (network.Snapshot, error) {
 	if err := c.fault(ctx, Step{Op: "Rules", Of: target.Key()}); err != nil {
 		return network.Snapshot{}, err
 	}
@@ -145,7 +145,7 @@ func (c *Cloud) Rules(ctx context.Context, target jit.ID) (network.Snapshot, err
 }
 
 // All implements [network.RuleStore].
-func (c *Cloud) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+func (c *Cloud) All(ctx context.Context, _ network.Priority, subscription string) ([]network.Snapshot, error) {
 	if err := c.fault(ctx, Step{Op: "All", Of: subscription}); err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (c *Cloud) All(ctx context.Context, subscription string) ([]network.Snapsho
 }
 
 // Apply implements [network.RuleStore].
-func (c *Cloud) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
+func (c *Cloud) Apply(ctx context.Context, _ network.Priority, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
@@ -204,8 +204,8 @@ type ofKind struct {
 }
 
 // All implements [network.RuleStore].
-func (k ofKind) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
-	list, err := k.Cloud.All(ctx, subscription)
+func (k ofKind) All(ctx context.Context, p network.Priority, subscription string) ([]network.Snapshot, error) {
+	list, err := k.Cloud.All(ctx, p, subscription)
 	return slices.DeleteFunc(list, func(s network.Snapshot) bool { return !strings.EqualFold(s.Target.Type, k.armType) }), err
 }
 

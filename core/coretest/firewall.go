@@ -109,7 +109,7 @@ func sameRules(t *testing.T, what string, got, want []jit.Rule) {
 
 func (f firewall) read(t *testing.T, target jit.ID) network.Snapshot {
 	t.Helper()
-	s, err := f.Rules(t.Context(), target)
+	s, err := f.Rules(t.Context(), network.Ordinary(), target)
 	if err != nil {
 		t.Fatalf("Rules: %v", err)
 	}
@@ -118,7 +118,7 @@ func (f firewall) read(t *testing.T, target jit.ID) network.Snapshot {
 
 func (f firewall) apply(t *testing.T, s network.Snapshot, c plan.Changes) network.Snapshot {
 	t.Helper()
-	done, err := f.Apply(t.Context(), s, c)
+	done, err := f.Apply(t.Context(), network.Ordinary(), s, c)
 	if err != nil {
 		t.Fatalf("Apply: %v", err)
 	}
@@ -130,7 +130,7 @@ func (f firewall) apply(t *testing.T, s network.Snapshot, c plan.Changes) networ
 func (f firewall) refused(t *testing.T, s network.Snapshot, c plan.Changes, want error) {
 	t.Helper()
 	before := f.fix.Outside(t, s.Target)
-	if _, err := f.Apply(t.Context(), s, c); !errors.Is(err, want) {
+	if _, err := f.Apply(t.Context(), network.Ordinary(), s, c); !errors.Is(err, want) {
 		t.Errorf("Apply: error %v, want %v", err, want)
 	}
 	if diff := cmp.Diff(before, f.fix.Outside(t, s.Target)); diff != "" {
@@ -144,15 +144,15 @@ func (f firewall) missing(t *testing.T) {
 	target := f.fix.Target(t)
 	s := f.read(t, target)
 	f.fix.Remove(t, target)
-	if _, err := f.Rules(t.Context(), target); !errors.Is(err, store.ErrNotFound) {
+	if _, err := f.Rules(t.Context(), network.Ordinary(), target); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Rules: error %v, want %v", err, store.ErrNotFound)
 	}
 	// A platform that checks the version first cannot distinguish gone from changed.
-	_, err := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
+	_, err := f.Apply(t.Context(), network.Ordinary(), s, create(f.Ours("a", 0)))
 	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Apply: error %v, want %v or %v", err, store.ErrNotFound, store.ErrConflict)
 	}
-	if _, err := f.Rules(t.Context(), target); !errors.Is(err, store.ErrNotFound) {
+	if _, err := f.Rules(t.Context(), network.Ordinary(), target); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Rules after Apply: error %v, want %v: Apply made the target again", err, store.ErrNotFound)
 	}
 }
@@ -171,7 +171,7 @@ func (f firewall) foreignChange(t *testing.T) {
 		{"delete", plan.Changes{Delete: []jit.Rule{web}}},
 		{"delete among others", plan.Changes{Create: []jit.Rule{f.Ours("a", 0)}, Delete: []jit.Rule{web}}},
 	} {
-		if _, err := f.Apply(t.Context(), f.read(t, target), tc.c); err == nil {
+		if _, err := f.Apply(t.Context(), network.Ordinary(), f.read(t, target), tc.c); err == nil {
 			t.Errorf("%s: no error", tc.name)
 		}
 	}
@@ -215,9 +215,9 @@ func (f firewall) unavailable(t *testing.T, how Failure) map[string]*store.Unava
 	s := f.read(t, target)
 	before := f.fix.Outside(t, target)
 	f.fix.Fail(t, target, how)
-	_, rules := f.Rules(t.Context(), target)
-	_, all := f.All(t.Context(), f.fix.Subscription())
-	_, apply := f.Apply(t.Context(), s, create(f.Ours("a", 0)))
+	_, rules := f.Rules(t.Context(), network.Ordinary(), target)
+	_, all := f.All(t.Context(), network.Ordinary(), f.fix.Subscription())
+	_, apply := f.Apply(t.Context(), network.Ordinary(), s, create(f.Ours("a", 0)))
 	out := map[string]*store.Unavailable{}
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply} {
 		var u *store.Unavailable
@@ -253,7 +253,7 @@ func (f firewall) truthful(t *testing.T, how Failure) error {
 	target := f.fix.Target(t, web)
 	s := f.read(t, target)
 	f.fix.Fail(t, target, how)
-	done, err := f.Apply(t.Context(), s, create(a))
+	done, err := f.Apply(t.Context(), network.Ordinary(), s, create(a))
 	stands := func(rules []jit.Rule, want jit.Rule) bool { return slices.ContainsFunc(rules, want.Equal) }
 	switch now := f.read(t, target); {
 	case err == nil && !(stands(done.Rules, a) && stands(now.Rules, a)):
@@ -283,14 +283,14 @@ func (f firewall) settles(t *testing.T) {
 		t.Error("a target at rest is unconfirmed")
 	}
 	f.fix.Fail(t, target, Broken)
-	if _, err := f.Apply(t.Context(), s, create(f.Ours("a", 0))); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.Apply(t.Context(), network.Ordinary(), s, create(f.Ours("a", 0))); !errors.Is(err, store.ErrConflict) {
 		t.Fatalf("Apply: error %v, want %v", err, store.ErrConflict)
 	}
 	s = f.read(t, target)
 	if !s.Unconfirmed {
 		t.Fatal("after a write that broke the target is not unconfirmed")
 	}
-	done, err := f.Apply(t.Context(), s, plan.Changes{})
+	done, err := f.Apply(t.Context(), network.Ordinary(), s, plan.Changes{})
 	if err != nil || done.Unconfirmed || f.read(t, target).Unconfirmed {
 		t.Errorf("after writing what it shows again: unconfirmed %t, error %v", done.Unconfirmed, err)
 	}
@@ -310,7 +310,7 @@ func (f firewall) race(t *testing.T) {
 	errs := make([]error, len(names))
 	var all sync.WaitGroup
 	for i, name := range names {
-		all.Go(func() { _, errs[i] = f.Apply(t.Context(), s, create(f.Ours(name, i))) })
+		all.Go(func() { _, errs[i] = f.Apply(t.Context(), network.Ordinary(), s, create(f.Ours(name, i))) })
 	}
 	all.Wait()
 	want := []jit.Rule{f.Theirs("web", 0)}

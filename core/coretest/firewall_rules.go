@@ -103,7 +103,7 @@ func (f firewall) all(t *testing.T) {
 		rules := []jit.Rule{f.Theirs(fmt.Sprint("web", i), i)}
 		want[f.fix.Target(t, rules...).Key()] = rules
 	}
-	list, err := f.All(t.Context(), f.fix.Subscription())
+	list, err := f.All(t.Context(), network.Ordinary(), f.fix.Subscription())
 	if err != nil {
 		t.Fatalf("All: %v", err)
 	}

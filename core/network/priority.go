@@ -1,30 +1,20 @@
 package network
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
-// Priority orders the calls to Azure that have to wait: closings first, the most overdue one before the others.
-// The zero value is that of a call that closes nothing. It travels in the context because the adapter's HTTP
-// pipeline, where calls wait, receives nothing else.
+// Priority orders the calls to Azure that have to wait for their turn. There are two: [Closing] and [Ordinary].
 type Priority struct {
 	Closing bool
-	Since   time.Time // when the closing became due; zero if not known
+	Since   time.Time // when the closing became due; zero if it is not known, and for an ordinary call
 }
 
-type priorityKey struct{}
+// Closing returns the priority of a call that removes access. It goes before all ordinary ones, and before closings that
+// became due later or at an unknown (zero) time.
+func Closing(since time.Time) Priority { return Priority{Closing: true, Since: since} }
 
-// WithPriority returns a context that carries p.
-func WithPriority(ctx context.Context, p Priority) context.Context {
-	return context.WithValue(ctx, priorityKey{}, p)
-}
-
-// PriorityOf returns the priority that [WithPriority] put into the context.
-func PriorityOf(ctx context.Context) Priority {
-	p, _ := ctx.Value(priorityKey{}).(Priority)
-	return p
-}
+// Ordinary returns the priority of every other call: openings, sweeps, readers. They go in order of arrival. It is the zero
+// value.
+func Ordinary() Priority { return Priority{} }
 
 // Before reports whether p comes before o.
 func (p Priority) Before(o Priority) bool {

@@ -28,25 +28,25 @@ type Snapshot struct {
 	Body    []byte // private to the adapter: what it needs to write back foreign content byte for byte
 }
 
-// RuleStore reads and writes the rules of one kind of target.
+// RuleStore reads and writes the rules of one kind of target. Where its calls have to wait, they go in the order of their [Priority].
 type RuleStore interface {
 	// Rules reads one target once no write to it is in progress. ErrNotFound if it does not exist.
-	Rules(ctx context.Context, target jit.ID) (Snapshot, error)
+	Rules(ctx context.Context, p Priority, target jit.ID) (Snapshot, error)
 	// All reads every target of a subscription as shown now, without waiting for writes in progress. It is complete or
 	// an error.
-	All(ctx context.Context, subscription string) ([]Snapshot, error)
+	All(ctx context.Context, p Priority, subscription string) ([]Snapshot, error)
 	// Apply makes the changes to the snapshot's rules, all or none, and returns the rules as confirmed by the firewall
 	// once the write has finished. Rules outside the changes, tags and every other property stay as they were.
 	// ErrConflict if the target has changed since the snapshot, or if it is unknown whether the write took effect.
 	// Without changes it writes nothing, except for an Unconfirmed snapshot, which it writes again as shown.
 	// ErrNotFound if the target is gone; ErrLocked, ErrForbidden, *Unavailable.
-	Apply(ctx context.Context, s Snapshot, c plan.Changes) (Snapshot, error)
+	Apply(ctx context.Context, p Priority, s Snapshot, c plan.Changes) (Snapshot, error)
 }
 
 // Turns is implemented by a RuleStore whose writes have to wait for their turn.
 type Turns interface {
-	// Turn waits until a write to the snapshot's target may be sent, in the order of the context's [Priority]. The
+	// Turn waits until a write to the snapshot's target may be sent, in the order of their [Priority]. The
 	// returned context holds the place for one Apply. waited reports whether Turn had to wait. An unused place is
 	// released when ctx ends.
-	Turn(ctx context.Context, s Snapshot) (held context.Context, waited bool, err error)
+	Turn(ctx context.Context, p Priority, s Snapshot) (held context.Context, waited bool, err error)
 }

@@ -211,7 +211,7 @@ func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 		want := k.want
 		want.Grant = k.rec.Grant.ID
 		for _, t := range mine {
-			by[t.Key()] = append(by[t.Key()], &ask{Want: want, closing: k, alsoDue: k.alsoDue, priority: network.Priority{Closing: true, Since: since}, done: make(chan struct{})})
+			by[t.Key()] = append(by[t.Key()], &ask{Want: want, closing: k, alsoDue: k.alsoDue, priority: network.Closing(since), done: make(chan struct{})})
 			targets = append(targets, t)
 		}
 	}
@@ -220,7 +220,7 @@ func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 	}
 	return parallel.Each(store.Distinct(targets), func(_ int, t jit.ID) error {
 		asks := by[t.Key()]
-		if _, done := s.standsAlready(ctx, t); done {
+		if _, done := s.standsAlready(ctx, highestPriority(asks), t); done {
 			s.answered(ctx, asks)
 			return nil
 		}

@@ -69,7 +69,7 @@ func (out Outcome) priority(p network.Priority) network.Priority {
 	if !slices.ContainsFunc(out.Plan.Changes.Delete, allow) && !slices.ContainsFunc(out.Plan.Changes.Update, allow) {
 		return p
 	}
-	own := network.Priority{Closing: true}
+	own := network.Closing(time.Time{})
 	for _, o := range out.State.Openings {
 		if since, due := o.Grant.DueSince(out.At); due && (own.Since.IsZero() || since.Before(own.Since)) {
 			own.Since = since

@@ -47,10 +47,10 @@ type queue struct {
 	preempt context.CancelFunc // ends a wait for a turn so that it starts again with a higher priority; nil while none waits
 }
 
-// priority returns the highest priority of all asks.
-func (q *queue) priority() network.Priority {
-	var p network.Priority
-	for _, a := range q.asks {
+// highestPriority returns the highest priority of the asks.
+func highestPriority(asks []*ask) network.Priority {
+	p := network.Ordinary()
+	for _, a := range asks {
 		if a.priority.Before(p) {
 			p = a.priority
 		}
@@ -61,10 +61,10 @@ func (q *queue) priority() network.Priority {
 // Reconcile brings one target to what is stored, as it is at the call or later. It returns when what is wanted stands there, or when
 // ctx ends; the work then goes on.
 func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, want Want) (Outcome, error) {
-	if out, done := s.standsAlready(ctx, target); done {
+	a := &ask{Want: want, done: make(chan struct{})}
+	if out, done := s.standsAlready(ctx, a.priority, target); done {
 		return out, nil
 	}
-	a := &ask{Want: want, done: make(chan struct{})}
 	s.join(ctx, target, a)
 	select {
 	case <-a.done:
@@ -91,11 +91,11 @@ func (s *Rounds) Begin(ctx context.Context, target jit.ID, want Want) {
 
 // standsAlready reports whether a target of a kind that maps shows what should stand there, confirmed. It spares a
 // round, which takes minutes there and would find nothing to write.
-func (s *Rounds) standsAlready(ctx context.Context, target jit.ID) (Outcome, bool) {
+func (s *Rounds) standsAlready(ctx context.Context, p network.Priority, target jit.ID) (Outcome, bool) {
 	if !s.Kinds.Maps(target) {
 		return Outcome{}, false
 	}
-	shown, err := s.Shown(ctx, target)
+	shown, err := s.shown(ctx, p, target)
 	if err != nil || shown.Unconfirmed {
 		return Outcome{}, false
 	}
@@ -116,7 +116,7 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 		s.queues.by[target.Key()] = q
 		go s.run(context.WithoutCancel(ctx), target, q)
 	}
-	before := q.priority()
+	before := highestPriority(q.asks)
 	for _, a := range asks {
 		q.last++
 		a.place = q.last
@@ -125,7 +125,7 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 		}
 	}
 	q.asks = append(q.asks, asks...)
-	if q.priority().Before(before) && q.preempt != nil {
+	if highestPriority(q.asks).Before(before) && q.preempt != nil {
 		q.preempt()
 	}
 }
@@ -134,7 +134,7 @@ func (s *Rounds) join(ctx context.Context, target jit.ID, asks ...*ask) {
 func (s *Rounds) look(q *queue) (last int, p network.Priority) {
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
-	return q.last, q.priority()
+	return q.last, highestPriority(q.asks)
 }
 
 // looked notes, for each ask up to a place, what its first look found to be written: what is found later is for others.

@@ -77,10 +77,9 @@ func (w *work) once(ctx context.Context) (err error) {
 		return err
 	}
 	_, p := w.look(w.queue)
-	ctx = network.WithPriority(ctx, p)
-	s := begin(ctx, w.kind)
+	s := begin(ctx, p, w.kind)
 	defer func() { s.end() }()
-	switch err := w.fetch(s.ctx); {
+	switch err := w.fetch(s); {
 	case errors.Is(err, store.ErrNotFound):
 		w.left, w.known = false, false
 		w.release(ctx, Outcome{Target: w.target, At: w.now(), Gone: true})
@@ -106,18 +105,18 @@ func (w *work) once(ctx context.Context) (err error) {
 }
 
 // fetch sets snap: what is known, unless the rules have to be read.
-func (w *work) fetch(ctx context.Context) (err error) {
+func (w *work) fetch(s slot) (err error) {
 	if w.known && !w.fresh {
 		return nil
 	}
 	last, _ := w.look(w.queue)
 	w.confirmedAt = time.Time{}
 	if w.fresh {
-		w.snap, err = w.Read(ctx, w.target)
+		w.snap, err = w.Read(s.ctx, s.priority, w.target)
 		w.asOf = last
 	} else {
 		var read bool
-		if w.snap, read, err = w.Rounds.known(ctx, w.target); read {
+		if w.snap, read, err = w.Rounds.known(s.ctx, s.priority, w.target); read {
 			w.asOf = last
 		} else {
 			w.asOf = -1
@@ -217,7 +216,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 		}
 		w.remembered = true
 	}
-	answer, err := w.write(s.ctx, w.kind, w.snap, out)
+	answer, err := w.write(s.ctx, s.priority, w.kind, w.snap, out)
 	s.held = false
 	switch {
 	case err == nil:
@@ -268,30 +267,31 @@ func (w *work) conflicted(ctx context.Context, err error) error {
 	return nil
 }
 
-// slot is the context of a piece of work, and what ends it.
+// slot is the context of a piece of work, what ends it, and the priority of its calls.
 type slot struct {
-	ctx  context.Context
-	end  context.CancelFunc
-	held bool // the turn to write is kept
+	ctx      context.Context
+	end      context.CancelFunc
+	priority network.Priority
+	held     bool // the turn to write is kept
 }
 
 // begin bounds a piece of work by the time that the target's kind allows for it.
-func begin(ctx context.Context, kind network.TargetKind) slot {
+func begin(ctx context.Context, p network.Priority, kind network.TargetKind) slot {
 	bounded, cancel := context.WithTimeout(ctx, kind.Round)
-	return slot{ctx: bounded, end: cancel}
+	return slot{ctx: bounded, end: cancel, priority: p}
 }
 
 // turn waits for the turn to write. The slot that it returns is not held if a more urgent ask came meanwhile.
 func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority) (slot, bool, error) {
 	place, leave := context.WithTimeout(ctx, turnTimeout)
 	w.queues.mu.Lock()
-	if now := w.queue.priority(); now.Before(p) {
+	if now := highestPriority(w.queue.asks); now.Before(p) {
 		p = now
 	}
-	wait, preempt := context.WithCancel(network.WithPriority(place, p))
+	wait, preempt := context.WithCancel(place)
 	w.queue.preempt = preempt
 	w.queues.mu.Unlock()
-	held, waited, err := turns.Turn(wait, w.snap)
+	held, waited, err := turns.Turn(wait, p, w.snap)
 	w.queues.mu.Lock()
 	w.queue.preempt = nil
 	w.queues.mu.Unlock()
@@ -302,10 +302,10 @@ func (w *work) turn(ctx context.Context, turns network.Turns, p network.Priority
 		if preempted {
 			err = nil
 		}
-		return begin(ctx, w.kind), waited, err
+		return begin(ctx, p, w.kind), waited, err
 	}
 	bounded, cancel := context.WithTimeout(held, w.kind.Round)
-	return slot{ctx: bounded, end: func() { cancel(); preempt(); leave() }, held: true}, waited, nil
+	return slot{ctx: bounded, end: func() { cancel(); preempt(); leave() }, priority: p, held: true}, waited, nil
 }
 
 // Compute returns what a target should be, from the rules that stand and what is stored now.

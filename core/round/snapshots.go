@@ -128,13 +128,13 @@ func (s *snapshots) remove(key string) {
 }
 
 // Read reads the rules of a target now, and remembers them.
-func (s *Rounds) Read(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (s *Rounds) Read(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
 	kind, err := s.Kinds.Of(target)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
 	since := s.seen.moment()
-	snap, err := kind.Rules.Rules(ctx, target)
+	snap, err := kind.Rules.Rules(ctx, p, target)
 	if err != nil {
 		if errors.Is(err, store.ErrNotFound) {
 			s.seen.drop(target)
@@ -147,9 +147,9 @@ func (s *Rounds) Read(ctx context.Context, target jit.ID) (network.Snapshot, err
 
 // List reads the rules of all targets of a kind in a subscription as they are shown, and
 // remembers them.
-func (s *Rounds) List(ctx context.Context, kind network.TargetKind, subscription string) ([]network.Standing, error) {
+func (s *Rounds) List(ctx context.Context, p network.Priority, kind network.TargetKind, subscription string) ([]network.Standing, error) {
 	since := s.seen.moment()
-	snaps, err := kind.Rules.All(ctx, subscription)
+	snaps, err := kind.Rules.All(ctx, p, subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (c *coldReads) end(sub string) {
 
 // known returns what is remembered of a target. If nothing is, it reads the target, and
 // fresh is true. If many have to be read at once, it lists their subscription instead.
-func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
+func (s *Rounds) known(ctx context.Context, p network.Priority, target jit.ID) (snap network.Snapshot, fresh bool, err error) {
 	if snap, ok := s.seen.toWrite(target); ok {
 		return snap, false, nil
 	}
@@ -206,14 +206,14 @@ func (s *Rounds) known(ctx context.Context, target jit.ID) (snap network.Snapsho
 	defer s.cold.end(sub)
 	if many { // if the listing fails, each target is read by itself
 		_, _ = s.cold.lists.Get(ctx, sub, s.Now, memo.Always[struct{}](0), func(ctx context.Context, _ struct{}) (struct{}, error) {
-			_, err := s.List(ctx, kind, target.Subscription)
+			_, err := s.List(ctx, p, kind, target.Subscription)
 			return struct{}{}, err
 		})
 		if snap, ok := s.seen.toWrite(target); ok {
 			return snap, false, nil
 		}
 	}
-	snap, err = s.Read(ctx, target)
+	snap, err = s.Read(ctx, p, target)
 	return snap, true, err
 }
 
@@ -225,13 +225,13 @@ func (s *Rounds) Recall(ctx context.Context, target jit.ID) (network.Standing, e
 	if s.Kinds.Maps(target) {
 		return s.Shown(ctx, target)
 	}
-	snap, _, err := s.known(ctx, target)
+	snap, _, err := s.known(ctx, network.Ordinary(), target)
 	return snap.Standing, err
 }
 
 // write applies the changes, and remembers what ARM answered.
-func (s *Rounds) write(ctx context.Context, kind network.TargetKind, snap network.Snapshot, out Outcome) (network.Snapshot, error) {
-	next, err := kind.Rules.Apply(ctx, snap, out.Plan.Changes)
+func (s *Rounds) write(ctx context.Context, p network.Priority, kind network.TargetKind, snap network.Snapshot, out Outcome) (network.Snapshot, error) {
+	next, err := kind.Rules.Apply(ctx, p, snap, out.Plan.Changes)
 	since := s.seen.moment()
 	switch {
 	case errors.Is(err, store.ErrConflict):
@@ -250,7 +250,7 @@ func (s *Rounds) write(ctx context.Context, kind network.TargetKind, snap networ
 func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Standing, error) {
 	var out []network.Standing
 	for _, k := range s.Kinds.Sorted() {
-		snaps, err := s.List(ctx, k, subscription)
+		snaps, err := s.List(ctx, network.Ordinary(), k, subscription)
 		if err != nil {
 			return nil, fmt.Errorf("list every %s: %w", k.Noun, err)
 		}
@@ -263,15 +263,19 @@ func (s *Rounds) All(ctx context.Context, subscription string) ([]network.Standi
 // Shown reads one target as it is shown now. For kinds that map it does not wait for a write under way, which may
 // take minutes.
 func (s *Rounds) Shown(ctx context.Context, target jit.ID) (network.Standing, error) {
+	return s.shown(ctx, network.Ordinary(), target)
+}
+
+func (s *Rounds) shown(ctx context.Context, p network.Priority, target jit.ID) (network.Standing, error) {
 	k, err := s.Kinds.Of(target)
 	if err != nil {
 		return network.Standing{}, err
 	}
 	if !k.Maps {
-		snap, err := s.Read(ctx, target)
+		snap, err := s.Read(ctx, p, target)
 		return snap.Standing, err
 	}
-	list, err := s.List(ctx, k, target.Subscription)
+	list, err := s.List(ctx, p, k, target.Subscription)
 	if err != nil {
 		return network.Standing{}, err
 	}

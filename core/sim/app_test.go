@@ -177,7 +177,7 @@ func (a *app) await(ctx context.Context, done <-chan struct{}) error {
 // port is the firewall, the network and the alarm as one instance sees them.
 type port struct{ *app }
 
-func (p port) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (p port) Rules(ctx context.Context, _ network.Priority, target jit.ID) (network.Snapshot, error) {
 	if err := p.stop(ctx, coretest.Step{Op: "Rules", Of: target.Name}); err != nil {
 		return network.Snapshot{}, err
 	}
@@ -187,7 +187,7 @@ func (p port) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error
 	return p.run.azure.read(target)
 }
 
-func (p port) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+func (p port) All(ctx context.Context, _ network.Priority, subscription string) ([]network.Snapshot, error) {
 	if err := p.stop(ctx, coretest.Step{Op: "All", Of: subscription}); err != nil {
 		return nil, err
 	}
@@ -200,12 +200,12 @@ type only struct {
 	kind string
 }
 
-func (o only) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
-	list, err := o.port.All(ctx, subscription)
+func (o only) All(ctx context.Context, p network.Priority, subscription string) ([]network.Snapshot, error) {
+	list, err := o.port.All(ctx, p, subscription)
 	return slices.DeleteFunc(list, func(s network.Snapshot) bool { return s.Target.Type != o.kind }), err
 }
 
-func (p port) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (p port) Apply(ctx context.Context, _ network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	if c.Empty() && !s.Unconfirmed {
 		return s, nil
 	}

@@ -185,7 +185,7 @@ func (w *sweep) listTargets(ctx context.Context, sub string) ([]network.Standing
 	var out []network.Standing
 	var errs []error
 	for _, k := range w.Kinds.Sorted() {
-		snaps, err := w.Rounds.List(ctx, k, sub)
+		snaps, err := w.Rounds.List(ctx, network.Ordinary(), k, sub)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("list every %s of subscription %s: %w", k.Noun, sub, err))
 			w.mu.Lock()

@@ -58,11 +58,11 @@ func newGate(k Kind, l Limits, waited func(Kind, bool, time.Duration)) *gate {
 }
 
 // wait takes a token, or waits for one. It returns when it took the token, and whether it waited.
-func (g *gate) wait(ctx context.Context, at string, turn bool) (time.Time, bool, error) {
+func (g *gate) wait(ctx context.Context, p network.Priority, at string, turn bool) (time.Time, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, false, err
 	}
-	w := &waiter{urgency: network.PriorityOf(ctx), since: time.Now(), turn: turn, ready: make(chan struct{})}
+	w := &waiter{urgency: p, since: time.Now(), turn: turn, ready: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
 	if w.urgency.Since.IsZero() {
 		w.urgency.Since = w.since

@@ -12,6 +12,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"portcullis/core/network"
 )
 
 var _ policy.Policy = (*Pacer)(nil)
@@ -87,7 +89,7 @@ func (p *Pacer) Do(req *policy.Request) (*http.Response, error) {
 	g := p.gate(subscriptionOf(req.Raw().URL.Path), kindOf(req.Raw().Method))
 	for try := 1; ; try++ {
 		if !turnOf(ctx).use(g) {
-			if _, _, err := g.wait(ctx, regionOf(ctx), false); err != nil {
+			if _, _, err := g.wait(ctx, priorityOf(ctx), regionOf(ctx), false); err != nil {
 				return nil, err
 			}
 		}
@@ -174,6 +176,19 @@ func busy(resp *http.Response) bool {
 		}
 	}
 	return false
+}
+
+type priorityKey struct{}
+
+// WithPriority returns a context for calls with the priority. Callers pass a priority as an argument up to the SDK's client; from
+// there to [Pacer.Do], in its HTTP pipeline, only the context goes. Without one a call is ordinary.
+func WithPriority(ctx context.Context, p network.Priority) context.Context {
+	return context.WithValue(ctx, priorityKey{}, p)
+}
+
+func priorityOf(ctx context.Context) network.Priority {
+	p, _ := ctx.Value(priorityKey{}).(network.Priority)
+	return p
 }
 
 type regionKey struct{}

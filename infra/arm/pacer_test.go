@@ -150,7 +150,7 @@ type nopCloser struct{ io.ReadSeeker }
 func (nopCloser) Close() error { return nil }
 
 func closing(ctx context.Context, since time.Time) context.Context {
-	return network.WithPriority(ctx, network.Priority{Closing: true, Since: since})
+	return arm.WithPriority(ctx, network.Closing(since))
 }
 
 // after returns how long after the start the call with the name was last sent.
@@ -182,7 +182,7 @@ func (r *rig) storm(t *testing.T, n int, think time.Duration) {
 			defer cancel()
 			if think > 0 {
 				var err error
-				if ctx, _, err = r.pacer.Turn(ctx, "one", ""); err != nil {
+				if ctx, _, err = r.pacer.Turn(ctx, network.Closing(since), "one", ""); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(think)
@@ -527,7 +527,7 @@ func TestATurnIsOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, start := newRig(arm.Limits{Writes: arm.Bucket{Size: 1, PerSecond: 0.1}}), time.Now()
 		ctx, cancel := context.WithCancel(closing(t.Context(), start))
-		mine, waited, err := r.pacer.Turn(ctx, "one", "westeurope")
+		mine, waited, err := r.pacer.Turn(ctx, network.Closing(start), "one", "westeurope")
 		if err != nil || waited {
 			t.Fatalf("turn: waited %t, error %v", waited, err)
 		}
@@ -548,7 +548,7 @@ func TestATurnThatIsNotUsedIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, start := newRig(arm.Limits{Writes: arm.Bucket{Size: 1, PerSecond: 0.1}, NetworkWrites: 1, NetworkWindow: time.Hour}), time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, _, err := r.pacer.Turn(ctx, "one", ""); err != nil {
+		if _, _, err := r.pacer.Turn(ctx, network.Ordinary(), "one", ""); err != nil {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup

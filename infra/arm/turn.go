@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"portcullis/core/network"
 )
 
 // turn is a token taken in advance.
@@ -24,13 +26,13 @@ func turnOf(ctx context.Context) *turn {
 // Turn waits until a write to the subscription may be sent, and reserves the place for the first write sent with
 // the returned context, so that callers can compute the write after the wait. It reports whether it waited. If ctx
 // ends before the place is used, it is released. The region is as for [WithRegion].
-func (p *Pacer) Turn(ctx context.Context, subscription, region string) (context.Context, bool, error) {
+func (p *Pacer) Turn(ctx context.Context, priority network.Priority, subscription, region string) (context.Context, bool, error) {
 	if p == nil {
 		return ctx, false, nil
 	}
 	ctx = WithRegion(ctx, region)
 	t := &turn{gate: p.gate(subscription, Writes), region: regionOf(ctx)}
-	taken, waited, err := t.gate.wait(ctx, t.region, true)
+	taken, waited, err := t.gate.wait(ctx, priority, t.region, true)
 	if err != nil {
 		return ctx, waited, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
@@ -34,7 +35,7 @@ func TestAddresses(t *testing.T) {
 		s := play(t, answer(200, body(1)), answer(200, `{"properties":{"ipAddress":"198.51.100.9"}}`), answer(200, body(1)), answer(200, body(1)), refusal(404, "ResourceNotFound", "gone"))
 		c := client(t, s.Server, func(cfg *azfirewall.Config) { cfg.Now = func() time.Time { return now } })
 		for _, want := range []string{"[198.51.100.9]", "[198.51.100.9]", "[]"} {
-			snap, err := c.Rules(t.Context(), fwID("gate"))
+			snap, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate"))
 			if err != nil || fmt.Sprint(snap.Addresses) != want {
 				t.Errorf("addresses %v, %v; want %s", snap.Addresses, err, want)
 			}
@@ -48,7 +49,7 @@ func TestAddresses(t *testing.T) {
 		s := play(t, answer(200, body(12)), answer(200, list), answer(200, body(12)))
 		c := client(t, s.Server, nil)
 		for range 2 {
-			snap, err := c.Rules(t.Context(), fwID("gate"))
+			snap, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate"))
 			if err != nil || fmt.Sprint(snap.Addresses) != "[198.51.100.1 198.51.100.3]" {
 				t.Errorf("addresses %v, %v", snap.Addresses, err)
 			}
@@ -57,7 +58,7 @@ func TestAddresses(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) {
 		s := play(t, answer(200, body(1)), refusal(403, "AuthorizationFailed", "no"))
-		if _, err := client(t, s.Server, nil).Rules(t.Context(), fwID("gate")); !errors.Is(err, store.ErrForbidden) {
+		if _, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), fwID("gate")); !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -70,16 +71,16 @@ func TestRefusesIDs(t *testing.T) {
 	nsg, odd := fwID("gate"), fwID("gate")
 	nsg.Type, odd.Subscription = jit.TypeNSG, "mine"
 	for _, id := range []jit.ID{{}, nsg, odd} {
-		if _, err := c.Rules(t.Context(), id); err == nil {
+		if _, err := c.Rules(t.Context(), network.Ordinary(), id); err == nil {
 			t.Errorf("Rules of %s: no error", id)
 		}
 		snap := gate()
 		snap.Target = id
-		if _, err := c.Apply(t.Context(), snap, create(mine("a", 50022))); err == nil {
+		if _, err := c.Apply(t.Context(), network.Ordinary(), snap, create(mine("a", 50022))); err == nil {
 			t.Errorf("Apply to %s: no error", id)
 		}
 	}
-	if _, err := c.All(t.Context(), "mine"); err == nil {
+	if _, err := c.All(t.Context(), network.Ordinary(), "mine"); err == nil {
 		t.Error("All: no error")
 	}
 	if _, err := azfirewall.New(nil, azfirewall.Config{}); err == nil {
@@ -99,9 +100,9 @@ func TestPriorityStays(t *testing.T) {
 	target := r.Target(t)
 	apply := func(c plan.Changes) {
 		t.Helper()
-		s, err := r.Rules(t.Context(), target)
+		s, err := r.Rules(t.Context(), network.Ordinary(), target)
 		if err == nil {
-			_, err = r.Apply(t.Context(), s, c)
+			_, err = r.Apply(t.Context(), network.Ordinary(), s, c)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -27,7 +27,8 @@ const maxPolls = 120
 // Rules reads one firewall with one GET, and with one more after each PollEvery while a write to it is in
 // progress; and its public addresses unless they are cached. [CodeManaged], as a *[jit.Error], if its rules are
 // not classic ones. [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
-func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (c *Client) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
+	ctx = arm.WithPriority(ctx, p)
 	doing := "read NAT rules of " + target.Name
 	for range maxPolls {
 		d, err := c.look(ctx, target, doing)
@@ -73,7 +74,8 @@ func (c *Client) look(ctx context.Context, target jit.ID, doing string) (documen
 // All reads every firewall of a subscription that has classic rules with one paged list, sorted by id, and their
 // public addresses. Managed firewalls are not targets and are left out. A firewall that cannot be read is an
 // error.
-func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+func (c *Client) All(ctx context.Context, p network.Priority, subscription string) ([]network.Snapshot, error) {
+	ctx = arm.WithPriority(ctx, p)
 	doing := "list firewalls of subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
@@ -139,10 +141,11 @@ func listed(raw json.RawMessage) (document, network.Snapshot, error) {
 // something foreign differs ([Config].Differs is called). [arm.CodeRefused], as a *[jit.Error], if ARM rejects the
 // rules. It refuses before sending anything: changes that would touch a foreign rule, rules that cannot be
 // expressed as NAT rules, and a snapshot from which no safe body can be made.
-func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
+func (c *Client) Apply(ctx context.Context, p network.Priority, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
+	ctx = arm.WithPriority(ctx, p)
 	doing := "apply NAT rules to " + s.Target.Name
 	clients, err := c.target(s.Target)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	want := shown("v1", "Succeeded", append(theirs(), ourCollection(t, 100, a))...)
 	s := play(t, answer(200, want), answer(200, ipDoc), answer(200, want))
 	c := client(t, s.Server, nil)
-	got, err := c.Rules(t.Context(), fwID("gate"))
+	got, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestRulesReadsEveryCollection(t *testing.T) {
 	if string(got.Body) != want || got.Version != "v1" || got.Unconfirmed || !slices.Equal(got.Addresses, []netip.Addr{public}) || !got.Rules[0].Equal(a) {
 		t.Errorf("snapshot %+v", got)
 	}
-	if _, err := c.Rules(t.Context(), fwID("gate")); err != nil { // addresses are cached
+	if _, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate")); err != nil { // addresses are cached
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"GET gate", "GET ip", "GET gate"}, s.Seen(t)); diff != "" {
@@ -98,13 +98,13 @@ func TestManaged(t *testing.T) {
 	}
 	s := play(t, answer(200, managed), answer(200, `{"value":[`+managed+`,`+hub+`]}`))
 	c := client(t, s.Server, nil)
-	_, err := c.Rules(t.Context(), fwID("gate"))
+	_, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate"))
 	refused("Rules", err)
 	snap := gate()
 	snap.Body = []byte(managed)
-	_, err = c.Apply(t.Context(), snap, create(mine("a", 50022)))
+	_, err = c.Apply(t.Context(), network.Ordinary(), snap, create(mine("a", 50022)))
 	refused("Apply", err)
-	if list, err := c.All(t.Context(), sub); err != nil || len(list) != 0 {
+	if list, err := c.All(t.Context(), network.Ordinary(), sub); err != nil || len(list) != 0 {
 		t.Errorf("All gave %d firewalls and %v, want none", len(list), err)
 	}
 	if diff := cmp.Diff([]string{"GET gate", "GET azureFirewalls"}, s.Seen(t)); diff != "" {
@@ -117,7 +117,7 @@ func TestApplySendsOneConditionalPut(t *testing.T) {
 	before, after := gate(theirs()...), append(theirs(), ourCollection(t, 64999, a))
 	before.Addresses = []netip.Addr{public}
 	s := play(t, answer(200, string(before.Body)), answer(200, shown("v8", "Succeeded", after...), "Azure-AsyncOperation", operation))
-	got, err := client(t, s.Server, nil).Apply(t.Context(), before, create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), before, create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestApplyLooksOnceMore(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.look)
-			_, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(mine("a", 50022)))
+			_, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), gate(), create(mine("a", 50022)))
 			if !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
@@ -171,7 +171,7 @@ func TestApplyFollowsAWriteOfMinutes(t *testing.T) {
 	}
 	play5 = append(play5, refusal(503, "ServiceUnavailable", "a moment"), answer(200, `{"status":"Succeeded"}`), answer(200, shown("v9", "Succeeded", ours)))
 	s := play(t, play5...)
-	got, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), gate(), create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{unchanged()}, tc.play...)...)
-			got, err := client(t, s.Server, nil).Apply(t.Context(), gate(), create(a))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), gate(), create(a))
 			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply NAT rules to gate") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
@@ -222,7 +222,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	}
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, string(gate(ours).Body)), answer(200, shown("v8", "Succeeded", ours)))
-		if _, err := client(t, s.Server, nil).Apply(t.Context(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, store.ErrConflict) {
+		if _, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), gate(ours), plan.Changes{Delete: []jit.Rule{a}}); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
 	})
@@ -232,7 +232,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		})
-		if _, err := client(t, s.Server, nil).Apply(ctx, gate(), create(a)); !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
+		if _, err := client(t, s.Server, nil).Apply(ctx, network.Ordinary(), gate(), create(a)); !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want a conflict because of the cancellation", err)
 		}
 	})
@@ -248,7 +248,7 @@ func TestApplyTellsOfWhatDiffers(t *testing.T) {
 	c := client(t, s.Server, func(cfg *azfirewall.Config) {
 		cfg.Differs = func(id jit.ID, members []string) { told = append(told, id.Name+" "+strings.Join(members, ",")) }
 	})
-	_, err := c.Apply(t.Context(), gate(f[0]), create(a))
+	_, err := c.Apply(t.Context(), network.Ordinary(), gate(f[0]), create(a))
 	if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "another tags, natRuleCollections than was sent") {
 		t.Errorf("error %v", err)
 	}
@@ -287,9 +287,12 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for name, call := range map[string]func(*azfirewall.Client) error{
-				"read": func(c *azfirewall.Client) error { _, err := c.Rules(t.Context(), fwID("gate")); return err },
+				"read": func(c *azfirewall.Client) error {
+					_, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate"))
+					return err
+				},
 				"apply": func(c *azfirewall.Client) error {
-					_, err := c.Apply(t.Context(), gate(), create(mine("a", 50022)))
+					_, err := c.Apply(t.Context(), network.Ordinary(), gate(), create(mine("a", 50022)))
 					return err
 				},
 			} {
@@ -314,13 +317,13 @@ func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	updating := answer(200, shown("1", "Updating"))
 	s := play(t, updating, updating, answer(200, shown("2", "Succeeded")), answer(200, ipDoc), answer(200, `{"value":[`+shown("3", "Updating")+`]}`), answer(200, shown("4", "Failed")))
 	c := client(t, s.Server, nil)
-	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || snap.Unconfirmed || snap.Version != "2" {
+	if snap, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate")); err != nil || snap.Unconfirmed || snap.Version != "2" {
 		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
 	}
-	if list, err := c.All(t.Context(), sub); err != nil || len(list) != 1 || !list[0].Unconfirmed || list[0].Target != fwID("GATE") && !list[0].Target.Equal(fwID("gate")) {
+	if list, err := c.All(t.Context(), network.Ordinary(), sub); err != nil || len(list) != 1 || !list[0].Unconfirmed || list[0].Target != fwID("GATE") && !list[0].Target.Equal(fwID("gate")) {
 		t.Errorf("All: %+v, %v", list, err)
 	}
-	if snap, err := c.Rules(t.Context(), fwID("gate")); err != nil || !snap.Unconfirmed {
+	if snap, err := c.Rules(t.Context(), network.Ordinary(), fwID("gate")); err != nil || !snap.Unconfirmed {
 		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
 	}
 	s.Seen(t)

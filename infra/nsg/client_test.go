@@ -54,17 +54,17 @@ func TestRefusesIDs(t *testing.T) {
 	odd := nsgID("shop")
 	odd.Subscription = "mine"
 	for _, id := range []jit.ID{{}, vm, odd} {
-		if _, err := c.Rules(t.Context(), id); err == nil {
+		if _, err := c.Rules(t.Context(), network.Ordinary(), id); err == nil {
 			t.Errorf("Rules of %s: no error", id)
 		}
 		snap := shop()
 		snap.Target = id
-		if _, err := c.Apply(t.Context(), snap, plan.Changes{Create: []jit.Rule{mine("a", 100)}}); err == nil {
+		if _, err := c.Apply(t.Context(), network.Ordinary(), snap, plan.Changes{Create: []jit.Rule{mine("a", 100)}}); err == nil {
 			t.Errorf("Apply to %s: no error", id)
 		}
 	}
 	for _, id := range []string{"", "mine", sub + "/.."} {
-		if _, err := c.All(t.Context(), id); err == nil {
+		if _, err := c.All(t.Context(), network.Ordinary(), id); err == nil {
 			t.Errorf("All of %q: no error", id)
 		}
 		if _, err := c.Machines(t.Context(), id); err == nil {
@@ -110,36 +110,36 @@ func TestCalls(t *testing.T) {
 		call  func(r *rig, s network.Snapshot) error
 	}{
 		{"Rules", armsim.Knobs{}, armsim.Counts{Reads: 1}, func(r *rig, s network.Snapshot) error {
-			_, err := r.Rules(t.Context(), s.Target)
+			_, err := r.Rules(t.Context(), network.Ordinary(), s.Target)
 			return err
 		}},
 		{"Apply that is done at once", armsim.Knobs{Writes: armsim.Writes{Answer: armsim.AnswerSucceeded}}, armsim.Counts{Writes: 1}, func(r *rig, s network.Snapshot) error {
-			_, err := r.Apply(t.Context(), s, create(a))
+			_, err := r.Apply(t.Context(), network.Ordinary(), s, create(a))
 			return err
 		}},
 		{"Apply that takes a while", armsim.Knobs{}, armsim.Counts{Writes: 1, Reads: 1}, func(r *rig, s network.Snapshot) error {
-			_, err := r.Apply(t.Context(), s, create(a))
+			_, err := r.Apply(t.Context(), network.Ordinary(), s, create(a))
 			return err
 		}},
 		{"Apply of nothing", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s network.Snapshot) error {
-			_, err := r.Apply(t.Context(), s, plan.Changes{})
+			_, err := r.Apply(t.Context(), network.Ordinary(), s, plan.Changes{})
 			return err
 		}},
 		{"Apply of what is refused here", armsim.Knobs{}, armsim.Counts{}, func(r *rig, s network.Snapshot) error {
-			if _, err := r.Apply(t.Context(), s, create(jit.Rule{Name: "portcullis-b"})); err == nil {
+			if _, err := r.Apply(t.Context(), network.Ordinary(), s, create(jit.Rule{Name: "portcullis-b"})); err == nil {
 				return errors.New("no error")
 			}
 			return nil
 		}},
 		{"Apply of what ARM refuses", armsim.Knobs{}, armsim.Counts{Writes: 1, Rejected: 1}, func(r *rig, s network.Snapshot) error {
-			_, err := r.Apply(t.Context(), s, create(mine("b", 99)))
+			_, err := r.Apply(t.Context(), network.Ordinary(), s, create(mine("b", 99)))
 			if e := (*jit.Error)(nil); !errors.As(err, &e) || e.Code != arm.CodeRefused {
 				return errors.Join(errors.New("want a refusal by Azure"), err)
 			}
 			return nil
 		}},
 		{"All", armsim.Knobs{PageSize: 2}, armsim.Counts{Reads: 3}, func(r *rig, s network.Snapshot) error {
-			list, err := r.All(t.Context(), sub)
+			list, err := r.All(t.Context(), network.Ordinary(), sub)
 			if len(list) != 5 {
 				err = errors.Join(err, errors.New("want five"))
 			}
@@ -164,7 +164,7 @@ func TestCalls(t *testing.T) {
 			for range 4 {
 				r.Target(t)
 			}
-			s, err := r.Rules(t.Context(), target)
+			s, err := r.Rules(t.Context(), network.Ordinary(), target)
 			if err != nil {
 				t.Fatal(err)
 			}

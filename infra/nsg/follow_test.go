@@ -51,7 +51,7 @@ func TestLooksAreTimed(t *testing.T) {
 			}
 		})
 		c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, time.Second })
-		if _, err := c.Apply(t.Context(), shop(), create(a)); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "CanceledAndSuperseded") {
+		if _, err := c.Apply(t.Context(), network.Ordinary(), shop(), create(a)); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "CanceledAndSuperseded") {
 			t.Errorf("error %v, want a conflict that says what became of the operation", err)
 		}
 		var want []time.Duration
@@ -88,7 +88,7 @@ func TestOvertaken(t *testing.T) {
 				}
 			})
 			c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, time.Second })
-			got, err := c.Apply(t.Context(), shop(), create(a))
+			got, err := c.Apply(t.Context(), network.Ordinary(), shop(), create(a))
 			if !errors.Is(err, want) {
 				t.Errorf("operation %s: error %v, want %v", status, err, want)
 			}
@@ -119,7 +119,7 @@ func TestALookFallsIntoTheGap(t *testing.T) {
 			answer(200, shown("v8", state))(w, r)
 		})
 		c := client(t, server, func(cfg *nsg.Config) { cfg.Options.Transport, cfg.PollEvery = arm, 0 })
-		if _, err := c.Rules(t.Context(), nsgID("shop")); err != nil {
+		if _, err := c.Rules(t.Context(), network.Ordinary(), nsgID("shop")); err != nil {
 			t.Fatal(err)
 		}
 		if gap := network.SecurityGroups(nil).WriteGap; longest == 0 || longest > gap*3/4 {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/infra/arm"
 	"portcullis/infra/arm/armtest"
 	"portcullis/local/armsim"
@@ -91,7 +92,7 @@ func TestAllIsTheSDKsList(t *testing.T) {
 	want := listBySDK(t, sdk(t, r.HTTP))
 	wantCalls := calls
 	calls = nil
-	list, err := r.All(t.Context(), sub)
+	list, err := r.All(t.Context(), network.Ordinary(), sub)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestListGoesNowhereElse(t *testing.T) {
 			s := play(t)
 			next := strings.ReplaceAll(strings.Replace(tc.next, "https{host}", strings.Replace(s.Server.URL, "http:", "https:", 1), 1), "{host}", s.Server.URL)
 			s.Add(answer(200, `{"value":[],"nextLink":"`+next+`"}`))
-			if _, err := client(t, s.Server, nil).All(t.Context(), sub); err == nil || !strings.Contains(err.Error(), "at another place") {
+			if _, err := client(t, s.Server, nil).All(t.Context(), network.Ordinary(), sub); err == nil || !strings.Contains(err.Error(), "at another place") {
 				t.Errorf("error %v", err)
 			}
 			s.Seen(t)
@@ -159,7 +160,7 @@ func BenchmarkList(b *testing.B) {
 	}{
 		{"SDK", func() int { return len(listBySDK(b, theirs)) }},
 		{"All", func() int {
-			list, err := ours.All(b.Context(), sub)
+			list, err := ours.All(b.Context(), network.Ordinary(), sub)
 			if err != nil {
 				b.Fatal(err)
 			}

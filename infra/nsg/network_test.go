@@ -13,6 +13,7 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/local/armsim"
 )
@@ -167,7 +168,7 @@ func TestHalfAnAnswer(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{first}, tc.then...)...)
-			list, err := client(t, s.Server, nil).All(t.Context(), sub)
+			list, err := client(t, s.Server, nil).All(t.Context(), network.Ordinary(), sub)
 			if err == nil || len(list) != 0 {
 				t.Errorf("%d groups and %v, want an error alone", len(list), err)
 			}

@@ -32,7 +32,8 @@ const (
 // Rules reads one NSG with one GET, and with one more after each half of PollEvery while a
 // write to it is under way. Default rules are not among its rules.
 // [store.ErrNotFound], [store.ErrForbidden], *[store.Unavailable].
-func (c *Client) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (c *Client) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
+	ctx = arm.WithPriority(ctx, p)
 	for range maxWaitLooks {
 		snap, state, err := c.look(ctx, target)
 		if err != nil || !strings.EqualFold(state, arm.Updating) {
@@ -93,7 +94,7 @@ func read(target jit.ID, text []byte) (network.Snapshot, error) {
 
 // All reads every NSG of a subscription with one paged listing, sorted by id. One NSG
 // that cannot be read makes it an error.
-func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapshot, error) {
+func (c *Client) All(ctx context.Context, p network.Priority, subscription string) ([]network.Snapshot, error) {
 	doing := "list security groups of subscription " + subscription
 	s, err := c.subscription(subscription)
 	if err != nil {
@@ -101,7 +102,7 @@ func (c *Client) All(ctx context.Context, subscription string) ([]network.Snapsh
 	}
 	var out []network.Snapshot
 	var bad error
-	err = s.listGroups(ctx, subscription, func(page []arm.Listed) error {
+	err = s.listGroups(arm.WithPriority(ctx, p), subscription, func(page []arm.Listed) error {
 		for _, one := range page {
 			var snap network.Snapshot
 			if snap, bad = readListed(one); bad != nil {
@@ -141,7 +142,7 @@ func readListed(one arm.Listed) (network.Snapshot, error) {
 // end, an answer that does not show the changes. [CodeRefused], as a *[jit.Error],
 // where ARM finds fault with the rules. Changes that would touch a rule of others, and
 // a snapshot from which no safe body can be made, are refused before anything is sent.
-func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
+func (c *Client) Apply(ctx context.Context, p network.Priority, s network.Snapshot, changes plan.Changes) (network.Snapshot, error) {
 	if changes.Empty() && !s.Unconfirmed {
 		return s, nil
 	}
@@ -154,7 +155,7 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 	if err != nil {
 		return network.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	text, overtaken, err := c.put(arm.WithRegion(ctx, s.Region), clients, s, body, doing)
+	text, overtaken, err := c.put(arm.WithRegion(arm.WithPriority(ctx, p), s.Region), clients, s, body, doing)
 	if err != nil {
 		return network.Snapshot{}, err
 	}
@@ -170,8 +171,8 @@ func (c *Client) Apply(ctx context.Context, s network.Snapshot, changes plan.Cha
 }
 
 // Turn implements [network.Turns] with the pacer of the [Config]; without one it never waits.
-func (c *Client) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
-	return c.cfg.Pacer.Turn(ctx, s.Target.Subscription, s.Region)
+func (c *Client) Turn(ctx context.Context, p network.Priority, s network.Snapshot) (context.Context, bool, error) {
+	return c.cfg.Pacer.Turn(ctx, p, s.Target.Subscription, s.Region)
 }
 
 // mostLooked bounds the NSGs, by the bytes that are written, some 70 rules, which are read to see whether their write has

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
 	"portcullis/infra/arm"
@@ -33,7 +34,7 @@ const operation = "{host}/subscriptions/" + sub + "/providers/Microsoft.Network/
 func TestRulesIsOneCall(t *testing.T) {
 	want := shown("v1", "Succeeded", foreign()...)
 	s := play(t, answer(200, want))
-	got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
+	got, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), nsgID("shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func TestRulesIsOneCall(t *testing.T) {
 
 func TestRulesNeedsNotTheModel(t *testing.T) {
 	s := play(t, answer(200, shown("v1", "Succeeded", `{"name":"odd","properties":{"priority":"high"}}`)))
-	got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
+	got, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), nsgID("shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestRulesRefusesWhatIsNoAnswer(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, answer(200, tc.body))
-			if got, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop")); err == nil {
+			if got, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), nsgID("shop")); err == nil {
 				t.Errorf("no error, and %+v", got)
 			}
 		})
@@ -76,7 +77,7 @@ func TestAllSortsAndKeepsBytes(t *testing.T) {
 	last := shown("v1", "Succeeded", foreign()...)
 	first := strings.Replace(last, "/SHOP", "/alpha", 1)
 	s := play(t, answer(200, `{"value":[ `+last+" ,\n"+first+` ]}`))
-	list, err := client(t, s.Server, nil).All(t.Context(), strings.ToUpper(sub))
+	list, err := client(t, s.Server, nil).All(t.Context(), network.Ordinary(), strings.ToUpper(sub))
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%d groups and %v, want two", len(list), err)
 	}
@@ -90,7 +91,7 @@ func TestAllSortsAndKeepsBytes(t *testing.T) {
 func TestApplySendsOneConditionalPut(t *testing.T) {
 	a := mine("a", 100)
 	s := play(t, answer(200, shown("v8", "Succeeded", append(foreign(), encoded(t, a))...), "Azure-AsyncOperation", operation))
-	got, err := client(t, s.Server, nil).Apply(t.Context(), shop(foreign()...), create(a))
+	got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), shop(foreign()...), create(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestApplyLooksAtAnUnfinishedWrite(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, append([]http.HandlerFunc{answer(200, shown("v8", "Updating", encoded(t, a)), wait...)}, tc.play...)...)
-			got, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(tc.rules...))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), shop(), create(tc.rules...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +168,7 @@ func TestApplyRepeatsTheSameBody(t *testing.T) {
 	a := mine("a", 100)
 	s := play(t, refusal(500, "InternalServerError", "oh"), refusal(429, "RetryableErrorDueToAnotherOperation", "busy"),
 		answer(200, shown("v8", "Succeeded", encoded(t, a))))
-	if _, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(a)); err != nil {
+	if _, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), shop(), create(a)); err != nil {
 		t.Fatal(err)
 	}
 	s.Seen(t)
@@ -204,7 +205,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := play(t, tc.play...)
-			got, err := client(t, s.Server, nil).Apply(t.Context(), shop(), create(a))
+			got, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), shop(), create(a))
 			if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tc.cause) || !strings.Contains(err.Error(), "apply rules to shop") {
 				t.Errorf("error %v, want a conflict that says %s; snapshot %+v", err, tc.cause, got)
 			}
@@ -213,7 +214,7 @@ func TestApplyOfUnknownFate(t *testing.T) {
 	}
 	t.Run("still there after a delete", func(t *testing.T) {
 		s := play(t, answer(200, shown("v8", "Succeeded", encoded(t, a))))
-		_, err := client(t, s.Server, nil).Apply(t.Context(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
+		_, err := client(t, s.Server, nil).Apply(t.Context(), network.Ordinary(), shop(encoded(t, a)), plan.Changes{Delete: []jit.Rule{a}})
 		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want a conflict", err)
 		}
@@ -226,12 +227,12 @@ func TestApplyCutShortByItsCaller(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := client(t, s.Server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	_, err := client(t, s.Server, nil).Apply(ctx, network.Ordinary(), shop(), create(mine("a", 100)))
 	if !errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want a conflict because of the cancellation", err)
 	}
 	s.Seen(t)
-	_, err = client(t, s.Server, nil).Apply(ctx, shop(), create(mine("a", 100)))
+	_, err = client(t, s.Server, nil).Apply(ctx, network.Ordinary(), shop(), create(mine("a", 100)))
 	if errors.Is(err, store.ErrConflict) || !errors.Is(err, context.Canceled) {
 		t.Errorf("before it was sent: error %v, want the cancellation alone", err)
 	}
@@ -241,9 +242,9 @@ func TestNobodyAnswers(t *testing.T) {
 	s := play(t)
 	c := client(t, s.Server, nil)
 	s.Server.Close()
-	_, rules := c.Rules(t.Context(), nsgID("shop"))
-	_, all := c.All(t.Context(), sub)
-	_, apply := c.Apply(t.Context(), shop(), create(mine("a", 100)))
+	_, rules := c.Rules(t.Context(), network.Ordinary(), nsgID("shop"))
+	_, all := c.All(t.Context(), network.Ordinary(), sub)
+	_, apply := c.Apply(t.Context(), network.Ordinary(), shop(), create(mine("a", 100)))
 	_, machines := c.Machines(t.Context(), sub)
 	for name, err := range map[string]error{"Rules": rules, "All": all, "Apply": apply, "Machines": machines, "Ping": c.Ping(t.Context())} {
 		if u, ok := isUnavailable(err); !ok || u.Dependency != "Azure Resource Manager" || errors.Is(err, store.ErrConflict) {
@@ -294,9 +295,12 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for name, call := range map[string]func(*nsg.Client) error{
-				"read": func(c *nsg.Client) error { _, err := c.Rules(t.Context(), nsgID("shop")); return err },
+				"read": func(c *nsg.Client) error {
+					_, err := c.Rules(t.Context(), network.Ordinary(), nsgID("shop"))
+					return err
+				},
 				"apply": func(c *nsg.Client) error {
-					_, err := c.Apply(t.Context(), shop(), create(mine("a", 100)))
+					_, err := c.Apply(t.Context(), network.Ordinary(), shop(), create(mine("a", 100)))
 					return err
 				},
 			} {
@@ -320,7 +324,7 @@ func TestErrors(t *testing.T) {
 // confirmed, and the state after a failed one is told.
 func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 	s := play(t, answer(200, shown("1", "Updating")), answer(200, shown("1", "Updating")), answer(200, shown("2", "Succeeded")))
-	snap, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop"))
+	snap, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), nsgID("shop"))
 	if err != nil || snap.Unconfirmed || !strings.Contains(snap.Version, "2") {
 		t.Errorf("version %s, unconfirmed %t, error %v", snap.Version, snap.Unconfirmed, err)
 	}
@@ -328,7 +332,7 @@ func TestRulesWaitsForTheWriteUnderWay(t *testing.T) {
 		t.Errorf("%d calls, want 3: %q", len(got), got)
 	}
 	s = play(t, answer(200, shown("3", "Failed")))
-	if snap, err := client(t, s.Server, nil).Rules(t.Context(), nsgID("shop")); err != nil || !snap.Unconfirmed {
+	if snap, err := client(t, s.Server, nil).Rules(t.Context(), network.Ordinary(), nsgID("shop")); err != nil || !snap.Unconfirmed {
 		t.Errorf("after a failed write: unconfirmed %t, error %v", snap.Unconfirmed, err)
 	}
 }

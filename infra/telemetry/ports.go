@@ -25,20 +25,20 @@ type ruleStore struct {
 }
 
 // Rules implements [network.RuleStore].
-func (f *ruleStore) Rules(ctx context.Context, target jit.ID) (network.Snapshot, error) {
+func (f *ruleStore) Rules(ctx context.Context, p network.Priority, target jit.ID) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.rules", trace.WithAttributes(attribute.String("portcullis.target", target.Key())))
 	defer span.End()
-	s, err := f.RuleStore.Rules(ctx, target)
+	s, err := f.RuleStore.Rules(ctx, p, target)
 	failed(span, err)
 	return s, err
 }
 
 // Apply implements [network.RuleStore].
-func (f *ruleStore) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+func (f *ruleStore) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
 	ctx, span := f.t.tracer.Start(ctx, "firewall.apply", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key()),
 		attribute.Int("portcullis.rules.created", len(c.Create)), attribute.Int("portcullis.rules.updated", len(c.Update)), attribute.Int("portcullis.rules.deleted", len(c.Delete))))
 	defer span.End()
-	next, err := f.RuleStore.Apply(ctx, s, c)
+	next, err := f.RuleStore.Apply(ctx, p, s, c)
 	failed(span, err)
 	if !c.Empty() || s.Unconfirmed { // anything else is no write, as the port says
 		f.t.instruments.writes.Add(context.WithoutCancel(ctx), 1, metric.WithAttributes(attribute.String("result", result(err))))
@@ -47,13 +47,13 @@ func (f *ruleStore) Apply(ctx context.Context, s network.Snapshot, c plan.Change
 }
 
 // Turn implements [network.Turns] where what it wraps does.
-func (f *ruleStore) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
+func (f *ruleStore) Turn(ctx context.Context, p network.Priority, s network.Snapshot) (context.Context, bool, error) {
 	pacer, ok := f.RuleStore.(network.Turns)
 	if !ok {
 		return ctx, false, nil
 	}
 	within, span := f.t.tracer.Start(ctx, "firewall.turn", trace.WithAttributes(attribute.String("portcullis.target", s.Target.Key())))
-	held, waited, err := pacer.Turn(within, s)
+	held, waited, err := pacer.Turn(within, p, s)
 	failed(span, err)
 	span.End()
 	return held, waited, err

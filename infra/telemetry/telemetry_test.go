@@ -183,7 +183,7 @@ type firewall struct {
 }
 
 // Apply implements access.Firewall.
-func (f *firewall) Apply(context.Context, network.Snapshot, plan.Changes) (network.Snapshot, error) {
+func (f *firewall) Apply(context.Context, network.Priority, network.Snapshot, plan.Changes) (network.Snapshot, error) {
 	err := f.errs[0]
 	f.errs = f.errs[1:]
 	return network.Snapshot{Version: "next"}, err
@@ -214,7 +214,7 @@ func TestMetricsAndSpans(t *testing.T) {
 		if i == 1 || i == 3 {
 			c = plan.Changes{}
 		}
-		next, err := f.Apply(ctx, s, c)
+		next, err := f.Apply(ctx, network.Ordinary(), s, c)
 		if next.Version != "next" || (i == 2) != errors.Is(err, refusal.Err) {
 			t.Errorf("write %d is given on as %v, %v", i, next, err)
 		}
@@ -296,7 +296,7 @@ func (g *grants) OpenGrants(context.Context) ([]store.GrantRecord, error) {
 func TestKilled(t *testing.T) {
 	c, url := newCollector(t)
 	tel := start(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT="+url, "OTEL_METRIC_EXPORT_INTERVAL=50", "OTEL_BSP_SCHEDULE_DELAY=50")
-	if _, err := tel.RuleStore(&firewall{errs: []error{nil}}).Apply(t.Context(), network.Snapshot{Standing: network.Standing{Unconfirmed: true}}, plan.Changes{}); err != nil {
+	if _, err := tel.RuleStore(&firewall{errs: []error{nil}}).Apply(t.Context(), network.Ordinary(), network.Snapshot{Standing: network.Standing{Unconfirmed: true}}, plan.Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.NewTimer(2 * time.Minute)

@@ -367,8 +367,8 @@ type timed struct {
 }
 
 // Apply implements access.Firewall.
-func (f timed) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
-	after, err := f.RuleStore.Apply(ctx, s, c)
+func (f timed) Apply(ctx context.Context, p network.Priority, s network.Snapshot, c plan.Changes) (network.Snapshot, error) {
+	after, err := f.RuleStore.Apply(ctx, p, s, c)
 	if err == nil && !c.Empty() {
 		f.last.Store(time.Now().UnixNano())
 	}
@@ -376,8 +376,8 @@ func (f timed) Apply(ctx context.Context, s network.Snapshot, c plan.Changes) (n
 }
 
 // Turn implements access.Pacer, as the firewall behind it does.
-func (f timed) Turn(ctx context.Context, s network.Snapshot) (context.Context, bool, error) {
-	return f.RuleStore.(network.Turns).Turn(ctx, s)
+func (f timed) Turn(ctx context.Context, p network.Priority, s network.Snapshot) (context.Context, bool, error) {
+	return f.RuleStore.(network.Turns).Turn(ctx, p, s)
 }
 
 // lastWrite is when a write was last confirmed to the app.
