@@ -69,7 +69,7 @@ func settings() []setting {
 		{"PORTCULLIS_REQUESTOR_ADDRESSES", deployed, "how many source addresses and ranges these may name together, of the 4,000 that a security group takes; 1000 where it is empty, 0 for no bound",
 			func(c *config, v string) error { return count(&c.Quota.Addresses, v, 1000) }},
 		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes", readWriteLimit},
-		{"PORTCULLIS_RIGHT_LOST", optional, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close", readRightLost},
+		{"PORTCULLIS_RIGHT_LOST", deployed, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close", readRightLost},
 		{criticalSettings, optional, "names of settings, separated by commas, without which the app must not start: each has to be one that it knows, and set",
 			func(c *config, v string) error { c.Critical = names(v); return nil }},
 		{"PORTCULLIS_AUTHORITY", oneMachine, "URL of a token issuer on a loopback address",

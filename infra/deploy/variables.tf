@@ -287,6 +287,17 @@ variable "demands" {
   }
 }
 
+variable "right_lost" {
+  description = "What a sweep does with an open window whose owner could not ask for it any more: report it in a finding, or close it too."
+  type        = string
+  default     = "report"
+  nullable    = false
+  validation {
+    condition     = contains(["report", "close"], var.right_lost)
+    error_message = "right_lost is report or close."
+  }
+}
+
 variable "critical_settings" {
   description = "Names of settings without which the app must not start, so that an older package is not deployed beside demands that it does not know (docs/operations.md, \"Going back\")."
   type        = set(string)

@@ -116,6 +116,17 @@ variable "require_justification" {
   }
 }
 
+variable "right_lost" {
+  description = "What a sweep does with an open window whose owner could not ask for it any more: report or close. Empty: report."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = contains(["", "report", "close"], var.right_lost)
+    error_message = "PORTCULLIS_RIGHT_LOST is report or close."
+  }
+}
+
 variable "widest_source_ipv4" {
   description = "The widest IPv4 range that anybody may ask for, such as /24; with widest_source_ipv6 or neither."
   type        = string
@@ -274,6 +285,7 @@ module "portcullis" {
     widest_source_ipv4    = var.widest_source_ipv4
     widest_source_ipv6    = var.widest_source_ipv6
   }
+  right_lost      = var.right_lost == "" ? "report" : var.right_lost
   allowed_callers = compact([for c in split(",", var.allowed_callers) : trimspace(c)])
   front_door_ids  = compact([for id in split(",", var.front_door_ids) : trimspace(id)])
   private_network = var.app_subnet_id == "" ? null : {

@@ -270,6 +270,23 @@ run "nothing_demanded" {
   }
 }
 
+run "rights_lost_are_reported" {
+  assert {
+    condition     = local.app_settings["PORTCULLIS_RIGHT_LOST"] == "report"
+    error_message = "windows of those who lost a right are closed, although nobody asked for it"
+  }
+}
+
+run "rights_lost_close" {
+  variables {
+    right_lost = "close"
+  }
+  assert {
+    condition     = local.app_settings["PORTCULLIS_RIGHT_LOST"] == "close"
+    error_message = "the app is not told to close the windows of those who lost a right"
+  }
+}
+
 run "quotas_of_requestors" {
   variables {
     requestor_quota = { windows = 20 }

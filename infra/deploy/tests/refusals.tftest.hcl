@@ -188,6 +188,14 @@ run "a_demand_that_bounds_nothing" {
   expect_failures = [var.demands]
 }
 
+run "a_lost_right_that_is_not_understood" {
+  command = plan
+  variables {
+    right_lost = "Close"
+  }
+  expect_failures = [var.right_lost]
+}
+
 run "callers_that_are_no_range" {
   command = plan
   variables {

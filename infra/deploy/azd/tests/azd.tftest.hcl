@@ -98,7 +98,7 @@ variables {
 run "nothing_said" {
   command = plan
   assert {
-    condition     = length(local.people) == 0 && length(module.portcullis.callers) == 0 && module.portcullis.settings["PORTCULLIS_FORBID_ANY_SOURCE"] == "off" && !module.portcullis.private
+    condition     = length(local.people) == 0 && length(module.portcullis.callers) == 0 && module.portcullis.settings["PORTCULLIS_FORBID_ANY_SOURCE"] == "off" && module.portcullis.settings["PORTCULLIS_RIGHT_LOST"] == "report" && !module.portcullis.private
     error_message = "azd gives away or demands something that nobody asked for"
   }
 }
@@ -111,6 +111,7 @@ run "all_said" {
     require_justification = "on"
     widest_source_ipv4    = "/24"
     widest_source_ipv6    = "/64"
+    right_lost            = "close"
     allowed_callers       = "203.0.113.0/24, AzureFrontDoor.Backend"
     front_door_ids        = "88888888-8888-8888-8888-888888888888"
     public_network_access = "off"
@@ -129,8 +130,8 @@ run "all_said" {
     error_message = "somebody gets another role, or elsewhere, than was said"
   }
   assert {
-    condition = { for name in ["FORBID_ANY_SOURCE", "REQUIRE_JUSTIFICATION", "WIDEST_SOURCE_IPV4", "WIDEST_SOURCE_IPV6"] : name => module.portcullis.settings["PORTCULLIS_${name}"] } == {
-      FORBID_ANY_SOURCE = "on", REQUIRE_JUSTIFICATION = "on", WIDEST_SOURCE_IPV4 = "/24", WIDEST_SOURCE_IPV6 = "/64"
+    condition = { for name in ["FORBID_ANY_SOURCE", "REQUIRE_JUSTIFICATION", "WIDEST_SOURCE_IPV4", "WIDEST_SOURCE_IPV6", "RIGHT_LOST"] : name => module.portcullis.settings["PORTCULLIS_${name}"] } == {
+      FORBID_ANY_SOURCE = "on", REQUIRE_JUSTIFICATION = "on", WIDEST_SOURCE_IPV4 = "/24", WIDEST_SOURCE_IPV6 = "/64", RIGHT_LOST = "close"
     }
     error_message = "the app is not told what is demanded"
   }
@@ -186,6 +187,14 @@ run "a_demand_that_is_not_understood" {
     forbid_any_source = "true"
   }
   expect_failures = [var.forbid_any_source]
+}
+
+run "a_lost_right_that_is_not_understood" {
+  command = plan
+  variables {
+    right_lost = "Close"
+  }
+  expect_failures = [var.right_lost]
 }
 
 run "another_demand_that_is_not_understood" {
