@@ -41,7 +41,7 @@ const (
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingBeyond, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingUnchecked}
 }
 
 // SweepRecord is the result of one sweep. It is also the heartbeat.

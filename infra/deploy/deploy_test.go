@@ -16,6 +16,7 @@ import (
 
 	"portcullis/core/permit"
 	"portcullis/core/store"
+	"portcullis/infra/telemetry"
 )
 
 // actions reads a file of roles/: lists of actions, each list sorted.
@@ -80,8 +81,13 @@ func TestApp(t *testing.T) {
 // TestLines holds that the queries look for lines and findings that the app writes.
 func TestLines(t *testing.T) {
 	kinds := map[string]bool{}
-	for _, k := range []store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken} {
-		kinds[string(k)] = false
+	for _, k := range store.FindingKinds() {
+		if telemetry.Urgent(k) {
+			kinds[string(k)] = false
+		}
+	}
+	if len(kinds) < 4 {
+		t.Fatalf("findings with a line: %v", kinds)
 	}
 	files, err := filepath.Glob("queries/*.kql")
 	if err != nil || len(files) == 0 {
@@ -136,10 +142,13 @@ func TestRunbook(t *testing.T) {
 	}
 	guide, ports, monitor := read("../../docs/operations.md"), read("../../core/store/sweep.go"), read("monitor.tf")
 	kinds := regexp.MustCompile(`(?m)^\s+Finding\w+ +(?:FindingKind )?= "(\w+)"`).FindAllStringSubmatch(ports, -1)
-	if len(kinds) < 5 {
-		t.Fatalf("found the kinds %q only", kinds)
+	if len(kinds) < 5 || len(kinds) != len(store.FindingKinds()) {
+		t.Fatalf("found the kinds %q, and FindingKinds gives %q", kinds, store.FindingKinds())
 	}
 	for _, m := range kinds {
+		if !slices.Contains(store.FindingKinds(), store.FindingKind(m[1])) {
+			t.Errorf("FindingKinds does not give %s", m[1])
+		}
 		if !strings.Contains(guide, "| `"+m[1]+"` |") {
 			t.Errorf("docs/operations.md does not say what to do about findings %s", m[1])
 		}

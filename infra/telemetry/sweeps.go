@@ -28,9 +28,10 @@ type sweeps struct {
 	stated map[chain]store.Head
 }
 
-// urgent are the kinds of finding that get a line of their own.
-func urgent(k store.FindingKind) bool {
-	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken}, k)
+// Urgent reports whether findings of a kind get a line of their own, which an alert looks for: what stands open that should not, and
+// what the app cannot put right by itself. Of the others somebody reads in the result of the sweep.
+func Urgent(k store.FindingKind) bool {
+	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken, store.FindingRightLost, store.FindingBeyond}, k)
 }
 
 const maxLines = 100
@@ -45,7 +46,7 @@ func (s *sweeps) PutSweep(ctx context.Context, r store.SweepRecord) error {
 	id := s.t.invocation(ctx)
 	for _, f := range r.Findings {
 		kinds[string(f.Kind)]++
-		if urgent(f.Kind) && lines < maxLines {
+		if Urgent(f.Kind) && lines < maxLines {
 			lines++
 			s.t.log.WarnContext(ctx, "finding", "invocation", id, "kind", string(f.Kind), "target", text(f.Target), "virtualMachine", text(f.VM), "request", f.Grant, "since", f.Since.UTC())
 		}
