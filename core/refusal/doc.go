@@ -4,6 +4,6 @@
 // [Window], all callers together [Total]. Further refusals are counted, and one entry tells their number and whose they were
 // when the window has ended.
 //
-// The bounds are those of one process, in memory: each instance has its own, and a process that is ended loses the count of at most one
-// window, which its own log lines still tell. What is kept is bounded too: [MaxCallers] callers are told apart, and the others are counted together.
+// The bounds are those of one process, in memory: each instance has its own, and a process that is ended loses what it has
+// counted: one window, and more only where the log took nothing. What is kept is bounded too: [MaxCallers] callers are told apart, and the others are counted together.
 package refusal

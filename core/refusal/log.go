@@ -22,6 +22,7 @@ const (
 	Total      = 100  // entries of all callers in a window
 	MaxCallers = 1000 // callers that are told apart in a window
 	maxTold    = 20   // callers whom an entry that counts names
+	maxUntold  = 12   // windows whose count waits to be written; while there are as many, the present one goes on
 	flushTime  = time.Minute
 )
 
@@ -31,11 +32,13 @@ type Log struct {
 	Subscriptions network.Subscriptions
 	Now           func() time.Time
 	NewID         func() string               // a new UUID each time, in the order of time (version 7)
-	Failed        func(error)                 // is told of a count that could not be written, which is kept for the next one; nil tells nobody
+	Failed        func(error)                 // is told of a count that could not be written, which is tried again; nil tells nobody
 	After         func(time.Duration, func()) // calls a function after a time; nil is [time.AfterFunc]
 
-	mu   sync.Mutex
-	seen window
+	mu     sync.Mutex
+	seen   window
+	untold []store.Entry // counts of windows that have ended, not known to be written; the oldest first
+	timed  bool          // a timer runs that will have them written
 }
 
 // window is the refusals since the first one in it. The zero value is none.
@@ -45,7 +48,6 @@ type window struct {
 	callers     map[string]*tally // by tenant and object id
 	others      tally             // of callers that are not told apart
 	counted     int               // not written one by one
-	timed       bool              // it will be told when it has ended
 }
 
 // tally is the refusals of one caller.
@@ -57,29 +59,26 @@ type tally struct {
 // now returns the time as it is stored: UTC, in whole milliseconds.
 func (l *Log) now() time.Time { return l.Now().UTC().Truncate(time.Millisecond) }
 
-// append writes an entry, or counts it.
+// append writes an entry, or counts it. The counts of windows that have ended are written after it: whether they can be does not
+// matter to its caller.
 func (l *Log) append(ctx context.Context, e store.Entry) error {
-	ended, write := l.admit(e)
+	write, due := l.admit(e)
 	if !write {
 		return nil
 	}
-	entries := []store.Entry{e}
-	if ended.counted > 0 {
-		entries = []store.Entry{l.sum(ended), e}
-	}
-	err := l.Activity.Append(ctx, entries...)
-	if err != nil {
-		l.keep(ended)
+	err := l.Activity.Append(ctx, e)
+	if due && err == nil {
+		l.tell(context.WithoutCancel(ctx))
 	}
 	return err
 }
 
-// admit counts an entry, and reports whether it is to be written; a window that has ended comes with it.
-func (l *Log) admit(e store.Entry) (ended window, write bool) {
+// admit counts an entry. It reports whether the entry is to be written, and whether a window with a count has ended by it.
+func (l *Log) admit(e store.Entry) (write, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.seen.start.IsZero() && !e.Time.Before(l.seen.start.Add(Window)) {
-		ended, l.seen = l.seen, window{}
+		due = l.end()
 	}
 	w := &l.seen
 	if w.start.IsZero() {
@@ -89,14 +88,24 @@ func (l *Log) admit(e store.Entry) (ended window, write bool) {
 	by := w.of(e)
 	if by.written < PerCaller && w.written < Total {
 		by.written, w.written = by.written+1, w.written+1
-		return ended, true
+		return true, due
 	}
 	by.counted, w.counted = by.counted+1, w.counted+1
 	l.tellLater()
-	if ended.counted > 0 { // it goes with the next entry
-		l.merge(ended)
+	return false, due
+}
+
+// end ends the present window, unless too many counts wait, and reports whether it has a count, which waits from now on.
+func (l *Log) end() bool {
+	counted := l.seen.counted > 0
+	if counted && len(l.untold) >= maxUntold {
+		return false
 	}
-	return window{}, false
+	if counted {
+		l.untold = append(l.untold, l.sum(l.seen))
+	}
+	l.seen = window{}
+	return counted
 }
 
 // of returns the tally of an entry's caller.
@@ -114,73 +123,55 @@ func (w *window) of(e store.Entry) *tally {
 	return by
 }
 
-// tellLater has what is counted told when the window has ended.
+// tellLater has counts written when the window has ended. One timer runs at a time.
 func (l *Log) tellLater() {
-	if l.seen.timed {
+	if l.timed {
 		return
 	}
-	l.seen.timed = true
+	l.timed = true
 	after := l.After
 	if after == nil {
 		after = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	}
 	after(Window, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-		defer cancel()
-		if err := l.Flush(ctx); err != nil && l.Failed != nil {
-			l.Failed(err)
-		}
+		l.mu.Lock()
+		l.timed = false
+		l.mu.Unlock()
+		l.tell(context.Background())
 	})
 }
 
-// Flush writes what is counted now, and begins a new window. What cannot be written is counted on.
-func (l *Log) Flush(ctx context.Context) error {
-	l.mu.Lock()
-	ended := l.seen
-	if ended.counted == 0 {
-		l.mu.Unlock()
-		return nil
+// tell is [Log.Flush] in a bounded time, and tells Failed of its error.
+func (l *Log) tell(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := l.Flush(ctx); err != nil && l.Failed != nil {
+		l.Failed(err)
 	}
-	l.seen = window{}
-	l.mu.Unlock()
-	if err := l.Activity.Append(ctx, l.sum(ended)); err != nil {
-		l.keep(ended)
-		return fmt.Errorf("write how many refusals there were: %w", err)
-	}
-	return nil
 }
 
-// keep counts on from a window that could not be told.
-func (l *Log) keep(ended window) {
-	if ended.counted == 0 {
-		return
+// Flush writes what is counted now, and begins a new window. What cannot be written, or may not have been, is written later, under
+// the same id, by which it stands in the log once.
+func (l *Log) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	if l.seen.counted > 0 {
+		l.end()
+	}
+	due := l.untold
+	l.untold = nil
+	l.mu.Unlock()
+	if len(due) == 0 {
+		return nil
+	}
+	err := l.Activity.Append(ctx, due...)
+	if err == nil {
+		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seen.start.IsZero() {
-		l.seen = window{start: ended.start, last: ended.last, callers: map[string]*tally{}}
-	}
-	l.merge(ended)
+	l.untold = append(due, l.untold...)
 	l.tellLater()
-}
-
-// merge adds the counts of a window that has ended to the present one.
-func (l *Log) merge(ended window) {
-	w := &l.seen
-	w.start = ended.start // so that the next refusal ends it
-	w.counted += ended.counted
-	w.others.counted += ended.others.counted
-	for key, by := range ended.callers {
-		switch here := w.callers[key]; {
-		case by.counted == 0:
-		case here != nil:
-			here.counted += by.counted
-		case len(w.callers) < MaxCallers:
-			w.callers[key] = &tally{name: by.name, counted: by.counted}
-		default:
-			w.others.counted += by.counted
-		}
-	}
+	return fmt.Errorf("write how many refusals there were: %w", err)
 }
 
 // sum returns the entry that tells of the refusals that were counted.

@@ -178,7 +178,86 @@ func TestCountThatCannotBeWritten(t *testing.T) {
 	}
 	d.store.Fault = nil
 	d.timers[len(d.timers)-1]()
-	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:05:01 UTC, by 1 caller: 3 by ANN ann")
+	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+}
+
+// TestWhileCountsCannotBeWritten: however long counts cannot be written, the bounds hold, one timer runs, few counts are kept, each
+// caller's own entry is written, and afterwards every refusal is told once.
+func TestWhileCountsCannotBeWritten(t *testing.T) {
+	d := newDesk(t)
+	log := &countless{Activity: d.store, down: errors.New("down")}
+	d.Activity = log
+	const windows, each = 30, 50
+	for i := range windows {
+		d.clock.Set(noon.Add(time.Duration(i) * refusal.Window))
+		d.refuse("ann", each)
+		if i%2 == 1 {
+			d.timers[len(d.timers)-1]()
+		}
+		if len(d.timers) > i+1 {
+			t.Fatalf("%d timers after %d windows", len(d.timers), i+1)
+		}
+	}
+	single, counts := d.told()
+	if single > windows*refusal.PerCaller || len(counts) > 0 {
+		t.Fatalf("%d entries of one caller in %d windows, counts %q", single, windows, counts)
+	}
+	log.down = nil
+	for range 2 { // the second is of the window that went on
+		if err := d.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	single, counts = d.told()
+	if total := sum(t, counts); single+total != windows*each || len(counts) > 13 {
+		t.Errorf("%d entries and %d counted in %d rows, of %d refusals", single, total, len(counts), windows*each)
+	}
+}
+
+// TestCountThatWasWritten: a count that reached the log although its writer was told otherwise stands there once.
+func TestCountThatWasWritten(t *testing.T) {
+	d := newDesk(t)
+	d.refuse("ann", refusal.PerCaller+3)
+	d.store.Fault = func(_ context.Context, s coretest.Step) error {
+		if s.Op == "Append" && s.After {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	if err := d.Flush(t.Context()); err == nil {
+		t.Fatal("the fault did not come")
+	}
+	d.store.Fault = nil
+	d.timers[len(d.timers)-1]()
+	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+}
+
+// countless is a log that takes no counts while it is down.
+type countless struct {
+	store.Activity
+	down error
+}
+
+func (c *countless) Append(ctx context.Context, entries ...store.Entry) error {
+	for _, e := range entries {
+		if e.Operation == store.OpRefusals && c.down != nil {
+			return c.down
+		}
+	}
+	return c.Activity.Append(ctx, entries...)
+}
+
+func sum(t *testing.T, counts []string) int {
+	t.Helper()
+	total := 0
+	for _, text := range counts {
+		n := 0
+		if _, err := fmt.Sscanf(text, "%d more refusals", &n); err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	return total
 }
 
 // TestAtOnce: refusals of many at once are each written or counted.
