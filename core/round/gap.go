@@ -51,9 +51,10 @@ func (w *work) othersWait(out Outcome) bool {
 }
 
 // standsUnread reports whether the rules that were read are those of an ask that came after the read began, which may have waited
-// for the end of another instance's write. One more read confirms them; without it the ask would wait for a further write.
+// for the end of another instance's write. One more read confirms them; without it the ask would wait for a further write. It is one
+// before each write: asks that come without an end must not keep a closing from being written.
 func (w *work) standsUnread(out Outcome) bool {
-	return w.confirmedAt.IsZero() && w.asOf >= 0 && w.some(w.queue, func(a *ask) bool {
+	return !w.reread && w.confirmedAt.IsZero() && w.asOf >= 0 && w.some(w.queue, func(a *ask) bool {
 		return a.place > w.asOf && a.place <= w.place && a.Grant != "" && out.satisfies(a)
 	})
 }

@@ -37,6 +37,7 @@ type work struct {
 	known       bool
 	fresh       bool      // the rules have to be read: others have changed them, or an ask is newer than what is remembered
 	asOf        int       // the place of the last ask before snap was read or written; -1 for remembered
+	reread      bool      // the rules were read once more for asks that were newer than the read, since the last write
 	place       int       // the place of the last ask before the last look at the stored state
 	left        bool      // something may be left to write that nobody waits for
 	lost        int       // writes in a row that were lost to others, since the last answer
@@ -97,7 +98,7 @@ func (w *work) once(ctx context.Context) (err error) {
 	if out.complete(w.snap.Standing) {
 		// The asks that are left are newer than what is known. If it was read, they begin from what is remembered, as any new
 		// ask does; if it was only remembered, it has to be read.
-		w.left, w.known, w.fresh = false, w.asOf < 0, w.asOf < 0
+		w.left, w.known, w.fresh, w.reread = false, w.asOf < 0, w.asOf < 0, false
 		w.forgetLooks(w.queue)
 		return nil
 	}
@@ -143,6 +144,7 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 			return out, s, err
 		}
 		if w.fresh = w.standsUnread(out); w.fresh {
+			w.reread = true
 			return out, s, nil
 		}
 		w.closeAlsoDue(ctx, out)
@@ -217,7 +219,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 		w.remembered = true
 	}
 	answer, err := w.write(s.ctx, s.priority, w.kind, w.snap, out)
-	s.held = false
+	s.held, w.reread = false, false
 	switch {
 	case err == nil:
 		w.snap, w.asOf, w.lost, w.left, w.confirmedAt = answer, w.place, 0, true, w.Now()
