@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -119,4 +120,31 @@ func TestConfigureDemands(t *testing.T) {
 	}
 	s.wire(func(p *core.Ports) { p.Floor = strict })
 	s.get("configure?vm="+web).holds(t, "This installation asks for it in any case.", "This installation allows none wider than /24 and /64.")
+}
+
+// TestSourcesThatNeverArrive: the page of a request says which of its sources nothing arrives from, while it is open and no longer.
+func TestSourcesThatNeverArrive(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	const want = "10.1.2.3: a private address cannot come in at 198.51.100.4"
+	ask := func(port, from string) string {
+		t.Helper()
+		s.post("request", "intent", "open", "vm", web, "source", "other", "other", from, "port-0-"+port, "on", "for-0-"+port, "1 h", "why", "logs")
+		var id string
+		s.eventually("it is open", func() bool {
+			open, _ := s.store.OpenGrants(t.Context())
+			for _, rec := range open {
+				if w := rec.Grant.VMs[0].Ports[0]; strconv.Itoa(int(w.Number)) == port && w.Status == jit.Initiated {
+					id = rec.Grant.ID
+				}
+			}
+			return id != ""
+		})
+		return id
+	}
+	private, public := ask("22", "10.1.2.3"), ask("3389", "203.0.113.9")
+	s.get("requests/"+private).holds(t, "Nothing arrives from here", want)
+	s.get("requests/"+public).lacks(t, "Nothing arrives from here")
+	s.post("requests/" + private + "/close")
+	s.get("requests/"+private).lacks(t, "Nothing arrives from here")
 }

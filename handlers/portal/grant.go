@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
 	"portcullis/handlers/portal/words"
@@ -61,6 +62,8 @@ type grantPort struct {
 	Dial    []dial
 	// Firewall says that it is dialled at a firewall.
 	Firewall bool
+	// Warnings are the sources that no connection comes in from.
+	Warnings []string
 }
 
 // dial is how to connect to one address.
@@ -87,6 +90,9 @@ func (s *server) grantOf(c call, rec store.GrantRecord) grantView {
 					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
 				}
 				p.Firewall = w.Mapped.IsValid()
+			}
+			if p.State == "open" || p.State == "opening" {
+				p.Warnings = network.NeverArrives(rec, vm.VM, w)
 			}
 			numbers = append(numbers, strconv.Itoa(int(w.Number)))
 			v.State = more(v.State, p.State)
