@@ -66,6 +66,9 @@ func TestHeadsAreStated(t *testing.T) {
 		{"and stays gone", func() {}, nil},
 		{"while the table does not answer nothing is known to be gone", func() { log.err = errors.New("down") }, []string{"ERROR 2026-07-01 down", "ERROR 2026-07-02 down"}},
 		{"and is not stated again after it", func() { log.err = nil }, nil},
+		{"what has rested for more than ten minutes is stated once more, so that the query of rewinds counts it", func() { now = now.Add(11 * time.Minute) },
+			[]string{"2026-07-01 none 4 d", "2026-07-01 s1 6 y", "2026-07-02 s1 0 "}},
+		{"and not a third time", func() { now = now.Add(time.Hour) }, nil},
 		{"more than are looked at", func() { log.more = true }, []string{"ERROR 2026-07-01 ", "ERROR 2026-07-02 "}},
 		{"a day later the old day is nobody's any more", func() { log.more, now = false, now.Add(24*time.Hour) }, nil},
 	}

@@ -16,7 +16,7 @@ import (
 // that ended, with how many findings of each kind it has, and one line "finding" for each that
 // somebody should act on, up to a hundred. Then it states where the chains of the activity log end: see [Telemetry] and doc.go.
 func (t *Telemetry) Sweeps(s store.Sweeps, log store.Heads) store.Sweeps {
-	return &sweeps{Sweeps: s, t: t, log: log, stated: map[chain]store.Head{}}
+	return &sweeps{Sweeps: s, t: t, log: log, stated: map[chain]statement{}}
 }
 
 type sweeps struct {
@@ -25,7 +25,7 @@ type sweeps struct {
 	log store.Heads
 
 	mu     sync.Mutex // for what follows, and so that statements stand in the order of their looks
-	stated map[chain]store.Head
+	stated map[chain]statement
 }
 
 // Urgent reports whether findings of a kind get a line of their own, which an alert looks for: what stands open that should not, and
@@ -60,11 +60,23 @@ func (s *sweeps) PutSweep(ctx context.Context, r store.SweepRecord) error {
 // chain names a chain of the activity log: its UTC day, and its subscription, "none" for the entries that concern none.
 type chain struct{ day, subscription string }
 
+// statement is what was stated last of a chain.
+type statement struct {
+	store.Head
+	at    time.Time
+	again bool // twice
+}
+
+// settled is after how long a head that stayed the same is stated once more: infra/deploy/queries/rewound.kql lets fewer entries pass for ten minutes
+// after more, which two sweeps at once may state in either order. Without it a chain that is put back in that time and
+// then rests would never show there.
+const settled = 11 * time.Minute
+
 // headsTimeout bounds the two looks at heads: a sweep whose time is over states them all the same.
 const headsTimeout = 10 * time.Second
 
-// state writes a line "chain head" for every chain of today and yesterday whose head is not what this process stated last: an entry of
-// yesterday may have been written after the last sweep before midnight. A chain that is gone is stated with no entries.
+// state writes a line "chain head" for every chain of today and yesterday whose head is not what this process stated last, or was stated once
+// and has settled: an entry of yesterday may have been written after the last sweep before midnight. A chain that is gone is stated with no entries.
 func (s *sweeps) state(ctx context.Context, invocation string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), headsTimeout)
 	defer cancel()
@@ -87,7 +99,7 @@ func (s *sweeps) state(ctx context.Context, invocation string) {
 			found[chain{day, cmp.Or(h.Subscription, "none")}] = h.Head
 		}
 	}
-	maps.DeleteFunc(s.stated, func(c chain, _ store.Head) bool {
+	maps.DeleteFunc(s.stated, func(c chain, _ statement) bool {
 		if _, there := found[c]; days[c.day] && !there {
 			found[c] = store.Head{}
 		}
@@ -96,10 +108,13 @@ func (s *sweeps) state(ctx context.Context, invocation string) {
 	for _, c := range slices.SortedFunc(maps.Keys(found), func(a, b chain) int {
 		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.subscription, b.subscription))
 	}) {
-		if h := found[c]; s.stated[c] != h {
-			s.t.log.InfoContext(ctx, "chain head", "invocation", invocation, "day", c.day, "subscription", c.subscription, "entries", h.Entries, "head", h.Hash)
-			s.stated[c] = h
+		h, was := found[c], s.stated[c]
+		same := was.Head == h && !was.at.IsZero()
+		if same && (was.again || today.Before(was.at.Add(settled))) {
+			continue
 		}
+		s.t.log.InfoContext(ctx, "chain head", "invocation", invocation, "day", c.day, "subscription", c.subscription, "entries", h.Entries, "head", h.Hash)
+		s.stated[c] = statement{Head: h, at: today, again: same}
 	}
 }
 
