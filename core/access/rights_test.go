@@ -19,10 +19,15 @@ type taken struct {
 	down map[string]bool // callers of whom nothing can be found out
 	mu   sync.Mutex
 	asks []string
+
+	during func() // is called with each question; nil for nothing
 }
 
 func (a *taken) Missing(_ context.Context, who jit.Caller, scope string, actions ...string) (string, error) {
 	name := scope[strings.LastIndex(scope, "/")+1:]
+	if a.during != nil {
+		a.during()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asks = append(a.asks, who.ID+" "+name)

@@ -78,7 +78,7 @@ func (w *sweep) owners() []*held {
 	at := map[string]*held{}
 	for i, rec := range w.grants {
 		for _, vm := range rec.Grant.VMs {
-			if !slices.ContainsFunc(vm.Ports, func(p jit.Window) bool { return rec.Grant.Live(p, now) }) {
+			if !liveAt(rec.Grant, vm.VM, now) {
 				continue
 			}
 			key := strings.ToLower(rec.Grant.RequestorID) + " " + vm.VM.Key()
@@ -93,7 +93,14 @@ func (w *sweep) owners() []*held {
 	return out
 }
 
-// close marks the windows at machines to close, by the place of their grants.
+// liveAt reports whether a grant has a live window at a machine.
+func liveAt(g jit.Grant, vm jit.ID, now time.Time) bool {
+	return slices.ContainsFunc(g.VMs, func(v jit.GrantVM) bool {
+		return v.VM.Equal(vm) && slices.ContainsFunc(v.Ports, func(p jit.Window) bool { return g.Live(p, now) })
+	})
+}
+
+// close marks the windows at machines to close, by the place of their grants, and gives those that are to close.
 func (w *sweep) close(ctx context.Context, lost map[int][]jit.ID) []store.GrantRecord {
 	var out []store.GrantRecord
 	for i, rec := range w.grants {
@@ -106,13 +113,19 @@ func (w *sweep) close(ctx context.Context, lost map[int][]jit.ID) []store.GrantR
 			continue
 		}
 		rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+			marked := false // others may have closed it meanwhile
 			for _, vm := range vms {
-				g.Grant = g.Grant.RevokeVM(vm, w.now(), jit.RightLost)
+				if liveAt(g.Grant, vm, w.now()) {
+					g.Grant, marked = g.Grant.RevokeVM(vm, w.now(), jit.RightLost), true
+				}
 			}
-			return g, true, nil
+			return g, marked, nil
 		})
 		if err != nil {
 			w.failed(fmt.Errorf("close grant %s, whose owner has lost the right: %w", rec.Grant.ID, err))
+			continue
+		}
+		if !rec.Grant.Overdue(w.now()) { // closed meanwhile
 			continue
 		}
 		out = append(out, rec)
