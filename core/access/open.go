@@ -23,7 +23,7 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 		err = refusedBy(outs, rec.Grant.ID)
 	}
 	if err == nil {
-		err = s.stillWithin(rec.Grant, outs)
+		err = s.stillWithin(ctx, rec.Grant, outs)
 	}
 	for _, out := range outs {
 		if err == nil && out.Gone {
@@ -42,12 +42,17 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 
 // stillWithin is [limit.Together] of what was stored when the targets were brought in order: of two requests that came at the same moment, at
 // least one sees the other here.
-func (s *Service) stillWithin(g jit.Grant, outs []round.Outcome) error {
+func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Outcome) error {
 	var states []plan.State
 	for _, out := range outs {
 		states = append(states, out.State)
 	}
-	return limit.Together(g, limit.DemandsOf(s.Floor, states...), states, s.now(), limit.InRequest)
+	policies, err := s.policiesAmong(ctx, g.Machines(), states)
+	if err != nil {
+		return err
+	}
+	demands := func(vm jit.ID) jit.Options { return policies[vm.Key()].InForce(s.Floor) }
+	return limit.Together(g, demands, states, s.now(), limit.InRequest)
 }
 
 // confirm marks a grant open whose rules stand, and the windows that it

@@ -44,10 +44,17 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 		return nil, err
 	}
 	states.read = map[string]plan.State{}
-	policies := map[string]jit.Policy{}
 	for i, t := range targets {
 		states.read[t.Key()] = found[i]
-		for _, p := range found[i].Policies {
+	}
+	return s.policiesAmong(ctx, vms, found)
+}
+
+// policiesAmong returns the policies of machines: those among what is stored of targets, and each other one as it is read by itself.
+func (s *Service) policiesAmong(ctx context.Context, vms []jit.ID, stored []plan.State) (map[string]jit.Policy, error) {
+	policies := map[string]jit.Policy{}
+	for _, state := range stored {
+		for _, p := range state.Policies {
 			policies[p.Policy.VM.Key()] = p.Policy
 		}
 	}

@@ -14,17 +14,6 @@ import (
 // Demands gives what is demanded of requests for a machine: the stricter of its policy's options and the installation's.
 type Demands func(jit.ID) jit.Options
 
-// DemandsOf gives what the policies among what is stored of targets demand, and floor of every other machine.
-func DemandsOf(floor jit.Options, states ...plan.State) Demands {
-	policies := map[string]jit.Policy{}
-	for _, s := range states {
-		for _, p := range s.Policies {
-			policies[p.Policy.VM.Key()] = p.Policy
-		}
-	}
-	return func(vm jit.ID) jit.Options { return policies[vm.Key()].InForce(floor) }
-}
-
 // Together refuses with [jit.CodeSourcesTogether] a grant as it would be whose windows would let in more than is demanded, together with
 // the others that its requestor has at the same port of the same machine. These are looked for among the openings of states. One counts
 // until it is confirmed closed, since it lets in until then, and not where it begins after the grant's window has ended. One that the grant
