@@ -325,11 +325,11 @@ func (w *sweep) settle(ctx context.Context, due []store.GrantRecord) {
 		closed[i], counts[i], errs[i] = rec, mine, err
 	})
 	for i, g := range due {
-		vm := g.Grant.VMs[0].VM
+		vm, since := dueAt(g.Grant, w.now())
 		switch {
 		case errs[i] != nil:
 			w.failed(errs[i])
-			w.found(store.Finding{Kind: store.FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, g.Grant.End().Format(time.RFC3339), store.Publicly(errs[i]))})
+			w.found(store.Finding{Kind: store.FindingOverdue, VM: vm, Grant: g.Grant.ID, Message: fmt.Sprintf("a window of %s for %s ended at %s and is not confirmed closed: %s", g.Grant.Requestor, vm.Name, since.Format(time.RFC3339), store.Publicly(errs[i]))})
 		case closed[i].Grant.Closed():
 			if counts[i] {
 				w.mu.Lock()
@@ -341,4 +341,19 @@ func (w *sweep) settle(ctx context.Context, due []store.GrantRecord) {
 			}
 		}
 	}
+}
+
+// dueAt returns the machine of which something is due for the longest time, and since when; the first machine and the grant's end if
+// nothing is.
+func dueAt(g jit.Grant, now time.Time) (vm jit.ID, since time.Time) {
+	vm, since = g.VMs[0].VM, g.End()
+	found := false
+	for _, of := range g.VMs {
+		part := g
+		part.VMs = []jit.GrantVM{of}
+		if at, due := part.DueSince(now); due && (!found || at.Before(since)) {
+			vm, since, found = of.VM, at, true
+		}
+	}
+	return vm, since
 }
