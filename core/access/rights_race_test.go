@@ -64,3 +64,50 @@ func TestOverdueNamesTheMachine(t *testing.T) {
 		t.Errorf("%+v", overdue)
 	}
 }
+
+// TestPreviewCountsWhatASweepCloses: a dry run counts the grants that a sweep would close, each once, whatever closes it, and not those of which it would
+// close a part.
+func TestPreviewCountsWhatASweepCloses(t *testing.T) {
+	w, a := newWorld(t), &taken{lost: map[string]bool{}, down: map[string]bool{}}
+	w.enable("web", "app1", "app2")
+	w.startWith(func(p *core.Ports) { p.Authority = a; p.CloseLost = true })
+	ends := func(long time.Duration, vms ...string) {
+		r := asked(ann, 22, "203.0.113.9", vms...)
+		r.VMs[0].Ports[0].Duration, r.VMs[1].Ports[0].Duration = time.Hour, long
+		w.mustAsk(r)
+	}
+	ends(3*time.Hour, "web", "app1")               // a part is due, the rest is lost
+	ends(3*time.Hour, "web", "app2")               // a part is due
+	w.mustAskAs(bob, 3389, "203.0.113.10", "app1") // due as a whole
+	w.mustAskAs(ann, 3389, "203.0.113.11", "app1", "web")
+	w.leap(time.Hour + time.Minute)
+	w.mustAskAs(ann, 3389, "203.0.113.12", "app1", "web") // a part is lost
+	a.lost[ann.ID+" app1"] = true
+	dry, err := w.Sweeper.PreviewNow(t.Context(), bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.sweep(); dry.Closed != rec.Closed || rec.Closed == 0 {
+		t.Errorf("the dry run says %d, the sweep closed %d", dry.Closed, rec.Closed)
+	}
+}
+
+// TestLostIsNotBeyond: what a sweep closes since its owner has lost the right is not told as open beyond the demand as well.
+func TestLostIsNotBeyond(t *testing.T) {
+	for name, closes := range map[string]bool{"report": false, "close": true} {
+		w, a := newWorld(t), &taken{lost: map[string]bool{}, down: map[string]bool{}}
+		w.enable("web")
+		w.mustAskAs(ann, 22, "0.0.0.0/1", "web")
+		a.lost[ann.ID+" web"] = true
+		w.startWith(func(p *core.Ports) {
+			p.Authority, p.CloseLost, p.Floor = a, closes, jit.Options{ForbidAnySource: true}
+		})
+		rec := w.sweep()
+		if got := findings(rec, store.FindingBeyond); (got == "") != closes {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := found(rec, store.FindingRightLost); len(got) != 1 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

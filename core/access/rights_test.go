@@ -93,7 +93,7 @@ func TestRightLost(t *testing.T) {
 			a.lost[ann.ID+" app1"] = true
 			a.asks = nil
 			dry, err := w.Sweeper.PreviewNow(t.Context(), bob)
-			if err != nil || len(found(dry, store.FindingRightLost)) != 2 || dry.Closed != map[bool]int{true: 2}[closes] {
+			if err != nil || len(found(dry, store.FindingRightLost)) != 2 || dry.Closed != map[bool]int{true: 1}[closes] {
 				t.Errorf("the dry run: %+v, %v", dry, err)
 			}
 			if !w.grant(ann1).AnyLive(w.now()) {

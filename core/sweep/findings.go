@@ -70,12 +70,8 @@ func (w *sweep) judge(ctx context.Context) {
 
 // beyond finds open windows that exceed the options in force now, such as options that were tightened after the request.
 func (w *sweep) beyond() {
-	var grants []jit.Grant
-	for _, rec := range w.grants {
-		grants = append(grants, rec.Grant)
-	}
 	demands := func(vm jit.ID) jit.Options { return w.granted[vm.Key()].InForce(w.Floor) }
-	for _, e := range limit.Standing(grants, demands, w.now()) {
+	for _, e := range limit.Standing(w.asMarked(), demands, w.now()) {
 		noun, which := "one window", "it"
 		if len(e.Grants) > 1 {
 			noun, which = fmt.Sprintf("%d windows together", len(e.Grants)), "those that nobody needs"

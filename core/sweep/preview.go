@@ -11,8 +11,8 @@ import (
 )
 
 // PreviewNow tells what [Sweeper.SweepNow] would do, for the same callers: how many targets it would put right, how many grants it would
-// settle, and what it would find. It looks at what stands and is stored now, so that what a machine's move would change at its old and new
-// places is not counted. Nothing is written, a refusal included.
+// close, and what it would find. It looks at what stands and is stored now, so that rules that would change for a machine's move or for a lost
+// right are not counted. Nothing is written, a refusal included.
 func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	if err := s.maySweep(ctx, who); err != nil {
 		return store.SweepRecord{}, err
@@ -21,13 +21,13 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	w.dry = true
 	w.list(ctx)
 	w.follow(ctx)
+	w.rights(ctx)
 	now := w.now()
-	for _, g := range w.grants {
-		if g.Grant.Overdue(now) {
+	for _, g := range w.asMarked() {
+		if g.Overdue(now) && g.Settled(now).Closed() { // as a sweep counts: not those of which a part stays open
 			w.rec.Closed++
 		}
 	}
-	w.rec.Closed += len(w.rights(ctx))
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
 	targets = slices.DeleteFunc(targets, func(t jit.ID) bool { _, listed := w.snaps[t.Key()]; return !listed })

@@ -68,7 +68,24 @@ func (w *sweep) rights(ctx context.Context) []store.GrantRecord {
 	if !w.CloseLost {
 		return nil
 	}
-	return w.close(ctx, lost)
+	closing := w.close(ctx, lost)
+	w.closing = map[string]store.GrantRecord{}
+	for _, rec := range closing {
+		w.closing[rec.Grant.ID] = rec
+	}
+	return closing
+}
+
+// asMarked gives the open grants, those that are to close for a lost right as they are marked.
+func (w *sweep) asMarked() []jit.Grant {
+	var out []jit.Grant
+	for _, rec := range w.grants {
+		if marked, ok := w.closing[rec.Grant.ID]; ok {
+			rec = marked
+		}
+		out = append(out, rec.Grant)
+	}
+	return out
 }
 
 // owners gives who has live windows at which machine.
@@ -109,6 +126,9 @@ func (w *sweep) close(ctx context.Context, lost map[int][]jit.ID) []store.GrantR
 			continue
 		}
 		if w.dry {
+			for _, vm := range vms {
+				rec.Grant = rec.Grant.RevokeVM(vm, w.now(), jit.RightLost)
+			}
 			out = append(out, rec)
 			continue
 		}

@@ -27,9 +27,10 @@ type sweep struct {
 	snaps    map[string]network.Standing
 	known    map[string]bool // the targets that the store knows, by key
 	grants   []store.GrantRecord
-	granted  map[string]jit.Policy      // of machines with an open grant, by key; set by follow
-	networks map[string]network.Machine // one protected machine in each virtual network; set by follow
-	unlisted map[string]bool            // kinds of target, by subscription and type, that could not be listed
+	granted  map[string]jit.Policy        // of machines with an open grant, by key; set by follow
+	closing  map[string]store.GrantRecord // those marked to close for a lost right, by id; set by rights
+	networks map[string]network.Machine   // one protected machine in each virtual network; set by follow
+	unlisted map[string]bool              // kinds of target, by subscription and type, that could not be listed
 
 	mu   sync.Mutex // guards rec and what follows
 	errs []error
