@@ -16,7 +16,8 @@ func bounds() []attack {
 		return asking(web, 22, "x", strings.Split(strings.TrimSuffix(strings.Repeat("203.0.113.7,", n), ","), ",")...)
 	}
 	rows := []attack{
-		{name: "ports, 900 KB", path: "/api/request", body: ports(27000), status: 400, code: "TooManyPorts", target: "virtualMachines[0].ports"},
+		{name: "ports, 600 KB", path: "/api/request", body: ports(18000), status: 400, code: "TooManyPorts", target: "virtualMachines[0].ports"},
+		{name: "ports, 900 KB", path: "/api/request", body: ports(27000), status: 400, code: "TooManyVirtualMachines", target: "virtualMachines"},
 		{name: "sources, 900 KB", path: "/api/request", body: sources(60000), status: 400, code: "TooManySources"},
 		{name: "a justification, 900 KB", path: "/api/request", body: asking(web, 22, text(900_000), "203.0.113.7"), status: 400, code: "JustificationTooLong"},
 		{name: "a source, 900 KB", path: "/api/request", body: asking(web, 22, "x", text(900_000)), status: 400, code: "FieldTooLong"},

@@ -132,8 +132,11 @@ func weak() []attack {
 		}},
 		{letter: "J", name: "health, of what is not known", as: "nobody", method: "GET", path: "/api/health", status: 200, reads: 4, also: func(t *testing.T, _ *stack, r reply) {
 			o := r.object()
-			if age, told := o["lastSweepAgeSeconds"]; !told || age != nil || o["unknown"].(map[string]any)["lastSweepAgeSeconds"] == nil {
-				t.Errorf("no sweep has run, and health says %s", r.text)
+			why, _ := o["unknown"].(map[string]any)
+			for of, known := range map[string]bool{"lastSweepAgeSeconds": o["lastSweepEndedAt"] != nil, "oldestOverdueClosingSeconds": o["oldestOverdueClosingSeconds"] != nil} {
+				if value, told := o[of]; !told || known != (value != nil) || known != (why[of] == nil) {
+					t.Errorf("of %s, which is known: %t, health says %s", of, known, r.text)
+				}
 			}
 		}},
 		{letter: "J", name: "an idempotent retry while Resource Manager is down", rows: 60, reads: 60, do: retried},
