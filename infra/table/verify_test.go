@@ -245,6 +245,16 @@ func TestForgeries(t *testing.T) {
 			mark["Doc"] = `{"V":1,"ID":"to come","Subscription":"` + subscription + `"}`
 			f.put(mark)
 		}, store.BreakInserted, 0},
+		{"a mark keeps an event from being logged, beside a row that is nobody's", func(f forger, c []entity) {
+			mark := f.all("id|")[0]
+			mark["RowKey"] = "id|" + strings.Repeat("0", 32)
+			mark["Doc"] = `{"V":1,"ID":"to come","Subscription":"` + subscription + `"}`
+			f.put(mark)
+			beside := maps.Clone(c[0])
+			beside["RowKey"] = c[0]["RowKey"].(string)[:len("e|")+20] + strings.Repeat("0", 32)
+			beside["Subscription"], beside["Doc"] = "22222222-2222-2222-2222-222222222222", "{"
+			f.put(beside)
+		}, store.BreakInserted, 0},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

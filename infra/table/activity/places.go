@@ -115,7 +115,7 @@ func (m *marks) mark(r entity.Stored) {
 	}
 }
 
-// entry takes an entry of the day.
+// entry takes an entry of the chain. A row that is another's, or nobody's, does not make a mark of this chain true.
 func (m *marks) entry(r entity.Stored) {
 	_, name, _ := strings.Cut(strings.TrimPrefix(r.Key, entryRows), "|")
 	delete(m.open, nameKey(name))

@@ -1,9 +1,7 @@
 package activity
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"portcullis/core/store"
@@ -13,8 +11,15 @@ import (
 func (v *verification) compare(f found) {
 	for _, s := range v.stated {
 		if s.Entries == f.Seq && !strings.EqualFold(s.Hash, f.Hash) {
-			v.rewound = append(v.rewound, s)
+			v.rewind(s)
 		}
+	}
+}
+
+// rewind notes a statement that does not hold. The first place alone is kept, however many rows claim a place that was stated.
+func (v *verification) rewind(s store.Head) {
+	if v.rewound == nil || s.Entries < v.rewound.Entries {
+		v.rewound = &s
 	}
 }
 
@@ -22,16 +27,15 @@ func (v *verification) compare(f found) {
 func (v *verification) unlikeStated() *store.BrokenEntry {
 	for _, s := range v.stated {
 		if s.Entries > v.length {
-			v.rewound = append(v.rewound, s)
+			v.rewind(s)
 		}
 	}
-	if len(v.rewound) == 0 {
+	if v.rewound == nil {
 		return nil
 	}
-	first := slices.MinFunc(v.rewound, func(a, b store.Head) int { return cmp.Compare(a.Entries, b.Entries) })
 	why := "another entry stands here than when this head was stated"
-	if first.Entries > v.length {
+	if v.rewound.Entries > v.length {
 		why = fmt.Sprintf("the chain ends after %d entries", v.length)
 	}
-	return &store.BrokenEntry{Seq: first.Entries, Break: store.BreakRewound, Message: why + ": the rows of this chain were put back to an older state, or written anew"}
+	return &store.BrokenEntry{Seq: v.rewound.Entries, Break: store.BreakRewound, Message: why + ": the rows of this chain were put back to an older state, or written anew"}
 }

@@ -63,7 +63,7 @@ func (l *Log) verify(ctx context.Context, c chainID, stated []store.Head) (store
 	if err != nil || out.FirstBroken != nil {
 		return out, err
 	}
-	out.FirstBroken, err = v.marks.suppressed(marks, v.rows)
+	out.FirstBroken, err = v.marks.suppressed(marks, v.own)
 	if err == nil && out.FirstBroken == nil {
 		out.FirstBroken = v.unlikeStated()
 	}
@@ -104,10 +104,10 @@ type verification struct {
 	rows        func(show func(entity.Stored)) error // gives every entry of the day
 	entries     int
 	stated      []store.Head
-	rewound     []store.Head // of stated, those at whose place another hash stands
-	length      int          // how many entries follow from each other
-	most        int          // the last Seq
-	strange     *found       // the first row without a place in a chain
+	rewound     *store.Head // of stated, the first at whose place another hash stands
+	length      int         // how many entries follow from each other
+	most        int         // the last Seq
+	strange     *found      // the first row without a place in a chain
 	marks       marks
 
 	places places
@@ -133,11 +133,11 @@ func newVerification(c chainID, first foundHead) *verification {
 
 // add takes a row of the day.
 func (v *verification) add(r entity.Stored) {
-	v.marks.entry(r)
 	f, ours, placed := v.read(r)
 	if !ours {
 		return
 	}
+	v.marks.entry(r)
 	v.entries++
 	if !placed {
 		if v.strange == nil {
@@ -166,6 +166,15 @@ func (v *verification) each(show func(found)) error {
 	return v.rows(func(r entity.Stored) {
 		if f, ours, placed := v.read(r); ours && placed {
 			show(f)
+		}
+	})
+}
+
+// own gives the rows of the day's entries that are the chain's.
+func (v *verification) own(show func(entity.Stored)) error {
+	return v.rows(func(r entity.Stored) {
+		if _, ours, _ := v.read(r); ours {
+			show(r)
 		}
 	})
 }
