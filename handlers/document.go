@@ -68,6 +68,11 @@ type restoredVM struct {
 func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
 	begun := s.app.Now()
 	dryRun := r.query.Flag("dryRun")
+	end, err := s.documents.Begin(r.who.ID)
+	if err != nil {
+		return err
+	}
+	defer end()
 	held, err := s.documents.Read(r.Request)
 	if err != nil {
 		return err

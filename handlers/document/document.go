@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -138,12 +139,31 @@ func toDocument(p defender.NamedPolicy) documentPolicy {
 type Reader struct {
 	slots chan struct{}
 	wait  time.Duration
+
+	mu   sync.Mutex
+	busy map[string]bool // callers whose document is under way
 }
 
 // NewReader returns a reader of at most so many documents at once. One more waits so long for its turn, and is then refused with
 // [wire.CodeTooManyDocuments].
 func NewReader(atOnce int, wait time.Duration) *Reader {
-	return &Reader{make(chan struct{}, atOnce), wait}
+	return &Reader{slots: make(chan struct{}, atOnce), wait: wait, busy: map[string]bool{}}
+}
+
+// Begin takes the one turn of a caller, until end is called: a document is held in memory while it comes, before it is known whether
+// its sender may do anything. A second one of the same caller is refused with [wire.CodeTooManyDocuments] before it is read.
+func (d *Reader) Begin(who string) (end func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.busy[who] {
+		return nil, &jit.Error{Code: wire.CodeTooManyDocuments, Target: "policies", Message: "another document of yours is being imported; send this one when it is done"}
+	}
+	d.busy[who] = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.busy, who)
+	}, nil
 }
 
 // Read reads a document as strictly as it was written: of this format and version, whole, without a field more, and with

@@ -39,3 +39,22 @@ func TestTurns(t *testing.T) {
 		}
 	}
 }
+
+// TestOneOfEachCaller: a caller has one document under way, whatever others have.
+func TestOneOfEachCaller(t *testing.T) {
+	d := NewReader(1, 0)
+	end, err := d.Begin("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Begin("ann"); jit.Refused(err) == nil || jit.Refused(err).Code != wire.CodeTooManyDocuments {
+		t.Errorf("a second one: %v", err)
+	}
+	if _, err := d.Begin("bob"); err != nil {
+		t.Errorf("another's: %v", err)
+	}
+	end()
+	if _, err := d.Begin("ann"); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+}
