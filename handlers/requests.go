@@ -175,7 +175,7 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 }
 
 // revoke closes a request's ports now: POST /api/requests/{id}/revoke[?dryRun=true]. It answers 202 with a
-// Location where that takes longer than the wait.
+// Location where that takes longer than the wait, or where the rules are gone and the log does not answer.
 func (s *server) revoke(w http.ResponseWriter, r call) error {
 	id, err := grantID(r)
 	if err != nil {
@@ -231,7 +231,7 @@ func (s *server) close(r call, id string) (store.GrantRecord, bool, error) {
 	defer timer.Stop()
 	select {
 	case c := <-done:
-		return c.rec, c.err == nil, c.err
+		return c.rec, c.err == nil && c.rec.Grant.Closed(), c.err // closed everywhere and not in the log counts as not closed yet
 	case <-timer.C:
 		rec, err := s.app.Access.Closing(ctx, r.who, id)
 		return rec, false, err

@@ -31,55 +31,35 @@ func RequestNotFound() error {
 	return &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
 }
 
-// Revoke closes a grant's windows now, whether or not the log can be written. It ends when every target has confirmed
-// it; an error leaves the windows marked to close, which the sweep completes. A grant that
-// is closed already is given as it is.
+// Revoke closes a grant's windows now, whether or not the log can be written: who revoked it is stored in the write that marks it to close,
+// and logged beside the closing or after. It ends when every target has confirmed it; an error leaves the windows marked to close, which the
+// sweep completes. Where the targets have confirmed it and the log has not, the grant is given as it is stored, still to close, with its
+// intents. A grant that is closed already is given as it is; one in which nothing is open any more is closed, and nobody has revoked it.
 func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {
 	rec, err := s.Find(ctx, id)
 	if err != nil || rec.Grant.Closed() {
 		return rec, err
 	}
-	rec, err = s.revoke(ctx, rec, jit.UserRequested)
-	if errors.Is(err, errClosed) {
-		return rec, nil
-	}
+	rec, err = s.changeRecord(ctx, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		now := s.now()
+		if !g.Grant.AnyLive(now) {
+			return g, false, nil
+		}
+		g.Grant = g.Grant.Revoke(now, jit.UserRequested)
+		return g.Intend(who, store.OpRevoke, store.Succeeded, "", now), true, nil
+	})
 	if err != nil {
 		return rec, err
 	}
-	return s.logAndClose(ctx, rec, store.GrantEntries(who, store.OpRevoke, store.Succeeded, rec.Grant, s.now()))
-}
-
-// maxLogWait is how long a closing waits for the log to say who asked for it. It is far above the milliseconds that an append takes.
-const maxLogWait = 2 * time.Second
-
-// logAndClose closes a grant that is marked to close, and logs why. The line comes first where the log takes it at once. A log that does
-// not answer holds no port open: the line is then tried again afterwards, and its error is among what is given.
-func (s *Service) logAndClose(ctx context.Context, rec store.GrantRecord, entries []store.Entry) (store.GrantRecord, error) {
-	within, cancel := context.WithTimeout(ctx, maxLogWait)
-	logged := s.Activity.Append(within, entries...)
-	cancel()
-	closed, err := s.Rounds.Close(ctx, rec, round.Want{})
-	if logged != nil { // each entry stands once, by its id
-		logged = s.Activity.Append(ctx, entries...)
+	rec, err = s.Rounds.Close(ctx, rec, round.Want{})
+	if errors.Is(err, round.ErrNotLogged) && len(rec.Intents) > 0 {
+		return rec, nil
 	}
-	if logged != nil {
-		err = errors.Join(err, fmt.Errorf("write the activity log: %w", logged))
-	}
-	return closed, err
+	return rec, err
 }
 
 // errClosed: others have closed the grant meanwhile.
 var errClosed = errors.New("closed meanwhile")
-
-// revoke stores that a grant is to close, or gives [errClosed].
-func (s *Service) revoke(ctx context.Context, rec store.GrantRecord, why jit.Reason) (store.GrantRecord, error) {
-	return s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
-		if g.Closed() {
-			return g, errClosed
-		}
-		return g.Revoke(s.now(), why), nil
-	})
-}
 
 // Extend moves the ends of a grant's live windows to the given end, or to
 // duration from now, within what policies and installation demand now (see [jit.Grant.Extend]). The wake-ups for

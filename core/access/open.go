@@ -153,8 +153,9 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 		if g.Grant.Closed() {
 			return g, false, errClosed
 		}
-		g.Grant, g.Failed = g.Grant.Revoke(s.now(), jit.OpeningFailed), store.Publicly(cause)
-		return g, true, nil
+		now := s.now()
+		g.Grant, g.Failed = g.Grant.Revoke(now, jit.OpeningFailed), store.Publicly(cause)
+		return g.Intend(who, store.OpOpen, store.Failed, g.Failed, now), true, nil
 	})
 	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
 		_, _ = s.Rounds.ReconcileAll(ctx, targets, round.Want{Grant: rec.Grant.ID})
@@ -163,11 +164,7 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 	if err != nil {
 		return
 	}
-	entries := store.GrantEntries(who, store.OpOpen, store.Failed, rec.Grant, s.now())
-	for i := range entries {
-		entries[i].Message = rec.Failed
-	}
-	_, _ = s.logAndClose(ctx, rec, entries)
+	_, _ = s.Rounds.Close(ctx, rec, round.Want{})
 }
 
 // abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
@@ -179,12 +176,17 @@ func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
 // change applies f to a stored grant, starting again from what is stored when
 // somebody else wrote first.
 func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
-	id := rec.Grant.ID
-	rec, err := store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
+	return s.changeRecord(ctx, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
 		next = g
 		next.Grant, err = f(g.Grant)
 		return next, true, err
 	})
+}
+
+// changeRecord is [store.ChangeGrant], with a refusal where others are always first.
+func (s *Service) changeRecord(ctx context.Context, rec store.GrantRecord, f func(store.GrantRecord) (store.GrantRecord, bool, error)) (store.GrantRecord, error) {
+	id := rec.Grant.ID
+	rec, err := store.ChangeGrant(ctx, s.Grants, rec, f)
 	if errors.Is(err, store.ErrConflict) {
 		return rec, &jit.Error{Code: store.CodeConcurrent, Target: id, Message: "the request is being changed by others; ask again"}
 	}

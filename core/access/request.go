@@ -290,15 +290,13 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 	}
 	// The log comes first: from the moment a grant is stored another round on its target may open it.
 	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpRequest, store.Succeeded, rec.Grant, now)...); err != nil {
-		return store.GrantRecord{}, false, fmt.Errorf("write the activity log: %w", err)
+		err = fmt.Errorf("write the activity log: %w", err)
+		s.unmade(ctx, who, rec, now, err) // the log may write later what it has not confirmed
+		return store.GrantRecord{}, false, err
 	}
 	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
 	if err != nil {
-		failed := store.GrantEntries(who, store.OpRequest, store.Failed, rec.Grant, now)
-		for i := range failed {
-			failed[i].Message = "not stored: " + store.Publicly(err)
-		}
-		_ = s.Activity.Append(ctx, failed...) // the entry before it stands; this one says that nothing came of it
+		s.unmade(ctx, who, rec, now, err)
 	}
 	if errors.Is(err, store.ErrConflict) {
 		// The same request came in twice at once, and the other one was first.
@@ -316,6 +314,21 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		return store.GrantRecord{}, false, err
 	}
 	return stored, false, nil
+}
+
+// unmadeWait bounds the wait for the entry that nothing came of a request. The log writes it later too, after the one before it.
+const unmadeWait = 2 * time.Second
+
+// unmade logs that nothing came of a request whose entry stands, or may stand, in the log. It has its own time, since the caller's may be what
+// ran out.
+func (s *Service) unmade(ctx context.Context, who jit.Caller, rec store.GrantRecord, now time.Time, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unmadeWait)
+	defer cancel()
+	failed := store.GrantEntries(who, store.OpRequest, store.Failed, rec.Grant, now)
+	for i := range failed {
+		failed[i].Message = "not stored: " + store.Publicly(cause)
+	}
+	_ = s.Activity.Append(ctx, failed...)
 }
 
 // schedule asks for a wake-up at every end of the grant's windows.

@@ -39,6 +39,10 @@ func cloneGrant(g store.GrantRecord) store.GrantRecord {
 		g.Placements[i].Addresses = cloneAddresses(g.Placements[i].Addresses)
 	}
 	g.Connect = cloneAddresses(g.Connect)
+	g.Intents = slices.Clone(g.Intents)
+	for i := range g.Intents {
+		g.Intents[i].At = g.Intents[i].At.UTC()
+	}
 	g.Interfaces = maps.Clone(g.Interfaces)
 	for k, v := range g.Interfaces {
 		g.Interfaces[k] = slices.Clone(v)

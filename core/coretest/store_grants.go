@@ -3,6 +3,7 @@ package coretest
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -89,6 +90,8 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		late, early := grantOf(morning.Add(time.Hour), 1, 1, 2), grantOf(morning, 2, 2)
 		early.Failed, early.Attempts, early.LastError = "it was locked", 3, "it's locked"
 		late.Placements[1].Confirmed = true
+		revoker := jit.Caller{ID: "tenant/object", Name: "Ann's", Correlation: "call", Kind: jit.Person, Client: "client", SignIn: "pwd mfa", Address: netip.MustParseAddr("198.51.100.9")}
+		late = late.Intend(revoker, store.OpRevoke, store.Succeeded, "", morning.Add(time.Nanosecond)).Intend(jit.App(), store.OpOpen, store.Failed, "it was locked", morning)
 		for _, want := range []store.GrantRecord{late, early} {
 			got := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), want, nil, morning))
 			wantSame(t, "what an insert gives", got, want)

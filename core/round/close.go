@@ -33,7 +33,9 @@ type closing struct {
 	cause   error     // why targets have failed, joined
 	tries   int       // how often others changed the grant first
 	want    Want
-	alsoDue bool // what else is due on its targets is closed with it
+	telling chan struct{}   // closed when the attempt to log its intents has ended; nil for none
+	told    map[string]bool // ids of entries of its intents that the log has
+	alsoDue bool            // what else is due on its targets is closed with it
 	done    chan struct{}
 	err     error
 
@@ -165,6 +167,9 @@ func (s *Rounds) begin(ctx context.Context, held []*closing) {
 	if len(held) == 0 {
 		return
 	}
+	for _, k := range held {
+		s.tell(ctx, k)
+	}
 	s.closingOf(ctx, held, func(ctx context.Context) error {
 		marked, err := s.markAll(ctx, held)
 		return errors.Join(err, s.ask(ctx, marked))
@@ -252,7 +257,7 @@ func (s *Rounds) answered(ctx context.Context, asks []*ask) {
 	if len(failed) > 0 {
 		s.closingOf(ctx, failed, func(ctx context.Context) error {
 			return parallel.Each(failed, func(_ int, k *closing) error {
-				rec, err := s.failedClosing(ctx, k.rec, k.cause)
+				rec, err := s.failedClosing(ctx, k)
 				s.closings.end(k, rec, err)
 				return nil
 			})
@@ -260,21 +265,18 @@ func (s *Rounds) answered(ctx context.Context, asks []*ask) {
 	}
 }
 
-// settle stores confirmed closings: first an entry in the log for each, then one transaction for many. After a
-// conflict it handles each by itself.
+// settle stores confirmed closings: first their entries and intents in the log, then one transaction for many. After a
+// conflict it handles each by itself. Without the log they stay marked to close, with their intents, and later tries log them.
 func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
 	return parallel.Each(batches(gone), func(_ int, batch []*closing) error {
 		var entries []store.Entry
 		recs := make([]store.GrantRecord, len(batch))
 		for i, k := range batch {
 			recs[i] = k.rec
-			recs[i].Grant = k.rec.Grant.Settled(k.at)
+			recs[i].Grant, recs[i].Intents = k.rec.Grant.Settled(k.at), nil
 			entries = append(entries, store.ClosedEntries(k.rec.Grant, recs[i].Grant, s.now())...)
 		}
-		err := s.Activity.Append(ctx, entries...)
-		if err != nil {
-			err = fmt.Errorf("write the activity log: %w", err)
-		}
+		err := s.log(ctx, batch, entries)
 		var updated []store.GrantRecord
 		if err == nil {
 			updated, err = s.Grants.UpdateGrants(ctx, recs...)
@@ -366,14 +368,20 @@ func batches(all []*closing) [][]*closing {
 }
 
 // failedClosing stores in the grant and in the log that a closing failed.
-func (s *Rounds) failedClosing(ctx context.Context, rec store.GrantRecord, cause error) (store.GrantRecord, error) {
-	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(cause)
+func (s *Rounds) failedClosing(ctx context.Context, k *closing) (store.GrantRecord, error) {
+	rec := k.rec
+	rec.Attempts, rec.LastError = rec.Attempts+1, store.Publicly(k.cause)
 	entries := store.GrantEntries(jit.App(), store.OpClose, store.Failed, rec.Grant, s.now())
 	for i := range entries {
 		entries[i].ID += fmt.Sprint("/", rec.Attempts)
 		entries[i].Reason, entries[i].Message = "", fmt.Sprintf("try %d: %s", rec.Attempts, rec.LastError)
 	}
-	err := errors.Join(fmt.Errorf("close grant %s: %w", rec.Grant.ID, cause), s.Activity.Append(ctx, entries...))
+	err := fmt.Errorf("close grant %s: %w", rec.Grant.ID, k.cause)
+	if unlogged := s.log(ctx, []*closing{k}, entries); unlogged != nil {
+		err = errors.Join(err, unlogged)
+	} else {
+		rec.Intents = nil
+	}
 	updated, stored := s.Grants.UpdateGrants(ctx, rec)
 	if stored != nil {
 		return rec, errors.Join(err, stored)

@@ -55,6 +55,9 @@ const (
 // retry decides what follows a closing. The error that it returns makes the wake-up come again; after immediateTries it also
 // schedules the next one.
 func (s *Rounds) retry(ctx context.Context, rec store.GrantRecord, err error) error {
+	if errors.Is(err, ErrNotLogged) && rec.Grant.Overdue(s.now()) { // a log that is down for long exhausts no wake-up
+		return s.later(ctx, rec.Grant, 0)
+	}
 	if err == nil || rec.Attempts < immediateTries {
 		return err
 	}

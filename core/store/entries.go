@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"portcullis/core/jit"
@@ -60,31 +61,47 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// changedEntries returns one entry for each machine with windows whose status changed to the given one.
-func changedEntries(who jit.Caller, op Operation, before, after jit.Grant, to jit.Status, now time.Time) []Entry {
+// OpenedEntries returns one entry for each machine with windows that have opened.
+func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Entry {
 	var out []Entry
 	for i, vm := range after.VMs {
 		part := jit.GrantVM{VM: vm.VM}
 		for j, w := range vm.Ports {
-			if w.Status == to && before.VMs[i].Ports[j].Status != to {
+			if w.Status == jit.Initiated && before.VMs[i].Ports[j].Status != jit.Initiated {
 				part.Ports = append(part.Ports, w)
 			}
 		}
 		if len(part.Ports) == 0 {
 			continue
 		}
-		e := grantEntry(who, op, Succeeded, after, part, now)
+		e := grantEntry(who, OpOpen, Succeeded, after, part, now)
 		e.ID += fmt.Sprint("/", e.Ports) // windows of one machine may change at different times
 		out = append(out, e)
 	}
 	return out
 }
 
-func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Entry {
-	return changedEntries(who, OpOpen, before, after, jit.Initiated, now)
-}
-
-// ClosedEntries returns the entries for closings. They name the app, whoever asked for the closing.
+// ClosedEntries returns the entries for closings, one for each machine and end. They name the app, whoever asked for the closing. Windows of
+// one machine and end close together, and each closes once: whoever settles them again gives the same ids.
 func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
-	return changedEntries(jit.App(), OpClose, before, after, jit.Revoked, now)
+	var out []Entry
+	for i, vm := range after.VMs {
+		var parts []jit.GrantVM
+		for j, w := range vm.Ports {
+			if w.Status != jit.Revoked || before.VMs[i].Ports[j].Status == jit.Revoked {
+				continue
+			}
+			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool { return p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason })
+			if at < 0 {
+				at, parts = len(parts), append(parts, jit.GrantVM{VM: vm.VM})
+			}
+			parts[at].Ports = append(parts[at].Ports, w)
+		}
+		for _, part := range parts {
+			e := grantEntry(jit.App(), OpClose, Succeeded, after, part, now)
+			e.ID = fmt.Sprintf("%s/%s/%s/%s/%v", after.ID, OpClose, Succeeded, vm.VM.Key(), e.Ports) // no generation: others may raise it meanwhile
+			out = append(out, e)
+		}
+	}
+	return out
 }

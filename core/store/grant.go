@@ -26,6 +26,7 @@ type GrantRecord struct {
 	Failed     string                  // why its opening failed; "" if it did not
 	Attempts   int                     // failed closings so far
 	LastError  string                  // the error of the last failed closing
+	Intents    []Intent                // why it is marked to close, as far as the log may lack that
 	Version    string                  // "" for a grant that must not exist yet
 }
 

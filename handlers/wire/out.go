@@ -75,7 +75,8 @@ type GrantAnswer struct {
 	Start         string         `json:"startTimeUtc"`
 	End           string         `json:"endTimeUtc"`
 	VMs           []grantVM      `json:"virtualMachines"`
-	Targets       []grantTarget  `json:"targets,omitempty"` // while it is being opened: how far it is
+	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
+	Targets       []grantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
 	Changes       []targetChange `json:"changes,omitzero"`
 }
 
@@ -220,7 +221,7 @@ func toPeers(p jit.Peers) []string {
 func ToGrant(rec store.GrantRecord) GrantAnswer {
 	g := rec.Grant
 	out := GrantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
-		Justification: g.Justification, Start: Stamp(g.Start), End: Stamp(g.End())}
+		Justification: g.Justification, Start: Stamp(g.Start), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0}
 	for _, p := range rec.Progress() {
 		t := grantTarget{ID: p.Target.String(), Status: "Waiting"}
 		if p.Confirmed {

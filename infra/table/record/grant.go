@@ -21,6 +21,7 @@ type grantDoc struct {
 	Failed    string              `json:",omitempty"`
 	Attempts  int
 	LastError string
+	Intents   []intentDoc `json:",omitempty"`
 }
 
 // openDoc is what lists give of an open grant.
@@ -147,7 +148,7 @@ func Grant(r store.GrantRecord) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError}
+	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError, Intents: intentDocs(r.Intents)}
 	for _, p := range r.Placements {
 		target, err := entity.IDText(p.Target)
 		if err != nil {
@@ -181,6 +182,9 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 		return store.GrantRecord{}, err
 	}
 	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Failed: d.Failed, Attempts: d.Attempts, LastError: d.LastError}
+	if r.Intents, err = intentsOf(d.Intents); err != nil {
+		return r, err
+	}
 	for _, at := range d.At {
 		target, err := entity.IDOf(at.T)
 		if err != nil {
