@@ -97,8 +97,13 @@ func TestClosingWithoutALog(t *testing.T) {
 				w.store.Fault = onAppend
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if _, err := w.Revoke(ctx, who("alice"), id); err == nil {
-					t.Error("nobody is told that the log could not be written")
+				began := time.Now()
+				rec, err := w.Revoke(ctx, who("alice"), id)
+				if err != nil || rec.Grant.Closed() || len(rec.Intents) != 1 || rec.Intents[0].Requestor != "alice" {
+					t.Errorf("nobody is told that the log lags: %s, intents %+v, %v", rec.Grant.Status(), rec.Intents, err)
+				}
+				if took := time.Since(began); took > 15*time.Second {
+					t.Errorf("answered after %v", took)
 				}
 				w.stands("web-nsg", closedWeb...)
 				time.Sleep(time.Hour)
@@ -108,6 +113,7 @@ func TestClosingWithoutALog(t *testing.T) {
 				if !w.grant(id).Closed() {
 					t.Error("the sweep left it")
 				}
+				w.toldOnce(id, "after the sweep", true)
 			})
 		})
 		t.Run("an opening in vain, log "+how, func(t *testing.T) {

@@ -144,6 +144,9 @@ func (r *run) closedNow(o *op, l *ledger, before store.GrantRecord, vm jit.ID, w
 			}
 		}
 	}
+	if w.Reason == jit.UserRequested && !r.table.toldOf(store.OpRevoke, store.Succeeded, l.rec.Grant.ID, vm, w.Number) {
+		r.violate("I5", "the log does not tell who revoked port %d of %s of %s", w.Number, vm.Name, l.rec.Grant.ID)
+	}
 	if !r.table.toldOf(store.OpClose, store.Succeeded, l.rec.Grant.ID, vm, w.Number) {
 		r.violate("I5", "the log does not tell that port %d of %s closed for %s", w.Number, vm.Name, l.rec.Grant.ID)
 	}
