@@ -117,7 +117,9 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 			must(err)
 			r.VMs = append(r.VMs, jit.RequestVM{VM: id, Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: source}}})
 		}
-		rec, _, err := s.rooms.Verbs.Request(t.Context(), who, r, "")
+		checked, err := r.Validate(s.rooms.Verbs.Now())
+		must(err)
+		rec, _, err := s.rooms.Verbs.Request(t.Context(), who, checked, "")
 		must(err)
 		if open {
 			_, err = s.rooms.Verbs.Open(t.Context(), who, rec)
@@ -127,7 +129,9 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 	}
 	protect(bob, mine)
 	protect(mallory, neighbour, elsewhere, abroad)
-	_, err := s.rooms.Named.ReplacePolicy(t.Context(), mallory, store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "zz-policy"}, []jit.Policy{policyFor(t, app1)}, defender.Precondition{})
+	listed, err := policyFor(t, app1).Validate()
+	must(err)
+	_, err = s.rooms.Named.ReplacePolicy(t.Context(), mallory, store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "zz-policy"}, []jit.ValidPolicy{listed}, defender.Precondition{})
 	must(err)
 	s.own = asks(alice, "mine", true, mine, "203.0.113.7")
 	s.others = asks(bob, "his", true, mine, "203.0.113.8")

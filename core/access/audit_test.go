@@ -55,7 +55,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			return err
 		}},
 		"replace a policy": {store.OpEnable, "web", func(g *doorway) error {
-			_, err := g.doors.ReplacePolicy(ctx, g.who, name, policies, defender.Precondition{})
+			_, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(policies...), defender.Precondition{})
 			return err
 		}},
 		"delete a policy": {store.OpDisable, "", // what it lists is not read for who may not delete it
@@ -64,10 +64,10 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 				return err
 			}},
 		"import": {store.OpEnable, "web", func(g *doorway) error {
-			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: policies}}, false)[0][0].Err
+			return g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: valid(policies...)}}, false)[0][0].Err
 		}},
 		"restore": {store.OpEnable, "web", func(g *doorway) error {
-			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, false, g.now().Add(time.Minute))
+			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: valid(policies[0])[0]}}, false, g.now().Add(time.Minute))
 			if err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		if _, _, err := g.doors.Enable(ctx, g.who, policies, true); code(err) != permit.CodeForbidden {
 			t.Fatalf("not refused: %v", err)
 		}
-		if _, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policies[0]}}, true, g.now().Add(time.Minute)); err != nil {
+		if _, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: valid(policies[0])[0]}}, true, g.now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if len(g.log()) != before {

@@ -175,7 +175,7 @@ func TestImportAtOnce(t *testing.T) {
 		return nil
 	}
 	w.store.Fault, w.cloud.Fault = count, count
-	list := append(policies("app1", "web", "app2", "gone"), policyOf("app1", 3389))
+	list := append(policies("app1", "web", "app2", "gone"), valid(policyOf("app1", 3389))...)
 	var got []string
 	for _, m := range guarded(w).Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: list}}, false)[0] {
 		got = append(got, fmt.Sprint(m.VM.Name, " ", m.Enabled, " ", code(m.Err)))

@@ -49,10 +49,10 @@ func person(name string) jit.Caller {
 	return jit.Caller{ID: "tid/" + name, Name: name, Correlation: "test"}
 }
 
-func policies(vms ...string) []jit.Policy {
-	var out []jit.Policy
+func policies(vms ...string) []jit.ValidPolicy {
+	var out []jit.ValidPolicy
 	for _, vm := range vms {
-		out = append(out, policyOf(vm, 22))
+		out = append(out, valid(policyOf(vm, 22))...)
 	}
 	return out
 }
@@ -136,7 +136,7 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			return err
 		}},
 		{"import", [7]jit.Code{"", no, no, "", no, "", no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			return g.Import(ctx, who, []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 22, 3389)}}}, false)[0][0].Err
+			return g.Import(ctx, who, []defender.ToImport{{Name: defaultPolicy, Policies: valid(policyOf("web", 22, 3389))}}, false)[0][0].Err
 		}},
 	} {
 		for i, name := range callers {

@@ -253,13 +253,13 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 	}
 	imported := func(dryRun bool) func(*doorway) string {
 		return func(g *doorway) string {
-			v := g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: again}}, dryRun)[0]
+			v := g.doors.Import(ctx, g.who, []defender.ToImport{{Name: name, Policies: valid(again...)}}, dryRun)[0]
 			return Outcome(t, v[0].Err, v[0].VM)
 		}
 	}
 	restore := func(dryRun bool) func(*doorway) string {
 		return func(g *doorway) string {
-			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: policyOf("web", 3389)}}, dryRun, noon.Add(time.Hour))
+			v, err := g.doors.Restore(ctx, g.who, []defender.Held{{Name: name, Policy: valid(policyOf("web", 3389))[0]}}, dryRun, noon.Add(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -350,7 +350,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, v.Machines)
 		},
 		"ReplacePolicy": func(g *doorway) string {
-			v, err := g.doors.ReplacePolicy(ctx, g.who, name, again, defender.Precondition{})
+			v, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(again...), defender.Precondition{})
 			return Outcome(t, err, v.Machines)
 		},
 		"DeletePolicy": func(g *doorway) string {

@@ -133,7 +133,7 @@ func TestOptionsStay(t *testing.T) {
 	if replace("web", "app1"); stored() != strict {
 		t.Errorf("a replacement left %v", stored())
 	}
-	for _, done := range g.Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: []jit.Policy{policyOf("web", 3389)}}}, false)[0] {
+	for _, done := range g.Import(t.Context(), person("admin"), []defender.ToImport{{Name: defaultPolicy, Policies: valid(policyOf("web", 3389))}}, false)[0] {
 		if done.Err != nil || stored() != strict {
 			t.Errorf("an import left %v, %v", stored(), done.Err)
 		}
@@ -166,7 +166,7 @@ func TestOptionsSetMeanwhile(t *testing.T) {
 			return err
 		},
 		"replace": func(w *world) error {
-			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, []jit.Policy{policyOf("app1", 22), policyOf("web", 3389)}, defender.Precondition{})
+			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, valid(policyOf("app1", 22), policyOf("web", 3389)), defender.Precondition{})
 			return err
 		},
 	} {

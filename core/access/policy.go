@@ -55,12 +55,11 @@ type Enabled struct {
 // nothing of its options keeps those that are stored: who does not know of them
 // does not take them off. With dryRun it computes the same changes and writes nothing.
 //
-// An [*jit.Error] means that nothing was written: a policy that is not valid, an
-// unknown machine, one that nothing guards, or a target without room for the
-// deny. Any other error may leave policies stored whose rules are not there
+// An [*jit.Error] means that nothing was written: an unknown machine, one that
+// nothing guards, or a target without room for the deny. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
-func (s *Service) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]Enabled, []TargetChange, error) {
-	records, known, machines, err := s.enabling(ctx, who, policies)
+func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, dryRun bool) ([]Enabled, []TargetChange, error) {
+	records, known, machines, err := s.enabling(ctx, who, checked.Policies())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,22 +86,12 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, policies []jit.Pol
 	return list, changesOf(outs), nil
 }
 
-// enabling checks what is to be enabled and builds the records to store. It gives those that
+// enabling builds the records to store of machines that are managed and exist. It gives those that
 // are stored, too, by machine.
 func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.Policy) ([]store.PolicyRecord, map[string]store.PolicyRecord, map[string]network.Machine, error) {
-	if len(policies) == 0 || len(policies) > jit.MaxVMs {
-		return nil, nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: fmt.Sprintf("name 1 to %d virtual machines", jit.MaxVMs)}
-	}
 	var vms []jit.ID
 	for i, p := range policies {
-		at := fmt.Sprintf("virtualMachines[%d]", i)
-		if err := p.Validate(); err != nil {
-			return nil, nil, nil, jit.Below(err, at)
-		}
-		if slices.ContainsFunc(vms, p.VM.Equal) {
-			return nil, nil, nil, &jit.Error{Code: jit.CodeDuplicateVM, Target: at + ".id", Message: p.VM.Name + " stands twice"}
-		}
-		if err := s.Subscriptions.Manages(p.VM, at+".id"); err != nil {
+		if err := s.Subscriptions.Manages(p.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
 			return nil, nil, nil, err
 		}
 		vms = append(vms, p.VM)

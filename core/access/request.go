@@ -36,13 +36,14 @@ const (
 // An [*jit.Error] means that nothing was written: what [jit.Decide] and [limit.Together] refuse, an
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
-func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
+func (s *Service) Request(ctx context.Context, who jit.Caller, checked jit.ValidRequest, key string) (store.GrantRecord, bool, error) {
+	r := checked.Request()
 	digest := digestOf(r)
 	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
 	if err != nil || done(known) {
 		return known, err == nil, err
 	}
-	rec, states, bad := s.decide(ctx, r)
+	rec, states, bad := s.decide(ctx, checked)
 	if bad != nil && jit.Refused(bad) == nil {
 		return store.GrantRecord{}, false, bad
 	}
@@ -67,7 +68,8 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, r jit.Request, ke
 
 // Known gives what [Service.Request] gives of a request that was sent before and has come to something: from what is
 // stored, asking nobody else. Without a version there is none.
-func (s *Service) Known(ctx context.Context, r jit.Request, key string) (store.GrantRecord, error) {
+func (s *Service) Known(ctx context.Context, checked jit.ValidRequest, key string) (store.GrantRecord, error) {
+	r := checked.Request()
 	rec, _, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digestOf(r))
 	if err != nil || !done(rec) {
 		return store.GrantRecord{}, err
@@ -82,7 +84,7 @@ func done(rec store.GrantRecord) bool {
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
-func (s *Service) Preview(ctx context.Context, r jit.Request) (store.GrantRecord, []TargetChange, error) {
+func (s *Service) Preview(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, []TargetChange, error) {
 	rec, states, err := s.decide(ctx, r)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
@@ -92,18 +94,14 @@ func (s *Service) Preview(ctx context.Context, r jit.Request) (store.GrantRecord
 }
 
 // decide returns the grant as it would be stored, and what is stored of the targets.
-func (s *Service) decide(ctx context.Context, r jit.Request) (store.GrantRecord, states, error) {
+func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, states, error) {
 	id, now := s.newGrant()
 	states := states{Targets: s.Targets}
-	if err := r.Validate(now); err != nil {
-		return store.GrantRecord{}, states, err
-	}
-	vms := make([]jit.ID, len(r.VMs))
-	for i, vm := range r.VMs {
-		if err := s.Subscriptions.Manages(vm.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
+	vms := r.Request().Machines()
+	for i, vm := range vms {
+		if err := s.Subscriptions.Manages(vm, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
 			return store.GrantRecord{}, states, err
 		}
-		vms[i] = vm.VM
 	}
 	machines, err := s.recalled(ctx, vms)
 	if err != nil {

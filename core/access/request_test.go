@@ -47,7 +47,7 @@ func TestRequestRefuses(t *testing.T) {
 				w.start() // nothing is remembered of what stood before
 			}
 			writes := w.cloud.Writes()
-			_, err := w.ask(tc.request)
+			_, _, err := w.doors.Request(t.Context(), person("alice"), tc.request, "")
 			if code(err) != tc.want {
 				t.Errorf("error %v, want %s", err, tc.want)
 			}

@@ -44,7 +44,7 @@ func defenders(name string) bool {
 // ToImport is machines to add to a named policy.
 type ToImport struct {
 	Name     store.PolicyName
-	Policies []jit.Policy
+	Policies []jit.ValidPolicy
 }
 
 // Import adds machines to named policies and returns the result for each, in the given order. A machine that is
@@ -54,19 +54,19 @@ type ToImport struct {
 // With dryRun it writes and logs nothing.
 func (s *Named) Import(ctx context.Context, who jit.Caller, lists []ToImport, dryRun bool) [][]Imported {
 	out := make([][]Imported, len(lists))
-	for n, list := range lists {
-		out[n] = make([]Imported, len(list.Policies))
-		_ = parallel.Each(list.Policies, func(i int, p jit.Policy) error {
-			out[n][i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
-			return nil
-		})
-		s.importMachines(ctx, who, list.Name, list.Policies, out[n], dryRun)
-	}
 	var policies []jit.Policy
 	var errs []*error
 	for n, list := range lists {
-		for i, p := range list.Policies {
-			policies, errs = append(policies, p), append(errs, &out[n][i].Err)
+		out[n] = make([]Imported, len(list.Policies))
+		added := policiesOf(list.Policies)
+		_ = parallel.Each(added, func(i int, p jit.Policy) error {
+			out[n][i] = Imported{VM: p.VM, Err: s.Permit.May(ctx, who, permit.VerbEnable, p.VM.String())}
+			return nil
+		})
+		s.importMachines(ctx, who, list.Name, added, out[n], dryRun)
+		policies = append(policies, added...)
+		for i := range added {
+			errs = append(errs, &out[n][i].Err)
 		}
 	}
 	if !dryRun {

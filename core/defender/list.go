@@ -141,7 +141,8 @@ func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
 // ReplacePolicy makes a named policy list exactly these machines. The caller must be allowed to write policies in
 // its resource group and on every machine that is dropped, and to write policies and machines for all that are named
 // (docs/decisions/027). It returns the whole policy, which its writer may read. It logs a refusal.
-func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, checked []jit.ValidPolicy, c Precondition) (NamedPolicy, error) {
+	policies := policiesOf(checked)
 	p, err := s.replacePolicy(ctx, who, name, policies, c)
 	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 }
@@ -174,6 +175,14 @@ func (s *Named) mayList(ctx context.Context, who jit.Caller, name store.PolicyNa
 		return nil
 	}
 	return s.Permit.May(ctx, who, permit.VerbList, name.Scope())
+}
+
+func policiesOf(checked []jit.ValidPolicy) []jit.Policy {
+	var out []jit.Policy
+	for _, p := range checked {
+		out = append(out, p.Policy())
+	}
+	return out
 }
 
 func policyVMs(policies []jit.Policy) []jit.ID {
@@ -233,13 +242,13 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused
 // before anything is looked up, a missing permission before the policy is.
 func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyName, r jit.Request) (store.GrantRecord, bool, error) {
-	r.RequestorID, r.Requestor = who.ID, who.Name
-	if err := s.Guard.MayRequest(ctx, who, r); err != nil {
-		rec, err := s.Guard.Known(ctx, r, "", err)
+	checked, err := s.Guard.MayRequest(ctx, who, r)
+	if err != nil {
+		rec, err := s.Guard.Known(ctx, checked, "", err)
 		return rec, err == nil, err
 	}
 	if err := s.inPolicy(ctx, name, r.Machines()); err != nil {
 		return store.GrantRecord{}, false, s.Access.LogRefusedRequest(ctx, who, r, err)
 	}
-	return s.Access.Request(ctx, who, r, "")
+	return s.Access.Request(ctx, who, checked, "")
 }

@@ -27,7 +27,7 @@ const CodeNotReached jit.Code = "NotReached"
 // that lists it.
 type Held struct {
 	Name   store.PolicyName
-	Policy jit.Policy
+	Policy jit.ValidPolicy
 }
 
 // Outcome is the result for one machine of a document, or in a dry run the expected result.
@@ -52,23 +52,23 @@ type Restored struct {
 // and takes no other machine out of a named policy. Options that the document does not state stay as stored. A
 // machine that another named policy lists is refused. With dryRun it writes and logs nothing.
 //
-// An error means that nothing was done: more than [MaxRestored] machines, an invalid policy, a duplicate machine.
-// Everything else is reported for each machine; a refused machine does not stop the others. Machines not begun by
-// the time until get [CodeNotReached]. Repeating the call continues there, since finished machines are then
-// unchanged.
+// An error means that nothing was done: more than [MaxRestored] machines, a duplicate machine, one of another
+// subscription than its policy is in. Everything else is reported for each machine; a refused machine does not stop
+// the others. Machines not begun by the time until get [CodeNotReached]. Repeating the call continues there, since
+// finished machines are then unchanged.
 func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun bool, until time.Time) ([]Restored, error) {
 	if err := checkHeld(held); err != nil {
 		return nil, err
 	}
 	r := restoring{Named: s, who: who, held: held, out: make([]Restored, len(held)), records: make([]store.PolicyRecord, len(held)), before: make([]store.PolicyRecord, len(held))}
 	for i, h := range held {
-		r.out[i].VM = h.Policy.VM
+		r.out[i].VM = h.Policy.VM()
 	}
 	changed := r.compare(ctx)
 	for some := range slices.Chunk(changed, jit.MaxVMs) {
 		if !s.now().Before(until) {
 			for _, i := range some {
-				r.fail(i, &jit.Error{Code: CodeNotReached, Target: held[i].Policy.VM.String(), Message: "the call had no time left for this machine; send the document again"})
+				r.fail(i, &jit.Error{Code: CodeNotReached, Target: held[i].Policy.VM().String(), Message: "the call had no time left for this machine; send the document again"})
 			}
 			continue
 		}
@@ -78,7 +78,7 @@ func (s *Named) Restore(ctx context.Context, who jit.Caller, held []Held, dryRun
 		var policies []jit.Policy
 		var errs []*error
 		for i, h := range held {
-			policies, errs = append(policies, h.Policy), append(errs, &r.out[i].Err)
+			policies, errs = append(policies, h.Policy.Policy()), append(errs, &r.out[i].Err)
 		}
 		s.logRefused(ctx, who, policies, errs)
 	}
@@ -92,16 +92,13 @@ func checkHeld(held []Held) error {
 	}
 	seen := map[string]bool{}
 	for _, h := range held {
-		at := h.Policy.VM.String()
-		if err := h.Policy.Validate(); err != nil {
-			return jit.Below(err, at)
+		at := h.Policy.VM().String()
+		if seen[h.Policy.VM().Key()] {
+			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at, Message: h.Policy.VM().Name + " stands twice"}
 		}
-		if seen[h.Policy.VM.Key()] {
-			return &jit.Error{Code: jit.CodeDuplicateVM, Target: at, Message: h.Policy.VM.Name + " stands twice"}
-		}
-		seen[h.Policy.VM.Key()] = true
-		if !strings.EqualFold(h.Policy.VM.Subscription, h.Name.Subscription) {
-			return &jit.Error{Code: CodeOtherSubscription, Target: at, Message: h.Policy.VM.Name + " is in subscription " + h.Policy.VM.Subscription + ", the policy in " + h.Name.Subscription}
+		seen[h.Policy.VM().Key()] = true
+		if !strings.EqualFold(h.Policy.VM().Subscription, h.Name.Subscription) {
+			return &jit.Error{Code: CodeOtherSubscription, Target: at, Message: h.Policy.VM().Name + " is in subscription " + h.Policy.VM().Subscription + ", the policy in " + h.Name.Subscription}
 		}
 	}
 	return nil
@@ -123,7 +120,7 @@ func (r *restoring) fail(i int, err error) { r.out[i].Outcome, r.out[i].Err = Fa
 // write.
 func (r *restoring) compare(ctx context.Context) []int {
 	_ = parallel.Each(r.held, func(i int, h Held) error {
-		vm := h.Policy.VM
+		vm := h.Policy.VM()
 		err := parallel.Recover(func() (err error) {
 			if err = r.Access.Subscriptions.Manages(vm, vm.String()); err != nil {
 				return err
@@ -152,7 +149,7 @@ func (r *restoring) compare(ctx context.Context) []int {
 	var changed []int
 	for i := range r.held {
 		if r.out[i].Outcome != Failed && r.differs(i) {
-			moved, changed = append(moved, r.held[i].Policy.VM), append(changed, i)
+			moved, changed = append(moved, r.held[i].Policy.VM()), append(changed, i)
 		}
 	}
 	if len(changed) == 0 {
@@ -175,10 +172,10 @@ func (r *restoring) compare(ctx context.Context) []int {
 func (r *restoring) differs(i int) bool {
 	rec, h := r.before[i], r.held[i]
 	if rec.Version != "" && rec.Listing().Key() != h.Name.Key() {
-		r.fail(i, inOther(rec).At(h.Policy.VM.String()))
+		r.fail(i, inOther(rec).At(h.Policy.VM().String()))
 		return false
 	}
-	p := h.Policy
+	p := h.Policy.Policy()
 	if p.Options == nil {
 		p.Options = rec.Policy.Options
 	}

@@ -47,7 +47,11 @@ func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 			return nil, nil, err
 		}
 	}
-	return g.Service.Enable(ctx, who, policies, dryRun)
+	checked, err := jit.ValidatePolicies(policies)
+	if err != nil {
+		return nil, nil, err
+	}
+	return g.Service.Enable(ctx, who, checked, dryRun)
 }
 
 // Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.
@@ -79,18 +83,18 @@ func (g *Verbs) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) er
 // Request is [access.Service.Request] for those who may initiate. The grant is the
 // caller's, whatever r says. A refusal for want of a permission is logged as any other is.
 func (g *Verbs) Request(ctx context.Context, who jit.Caller, r jit.Request, key string) (store.GrantRecord, bool, error) {
-	r.RequestorID, r.Requestor = who.ID, who.Name
-	if err := g.MayRequest(ctx, who, r); err != nil {
-		rec, err := g.Known(ctx, r, key, err)
+	checked, err := g.MayRequest(ctx, who, r)
+	if err != nil {
+		rec, err := g.Known(ctx, checked, key, err)
 		return rec, err == nil, err
 	}
-	return g.Service.Request(ctx, who, r, key)
+	return g.Service.Request(ctx, who, checked, key)
 }
 
 // Known gives what came of the same request of the same caller where it cannot be found out whether he may still ask, and else
 // the error: a retry while Resource Manager is down learns of what is his already, and begins nothing.
-func (g *Verbs) Known(ctx context.Context, r jit.Request, key string, err error) (store.GrantRecord, error) {
-	if _, down := errors.AsType[*store.Unavailable](err); !down || jit.Refused(err) != nil || r.RequestorID == "" {
+func (g *Verbs) Known(ctx context.Context, r jit.ValidRequest, key string, err error) (store.GrantRecord, error) {
+	if _, down := errors.AsType[*store.Unavailable](err); !down || jit.Refused(err) != nil || r.Request().RequestorID == "" {
 		return store.GrantRecord{}, err
 	}
 	rec, failed := g.Service.Known(ctx, r, key)
@@ -116,33 +120,36 @@ func (g *Verbs) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord)
 // Preview is [access.Service.Preview] for those who may initiate. Nothing is written, a
 // refusal included.
 func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (store.GrantRecord, []access.TargetChange, error) {
-	r.RequestorID, r.Requestor = who.ID, who.Name
-	if err := g.allowsRequest(ctx, who, r); err != nil {
+	checked, err := g.allowsRequest(ctx, who, r)
+	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}
-	rec, changes, err := g.Service.Preview(ctx, r)
+	rec, changes, err := g.Service.Preview(ctx, checked)
 	return rec, g.shown(ctx, who, r.Machines(), changes), err
 }
 
-// MayRequest is allowsRequest, and logs a refusal.
-func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
-	err := g.allowsRequest(ctx, who, r)
+// MayRequest returns a request as the caller's own, checked, and an error unless he may initiate. A refusal is logged.
+// With an error the request is checked too, unless it is the request that is refused.
+func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) (jit.ValidRequest, error) {
+	checked, err := g.allowsRequest(ctx, who, r)
 	if jit.Refused(err) != nil {
-		return g.Service.LogRefusedRequest(ctx, who, r, err)
+		err = g.Service.LogRefusedRequest(ctx, who, r, err)
 	}
-	return err
+	return checked, err
 }
 
 // allowsRequest checks the body first, as the contract has it: a broken one is a
 // 400 to everybody.
-func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) error {
-	if err := r.Validate(g.Service.Now()); err != nil {
-		return err
+func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) (jit.ValidRequest, error) {
+	r.RequestorID, r.Requestor = who.ID, who.Name
+	checked, err := r.Validate(g.Service.Now())
+	if err != nil {
+		return jit.ValidRequest{}, err
 	}
 	if err := g.Permit.Managed(r.Machines()); err != nil {
-		return err
+		return checked, err
 	}
-	return g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(r.Machines())...)
+	return checked, g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(r.Machines())...)
 }
 
 // Find is [access.Service.Find] of what the caller may read, and of what became of one's own once no window of it is open. Nobody learns of

@@ -117,7 +117,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g, err := jit.Decide(office(t), jit.Options{}, tt.r, "id", now.Add(300*time.Microsecond))
+			g, err := decide(office(t), jit.Options{}, tt.r, "id", now.Add(300*time.Microsecond))
 			wantCode(t, err, tt.want)
 			if e, ok := err.(*jit.Error); ok {
 				if e.Target != tt.target {
@@ -141,7 +141,7 @@ func TestDecide(t *testing.T) {
 
 func TestDecideTakesTheProtocolOfThePolicy(t *testing.T) {
 	r := jit.Request{Requestor: "ann", Justification: " why ", VMs: []jit.RequestVM{{VM: vm("WEB"), Ports: []jit.RequestPort{{Number: 65535, Duration: time.Hour, Sources: sources(t, "8.8.8.8")}}}}}
-	g, err := jit.Decide(office(t), jit.Options{}, r, "id", now)
+	g, err := decide(office(t), jit.Options{}, r, "id", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestPolicyValidate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := jit.Policy{VM: vm("web"), Ports: tt.ports}.Validate()
+			_, err := jit.Policy{VM: vm("web"), Ports: tt.ports}.Validate()
 			wantCode(t, err, tt.want)
 			if e, ok := err.(*jit.Error); ok && e.Target != tt.target {
 				t.Errorf("target %q, want %q", e.Target, tt.target)

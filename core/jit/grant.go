@@ -342,7 +342,11 @@ func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
 // grant. [CodeRequestEnded] if no window is live, [CodeEndNotLater] if no window would end later.
 func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration time.Duration, end, now time.Time) (Grant, error) {
 	now = Instant(now)
-	to, bad := RequestPort{Duration: duration, End: end}.end(now)
+	asked := RequestPort{Duration: duration, End: end}
+	if bad := asked.checkEnd(); bad != nil {
+		return g, bad
+	}
+	to, bad := asked.end(now)
 	if bad != nil {
 		return g, bad
 	}

@@ -80,7 +80,7 @@ func TestDecideOptions(t *testing.T) {
 			t.Run(tt.name+"/"+by, func(t *testing.T) {
 				p := jit.Policy{VM: vm("web"), Options: set.own, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}
 				r := jit.Request{Requestor: "ann", Justification: tt.why, VMs: []jit.RequestVM{{VM: p.VM, Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: sources(t, tt.sources...)}}}}}
-				g, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return p, true }, set.floor, r, "id", now)
+				g, err := decide(func(jit.ID) (jit.Policy, bool) { return p, true }, set.floor, r, "id", now)
 				wantCode(t, err, tt.want)
 				if e, ok := err.(*jit.Error); ok && (e.Target != tt.target || len(g.VMs) > 0) {
 					t.Errorf("target %q, want %q; gives %+v", e.Target, tt.target, g)
@@ -136,7 +136,7 @@ func TestDecideOptionsOfOne(t *testing.T) {
 		r := jit.Request{Requestor: "ann", Justification: why, VMs: []jit.RequestVM{
 			{VM: vm("lax"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}},
 			{VM: vm("strict"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: sources(t, ofStrict)}}}}}
-		_, err := jit.Decide(policy, jit.Options{}, r, "id", now)
+		_, err := decide(policy, jit.Options{}, r, "id", now)
 		return err
 	}
 	wantCode(t, ask("", "203.0.113.7"), jit.CodeJustificationRequired)
@@ -197,7 +197,7 @@ func TestOptionsValidate(t *testing.T) {
 		"single address": {jit.Options{WidestIPv4: 32, WidestIPv6: 128}, ""},
 		"everything":     {jit.Options{ForbidAnySource: true, WidestIPv4: 1, WidestIPv6: 1, RequireJustification: true}, ""},
 	} {
-		err := jit.Policy{VM: vm("web"), Ports: jit.DefaultPorts(), Options: &tt.o}.Validate()
+		_, err := jit.Policy{VM: vm("web"), Ports: jit.DefaultPorts(), Options: &tt.o}.Validate()
 		e, refused := err.(*jit.Error)
 		if refused != (tt.target != "") || refused && (e.Code != jit.CodeInvalidWidestSource || e.Target != tt.target) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.target)
@@ -236,7 +236,7 @@ func TestOptionsStricter(t *testing.T) {
 			VMs: []jit.RequestVM{{VM: vm("web"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: from}}}}}
 		allowed := func(own *jit.Options, floor jit.Options) bool {
 			p := jit.Policy{VM: vm("web"), Options: own, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}
-			_, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return p, true }, floor, r, "id", now)
+			_, err := decide(func(jit.ID) (jit.Policy, bool) { return p, true }, floor, r, "id", now)
 			return err == nil
 		}
 		both := allowed(&a, jit.Options{}) && allowed(&b, jit.Options{})

@@ -122,11 +122,61 @@ const MaxMapped = 63999
 // MaxPorts is how many ports one policy may name.
 const MaxPorts = 100
 
-// Validate returns, as an [*Error] whose target is a path below the policy, the first thing that makes the policy
-// unusable: no ports, a duplicate number, a protocol or source missing, a maximum outside 5 minutes to 1 day, a
-// firewall address that is not IPv4, a firewall port that cannot be mapped or is mapped twice, options with
-// invalid bounds. It does NOT ensure that the machine exists or can be protected.
-func (p Policy) Validate() error {
+// ValidPolicy is a policy that [Policy.Validate] found usable. Verbs take it in this form, and so need not check it
+// again. The zero value is no machine's.
+type ValidPolicy struct {
+	policy Policy
+}
+
+// Policy returns what was checked. Do not change what it points to.
+func (v ValidPolicy) Policy() Policy { return v.policy }
+
+// VM returns the machine that the policy protects.
+func (v ValidPolicy) VM() ID { return v.policy.VM }
+
+// ValidPolicies are the policies of 1 to [MaxVMs] machines, of each machine one, that [ValidatePolicies] found usable.
+// The zero value holds none.
+type ValidPolicies struct {
+	policies []Policy
+}
+
+// Policies returns what was checked. Do not change them.
+func (v ValidPolicies) Policies() []Policy { return v.policies }
+
+// ValidatePolicies returns policies as checked ones, or, as an [*Error] whose target is a path below the body that
+// lists them as virtualMachines, the first thing that makes them unusable: none or more than [MaxVMs], a policy that
+// [Policy.Validate] refuses, a duplicate machine. Do not change the policies afterwards.
+func ValidatePolicies(policies []Policy) (ValidPolicies, error) {
+	if len(policies) == 0 || len(policies) > MaxVMs {
+		return ValidPolicies{}, refuse(CodeNoVMs, "virtualMachines", "name 1 to %d virtual machines", MaxVMs)
+	}
+	seen := map[string]bool{}
+	for i, p := range policies {
+		at := fmt.Sprintf("virtualMachines[%d]", i)
+		if err := p.check(); err != nil {
+			return ValidPolicies{}, Below(err, at)
+		}
+		if seen[p.VM.Key()] {
+			return ValidPolicies{}, refuse(CodeDuplicateVM, at+".id", "%s stands twice", p.VM.Name)
+		}
+		seen[p.VM.Key()] = true
+	}
+	return ValidPolicies{policies}, nil
+}
+
+// Validate returns the policy as a checked one, or, as an [*Error] whose target is a path below the policy, the first
+// thing that makes it unusable: no ports, a duplicate number, a protocol or source missing, a maximum outside 5 minutes
+// to 1 day, a firewall address that is not IPv4, a firewall port that cannot be mapped or is mapped twice, options with
+// invalid bounds. It does NOT ensure that the machine exists or can be protected. Do not change afterwards what the
+// policy points to.
+func (p Policy) Validate() (ValidPolicy, error) {
+	if err := p.check(); err != nil {
+		return ValidPolicy{}, err
+	}
+	return ValidPolicy{p}, nil
+}
+
+func (p Policy) check() error {
 	if len(p.Ports) == 0 {
 		return refuse(CodeNoPorts, "ports", "a policy needs at least one port")
 	}

@@ -42,15 +42,22 @@ type RequestPort struct {
 	Sources  Sources
 }
 
-// end returns the time at which the port closes, or a refusal.
-func (p RequestPort) end(now time.Time) (time.Time, *Error) {
+// checkEnd refuses an end that is none at any time.
+func (p RequestPort) checkEnd() *Error {
 	switch {
 	case (p.Duration != 0) == !p.End.IsZero():
-		return time.Time{}, refuse(CodeInvalidInitiate, "", "only one of endTimeUtc and duration can be set, and one must be")
+		return refuse(CodeInvalidInitiate, "", "only one of endTimeUtc and duration can be set, and one must be")
 	case p.Duration < 0:
-		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is not positive", Length(p.Duration))
+		return refuse(CodeInvalidDuration, "duration", "a duration of %s is not positive", Length(p.Duration))
 	case p.Duration > 0 && p.Duration < time.Second:
-		return time.Time{}, refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
+		return refuse(CodeInvalidDuration, "duration", "a duration of %s is under one second", p.Duration)
+	}
+	return nil
+}
+
+// end returns the time at which the port closes, or a refusal of an end that has passed.
+func (p RequestPort) end(now time.Time) (time.Time, *Error) {
+	switch {
 	case p.Duration > 0:
 		return now.Add(p.Duration), nil
 	case !p.End.Truncate(time.Millisecond).After(now): // stored ends have millisecond precision: this one would have ended already
@@ -59,45 +66,70 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 	return p.End.UTC(), nil
 }
 
-// Validate returns, as an [*Error] whose target is a path below the request, the first thing that makes it
-// unusable regardless of the policies.
-func (r Request) Validate(now time.Time) error {
+// ValidRequest is a request that [Request.Validate] found usable, with its justification as it is stored. Verbs take
+// it in this form, and so need not check it again. The zero value asks for nothing, and [Decide] refuses it.
+type ValidRequest struct {
+	request Request
+}
+
+// Request returns what was checked. Do not change its slices.
+func (v ValidRequest) Request() Request { return v.request }
+
+// Validate returns the request as a checked one, or, as an [*Error] whose target is a path below the request, the
+// first thing that makes it unusable regardless of the policies. Do not change the slices of r afterwards.
+func (r Request) Validate(now time.Time) (ValidRequest, error) {
 	now = Instant(now)
 	switch {
 	case len(r.VMs) == 0:
-		return refuse(CodeNoVMs, "virtualMachines", "name at least one virtual machine")
+		return ValidRequest{}, errNoVMs()
 	case len(r.VMs) > MaxVMs:
-		return refuse(CodeTooManyVMs, "virtualMachines", "%d virtual machines; one request takes at most %d", len(r.VMs), MaxVMs)
+		return ValidRequest{}, refuse(CodeTooManyVMs, "virtualMachines", "%d virtual machines; one request takes at most %d", len(r.VMs), MaxVMs)
 	}
-	if _, err := Justification(r.Justification); err != nil {
-		return err
+	var err error
+	if r.Justification, err = Justification(r.Justification); err != nil {
+		return ValidRequest{}, err
 	}
 	vms := map[string]bool{}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		if vms[vm.VM.Key()] {
-			return refuse(CodeDuplicateVM, at+".id", "%s stands twice", vm.VM.Name)
+			return ValidRequest{}, refuse(CodeDuplicateVM, at+".id", "%s stands twice", vm.VM.Name)
 		}
 		vms[vm.VM.Key()] = true
-		if len(vm.Ports) == 0 {
-			return refuse(CodeNoPorts, at+".ports", "name at least one port of %s", vm.VM.Name)
+		if err := vm.check(now); err != nil {
+			return ValidRequest{}, err.At(at)
 		}
-		if len(vm.Ports) > MaxPorts {
-			return refuse(CodeTooManyPorts, at+".ports", "%d ports of %s; one request takes at most %d of a machine", len(vm.Ports), vm.VM.Name, MaxPorts)
+	}
+	return ValidRequest{r}, nil
+}
+
+func errNoVMs() *Error {
+	return refuse(CodeNoVMs, "virtualMachines", "name at least one virtual machine")
+}
+
+// check refuses ports of the machine that nothing could open. Targets are paths below the machine.
+func (vm RequestVM) check(now time.Time) *Error {
+	if len(vm.Ports) == 0 {
+		return refuse(CodeNoPorts, "ports", "name at least one port of %s", vm.VM.Name)
+	}
+	if len(vm.Ports) > MaxPorts {
+		return refuse(CodeTooManyPorts, "ports", "%d ports of %s; one request takes at most %d of a machine", len(vm.Ports), vm.VM.Name, MaxPorts)
+	}
+	ports := map[uint16]bool{}
+	for j, port := range vm.Ports {
+		at := fmt.Sprintf("ports[%d]", j)
+		if ports[port.Number] {
+			return refuse(CodeDuplicatePort, at+".number", "port %d of %s stands twice", port.Number, vm.VM.Name)
 		}
-		ports := map[uint16]bool{}
-		for j, port := range vm.Ports {
-			at := fmt.Sprintf("%s.ports[%d]", at, j)
-			if ports[port.Number] {
-				return refuse(CodeDuplicatePort, at+".number", "port %d of %s stands twice", port.Number, vm.VM.Name)
-			}
-			ports[port.Number] = true
-			if port.Sources.IsEmpty() {
-				return refuse(CodeNoSource, at+".allowedSourceAddressPrefix", "name the source address for port %d: the caller's own address is not known", port.Number)
-			}
-			if _, err := port.end(now); err != nil {
-				return err.At(at)
-			}
+		ports[port.Number] = true
+		if port.Sources.IsEmpty() {
+			return refuse(CodeNoSource, at+".allowedSourceAddressPrefix", "name the source address for port %d: the caller's own address is not known", port.Number)
+		}
+		if err := port.checkEnd(); err != nil {
+			return err.At(at)
+		}
+		if _, err := port.end(now); err != nil {
+			return err.At(at)
 		}
 	}
 	return nil
@@ -107,21 +139,18 @@ func (r Request) Validate(now time.Time) error {
 // says why there is none. It is all or nothing over the request's machines and ports. policy returns the policy of
 // a machine, or false. floor is what the installation demands of every request, regardless of the policies.
 //
-// Refusals, in this order: those of [Request.Validate], so that an invalid body is refused before anything is
-// looked up; [CodePolicyNotFound]; [CodeJustificationRequired]; [CodePortNotInPolicy]; [CodeDurationOverMaximum];
-// [CodeSourceNotAllowed]; [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether].
+// Refusals, in this order: [CodePolicyNotFound]; [CodeJustificationRequired]; [CodePortNotInPolicy]; [CodeEndInPast],
+// for an end that has passed since the request was checked; [CodeDurationOverMaximum]; [CodeSourceNotAllowed];
+// [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether].
 //
 // It does NOT ensure that the caller may ask, that the machine exists, or that the target has room for the rules.
-func Decide(policy func(ID) (Policy, bool), floor Options, r Request, id string, now time.Time) (Grant, error) {
+func Decide(policy func(ID) (Policy, bool), floor Options, checked ValidRequest, id string, now time.Time) (Grant, error) {
 	now = Instant(now)
-	if err := r.Validate(now); err != nil {
-		return Grant{}, err
+	r := checked.request
+	if len(r.VMs) == 0 { // the zero value
+		return Grant{}, errNoVMs()
 	}
-	why, err := Justification(r.Justification)
-	if err != nil {
-		return Grant{}, err
-	}
-	g := Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: why, Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
+	g := Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: r.Justification, Start: now, OpenBy: now.Add(OpeningTimeout), Generation: 1}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		p, ok := policy(vm.VM)

@@ -101,8 +101,12 @@ func (r *run) newRequest() asked {
 func (r *run) request(a *app, q asked) {
 	var got store.GrantRecord
 	o := r.begin(a, "request", func(ctx context.Context) (err error) {
+		checked, err := q.request.Validate(a.Service.Now())
+		if err != nil {
+			return err
+		}
 		var known bool
-		got, known, err = a.Request(ctx, caller(q.request.Requestor), q.request, q.key)
+		got, known, err = a.Request(ctx, caller(q.request.Requestor), checked, q.key)
 		if err == nil && !known {
 			got, err = a.Open(ctx, caller(q.request.Requestor), got)
 		}
@@ -249,7 +253,11 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 		ps = append(ps, p)
 	}
 	o := r.begin(a, "enable", func(ctx context.Context) error {
-		_, _, err := a.Enable(ctx, caller("admin"), ps, dry)
+		checked, err := jit.ValidatePolicies(ps)
+		if err != nil {
+			return err
+		}
+		_, _, err = a.Enable(ctx, caller("admin"), checked, dry)
 		return err
 	})
 	o.after = func(o *op) {

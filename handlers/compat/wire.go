@@ -90,7 +90,7 @@ func oneForm(prefix *string, prefixes []string) []string {
 }
 
 // policies reads the machines of a policy.
-func (b putBody) policies() ([]jit.Policy, error) {
+func (b putBody) policies() ([]jit.ValidPolicy, error) {
 	if b.Properties == nil || b.Properties.VirtualMachines == nil {
 		return nil, &jit.Error{Code: wire.CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
 	}
@@ -98,19 +98,20 @@ func (b putBody) policies() ([]jit.Policy, error) {
 }
 
 // Policy reads a machine of a policy; at is its place in the body, for refusals.
-func (vm VM) Policy(at string) (jit.Policy, error) {
+func (vm VM) Policy(at string) (jit.ValidPolicy, error) {
 	id, err := jit.ParseVM(vm.ID)
 	if err != nil {
-		return jit.Policy{}, wire.Below(err, at+".id")
+		return jit.ValidPolicy{}, wire.Below(err, at+".id")
 	}
 	p := jit.Policy{VM: id}
 	if p.PublicAddress, err = wire.PublicIP(vm.PublicIP, at); err != nil {
-		return p, err
+		return jit.ValidPolicy{}, err
 	}
 	if p.Ports, err = wire.ReadEach(vm.Ports, at+".ports", portRule.rule); err != nil {
-		return p, err
+		return jit.ValidPolicy{}, err
 	}
-	return p, wire.Below(p.Validate(), at)
+	checked, err := p.Validate()
+	return checked, wire.Below(err, at)
 }
 
 // rule reads a port of a policy. The contract requires number, protocol and

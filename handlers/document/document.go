@@ -234,7 +234,8 @@ func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, erro
 	if err != nil {
 		return defender.Held{}, err
 	}
-	return defender.Held{Name: name, Policy: p}, wire.Below(p.Validate(), at)
+	checked, err := p.Validate()
+	return defender.Held{Name: name, Policy: checked}, wire.Below(err, at)
 }
 
 // SourceCounts gives how many prefixes each port names.

@@ -58,7 +58,11 @@ func (a *app) request(t *testing.T, n int) {
 	name := fmt.Sprint("requestor", a.ids)
 	r := jit.Request{Requestor: name, RequestorID: name, VMs: []jit.RequestVM{{VM: vm(n), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
 	who := jit.Caller{ID: name, Name: name}
-	rec, _, err := a.Request(t.Context(), who, r, "")
+	checked, err := r.Validate(a.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, _, err := a.Request(t.Context(), who, checked, "")
 	if err == nil {
 		rec, err = a.Open(t.Context(), who, rec)
 	}
