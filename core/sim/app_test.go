@@ -70,9 +70,13 @@ func (r *run) newApp(name string) *app {
 	}
 	store := tables{Faulty: &coretest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
+	var floor jit.Options
+	if r.demands {
+		floor = demand
+	}
 	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other},
+		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: floor,
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named

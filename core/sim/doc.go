@@ -29,7 +29,9 @@
 //   - I7 a second sweep changes nothing, and a sweep leaves no security group in the state of a
 //     failed write of ours;
 //   - I8 a window is stored or reported as open only if the data plane lets it
-//     through at that moment, and as closed only if nothing of it is left.
+//     through at that moment, and as closed only if nothing of it is left;
+//   - I9 where the installation bounds sources, the open windows of one person at one port
+//     of a machine let in no more addresses together than that, counted one by one.
 //
 // Behind a firewall I2 includes that no window gets a port that a foreign rule has, I3 that an open window keeps
 // its port, I4 that no two machine ports share one firewall port.

@@ -22,6 +22,7 @@ func (r *run) oracle() {
 	}
 	r.uninterrupted()
 	r.alone()
+	r.modest()
 	r.closedToOthers()
 	r.told()
 }

@@ -48,6 +48,7 @@ type run struct {
 
 	// What this run's world does:
 	faults, foreign, churn, skewed, lossy, supersede, crashes bool
+	demands                                                   bool // the installation bounds sources: see demand
 
 	mu        sync.Mutex
 	ids       int

@@ -78,13 +78,17 @@ func (r *run) verb() {
 func (r *run) newRequest() asked {
 	who := users[r.pick(len(users))]
 	q := jit.Request{RequestorID: who + "-id", Requestor: who, Justification: "work"}
-	from := sources(sourcePool[r.pick(len(sourcePool))]...)
+	pool := sourcePool
+	if r.demands {
+		pool = piecePool
+	}
+	from := sources(pool[r.pick(len(pool))]...)
 	length := time.Duration(1+r.pick(40)) * time.Minute
 	for _, vm := range r.someVMs() {
 		ports := []jit.RequestPort{{Number: 22, Duration: length, Sources: from}}
 		switch n := r.pick(10); {
 		case n < 2: // with other values than the first port
-			ports = append(ports, jit.RequestPort{Number: 3389, Duration: time.Duration(1+r.pick(40)) * time.Minute, Sources: sources(sourcePool[r.pick(len(sourcePool))]...)})
+			ports = append(ports, jit.RequestPort{Number: 3389, Duration: time.Duration(1+r.pick(40)) * time.Minute, Sources: sources(pool[r.pick(len(pool))]...)})
 		case n < 4: // with the same values
 			ports = append(ports, jit.RequestPort{Number: 3389, Duration: length, Sources: from})
 		}
