@@ -39,7 +39,7 @@ type entryRow struct {
 	PortsOf string
 	From    string
 	Said    string // why, in words
-	Tells   string // the beginning of the object id, which tells people of one name apart
+	Tells   string // the end of the object id, which tells people of one name apart
 	Facts   []fact // who it was in full
 	Level   string
 }
@@ -155,7 +155,7 @@ func entryRows(entries []store.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
 		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: words.Because(words.Reason(e.Reason), words.WithoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
-		r.Tells, _, _ = strings.Cut(e.Actor.Object, "-")
+		r.Tells = e.Actor.Object[strings.LastIndexByte(e.Actor.Object, '-')+1:]
 		if r.From == "*" {
 			r.From = "any address"
 		}

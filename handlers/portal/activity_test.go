@@ -29,7 +29,7 @@ func TestActivityTellsPeopleApart(t *testing.T) {
 	}
 	for _, path := range []string{"activity", "machine?vm=" + web} {
 		p := s.get(path)
-		p.holds(t, `<summary>Admin@example.com <span class="muted small mono">eeeeeee1</span></summary>`, `<summary>Admin@example.com <span class="muted small mono">eeeeeee2</span></summary>`,
+		p.holds(t, `<summary>Admin@example.com <span class="muted small mono">000000000001</span></summary>`, `<summary>Admin@example.com <span class="muted small mono">000000000002</span></summary>`,
 			`<dt>Person</dt><dd class="mono">`+one, `<dt>Application</dt><dd class="mono">`+two, `<dt>Directory</dt><dd class="mono">`+tenant, `<dt>Client</dt><dd class="mono">`+app,
 			`<dt>Signed in with</dt><dd class="mono">pwd mfa`)
 		if n := strings.Count(p.text, `<dt>From</dt><dd class="mono">203.0.113.9`); n != 1 {
@@ -43,10 +43,10 @@ func TestActivityTellsPeopleApart(t *testing.T) {
 		p.holds(t, holds)
 		p.lacks(t, lacks...)
 	}
-	by(strings.ToUpper(two), "eeeeeee2</span>", "eeeeeee1</span>", `data-label="Who">portcullis`)
+	by(strings.ToUpper(two), "000000000002</span>", "000000000001</span>", `data-label="Who">portcullis`)
 	by(two, "/api/activity?format=csv&amp;requestorObjectId="+two, "requestor=A")
-	by("ADMIN@example.com", "eeeeeee1</span>", `data-label="Who">portcullis`)
-	by(one+"0", "Nothing matches", "eeeeeee1</span>")
+	by("ADMIN@example.com", "000000000001</span>", `data-label="Who">portcullis`)
+	by(one+"0", "Nothing matches", "000000000001</span>")
 }
 
 // TestActivityOfThePage: what is done on the page is logged with the address that it came from.
