@@ -49,7 +49,7 @@ func mutations() []mutation {
 		{name: "the state is read before the rules", at: "core/round:work.prepare", noticed: "I8 I3 I1 I4",
 			elsewise: "and once only; read again after the write it would do no harm",
 			edits: []replacement{
-				{old: "		out, err := w.Compute(s.ctx, w.snap.Standing)\n", new: "		state, err := w.Targets.State(s.ctx, w.target)\n		if err == nil && looks == 1 {\n			w.snap, err = w.Read(s.ctx, w.target)\n			w.asOf = place\n		}\n		out := Outcome{Target: w.target, At: w.now(), State: state, Current: w.snap.Rules, Plan: w.kind.Compute(plan.Input{State: state, Current: w.snap.Rules, Public: w.snap.Addresses, Now: w.now()})}\n"},
+				{old: "		out, err := w.Compute(s.ctx, w.snap.Standing)\n", new: "		state, err := w.Targets.State(s.ctx, w.target)\n		if err == nil && looks == 1 {\n			w.snap, err = w.Read(s.ctx, s.priority, w.target)\n			w.asOf = place\n		}\n		out := Outcome{Target: w.target, At: w.now(), State: state, Current: w.snap.Rules, Plan: w.kind.Compute(plan.Input{State: state, Current: w.snap.Rules, Public: w.snap.Addresses, Now: w.now()})}\n"},
 				{in: "work.put", old: "		w.wrote(out.Plan.Changes, what)\n", new: "		w.left = false\n		w.answer(ctx, w.queue, func(a *ask) bool {\n			a.out = out\n			return a.place <= w.place\n		})\n"},
 			}},
 		{name: "confirm from a remembered snapshot", at: "core/round:work.fetch", noticed: "I8 I1 I3 I4",
@@ -87,7 +87,10 @@ func mutations() []mutation {
 		{name: "a wake-up is believed instead of the table", at: "core/round:Rounds.Wake", noticed: "I3",
 			elsewise: "generation and end are both ignored; ignoring the generation alone does nothing, since the table decides",
 			edits: []replacement{{old: "	now := s.now()\n	switch {\n	case rec.Grant.Closed():\n", new: `	if !rec.Grant.Closed() {
-		if rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) { return g.Revoke(s.now(), jit.Expired), nil }); err != nil {
+		if rec, err = store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+			g.Grant = g.Grant.Revoke(s.now(), jit.Expired)
+			return g, true, nil
+		}); err != nil {
 			return err
 		}
 	}
