@@ -104,7 +104,7 @@ func TestInstall(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"azd; Go; Terraform; Azure CLI, signed in", "Azure CLI, signed in; the app in Azure"}; ran != 5 || !slices.Equal(left, want) {
+	if want := []string{"azd; Go; Terraform; Azure CLI, signed in", "azd", "Azure CLI, signed in; the app in Azure"}; ran != 5 || !slices.Equal(left, want) {
 		t.Errorf("%d lines were run, want 5; left were %q, want %q", ran, left, want)
 	}
 
