@@ -52,12 +52,12 @@ type window struct {
 
 // tally is the refusals of one caller.
 type tally struct {
-	name             string // and the beginning of the object id
+	name             string // and the mark of the object id
 	written, counted int
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (l *Log) now() time.Time { return l.Now().UTC().Truncate(time.Millisecond) }
+func (l *Log) now() time.Time { return jit.Instant(l.Now()) }
 
 // append writes an entry, or counts it. The counts of windows that have ended are written after it: whether they can be does not
 // matter to its caller.
@@ -117,8 +117,7 @@ func (w *window) of(e store.Entry) *tally {
 	if len(w.callers) >= MaxCallers {
 		return &w.others
 	}
-	object, _, _ := strings.Cut(e.Actor.Object, "-")
-	by := &tally{name: strings.TrimSpace(jit.Cut(e.Requestor, 256) + " " + object)}
+	by := &tally{name: strings.TrimSpace(jit.Cut(e.Requestor, 256) + " " + e.Actor.Mark())}
 	w.callers[key] = by
 	return by
 }

@@ -155,7 +155,7 @@ func entryRows(entries []store.Entry) []entryRow {
 	var out []entryRow
 	for _, e := range entries {
 		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: words.Because(words.Reason(e.Reason), words.WithoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
-		r.Tells = e.Actor.Object[strings.LastIndexByte(e.Actor.Object, '-')+1:]
+		r.Tells = e.Actor.Mark()
 		if r.From == "*" {
 			r.From = "any address"
 		}
