@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/parallel"
 	"portcullis/core/store"
 )
 
@@ -162,7 +163,7 @@ func (l *Log) Flush(ctx context.Context) error {
 	if len(due) == 0 {
 		return nil
 	}
-	err := l.Activity.Append(ctx, due...)
+	err := parallel.Recover(func() error { return l.Activity.Append(ctx, due...) }) // a timer's panic would end the process
 	if err == nil {
 		return nil
 	}

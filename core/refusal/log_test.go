@@ -154,6 +154,22 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
+// TestPanicOfATimer: a panic while a count is written, which nobody waits for, ends no process, and the count is kept.
+func TestPanicOfATimer(t *testing.T) {
+	d := newDesk(t)
+	var failed []error
+	d.Failed = func(err error) { failed = append(failed, err) }
+	d.refuse("ann", refusal.PerCaller+3)
+	d.store.Fault = func(context.Context, coretest.Step) error { panic("a fault of ours") }
+	d.timers[0]()
+	if len(failed) != 1 || !strings.Contains(failed[0].Error(), "a fault of ours") {
+		t.Errorf("told of %v", failed)
+	}
+	d.store.Fault = nil
+	d.timers[len(d.timers)-1]()
+	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+}
+
 // TestCountThatCannotBeWritten: a count that the log does not take is told, kept, and written with the next one.
 func TestCountThatCannotBeWritten(t *testing.T) {
 	d := newDesk(t)
