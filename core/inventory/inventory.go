@@ -4,6 +4,7 @@ package inventory
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"portcullis/core/jit"
@@ -31,6 +32,8 @@ type Inventory struct {
 	surveys  memo.Memo[surveyed]
 	standing memo.Memo[map[string]network.Standing] // by target
 	past     memo.Memo[recent]
+
+	verifying atomic.Int32 // calls of Verify that read the log
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

@@ -15,6 +15,12 @@ import (
 // MaxVerified is how many days of the activity log one call verifies.
 const MaxVerified = 31
 
+// verifiesAtOnce is how many calls verify chains at once: one may read a month of every subscription.
+const verifiesAtOnce = 2
+
+// CodeTooManyVerifications refuses a call while as many others as may verify chains do.
+const CodeTooManyVerifications jit.Code = "TooManyVerifications"
+
 // NoSubscription stands in place of a subscription id for the chain of entries that concern no subscription.
 const NoSubscription = "none"
 
@@ -29,6 +35,7 @@ type Chain struct {
 // today's if both are zero, one day if one is. subscription is one that the caller may read, or [NoSubscription],
 // for which the caller must be allowed to read every managed subscription, as for entries that concern no machine;
 // "" is every chain that the caller may read. If stated is given, the call must name one subscription and one day.
+// At most two calls read at once; one more is refused with [CodeTooManyVerifications].
 func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription string, from, to time.Time, stated ...store.Head) ([]Chain, error) {
 	days, err := daysOf(from, to, s.now())
 	if err != nil {
@@ -44,6 +51,10 @@ func (s *Inventory) Verify(ctx context.Context, who jit.Caller, subscription str
 	subscriptions, err := s.chains(ctx, who, subscription)
 	if err != nil {
 		return nil, err
+	}
+	defer s.verifying.Add(-1)
+	if s.verifying.Add(1) > verifiesAtOnce {
+		return nil, &jit.Error{Code: CodeTooManyVerifications, Message: "the activity log is being verified for others; ask again in a few seconds"}
 	}
 	var out []Chain
 	for _, d := range days {

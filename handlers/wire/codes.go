@@ -83,6 +83,7 @@ var Codes = []string{
 	"TooManyPorts",
 	"TooManyRules",
 	"TooManySources",
+	"TooManyVerifications",
 	"TooManyVirtualMachines",
 	"Unauthenticated",
 	"UnknownField",

@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/defender"
+	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/network"
@@ -47,25 +48,26 @@ const (
 
 // statuses maps refusals to HTTP statuses. What is not named here is 400.
 var statuses = map[jit.Code]int{
-	CodeUnauthenticated:        http.StatusUnauthorized,
-	CodeCrossOrigin:            http.StatusForbidden,
-	permit.CodeForbidden:       http.StatusForbidden,
-	CodeNotFound:               http.StatusNotFound,
-	CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
-	CodeTooManyDocuments:       http.StatusTooManyRequests,
-	jit.CodePolicyNotFound:     http.StatusNotFound,
-	network.CodeVMNotFound:     http.StatusNotFound,
-	access.CodeRequestNotFound: http.StatusNotFound,
-	network.CodeMissingNSG:     http.StatusConflict,
-	defender.CodeOtherPolicy:   http.StatusConflict,
-	defender.CodePrecondition:  http.StatusPreconditionFailed,
-	store.CodeConcurrent:       http.StatusConflict,
-	round.CodeTargetGone:       http.StatusConflict,
-	jit.CodeRequestEnded:       http.StatusConflict,
-	plan.CodeNoPriorityLeft:    http.StatusConflict,
-	plan.CodeTooManyRules:      http.StatusConflict,
-	plan.CodeTooManyPeers:      http.StatusConflict,
-	plan.CodeBlocked:           http.StatusConflict,
+	CodeUnauthenticated:                http.StatusUnauthorized,
+	CodeCrossOrigin:                    http.StatusForbidden,
+	permit.CodeForbidden:               http.StatusForbidden,
+	CodeNotFound:                       http.StatusNotFound,
+	CodeBodyTooLarge:                   http.StatusRequestEntityTooLarge,
+	CodeTooManyDocuments:               http.StatusTooManyRequests,
+	inventory.CodeTooManyVerifications: http.StatusTooManyRequests,
+	jit.CodePolicyNotFound:             http.StatusNotFound,
+	network.CodeVMNotFound:             http.StatusNotFound,
+	access.CodeRequestNotFound:         http.StatusNotFound,
+	network.CodeMissingNSG:             http.StatusConflict,
+	defender.CodeOtherPolicy:           http.StatusConflict,
+	defender.CodePrecondition:          http.StatusPreconditionFailed,
+	store.CodeConcurrent:               http.StatusConflict,
+	round.CodeTargetGone:               http.StatusConflict,
+	jit.CodeRequestEnded:               http.StatusConflict,
+	plan.CodeNoPriorityLeft:            http.StatusConflict,
+	plan.CodeTooManyRules:              http.StatusConflict,
+	plan.CodeTooManyPeers:              http.StatusConflict,
+	plan.CodeBlocked:                   http.StatusConflict,
 
 	plan.CodeMappedPortTaken:       http.StatusConflict,
 	plan.CodeNoMappedPort:          http.StatusConflict,
