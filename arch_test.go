@@ -128,6 +128,7 @@ func TestImports(t *testing.T) {
 		"core/memo":     with(inside, verbs, bad{"portcullis/core/jit": "it knows nothing of what it remembers", "portcullis/core/store": "it knows nothing of what it remembers", "portcullis/core/network": "it knows nothing of what it remembers", "portcullis/core/round": "it knows nothing of what it remembers"}),
 		"core/permit":   with(inside, verbs, bad{"portcullis/core/round": "to ask who may do something writes no rule"}),
 		"core/refusal":  with(inside, verbs, bad{"portcullis/core/round": "to write that nothing was done writes no rule", "portcullis/core/permit": "it is told what was refused"}),
+		"core/seen":     with(inside, verbs, bad{"portcullis/core/round": "what is remembered is looked at without rounds", "portcullis/core/permit": "what stands is read whoever asks"}),
 		"core/round":    with(inside, verbs, bad{"portcullis/core/permit": "what is due is closed whoever asks"}),
 		"core/sweep": with(inside, bad{"portcullis/core/access": "a sweep changes what stands, and asks for nothing", "portcullis/core/guard": "a sweep changes what stands, and asks for nothing", "portcullis/core/defender": "a sweep knows machines and no names of policies",
 			"portcullis/core/inventory": "what people look at is no ground for a sweep"}),

@@ -15,6 +15,7 @@ import (
 	"portcullis/core/permit"
 	"portcullis/core/refusal"
 	"portcullis/core/round"
+	"portcullis/core/seen"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
 )
@@ -65,7 +66,7 @@ type App struct {
 func New(p Ports) *App {
 	admins := &network.Admins{}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
-	rounds := &round.Rounds{Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked}
+	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,

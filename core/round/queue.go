@@ -95,7 +95,7 @@ func (s *Rounds) standsAlready(ctx context.Context, p network.Priority, target j
 	if !s.Kinds.Maps(target) {
 		return Outcome{}, false
 	}
-	shown, err := s.shown(ctx, p, target)
+	shown, err := s.ShownTo(ctx, p, target)
 	if err != nil || shown.Unconfirmed {
 		return Outcome{}, false
 	}

@@ -117,7 +117,7 @@ func (w *work) fetch(s slot) (err error) {
 		w.asOf = last
 	} else {
 		var read bool
-		if w.snap, read, err = w.Rounds.known(s.ctx, s.priority, w.target); read {
+		if w.snap, read, err = w.Known(s.ctx, s.priority, w.target); read {
 			w.asOf = last
 		} else {
 			w.asOf = -1
@@ -218,7 +218,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 		}
 		w.remembered = true
 	}
-	answer, err := w.write(s.ctx, s.priority, w.kind, w.snap, out)
+	answer, err := w.Write(s.ctx, s.priority, w.kind, w.snap, out.Plan.Changes)
 	s.held, w.reread = false, false
 	switch {
 	case err == nil:

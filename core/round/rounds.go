@@ -11,11 +11,13 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/seen"
 	"portcullis/core/store"
 )
 
 // Rounds brings targets to what is stored. Every field but Panicked must be set; its methods are safe for concurrent use.
 type Rounds struct {
+	*seen.Rules
 	Kinds    network.Kinds
 	Targets  store.Targets
 	Grants   store.Grants
@@ -27,8 +29,6 @@ type Rounds struct {
 
 	queues   queues
 	closings closings
-	seen     snapshots // the rules of targets as they were last confirmed
-	cold     coldReads
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
