@@ -41,7 +41,7 @@ func (s Status) String() string {
 type Reason string
 
 // The reasons. OpeningFailed is ours: the contract has no word for a grant that
-// was never confirmed, PolicyRemoved, MachineGone and RightLost for what took its ground away.
+// was never confirmed, PolicyRemoved, MachineGone, RightLost and RuleDisplaced for what took its ground away.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
@@ -50,6 +50,7 @@ const (
 	PolicyRemoved         Reason = "PolicyRemoved"
 	MachineGone           Reason = "VirtualMachineGone"
 	RightLost             Reason = "RightLost"
+	RuleDisplaced         Reason = "RuleDisplaced" // others took the place of its rule
 )
 
 // Window is one port of one machine, open to some sources in [Grant.Start, End).
@@ -91,57 +92,6 @@ func (g Grant) Machines() []ID {
 		out = append(out, vm.VM)
 	}
 	return out
-}
-
-// Live reports whether window w of grant g is open at now according to its record. The end is exclusive: at its
-// end a port is closed.
-func (g Grant) Live(w Window, now time.Time) bool {
-	switch w.Status {
-	case Initiating:
-		return now.Before(w.End) && now.Before(g.OpenBy)
-	case Initiated:
-		return now.Before(w.End)
-	}
-	return false
-}
-
-// AnyLive reports whether any window is live at now.
-func (g Grant) AnyLive(now time.Time) bool {
-	return g.any(func(w Window) bool { return g.Live(w, now) })
-}
-
-// Lasts reports whether every window that is live at from is still live at to.
-func (g Grant) Lasts(from, to time.Time) bool {
-	return !g.any(func(w Window) bool { return g.Live(w, from) && !g.Live(w, to) })
-}
-
-// Closed reports whether every window is confirmed closed.
-func (g Grant) Closed() bool { return !g.any(func(w Window) bool { return w.Status != Revoked }) }
-
-// Overdue reports whether a window should be closed at now but is not confirmed closed.
-func (g Grant) Overdue(now time.Time) bool {
-	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
-}
-
-// DueSince returns the earliest time since which a window should have been closed, and whether there is one: see
-// [Grant.Overdue].
-func (g Grant) DueSince(now time.Time) (since time.Time, due bool) {
-	for _, vm := range g.VMs {
-		for _, w := range vm.Ports {
-			if w.Status == Revoked || g.Live(w, now) {
-				continue
-			}
-			end := w.End
-			if w.Status == Initiating && g.OpenBy.Before(end) {
-				end = g.OpenBy
-			}
-			if !due || end.Before(since) {
-				since = end
-			}
-			due = true
-		}
-	}
-	return since, due
 }
 
 func (g Grant) any(f func(Window) bool) bool {

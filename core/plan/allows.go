@@ -51,7 +51,7 @@ func allowsOf(o *Opening, rivals rivals, now time.Time) []*wanted {
 	}
 	var out []*wanted
 	for i := range parts {
-		out = append(out, &wanted{rule: parts[i].rule(o.Grant.ID), grant: o.Grant.ID, start: o.Grant.Start})
+		out = append(out, &wanted{rule: parts[i].rule(o.Grant.ID), grant: o.Grant.ID, start: o.Grant.Start, open: o.Grant.AnyOpen(now)})
 	}
 	return out
 }

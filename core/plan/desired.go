@@ -32,6 +32,7 @@ type wanted struct {
 	respect bool      // a deny that stands below foreign allows
 	grant   string    // an allow's grant id
 	start   time.Time
+	open    bool   // an allow of a grant that is confirmed open: people are told that it stands
 	owner   string // what a NAT rule's port of the firewall is for
 }
 

@@ -54,11 +54,13 @@ type layout struct {
 	closed   []placed // denies
 	opened   []placed // allows
 	refused  []Refusal
+	kept     map[string]bool // open grants, whose allows were placed before the denies
 }
 
 // lay places the denies, then the allows of each grant. Standing denies keep
 // their priorities, but where that leaves another rule no room they are laid anew:
-// the rule that forced one so high may be gone.
+// the rule that forced one so high may be gone. Where a grant that is open would still lose
+// its place, the allows of such grants are placed first: see keep.
 func lay(n reach.Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
 	for _, list := range [][]*wanted{closed, open} {
 		for _, w := range list {
@@ -76,9 +78,14 @@ func lay(n reach.Names, ours named, foreign []*jit.Rule, closed, open []*wanted)
 	again.anew = true
 	again.all(closed, open)
 	if len(again.refused) < len(l.refused) {
-		return again
+		l = again
 	}
-	return l
+	return l.orKept(func() *layout {
+		kept := newLayout(n, foreign, len(open))
+		kept.keep(open)
+		kept.all(closed, slices.DeleteFunc(slices.Clone(open), kept.isKept))
+		return kept
+	}, open)
 }
 
 func newLayout(n reach.Names, foreign []*jit.Rule, open int) *layout {
@@ -180,6 +187,7 @@ func (l *layout) byCeiling(rules []*wanted) []denial {
 			}
 			d.above, d.cause = f.Priority, f
 		}
+		d.above = max(d.above, l.keptAbove(w))
 		out = append(out, d)
 	}
 	turn := func(d denial) int {
@@ -226,7 +234,7 @@ func (l *layout) deny(d denial) {
 		return
 	}
 	l.refuse(r, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause.Name, d.below)
-	for n := d.below; n <= MaxPriority; n++ {
+	for n := max(d.below, d.above+1); n <= MaxPriority; n++ {
 		if !l.used.has(n) && (n == stood || !l.reserved.has(n)) {
 			l.place(d.wanted, r, n)
 			return
