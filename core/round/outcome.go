@@ -23,6 +23,7 @@ type Outcome struct {
 
 	Written    plan.Changes // all that was written for the asker
 	Repaired   []string     // which of that undid changes by others, in words
+	Ended      []Ended      // windows that ended by themselves meanwhile
 	Remembered bool         // the target is not ours, and the next sweep looks at it again
 }
 

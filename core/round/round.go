@@ -35,14 +35,15 @@ type work struct {
 
 	snap        network.Snapshot // what stands, if known is set
 	known       bool
-	fresh       bool      // the rules have to be read: others have changed them, or an ask is newer than what is remembered
-	asOf        int       // the place of the last ask before snap was read or written; -1 for remembered
-	reread      bool      // the rules were read once more for asks that were newer than the read, since the last write
-	place       int       // the place of the last ask before the last look at the stored state
-	left        bool      // something may be left to write that nobody waits for
-	lost        int       // writes in a row that were lost to others, since the last answer
-	confirmedAt time.Time // when the write was confirmed that snap is the answer to; zero if snap was read, or a gap was left since
-	remembered  bool      // the target is not ours, and is marked to be looked at
+	fresh       bool            // the rules have to be read: others have changed them, or an ask is newer than what is remembered
+	asOf        int             // the place of the last ask before snap was read or written; -1 for remembered
+	reread      bool            // the rules were read once more for asks that were newer than the read, since the last write
+	place       int             // the place of the last ask before the last look at the stored state
+	left        bool            // something may be left to write that nobody waits for
+	lost        int             // writes in a row that were lost to others, since the last answer
+	confirmedAt time.Time       // when the write was confirmed that snap is the answer to; zero if snap was read, or a gap was left since
+	remembered  bool            // the target is not ours, and is marked to be looked at
+	ended       map[string]bool // grants of which this round has ended windows
 }
 
 // run works on one target until nobody waits and nothing is left to write.
@@ -137,6 +138,11 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 		if err != nil {
 			return out, s, err
 		}
+		if ended, err := w.endAll(s.ctx, out); err != nil || w.fresh {
+			return out, s, err
+		} else if ended {
+			continue
+		}
 		if w.asOf >= 0 {
 			w.looked(w.queue, place, out.Plan.Changes)
 		}
@@ -198,9 +204,9 @@ func (w *work) release(ctx context.Context, out Outcome) {
 		if a.place > w.asOf && !(out.Gone && a.place <= w.place) || !out.satisfies(a) {
 			return false
 		}
-		written, repaired := a.out.Written, a.out.Repaired
+		before := a.out
 		a.out = out
-		a.out.Written, a.out.Repaired, a.out.Remembered = written, repaired, w.remembered
+		a.out.Written, a.out.Repaired, a.out.Ended, a.out.Remembered = before.Written, before.Repaired, before.Ended, w.remembered
 		w.lost = 0
 		return true
 	})

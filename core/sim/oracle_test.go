@@ -323,7 +323,7 @@ func (r *run) closedToOthers() {
 					for _, protocol := range protocols(port.Protocol) {
 						for _, src := range sameFamily(dst) {
 							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol}
-							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) {
+							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x) {
 								r.violate("I4", "the foreign rule %s (%d) of %s opens port %d of %s, which its policy closes", x.Name, x.Priority, g.id.Name, port.Number, m.id.Name)
 								return
 							}
@@ -333,6 +333,17 @@ func (r *run) closedToOthers() {
 			}
 		}
 	}
+}
+
+// outranked reports whether there is room for one more rule above one of others. Where open windows and others have all places, they keep them.
+func outranked(rules []jit.Rule, x jit.Rule) bool {
+	taken := 0
+	for _, o := range rules {
+		if o.Direction == jit.Inbound && o.Priority < x.Priority {
+			taken++
+		}
+	}
+	return taken < x.Priority-100
 }
 
 func grantText(g jit.Grant) string {

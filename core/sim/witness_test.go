@@ -43,6 +43,8 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	case jit.MachineGone:
 		m := r.azure.vms[vm.Name]
 		ok = m == nil || m.gone || m.lives > 0
+	case jit.RuleDisplaced:
+		ok = r.displaced
 	case jit.OpeningFailed:
 		ok = r.faults || r.foreign || r.churn || r.skewed
 	}

@@ -94,11 +94,12 @@ func (r *run) hands() {
 		g = r.azure.groups[spare]
 	}
 	now := time.Now()
-	what, edit := r.edit(g)
+	what, takes, edit := r.edit(g)
 	if g.gates() {
 		what, edit = r.editGate(g)
 	}
 	if r.azure.hand(g, now, edit) {
+		r.displaced = r.displaced || takes || g.gates()
 		r.note("FOREIGN %s on %s", what, g.id.Name)
 	}
 }
@@ -107,24 +108,25 @@ const handName = "portcullis-allow-by-hand"
 
 type edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)
 
-func (r *run) edit(g *group) (string, edit) {
+// edit is one change by others to a group, and whether it takes places where windows stand.
+func (r *run) edit(g *group) (what string, takes bool, does edit) {
 	n := 150 + r.pick(800)
-	kind := r.pick(8)
+	kind := r.pick(9)
 	if g.id.Name == spare && r.chance(50) {
 		kind = 3
 	}
 	switch kind {
 	case 0:
-		return "Terraform puts the group without our rules", func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return nil, foreign }
+		return "Terraform puts the group without our rules", false, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return nil, foreign }
 	case 1:
-		return "a hand deletes one of our rules", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "a hand deletes one of our rules", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			if len(ours) > 0 {
 				ours = slices.Delete(ours, n%len(ours), n%len(ours)+1)
 			}
 			return ours, foreign
 		}
 	case 2:
-		return "a hand widens one of our allows", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "a hand widens one of our allows", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			for i, x := range ours {
 				if x.Access == jit.Allow {
 					ours[i].Source = jit.AnyPeer()
@@ -135,24 +137,33 @@ func (r *run) edit(g *group) (string, edit) {
 			return ours, foreign
 		}
 	case 3:
-		return "a hand adds a rule with our prefix", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "a hand adds a rule with our prefix", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			x := jit.Rule{Name: handName, Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
 			g.handmade[x.Name] = true
 			return append(ours, x), foreign
 		}
 	case 4:
-		return "somebody allows a protected port", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "somebody allows a protected port", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			return ours, append(foreign, jit.Rule{Name: "Temp" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{{First: 20, Last: 4000}}})
 		}
 	case 5:
-		return "somebody denies a protected port", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "somebody denies a protected port", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			return ours, append(foreign, jit.Rule{Name: "Block" + time.Now().Format("150405.000"), Priority: n, Access: jit.Deny, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
 		}
+	case 8:
+		n = 100 + n%11
+		return "somebody allows a protected port above a window", true, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			if slices.ContainsFunc(slices.Concat(ours, foreign), func(x jit.Rule) bool { return x.Direction == jit.Inbound && x.Priority == n }) {
+				return ours, foreign
+			}
+			return ours, append(foreign, jit.Rule{Name: "High" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
+		}
 	case 6:
-		return "somebody takes the first priorities and drops our rules", func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return "somebody takes the first priorities and drops our rules", true, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			for i := range 3 {
 				foreign = append(foreign, jit.Rule{Name: "First" + time.Now().Format("150405.000") + string(rune('a'+i)), Priority: 100 + i + n%4, Access: jit.Deny, Protocol: jit.UDP, Source: jit.AnyPeer(),
 					Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(161)}})
@@ -160,7 +171,7 @@ func (r *run) edit(g *group) (string, edit) {
 			return nil, foreign
 		}
 	}
-	return "somebody removes a foreign rule and puts a tag", func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+	return "somebody removes a foreign rule and puts a tag", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 		g.tags, g.labels = g.tags+"+", g.labels+"+"
 		if len(foreign) > 0 {
 			foreign = slices.Delete(foreign, n%len(foreign), n%len(foreign)+1)

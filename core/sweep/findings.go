@@ -25,6 +25,12 @@ func (w *sweep) report(out round.Outcome) {
 	if len(out.Repaired) > 0 {
 		on(store.Finding{Kind: store.FindingRepaired, Message: out.Target.Name + ": " + strings.Join(out.Repaired, ", ")})
 	}
+	for _, e := range out.Ended {
+		w.countEnded(e.Grant.ID)
+		for _, vm := range e.Grant.Machines() {
+			on(store.Finding{Kind: store.FindingEnded, VM: vm, Grant: e.Grant.ID, Message: fmt.Sprintf("the window of %s for %s was closed (%s): %s", e.Grant.Requestor, vm.Name, e.Reason, e.Message)})
+		}
+	}
 	if !out.State.Known && len(out.Plan.Rules) > 0 {
 		on(store.Finding{Kind: store.FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.Target.Name, len(out.Plan.Rules))})
 	}
@@ -48,6 +54,16 @@ func (w *sweep) report(out round.Outcome) {
 	}
 	for _, r := range out.Plan.Refused {
 		on(store.Finding{Kind: store.FindingRefused, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
+	}
+}
+
+// countEnded counts a grant that a round has ended by itself, once for all of its targets.
+func (w *sweep) countEnded(grant string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended[grant] {
+		w.ended[grant] = true
+		w.rec.Closed++
 	}
 }
 

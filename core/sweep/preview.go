@@ -40,6 +40,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 		if !out.Plan.Changes.Empty() {
 			w.rec.Changed++
 		}
+		out.Ended = round.Ends(out, func(string) bool { return false })
 		w.report(out)
 	}
 	w.judge(ctx)

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -95,7 +97,7 @@ func (w *sweep) owners() []*held {
 	at := map[string]*held{}
 	for i, rec := range w.grants {
 		for _, vm := range rec.Grant.VMs {
-			if !liveAt(rec.Grant, vm.VM, now) {
+			if !rec.Grant.LiveAt(vm.VM, now) {
 				continue
 			}
 			key := strings.ToLower(rec.Grant.RequestorID) + " " + vm.VM.Key()
@@ -110,45 +112,29 @@ func (w *sweep) owners() []*held {
 	return out
 }
 
-// liveAt reports whether a grant has a live window at a machine.
-func liveAt(g jit.Grant, vm jit.ID, now time.Time) bool {
-	return slices.ContainsFunc(g.VMs, func(v jit.GrantVM) bool {
-		return v.VM.Equal(vm) && slices.ContainsFunc(v.Ports, func(p jit.Window) bool { return g.Live(p, now) })
-	})
-}
-
 // close marks the windows at machines to close, by the place of their grants, and gives those that are to close.
 func (w *sweep) close(ctx context.Context, lost map[int][]jit.ID) []store.GrantRecord {
 	var out []store.GrantRecord
-	for i, rec := range w.grants {
-		vms := lost[i]
-		if vms == nil {
-			continue
-		}
-		if w.dry {
-			for _, vm := range vms {
-				rec.Grant = rec.Grant.RevokeVM(vm, w.now(), jit.RightLost)
-			}
-			out = append(out, rec)
-			continue
-		}
-		rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
-			marked := false // others may have closed it meanwhile
-			for _, vm := range vms {
-				if liveAt(g.Grant, vm, w.now()) {
-					g.Grant, marked = g.Grant.RevokeVM(vm, w.now(), jit.RightLost), true
-				}
-			}
-			return g, marked, nil
-		})
-		if err != nil {
-			w.failed(fmt.Errorf("close grant %s, whose owner has lost the right: %w", rec.Grant.ID, err))
-			continue
-		}
-		if !rec.Grant.Overdue(w.now()) { // closed meanwhile
-			continue
-		}
-		out = append(out, rec)
+	for i, vms := range lost {
+		out = append(out, w.end(ctx, w.grants[i], round.Ending{Reason: jit.RightLost, Machine: func(vm jit.ID) bool { return slices.ContainsFunc(vms, vm.Equal) }})...)
 	}
+	slices.SortFunc(out, func(a, b store.GrantRecord) int { return cmp.Compare(a.Grant.ID, b.Grant.ID) })
 	return out
+}
+
+// end marks windows of a grant to close for a reason of their own, and gives the grant where it is to close. A dry sweep gives what it would mark.
+func (w *sweep) end(ctx context.Context, rec store.GrantRecord, e round.Ending) []store.GrantRecord {
+	if w.dry {
+		rec, _ = e.Of(rec, w.now())
+		return []store.GrantRecord{rec}
+	}
+	rec, err := w.Rounds.End(ctx, rec, e)
+	if err != nil {
+		w.failed(err)
+		return nil
+	}
+	if !rec.Grant.Overdue(w.now()) { // others have closed it
+		return nil
+	}
+	return []store.GrantRecord{rec}
 }

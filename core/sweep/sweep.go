@@ -32,8 +32,9 @@ type sweep struct {
 	networks map[string]network.Machine   // one protected machine in each virtual network; set by follow
 	unlisted map[string]bool              // kinds of target, by subscription and type, that could not be listed
 
-	mu   sync.Mutex // guards rec and what follows
-	errs []error
+	mu    sync.Mutex // guards rec and what follows
+	errs  []error
+	ended map[string]bool // grants that rounds have ended by themselves, by id
 }
 
 // Sweep finds and repairs whatever wake-ups have missed. In this order it
@@ -97,7 +98,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 
 // begin is a sweep of which nothing is done.
 func (s *Sweeper) begin() *sweep {
-	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}}
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}, ended: map[string]bool{}}
 	w.rec.Started = s.now()
 	return w
 }

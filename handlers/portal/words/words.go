@@ -161,6 +161,7 @@ func Reason(r string) string { return reasons[r] }
 var reasons = map[string]string{
 	string(jit.Expired): "its time ran out", string(jit.UserRequested): "closed early", string(jit.NewerRequestInitiated): "replaced by a newer request",
 	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
+	string(jit.RuleDisplaced): "other rules took the place of its rule",
 }
 
 // Unsupported says why a machine cannot be protected and what would change that.
@@ -208,6 +209,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"A protected machine no longer exists", "warn", "End its protection, or leave it for when the machine comes back."}
 	case store.FindingRightLost:
 		return Finding{"Somebody without the right has an open window", "warn", "Close the window, or give the role back."}
+	case store.FindingEnded:
+		return Finding{"An open window was closed early", "warn", "The message says why. Whoever needs it asks again."}
 	case store.FindingUnchecked:
 		return Finding{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
 	case store.FindingRepaired:
