@@ -8,7 +8,6 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
-	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
@@ -17,7 +16,29 @@ import (
 // Open opens what a grant says and reports it open once every target has
 // confirmed it. Where that fails, what was opened is closed again and the error
 // says why; where even that fails, [jit.OpeningTimeout] and the sweep do it.
+//
+// A repetition undoes nothing: of several tries of one grant, the last one in the process that stored it undoes it, unless one of them, of
+// whatever process, has been confirmed meanwhile. The grant is then given as that one has stored it.
 func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
+	ours := s.tries.begin(rec.Grant.ID)
+	after, err := rec, error(nil)
+	if !ours { // who has stored it may have died before it asked for its wake-ups
+		err = s.schedule(ctx, rec.Grant)
+	}
+	if err == nil {
+		after, err = s.try(ctx, who, rec)
+	}
+	switch last := s.tries.end(rec.Grant.ID, err == nil); {
+	case err == nil:
+		return after, nil
+	case last:
+		return s.abandon(ctx, who, after, err)
+	}
+	return s.completed(ctx, rec.Grant.ID, err)
+}
+
+// try is one try to open a grant. With an error it gives the grant as it was last seen.
+func (s *Service) try(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
 	rec, outs, err := s.openTargets(ctx, rec)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
@@ -30,14 +51,10 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 			err = &jit.Error{Code: round.CodeTargetGone, Target: out.Target.String(), Message: "the " + s.Kinds.Noun(out.Target) + " " + out.Target.Name + " was deleted while the port was being opened"}
 		}
 	}
-	if err == nil {
-		rec, err = s.confirm(ctx, who, rec, outs)
-	}
 	if err != nil {
-		s.abandon(ctx, who, rec, err)
-		return store.GrantRecord{}, err
+		return rec, err
 	}
-	return rec, nil
+	return s.confirm(ctx, who, rec, outs)
 }
 
 // stillWithin is [limit.Together] of what was stored when the targets were brought in order: of two requests that came at the same moment, at
@@ -140,37 +157,6 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []round.Outco
 		}
 	}
 	return older, nil
-}
-
-// abandon undoes an opening. It has its own time, since the caller's may be what
-// ran out. Its own failure is not reported: the grant then ends by
-// [jit.OpeningTimeout], and the sweep sees to it.
-func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRecord, cause error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.abandonTimeout(rec.Targets()))
-	defer cancel()
-	targets := rec.Targets()
-	rec, err := store.ChangeGrant(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
-		if g.Grant.Closed() {
-			return g, false, errClosed
-		}
-		now := s.now()
-		g.Grant, g.Failed = g.Grant.Revoke(now, jit.OpeningFailed), store.Publicly(cause)
-		return g.Intend(who, store.OpOpen, store.Failed, g.Failed, now), true, nil
-	})
-	if errors.Is(err, errClosed) { // by others, and what this opening wrote may have come after
-		_, _ = s.Rounds.ReconcileAll(ctx, targets, round.Want{Grant: rec.Grant.ID})
-		return
-	}
-	if err != nil {
-		return
-	}
-	_, _ = s.Rounds.Close(ctx, rec, round.Want{})
-}
-
-// abandonTimeout bounds the undoing of an opening that failed: as little as half a round of the
-// slowest kind concerned, since what it does not come to is the sweep's.
-func (s *Service) abandonTimeout(targets []jit.ID) time.Duration {
-	return max(time.Minute, s.Kinds.Slowest(targets, func(k network.TargetKind) time.Duration { return k.Round })/2)
 }
 
 // change applies f to a stored grant, starting again from what is stored when

@@ -308,9 +308,10 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 	}
 	if err = s.schedule(ctx, stored.Grant); err != nil {
 		err = fmt.Errorf("schedule the end: %w", err)
-		s.abandon(ctx, who, stored, err)
-		return store.GrantRecord{}, false, err
+		rec, err := s.abandon(ctx, who, stored, err)
+		return rec, err == nil, err
 	}
+	s.tries.stored(stored.Grant.ID)
 	return stored, false, nil
 }
 

@@ -40,6 +40,8 @@ type Service struct {
 	Now           func() time.Time
 	Admins        *network.Admins // what was seen of security admin rules
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)
+
+	tries tries
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

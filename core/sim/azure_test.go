@@ -20,10 +20,11 @@ import (
 // azure is the state of Azure Resource Manager and the data plane. A write of a security group is not finished
 // when it is accepted: the model and the etag change at once, the data plane and the etag again at its end.
 type azure struct {
-	mu     sync.Mutex
-	etags  int
-	groups map[string]*group
-	vms    map[string]*machine
+	mu      sync.Mutex
+	etags   int
+	groups  map[string]*group
+	vms     map[string]*machine
+	evicted map[string]bool // grants of which a foreign writer has changed or removed a rule
 }
 
 // group is one network security group.
@@ -289,6 +290,7 @@ func (z *azure) hand(g *group, at time.Time, edit func(ours, foreign []jit.Rule)
 	g.model, g.packets, g.foreign, g.etag, g.failed = clone(rules), clone(rules), clone(foreign), z.next(), false
 	for _, x := range slices.Concat(before, ours) {
 		if !holdsRule(before, x) || !holdsRule(ours, x) {
+			z.evicted[grantIn(x.Name)] = true
 			if _, known := g.harmed[strings.ToLower(x.Name)]; !known {
 				g.harmed[strings.ToLower(x.Name)] = x
 			}

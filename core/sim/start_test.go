@@ -37,7 +37,7 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 func newRun(c config) *run {
 	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}}
 	r.start = time.Now()
-	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}}
+	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}, evicted: map[string]bool{}}
 	r.bus = &bus{run: r, known: map[store.Wake]bool{}}
 	r.table = &table{Memory: coretest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]store.Entry{},
 		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}

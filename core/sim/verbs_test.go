@@ -109,9 +109,8 @@ func (r *run) request(a *app, q asked) {
 		if err != nil {
 			return err
 		}
-		var known bool
-		got, known, err = a.Request(ctx, caller(q.request.Requestor), checked, q.key)
-		if err == nil && !known {
+		got, _, err = a.Request(ctx, caller(q.request.Requestor), checked, q.key)
+		if err == nil && got.Grant.Status() == jit.Initiating { // also one that was sent before
 			got, err = a.Open(ctx, caller(q.request.Requestor), got)
 		}
 		return err

@@ -44,9 +44,9 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 		m := r.azure.vms[vm.Name]
 		ok = m == nil || m.gone || m.lives > 0
 	case jit.RuleDisplaced:
-		ok = r.displaced
+		ok = r.displaced && (r.azure.evicted[l.rec.Grant.ID] || r.churn) || r.azure.groups[gateName] != nil && w.Mapped.IsValid()
 	case jit.OpeningFailed:
-		ok = r.faults || r.foreign || r.churn || r.skewed
+		ok = false // what was confirmed has not failed, whatever becomes of another try
 	}
 	if !ok {
 		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
