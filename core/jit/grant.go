@@ -61,6 +61,8 @@ type Window struct {
 	End      time.Time
 	Status   Status
 	Reason   Reason // why it ends or ended; "" until something other than its end is known
+	// Unconfirmed says of a window that is closing or closed that it was never confirmed open.
+	Unconfirmed bool
 	// Mapped is the address and port to dial at the firewall in front of the machine; zero where no firewall maps the
 	// window. It does not change while the window is open and the machine stays behind the firewall.
 	Mapped netip.AddrPort
@@ -200,7 +202,7 @@ func (w Window) revoke(now time.Time, why Reason) Window {
 	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
 		return w // already over: it keeps its reason
 	}
-	w.Status, w.Reason, w.End = Revoking, why, now
+	w.Status, w.Reason, w.End, w.Unconfirmed = Revoking, why, now, w.Status == Initiating
 	return w
 }
 
@@ -219,7 +221,7 @@ func (g Grant) Ending(now time.Time) (Grant, bool) {
 				w.Reason = OpeningFailed
 			}
 		}
-		w.Status = Revoking
+		w.Status, w.Unconfirmed = Revoking, w.Status == Initiating
 		return w
 	})
 	return out, found

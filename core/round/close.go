@@ -35,6 +35,7 @@ type closing struct {
 	want    Want
 	telling chan struct{}   // closed when the attempt to log its intents has ended; nil for none
 	told    map[string]bool // ids of entries of its intents that the log has
+	stood   map[string]bool // machines whose rules stood until they were removed, by jit.ID.Key
 	alsoDue bool            // what else is due on its targets is closed with it
 	done    chan struct{}
 	err     error
@@ -241,6 +242,7 @@ func (s *Rounds) answered(ctx context.Context, asks []*ask) {
 	for _, a := range asks {
 		k := a.closing
 		k.cause = errors.Join(k.cause, a.err)
+		k.removed(a)
 		if k.left--; k.left > 0 {
 			continue
 		}
@@ -274,6 +276,7 @@ func (s *Rounds) settle(ctx context.Context, gone []*closing) error {
 		for i, k := range batch {
 			recs[i] = k.rec
 			recs[i].Grant, recs[i].Intents = k.rec.Grant.Settled(k.at), nil
+			entries = append(entries, k.stoodEntries()...)
 			entries = append(entries, store.ClosedEntries(k.rec.Grant, recs[i].Grant, s.now())...)
 		}
 		err := s.log(ctx, batch, entries)

@@ -53,6 +53,12 @@ func (out Outcome) over(grant string) bool {
 	return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, grant) }) && !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
 }
 
+// Stands reports whether the rules of a grant that are wanted stand on the target.
+func (out Outcome) Stands(grant string) bool {
+	is := func(r jit.Rule) bool { return ofGrantID(r, grant) }
+	return !out.Gone && slices.ContainsFunc(out.Plan.Rules, is) && !out.changes(is)
+}
+
 func ofGrantID(r jit.Rule, grant string) bool {
 	id, ok := plan.GrantOf(r.Name)
 	return ok && id == grant

@@ -11,6 +11,7 @@ import (
 type Entry struct {
 	ID            string // identifies the event: appending it again has no effect
 	Time          time.Time
+	Since         time.Time // when the event can have happened at the earliest, where others may tell of it too, at another time; zero where nobody does
 	Operation     Operation
 	Result        Result
 	VM            jit.ID    // zero for an event that concerns no single machine
@@ -83,7 +84,8 @@ type EntryFilter struct {
 
 // Activity is the append-only activity log.
 type Activity interface {
-	// Append adds entries in the order of their times, and each ID only once.
+	// Append adds entries in the order of their times, and each ID only once within a UTC day. An entry with Since is added only once
+	// whenever it comes, with the time of the first: its Since, which is not after its time, is the same whoever tells of the event.
 	Append(ctx context.Context, entries ...Entry) error
 	// Entries returns at most limit entries, newest first, and the cursor for the next page, "" at the end.
 	Entries(ctx context.Context, f EntryFilter, cursor string, limit int) ([]Entry, string, error)

@@ -61,22 +61,19 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// OpenedEntries returns one entry for each machine with windows that have opened.
+// OpenedEntries returns the entries for windows that have been confirmed open, one for each machine and end.
 func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Entry {
-	var out []Entry
-	for i, vm := range after.VMs {
-		part := jit.GrantVM{VM: vm.VM}
-		for j, w := range vm.Ports {
-			if w.Status == jit.Initiated && before.VMs[i].Ports[j].Status != jit.Initiated {
-				part.Ports = append(part.Ports, w)
-			}
-		}
-		if len(part.Ports) == 0 {
-			continue
-		}
-		e := grantEntry(who, OpOpen, Succeeded, after, part, now)
-		e.ID += fmt.Sprint("/", e.Ports) // windows of one machine may change at different times
-		out = append(out, e)
+	return windowEntries(who, OpOpen, after, now, func(vm, w int) bool {
+		return after.VMs[vm].Ports[w].Status == jit.Initiated && before.VMs[vm].Ports[w].Status != jit.Initiated
+	})
+}
+
+// StoodEntries returns the entries for windows whose rules are known to stand, or to have stood, and that were not confirmed open: one for each
+// machine and end. They name who asked, and have the ids of [OpenedEntries], whoever comes first.
+func StoodEntries(g jit.Grant, message string, now time.Time, stood func(jit.ID, jit.Window) bool) []Entry {
+	out := windowEntries(jit.Caller{ID: g.RequestorID, Name: g.Requestor}, OpOpen, g, now, func(vm, w int) bool { return stood(g.VMs[vm].VM, g.VMs[vm].Ports[w]) })
+	for i := range out {
+		out[i].Message, out[i].Reason = message, ""
 	}
 	return out
 }
@@ -84,11 +81,19 @@ func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Ent
 // ClosedEntries returns the entries for closings, one for each machine and end. They name the app, whoever asked for the closing. Windows of
 // one machine and end close together, and each closes once: whoever settles them again gives the same ids.
 func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
+	return windowEntries(jit.App(), OpClose, after, now, func(vm, w int) bool {
+		return after.VMs[vm].Ports[w].Status == jit.Revoked && before.VMs[vm].Ports[w].Status != jit.Revoked
+	})
+}
+
+// windowEntries returns entries for some windows of a grant, one for each machine, end and reason. Each happens once to a window: their ids do
+// not change with the generation, which others may raise meanwhile, and the log knows them from their first day on.
+func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is func(vm, w int) bool) []Entry {
 	var out []Entry
-	for i, vm := range after.VMs {
+	for i, vm := range g.VMs {
 		var parts []jit.GrantVM
 		for j, w := range vm.Ports {
-			if w.Status != jit.Revoked || before.VMs[i].Ports[j].Status == jit.Revoked {
+			if !is(i, j) {
 				continue
 			}
 			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool { return p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason })
@@ -98,10 +103,24 @@ func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
 			parts[at].Ports = append(parts[at].Ports, w)
 		}
 		for _, part := range parts {
-			e := grantEntry(jit.App(), OpClose, Succeeded, after, part, now)
-			e.ID = fmt.Sprintf("%s/%s/%s/%s/%v", after.ID, OpClose, Succeeded, vm.VM.Key(), e.Ports) // no generation: others may raise it meanwhile
+			e := grantEntry(who, op, Succeeded, g, part, now)
+			e.ID = fmt.Sprintf("%s/0/%s/%s/%s/%v", g.ID, op, Succeeded, vm.VM.Key(), e.Ports) // 0: of entries of one time the first by id is listed as the last
+			if e.Since = g.Start; op == OpClose {
+				e.Since = dueSince(g, part.Ports[0])
+			}
+			if e.Time.Before(e.Since) {
+				e.Time = e.Since // another instance's clock is ahead
+			}
 			out = append(out, e)
 		}
 	}
 	return out
+}
+
+// dueSince returns since when a window that is closed had to close.
+func dueSince(g jit.Grant, w jit.Window) time.Time {
+	if w.Reason == jit.OpeningFailed && g.OpenBy.Before(w.End) {
+		return g.OpenBy
+	}
+	return w.End
 }

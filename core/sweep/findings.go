@@ -22,6 +22,13 @@ func (w *sweep) report(out round.Outcome) {
 		f.Target = out.Target
 		w.found(f)
 	}
+	for _, o := range out.State.Openings {
+		if o.Grant.Status() == jit.Initiating && o.Grant.AnyLive(out.At) && out.Stands(o.Grant.ID) {
+			w.mu.Lock()
+			w.stood[o.Grant.ID+" "+out.Target.Key()] = true
+			w.mu.Unlock()
+		}
+	}
 	if len(out.Repaired) > 0 {
 		on(store.Finding{Kind: store.FindingRepaired, Message: out.Target.Name + ": " + strings.Join(out.Repaired, ", ")})
 	}

@@ -35,6 +35,7 @@ type sweep struct {
 	mu    sync.Mutex // guards rec and what follows
 	errs  []error
 	ended map[string]bool // grants that rounds have ended by themselves, by id
+	stood map[string]bool // unconfirmed grants whose rules stand, by id and target
 }
 
 // Sweep finds and repairs whatever wake-ups have missed. In this order it
@@ -47,6 +48,7 @@ type sweep struct {
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
+//   - logs openings whose rules stand, and whose callers may have died before they could;
 //   - removes idempotency keys that have expired;
 //   - stores what it found. That record is the heartbeat.
 //
@@ -82,6 +84,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	w.judge(ctx)
 	w.dropKeys(ctx)
 	slow.Wait()
+	w.tellStood(ctx)
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
 		w.rec.Completed = w.rec.Ended
@@ -98,7 +101,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 
 // begin is a sweep of which nothing is done.
 func (s *Sweeper) begin() *sweep {
-	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}, ended: map[string]bool{}}
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}, ended: map[string]bool{}, stood: map[string]bool{}}
 	w.rec.Started = s.now()
 	return w
 }

@@ -61,6 +61,7 @@ type windowDoc struct {
 	E  entity.Stamp
 	St string
 	R  string   `json:",omitempty"`
+	U  bool     `json:",omitempty"` // never confirmed open
 	M  string   `json:",omitempty"` // address and port of a firewall
 	V  []string `json:",omitempty"` // what the machine sees come through it
 }
@@ -84,7 +85,7 @@ func fieldsOf(g jit.Grant) (grantFields, error) {
 			if err != nil {
 				return f, err
 			}
-			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), St: status, R: string(w.Reason), M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), St: status, R: string(w.Reason), U: w.Unconfirmed, M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
 		}
 		f.VMs = append(f.VMs, d)
 	}
@@ -116,7 +117,7 @@ func (f grantFields) grant() (jit.Grant, error) {
 			if err != nil {
 				return g, err
 			}
-			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R), Mapped: mapped, Via: via})
+			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R), Unconfirmed: w.U, Mapped: mapped, Via: via})
 		}
 		g.VMs = append(g.VMs, vm)
 	}
