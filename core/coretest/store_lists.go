@@ -214,6 +214,30 @@ func TestActivity(t *testing.T, open func(*testing.T) Store) {
 		got := pages(t, 1000, listEntries(t, s, store.EntryFilter{}))
 		wantSame(t, "log", got, newestFirst(entries))
 	})
+	t.Run("once whatever the day", func(t *testing.T) {
+		s := open(t)
+		since := time.Date(2026, 3, 1, 23, 59, 59, 0, time.UTC)
+		var want []store.Entry
+		for i, first := range []time.Duration{0, 2 * time.Second, 25 * time.Hour} { // told first on the day, the next and the one after
+			e := manyEntries(1)[0]
+			e.ID, e.Since, e.Time = fmt.Sprint("event ", i), since, since.Add(first)
+			want = append(want, e)
+			for _, again := range []time.Duration{0, 0, 3 * time.Second, 24 * time.Hour, 80 * time.Hour} {
+				if err := s.Append(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				e.Time = e.Time.Add(again)
+			}
+		}
+		for i := range want {
+			want[i].Since = time.Time{} // it is not kept
+		}
+		got := pages(t, 1000, listEntries(t, s, store.EntryFilter{}))
+		for i := range got {
+			got[i].Since = time.Time{}
+		}
+		wantSame(t, "log", got, newestFirst(want))
+	})
 	t.Run("at once", func(t *testing.T) {
 		s := open(t)
 		entries := manyEntries(20)

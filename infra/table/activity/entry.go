@@ -54,6 +54,9 @@ type markDoc struct {
 	V            int
 	ID           string
 	Subscription string // of its chain
+	// At is the time of the entry where it was written on a later day than that on which others may have written it too; zero where it was
+	// written on this one. Who finds it writes the entry with this time, or finds that it is written.
+	At entity.Stamp `json:",omitzero"`
 }
 
 func entryName(id string) string { return entity.Digest(id)[:32] }

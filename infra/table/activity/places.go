@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
@@ -104,7 +105,7 @@ func nameKey(name string) [16]byte {
 func (m *marks) of(r entity.Stored) (name, id string, ours bool) {
 	var d markDoc
 	err := json.Unmarshal([]byte(r.Text), &d)
-	return strings.TrimPrefix(r.Key, markRows), d.ID, err == nil && d.Subscription == m.chain.subscription || err != nil && m.chain.subscription == ""
+	return strings.TrimPrefix(r.Key, markRows), d.ID, err == nil && d.Subscription == m.chain.subscription && time.Time(d.At).IsZero() || err != nil && m.chain.subscription == ""
 }
 
 // mark takes a mark of the day.
