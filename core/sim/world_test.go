@@ -93,6 +93,13 @@ func (r *run) hands() {
 	if r.chance(10) && r.azure.groups[spare] != nil {
 		g = r.azure.groups[spare]
 	}
+	if r.chance(30) { // it matters most where a window is open
+		if i := slices.IndexFunc(groups, func(g *group) bool {
+			return slices.ContainsFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow })
+		}); i >= 0 {
+			g = groups[i]
+		}
+	}
 	now := time.Now()
 	what, takes, edit := r.edit(g)
 	if g.gates() {
@@ -111,7 +118,7 @@ type edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)
 // edit is one change by others to a group, and whether it takes places where windows stand.
 func (r *run) edit(g *group) (what string, takes bool, does edit) {
 	n := 150 + r.pick(800)
-	kind := r.pick(9)
+	kind := r.pick(10)
 	if g.id.Name == spare && r.chance(50) {
 		kind = 3
 	}
@@ -153,15 +160,8 @@ func (r *run) edit(g *group) (what string, takes bool, does edit) {
 			return ours, append(foreign, jit.Rule{Name: "Block" + time.Now().Format("150405.000"), Priority: n, Access: jit.Deny, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
 		}
-	case 8:
-		n = 100 + n%11
-		return "somebody allows a protected port above a window", true, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
-			if slices.ContainsFunc(slices.Concat(ours, foreign), func(x jit.Rule) bool { return x.Direction == jit.Inbound && x.Priority == n }) {
-				return ours, foreign
-			}
-			return ours, append(foreign, jit.Rule{Name: "High" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
-				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
-		}
+	case 8, 9:
+		return r.editHigh(g, kind == 9)
 	case 6:
 		return "somebody takes the first priorities and drops our rules", true, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			for i := range 3 {
@@ -177,6 +177,33 @@ func (r *run) edit(g *group) (what string, takes bool, does edit) {
 			foreign = slices.Delete(foreign, n%len(foreign), n%len(foreign)+1)
 		}
 		return ours, foreign
+	}
+}
+
+// editHigh allows a protected port among the first priorities: right below an open window if there is one, or in its place, ours being dropped. If
+// such a rule stands already, it goes.
+func (r *run) editHigh(g *group, instead bool) (what string, takes bool, does edit) {
+	high := func(x jit.Rule) bool { return strings.HasPrefix(x.Name, "High") }
+	if slices.ContainsFunc(g.foreign, high) {
+		return "somebody takes his first rules back", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return ours, slices.DeleteFunc(foreign, high) }
+	}
+	n := 100 + r.pick(11)
+	if i := slices.IndexFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow && x.Priority < 110 }); i >= 0 && r.chance(80) {
+		n = g.model[i].Priority + 1
+	}
+	x := jit.Rule{Name: "High" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
+	if instead {
+		x.Priority = 100
+		return "somebody puts the group with an allow at 100 and without our rules", true, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+			return nil, append(slices.DeleteFunc(foreign, func(o jit.Rule) bool { return o.Priority == 100 }), x)
+		}
+	}
+	return "somebody allows a protected port above our denies", true, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		if slices.ContainsFunc(slices.Concat(ours, foreign), func(o jit.Rule) bool { return o.Direction == jit.Inbound && o.Priority == n }) {
+			return ours, foreign
+		}
+		return ours, append(foreign, x)
 	}
 }
 
