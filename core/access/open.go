@@ -34,7 +34,11 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 	case last:
 		return s.abandon(ctx, who, after, err)
 	}
-	return s.completed(ctx, rec.Grant.ID, err)
+	after, err = s.completed(ctx, rec.Grant.ID, err)
+	if jit.Refused(err) != nil {
+		err = s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, err)
+	}
+	return after, err
 }
 
 // try is one try to open a grant. With an error it gives the grant as it was last seen.

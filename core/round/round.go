@@ -230,6 +230,7 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 	case err == nil:
 		w.snap, w.asOf, w.lost, w.left, w.confirmedAt = answer, w.place, 0, true, w.Now()
 		w.wrote(out.Plan.Changes, what)
+		w.tellRemoved(ctx, out)
 		return nil
 	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
 		return w.conflicted(ctx, err)

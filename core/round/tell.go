@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -61,33 +59,6 @@ func (s *Rounds) log(ctx context.Context, batch []*closing, entries []store.Entr
 		return &store.Unavailable{Dependency: "the activity log", Err: fmt.Errorf("%w: %w", ErrNotLogged, err)}
 	}
 	return nil
-}
-
-// removed notes whose rules a target has lost by an ask of the closing: they stood until then.
-func (k *closing) removed(a *ask) {
-	if !slices.ContainsFunc(a.out.Written.Delete, func(r jit.Rule) bool { return ofGrantID(r, a.Grant) }) {
-		return
-	}
-	if k.stood == nil {
-		k.stood = map[string]bool{}
-	}
-	for _, p := range k.rec.Placements {
-		if p.Target.Equal(a.out.Target) {
-			for vm, addrs := range p.Addresses {
-				k.stood[vm] = k.stood[vm] || len(addrs) > 0
-			}
-		}
-	}
-}
-
-// stoodEntries returns the entries of windows whose rules stood and that were never confirmed open: of others the log has them.
-func (k *closing) stoodEntries() []store.Entry {
-	if len(k.stood) == 0 {
-		return nil
-	}
-	return store.StoodEntries(k.rec.Grant, "not confirmed open; the rule stood until it was removed", k.at, func(vm jit.ID, w jit.Window) bool {
-		return w.Unconfirmed && k.stood[vm.Key()]
-	})
 }
 
 // untold returns the entries of a closing's intents that this process has not logged.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // history is the run's eventful part.
@@ -158,8 +160,45 @@ func (r *run) lostLive() bool {
 	return false
 }
 
+// toldWell is I5 in the end: each closing has one line, and each opening that stood one before it.
+func (r *run) toldWell() {
+	for _, both := range r.table.twice {
+		r.violate("I5", "the log tells twice of the same: %s", both)
+	}
+	for id, l := range r.table.grants {
+		for _, vm := range l.rec.Grant.VMs {
+			for _, w := range vm.Ports {
+				if l.lost || w.Status != jit.Revoked {
+					continue
+				}
+				closed, told := r.table.lineOf(store.OpClose, id, vm.VM, w.Number)
+				if !told {
+					r.violate("I5", "the log does not tell that port %d of %s closed for %s", w.Number, vm.VM.Name, id)
+				}
+				opened, told := r.table.lineOf(store.OpOpen, id, vm.VM, w.Number)
+				if !told && r.quiet && slices.ContainsFunc(l.removed, func(x jit.Rule) bool { return r.let(x, l, vm.VM, w) }) {
+					r.violate("I5", "a rule let port %d of %s in for %s, and the log has no line of it", w.Number, vm.VM.Name, id)
+				}
+				// A write that was under way while others closed may open for a moment after that, and the line comes before the attempt to store it.
+				if told && opened.Time.After(closed.Time) && !r.skewed && l.opened {
+					r.violate("I5", "port %d of %s opened for %s after it closed, the log tells", w.Number, vm.VM.Name, id)
+				}
+			}
+		}
+	}
+}
+
+// let reports whether a rule was of a window, which was over when a write removed it.
+func (r *run) let(x jit.Rule, l *ledger, vm jit.ID, w jit.Window) bool {
+	return slices.ContainsFunc(x.DestinationPorts, func(p jit.PortRange) bool { return p.Contains(w.Number) }) && x.Translated == netip.AddrPort{} &&
+		slices.ContainsFunc(l.rec.Placements, func(p store.GrantPlacement) bool {
+			return slices.ContainsFunc(p.Addresses[vm.Key()], func(a netip.Addr) bool { return within(x.Destination, a) })
+		})
+}
+
 // settledWell is I1, I6 and I7 in the end.
 func (r *run) settledWell() {
+	r.toldWell()
 	open, _ := r.table.OpenGrants(context.Background())
 	for _, g := range open {
 		r.violate("I1", "grant %s does not end: %s", g.Grant.ID, grantText(g.Grant))

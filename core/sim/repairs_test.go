@@ -96,6 +96,9 @@ func (r *run) made(a *app, target jit.ID, c plan.Changes) {
 	}
 	for _, x := range c.Delete {
 		delete(r.azure.groups[target.Name].sure, strings.ToLower(x.Name))
+		if l := r.table.grants[grantIn(x.Name)]; l != nil && x.Access == jit.Allow {
+			l.removed = append(l.removed, x)
+		}
 	}
 }
 

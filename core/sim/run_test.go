@@ -74,6 +74,7 @@ type run struct {
 	revoked   map[string]bool         // the grants that somebody asked to close
 	wasBehind map[string]bool         // the machines that the firewall stood in front of
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
+	quiet     bool                    // nothing fails and nobody else writes, in this run
 	displaced bool                    // others have taken places where windows stand
 }
 

@@ -73,6 +73,7 @@ func (r *run) mood() {
 	case 8:
 		r.lose, r.foreign = true, r.chance(50)
 	}
+	r.quiet = !(r.faults || r.foreign || r.churn || r.skewed || r.supersede || r.crashes || r.lose)
 	r.demands = r.seed%3 == 0
 	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v demands=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes, r.demands)
 }

@@ -21,6 +21,7 @@ type table struct {
 	policies map[string]store.PolicyRecord
 	putBy    map[string]string // the verb that stored the policy last
 	lines    map[string]bool   // the grants whose request or opening the log tells
+	twice    []string          // lines that tell the same
 }
 
 // window names one window of a grant.
@@ -41,6 +42,7 @@ type ledger struct {
 	mapped   map[window]netip.AddrPort // where a firewall last mapped each, which a machine that moves away from it loses
 	late     time.Time                 // when an end was last moved after it had passed: what closes then may reopen only after a write
 	lost     bool                      // the table has lost it
+	removed  []jit.Rule                // its rules that writes of ours have removed
 }
 
 func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
@@ -102,6 +104,10 @@ func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
 		t.run.mu.Lock()
 		defer t.run.mu.Unlock()
 		for _, e := range entries {
+			if _, again := t.told[e.ID]; again && (e.Operation == store.OpOpen || e.Operation == store.OpClose) {
+				continue // the log keeps the first
+			}
+			t.once(e)
 			t.told[e.ID] = e
 			if e.Operation == store.OpRepair {
 				t.run.seen.Repaired++
@@ -112,6 +118,18 @@ func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
 		}
 	}
 	return err
+}
+
+// once is I5 for what happens once: an opening and a closing of a window have one line each, whoever tells.
+func (t *table) once(e store.Entry) {
+	if e.Operation != store.OpOpen && e.Operation != store.OpClose || e.Result != store.Succeeded {
+		return
+	}
+	for id, o := range t.told {
+		if id != e.ID && o.Operation == e.Operation && o.Result == e.Result && o.Grant == e.Grant && o.VM.Equal(e.VM) && slices.ContainsFunc(o.Ports, func(p uint16) bool { return slices.Contains(e.Ports, p) }) {
+			t.twice = append(t.twice, id+" and "+e.ID)
+		}
+	}
 }
 
 func (t *table) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
@@ -160,4 +178,14 @@ func (t *table) toldOf(op store.Operation, result store.Result, grant string, vm
 		}
 	}
 	return false
+}
+
+// lineOf returns the line that tells that an operation on a window has succeeded, and whether there is one.
+func (t *table) lineOf(op store.Operation, grant string, vm jit.ID, port uint16) (store.Entry, bool) {
+	for _, e := range t.told {
+		if e.Operation == op && e.Result == store.Succeeded && e.Grant == grant && e.VM.Equal(vm) && slices.Contains(e.Ports, port) {
+			return e, true
+		}
+	}
+	return store.Entry{}, false
 }

@@ -93,7 +93,7 @@ func (r *run) hands() {
 	if r.chance(10) && r.azure.groups[spare] != nil {
 		g = r.azure.groups[spare]
 	}
-	if r.chance(30) { // it matters most where a window is open
+	if r.chance(40) { // it matters most where a window is open
 		if i := slices.IndexFunc(groups, func(g *group) bool {
 			return slices.ContainsFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow })
 		}); i >= 0 {
@@ -118,7 +118,7 @@ type edit func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule)
 // edit is one change by others to a group, and whether it takes places where windows stand.
 func (r *run) edit(g *group) (what string, takes bool, does edit) {
 	n := 150 + r.pick(800)
-	kind := r.pick(10)
+	kind := r.pick(12)
 	if g.id.Name == spare && r.chance(50) {
 		kind = 3
 	}
@@ -160,7 +160,7 @@ func (r *run) edit(g *group) (what string, takes bool, does edit) {
 			return ours, append(foreign, jit.Rule{Name: "Block" + time.Now().Format("150405.000"), Priority: n, Access: jit.Deny, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
 		}
-	case 8, 9:
+	case 8, 9, 10, 11:
 		return r.editHigh(g, kind == 9)
 	case 6:
 		return "somebody takes the first priorities and drops our rules", true, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
@@ -187,9 +187,12 @@ func (r *run) editHigh(g *group, instead bool) (what string, takes bool, does ed
 	if slices.ContainsFunc(g.foreign, high) {
 		return "somebody takes his first rules back", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return ours, slices.DeleteFunc(foreign, high) }
 	}
-	n := 100 + r.pick(11)
-	if i := slices.IndexFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow && x.Priority < 110 }); i >= 0 && r.chance(80) {
-		n = g.model[i].Priority + 1
+	n := 100
+	for slices.ContainsFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow && x.Priority == n }) {
+		n++
+	}
+	if n == 100 || r.chance(20) {
+		n = 100 + r.pick(11)
 	}
 	x := jit.Rule{Name: "High" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
