@@ -62,7 +62,7 @@ func mutations() []mutation {
 			edits: []replacement{{old: "return refused || !out.changes(", new: "return true || !out.changes("}, {old: "		refused := ", new: "		_ = "}}},
 		{name: "a closing is answered before its rule is gone", at: "core/round:Outcome.satisfies", noticed: "I8",
 			edits: []replacement{{old: "		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) })\n	case a.Grant", new: "		return true\n	case a.Grant"}}},
-		{name: "open before the rules are confirmed", at: "core/access:Service.Open", noticed: "I8",
+		{name: "open before the rules are confirmed", at: "core/access:Service.try", noticed: "I8",
 			edits: []replacement{{old: "	rec, outs, err := s.openTargets(ctx, rec)\n", new: "	outs, err := []round.Outcome(nil), error(nil)\n"}}},
 		{name: "an open window yields its place to a deny", at: "core/plan:layout.orKept", noticed: "I3",
 			edits: []replacement{{old: "	if n == 0 {\n", new: "	if true {\n"}}},
