@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/reach"
 )
 
 // Protected is one machine's policy as it bears on the target.
 type Protected struct {
 	Policy    jit.Policy
 	Addresses []netip.Addr // the private addresses of the machine behind this target
+	Site      reach.Site   // what is known of where they are
 }
 
 // Opening is one grant as it bears on the target: its machines behind the

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
 )
 
@@ -20,10 +21,11 @@ func vmID(name string) jit.ID {
 	return jit.ID{Subscription: "00000000-0000-0000-0000-00000000d3e0", ResourceGroup: "demo", Type: jit.TypeVM, Name: name}
 }
 
-// The machines of the property tests: one address of each family, two, one.
+// The machines of the property tests: one address of each family, one that two have, two.
 var tinyVMs = map[string][]netip.Addr{
 	"a": {netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("fd00::4")},
 	"b": {netip.MustParseAddr("10.0.0.5")},
+	"d": {netip.MustParseAddr("10.0.0.5")}, // in another network with the same addresses
 	"c": {netip.MustParseAddr("10.0.0.6"), netip.MustParseAddr("10.0.0.7")},
 }
 
@@ -45,11 +47,12 @@ func genSources(t *rapid.T) jit.Sources {
 
 func genPolicies(t *rapid.T) []plan.Protected {
 	var out []plan.Protected
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"a", "b", "c", "d"} {
 		if !rapid.Bool().Draw(t, "protected "+name) {
 			continue
 		}
 		p := plan.Protected{Policy: jit.Policy{VM: vmID(name)}, Addresses: tinyVMs[name]}
+		p.Site = reachtest.Site(t, p.Addresses...)
 		p.Policy.ExistingRules = pickAny(t, "existing rules", jit.Override, jit.Override, jit.Respect)
 		for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
 			p.Policy.Ports = append(p.Policy.Ports, jit.PortRule{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: jit.AnySource(), Maximum: time.Hour})
@@ -66,7 +69,7 @@ func genOpenings(t *rapid.T) []plan.Opening {
 		g.Start = noon.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "age")) * time.Minute)
 		g.OpenBy = noon.Add(pickAny(t, "open by", -time.Second, 0, time.Minute))
 		o := plan.Opening{Addresses: map[string][]netip.Addr{}}
-		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID).Draw(t, "machines") {
+		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 3, rapid.ID).Draw(t, "machines") {
 			vm := jit.GrantVM{VM: vmID(name)}
 			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
 				vm.Ports = append(vm.Ports, jit.Window{Number: n, Protocol: pickAny(t, "protocol", jit.TCP, jit.UDP, jit.AnyProtocol), Sources: genSources(t),
@@ -118,6 +121,15 @@ func genInput(t *rapid.T) plan.Input {
 		}
 	}
 	return in
+}
+
+// estate is what the oracle knows of an input.
+func estate(in plan.Input) reachtest.Estate {
+	e := reachtest.Estate{Names: in.Names}
+	for _, p := range in.Policies {
+		e.Located = append(e.Located, reach.Located{Addresses: p.Addresses, Site: p.Site})
+	}
+	return e
 }
 
 func edited(rules []jit.Rule, n int) []jit.Rule {

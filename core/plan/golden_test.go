@@ -17,6 +17,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
 )
 
@@ -29,9 +30,10 @@ var update = flag.Bool("update", false, "write the planned sections of testdata/
 //	known      no, where the table is lost
 //	machines   NAME ADDRESS ...
 //	policies   MACHINE override|respect PROTOCOL:PORT ...
-//	grants     ID REQUESTOR START STATUS[,OpenBy] (next line:) MACHINE PROTOCOL:PORT SOURCES END
+//	grants     ID REQUESTOR START STATUS (next line:) MACHINE PROTOCOL:PORT SOURCES END
 //	current    NAME ACCESS PRIORITY PROTOCOL SOURCE -> DESTINATION :PORTS [| DESCRIPTION]
 //	names      vnet|TAG|asg:ID PREFIX ...
+//	networks   MACHINE PREFIX ... [only]
 //
 // "plan N" before current lines stands for the outcome of the file's state at N o'clock.
 func TestGolden(t *testing.T) {
@@ -98,6 +100,19 @@ func clock(t testing.TB, s string) time.Time {
 	return time.Date(2026, 3, 1, d.Hour(), d.Minute(), 0, 0, time.UTC)
 }
 
+// join notes which addresses of a machine are in an application security group, and that of the others it is known that they are not.
+func join(p *plan.Protected, group string, members []netip.Prefix) {
+	if p.Site.Groups == nil {
+		p.Site.Groups = map[netip.Addr][]string{}
+	}
+	for _, a := range p.Addresses {
+		p.Site.Groups[a] = append([]string{}, p.Site.Groups[a]...)
+		if slices.Contains(members, netip.PrefixFrom(a, a.BitLen())) {
+			p.Site.Groups[a] = append(p.Site.Groups[a], group)
+		}
+	}
+}
+
 func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 	t.Helper()
 	in := plan.Input{Now: noon, State: plan.State{Known: !slices.Contains(lines(a, "known"), "no")}}
@@ -124,8 +139,14 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 		}
 		in.Policies = append(in.Policies, p)
 	}
+	for _, l := range lines(a, "networks") {
+		name, inside, _ := strings.Cut(l, " ")
+		inside, whole := strings.CutSuffix(inside, " only")
+		i := slices.IndexFunc(in.Policies, func(p plan.Protected) bool { return p.Policy.VM.Name == name })
+		in.Policies[i].Site.Network = reach.Network{Inside: reachtest.Peers(t, strings.ReplaceAll(inside, " ", ",")).Prefixes, Whole: whole}
+	}
 	in.Openings = goldenGrants(t, a, at)
-	in.Names.Groups, in.Names.Tags = map[string][]netip.Addr{}, map[string][]netip.Prefix{}
+	in.Names.Tags = map[string][]netip.Prefix{}
 	for _, l := range lines(a, "names") {
 		f := strings.Fields(l)
 		ps := reachtest.Peers(t, strings.Join(f[1:], ",")).Prefixes
@@ -133,8 +154,8 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 		case f[0] == "vnet":
 			in.Names.VirtualNetwork = ps
 		case strings.HasPrefix(f[0], "asg:"):
-			for _, p := range ps {
-				in.Names.Groups[f[0][4:]] = append(in.Names.Groups[f[0][4:]], p.Addr())
+			for i := range in.Policies {
+				join(&in.Policies[i], f[0][4:], ps)
 			}
 		default:
 			in.Names.Tags[strings.ToLower(f[0])] = ps

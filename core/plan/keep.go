@@ -32,7 +32,7 @@ func (l *layout) keptAbove(deny *wanted) int {
 		return above
 	}
 	for _, p := range l.opened {
-		if p.priority > above && l.names.MayMeet(&deny.rule, p.rule) {
+		if p.priority > above && l.names.Meets(&deny.rule, p.rule) {
 			above = p.priority
 		}
 	}

@@ -178,7 +178,7 @@ func (l *layout) byCeiling(rules []*wanted) []denial {
 	for _, w := range rules {
 		d := denial{wanted: w, above: MinPriority - 1, below: MaxPriority + 1}
 		for _, f := range l.allowed {
-			if !l.names.MayMatch(f, &w.rule) {
+			if !l.names.Bears(f, &w.rule) {
 				continue
 			}
 			if !w.respect {
@@ -322,7 +322,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 	limit := MaxPriority + 1
 	for _, d := range l.closed {
 		// Where it stands above a deny, whether they meet does not matter: most rules are done with that.
-		if d.priority < limit && !(stays && n < d.priority) && l.names.MayMeet(d.rule, &w.rule) {
+		if d.priority < limit && !(stays && n < d.priority) && l.names.Meets(d.rule, &w.rule) {
 			limit = d.priority
 		}
 	}
@@ -337,7 +337,7 @@ func (l *layout) allow(w *wanted) *jit.Error {
 		if f.Priority >= limit {
 			break
 		}
-		if l.names.MayMeet(f, &w.rule) {
+		if l.names.Meets(f, &w.rule) {
 			blocked, cause = f.Priority, f.Name
 			break
 		}

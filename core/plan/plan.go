@@ -27,7 +27,16 @@ type Input struct {
 	Current []jit.Rule   // every rule that stands on the target, ours and foreign, but not the default rules
 	Public  []netip.Addr // the addresses at which a firewall takes connections; none of a security group
 	Now     time.Time
-	Names   reach.Names // what names in foreign rules stand for; what is not known counts as bearing on the machines
+	Names   reach.Names // what names in foreign rules stand for, beside the sites of the policies; what is not known counts as bearing on the machines
+}
+
+// names returns what names stand for at the machines of the policies.
+func (in Input) names() reach.Names {
+	var known []reach.Located
+	for _, p := range in.Policies {
+		known = append(known, reach.Located{Addresses: p.Addresses, Site: p.Site})
+	}
+	return in.Names.At(known...)
 }
 
 // Changes leads from the rules that stand to those that should. All of them
@@ -95,13 +104,13 @@ type Blocked struct {
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
 	ours, foreign := apart(in.Current)
-	closed := denies(in.Policies)
+	closed, names := denies(in.Policies), in.names()
 	p := in.plan(ours, allows, func(open []*wanted) ([]placed, []Refusal) {
-		l := lay(in.Names, ours, foreign, closed, open)
+		l := lay(names, ours, foreign, closed, open)
 		return slices.Concat(l.opened, l.closed), l.refused
 	})
-	p.Overridden, p.Exposed = bearing(in.Names, in.Policies, foreign, p.Rules)
-	p.Blocked = blocked(in.Names, p.Rules, foreign)
+	p.Overridden, p.Exposed = bearing(names, in.Policies, foreign, p.Rules)
+	p.Blocked = blocked(names, p.Rules, foreign)
 	return p
 }
 

@@ -50,6 +50,7 @@ func adminOrder(rules []AdminRule) []AdminRule {
 // Reach reports whether the packet reaches the endpoint: past the security admin rules of its virtual network,
 // then through its guards (see [Names.Evaluate]).
 func (n Names) Reach(p Packet, e Endpoint) Verdict {
+	n = n.settled()
 	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
 	var verdicts []Verdict
 	for _, r := range adminOrder(e.Admin) {
@@ -95,11 +96,11 @@ func (n Names) admitted(rules []AdminRule, c cell, from addresses) (decided []ad
 	lines := make([]line, 0, len(rules)+1)
 	for i, r := range rules {
 		r.Priority = i // identifies the rule of a share
-		lines = append(lines, n.line(&r.Rule))
+		lines = append(lines, n.line(&r.Rule, n.spaceAt(c.dst)))
 	}
 	rest := &jit.Rule{Priority: len(rules), Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
-	for _, s := range n.shares(append(lines, n.line(rest)), c, from) {
+	for _, s := range n.shares(append(lines, n.line(rest, n.spaceAt(c.dst))), c, from) {
 		if s.rule.Priority == len(rules) || rules[s.rule.Priority].Action == AdminAllow {
 			sure, possible = sure.or(s.sure), possible.or(s.possible)
 			continue
@@ -120,7 +121,7 @@ type AdminEffect struct {
 // Admin returns the effect of security admin rules on packets from the sources to one port of an address; protocol
 // * means TCP and UDP. A rule with an unknown name counts as matching and as not matching.
 func (n Names) Admin(rules []AdminRule, dst netip.Addr, protocol jit.Protocol, port uint16, sources jit.Sources) AdminEffect {
-	rules = adminOrder(rules)
+	n, rules = n.settled(), adminOrder(rules)
 	plain := make([]jit.Rule, 0, len(rules))
 	for _, r := range rules {
 		plain = append(plain, r.Rule)

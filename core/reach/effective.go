@@ -81,7 +81,7 @@ func DefaultRules() []jit.Rule {
 // two rules with the same unknown tag are not assumed to match the same addresses. Security admin rules of Azure
 // Virtual Network Manager come before all of this: [Names.Reach] includes them.
 func (n Names) Evaluate(p Packet, guards ...Guard) Verdict {
-	v := Verdict{Allowed: Yes}
+	n, v := n.settled(), Verdict{Allowed: Yes}
 	p.Source, p.Destination = p.Source.Unmap(), p.Destination.Unmap()
 	for _, g := range guards {
 		d := n.decide(p, g)
@@ -148,7 +148,7 @@ func (n Names) matches(r jit.Rule, p Packet) Truth {
 	if ports == No || destination == No {
 		return No // most rules end here, before the more expensive sets below
 	}
-	sure, possible := n.set(r.Source)
+	sure, possible := n.set(r.Source, n.spaceAt(p.Destination))
 	source := No
 	switch {
 	case sure.has(p.Source):

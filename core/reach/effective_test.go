@@ -17,9 +17,10 @@ import (
 
 func TestEvaluateAgainstNaiveMatcher(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n, guards := reachtest.Names(t), reachtest.Guards(t)
+		n, guards := reachtest.Estates(t), reachtest.Guards(t)
+		names := n.Known()
 		reachtest.EveryPacket(func(p reach.Packet) {
-			got, want := n.Evaluate(p, guards...), reachtest.Verdict(n, p, guards...)
+			got, want := names.Evaluate(p, guards...), reachtest.Verdict(n, p, guards...)
 			if got.Allowed != want {
 				t.Fatalf("%+v: got %s by %+v, want %s", p, got.Allowed, got.By, want)
 			}
@@ -30,9 +31,9 @@ func TestEvaluateAgainstNaiveMatcher(t *testing.T) {
 // Exposures must be exact: a source is named where some world lets some packet of it in, and nowhere else.
 func TestExposuresAgainstNaiveMatcher(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n, guards := reachtest.Names(t), reachtest.Guards(t)
+		n, guards := reachtest.Estates(t), reachtest.Guards(t)
 		dst := netip.MustParseAddr(rapid.SampledFrom(reachtest.Machines).Draw(t, "machine"))
-		all := n.Exposures(reach.Endpoint{Address: dst, Guards: guards}, reachtest.Ports, jit.AnySource())
+		all := n.Known().Exposures(reach.Endpoint{Address: dst, Guards: guards}, reachtest.Ports, jit.AnySource())
 		type at struct {
 			port   uint16
 			proto  jit.Protocol
@@ -40,7 +41,7 @@ func TestExposuresAgainstNaiveMatcher(t *testing.T) {
 		}
 		possible, certain := map[at]bool{}, map[at]bool{}
 		reachtest.EveryPacket(func(p reach.Packet) {
-			if p.Destination != dst {
+			if p.Destination != dst || p.DestinationPort == 0 {
 				return
 			}
 			k := at{p.DestinationPort, p.Protocol, p.Source}
@@ -77,11 +78,11 @@ func pointers(rules []jit.Rule) []*jit.Rule {
 
 func TestBlockedAgainstNaiveMatcher(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n, rules := reachtest.Names(t), reachtest.Rules(t, "foreign")
+		n, rules := reachtest.Estates(t), reachtest.Rules(t, "foreign")
 		dst := netip.MustParseAddr(rapid.SampledFrom(reachtest.Machines).Draw(t, "machine"))
 		var sources []netip.Prefix
 		for _, s := range reachtest.Sources {
-			if a := netip.MustParseAddr(s); a.Is4() == dst.Is4() && rapid.Bool().Draw(t, "asks") {
+			if a := netip.MustParseAddr(s); a.Is4() == dst.Is4() && s != "168.63.129.16" && rapid.Bool().Draw(t, "asks") {
 				sources = append(sources, netip.PrefixFrom(a, a.BitLen()))
 			}
 		}
@@ -90,7 +91,7 @@ func TestBlockedAgainstNaiveMatcher(t *testing.T) {
 		}
 		allow := jit.Rule{Name: "portcullis-allow-x", Priority: 115, Access: jit.Allow, Protocol: jit.TCP, Source: jit.Peers{Prefixes: sources}, Destination: jit.PeersOf(dst), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
 		rules = slices.DeleteFunc(rules, func(r jit.Rule) bool { return r.Priority == allow.Priority })
-		got := n.Blocked(&allow, pointers(rules))
+		got := n.Known().Blocked(&allow, pointers(rules))
 		some, sure, denied := false, false, false
 		for _, s := range sources {
 			for _, from := range reachtest.SourcePorts {

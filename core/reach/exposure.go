@@ -24,9 +24,10 @@ type line struct {
 	open           []string // the open tags among them
 }
 
-func (n Names) line(r *jit.Rule) line {
+// line resolves a rule's sources where VirtualNetwork holds vnet.
+func (n Names) line(r *jit.Rule, vnet *space) line {
 	l := line{rule: r, open: n.strangers(r.Source)}
-	l.sure, l.possible = n.set(r.Source)
+	l.sure, l.possible = n.set(r.Source, vnet)
 	return l
 }
 
@@ -136,6 +137,8 @@ func ManagementPorts() []uint16 { return []uint16{22, 23, 135, 445, 3389, 5900, 
 // rules count: with AnySource, every port that nobody closes appears as AllowVnetInBound. Our own rules count too.
 func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposure {
 	e.Address = e.Address.Unmap()
+	n = n.settled()
+	vnet := n.spaceAt(e.Address)
 	sources := fromSources(from).and(familyOf(e.Address))
 	var chains [][]line
 	var ruleSets [][]jit.Rule
@@ -149,7 +152,7 @@ func (n Names) Exposures(e Endpoint, ports []uint16, from jit.Sources) []Exposur
 		ruleSets = append(ruleSets, rules)
 		var lines []line
 		for i := range rules {
-			lines = append(lines, n.line(&rules[i]))
+			lines = append(lines, n.line(&rules[i], vnet))
 		}
 		chains = append(chains, lines)
 	}
@@ -259,12 +262,14 @@ type Block struct {
 }
 
 // Blocked returns what the rules with a lower priority number take from allow, which is or would be among them at
-// allow.Priority. By is empty if they take nothing. A packet that an earlier allow accepts is not blocked.
+// allow.Priority. By is empty if they take nothing. A packet that an earlier allow accepts is not blocked, and the
+// Azure host's own packets do not count: nobody asks for a window to let them in.
 func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
+	n = n.settled()
 	var earlier []*jit.Rule // those that overlap it; default rules come after all of ours
 	denies := false
 	for _, r := range rules {
-		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.MayMeet(r, allow) {
+		if r.Direction == jit.Inbound && r.Priority < allow.Priority && n.Meets(r, allow) {
 			earlier = append(earlier, r)
 			denies = denies || r.Access == jit.Deny
 		}
@@ -275,13 +280,18 @@ func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
 	slices.SortStableFunc(earlier, jit.ComparePriority)
 	b := Block{Whole: Yes}
 	by := map[string]jit.Rule{}
-	lines := make([]line, 0, len(earlier)+1)
-	for _, r := range append(earlier, allow) {
-		lines = append(lines, n.line(r))
-	}
-	from, _ := n.set(allow.Source)
-	for _, c := range cells(*allow, lines) {
-		for _, s := range n.shares(lines, c, from.and(familyOf(c.dst))) {
+	chain := append(earlier, allow)
+	lines := map[*space][]line{}
+	from, _ := n.set(allow.Source, n.other)
+	from = from.minus(hosts())
+	for _, c := range cells(allow, chain) {
+		vnet := n.spaceAt(c.dst)
+		if lines[vnet] == nil {
+			for _, r := range chain {
+				lines[vnet] = append(lines[vnet], n.line(r, vnet))
+			}
+		}
+		for _, s := range n.shares(lines[vnet], c, from.and(familyOf(c.dst))) {
 			switch {
 			case s.rule.Access == jit.Deny:
 				by[s.rule.Name] = *s.rule
@@ -303,10 +313,10 @@ func (n Names) Blocked(allow *jit.Rule, rules []*jit.Rule) Block {
 }
 
 // cells returns the cells of a rule of ours, whose destinations are addresses and whose ports are single.
-func cells(allow jit.Rule, lines []line) []cell {
+func cells(allow *jit.Rule, chain []*jit.Rule) []cell {
 	var rules []jit.Rule
-	for _, l := range lines {
-		rules = append(rules, *l.rule)
+	for _, r := range chain {
+		rules = append(rules, *r)
 	}
 	var out []cell
 	for _, dst := range allow.Destination.Prefixes {

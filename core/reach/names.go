@@ -2,21 +2,34 @@ package reach
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"portcullis/core/jit"
 )
 
 // Names is what the names in rules stand for, as far as the caller knows. The zero value knows only the tag
-// AzureLoadBalancer; an answer that depends on any other name is [Maybe].
+// AzureLoadBalancer; an answer that depends on any other name is [Maybe]. What is known of the machines' addresses is
+// added by [Names.At].
+//
+//	name               holds for sure          may hold                surely does not hold
+//	VirtualNetwork     Network.Inside          the rest, unless Whole  the rest, if Whole
+//	Internet           public addresses that   public addresses not    private addresses, and what is in
+//	                   VirtualNetwork cannot   known to be in it       VirtualNetwork for sure
+//	AzureLoadBalancer  the Azure host          -                       everything else
+//	a group, as a      nobody                  what VirtualNetwork     everything else
+//	source                                     may hold
+//	a group, as a      addresses known to be   addresses of which      addresses known to be outside
+//	destination        in it                   nothing is known
+//	any other tag      Tags                    everything, without     the rest, with Tags
+//	                                           Tags
 type Names struct {
-	// VirtualNetwork is everything that the tag VirtualNetwork contains for the machines in question: the address
-	// spaces of their network, of its peers and of connected on-premises networks, and the prefixes of user-defined
-	// routes (0.0.0.0/0 if a route sends everything elsewhere). Empty: not known.
+	// VirtualNetwork is everything that the tag VirtualNetwork contains at addresses that [Names.At] does not say more of.
+	// Empty: not known.
 	VirtualNetwork []netip.Prefix
-	Groups         map[string][]netip.Addr   // the members of application security groups, by ARM id in lower case
 	Tags           map[string][]netip.Prefix // other service tags, by name in lower case
+
+	places map[netip.Addr]*place
+	other  *space // at all other addresses
 }
 
 const (
@@ -40,13 +53,12 @@ func public() addresses {
 // Internet returns the sources that may come from the public Internet: every public address that is not known to
 // be in the virtual network.
 func (n Names) Internet() jit.Sources {
-	sure, _ := n.virtualNetwork()
-	return public().minus(sure).sources()
+	return public().minus(n.settled().other.sure).sources()
 }
 
 // set returns the addresses that peers as a source contain: certainly, and possibly, which includes the certain
-// ones.
-func (n Names) set(p jit.Peers) (sure, possible addresses) {
+// ones. vnet is what VirtualNetwork holds at the packet's destination.
+func (n Names) set(p jit.Peers, vnet *space) (sure, possible addresses) {
 	if p.Any {
 		every := everyAddress()
 		return every, every
@@ -54,44 +66,29 @@ func (n Names) set(p jit.Peers) (sure, possible addresses) {
 	sure = addressesOf(p.Prefixes...)
 	possible = sure
 	for _, t := range p.Tags {
-		s, m := n.tag(t)
+		s, m := n.tag(t, vnet)
 		sure, possible = sure.or(s), possible.or(m)
 	}
-	for _, g := range p.Groups {
-		members, known := n.Groups[strings.ToLower(g)]
-		if !known {
-			return sure, everyAddress()
-		}
-		held := addressesOf(jit.PeersOf(members...).Prefixes...)
-		sure, possible = sure.or(held), possible.or(held)
+	if len(p.Groups) > 0 { // members have addresses in the network; who all of them are is not known
+		possible = possible.or(vnet.possible)
 	}
 	return sure, possible
 }
 
-func (n Names) tag(name string) (sure, possible addresses) {
+func (n Names) tag(name string, vnet *space) (sure, possible addresses) {
 	switch {
 	case strings.EqualFold(name, tagLoadBalancer):
 		return hosts(), hosts()
 	case strings.EqualFold(name, tagVirtualNetwork):
-		return n.virtualNetwork()
-	case strings.EqualFold(name, tagInternet):
-		// It is not known whether an address that is neither public nor in the virtual network counts as Internet.
-		s, m := n.virtualNetwork()
-		return public().minus(m), everyAddress().minus(s)
+		return vnet.sure, vnet.possible
+	case strings.EqualFold(name, tagInternet): // "reachable by the public internet", says Azure's service tags page
+		return public().minus(vnet.possible), public().minus(vnet.sure)
 	}
 	if prefixes, known := n.Tags[strings.ToLower(name)]; known {
 		held := addressesOf(prefixes...)
 		return held, held
 	}
 	return nil, everyAddress()
-}
-
-func (n Names) virtualNetwork() (sure, possible addresses) {
-	if len(n.VirtualNetwork) == 0 {
-		return hosts(), everyAddress()
-	}
-	known := addressesOf(n.VirtualNetwork...).or(hosts())
-	return known, known
 }
 
 // Covers reports whether peers as a destination contain a private address of a machine. Such an address is in
@@ -121,11 +118,11 @@ func (n Names) Covers(p jit.Peers, a netip.Addr) Truth {
 		}
 	}
 	for _, g := range p.Groups {
-		members, known := n.Groups[strings.ToLower(g)]
-		if !known {
-			found = Maybe
-		} else if slices.ContainsFunc(members, func(m netip.Addr) bool { return m.Unmap() == a }) {
+		switch n.member(a, g) {
+		case Yes:
 			return Yes
+		case Maybe:
+			found = Maybe
 		}
 	}
 	return found

@@ -27,7 +27,7 @@ func peers(t *rapid.T, label string, destination bool) jit.Peers {
 		tags := []string{"Internet", "VirtualNetwork", "AzureLoadBalancer", "internet", "Storage", "Sql"}
 		return jit.Peers{Tags: []string{rapid.SampledFrom(tags).Draw(t, label+" tag")}}
 	case 4:
-		return jit.Peers{Groups: []string{rapid.SampledFrom([]string{"/asg/Known", "/asg/unknown"}).Draw(t, label+" group")}}
+		return jit.Peers{Groups: []string{rapid.SampledFrom([]string{"/asg/Web", "/asg/db"}).Draw(t, label+" group")}}
 	}
 	pool := Sources
 	if destination {
@@ -50,7 +50,7 @@ func Rules(t *rapid.T, label string) []jit.Rule {
 		r := jit.Rule{Name: fmt.Sprintf("r%d", i), Priority: n}
 		r.Access = jit.Access(rapid.IntRange(0, 1).Draw(t, "access"))
 		r.Direction = jit.Direction(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "direction"))
-		r.Protocol = rapid.SampledFrom([]jit.Protocol{jit.TCP, jit.UDP, jit.AnyProtocol, jit.ICMP}).Draw(t, "protocol")
+		r.Protocol = rapid.SampledFrom([]jit.Protocol{jit.TCP, jit.TCP, jit.UDP, jit.AnyProtocol, jit.AnyProtocol, jit.ICMP, jit.ESP, jit.AH}).Draw(t, "protocol")
 		r.Source, r.Destination = peers(t, "source", false), peers(t, "destination", true)
 		r.SourcePorts = rapid.SampledFrom([][]jit.PortRange{{jit.AllPorts()}, {jit.AllPorts()}, {{First: 1024, Last: 65535}}, {{First: 0, Last: 1023}}, {{First: 7, Last: 7}, {First: 2000, Last: 3000}}}).Draw(t, "source ports")
 		r.DestinationPorts = rapid.SampledFrom([][]jit.PortRange{{jit.AllPorts()}, {{First: 22, Last: 22}}, {{First: 22, Last: 22}, {First: 3389, Last: 3389}}, {{First: 20, Last: 100}}}).Draw(t, "ports")
@@ -59,18 +59,61 @@ func Rules(t *rapid.T, label string) []jit.Rule {
 	return rules
 }
 
+// Estate is what is known of a small network, in a form that the oracle can read.
+type Estate struct {
+	Names   reach.Names // without machines
+	Located []reach.Located
+}
+
+// Known returns the estate as names.
+func (e Estate) Known() reach.Names { return e.Names.At(e.Located...) }
+
 // Names draws what names stand for; some stay unknown.
 func Names(t *rapid.T) reach.Names {
 	var n reach.Names
 	if rapid.Bool().Draw(t, "network known") {
-		n.VirtualNetwork = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")}
-		if rapid.Bool().Draw(t, "public addresses inside") {
-			n.VirtualNetwork = append(n.VirtualNetwork, netip.MustParsePrefix("203.0.113.6/31"))
-		}
+		n.VirtualNetwork = network(t).Inside
 	}
 	n.Tags = map[string][]netip.Prefix{"storage": {netip.MustParsePrefix("203.0.113.0/31")}}
-	n.Groups = map[string][]netip.Addr{"/asg/known": {netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::4")}}
 	return n
+}
+
+// network draws an address plan. All of them have the machines' addresses.
+func network(t *rapid.T) reach.Network {
+	n := reach.Network{Inside: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")}, Whole: rapid.Bool().Draw(t, "whole network")}
+	switch rapid.IntRange(0, 2).Draw(t, "address plan") {
+	case 1: // public addresses
+		n.Inside = append(n.Inside, netip.MustParsePrefix("203.0.113.6/31"))
+	case 2: // a peer
+		n.Inside = append(n.Inside, netip.MustParsePrefix("10.0.1.0/24"))
+	}
+	return n
+}
+
+// Site draws what is known of where some addresses are.
+func Site(t *rapid.T, addresses ...netip.Addr) reach.Site {
+	s := reach.Site{Groups: map[netip.Addr][]string{}}
+	if rapid.IntRange(0, 3).Draw(t, "site") > 0 {
+		s.Network = network(t)
+	}
+	for _, a := range addresses {
+		if rapid.IntRange(0, 3).Draw(t, "membership") > 0 {
+			s.Groups[a] = rapid.SampledFrom([][]string{{}, {"/asg/web"}, {"/asg/db"}, {"/asg/db", "/asg/web"}}).Draw(t, "groups")
+		}
+	}
+	return s
+}
+
+// Estates draws what is known of machines at [Machines], at times of two at one address.
+func Estates(t *rapid.T) Estate {
+	e := Estate{Names: Names(t)}
+	for _, m := range Machines {
+		a := netip.MustParseAddr(m)
+		for range rapid.SampledFrom([]int{0, 1, 1, 1, 2}).Draw(t, "machines at "+m) {
+			e.Located = append(e.Located, reach.Located{Addresses: []netip.Addr{a}, Site: Site(t, a)})
+		}
+	}
+	return e
 }
 
 // Guards draws one or two security groups.
@@ -105,7 +148,21 @@ func Packets(machines []string, from ...uint16) []reach.Packet {
 	return out
 }
 
-var everyPacket = Packets(Machines, SourcePorts...)
+// withoutPorts returns every packet from [Sources] to [Machines] of the protocols that have no ports.
+func withoutPorts() []reach.Packet {
+	var out []reach.Packet
+	for _, p := range Packets(Machines, 0) {
+		if p.Protocol == jit.TCP && p.DestinationPort == Ports[0] {
+			for _, p.Protocol = range []jit.Protocol{jit.ICMP, jit.ESP, jit.AH} {
+				p.DestinationPort = 0
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+var everyPacket = append(Packets(Machines, SourcePorts...), withoutPorts()...)
 
 // EveryPacket calls f with every packet from [Sources] and [SourcePorts] to [Machines].
 func EveryPacket(f func(reach.Packet)) {
@@ -113,3 +170,6 @@ func EveryPacket(f func(reach.Packet)) {
 		f(p)
 	}
 }
+
+// ByHost reports whether a packet is of the Azure host, such as a health probe.
+func ByHost(p reach.Packet) bool { return p.Source == probes }

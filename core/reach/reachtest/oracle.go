@@ -34,22 +34,25 @@ type answer struct {
 }
 
 // Matches reports whether the rule surely matches the packet.
-func Matches(n reach.Names, r *jit.Rule, p reach.Packet) bool { return match(n, r, p).matches }
+func Matches(n Estate, r *jit.Rule, p reach.Packet) bool { return match(n, r, p).matches }
 
-func match(n reach.Names, r *jit.Rule, p reach.Packet) answer {
+func match(n Estate, r *jit.Rule, p reach.Packet) answer {
 	a := answer{allow: r.Access == jit.Allow}
 	if r.Protocol != "*" && r.Protocol != p.Protocol {
 		return a
 	}
-	if !inPorts(r.SourcePorts, p.SourcePort) || !inPorts(r.DestinationPorts, p.DestinationPort) {
-		return a
+	ports := inPorts(r.SourcePorts, p.SourcePort) && inPorts(r.DestinationPorts, p.DestinationPort)
+	portsDepend := false
+	if p.Protocol != "TCP" && p.Protocol != "UDP" { // it has none; whether it matches a rule with ports is not known
+		ports = inPorts(r.SourcePorts, 0) && inPorts(r.SourcePorts, 65535) && inPorts(r.DestinationPorts, 0) && inPorts(r.DestinationPorts, 65535)
+		portsDepend = !ports
 	}
-	src, srcDepends := inPeers(n, r.Source, p.Source, false)
-	dst, dstDepends := inPeers(n, r.Destination, p.Destination, true)
+	src, srcDepends := inPeers(n, r.Source, p.Source, p.Destination, false)
+	dst, dstDepends := inPeers(n, r.Destination, p.Destination, p.Destination, true)
 	switch {
-	case !src && !srcDepends, !dst && !dstDepends:
+	case !src && !srcDepends, !dst && !dstDepends, !ports && !portsDepend:
 		return a
-	case src && dst:
+	case src && dst && ports:
 		a.matches = true
 	default:
 		a.depends = true
@@ -66,7 +69,45 @@ func inPorts(ranges []jit.PortRange, n uint16) bool {
 	return false
 }
 
-func inPeers(n reach.Names, p jit.Peers, a netip.Addr, destination bool) (holds, depends bool) {
+// inNetwork tells whether an address is in VirtualNetwork for the machine at dst: for sure, and possibly.
+func inNetwork(n Estate, a, dst netip.Addr) (sure, possible bool) {
+	if a == probes {
+		return true, true
+	}
+	within := func(prefixes []netip.Prefix) bool {
+		return slices.ContainsFunc(prefixes, func(q netip.Prefix) bool { return q.Contains(a) })
+	}
+	sure, seen := true, false
+	for _, l := range n.Located {
+		if slices.Contains(l.Addresses, dst) {
+			in := within(l.Site.Network.Inside)
+			sure, possible, seen = sure && in, possible || in || !l.Site.Network.Whole, true
+		}
+	}
+	if seen {
+		return sure, possible
+	}
+	in := within(n.Names.VirtualNetwork)
+	return in, in || len(n.Names.VirtualNetwork) == 0
+}
+
+// inGroup tells whether the machine at an address is in a group: for sure, and possibly.
+func inGroup(n Estate, dst netip.Addr, group string) (sure, possible bool) {
+	sure, seen := true, false
+	for _, l := range n.Located {
+		if !slices.Contains(l.Addresses, dst) {
+			continue
+		}
+		seen = true
+		groups, known := l.Site.Groups[dst]
+		in := slices.Contains(groups, strings.ToLower(group))
+		sure, possible = sure && in, possible || in || !known
+	}
+	return sure && seen, possible || !seen
+}
+
+// inPeers tells whether a packet's source, or its destination, is among peers, and whether that depends on something unknown.
+func inPeers(n Estate, p jit.Peers, a, dst netip.Addr, destination bool) (holds, depends bool) {
 	if p.Any {
 		return true, false
 	}
@@ -75,56 +116,61 @@ func inPeers(n reach.Names, p jit.Peers, a netip.Addr, destination bool) (holds,
 			return true, false
 		}
 	}
-	host := a == probes
+	note := func(sure, possible bool) { holds, depends = holds || sure, depends || possible }
+	inNet, mayNet := inNetwork(n, a, dst)
+	if destination {
+		inNet, mayNet = true, true
+	}
 	for _, t := range p.Tags {
-		known := len(n.VirtualNetwork) > 0
-		inNet := destination || host
-		for _, q := range n.VirtualNetwork {
-			inNet = inNet || q.Contains(a)
-		}
 		switch strings.ToLower(t) {
 		case "virtualnetwork":
-			holds = holds || inNet
-			depends = depends || !inNet && !known
+			note(inNet, mayNet)
 		case "internet":
-			private := a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback()
-			if !inNet {
-				if known && !private {
-					holds = true
-				} else {
-					depends = true
-				}
-			}
+			public := !a.IsPrivate() && !a.IsLinkLocalUnicast() && !a.IsLoopback()
+			note(public && !mayNet, public && !inNet)
 		case "azureloadbalancer":
-			holds = holds || host && !destination
+			note(a == probes && !destination, false)
 		default:
-			list, ok := n.Tags[strings.ToLower(t)]
-			if !ok {
-				depends = true
-			}
+			list, ok := n.Names.Tags[strings.ToLower(t)]
+			note(false, !ok)
 			for _, q := range list {
-				holds = holds || q.Contains(a)
+				note(q.Contains(a), false)
 			}
 		}
 	}
 	for _, g := range p.Groups {
-		members, ok := n.Groups[strings.ToLower(g)]
-		if !ok {
-			depends = true
+		if destination {
+			note(inGroup(n, dst, g))
+		} else {
+			note(false, mayNet)
 		}
-		holds = holds || slices.Contains(members, a)
 	}
 	return holds, depends && !holds
 }
 
+// MayMatch reports whether the rule matches the packet, surely or depending on what is unknown.
+func MayMatch(n Estate, r *jit.Rule, p reach.Packet) bool {
+	a := match(n, r, p)
+	return a.matches || a.depends
+}
+
 // Decides tells whether one security group can let the packet in, and whether it can keep it out.
-func Decides(n reach.Names, rules []jit.Rule, p reach.Packet) (canAllow, canDeny bool) {
+func Decides(n Estate, rules []jit.Rule, p reach.Packet) (canAllow, canDeny bool) {
+	return decides(n, p, rules, always)
+}
+
+// DecidesAlone is Decides without the rules that stand below those of every group.
+func DecidesAlone(n Estate, rules []jit.Rule, p reach.Packet) (canAllow, canDeny bool) {
+	return decides(n, p, rules)
+}
+
+func decides(n Estate, p reach.Packet, lists ...[]jit.Rule) (canAllow, canDeny bool) {
 	type matching struct {
 		priority int
 		answer
 	}
 	var matched []matching
-	for _, rules := range [][]jit.Rule{rules, always} {
+	for _, rules := range lists {
 		for i := range rules {
 			if rules[i].Direction != jit.Inbound {
 				continue
@@ -162,7 +208,7 @@ func Decides(n reach.Names, rules []jit.Rule, p reach.Packet) (canAllow, canDeny
 }
 
 // Verdict tells whether all guards let the packet in.
-func Verdict(n reach.Names, p reach.Packet, guards ...reach.Guard) reach.Truth {
+func Verdict(n Estate, p reach.Packet, guards ...reach.Guard) reach.Truth {
 	v := reach.Yes
 	for _, g := range guards {
 		canAllow, canDeny := Decides(n, g.Rules, p)
