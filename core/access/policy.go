@@ -125,7 +125,7 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 			state.Policies = slices.DeleteFunc(state.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
 			for _, p := range rec.Placements {
 				if p.Target.Equal(t) {
-					state.Policies = append(state.Policies, plan.Protected{Policy: rec.Policy, Addresses: p.Addresses})
+					state.Policies = append(state.Policies, p.Protected(rec.Policy))
 				}
 			}
 		}

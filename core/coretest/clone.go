@@ -18,7 +18,8 @@ func clonePolicy(p store.PolicyRecord) store.PolicyRecord {
 	}
 	p.Placements = slices.Clone(p.Placements)
 	for i := range p.Placements {
-		p.Placements[i].Addresses = slices.Clone(p.Placements[i].Addresses)
+		at := &p.Placements[i]
+		at.Addresses, at.Site.Network.Inside, at.Site.Groups = slices.Clone(at.Addresses), slices.Clone(at.Site.Network.Inside), maps.Clone(at.Site.Groups)
 	}
 	p.ChangedAt = p.ChangedAt.UTC()
 	return p

@@ -39,7 +39,7 @@ func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []
 	for _, p := range policies {
 		for _, at := range p.Placements {
 			if at.Target.Equal(target) {
-				s.Policies = append(s.Policies, plan.Protected{Policy: p.Policy, Addresses: at.Addresses})
+				s.Policies = append(s.Policies, at.Protected(p.Policy))
 			}
 		}
 	}

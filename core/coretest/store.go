@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
@@ -68,9 +69,24 @@ func policyOf(n int, guards ...int) store.PolicyRecord {
 		Location: "westeurope", ChangedBy: "o'neil@example.com", ChangedAt: morning.Add(time.Nanosecond),
 	}
 	for _, g := range guards {
-		p.Placements = append(p.Placements, store.Placement{Target: nsg(g), Addresses: []netip.Addr{at(n), netip.MustParseAddr("2001:db8::1")}})
+		p.Placements = append(p.Placements, store.Placement{Target: nsg(g), Addresses: []netip.Addr{at(n), netip.MustParseAddr("2001:db8::1")}, Site: siteOf(n, g)})
 	}
 	return p
+}
+
+// siteOf returns what is known of where machine n is behind a security group: of the first its groups, of the second that it is in none, of the
+// third nothing.
+func siteOf(n, guard int) reach.Site {
+	s := reach.Site{Network: reach.Network{Inside: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("fd00::/48")}, Whole: guard == 1}}
+	switch guard {
+	case 1:
+		s.Groups = map[netip.Addr][]string{at(n): {"/subscriptions/s/asg/db", "/subscriptions/s/asg/web"}}
+	case 2:
+		s.Groups = map[netip.Addr][]string{at(n): {}, netip.MustParseAddr("2001:db8::1"): {}}
+	case 3:
+		s = reach.Site{}
+	}
+	return s
 }
 
 // grantOf returns an open grant record of machine n at the given security groups.

@@ -214,7 +214,7 @@ func (s *Named) withoutRoom(ctx context.Context, r replacement) (map[string]*jit
 		for _, rec := range r.changed {
 			for _, p := range rec.Placements {
 				if p.Target.Equal(t) {
-					state.Policies = append(state.Policies, plan.Protected{Policy: rec.Policy, Addresses: p.Addresses})
+					state.Policies = append(state.Policies, p.Protected(rec.Policy))
 				}
 			}
 		}

@@ -122,8 +122,8 @@ func RuledBy(m Machine, p jit.Policy, rules []reach.AdminRule) []Ruled {
 	}
 	for _, port := range p.Ports {
 		for _, addr := range m.Private {
-			note(port.Number, usual().Admin(rules, addr, port.Protocol, port.Number, jit.AnySource()).Opened, true, true)
-			if kept := usual().Admin(rules, addr, port.Protocol, port.Number, port.Sources); kept.Whole != reach.No {
+			note(port.Number, assumed(m).Admin(rules, addr, port.Protocol, port.Number, jit.AnySource()).Opened, true, true)
+			if kept := assumed(m).Admin(rules, addr, port.Protocol, port.Number, port.Sources); kept.Whole != reach.No {
 				note(port.Number, kept.Denied, false, kept.Whole == reach.Yes)
 			}
 		}
@@ -143,7 +143,7 @@ func Barred(m Machine, w jit.Window, rules []reach.AdminRule) reach.AdminEffect 
 	}
 	for _, addr := range m.Private {
 		if sameAddressFamily(sources, addr) {
-			if e := usual().Admin(rules, addr, w.Protocol, w.Number, sources); len(worst.Denied) == 0 || e.Whole == reach.Yes {
+			if e := assumed(m).Admin(rules, addr, w.Protocol, w.Number, sources); len(worst.Denied) == 0 || e.Whole == reach.Yes {
 				worst = e
 			}
 		}

@@ -11,15 +11,22 @@ import (
 	"portcullis/core/store"
 )
 
-// usual is the assumed meaning of the tag VirtualNetwork: the private ranges of both families, since networks with
-// other ranges are not known here. For such a network the Internet is assumed to be larger than it is, and there
-// may be a finding too many.
-func usual() reach.Names {
+// assumed returns what names are taken to stand for at a machine, to tell people what reaches it: VirtualNetwork is what is known of it and
+// every private address, and nothing else, since a rule for Internet has to count as one. Where routes bring public addresses into
+// it, the Internet is assumed to be larger than it is, and there may be a finding too many.
+func assumed(m Machine) reach.Names {
 	var n reach.Names
 	for _, p := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
 		n.VirtualNetwork = append(n.VirtualNetwork, netip.MustParsePrefix(p))
 	}
-	return n
+	for _, p := range m.Placements {
+		n.VirtualNetwork = append(n.VirtualNetwork, p.Site.Network.Inside...)
+	}
+	var known []reach.Located
+	for _, p := range m.Placements {
+		known = append(known, reach.Located{Addresses: p.Addresses, Site: reach.Site{Network: reach.Network{Inside: n.VirtualNetwork, Whole: true}, Groups: p.Site.Groups}})
+	}
+	return n.At(known...)
 }
 
 // Reachable returns how the well-known management ports of a machine that its policy does not protect can
@@ -27,7 +34,7 @@ func usual() reach.Names {
 // security group guards are left out: they have a finding of their own.
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
 	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
-	names := usual()
+	names := assumed(m)
 	var out []reach.Exposure
 	for _, addr := range m.Private {
 		e := reach.Endpoint{VM: m.VM, Address: addr}

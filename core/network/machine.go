@@ -21,6 +21,15 @@ type Machine struct {
 	// VirtualNetwork is the ARM id, in lower case, of the network of all its interfaces; "" if they are in several or
 	// it is not known.
 	VirtualNetwork string
+	// Twins is the other machines of the subscription that have an address of this one behind the same security group, in
+	// another network: a rule cannot tell them apart.
+	Twins []Twin
+}
+
+// Twin is another machine with the same address behind the same security group.
+type Twin struct {
+	VM, Target jit.ID
+	Address    netip.Addr
 }
 
 // Network locates machines. A machine is known if a network interface names it.

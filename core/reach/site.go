@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,6 +23,22 @@ type Site struct {
 	// Groups is the ARM ids, in lower case, of the application security groups that each address is in. An empty list is
 	// none; an address without an entry may be in any.
 	Groups map[netip.Addr][]string
+}
+
+// Equal reports whether the same is known.
+func (s Site) Equal(o Site) bool {
+	return s.Network.Whole == o.Network.Whole && slices.Equal(s.Network.Inside, o.Network.Inside) && maps.EqualFunc(s.Groups, o.Groups, slices.Equal[[]string])
+}
+
+// Both returns what is known of two networks that addresses of one machine are in.
+func (n Network) Both(o Network) Network {
+	out := Network{Whole: n.Whole && o.Whole && slices.Equal(n.Inside, o.Inside)}
+	for _, p := range n.Inside {
+		if slices.Contains(o.Inside, p) {
+			out.Inside = append(out.Inside, p)
+		}
+	}
+	return out
 }
 
 // Located is addresses of one machine and what is known of where they are.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/core/reach"
 )
 
 // Placement lists which of a machine's private addresses are behind a target.
@@ -21,6 +23,17 @@ type Placement struct {
 	// firewall translates sources too, so the machine's security groups see these and never the caller's. Empty if the
 	// target is a security group.
 	Inside []netip.Prefix
+	Site   reach.Site // what is known of where the addresses are, for the meaning of names in rules
+}
+
+// Protected returns a policy as it bears on the placement's target.
+func (p Placement) Protected(policy jit.Policy) plan.Protected {
+	return plan.Protected{Policy: policy, Addresses: p.Addresses, Site: p.Site}
+}
+
+// Same reports whether two placements are stored alike.
+func (p Placement) Same(o Placement) bool {
+	return p.Target.Equal(o.Target) && slices.Equal(p.Addresses, o.Addresses) && p.Site.Equal(o.Site)
 }
 
 // PolicyRecord is a stored policy.

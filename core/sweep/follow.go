@@ -82,7 +82,7 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	for _, nic := range m.Unguarded {
 		w.found(network.Unguarded(vm, nic))
 	}
-	if w.dry || slices.EqualFunc(rec.Placements, m.Placements, samePlacement) {
+	if w.dry || slices.EqualFunc(rec.Placements, m.Placements, store.Placement.Same) {
 		return
 	}
 	rec.Placements = m.Placements
@@ -161,10 +161,6 @@ func dialled(g jit.Grant) []string {
 // that, it counts as the same machine.
 func another(was, is []string) bool {
 	return len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) })
-}
-
-func samePlacement(a, b store.Placement) bool {
-	return a.Target.Equal(b.Target) && slices.Equal(a.Addresses, b.Addresses)
 }
 
 func sameGrantPlacement(a, b store.GrantPlacement) bool {

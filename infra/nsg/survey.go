@@ -163,6 +163,7 @@ func (s *clients) lists(ctx context.Context, doing, subscription string, read fu
 		return topology.Lists{}, 0, arm.Translate(ctx, doing, subscription, err)
 	}
 	out.Sort()
+	out.Share()
 	return out, pages, nil
 }
 

@@ -19,6 +19,8 @@ type Lists struct {
 	peers      map[string][]string // virtual networks that one is peered with
 	public     map[string]netip.Addr
 	fronts     map[string]*Front // firewall before a subnet, of those that machines are in
+	spaces     map[string]reachable
+	shared     map[string][]jit.ID // machines with one address behind one NSG; see Share
 }
 
 // subnet is what the list of virtual networks says of one.
@@ -31,11 +33,11 @@ type subnet struct {
 
 // New returns empty lists.
 func New() Lists {
-	return Lists{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}, fronts: map[string]*Front{}}
+	return Lists{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}, fronts: map[string]*Front{}, spaces: map[string]reachable{}}
 }
 
 // ForgetNetworks leaves the virtual networks out again.
-func (l *Lists) ForgetNetworks() { clear(l.subnets); clear(l.peers) }
+func (l *Lists) ForgetNetworks() { clear(l.subnets); clear(l.peers); clear(l.spaces) }
 
 // ForgetAddresses leaves the public addresses out again.
 func (l *Lists) ForgetAddresses() { clear(l.public) }
@@ -90,6 +92,7 @@ func (l *Lists) AddNetwork(vnet *armnetwork.VirtualNetwork) {
 	if vnet == nil || vnet.Properties == nil {
 		return
 	}
+	l.spaces[lower(vnet.ID)] = reachableOf(vnet.Properties)
 	for _, p := range vnet.Properties.VirtualNetworkPeerings {
 		if p != nil && p.Properties != nil && p.Properties.RemoteVirtualNetwork != nil && connected(p.Properties.PeeringState) {
 			l.peers[lower(vnet.ID)] = append(l.peers[lower(vnet.ID)], lower(p.Properties.RemoteVirtualNetwork.ID))

@@ -51,7 +51,7 @@ func (m *machine) attach(nic *armnetwork.Interface, l Lists) error {
 		}
 		m.Private = append(m.Private, private)
 		for _, guard := range []string{nicGuard, subnetGuard} {
-			if err := m.place(guard, private); err != nil {
+			if err := m.place(guard, private, config, l); err != nil {
 				return err
 			}
 		}
@@ -94,7 +94,7 @@ func guardOf(nic *armnetwork.Interface, config *armnetwork.InterfaceIPConfigurat
 }
 
 // place puts an address behind an NSG.
-func (m *machine) place(guard string, a netip.Addr) error {
+func (m *machine) place(guard string, a netip.Addr, config *armnetwork.InterfaceIPConfigurationPropertiesFormat, l Lists) error {
 	if guard == "" {
 		return nil
 	}
@@ -104,6 +104,22 @@ func (m *machine) place(guard string, a netip.Addr) error {
 	}
 	p := m.placement(target)
 	p.Addresses = append(p.Addresses, a)
+	if p.Site.Groups == nil {
+		p.Site.Groups = map[netip.Addr][]string{}
+	}
+	p.Site.Groups[a] = groupsOf(config)
+	if at := config.Subnet; at != nil {
+		here := l.networkOf(l.subnets[lower(at.ID)])
+		if len(p.Addresses) > 1 { // its subnets may have different routes
+			here = here.Both(p.Site.Network)
+		}
+		p.Site.Network = here
+	}
+	for _, t := range l.twins(m.VM, target, a) {
+		if !slices.Contains(m.Twins, t) {
+			m.Twins = append(m.Twins, t)
+		}
+	}
 	return nil
 }
 

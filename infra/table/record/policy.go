@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -52,6 +53,52 @@ type listedDoc struct {
 type placementDoc struct {
 	T string
 	A []string
+	siteDoc
+}
+
+// siteDoc is what is known of where addresses are. In documents of before it was stored it is absent: nothing is known.
+type siteDoc struct {
+	N []string            `json:",omitempty"` // prefixes that are in VirtualNetwork
+	W bool                `json:",omitempty"` // nothing else is
+	G map[string][]string `json:",omitempty"` // application security groups by address; an empty list is none, an address without one is not known
+}
+
+func newSiteDoc(s reach.Site) siteDoc {
+	d := siteDoc{W: s.Network.Whole}
+	for _, p := range s.Network.Inside {
+		d.N = append(d.N, p.String())
+	}
+	for a, groups := range s.Groups {
+		if d.G == nil {
+			d.G = map[string][]string{}
+		}
+		d.G[a.String()] = append([]string{}, groups...)
+	}
+	return d
+}
+
+func (d siteDoc) site() (reach.Site, error) {
+	s := reach.Site{Network: reach.Network{Whole: d.W}}
+	for _, text := range d.N {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return reach.Site{}, err
+		}
+		s.Network.Inside = append(s.Network.Inside, p)
+	}
+	for text, groups := range d.G {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return reach.Site{}, err
+		}
+		if s.Groups == nil {
+			s.Groups = map[netip.Addr][]string{}
+		}
+		if groups != nil { // null is no list, and so nothing that is known
+			s.Groups[a] = groups
+		}
+	}
+	return s, nil
 }
 
 // policyPartDoc is a policy as it bears on one target.
@@ -64,6 +111,7 @@ type policyPartDoc struct {
 	Options  *optionsDoc `json:",omitempty"`
 	Public   string      `json:",omitempty"`
 	A        []string
+	siteDoc
 }
 
 func portDocs(ports []jit.PortRule) []portDoc {
@@ -120,7 +168,7 @@ func Policy(r store.PolicyRecord) (PolicyDoc, error) {
 		if err != nil {
 			return PolicyDoc{}, err
 		}
-		d.At = append(d.At, placementDoc{T: target, A: entity.AddressTexts(p.Addresses)})
+		d.At = append(d.At, placementDoc{T: target, A: entity.AddressTexts(p.Addresses), siteDoc: newSiteDoc(p.Site)})
 	}
 	return d, nil
 }
@@ -175,14 +223,18 @@ func (d PolicyDoc) record() (store.PolicyRecord, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Placements = append(r.Placements, store.Placement{Target: target, Addresses: addrs})
+		site, err := at.site()
+		if err != nil {
+			return r, err
+		}
+		r.Placements = append(r.Placements, store.Placement{Target: target, Addresses: addrs, Site: site})
 	}
 	return r, nil
 }
 
 // Part returns the document of the policy as it bears on the target of its i-th placement.
 func (d PolicyDoc) Part(i int) any {
-	return policyPartDoc{V: entity.Version, Target: d.At[i].T, VM: d.VM, Ports: d.Ports, Existing: d.Existing, Options: d.Options, Public: d.Public, A: d.At[i].A}
+	return policyPartDoc{V: entity.Version, Target: d.At[i].T, VM: d.VM, Ports: d.Ports, Existing: d.Existing, Options: d.Options, Public: d.Public, A: d.At[i].A, siteDoc: d.At[i].siteDoc}
 }
 
 // ReadPolicyPart reads a policy as it bears on one target.
@@ -202,5 +254,9 @@ func ReadPolicyPart(r entity.Stored) (plan.Protected, error) {
 	if err != nil {
 		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	return plan.Protected{Policy: p, Addresses: addrs}, nil
+	site, err := d.site()
+	if err != nil {
+		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+	}
+	return plan.Protected{Policy: p, Addresses: addrs, Site: site}, nil
 }
