@@ -47,6 +47,7 @@ type Enabled struct {
 	Exposed    []plan.Foreign // foreign allows that still open a protected port
 	Blocked    []plan.Foreign // security admin rules that keep out everybody whom the policy allows
 	Unguarded  []string       // network interfaces that no security group guards
+	Shared     []netip.Addr   // addresses that another machine has behind the same security group: no request is granted
 	Unchecked  string         // what could not be looked at and why; "" for nothing
 }
 
@@ -192,6 +193,11 @@ func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.P
 			rec.Policy.Options = known[rec.Policy.VM.Key()].Policy.Options
 		}
 		e := Enabled{Policy: rec.Policy, InForce: rec.Policy.InForce(s.Floor), Location: rec.Location, Targets: store.TargetsOf(rec.Placements), Unguarded: machines[rec.Policy.VM.Key()].Unguarded}
+		for _, t := range machines[rec.Policy.VM.Key()].Twins {
+			if !slices.Contains(e.Shared, t.Address) {
+				e.Shared = append(e.Shared, t.Address)
+			}
+		}
 		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
 		for _, out := range outs {
 			e.Overridden = append(e.Overridden, keep(out.Plan.Overridden, of)...)

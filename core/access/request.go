@@ -107,10 +107,8 @@ func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRe
 	if err != nil {
 		return store.GrantRecord{}, states, fmt.Errorf("locate the virtual machines: %w", err)
 	}
-	for i, vm := range vms {
-		if _, err := network.Exists(vm, machines, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
-			return store.GrantRecord{}, states, err
-		}
+	if err := canOpen(vms, machines); err != nil {
+		return store.GrantRecord{}, states, err
 	}
 	policies, err := s.protecting(ctx, &states, vms, machines)
 	if err != nil {
@@ -139,6 +137,21 @@ func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRe
 		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
 	}
 	return rec, states, nil
+}
+
+// canOpen refuses machines that do not exist, that nothing guards, or that no rule can tell from another.
+func canOpen(vms []jit.ID, machines map[string]network.Machine) error {
+	for i, vm := range vms {
+		at := fmt.Sprintf("virtualMachines[%d].id", i)
+		m, err := network.Exists(vm, machines, at)
+		if err == nil {
+			err = network.Apart(m, at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newGrant returns an id and the time of the same millisecond, if a few tries do: then the id tells where the grant is among

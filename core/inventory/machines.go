@@ -323,6 +323,7 @@ func (inv *machineList) exposed(vm jit.ID, snaps map[string]network.Standing) []
 	for _, nic := range m.Unguarded {
 		out = append(out, network.Unguarded(vm, nic))
 	}
+	out = append(out, network.Shared(m)...)
 	for _, e := range network.Reachable(m, inv.policies[vm.Key()].Policy, at) {
 		out = append(out, network.Reached(m, e))
 	}

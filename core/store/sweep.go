@@ -31,6 +31,7 @@ const (
 	FindingRefused       FindingKind = "Refused"       // there is no place for a rule of ours
 	FindingBlocked       FindingKind = "Blocked"       // a foreign deny comes before an open window
 	FindingReachable     FindingKind = "Reachable"     // a management port outside the policy is open to the Internet, or to strangers by a service tag
+	FindingShared        FindingKind = "SharedAddress" // two machines have one address behind one security group
 	FindingBeyond        FindingKind = "BeyondDemand"  // open windows of one requestor exceed the options in force now
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingLost          FindingKind = "StateLost"  // rules of ours on a target about which nothing is stored
@@ -42,7 +43,7 @@ const (
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingBeyond, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
 }
 
 // SweepRecord is the result of one sweep. It is also the heartbeat.

@@ -82,6 +82,9 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	for _, nic := range m.Unguarded {
 		w.found(network.Unguarded(vm, nic))
 	}
+	for _, f := range network.Shared(m) {
+		w.found(f)
+	}
 	if w.dry || slices.EqualFunc(rec.Placements, m.Placements, store.Placement.Same) {
 		return
 	}

@@ -65,6 +65,7 @@ var Codes = []string{
 	"ScopeLocked",
 	"SecurityGroupNotFound",
 	"ServiceBusUnavailable",
+	"SharedAddress",
 	"SourceAddressPrefixMissing",
 	"SourceAddressPrefixNotAllowed",
 	"SourceAnyForbidden",

@@ -59,6 +59,7 @@ var statuses = map[jit.Code]int{
 	network.CodeVMNotFound:             http.StatusNotFound,
 	access.CodeRequestNotFound:         http.StatusNotFound,
 	network.CodeMissingNSG:             http.StatusConflict,
+	network.CodeSharedAddress:          http.StatusConflict,
 	defender.CodeOtherPolicy:           http.StatusConflict,
 	defender.CodePrecondition:          http.StatusPreconditionFailed,
 	store.CodeConcurrent:               http.StatusConflict,

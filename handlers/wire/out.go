@@ -36,6 +36,7 @@ type enabledVM struct {
 	Blocked       []foreign  `json:"blockingRules,omitempty"` // that keep out everybody whom the policy allows
 	Unchecked     string     `json:"notLookedAt,omitempty"`
 	Unguarded     []string   `json:"unguardedNetworkInterfaces"`
+	Shared        []string   `json:"sharedAddresses,omitempty"` // that another machine has behind the same security group: no request is granted
 }
 
 type foreign struct {
@@ -152,6 +153,9 @@ func ToEnabled(list []access.Enabled) []enabledVM {
 	for _, e := range list {
 		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IPText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
+		for _, a := range e.Shared {
+			vm.Shared = append(vm.Shared, a.String())
+		}
 		for _, t := range e.Targets {
 			vm.Targets = append(vm.Targets, t.String())
 		}

@@ -189,6 +189,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"A protected port is open all the same", "bad", "Another rule allows it ahead of ours. Remove that rule, or configure the machine with “close protected ports” so that ours comes first."}
 	case store.FindingReachable:
 		return Finding{"A management port is open to the Internet or to strangers in Azure", "bad", "Its policy does not name the port. Add the port to the policy, or remove the rule that opens it."}
+	case store.FindingShared:
+		return Finding{"Two machines cannot be told apart", "bad", "They have the same address behind the same network security group. Give each network a group of its own; until then requests for them are refused."}
 	case store.FindingBeyond:
 		return Finding{"An open window lets in more than is demanded now", "bad", "The demand was tightened after it was asked for. Close the window, or leave it to its end."}
 	case store.FindingUnguarded:
