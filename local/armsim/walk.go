@@ -283,16 +283,22 @@ func (w *walk) addressMatches(p map[string]any, side string, a netip.Addr, vnet,
 		case "virtualnetwork":
 			return w.inNetwork(a, vnet)
 		case "internet":
-			return !w.inNetwork(a, vnet)
+			return !w.inNetwork(a, vnet) && !a.IsPrivate()
 		case "azureloadbalancer":
-			return a == netip.MustParseAddr("168.63.129.16")
+			return a == azureHost()
 		}
 		return false
 	})
 }
 
-// inNetwork says whether an address is of the virtual network or of one that it is peered with.
+// azureHost is where health probes come from; VirtualNetwork holds it too.
+func azureHost() netip.Addr { return netip.MustParseAddr("168.63.129.16") }
+
+// inNetwork says whether an address is of the virtual network, of one that it is peered with, or the host's.
 func (w *walk) inNetwork(a netip.Addr, vnet map[string]any) bool {
+	if a == azureHost() {
+		return true
+	}
 	networks := []map[string]any{vnet}
 	for _, peering := range items(vnet, "virtualNetworkPeerings") {
 		if r := w.resources[key(idOf(valueOf(peering, "remoteVirtualNetwork")))]; r != nil {
