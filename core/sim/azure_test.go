@@ -14,6 +14,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/reach"
 	"portcullis/core/store"
 )
 
@@ -81,6 +82,7 @@ type machine struct {
 type nic struct {
 	addrs  []netip.Addr
 	groups []string // of the interface and of the subnet
+	asgs   []string // the application security groups that it is in
 }
 
 func (z *azure) next() string {
@@ -311,7 +313,11 @@ func own(r jit.Rule) bool { return strings.HasPrefix(strings.ToLower(r.Name), "p
 func (m *machine) known(z *azure) network.Machine {
 	out := network.Machine{VM: m.id, Location: "westeurope", Interfaces: []string{fmt.Sprint(m.id.Name, "-", m.lives)}}
 	at := map[string][]netip.Addr{}
+	site := reach.Site{Network: reach.Network{Inside: m.estate(netip.Addr{}).network, Whole: m.id.Subscription == other}, Groups: map[netip.Addr][]string{}}
 	for _, n := range m.nics {
+		for _, a := range n.addrs {
+			site.Groups[a] = n.asgs
+		}
 		out.Private = append(out.Private, n.addrs...)
 		guarded := false
 		for _, name := range n.groups {
@@ -326,7 +332,7 @@ func (m *machine) known(z *azure) network.Machine {
 	}
 	for name, addrs := range at {
 		slices.SortFunc(addrs, netip.Addr.Compare)
-		out.Placements = append(out.Placements, store.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs)})
+		out.Placements = append(out.Placements, store.Placement{Target: nsgID(name), Addresses: slices.Compact(addrs), Site: site})
 	}
 	out.Placements = append(out.Placements, z.placement(m)...)
 	slices.SortFunc(out.Placements, func(a, b store.Placement) int { return cmp.Compare(a.Target.Name, b.Target.Name) })

@@ -72,7 +72,7 @@ func (r *run) justified(g *group) {
 				for _, protocol := range protocols(x.Protocol) {
 					for _, src := range sources {
 						for _, port := range slices.Compact([]uint16{ports.First, ports.Last}) {
-							r.justify(g, x, packet{src, dst, port, protocol, x.Translated})
+							r.justify(g, x, packet{src: src, dst: dst, port: port, protocol: protocol, to: x.Translated})
 						}
 					}
 				}
@@ -245,7 +245,7 @@ func (r *run) open(invariant string, l *ledger, vm jit.ID, w jit.Window, count f
 		for _, dst := range addrs {
 			for _, src := range inside(w.Sources, dst) {
 				for _, protocol := range protocols(r.kept(l, vm, w)) {
-					if !lets(g.packets, packet{src: src, dst: dst, port: w.Number, protocol: protocol}, count) {
+					if !lets(g.packets, packet{src: src, dst: dst, port: w.Number, protocol: protocol, at: m.estate(dst)}, count) {
 						r.violate(invariant, "grant %s is open (%s), but %s does not let %s to %s:%d/%s in", l.rec.Grant.ID, grantText(l.rec.Grant), g.id.Name, src, dst, w.Number, protocol)
 						return
 					}
@@ -322,7 +322,7 @@ func (r *run) closedToOthers() {
 				for _, port := range rec.Policy.Ports {
 					for _, protocol := range protocols(port.Protocol) {
 						for _, src := range sameFamily(dst) {
-							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol}
+							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol, at: m.estate(dst)}
 							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x) {
 								r.violate("I4", "the foreign rule %s (%d) of %s opens port %d of %s, which its policy closes", x.Name, x.Priority, g.id.Name, port.Number, m.id.Name)
 								return

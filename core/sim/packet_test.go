@@ -13,6 +13,65 @@ type packet struct {
 	port     uint16
 	protocol jit.Protocol
 	to       netip.AddrPort // where the rule in question sends it
+	at       estate         // where dst is
+}
+
+// estate is what names in rules mean for a machine's interface.
+type estate struct {
+	network []netip.Prefix // the addresses of its virtual network
+	groups  []string       // the application security groups that it is in
+}
+
+// The two address plans: of the machines in the other subscription, public addresses are in the network too.
+func (m *machine) estate(a netip.Addr) estate {
+	out := estate{network: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48")}}
+	if m.id.Subscription == other {
+		out.network = append(out.network, netip.MustParsePrefix("203.0.113.0/24"))
+	}
+	for _, n := range m.nics {
+		if slices.Contains(n.addrs, a) {
+			out.groups = n.asgs
+		}
+	}
+	return out
+}
+
+// azureHost is where health probes come from, and nobody else.
+var azureHost = netip.MustParseAddr("168.63.129.16")
+
+// sends reports whether the packet's source is among peers.
+func (p packet) sends(of jit.Peers) bool {
+	inside := p.src == azureHost
+	for _, q := range p.at.network {
+		inside = inside || q.Contains(p.src)
+	}
+	for _, t := range of.Tags {
+		switch t {
+		case "VirtualNetwork":
+			if inside {
+				return true
+			}
+		case "Internet":
+			if !inside && !p.src.IsPrivate() {
+				return true
+			}
+		case "AzureLoadBalancer":
+			if p.src == azureHost {
+				return true
+			}
+		}
+	}
+	return within(of, p.src)
+}
+
+// arrives reports whether the packet's destination is among peers.
+func (p packet) arrives(of jit.Peers) bool {
+	for _, g := range of.Groups {
+		if slices.Contains(p.at.groups, g) {
+			return true
+		}
+	}
+	return slices.Contains(of.Tags, "VirtualNetwork") || within(of, p.dst)
 }
 
 func hit(r *jit.Rule, p packet) bool {
@@ -23,7 +82,7 @@ func hit(r *jit.Rule, p packet) bool {
 	for _, q := range r.DestinationPorts {
 		port = port || q.First <= p.port && p.port <= q.Last
 	}
-	return port && within(r.Source, p.src) && within(r.Destination, p.dst)
+	return port && p.sends(r.Source) && p.arrives(r.Destination)
 }
 
 func within(p jit.Peers, a netip.Addr) bool {
@@ -58,7 +117,7 @@ func lets(rules []jit.Rule, p packet, count func(jit.Rule) bool) bool {
 }
 
 // strangers are the sources that the oracle tries beside those that rules name.
-var strangers = addrs("203.0.113.7", "203.0.113.8", "203.0.113.99", "198.51.100.5", "192.0.2.1", "2001:db8::7", "2001:db8::9", "2001:db8:1::1")
+var strangers = addrs("203.0.113.7", "203.0.113.8", "203.0.113.99", "198.51.100.5", "192.0.2.1", "10.0.9.9", "2001:db8::7", "2001:db8::9", "2001:db8:1::1")
 
 func addrs(list ...string) []netip.Addr {
 	var out []netip.Addr

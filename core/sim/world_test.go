@@ -25,25 +25,30 @@ func (r *run) build() {
 		return x
 	}
 	z := r.azure
-	z.add("web-nsg", foreign("AllowWeb", 200, jit.Allow, "*", 443), foreign("AllowSshAny", 300, jit.Allow, "*", 22))
+	toGroup := foreign("AllowSshToGroup", 260, jit.Allow, "*", 22)
+	toGroup.Destination = jit.Peers{Groups: []string{webGroup}}
+	z.add("web-nsg", toGroup, foreign("AllowWeb", 200, jit.Allow, "*", 443), foreign("AllowSshAny", 300, jit.Allow, "*", 22))
 	z.add("apps-nsg", foreign("AllowOps", 250, jit.Allow, "198.51.100.0/24", 22, 3389), foreign("DenyBad", 180, jit.Deny, "203.0.113.8/32", 22))
 	z.add("db-nic-nsg", foreign("SecurityCenter-JITRule-1", 400, jit.Deny, "*", 22, 3389))
 	z.add("db-subnet-nsg")
 	z.add(spare, foreign("AllowRdpAny", 1000, jit.Allow, "*", 3389))
 	z.gate()
 	z.add("behind-nsg", foreign("AllowAdmin", 200, jit.Allow, "198.51.100.0/24", 22))
-	r.place("behind", nic{addrs("10.0.4.4"), []string{"behind-nsg"}})
-	r.place("hidden", nic{addrs("10.0.4.5"), []string{"behind-nsg"}})
+	r.place("behind", nic{addrs: addrs("10.0.4.4"), groups: []string{"behind-nsg"}})
+	r.place("hidden", nic{addrs: addrs("10.0.4.5"), groups: []string{"behind-nsg"}})
 	for _, name := range []string{"behind", "hidden"} {
 		z.vms[vmID(name).Name].front = gateName
 	}
-	r.place("web", nic{addrs("10.0.0.4"), []string{"web-nsg"}})
-	r.place("app1", nic{addrs("10.0.1.4", "2001:db8:1::4"), []string{"apps-nsg"}})
-	r.place("app2", nic{addrs("10.0.1.5"), []string{"apps-nsg"}})
-	r.place("nb", nic{addrs("10.0.1.6", "2001:db8:1::6"), []string{"apps-nsg"}})
-	r.place("db", nic{addrs("10.0.2.4"), []string{"db-nic-nsg", "db-subnet-nsg"}})
-	r.place("two", nic{addrs("10.0.0.8"), []string{"web-nsg"}}, nic{addrs("10.0.2.8"), []string{"db-subnet-nsg"}})
+	r.place("web", nic{addrs: addrs("10.0.0.4"), groups: []string{"web-nsg"}, asgs: []string{webGroup}})
+	r.place("app1", nic{addrs: addrs("10.0.1.4", "2001:db8:1::4"), groups: []string{"apps-nsg"}, asgs: []string{webGroup}})
+	r.place("app2", nic{addrs: addrs("10.0.1.5"), groups: []string{"apps-nsg"}})
+	r.place("nb", nic{addrs: addrs("10.0.1.6", "2001:db8:1::6"), groups: []string{"apps-nsg"}})
+	r.place("db", nic{addrs: addrs("10.0.2.4"), groups: []string{"db-nic-nsg", "db-subnet-nsg"}})
+	r.place("two", nic{addrs: addrs("10.0.0.8"), groups: []string{"web-nsg"}}, nic{addrs: addrs("10.0.2.8"), groups: []string{"db-subnet-nsg"}})
 }
+
+// webGroup is the application security group of web and app1.
+const webGroup = "/asg/web"
 
 // spare guards no machine at first.
 const spare = "spare-nsg"
@@ -151,11 +156,17 @@ func (r *run) edit(g *group) (what string, takes bool, does edit) {
 			return append(ours, x), foreign
 		}
 	case 4:
+		if n%2 == 0 {
+			return "somebody allows a protected port by a name", false, byTag(jit.Allow, n)
+		}
 		return "somebody allows a protected port", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			return ours, append(foreign, jit.Rule{Name: "Temp" + time.Now().Format("150405.000"), Priority: n, Access: jit.Allow, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{{First: 20, Last: 4000}}})
 		}
 	case 5:
+		if n%2 == 0 {
+			return "somebody denies a protected port by a name", false, byTag(jit.Deny, n)
+		}
 		return "somebody denies a protected port", false, func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
 			return ours, append(foreign, jit.Rule{Name: "Block" + time.Now().Format("150405.000"), Priority: n, Access: jit.Deny, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 				SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}})
@@ -208,6 +219,27 @@ func (r *run) editHigh(g *group, instead bool) (what string, takes bool, does ed
 		}
 		return ours, append(foreign, x)
 	}
+}
+
+// byTag adds a rule that means something else at each machine, or that no packet with a port matches.
+func byTag(access jit.Access, n int) edit {
+	x := jit.Rule{Name: "Named" + time.Now().Format("150405.000"), Priority: n, Access: access, Protocol: jit.AnyProtocol, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
+	switch n / 2 % 6 {
+	case 0:
+		x.Destination = jit.Peers{Groups: []string{webGroup}}
+	case 1:
+		x.Destination = jit.Peers{Groups: []string{"/asg/others"}}
+	case 2:
+		x.Source = jit.Peers{Tags: []string{"Internet"}}
+	case 3:
+		x.Source = jit.Peers{Tags: []string{"VirtualNetwork"}}
+	case 4:
+		x.Source = jit.Peers{Tags: []string{"AzureLoadBalancer"}}
+	case 5:
+		x.Protocol = jit.ICMP
+	}
+	return func(ours, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return ours, append(foreign, x) }
 }
 
 // moves is one change to machines.
