@@ -28,8 +28,9 @@
 // that has to respect and finds no place below is left out and named. Denies laid
 // too high for a new allow are laid anew.
 //
-// What a rule matches is asked of [portcullis/core/reach]. Where a service tag or a group is not known, a deny
-// is placed higher, and an exposure told. Security admin rules are no input: no rule of ours can stand above them.
+// What a rule matches is asked of [portcullis/core/reach], with what each policy's [Protected.Site] says of its addresses.
+// Where it is not known whether a name holds somebody, a deny is placed higher, an exposure told, and an allow placed above
+// the deny that may block it, or refused. Security admin rules are no input: no rule of ours can stand above them.
 //
 // # What it promises
 //

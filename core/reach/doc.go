@@ -6,7 +6,8 @@
 // rules come last, every group has to allow. Security admin rules of Azure Virtual Network Manager come before all
 // groups: [Names.Reach] and [Names.Exposures] include them, and [Names.Admin] returns their effect on a port.
 //
-// It is pure and exact except for names: if a service tag or a group is not known, the answer is [Maybe].
+// It is pure and exact except for names: what a service tag or a group holds is known for each address ([Names.At],
+// decision 030), and if that does not tell, the answer is [Maybe].
 //
 // It does not know who made a rule, reads nothing, and ignores routes, firewalls and what listens on the machine.
 package reach
