@@ -91,7 +91,9 @@ func TestDecide(t *testing.T) {
 		{"the longest duration", lasts(1<<63 - 1), jit.CodeDurationOverMaximum, "virtualMachines[0].ports[0].duration", now},
 		{"over the maximum by a millisecond", lasts(h3 + time.Millisecond), jit.CodeDurationOverMaximum, "virtualMachines[0].ports[0].duration", now},
 		{"over the maximum by a nanosecond", lasts(h3 + 1), jit.CodeDurationOverMaximum, "virtualMachines[0].ports[0].duration", now},
-		{"end over the maximum by a millisecond", ends(now.Add(h3 + time.Millisecond)), jit.CodeDurationOverMaximum, "virtualMachines[0].ports[0].endTimeUtc", now},
+		{"end over the maximum by a clock that is a millisecond ahead", ends(now.Add(h3 + time.Millisecond)), "", "", now.Add(h3)},
+		{"end over the maximum by a clock that is two minutes ahead", ends(now.Add(h3 + jit.ClockSkew)), "", "", now.Add(h3)},
+		{"end over the maximum by more", ends(now.Add(h3 + jit.ClockSkew + time.Millisecond)), jit.CodeDurationOverMaximum, "virtualMachines[0].ports[0].endTimeUtc", now},
 		{"machine without policy", with(func(r *jit.Request) { r.VMs[0].VM = vm("other") }), jit.CodePolicyNotFound, "virtualMachines[0].id", now},
 		{"second machine without policy", with(func(r *jit.Request) {
 			r.VMs = append(r.VMs, jit.RequestVM{VM: vm("other"), Ports: r.VMs[0].Ports})

@@ -12,6 +12,7 @@ type Code string
 const (
 	CodeInvalidID            Code = "InvalidResourceId"             // not an ARM id of the expected type
 	CodeClassicVM            Code = "ClassicVirtualMachine"         // a Microsoft.ClassicCompute machine has no NSG
+	CodeScaleSetVM           Code = "ScaleSetInstanceNotSupported"  // a scale set, or an instance of one in uniform orchestration
 	CodeInvalidProtocol      Code = "InvalidProtocol"               // none of TCP, UDP, *
 	CodeInvalidPort          Code = "InvalidPort"                   // outside 0..65535
 	CodeDuplicatePort        Code = "DuplicatePort"                 // the same number twice for one machine

@@ -323,19 +323,23 @@ func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration ti
 			return w
 		}
 		want := RequestPort{Number: w.Number, End: to, Sources: w.Sources}
-		if _, err = decidePort(p, options, want, g.Start); err != nil {
-			err = err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
+		extended, bad := decidePort(p, options, want, g.Start)
+		if bad != nil {
+			err = bad.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
+			return w
+		}
+		if !extended.End.After(w.End) { // cut to the maximum, which it lasts already
 			return w
 		}
 		later = true
-		w.End = to
+		w.End = extended.End
 		return w
 	})
 	switch {
 	case err != nil:
 		return g, err
 	case !later:
-		return g, refuse(CodeEndNotLater, "endTimeUtc", "the request already ends at %s", g.End().Format(time.RFC3339))
+		return g, refuse(CodeEndNotLater, "endTimeUtc", "the request already ends at %s", timeText(g.End()))
 	}
 	out.Generation++
 	return out, nil

@@ -244,12 +244,15 @@ func TestExtend(t *testing.T) {
 		{"no windows", grantOf("g", now), time.Hour, time.Time{}, jit.CodeRequestEnded},
 		{"to the same end", grantOf("g", now, w(end)), 0, end, jit.CodeEndNotLater},
 		{"to an earlier end", grantOf("g", now, w(end)), time.Minute, time.Time{}, jit.CodeEndNotLater},
-		{"over the maximum from its start by a millisecond", grantOf("g", now, w(end)), 0, now.Add(3*time.Hour + time.Millisecond), jit.CodeDurationOverMaximum},
+		{"over the maximum from its start by a millisecond", grantOf("g", now, w(end)), 0, now.Add(3*time.Hour + jit.ClockSkew + time.Millisecond), jit.CodeDurationOverMaximum},
 		{"three more hours", grantOf("g", now, w(end)), 3 * time.Hour, time.Time{}, jit.CodeDurationOverMaximum},
 		{"one of two ports not in the policy", grantOf("g", now, w(end), w(end)), 2 * time.Hour, time.Time{}, jit.CodePortNotInPolicy},
 		{"source no longer allowed", grantOf("g", now, open(end)), 2 * time.Hour, time.Time{}, jit.CodeSourceNotAllowed},
 		{"to the maximum from its start", grantOf("g", now, w(end)), 0, now.Add(3 * time.Hour), ""},
 		{"for two more hours", grantOf("g", now, w(end)), 2 * time.Hour, time.Time{}, ""},
+		{"to the maximum by a clock that is two minutes ahead", grantOf("g", now, w(end)), 0, now.Add(3*time.Hour + jit.ClockSkew), ""},
+		{"by two minutes more than are left", grantOf("g", now, w(end)), 2*time.Hour + 119*time.Second, time.Time{}, ""},
+		{"beyond the maximum that it lasts already", grantOf("g", now, w(now.Add(3*time.Hour))), 0, now.Add(3*time.Hour + time.Minute), jit.CodeEndNotLater},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

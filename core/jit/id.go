@@ -50,10 +50,20 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
+// Location returns the name of an Azure region as Resource Manager folds it: "West Europe" and "WestEurope" are
+// "westeurope".
+func Location(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
+
+// scaleSetVM is the beginning of an instance's id below its subscription and group, in lower case.
+const scaleSetVM = "/providers/microsoft.compute/virtualmachinescalesets/"
+
 // ParseVM parses the id of a virtual machine. A classic machine is refused with
-// [CodeClassicVM], any other type with [CodeInvalidID]. The type's casing is made
+// [CodeClassicVM], an instance of a scale set with [CodeScaleSetVM], any other type with [CodeInvalidID]. The type's casing is made
 // canonical; the names keep theirs.
 func ParseVM(s string) (ID, error) {
+	if len(s) <= 1000 && strings.Contains(strings.ToLower(s), scaleSetVM) {
+		return ID{}, refuse(CodeScaleSetVM, "", "this is a scale set, or an instance of one in uniform orchestration, which cannot be protected; instances in flexible orchestration are virtual machines: name them by their ids of %s", TypeVM)
+	}
 	id, err := ParseID(s)
 	if err != nil {
 		return ID{}, err

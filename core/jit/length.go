@@ -2,13 +2,14 @@ package jit
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// Length writes a duration for people: "3 h", "1 h 30 min", "45 min", "20 s".
+// Length writes a duration for people: "3 h", "1 h 30 min", "45 min", "20 s", "0.4 s". It rounds nothing away, so that
+// two lengths that differ read differently.
 func Length(d time.Duration) string {
-	d = d.Round(time.Second)
 	if d <= 0 {
 		return "0 s"
 	}
@@ -16,14 +17,20 @@ func Length(d time.Duration) string {
 	for _, u := range []struct {
 		unit time.Duration
 		name string
-	}{{time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
+	}{{time.Hour, "h"}, {time.Minute, "min"}} {
 		if n := d / u.unit; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
 			d -= n * u.unit
 		}
+	}
+	if d > 0 {
+		parts = append(parts, strconv.FormatFloat(d.Seconds(), 'f', -1, 64)+" s")
 	}
 	return strings.Join(parts, " ")
 }
 
 // Instant returns a time as it is stored: in UTC, in whole milliseconds.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// timeText writes a time as refusals name it: to the millisecond, as ends are compared.
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z07:00") }

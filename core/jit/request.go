@@ -9,6 +9,8 @@ import (
 const (
 	MaxVMs           = 200
 	MaxJustification = 1000 // characters
+	// ClockSkew is how far a client's clock may be ahead: an end that exceeds the maximum by no more is cut to it.
+	ClockSkew = 2 * time.Minute
 )
 
 // Request asks for ports of machines on behalf of an identified caller.
@@ -61,7 +63,7 @@ func (p RequestPort) end(now time.Time) (time.Time, *Error) {
 	case p.Duration > 0:
 		return now.Add(p.Duration), nil
 	case !p.End.Truncate(time.Millisecond).After(now): // stored ends have millisecond precision: this one would have ended already
-		return time.Time{}, refuse(CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", p.End.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+		return time.Time{}, refuse(CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", timeText(p.End), timeText(now))
 	}
 	return p.End.UTC(), nil
 }
@@ -141,7 +143,8 @@ func (vm RequestVM) check(now time.Time) *Error {
 //
 // Refusals, in this order: [CodePolicyNotFound]; [CodeJustificationRequired]; [CodePortNotInPolicy]; [CodeEndInPast],
 // for an end that has passed since the request was checked; [CodeDurationOverMaximum]; [CodeSourceNotAllowed];
-// [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether].
+// [CodeSourceAnyForbidden]; [CodeSourceTooWide]; [CodeSourcesTogether]. An end up to [ClockSkew] beyond the maximum is cut
+// to the maximum.
 //
 // It does NOT ensure that the caller may ask, that the machine exists, or that the target has room for the rules.
 func Decide(policy func(ID) (Policy, bool), floor Options, checked ValidRequest, id string, now time.Time) (Grant, error) {
@@ -183,7 +186,11 @@ func decidePort(p Policy, options Options, want RequestPort, now time.Time) (Win
 	if err != nil {
 		return Window{}, err
 	}
-	if length := end.Sub(now); length > rule.Maximum {
+	switch length := end.Sub(now); {
+	case length <= rule.Maximum:
+	case want.Duration == 0 && length <= rule.Maximum+ClockSkew:
+		end = now.Add(rule.Maximum)
+	default:
 		at := "duration"
 		if want.Duration == 0 {
 			at = "endTimeUtc"

@@ -26,7 +26,7 @@ const MaxSources = 100
 // ParseSources parses addresses ("203.0.113.7"), prefixes ("203.0.113.0/24", "2001:db8::/32") and "*". Several
 // values form their union.
 //
-// It refuses with [CodeInvalidSource]: service tags, ranges written with a dash, several values in one string (the
+// Space and line breaks around a value do not count, as shells leave them. It refuses with [CodeInvalidSource]: service tags, ranges written with a dash, several values in one string (the
 // plural field takes a list), zones, IPv4 in IPv6 form with a prefix length, and prefixes with host bits set,
 // since 10.1.2.3/8 may mean the address or the network. It does NOT ensure that an address is public or belongs to
 // the caller.
@@ -36,7 +36,7 @@ func ParseSources(values ...string) (Sources, error) {
 	}
 	var s Sources
 	for _, v := range values {
-		if v == "*" {
+		if v = strings.Trim(v, " \t\r\n"); v == "*" {
 			s.any = true
 			continue
 		}

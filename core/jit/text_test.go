@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -107,4 +108,25 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%q is taken as %q", s, got)
 		}
 	})
+}
+
+// TestLength: nothing is rounded away, so that a refusal never calls a length longer than itself.
+func TestLength(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 s", -time.Hour: "0 s", 3 * time.Hour: "3 h", 90 * time.Minute: "1 h 30 min", 20 * time.Second: "20 s", 3*time.Hour + time.Second: "3 h 1 s",
+		3*time.Hour + 400*time.Millisecond: "3 h 0.4 s", 5*time.Minute - time.Millisecond: "4 min 59.999 s", time.Nanosecond: "0.000000001 s",
+	} {
+		if got := jit.Length(d); got != want {
+			t.Errorf("%d: %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestLocation folds the names of regions as Resource Manager does.
+func TestLocation(t *testing.T) {
+	for _, name := range []string{"westeurope", "West Europe", "WestEurope", "WEST EUROPE"} {
+		if got := jit.Location(name); got != "westeurope" {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
 }

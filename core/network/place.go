@@ -12,6 +12,7 @@ import (
 // The refusals of machines.
 const (
 	CodeVMNotFound jit.Code = "VirtualMachineNotFound"      // no network interface names it
+	CodeNoAddress  jit.Code = "VirtualMachineHasNoAddress"  // none of its network interfaces has a private address yet
 	CodeMissingNSG jit.Code = "MissingNetworkSecurityGroup" // nothing guards it, so it cannot be closed
 )
 
@@ -47,6 +48,8 @@ func Exists(vm jit.ID, machines map[string]Machine, at string) (Machine, error) 
 	switch {
 	case !ok:
 		return m, &jit.Error{Code: CodeVMNotFound, Target: at, Message: vm.Name + " was not found: no network interface in its subscription belongs to it"}
+	case len(m.Placements) == 0 && len(m.Private) == 0 && len(m.Interfaces) > 0:
+		return m, &jit.Error{Code: CodeNoAddress, Target: at, Message: vm.Name + " has no private address yet; Azure gives it one when the machine starts, then try again"}
 	case len(m.Placements) == 0:
 		return m, &jit.Error{Code: CodeMissingNSG, Target: at, Message: vm.Name + " has no network security group on its network interfaces or subnets, and no firewall in front of it; attach one first"}
 	}

@@ -60,6 +60,7 @@ var statuses = map[jit.Code]int{
 	access.CodeRequestNotFound:         http.StatusNotFound,
 	network.CodeMissingNSG:             http.StatusConflict,
 	network.CodeSharedAddress:          http.StatusConflict,
+	network.CodeNoAddress:              http.StatusConflict,
 	defender.CodeOtherPolicy:           http.StatusConflict,
 	defender.CodePrecondition:          http.StatusPreconditionFailed,
 	store.CodeConcurrent:               http.StatusConflict,

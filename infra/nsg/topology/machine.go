@@ -23,7 +23,7 @@ type machine struct {
 
 func newMachine(vm jit.ID, location string) *machine {
 	return &machine{
-		Machine: network.Machine{VM: vm, Location: strings.ToLower(strings.ReplaceAll(location, " ", ""))},
+		Machine: network.Machine{VM: vm, Location: jit.Location(location)},
 		behind:  map[string]*store.Placement{},
 	}
 }
