@@ -129,9 +129,10 @@ func TestW06(t *testing.T) {
 	}
 	port := opened.VirtualMachines[0].Ports[0]
 	if *opened.Requestor != "alice@example.com" || *opened.Justification != "why" || !opened.StartTimeUTC.Equal(noon) || *port.Status != armsecurity.StatusInitiated ||
-		*port.StatusReason != armsecurity.StatusReasonUserRequested || *port.AllowedSourceAddressPrefix != "203.0.113.7" || !port.EndTimeUTC.Equal(noon.Add(time.Hour+123*time.Millisecond)) {
+		*port.StatusReason != armsecurity.StatusReasonUserRequested || *port.AllowedSourceAddressPrefix != "203.0.113.7" || !port.EndTimeUTC.Equal(noon.Add(time.Hour+123456700*time.Nanosecond)) {
 		t.Errorf("initiate: %+v %+v", opened.JitNetworkAccessRequest, port)
 	}
+	*port.EndTimeUTC = port.EndTimeUTC.Truncate(time.Millisecond) // as sent in the answer, and kept in milliseconds
 	got, err := c.Get(ctx, "demo", "westeurope", "default", nil)
 	if err != nil {
 		t.Fatal(err)

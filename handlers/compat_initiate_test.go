@@ -35,7 +35,7 @@ func TestInitiate(t *testing.T) {
 		{"W18 empty plural", `"number":22,"duration":"PT10M","allowedSourceAddressPrefixes":[]`, 202, "", "", `"allowedSourceAddressPrefix":"203.0.113.7"`},
 		{"W19 joined by a space", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1/32 192.0.2.2/32"`, 400, "InvalidSourceAddressPrefix", at + ".allowedSourceAddressPrefix", "allowedSourceAddressPrefixes"},
 		{"W19 joined by a comma", `"number":22,"duration":"PT10M","allowedSourceAddressPrefix":"192.0.2.1,192.0.2.2"`, 400, "InvalidSourceAddressPrefix", at + ".allowedSourceAddressPrefix", "allowedSourceAddressPrefixes"},
-		{"W24 seven digits", `"number":22,"endTimeUtc":"2026-11-23T12:30:00.1239999Z"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.1230000Z"`},
+		{"W24 seven digits", `"number":22,"endTimeUtc":"2026-11-23T12:30:00.1239999Z"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.1239999Z"`},
 		{"W24 no digits", `"number":22,"endTimeUtc":"2026-11-23T12:30:00Z"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.0000000Z"`},
 		{"W24 an offset", `"number":22,"endTimeUtc":"2026-11-23T13:30:00+01:00"`, 202, "", "", `"endTimeUtc":"2026-11-23T12:30:00.0000000Z"`},
 		{"an end in the past", `"number":22,"endTimeUtc":"2026-11-23T11:59:59Z"`, 400, "EndTimeInPast", at + ".endTimeUtc", ""},

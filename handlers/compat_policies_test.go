@@ -30,6 +30,17 @@ func TestFullReplace(t *testing.T) {
 	if r := a.call("PUT", policy+version, `{"properties":{"virtualMachines":[]}}`); r.status != 200 || r.lists() != "" {
 		t.Errorf("%d %s", r.status, r.text)
 	}
+	// An empty policy is there until it is deleted.
+	for _, path := range []string{policy, strings.TrimSuffix(policy, "/default")} {
+		if r := a.call("GET", path+version, ""); r.status != 200 || strings.Count(r.text, `"virtualMachines":[],"requests":[]`) != 1 {
+			t.Errorf("%s: %d %s", path, r.status, r.text)
+		}
+	}
+	for _, want := range []int{200, 204} {
+		if r := a.call("DELETE", policy+version, ""); r.status != want {
+			t.Errorf("%d %s", r.status, r.text)
+		}
+	}
 	a.call("GET", policy+version, "").wants(t, 404, "PolicyNotFound")
 }
 
@@ -59,7 +70,9 @@ func TestOneStore(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.text)
 	}
 	a.call("POST", "/api/disable", `{"virtualMachines":[{"id":"`+app1+`"}]}`).wants(t, 200, "")
-	a.call("GET", named+version, "").wants(t, 404, "PolicyNotFound")
+	if r := a.call("GET", named+version, ""); r.status != 200 || r.lists() != "" {
+		t.Errorf("%d %s", r.status, r.text)
+	}
 }
 
 // TestOtherPolicy: a machine is in one policy only.
@@ -74,10 +87,10 @@ func TestOtherPolicy(t *testing.T) {
 	}
 	a.call("GET", named+version, "").wants(t, 404, "PolicyNotFound")
 	// A policy may list machines of other groups and regions.
-	if r := a.call("PUT", named+version, putBody(north, app1)); r.lists() != "app1 north" {
+	if r := a.call("PUT", named+version, putBody(north, app1)); r.lists() != "north app1" {
 		t.Errorf("%d %s", r.status, r.text)
 	}
-	if r := a.call("GET", named+version, ""); r.lists() != "app1 north" {
+	if r := a.call("GET", named+version, ""); r.lists() != "north app1" {
 		t.Errorf("%d %s", r.status, r.text)
 	}
 }
@@ -110,9 +123,11 @@ func TestPreconditions(t *testing.T) {
 			if old == etag {
 				t.Fatal("the ETag did not change")
 			}
-			before := "app1 web"
+			before := "web app1"
 			if !tc.exists {
-				a.put()
+				if r := a.call("DELETE", policy+version, ""); r.status != 200 {
+					t.Fatal(r.status)
+				}
 				before = ""
 			}
 			value := strings.NewReplacer("{etag}", etag, "{old}", old).Replace(tc.value)

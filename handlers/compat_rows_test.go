@@ -126,7 +126,7 @@ func TestW10(t *testing.T) {
 	r := a.call("PUT", odd+"?API-Version=2020-01-01", putBody(shouting))
 	r.wants(t, 200, "")
 	wantID := "/subscriptions/" + strings.ToUpper(sub) + "/resourceGroups/Demo/providers/Microsoft.Security/locations/WestEurope/jitNetworkAccessPolicies/Default"
-	wantVM := "/subscriptions/" + strings.ToUpper(sub) + "/resourceGroups/DEMO/providers/Microsoft.Compute/virtualMachines/WEB"
+	wantVM := shouting
 	for _, path := range []string{policy, odd, policy + "/"} {
 		r := a.call("GET", path+version, "")
 		if r.status != 200 || !strings.Contains(r.text, `"id":"`+wantVM+`"`) || !strings.EqualFold(r.body["id"].(string), wantID) {
@@ -193,6 +193,8 @@ func TestRefusedPolicies(t *testing.T) {
 		{"W14 not ISO 8601", port("maxRequestAccessDuration", `"3h"`), "InvalidDuration", at + "maxRequestAccessDuration"},
 		{"W15 both sources", port("allowedSourceAddressPrefix", `"*","allowedSourceAddressPrefixes":["10.0.0.1"]`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
 		{"W15 no source at all", port("allowedSourceAddressPrefixes", `[]`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
+		{"a list in the singular field", port("allowedSourceAddressPrefix", `["*"]`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
+		{"an unknown member of a port", port("allowedSourceAddressPrefix", `"*","allowedSourceAddressPrefixs":["10.0.0.1"]`), "UnknownField", at + "allowedSourceAddressPrefixs"},
 		{"W19 joined by a space", port("allowedSourceAddressPrefix", `"10.0.0.1 10.0.0.2"`), "InvalidSourceAddressPrefix", at + "allowedSourceAddressPrefix"},
 		{"no properties", `{"kind":"Basic"}`, "InvalidRequestContent", "properties.virtualMachines"},
 		{"null machines", `{"properties":{"virtualMachines":null}}`, "InvalidRequestContent", "properties.virtualMachines"},
@@ -225,21 +227,23 @@ func TestRefusedPolicies(t *testing.T) {
 	if all, _ := store.AllPolicies(t.Context(), a.store); len(all) != 0 {
 		t.Error("half of a refused policy was stored")
 	}
-	a.call("PUT", policy+version, `{"x":"`+strings.Repeat("a", 1<<20)+`"}`).wants(t, 413, "RequestBodyTooLarge")
+	a.call("PUT", policy+version, `{"x":"`+strings.Repeat("a", 4<<20)+`"}`).wants(t, 413, "RequestBodyTooLarge")
 }
 
 // Rows W12 to W15 as they are accepted.
 func TestAcceptedPolicies(t *testing.T) {
 	for _, tc := range []struct{ name, port, want string }{
-		{"W12 a text", `"number":"22","protocol":"TCP","maxRequestAccessDuration":"PT3H"`, `"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"*"`},
+		{"W12 a text", `"number":"22","protocol":"TCP","maxRequestAccessDuration":"PT3H"`, `"number":"22","protocol":"TCP","allowedSourceAddressPrefix":"*"`},
+		{"W12 whole, with a fraction", `"number":22.0,"protocol":"TCP","maxRequestAccessDuration":"PT3H"`, `"number":22.0,"protocol":"TCP"`},
 		{"W12 the first port", `"number":0,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"number":0,`},
 		{"W12 the last port", `"number":65535,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"number":65535,`},
-		{"W13 in lower case", `"number":22,"protocol":"tcp","maxRequestAccessDuration":"PT3H"`, `"protocol":"TCP"`},
+		{"W13 in lower case", `"number":22,"protocol":"tcp","maxRequestAccessDuration":"PT3H"`, `"protocol":"tcp"`},
 		{"W14 the shortest", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT5M"`, `"maxRequestAccessDuration":"PT5M"`},
-		{"W14 a day in hours", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT24H"`, `"maxRequestAccessDuration":"P1D"`},
+		{"W14 a day in hours", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT24H"`, `"maxRequestAccessDuration":"PT24H"`},
+		{"W14 a comma", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT1,5H"`, `"maxRequestAccessDuration":"PT1,5H"`},
 		{"W14 a day", `"number":22,"protocol":"*","maxRequestAccessDuration":"P1D"`, `"maxRequestAccessDuration":"P1D"`},
 		{"W15 null plural", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":null`, `"allowedSourceAddressPrefix":"10.0.0.0/8","max`},
-		{"W15 empty plural", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":[]`, `"allowedSourceAddressPrefix":"10.0.0.0/8","max`},
+		{"W15 empty plural", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":[]`, `"allowedSourceAddressPrefix":"10.0.0.0/8","allowedSourceAddressPrefixes":[],"max`},
 		{"W15 null singular", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H","allowedSourceAddressPrefix":null,"allowedSourceAddressPrefixes":["10.0.0.0/8","192.0.2.1"]`, `"allowedSourceAddressPrefixes":["10.0.0.0/8","192.0.2.1"]`},
 		{"W15 neither", `"number":22,"protocol":"*","maxRequestAccessDuration":"PT3H"`, `"allowedSourceAddressPrefix":"*"`},
 	} {

@@ -66,9 +66,10 @@ func api(version string) openapi.API {
 		Operations:  descriptions(), Failure: wire.ErrorBody{},
 		Prefixes: map[string]string{reflect.TypeFor[compat.Face]().PkgPath(): "Compat"},
 		Types: map[reflect.Type]openapi.Object{
-			reflect.TypeFor[jit.Code]():       {"type": "string", "enum": wire.Codes},
-			reflect.TypeFor[wire.OrNull]():    {"type": "string", "nullable": true},
-			reflect.TypeFor[jsontext.Value](): {"oneOf": []any{openapi.Object{"type": "integer"}, openapi.Object{"type": "string", "pattern": "^[0-9]+$"}}},
+			reflect.TypeFor[jit.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
+			reflect.TypeFor[wire.OrNull]():     {"type": "string", "nullable": true},
+			reflect.TypeFor[compat.ReadOnly](): {"description": "read-only: accepted as it was answered, and passed over"},
+			reflect.TypeFor[jsontext.Value]():  {"oneOf": []any{openapi.Object{"type": "integer"}, openapi.Object{"type": "string", "pattern": "^[0-9]+$"}}},
 		},
 	}
 }

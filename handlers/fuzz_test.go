@@ -50,9 +50,9 @@ func FuzzPort(f *testing.F) {
 	}
 	type ports struct {
 		Ports []struct {
-			Number  int    `json:"number"`
-			Maximum string `json:"maxRequestAccessDuration"`
-			Prefix  string `json:"allowedSourceAddressPrefix"`
+			Number  sentNumber `json:"number"`
+			Maximum string     `json:"maxRequestAccessDuration"`
+			Prefix  string     `json:"allowedSourceAddressPrefix"`
 		} `json:"ports"`
 	}
 	f.Fuzz(func(t *testing.T, number, maximum, prefix string) {
@@ -107,13 +107,13 @@ func FuzzPort(f *testing.F) {
 			if p.Number < 0 || p.Number > 65535 {
 				t.Errorf("%s: %s is taken as port %d", face, number, p.Number)
 			}
-			if n, err := strconv.Atoi(strings.Trim(number, `"`)); err == nil && n != p.Number {
+			if n, err := strconv.Atoi(strings.Trim(number, `"`)); err == nil && n != int(p.Number) {
 				t.Errorf("%s: %s is taken as port %d", face, number, p.Number)
 			}
 			if isPlain && (length < 5*time.Minute || length > 24*time.Hour) {
 				t.Errorf("%s: a maximum of %s is taken", face, maximum)
 			}
-			again, ok := send(strconv.Itoa(p.Number), p.Maximum, p.Prefix)
+			again, ok := send(strconv.Itoa(int(p.Number)), p.Maximum, p.Prefix)
 			if !ok || again.Ports[0] != p {
 				t.Errorf("%s: %+v is taken as %+v when it is sent again", face, p, again)
 			}
@@ -132,4 +132,14 @@ func readAnswer(s string) (time.Duration, bool) {
 		return 24 * time.Hour, true
 	}
 	return readPlain(s)
+}
+
+// sentNumber is a port as it was sent: a number, also with a fraction of zero, or a text.
+type sentNumber int
+
+func (n *sentNumber) UnmarshalJSON(text []byte) error {
+	whole, _, _ := strings.Cut(strings.Trim(string(text), `"`), ".")
+	v, err := strconv.Atoi(whole)
+	*n = sentNumber(v)
+	return err
 }

@@ -55,7 +55,7 @@ type leftoverRule struct {
 // system and are passed over.
 func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 	var body importBody
-	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body, wire.MaxBody); err != nil {
 		return err
 	}
 	if body.Value == nil {

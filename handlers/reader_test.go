@@ -131,7 +131,7 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 	protect(mallory, neighbour, elsewhere, abroad)
 	listed, err := policyFor(t, app1).Validate()
 	must(err)
-	_, err = s.rooms.Named.ReplacePolicy(t.Context(), mallory, store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "zz-policy"}, []jit.ValidPolicy{listed}, defender.Precondition{})
+	_, err = s.rooms.Named.ReplacePolicy(t.Context(), mallory, store.PolicyName{Subscription: sub, ResourceGroup: "demo", Location: "westeurope", Name: "zz-policy"}, []jit.ValidPolicy{listed}, defender.Written{}, defender.Precondition{})
 	must(err)
 	s.own = asks(alice, "mine", true, mine, "203.0.113.7")
 	s.others = asks(bob, "his", true, mine, "203.0.113.8")

@@ -30,12 +30,17 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
+	told := func(rec store.GrantRecord) wire.GrantAnswer {
+		answer := wire.ToGrant(rec)
+		answer.SayCut(body.Ends)
+		return answer
+	}
 	if dryRun {
 		rec, changes, err := s.app.Access.Preview(r.Context(), r.who, asked)
 		if err != nil {
 			return err
 		}
-		answer := wire.ToGrant(rec)
+		answer := told(rec)
 		answer.ID, answer.DryRun, answer.Targets, answer.Changes = "", true, nil, wire.ToChanges(changes)
 		wire.Write(w, http.StatusOK, answer)
 		return nil
@@ -51,10 +56,10 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if rec.Grant.Status() != jit.Initiating { // sent before, and done by now
-		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
+		wire.Write(w, http.StatusOK, told(rec))
 		return nil
 	}
-	return s.opening(w, r, rec, s.Wait-time.Since(began))
+	return s.opening(w, r, rec, s.Wait-time.Since(began), told)
 }
 
 // idempotencyKey reads the key of a request, "" where there is none: one of at most 200 characters that can be seen.
@@ -72,8 +77,8 @@ func idempotencyKey(h http.Header) (string, error) {
 	return keys[0], nil
 }
 
-// opening opens a grant and waits for it, but not longer than wait.
-func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, wait time.Duration) error {
+// opening opens a grant and waits for it, but not longer than wait. told writes the answer.
+func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, wait time.Duration, told func(store.GrantRecord) wire.GrantAnswer) error {
 	if prefersAsync(r.Header) {
 		wait = 0
 	}
@@ -82,11 +87,11 @@ func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, w
 	case err != nil:
 		return err
 	case confirmed:
-		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
+		wire.Write(w, http.StatusOK, told(rec))
 	default:
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
 		w.Header().Set("Retry-After", "2")
-		wire.Write(w, http.StatusAccepted, wire.ToGrant(rec))
+		wire.Write(w, http.StatusAccepted, told(rec))
 	}
 	return nil
 }
@@ -185,7 +190,7 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if r.query.Flag("dryRun") {
-		return dryRun(w)(s.app.Access.PreviewRevoke(r.Context(), r.who, id))
+		return dryRun(w, wire.ToGrant)(s.app.Access.PreviewRevoke(r.Context(), r.who, id))
 	}
 	rec, closed, err := s.close(r, id)
 	switch {
@@ -201,13 +206,13 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-// dryRun answers with a request as it would be and what would change.
-func dryRun(w http.ResponseWriter) func(store.GrantRecord, []access.TargetChange, error) error {
+// dryRun answers with a request as it would be, which told writes, and what would change.
+func dryRun(w http.ResponseWriter, told func(store.GrantRecord) wire.GrantAnswer) func(store.GrantRecord, []access.TargetChange, error) error {
 	return func(rec store.GrantRecord, changes []access.TargetChange, err error) error {
 		if err != nil {
 			return err
 		}
-		answer := wire.ToGrant(rec)
+		answer := told(rec)
 		answer.DryRun, answer.Changes = true, wire.ToChanges(changes)
 		wire.Write(w, http.StatusOK, answer)
 		return nil
@@ -252,14 +257,24 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
+	asked := end
+	if length > 0 {
+		asked = s.app.Now().Add(length)
+	}
+	told := func(rec store.GrantRecord) wire.GrantAnswer {
+		answer := wire.ToGrant(rec)
+		answer.SayCut(func(int, int) time.Time { return asked })
+		return answer
+	}
 	if r.query.Flag("dryRun") {
-		return dryRun(w)(s.app.Access.PreviewExtend(r.Context(), r.who, id, length, end))
+		rec, changes, err := s.app.Access.PreviewExtend(r.Context(), r.who, id, length, end)
+		return dryRun(w, told)(rec, changes, err)
 	}
 	rec, err := s.app.Access.Extend(r.Context(), r.who, id, length, end)
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, wire.ToGrant(rec))
+	wire.Write(w, http.StatusOK, told(rec))
 	return nil
 }
 

@@ -55,7 +55,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			return err
 		}},
 		"replace a policy": {store.OpEnable, "web", func(g *doorway) error {
-			_, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(policies...), defender.Precondition{})
+			_, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(policies...), defender.Written{}, defender.Precondition{})
 			return err
 		}},
 		"delete a policy": {store.OpDisable, "", // what it lists is not read for who may not delete it

@@ -37,21 +37,21 @@ func TestSecondEditorIsRefused(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
 	elsewhere := w.instanceWith(func(p *core.Ports) { p.Authority = w.ports.Authority }).doors
-	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{})
+	first, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	unchanged := defender.Precondition{Match: []string{first.ETag}}
 	w.meanwhile("PutPolicy", func() {
-		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), unchanged); err != nil {
+		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Written{}, unchanged); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})
-	_, err = g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), unchanged)
+	_, err = g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Written{}, unchanged)
 	if code(err) != defender.CodePrecondition {
 		t.Errorf("the second editor: %v", err)
 	}
-	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 web" {
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "web app1" {
 		t.Errorf("%s, %v", machines(p), err)
 	}
 }
@@ -61,18 +61,18 @@ func TestSecondEditorWithoutPrecondition(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
 	elsewhere := w.instanceWith(func(p *core.Ports) { p.Authority = w.ports.Authority }).doors
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
-		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
+		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app2 web" {
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "web app2" {
 		t.Errorf("%s, %v", machines(p), err)
 	}
 }
@@ -85,11 +85,11 @@ func TestTakenMeanwhile(t *testing.T) {
 	other := defaultPolicy
 	other.Name = "other"
 	w.meanwhile("PutPolicy", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Precondition{}); err != nil {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Errorf("the other policy: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Precondition{}); code(err) != defender.CodeOtherPolicy {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{}); code(err) != defender.CodeOtherPolicy {
 		t.Errorf("got %v", err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), other); err != nil || machines(p) != "web" {
@@ -102,7 +102,7 @@ func TestTakenMeanwhile(t *testing.T) {
 func TestDroppedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
@@ -110,7 +110,7 @@ func TestDroppedMeanwhile(t *testing.T) {
 			t.Errorf("disable: %v", err)
 		}
 	})
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {
@@ -127,7 +127,7 @@ func TestEnableKeepsTheName(t *testing.T) {
 	other := defaultPolicy
 	other.Name = "other"
 	w.meanwhile("Rules", func() {
-		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Precondition{}); err != nil {
+		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Errorf("the other policy: %v", err)
 		}
 	})
@@ -142,13 +142,13 @@ func TestEnableKeepsTheName(t *testing.T) {
 func TestReplaceWithoutRoom(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	full := foreignRules()
 	full[1].Priority = 100 // no deny can stand above it
 	w.cloud.SetRules(nsgID("web-nsg"), full...)
-	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), defender.Precondition{})
+	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), defender.Written{}, defender.Precondition{})
 	if code(err) != plan.CodeNoPriorityLeft {
 		t.Fatalf("got %v", err)
 	}
@@ -223,7 +223,7 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 			return err
 		}, ""},
 		{"replace", func() error {
-			_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Precondition{})
+			_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app2"), defender.Written{}, defender.Precondition{})
 			return err
 		}, ""},
 		{"delete", func() error {

@@ -102,15 +102,15 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			return err
 		}},
 		{"replace", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web", "app1", "app2"), defender.Precondition{})
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web", "app1", "app2"), defender.Written{}, defender.Precondition{})
 			return err
 		}},
 		{"drop a machine", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web"), defender.Precondition{})
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{})
 			return err
 		}},
 		{"drop all", [7]jit.Code{"", no, no, "", no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, nil, defender.Precondition{})
+			_, err := g.ReplacePolicy(ctx, who, defaultPolicy, nil, defender.Written{}, defender.Precondition{})
 			return err
 		}},
 		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
@@ -143,7 +143,7 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			t.Run(tc.name+" by "+name, func(t *testing.T) {
 				w := newWorld(t)
 				g := guarded(w)
-				if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
+				if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Written{}, defender.Precondition{}); err != nil {
 					t.Fatal(err)
 				}
 				before := w.lines("web-nsg")
@@ -166,11 +166,11 @@ func TestNamedPolicyPermissions(t *testing.T) {
 func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	w := newWorld(t)
 	g := guarded(w)
-	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Precondition{}); err != nil {
+	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web", "app1"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
 	w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web", "app1"))
-	for name, shown := range map[string]string{"admin": "app1 web", "reader": "app1 web", "webreader": "web", "nobody": ""} {
+	for name, shown := range map[string]string{"admin": "web app1", "reader": "web app1", "webreader": "web", "nobody": ""} {
 		list, _, err := g.NamedPolicies(t.Context(), person(name), store.PolicyFilter{Subscription: strings.ToUpper(sub)}, store.PolicyName{}, 10)
 		if err != nil || len(list) > 1 || len(list) == 1 && machines(list[0]) != shown || len(list) == 0 && shown != "" {
 			t.Errorf("%s: %+v, %v", name, list, err)
@@ -185,11 +185,11 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	if err != nil || machines(list[0]) != "web" {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	_, err = g.ReplacePolicy(t.Context(), person("webadmin"), defaultPolicy, policies("web"), defender.Precondition{Match: []string{list[0].ETag}})
+	_, err = g.ReplacePolicy(t.Context(), person("webadmin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{Match: []string{list[0].ETag}})
 	if got := code(err); got != defender.CodePrecondition && got != permit.CodeForbidden {
 		t.Errorf("got %v", err)
 	}
-	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 web" {
+	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "web app1" {
 		t.Errorf("%s, %v", machines(p), err)
 	}
 }
@@ -197,12 +197,12 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 // TestReplaceCrash: wherever a replacement stops, the same call completes it.
 func TestReplaceCrash(t *testing.T) {
 	run := func(w *world) error {
-		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), defender.Precondition{})
+		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), defender.Written{}, defender.Precondition{})
 		return err
 	}
 	prepare := func(t *testing.T) *world {
 		w := newWorld(t)
-		if _, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), defender.Precondition{}); err != nil {
+		if _, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Fatal(err)
 		}
 		w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web"))

@@ -350,7 +350,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, v.Machines)
 		},
 		"ReplacePolicy": func(g *doorway) string {
-			v, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(again...), defender.Precondition{})
+			v, err := g.doors.ReplacePolicy(ctx, g.who, name, valid(again...), defender.Written{}, defender.Precondition{})
 			return Outcome(t, err, v.Machines)
 		},
 		"DeletePolicy": func(g *doorway) string {

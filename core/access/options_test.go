@@ -124,7 +124,7 @@ func TestOptionsStay(t *testing.T) {
 	}
 	replace := func(vms ...string) defender.NamedPolicy {
 		t.Helper()
-		named, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies(vms...), defender.Precondition{})
+		named, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies(vms...), defender.Written{}, defender.Precondition{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestOptionsSetMeanwhile(t *testing.T) {
 			return err
 		},
 		"replace": func(w *world) error {
-			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, valid(policyOf("app1", 22), policyOf("web", 3389)), defender.Precondition{})
+			_, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, valid(policyOf("app1", 22), policyOf("web", 3389)), defender.Written{}, defender.Precondition{})
 			return err
 		},
 	} {

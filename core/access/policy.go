@@ -110,6 +110,9 @@ func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.P
 		rec := known[p.VM.Key()] // keeps the version and the placements left behind
 		rec.Policy, rec.Location, rec.ChangedBy, rec.ChangedAt = p, m.Location, who.Name, s.now()
 		rec.Policy.VM = m.VM
+		if rec.Version == "" {
+			rec.Since = rec.ChangedAt
+		}
 		rec.Placements = m.Placements
 		records[i] = rec
 	}

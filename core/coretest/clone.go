@@ -21,7 +21,7 @@ func clonePolicy(p store.PolicyRecord) store.PolicyRecord {
 		at := &p.Placements[i]
 		at.Addresses, at.Site.Network.Inside, at.Site.Groups = slices.Clone(at.Addresses), slices.Clone(at.Site.Network.Inside), maps.Clone(at.Site.Groups)
 	}
-	p.ChangedAt = p.ChangedAt.UTC()
+	p.ChangedAt, p.Since = p.ChangedAt.UTC(), p.Since.UTC()
 	return p
 }
 

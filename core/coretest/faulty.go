@@ -49,8 +49,20 @@ func (f *Faulty) EachPolicy(ctx context.Context, each func(store.PolicyRecord) e
 }
 
 // EachListed implements [store.Policies].
-func (f *Faulty) EachListed(ctx context.Context, filter store.PolicyFilter, after store.PolicyName, give func(store.PolicyRecord) error) error {
-	_, err := step(ctx, f, "EachListed", "", func() (struct{}, error) { return done(f.Store.EachListed(ctx, filter, after, give)) })
+func (f *Faulty) EachListed(ctx context.Context, filter store.PolicyFilter, after store.PolicyName, head func(store.NamedRecord) error, give func(store.PolicyRecord) error) error {
+	_, err := step(ctx, f, "EachListed", "", func() (struct{}, error) { return done(f.Store.EachListed(ctx, filter, after, head, give)) })
+	return err
+}
+
+// PutNamed implements [store.Policies].
+func (f *Faulty) PutNamed(ctx context.Context, n store.NamedRecord) error {
+	_, err := step(ctx, f, "PutNamed", n.Name.Key(), func() (struct{}, error) { return done(f.Store.PutNamed(ctx, n)) })
+	return err
+}
+
+// DropNamed implements [store.Policies].
+func (f *Faulty) DropNamed(ctx context.Context, name store.PolicyName) error {
+	_, err := step(ctx, f, "DropNamed", name.Key(), func() (struct{}, error) { return done(f.Store.DropNamed(ctx, name)) })
 	return err
 }
 

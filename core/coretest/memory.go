@@ -32,6 +32,7 @@ type Memory struct {
 	closed   map[string]store.GrantRecord
 	keys     map[[2]string]store.Key
 	targets  map[string]mark
+	named    map[string]store.NamedRecord // by key of the name
 	entries  map[string]store.Entry
 	sweep    *store.SweepRecord
 
@@ -49,7 +50,7 @@ type mark struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
-		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, entries: map[string]store.Entry{}, continuations: map[string]string{}}
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}}
 }
 
 // Ping always answers.

@@ -15,7 +15,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 	const sub = subscriptionOne
 	list := func(t *testing.T, s Store, f store.PolicyFilter, after store.PolicyName) (names []store.PolicyName, vms []string) {
 		t.Helper()
-		err := s.EachListed(t.Context(), f, after, func(r store.PolicyRecord) error {
+		err := s.EachListed(t.Context(), f, after, noHead, func(r store.PolicyRecord) error {
 			if r.Version != "" {
 				t.Errorf("%s is given with a version", r.Policy.VM.Name)
 			}
@@ -81,6 +81,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 			}
 		}
 	})
+	t.Run("named policies themselves", func(t *testing.T) { testHeads(t, open(t)) })
 	t.Run("follows", func(t *testing.T) {
 		s := open(t)
 		f := store.PolicyFilter{Subscription: sub, ResourceGroup: "Other", Location: "westeurope", Name: "night"}
@@ -92,7 +93,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 		p.Listed = store.Listed{ResourceGroup: "other", Location: "westeurope", Name: "Night"}
 		p.Policy.Options = &jit.Options{RequireJustification: true}
 		p = must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), p))
-		err := s.EachListed(t.Context(), f, store.PolicyName{}, func(r store.PolicyRecord) error {
+		err := s.EachListed(t.Context(), f, store.PolicyName{}, noHead, func(r store.PolicyRecord) error {
 			want := p
 			want.Version = ""
 			wantSame(t, "what the name lists", r, want)
@@ -106,7 +107,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 			t.Errorf("the name of before lists %v", vms)
 		}
 		stop := errors.New("enough")
-		wantError(t, "a walk that its caller ends", s.EachListed(t.Context(), f, store.PolicyName{}, func(store.PolicyRecord) error { return stop }), stop)
+		wantError(t, "a walk that its caller ends", s.EachListed(t.Context(), f, store.PolicyName{}, noHead, func(store.PolicyRecord) error { return stop }), stop)
 		stale := p
 		stale.Version, stale.Listed = "no version that a store gave", store.Listed{}
 		_, err = s.PutPolicy(t.Context(), stale)
@@ -120,4 +121,60 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 			t.Errorf("%v are listed after all are gone", vms)
 		}
 	})
+}
+
+func noHead(store.NamedRecord) error { return nil }
+
+// testHeads is the suite of the records of named policies, with and without machines.
+func testHeads(t *testing.T, s Store) {
+	name := func(group, location, n string) store.PolicyName {
+		return store.PolicyName{Subscription: subscriptionOne, ResourceGroup: group, Location: location, Name: n}
+	}
+	put := func(n store.PolicyName) store.NamedRecord {
+		t.Helper()
+		rec := store.NamedRecord{Name: n, Kind: "Basic", Append: true, Order: []string{"b", "a"}, Since: morning}
+		if err := s.PutNamed(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	machine := policyOf(1, 1)
+	machine.Form, machine.Since = `{"id":"as it was sent"}`, morning
+	machine.Listed = store.Listed{ResourceGroup: "Blue_(1)", Location: "westeurope", Name: "default"}
+	must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), machine))
+	full, empty, next := put(machine.Listing()), put(name("gré|n", "westeurope", "night")), put(name("blue_(1)", "westeurope", "default-2"))
+	put(store.PolicyName{Subscription: subscriptionTwo, ResourceGroup: "blue_(1)", Location: "westeurope", Name: "default"})
+	walk := func(f store.PolicyFilter, after store.PolicyName) (got []string) {
+		t.Helper()
+		err := s.EachListed(t.Context(), f, after, func(n store.NamedRecord) error {
+			got = append(got, "head "+n.Name.Key())
+			if want := map[string]store.NamedRecord{full.Name.Key(): full, empty.Name.Key(): empty, next.Name.Key(): next}[n.Name.Key()]; f.Subscription == subscriptionOne {
+				wantSame(t, "the record of "+n.Name.Key(), n, want)
+			}
+			return nil
+		}, func(r store.PolicyRecord) error {
+			got = append(got, r.Policy.VM.Name)
+			if r.Form != machine.Form || !r.Since.Equal(machine.Since) {
+				t.Errorf("%s: form %q since %s", r.Policy.VM.Name, r.Form, r.Since)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	one := store.PolicyFilter{Subscription: subscriptionOne}
+	group := store.PolicyFilter{Subscription: subscriptionOne, ResourceGroup: "BLUE_(1)"}
+	first := []string{"head " + full.Name.Key(), machine.Policy.VM.Name}
+	rest := []string{"head " + next.Name.Key(), "head " + empty.Name.Key()}
+	wantSame(t, "all of a subscription", walk(one, store.PolicyName{}), append(first[:2:2], rest...))
+	wantSame(t, "those after the first", walk(one, full.Name), rest)
+	wantSame(t, "those of a group", walk(group, store.PolicyName{}), append(first[:2:2], rest[0]))
+	for range 2 { // it need not be there
+		if err := s.DropNamed(t.Context(), full.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSame(t, "those of a group after one is dropped", walk(group, store.PolicyName{}), []string{machine.Policy.VM.Name, rest[0]})
 }

@@ -21,7 +21,12 @@ func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter
 		return err
 	}
 	for _, f.Subscription = range subscriptions {
-		if err := s.eachReadable(ctx, who, f, store.PolicyName{}, give); err != nil {
+		if err := s.eachReadable(ctx, who, f, store.PolicyName{}, func(p NamedPolicy) error {
+			if len(p.Machines) == 0 { // a document holds the policies of machines
+				return nil
+			}
+			return give(p)
+		}); err != nil {
 			return fmt.Errorf("read the policies: %w", err)
 		}
 	}
@@ -45,32 +50,48 @@ func (s *Named) exported(f store.PolicyFilter) ([]string, error) {
 }
 
 // eachReadable calls give for the named policies that the filter selects, starting after the given name, with the
-// machines that the caller may read. It skips a policy if the caller may read none of its machines.
+// machines that the caller may read. It skips a policy if the caller may read none of its machines, and one without
+// machines if the caller may not read its resource group.
 func (s *Named) eachReadable(ctx context.Context, who jit.Caller, f store.PolicyFilter, after store.PolicyName, give func(NamedPolicy) error) error {
-	var one []store.PolicyRecord // the records of the current name
-	add := func() error {
-		if len(one) == 0 {
+	var p NamedPolicy // the current one
+	done := func() error {
+		one := p.sealed()
+		p = NamedPolicy{}
+		if !one.exists() {
 			return nil
 		}
-		p := named(one)[0]
-		one = nil
+		listed := len(one.Machines)
 		var err error
-		if p.Machines, err = s.readable(ctx, who, p.Machines); err != nil || len(p.Machines) == 0 {
+		if one.Machines, err = s.readable(ctx, who, one.Machines); err != nil || len(one.Machines) == 0 && listed > 0 {
 			return err
 		}
-		return give(p)
-	}
-	err := s.Access.Policies.EachListed(ctx, f, after, func(rec store.PolicyRecord) error {
-		if len(one) > 0 && one[0].Listing().Key() != rec.Listing().Key() {
-			if err := add(); err != nil {
+		if listed == 0 {
+			if ok, err := s.Permit.Reads(ctx, who, one.Name.Scope()); err != nil || !ok {
 				return err
 			}
 		}
-		one = append(one, rec)
-		return nil
+		return give(one)
+	}
+	begin := func(name store.PolicyName) error {
+		if p.Name.Key() == name.Key() {
+			return nil
+		}
+		err := done()
+		p.Name = name
+		return err
+	}
+	err := s.Access.Policies.EachListed(ctx, f, after, func(n store.NamedRecord) error {
+		if err := begin(n.Name); err != nil {
+			return err
+		}
+		return p.withHead(n)
+	}, func(rec store.PolicyRecord) error {
+		err := begin(rec.Listing())
+		p.Machines = append(p.Machines, rec)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return add()
+	return done()
 }

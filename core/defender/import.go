@@ -163,7 +163,7 @@ func (s *Named) importable(ctx context.Context, who jit.Caller, name store.Polic
 				continue
 			}
 		}
-		rec, isNew, bad := s.listed(who, name, byVM, p)
+		rec, isNew, bad := s.listed(who, name, byVM, p, byVM[p.VM.Key()].Form)
 		if bad != nil {
 			out[i].Err = bad.At(p.VM.String())
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +19,9 @@ import (
 const (
 	shownFor      = 7 * 24 * time.Hour
 	shownRequests = 100
+	// shownParts bounds what the requests of one policy hold together: machines, ports and sources. With the policy they
+	// must fit into the body of a replacement, since clients send back what they read.
+	shownParts = 4000
 	// scannedRequests bounds how many requests of all machines are read to find them.
 	scannedRequests = 5000
 	scannedAtOnce   = 1000
@@ -35,7 +37,7 @@ func (s *Named) NamedPolicies(ctx context.Context, who jit.Caller, f store.Polic
 		if len(out) == limit {
 			return full
 		}
-		out = append(out, p)
+		out = append(out, p.ordered())
 		return nil
 	})
 	next := store.PolicyName{}
@@ -59,6 +61,7 @@ func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.Poli
 	if err != nil {
 		return p, err
 	}
+	empty := p.exists() && len(p.Machines) == 0
 	if p.Machines, err = s.readable(ctx, who, p.Machines); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -66,9 +69,11 @@ func (s *Named) NamedPolicy(ctx context.Context, who jit.Caller, name store.Poli
 		if err := s.Permit.May(ctx, who, permit.VerbRead, name.Scope()); err != nil {
 			return NamedPolicy{}, err
 		}
-		return NamedPolicy{}, noPolicy(name)
+		if !empty {
+			return NamedPolicy{}, noPolicy(name)
+		}
 	}
-	return s.withRequests(ctx, p)
+	return s.withRequests(ctx, p.ordered())
 }
 
 func (s *Named) withRequests(ctx context.Context, p NamedPolicy) (NamedPolicy, error) {
@@ -94,12 +99,17 @@ func (s *Named) readable(ctx context.Context, who jit.Caller, records []store.Po
 }
 
 // showRequests adds to policies the requests for their machines in the last [shownFor], newest first, at most
-// [shownRequests] each.
+// [shownRequests] and [shownParts] each. Requests from before a policy came into being are another one's of its name.
 func (s *Named) showRequests(ctx context.Context, policies []NamedPolicy) error {
-	in := map[string]int{}
+	in := map[string]shownIn{}
+	parts := make([]int, len(policies))
 	for i, p := range policies {
 		for _, m := range p.Machines {
-			in[m.Policy.VM.Key()] = i
+			at := shownIn{policy: i, since: m.Since}
+			if p.Head != nil {
+				at.since = p.Head.Since
+			}
+			in[m.Policy.VM.Key()] = at
 		}
 	}
 	f := store.GrantFilter{From: s.now().Add(-shownFor)}
@@ -110,44 +120,67 @@ func (s *Named) showRequests(ctx context.Context, policies []NamedPolicy) error 
 			return fmt.Errorf("read the requests: %w", err)
 		}
 		for _, grant := range grants {
-			addRequest(policies, in, grant)
+			addRequest(policies, in, parts, grant)
 		}
 		seen += scannedAtOnce
-		full := !slices.ContainsFunc(policies, func(p NamedPolicy) bool { return len(p.Requests) < shownRequests })
-		if cursor = next; cursor == "" || full {
+		open := false
+		for i, p := range policies {
+			open = open || len(p.Requests) < shownRequests && parts[i] < shownParts
+		}
+		if cursor = next; cursor == "" || !open {
 			break
 		}
 	}
 	return nil
 }
 
-// addRequest adds a grant to each policy that lists one of its machines, with those machines only.
-func addRequest(policies []NamedPolicy, in map[string]int, grant jit.Grant) {
-	parts := map[int][]jit.GrantVM{}
+// shownIn says in which policy the requests for a machine are shown, and from when on.
+type shownIn struct {
+	policy int
+	since  time.Time
+}
+
+// addRequest adds a grant to each policy that lists one of its machines, with those machines only, unless the policy
+// shows enough. parts counts what each policy shows; one that is full takes no more.
+func addRequest(policies []NamedPolicy, in map[string]shownIn, parts []int, grant jit.Grant) {
+	shown := map[int][]jit.GrantVM{}
 	for _, vm := range grant.VMs {
-		if i, ok := in[vm.VM.Key()]; ok {
-			parts[i] = append(parts[i], vm)
+		if at, ok := in[vm.VM.Key()]; ok && !grant.Start.Before(at.since) {
+			shown[at.policy] = append(shown[at.policy], vm)
 		}
 	}
-	for i, vms := range parts {
-		if len(policies[i].Requests) < shownRequests {
-			part := grant
-			part.VMs = vms
-			policies[i].Requests = append(policies[i].Requests, part)
+	for i, vms := range shown {
+		n := 0
+		for _, vm := range vms {
+			n++
+			for _, w := range vm.Ports {
+				n += 1 + len(w.Sources.Prefixes())
+			}
 		}
+		if parts[i] += n; len(policies[i].Requests) == shownRequests || parts[i] > shownParts {
+			parts[i] = shownParts
+			continue
+		}
+		part := grant
+		part.VMs = vms
+		policies[i].Requests = append(policies[i].Requests, part)
 	}
 }
 
-// ReplacePolicy makes a named policy list exactly these machines. The caller must be allowed to write policies in
-// its resource group and on every machine that is dropped, and to write policies and machines for all that are named
-// (docs/decisions/027). It returns the whole policy, which its writer may read. It logs a refusal.
-func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, checked []jit.ValidPolicy, c Precondition) (NamedPolicy, error) {
+// ReplacePolicy makes a named policy list exactly these machines, or with w.Append these besides those that it lists. The
+// caller must be allowed to write policies in its resource group and on every machine that is dropped, and to write
+// policies and machines for all that are named (docs/decisions/027). It returns the whole policy, which its writer may
+// read. It logs a refusal.
+func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, checked []jit.ValidPolicy, w Written, c Precondition) (NamedPolicy, error) {
 	policies := policiesOf(checked)
-	p, err := s.replacePolicy(ctx, who, name, policies, c)
+	p, err := s.replacePolicy(ctx, who, name, policies, w, c)
 	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 }
 
-func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition) (NamedPolicy, error) {
+func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, c Precondition) (NamedPolicy, error) {
+	if !s.Permit.Subscriptions.Within(name.Scope()) {
+		return NamedPolicy{}, network.NotManaged(name.Scope())
+	}
 	if err := s.checkNamed(name, policies); err != nil {
 		return NamedPolicy{}, err
 	}
@@ -159,13 +192,13 @@ func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.Po
 			return NamedPolicy{}, err
 		}
 	}
-	p, err := s.replace(ctx, who, name, policies, c, func(vms []jit.ID) error {
+	p, err := s.replace(ctx, who, name, policies, w, c, func(vms []jit.ID) error {
 		return s.mayUnnamed(ctx, who, permit.VerbList, name, vms)
 	})
 	if err != nil {
 		return NamedPolicy{}, err
 	}
-	return s.withRequests(ctx, p)
+	return s.withRequests(ctx, p.ordered())
 }
 
 // mayList refuses to add a machine to the list of a named policy, unless the caller may change what that lists. In the default policy of
@@ -212,31 +245,36 @@ func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 	if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
 		return false, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
 	}
-	vms, err := s.deletePolicy(ctx, who, name, c)
-	return len(vms) > 0, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
+	vms, found, err := s.deletePolicy(ctx, who, name, c)
+	return found, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
 }
 
-// deletePolicy returns the machines that the policy listed.
-func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, err error) {
+// deletePolicy returns the machines that the policy listed, and whether it existed.
+func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, found bool, err error) {
 	err = unclaimed(name, func() error {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
 			return err
 		}
-		vms = p.vms()
+		vms, found = p.vms(), p.exists()
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
 			return err
 		}
-		if err := c.check(p); err != nil || len(vms) == 0 {
+		if err := c.check(p); err != nil {
 			return err
 		}
-		err = s.Access.Disable(ctx, who, vms)
+		if len(vms) > 0 {
+			err = s.Access.Disable(ctx, who, vms)
+		}
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 			return errClaimed // somebody else has disabled one of them; nothing was changed
 		}
+		if err == nil && p.Head != nil { // last, so that who repeats a deletion that failed finds the policy
+			err = s.Access.Policies.DropNamed(ctx, name)
+		}
 		return err
 	})
-	return vms, err
+	return vms, found, err
 }
 
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused

@@ -2,8 +2,8 @@
 // clients see them: lists of machines under one name, their replacement, import and deletion, and requests for the
 // machines that they list.
 //
-// A named policy is not stored: it consists of the policies of the machines that name it. Every call asks for the
-// permission that Defender for Cloud asks for.
+// A named policy consists of the policies of the machines that name it. What is stored besides them says only that it
+// exists and how it was written (docs/decisions/037). Every call asks for the permission that Defender for Cloud asks for.
 package defender
 
 import (

@@ -1,10 +1,13 @@
 package defender
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,34 +23,23 @@ const (
 	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy does not satisfy If-Match or If-None-Match
 )
 
-// NamedPolicy is a policy as Defender for Cloud's clients see it: a list of machines under one name. It is not
-// stored: it consists of the policies of the machines that name it, and exists while there is one.
+// NamedPolicy is a policy as Defender for Cloud's clients see it: a list of machines under one name. It consists of the
+// policies of the machines that name it, and exists while there is one, or from a replacement to a deletion.
 type NamedPolicy struct {
 	Name     store.PolicyName
-	Machines []store.PolicyRecord // sorted by machine
-	ETag     string               // changes exactly when something changes that a replacement could change
+	Head     *store.NamedRecord   // what is stored of it besides its machines; nil if it was never written as a whole
+	Machines []store.PolicyRecord // sorted by machine, or for readers in the order in which they were written
+	ETag     string               // changes exactly when the meaning changes; order and text do not count
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
 }
 
-// named groups records into policies, sorted by key.
-func named(records []store.PolicyRecord) []NamedPolicy {
-	at := map[string]int{}
-	var out []NamedPolicy
-	for _, r := range records {
-		name := r.Listing()
-		i, ok := at[name.Key()]
-		if !ok {
-			i = len(out)
-			at[name.Key()] = i
-			out = append(out, NamedPolicy{Name: name})
-		}
-		out[i].Machines = append(out[i].Machines, r)
-	}
-	for i := range out {
-		out[i] = out[i].sealed()
-	}
-	slices.SortFunc(out, func(a, b NamedPolicy) int { return strings.Compare(a.Name.Key(), b.Name.Key()) })
-	return out
+// exists reports whether there is such a policy.
+func (p NamedPolicy) exists() bool { return p.Head != nil || len(p.Machines) > 0 }
+
+// withHead sets the stored record, whose name has the casing in which the policy was created.
+func (p *NamedPolicy) withHead(n store.NamedRecord) error {
+	p.Name, p.Head = n.Name, &n
+	return nil
 }
 
 // sealed sorts the machines and computes the ETag. The ETag depends on the content, not on the records' versions:
@@ -56,20 +48,76 @@ func (p NamedPolicy) sealed() NamedPolicy {
 	slices.SortFunc(p.Machines, func(a, b store.PolicyRecord) int { return strings.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
 	var b strings.Builder
 	for _, m := range p.Machines {
-		fmt.Fprintf(&b, "%s %s\n", m.Policy.VM, m.Policy.ExistingRules)
+		fmt.Fprintf(&b, "%s %s\n", m.Policy.VM.Key(), m.Policy.ExistingRules)
 		if o := m.Policy.OwnOptions(); !o.IsZero() {
 			fmt.Fprintf(&b, " %s\n", o)
 		}
 		if a := m.Policy.PublicAddress; a.IsValid() {
 			fmt.Fprintf(&b, " at %s\n", a)
 		}
-		for _, port := range m.Policy.Ports {
+		for _, port := range slices.SortedFunc(slices.Values(m.Policy.Ports), func(a, b jit.PortRule) int { return cmp.Compare(a.Number, b.Number) }) {
 			fmt.Fprintf(&b, " %d %s %s %s\n", port.Number, port.Protocol, port.Maximum, port.Sources)
 		}
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	p.ETag = `"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`
 	return p
+}
+
+// ordered puts the machines in the order in which they were written, those that were not after them.
+func (p NamedPolicy) ordered() NamedPolicy {
+	if p.Head == nil {
+		return p
+	}
+	place := map[string]int{}
+	for i, mark := range p.Head.Order {
+		place[mark] = i - len(p.Head.Order)
+	}
+	p.Machines = slices.Clone(p.Machines)
+	slices.SortStableFunc(p.Machines, func(a, b store.PolicyRecord) int {
+		return cmp.Compare(place[markOf(a.Policy.VM)], place[markOf(b.Policy.VM)])
+	})
+	return p
+}
+
+// markOf returns a short mark of a machine for [store.NamedRecord.Order]. Two machines with one mark only lose their order.
+func markOf(vm jit.ID) string {
+	sum := sha256.Sum256([]byte(vm.Key()))
+	return hex.EncodeToString(sum[:6])
+}
+
+// DialledAt returns the firewall address that a machine's policy pins, else the one at which its requests are mapped;
+// zero if there is none.
+func (p NamedPolicy) DialledAt(policy jit.Policy) netip.Addr {
+	at := policy.PublicAddress
+	for _, g := range p.Requests {
+		for _, vm := range g.VMs {
+			for _, w := range vm.Ports {
+				if !at.IsValid() && vm.VM.Equal(policy.VM) {
+					at = w.Mapped.Addr()
+				}
+			}
+		}
+	}
+	return at
+}
+
+// Means reports whether what a client wrote of a machine says what is stored of it, as far as its contract can say it.
+func Means(written, stored jit.Policy) bool { return samePolicy(meant(written, stored), stored) }
+
+// meant returns a written policy with what its contract cannot say as it is stored.
+func meant(written, stored jit.Policy) jit.Policy {
+	written.ExistingRules, written.Options = stored.ExistingRules, stored.Options
+	return written.WithPins(stored)
+}
+
+// samePolicy reports whether two policies say the same, in whatever order and case.
+func samePolicy(a, b jit.Policy) bool {
+	return a.VM.Equal(b.VM) && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && a.PublicAddress == b.PublicAddress && len(a.Ports) == len(b.Ports) &&
+		!slices.ContainsFunc(a.Ports, func(p jit.PortRule) bool {
+			q, ok := b.Port(p.Number)
+			return !ok || p.Protocol != q.Protocol || p.Maximum != q.Maximum || !p.Sources.Equal(q.Sources) || p.Mapped != q.Mapped
+		})
 }
 
 func (p NamedPolicy) vms() []jit.ID {
@@ -88,9 +136,8 @@ type Precondition struct {
 
 // check refuses unless the policy satisfies the precondition.
 func (c Precondition) check(p NamedPolicy) error {
-	exists := len(p.Machines) > 0
 	has := func(tags []string) bool {
-		return exists && (slices.Contains(tags, "*") || slices.Contains(tags, p.ETag))
+		return p.exists() && (slices.Contains(tags, "*") || slices.Contains(tags, p.ETag))
 	}
 	if c.Match != nil && !has(c.Match) || has(c.NoneMatch) {
 		return &jit.Error{Code: CodePrecondition, Target: p.Name.String(), Message: "the policy was changed by somebody else; read it again, and send your change with the ETag of what you read"}
@@ -98,18 +145,18 @@ func (c Precondition) check(p NamedPolicy) error {
 	return nil
 }
 
-// policyNamed reads one named policy, without machines if it does not exist. Its records have no Version.
+// policyNamed reads one named policy, which need not exist. Its records have no Version.
 func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
 	p := NamedPolicy{Name: name}
 	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
-	err := s.Access.Policies.EachListed(ctx, f, store.PolicyName{}, func(rec store.PolicyRecord) error {
+	err := s.Access.Policies.EachListed(ctx, f, store.PolicyName{}, p.withHead, func(rec store.PolicyRecord) error {
 		p.Machines = append(p.Machines, rec)
 		return nil
 	})
 	if err != nil {
 		return NamedPolicy{}, fmt.Errorf("read the policies: %w", err)
 	}
-	if len(p.Machines) > 0 {
+	if p.Head == nil && len(p.Machines) > 0 {
 		p.Name = p.Machines[0].Listing() // in the casing in which it was created
 	}
 	return p.sealed(), nil
@@ -153,7 +200,7 @@ func (s *Named) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.I
 	if err != nil {
 		return err
 	}
-	if len(p.Machines) == 0 {
+	if !p.exists() {
 		return noPolicy(name)
 	}
 	for i, vm := range vms {

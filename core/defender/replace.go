@@ -15,16 +15,26 @@ import (
 	"portcullis/core/store"
 )
 
+// Written is how a client wrote a named policy.
+type Written struct {
+	Kind   string   // "" for the usual one
+	Append bool     // machines that are listed and not named stay
+	Forms  []string // of the machines, by index, as [store.PolicyRecord.Form]; those left out are ""
+}
+
 // replacement is the changes to make to a named policy.
 type replacement struct {
-	before  NamedPolicy
-	changed []store.PolicyRecord // new machines, and machines whose policy changes
-	kept    []store.PolicyRecord // machines that stay as they are
-	dropped []store.PolicyRecord
+	before   NamedPolicy
+	changed  []store.PolicyRecord // new machines, and machines whose policy changes
+	kept     []store.PolicyRecord // machines that stay as they are
+	reworded []store.PolicyRecord // those of kept that were written differently
+	dropped  []store.PolicyRecord
+	head     *store.NamedRecord // what is to be stored of the policy itself; nil if that is stored
 }
 
 // replace makes a named policy list exactly these machines and disables those that are dropped. For machines that
-// stay, it keeps what this face cannot express: ExistingRules and Options.
+// stay, it keeps what this face cannot express: ExistingRules and Options. What only words the same differently is
+// stored, and touches no rule and no log.
 //
 // Refusals come before the first write. Of two callers with the same precondition one is refused: both first write
 // the first machine's record on condition of the version that they read. While a policy does not exist there is no
@@ -32,7 +42,7 @@ type replacement struct {
 //
 // Repeating what has been done succeeds whatever the precondition (RFC 9110, section 13.1.1), since clients resend
 // a PUT after an error.
-func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
+func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
 	unlock, err := s.editing.lock(ctx, name.Key())
 	if err != nil {
 		return NamedPolicy{}, err
@@ -40,12 +50,14 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 	defer unlock()
 	var p NamedPolicy
 	err = unclaimed(name, func() error {
-		r, err := s.replacing(ctx, who, name, policies)
+		r, err := s.replacing(ctx, who, name, policies, w)
 		if err != nil {
 			return err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
-			p = r.before
+			if p, err = s.reword(ctx, r); err != nil {
+				return err
+			}
 			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), round.Want{})
 			return err
 		}
@@ -98,22 +110,28 @@ func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 }
 
 // replacing compares the wanted policies with what is stored.
-func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy) (replacement, error) {
+func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
 		return replacement{}, err
 	}
-	r := replacement{before: before}
+	if err := s.unecho(ctx, before, byVM, policies); err != nil {
+		return replacement{}, err
+	}
+	r := replacement{before: before, head: s.headOf(name, before, policies, w)}
 	stays := map[string]bool{}
 	var at []int
 	for i, p := range policies {
 		stays[p.VM.Key()] = true
-		rec, changed, bad := s.listed(who, name, byVM, p)
+		rec, changed, bad := s.listed(who, name, byVM, p, w.form(i))
 		switch {
 		case bad != nil:
 			return r, bad.At(fmt.Sprintf("virtualMachines[%d].id", i))
 		case changed:
 			r.changed, at = append(r.changed, rec), append(at, i)
+		case rec.Form != byVM[p.VM.Key()].Form:
+			r.reworded = append(r.reworded, rec)
+			fallthrough
 		default:
 			r.kept = append(r.kept, rec)
 		}
@@ -122,9 +140,16 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("%d virtual machines are new or changed; one call takes at most %d", len(r.changed), jit.MaxVMs)}
 	}
 	for _, m := range before.Machines {
-		if !stays[m.Policy.VM.Key()] {
+		switch {
+		case stays[m.Policy.VM.Key()]:
+		case w.Append:
+			r.kept = append(r.kept, m)
+		default:
 			r.dropped = append(r.dropped, m)
 		}
+	}
+	if n := len(r.changed) + len(r.kept); n > jit.MaxListedVMs {
+		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("the policy would list %d virtual machines; one lists at most %d", n, jit.MaxListedVMs)}
 	}
 	machines, err := s.Access.Network.Locate(ctx, idsOf(r.changed))
 	if err != nil {
@@ -138,19 +163,22 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	return r, nil
 }
 
-// listed returns the record that makes a machine part of a named policy, and whether it differs from what is
-// stored. It refuses if another policy lists the machine.
-func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy) (store.PolicyRecord, bool, *jit.Error) {
+// listed returns the record that makes a machine part of a named policy, and whether it says anything else than what
+// is stored. Its form may differ in either case. It refuses if another policy lists the machine.
+func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]store.PolicyRecord, p jit.Policy, form string) (store.PolicyRecord, bool, *jit.Error) {
 	rec, known := byVM[p.VM.Key()]
 	if known && rec.Listing().Key() != name.Key() {
 		return rec, false, inOther(rec)
 	}
-	p.ExistingRules, p.Options = rec.Policy.ExistingRules, rec.Policy.Options
-	p = p.WithPins(rec.Policy)
+	p = meant(p, rec.Policy)
+	rec.Form = form
 	if known && samePolicy(rec.Policy, p) {
 		return rec, false, nil
 	}
 	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, who.Name, s.now()
+	if !known {
+		rec.Since = rec.ChangedAt
+	}
 	rec.Listed = store.Listed{ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
 	return rec, true, nil
 }
@@ -167,12 +195,6 @@ func locatedRecord(r store.PolicyRecord, machines map[string]network.Machine, at
 
 func inOther(rec store.PolicyRecord) *jit.Error {
 	return &jit.Error{Code: CodeOtherPolicy, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
-}
-
-func samePolicy(a, b jit.Policy) bool {
-	return a.VM == b.VM && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && a.PublicAddress == b.PublicAddress && slices.EqualFunc(a.Ports, b.Ports, func(p, q jit.PortRule) bool {
-		return p.Number == q.Number && p.Protocol == q.Protocol && p.Maximum == q.Maximum && p.Sources.Equal(q.Sources) && p.Mapped == q.Mapped
-	})
 }
 
 func idsOf(records []store.PolicyRecord) []jit.ID {
@@ -251,11 +273,10 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	if len(r.changed) > 0 {
 		err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))
 	}
-	p := NamedPolicy{Name: name, Machines: slices.Concat(r.kept, r.changed)}
-	if len(r.kept) > 0 {
-		p.Name = r.before.Name
+	if err != nil {
+		return NamedPolicy{}, err
 	}
-	return p.sealed(), err
+	return s.reword(ctx, r)
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
@@ -299,9 +320,11 @@ func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error
 	if !slices.EqualFunc(now.Machines, r.before.Machines, func(a, b store.PolicyRecord) bool { return samePolicy(a.Policy, b.Policy) }) {
 		return errClaimed
 	}
-	for i, rec := range r.changed {
-		if rec.Policy.VM.Equal(first.Policy.VM) {
-			r.changed[i].Version = stored.Version
+	for _, records := range [][]store.PolicyRecord{r.changed, r.reworded} {
+		for i, rec := range records {
+			if rec.Policy.VM.Equal(first.Policy.VM) {
+				records[i].Version = stored.Version
+			}
 		}
 	}
 	return nil

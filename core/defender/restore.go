@@ -184,6 +184,9 @@ func (r *restoring) differs(i int) bool {
 		return false
 	}
 	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, r.who.Name, r.now()
+	if rec.Version == "" {
+		rec.Since = rec.ChangedAt
+	}
 	rec.Listed = store.Listed{ResourceGroup: h.Name.ResourceGroup, Location: h.Name.Location, Name: h.Name.Name}
 	r.records[i] = rec
 	return true

@@ -41,10 +41,12 @@ type PolicyRecord struct {
 	Policy     jit.Policy
 	Location   string
 	Listed     Listed      // the named policy that lists it
+	Form       string      // how a client of named policies wrote it, in that face's own terms; "" if unknown. It decides nothing
 	Placements []Placement // where the machine was when last looked up
 	ChangedBy  string
 	ChangedAt  time.Time
-	Version    string // "" for a policy that must not exist yet
+	Since      time.Time // when the machine got its policy; zero for records from before this was kept
+	Version    string    // "" for a policy that must not exist yet
 }
 
 // Listed is the name under which Defender for Cloud's clients find a machine's policy (see
@@ -66,10 +68,14 @@ type Policies interface {
 	// or its new state.
 	EachPolicy(ctx context.Context, f func(PolicyRecord) error) error
 	// EachListed calls give for every policy whose [PolicyRecord.Listing] matches the filter, grouped by name and in a
-	// stable order of names. If after is not zero, it starts at the first name that comes after it. It reads nothing
-	// else and holds at most one page; otherwise it is like EachPolicy. The records have no Version: read a policy by
-	// its machine before writing it.
-	EachListed(ctx context.Context, f PolicyFilter, after PolicyName, give func(PolicyRecord) error) error
+	// stable order of names, and head for every [NamedRecord] that matches, before the policies of its name. If after is
+	// not zero, it starts at the first name that comes after it. It reads nothing else and holds at most one page;
+	// otherwise it is like EachPolicy. The records have no Version: read a policy by its machine before writing it.
+	EachListed(ctx context.Context, f PolicyFilter, after PolicyName, head func(NamedRecord) error, give func(PolicyRecord) error) error
+	// PutNamed stores the record of a named policy over whatever is there.
+	PutNamed(ctx context.Context, n NamedRecord) error
+	// DropNamed removes the record of a named policy. The policies of its machines stay. It is no error if there is none.
+	DropNamed(ctx context.Context, name PolicyName) error
 	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those targets as known. It
 	// removes parts at other targets. It returns the record with its new Version.
 	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)
@@ -122,6 +128,17 @@ func (r PolicyRecord) Listing() PolicyName {
 		Location:      cmp.Or(r.Listed.Location, r.Location),
 		Name:          cmp.Or(r.Listed.Name, DefaultName),
 	}
+}
+
+// NamedRecord is what is stored of a named policy besides the policies of its machines: that it exists, even without
+// machines, and how its last writer wrote it. It permits and protects nothing (docs/decisions/037), so the last writer
+// is right.
+type NamedRecord struct {
+	Name   PolicyName // in the casing in which it was created
+	Kind   string     // as written; "" for the usual one
+	Append bool       // the last write kept machines that it did not name
+	Order  []string   // marks of machines in the order in which they were written; the marks are the writer's
+	Since  time.Time  // when it came into being; zero if unknown
 }
 
 // PolicyFilter selects named policies of a subscription; empty fields match all.

@@ -117,7 +117,7 @@ func (f Face) Serve(w http.ResponseWriter, r *http.Request, who jit.Caller) erro
 }
 
 // matchPath gives the parameters of a path that is like the template: literal
-// segments in any case, and at most one slash at the end.
+// segments in any case, and at most one slash at the end. The location is folded as Resource Manager does.
 func matchPath(template string, u *url.URL) (params, bool) {
 	want, got := strings.Split(template, "/"), strings.Split(strings.TrimSuffix(u.EscapedPath(), "/"), "/")
 	if len(want) != len(got) {
@@ -134,6 +134,9 @@ func matchPath(template string, u *url.URL) (params, bool) {
 		} else if !strings.EqualFold(segment, text) {
 			return nil, false
 		}
+	}
+	if location, given := p[paramLocation]; given {
+		p[paramLocation] = jit.Location(location)
 	}
 	return p, true
 }

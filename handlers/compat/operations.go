@@ -3,6 +3,7 @@ package compat
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func (f Face) list(w http.ResponseWriter, r call, p params) error {
 		page.NextLink = nextPage(r.Request, next.String())
 	}
 	for _, policy := range policies {
-		page.Value = append(page.Value, toPolicy(policy))
+		page.Value = append(page.Value, toPolicy(policy).inList())
 	}
 	wire.Write(w, http.StatusOK, page)
 	return nil
@@ -44,18 +45,22 @@ func (f Face) get(w http.ResponseWriter, r call, p params) error {
 	return nil
 }
 
+// maxPolicy is the size in bytes over which the body of a policy is refused. What a read answers, with the requests of
+// seven days, fits into it.
+const maxPolicy = 4 << 20
+
 // put replaces one policy: machines that the body does not name are
-// disabled. It answers 200 for a new policy too, since clients take 201 for an error.
+// disabled, unless it appends. It answers 200 for a new policy too, since clients take 201 for an error.
 func (f Face) put(w http.ResponseWriter, r call, p params) error {
 	var body putBody
-	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body, maxPolicy); err != nil {
 		return err
 	}
-	machines, err := body.policies()
+	machines, how, err := body.policies()
 	if err != nil {
 		return err
 	}
-	policy, err := f.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, precondition(r.Header))
+	policy, err := f.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, how, precondition(r.Header))
 	if err != nil {
 		return inBody(err)
 	}
@@ -98,25 +103,40 @@ const confirmation = 5 * time.Second
 func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 	began := time.Now()
 	var body initiateBody
-	if err := wire.DecodeLoosely(r.Request, &body); err != nil {
+	if err := wire.DecodeLoosely(r.Request, &body, wire.MaxBody); err != nil {
 		return err
 	}
 	own, _ := f.Own(r.Request) // the zero Addr where it is not known
-	asked, err := body.request(own)
+	asked, err := body.request(own, f.Named.Access.Now())
 	if err != nil {
 		return err
 	}
 	rec, _, err := f.Named.Initiate(r.Context(), r.who, p.policy(), asked)
 	if err != nil {
-		return err
+		return notSubset(err)
 	}
 	if rec.Grant.Status() == jit.Initiating {
 		if rec, err = f.Open(r.Request, r.who, rec, min(confirmation, f.Wait)-time.Since(began)); err != nil {
 			return err
 		}
 	}
-	wire.Write(w, http.StatusAccepted, toRequest(rec.Grant))
+	wire.Write(w, http.StatusAccepted, toInitiated(rec.Grant, body))
 	return nil
+}
+
+// beyond are the refusals of what the policy does not allow.
+var beyond = []jit.Code{jit.CodePortNotInPolicy, jit.CodeDurationOverMaximum, jit.CodeSourceNotAllowed, jit.CodeSourceAnyForbidden, jit.CodeSourceTooWide, jit.CodeSourcesTogether, defender.CodeNotInPolicy}
+
+// notSubset adds to the refusal of what the policy does not allow the words by which the old PowerShell module
+// tells it from other errors.
+func notSubset(err error) error {
+	refused, ok := errors.AsType[*jit.Error](err)
+	if !ok || !slices.Contains(beyond, refused.Code) {
+		return err
+	}
+	told := *refused
+	told.Message += "; a request must be a subset of the given policy"
+	return &told
 }
 
 // precondition reads If-Match and If-None-Match. A weak ETag is never ours.

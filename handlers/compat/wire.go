@@ -1,155 +1,25 @@
 package compat
 
 import (
-	"fmt"
-	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sosodev/duration"
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/handlers/wire"
 )
 
-// typeJIT is the type of every policy.
-const typeJIT = "Microsoft.Security/locations/jitNetworkAccessPolicies"
-
-// What comes in. Only what counts is declared: id, name, type, location, kind
-// and requests, which clients send back as they got them, are passed over. A
-// request comes into being by initiate alone.
-
-type putBody struct {
-	Properties *Properties `json:"properties"`
-}
-
-// Properties are what a policy says, as clients send it.
-type Properties struct {
-	VirtualMachines []VM `json:"virtualMachines"`
-}
-
-// VM is a machine of a policy, as clients send it.
-type VM struct {
-	ID       string     `json:"id"`
-	Ports    []portRule `json:"ports"`
-	PublicIP string     `json:"publicIpAddress"`
-}
-
-type portRule struct {
-	Number   jsontext.Value `json:"number"` // 22 or "22": azapi sends texts
-	Protocol string         `json:"protocol"`
-	Prefix   *string        `json:"allowedSourceAddressPrefix"`
-	Prefixes []string       `json:"allowedSourceAddressPrefixes"`
-	Maximum  string         `json:"maxRequestAccessDuration"`
-}
-
-type initiateBody struct {
-	VirtualMachines []initiateVM `json:"virtualMachines"`
-	Justification   string       `json:"justification"`
-}
-
-type initiateVM struct {
-	ID    string         `json:"id"`
-	Ports []initiatePort `json:"ports"`
-}
-
-type initiatePort struct {
-	Number   jsontext.Value `json:"number"`
-	Duration *string        `json:"duration"`
-	End      *string        `json:"endTimeUtc"`
-	Prefix   *string        `json:"allowedSourceAddressPrefix"`
-	Prefixes []string       `json:"allowedSourceAddressPrefixes"`
-}
-
-// portNumber reads a port that is written as a number or as a text of digits.
-func portNumber(v jsontext.Value, at string) (uint16, error) {
-	text := string(v)
-	if v.Kind() == '"' {
-		unquoted, err := jsontext.AppendUnquote(nil, v)
-		if err != nil {
-			return 0, &jit.Error{Code: jit.CodeInvalidPort, Target: at, Message: "the port is not a number from 0 to 65535"}
-		}
-		text = string(unquoted)
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return 0, &jit.Error{Code: jit.CodeInvalidPort, Target: at, Message: fmt.Sprintf("the port %.20q is not a number from 0 to 65535", text)}
-	}
-	return uint16(n), nil
-}
-
-// oneForm drops an empty list beside a single prefix: clients that write every
-// field write both.
-func oneForm(prefix *string, prefixes []string) []string {
-	if prefix != nil && len(prefixes) == 0 {
-		return nil
-	}
-	return prefixes
-}
-
-// policies reads the machines of a policy.
-func (b putBody) policies() ([]jit.ValidPolicy, error) {
-	if b.Properties == nil || b.Properties.VirtualMachines == nil {
-		return nil, &jit.Error{Code: wire.CodeInvalidContent, Target: "properties.virtualMachines", Message: "properties.virtualMachines is missing; an empty list takes every machine out of the policy"}
-	}
-	return wire.ReadEach(b.Properties.VirtualMachines, "properties.virtualMachines", VM.Policy)
-}
-
-// Policy reads a machine of a policy; at is its place in the body, for refusals.
-func (vm VM) Policy(at string) (jit.ValidPolicy, error) {
-	id, err := jit.ParseVM(vm.ID)
-	if err != nil {
-		return jit.ValidPolicy{}, wire.Below(err, at+".id")
-	}
-	p := jit.Policy{VM: id}
-	if p.PublicAddress, err = wire.PublicIP(vm.PublicIP, at); err != nil {
-		return jit.ValidPolicy{}, err
-	}
-	if p.Ports, err = wire.ReadEach(vm.Ports, at+".ports", portRule.rule); err != nil {
-		return jit.ValidPolicy{}, err
-	}
-	checked, err := p.Validate()
-	return checked, wire.Below(err, at)
-}
-
-// rule reads a port of a policy. The contract requires number, protocol and
-// maximum; a source that is left out is any.
-func (port portRule) rule(at string) (jit.PortRule, error) {
-	var rule jit.PortRule
-	var err error
-	if rule.Number, err = portNumber(port.Number, at+".number"); err != nil {
-		return rule, err
-	}
-	if rule.Protocol, err = jit.ParseProtocol(port.Protocol); err != nil {
-		return rule, wire.Below(err, at)
-	}
-	if rule.Maximum, err = wire.ParseDuration(port.Maximum, at+".maxRequestAccessDuration"); err != nil {
-		return rule, err
-	}
-	rule.Sources = jit.AnySource()
-	if prefixes := oneForm(port.Prefix, port.Prefixes); port.Prefix != nil || prefixes != nil {
-		rule.Sources, err = wire.Sources(port.Prefix, prefixes, at)
-	}
-	return rule, err
-}
-
-// request reads an initiate; own is the caller's address, the source of ports that name none.
-func (b initiateBody) request(own netip.Addr) (jit.Request, error) {
-	return wire.Requested(b.Justification, b.VirtualMachines, func(vm initiateVM) (string, []initiatePort) { return vm.ID, vm.Ports },
-		func(port initiatePort, at string) (jit.RequestPort, error) {
-			n, err := portNumber(port.Number, at+".number")
-			if err != nil {
-				return jit.RequestPort{}, err
-			}
-			plain := wire.RequestPort{Number: n, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
-			if len(plain.Prefixes) == 0 {
-				plain.Prefixes = nil
-			}
-			return plain.Port(own, at)
-		})
-}
+const (
+	// typeJIT is the type of every policy.
+	typeJIT = "Microsoft.Security/locations/jitNetworkAccessPolicies"
+	// usualKind is the kind of policies that name none.
+	usualKind = "Basic"
+)
 
 // What goes out.
 
@@ -163,16 +33,10 @@ type policy struct {
 }
 
 type answer struct {
-	VirtualMachines   []VMAnswer `json:"virtualMachines"`
-	Requests          []request  `json:"requests"`
-	ProvisioningState string     `json:"provisioningState"`
-}
-
-// VMAnswer is a machine of a policy, as it is answered.
-type VMAnswer struct {
-	ID       string          `json:"id"`
-	Ports    []wire.PortRule `json:"ports"`
-	PublicIP string          `json:"publicIpAddress,omitempty"`
+	VirtualMachines   []VM      `json:"virtualMachines"`
+	Requests          []request `json:"requests"`
+	ProvisioningState string    `json:"provisioningState"`
+	Append            bool      `json:"appendMode"`
 }
 
 type request struct {
@@ -198,10 +62,21 @@ type requestPort struct {
 }
 
 func toPolicy(p defender.NamedPolicy) policy {
-	out := policy{Kind: "Basic", ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
-		Properties: answer{VirtualMachines: []VMAnswer{}, Requests: []request{}, ProvisioningState: "Succeeded"}}
+	out := policy{Kind: usualKind, ID: p.Name.String(), Name: p.Name.Name, Type: typeJIT, Location: p.Name.Location,
+		Properties: answer{VirtualMachines: []VM{}, Requests: []request{}, ProvisioningState: "Succeeded"}}
+	if p.Head != nil {
+		out.Properties.Append = p.Head.Append
+		if p.Head.Kind != "" {
+			out.Kind = p.Head.Kind
+		}
+	}
 	for _, m := range p.Machines {
-		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, VMAnswer{ID: m.Policy.VM.String(), Ports: withoutPins(wire.ToPortRules(m.Policy.Ports)), PublicIP: wire.IPText(dialledAt(m.Policy, p.Requests))})
+		vm := written(m)
+		if a := p.DialledAt(m.Policy); vm.PublicIP == nil && a.IsValid() {
+			text := a.String()
+			vm.PublicIP = &text
+		}
+		out.Properties.VirtualMachines = append(out.Properties.VirtualMachines, vm)
 	}
 	for _, g := range p.Requests {
 		out.Properties.Requests = append(out.Properties.Requests, toRequest(g))
@@ -209,28 +84,90 @@ func toPolicy(p defender.NamedPolicy) policy {
 	return out
 }
 
-// withoutPins drops what the contract has no field for.
-func withoutPins(ports []wire.PortRule) []wire.PortRule {
-	for i := range ports {
-		ports[i].Mapped = 0
+// maxForm bounds what is kept of how a machine is written, in bytes: twice what the largest one of
+// jit.MaxMachineSources prefixes needs.
+const maxForm = 128 << 10
+
+// form gives how a machine is written, to be stored; "" where its policy is written in the usual form.
+func (vm VM) form(p jit.Policy) string {
+	text, err := json.Marshal(vm.declared())
+	usual, failed := json.Marshal(usualForm(p))
+	if err != nil || failed != nil || len(text) > maxForm || string(text) == string(usual) {
+		return ""
 	}
-	return ports
+	return string(text)
 }
 
-// dialledAt gives the firewall's address that a policy pins, else the one at which its
-// requests are mapped.
-func dialledAt(p jit.Policy, requests []jit.Grant) netip.Addr {
-	at := p.PublicAddress
-	for _, g := range requests {
-		for _, vm := range g.VMs {
-			for _, w := range vm.Ports {
-				if !at.IsValid() && vm.VM.Equal(p.VM) {
-					at = w.Mapped.Addr()
-				}
+// declared gives the machine without members that are not declared: what was not refused of them is null.
+func (vm VM) declared() VM {
+	vm.Others = nil
+	ports := make([]portRule, len(vm.Ports))
+	for i, p := range vm.Ports {
+		p.Others = nil
+		ports[i] = p
+	}
+	vm.Ports = ports
+	return vm
+}
+
+// written gives a machine as its client wrote it, while that means what is stored: it may have been changed by
+// another way since. Otherwise it gives the usual form.
+func written(m store.PolicyRecord) VM {
+	var vm VM
+	if m.Form == "" || json.Unmarshal([]byte(m.Form), &vm) != nil {
+		return usualForm(m.Policy)
+	}
+	checked, err := vm.Policy("")
+	if err != nil {
+		return usualForm(m.Policy)
+	}
+	said := checked.Policy()
+	if !m.Policy.PublicAddress.IsValid() { // what was sent back of an answer, see defender.NamedPolicy.DialledAt
+		said.PublicAddress, vm.PublicIP = m.Policy.PublicAddress, nil
+	}
+	if !defender.Means(said, m.Policy) {
+		return usualForm(m.Policy)
+	}
+	for i, port := range vm.Ports {
+		if port.Prefix == nil && port.Prefixes == nil { // left out is any, and whoever reads it is told
+			any := jit.AnySource().String()
+			vm.Ports[i].Prefix = &any
+		}
+	}
+	return vm
+}
+
+// inList writes the numbers of a policy's ports as numbers. Typed clients cannot read a text there, and one policy that
+// was written with texts must not keep them from reading a list.
+func (p policy) inList() policy {
+	for _, vm := range p.Properties.VirtualMachines {
+		for i, port := range vm.Ports {
+			if n, err := portNumber(port.Number, ""); err == nil {
+				vm.Ports[i].Number = numberText(n)
 			}
 		}
 	}
-	return at
+	return p
+}
+
+func numberText(n uint16) jsontext.Value { return jsontext.Value(strconv.Itoa(int(n))) }
+
+// usualForm writes a machine of a policy: one source in the singular field, several in the plural.
+func usualForm(p jit.Policy) VM {
+	vm := VM{ID: p.VM.String(), Ports: []portRule{}}
+	if text := wire.IPText(p.PublicAddress); text != "" {
+		vm.PublicIP = &text
+	}
+	for _, port := range p.Ports {
+		out := portRule{Number: numberText(port.Number), Protocol: string(port.Protocol), Maximum: duration.Format(port.Maximum)}
+		if prefixes := port.Sources.Strings(); len(prefixes) == 1 {
+			out.Prefix = &prefixes[0]
+		} else {
+			out.Prefixes = prefixes
+		}
+		vm.Ports = append(vm.Ports, out)
+	}
+	return vm
 }
 
 func toRequest(g jit.Grant) request {
@@ -251,6 +188,39 @@ func toRequest(g jit.Grant) request {
 	return out
 }
 
+// toInitiated writes the answer to an initiate: ends and sources as they were sent, where the grant has them so.
+func toInitiated(g jit.Grant, b initiateBody) request {
+	out := toRequest(g)
+	if len(b.VirtualMachines) != len(g.VMs) {
+		return out
+	}
+	for i, vm := range b.VirtualMachines {
+		if len(vm.Ports) != len(g.VMs[i].Ports) {
+			continue
+		}
+		for j, port := range vm.Ports {
+			out.VirtualMachines[i].Ports[j].sent(g.VMs[i].Ports[j], port.plain(g.VMs[i].Ports[j].Number))
+		}
+	}
+	return out
+}
+
+// sent writes a port's end and sources as they were sent, if they are the window's. An end is kept in milliseconds.
+func (out *requestPort) sent(w jit.Window, port wire.RequestPort) {
+	if _, end, err := wire.Ending(nil, port.End, ""); err == nil && jit.Instant(end).Equal(w.End) {
+		out.End = ticks(end)
+	}
+	if port.Prefix == nil && port.Prefixes == nil {
+		return
+	}
+	if s, err := wire.Sources(port.Prefix, port.Prefixes, ""); err == nil && s.Equal(w.Sources) {
+		out.Prefix, out.Prefixes = "", port.Prefixes
+		if port.Prefix != nil {
+			out.Prefix = *port.Prefix
+		}
+	}
+}
+
 // reason says why a port is as it is in the three words of the contract.
 // What is open or opening is so because somebody asked. Of our own reasons, a
 // policy's removal was somebody's wish; an opening that failed and a machine that is gone
@@ -269,38 +239,4 @@ func reason(w jit.Window) string {
 }
 
 // ticks writes a time as .NET services do: seven fractional digits.
-func ticks(t time.Time) string {
-	return strings.Replace(wire.Stamp(t), "Z", "0000Z", 1)
-}
-
-// SourcePrefixes gives the prefixes of the plural field, which [wire.EachMachine] bounds.
-func (p portRule) SourcePrefixes() []string { return p.Prefixes }
-
-// SourcePrefixes gives the prefixes of the plural field, which [wire.EachMachine] bounds.
-func (p initiatePort) SourcePrefixes() []string { return p.Prefixes }
-
-// SourceCounts gives how many prefixes each port names.
-func (vm VM) SourceCounts() []int { return wire.Counts(vm.Ports) }
-
-// SourceCounts gives how many prefixes each port names.
-func (vm initiateVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
-
-// Bounds holds the body to jit.MaxVMs machines, and each to the bounds of its ports.
-func (b *initiateBody) Bounds() error {
-	if err := wire.AtMost(len(b.VirtualMachines), jit.MaxVMs, wire.MachinesField); err != nil {
-		return err
-	}
-	return wire.EachMachine(b.VirtualMachines, wire.MachinesField)
-}
-
-// Bounds holds the body to jit.MaxListedVMs machines, and each to the bounds of its ports.
-func (b *putBody) Bounds() error {
-	if b.Properties == nil {
-		return nil
-	}
-	const at = "properties." + wire.MachinesField
-	if err := wire.AtMost(len(b.Properties.VirtualMachines), jit.MaxListedVMs, at); err != nil {
-		return err
-	}
-	return wire.EachMachine(b.Properties.VirtualMachines, at)
-}
+func ticks(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }

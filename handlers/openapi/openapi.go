@@ -2,7 +2,7 @@
 // struct that the door reads or writes, so that the two cannot differ.
 //
 // It knows of no operation and no shape; who has them hands them in, as an [API]. Every field of a struct
-// needs a json tag; embedded fields are not known.
+// needs a json tag; of what is embedded only the fallback for members that nothing declares is known.
 package openapi
 
 import (
@@ -156,7 +156,10 @@ func (s schemas) of(t reflect.Type) Object {
 func (s schemas) fields(t reflect.Type) Object {
 	properties := Object{}
 	for field := range t.Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		name, how, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if how == "embed" { // members that nothing declares
+			continue
+		}
 		properties[name] = s.of(field.Type)
 	}
 	return Object{"type": "object", "properties": properties}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,14 +27,14 @@ const maxLooseField = 4 * jit.MaxJustification
 // Decode reads a JSON body strictly: one value, no unknown and no repeated
 // fields, at most 1 MiB. Every refusal names the field.
 func Decode(r *http.Request, into any) error {
-	return decodeWith(r, into, jit.MaxField, json.RejectUnknownMembers(true))
+	return decodeWith(r, into, MaxBody, jit.MaxField, json.RejectUnknownMembers(true))
 }
 
-// DecodeLoosely reads a JSON body as Azure Resource Manager does: fields that
-// are not known are passed over, and the case of names does not count. What could be
+// DecodeLoosely reads a JSON body of at most so many bytes, a whole number of MiB, as Azure Resource Manager does: the
+// case of names does not count, and fields that are not known are left to who reads the body. What could be
 // read in two ways is refused all the same: a field that stands twice, in whatever case.
-func DecodeLoosely(r *http.Request, into any) error {
-	return decodeWith(r, into, maxLooseField, json.MatchCaseInsensitiveNames(true))
+func DecodeLoosely(r *http.Request, into any, most int64) error {
+	return decodeWith(r, into, most, maxLooseField, json.MatchCaseInsensitiveNames(true))
 }
 
 // DecodeNothing refuses a body that says anything: of a call that takes none, what stands
@@ -46,12 +47,12 @@ func DecodeNothing(r *http.Request) error {
 	return err
 }
 
-func decodeWith(r *http.Request, into any, longest int, how json.Options) error {
-	body, err := ReadBody(r, MaxBody)
+func decodeWith(r *http.Request, into any, most int64, longest int, how json.Options) error {
+	body, err := ReadBody(r, most)
 	if err != nil {
 		return err
 	}
-	if err := Crowded(body, maxElements, MaxBody/8); err != nil {
+	if err := Crowded(body, maxElements*int(most/MaxBody), int(most/8)); err != nil {
 		return err
 	}
 	return unmarshal(body, into, longest, how)
@@ -66,7 +67,7 @@ func unmarshal(body []byte, into any, longest int, how json.Options) error {
 	if err := longTexts(body, longest); err != nil {
 		return Oversized{err}
 	}
-	if err := json.Unmarshal(body, into, how); err != nil {
+	if err := json.Unmarshal(body, into, how, json.WithUnmarshalers(wholeNumbers)); err != nil {
 		return BadJSON(err)
 	}
 	if b, ok := into.(bounded); ok {
@@ -86,7 +87,10 @@ func ReadBody(r *http.Request, most int64) ([]byte, error) {
 	if int64(len(body)) > most {
 		return nil, Oversized{&jit.Error{Code: CodeBodyTooLarge, Message: fmt.Sprintf("the body is larger than %d MiB", most>>20)}}
 	}
-	if len(body) == 0 {
+	switch body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")); { // the byte-order mark that Windows' tools put before UTF-8
+	case bytes.HasPrefix(body, []byte("\xff\xfe")), bytes.HasPrefix(body, []byte("\xfe\xff")):
+		return nil, &jit.Error{Code: CodeInvalidContent, Message: "the body is UTF-16; send it as UTF-8"}
+	case len(body) == 0:
 		return nil, &jit.Error{Code: CodeEmptyBody, Message: "a JSON body is needed, and this one is empty"}
 	}
 	return body, nil
@@ -99,6 +103,9 @@ func BadJSON(err error) error {
 	}
 	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
 		at := path(bad.JSONPointer)
+		if bad.JSONKind == '[' && strings.EqualFold(bad.JSONPointer.LastToken(), "allowedSourceAddressPrefix") {
+			return &jit.Error{Code: jit.CodeInvalidSource, Target: at, Message: "allowedSourceAddressPrefix takes one text; send a list in allowedSourceAddressPrefixes"}
+		}
 		if errors.Is(err, json.ErrUnknownName) {
 			return &jit.Error{Code: CodeUnknownField, Target: at, Message: fmt.Sprintf("the field %s is not known here; check its spelling and case", at)}
 		}
@@ -139,12 +146,15 @@ func Write(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write([]byte{'\n'}) // for people with a terminal
 }
 
+// maxDuration is how long the text of a duration may be, in bytes.
+const maxDuration = 60
+
 // ParseDuration reads an ISO 8601 duration such as PT3H, or P1D. Years and months have
 // no fixed length and are refused.
 func ParseDuration(s, target string) (time.Duration, error) {
-	d, err := duration.Parse(s)
-	if err != nil || d.Years != 0 || d.Months != 0 {
-		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%q is not an ISO 8601 duration such as PT3H or PT45M", s)}
+	d, err := duration.Parse(strings.ReplaceAll(s, ",", ".")) // ISO 8601 allows both before a fraction
+	if len(s) > maxDuration || err != nil || d.Years != 0 || d.Months != 0 {
+		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%.60q is not an ISO 8601 duration such as PT3H or PT45M", s)}
 	}
 	// Over 10 days is over every maximum, and far over it the arithmetic would wrap.
 	if d.Weeks > 1 || d.Days > 10 || d.Hours > 240 || d.Minutes > 14400 || d.Seconds > 864000 {
@@ -157,8 +167,12 @@ func ParseDuration(s, target string) (time.Duration, error) {
 	return out, nil
 }
 
-func parseTime(s, target string) (time.Time, error) {
+// ParseTime reads a time of RFC 3339, also without seconds, as Java leaves out those that are zero.
+func ParseTime(s, target string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04Z07:00", s)
+	}
 	if err != nil {
 		return t, &jit.Error{Code: jit.CodeInvalidInitiate, Target: target, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", s)}
 	}

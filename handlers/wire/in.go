@@ -189,7 +189,7 @@ func Ending(length, end *string, at string) (d time.Duration, t time.Time, err e
 		}
 	}
 	if end != nil {
-		t, err = parseTime(*end, at+"endTimeUtc")
+		t, err = ParseTime(*end, at+"endTimeUtc")
 	}
 	return d, t, err
 }

@@ -11,6 +11,7 @@
 //	          grant|<id>                         an open grant, the authority on it
 //	          open|<inverted start>|<id>         what lists give of it, the newest first
 //	          named|<names>|<machine>            a copy of the policy where its named policy is found
+//	          named|<names>|!                    that a named policy exists, and how it was written (record.NamedDoc)
 //	          target|<target>                    marks a target as ours, or as to be looked at
 //	          part|<target>|policy|<machine>     a policy as it bears on one target
 //	          part|<target>|grant|<id>           an open grant as it bears on one target

@@ -134,7 +134,7 @@ func TestNewerFormat(t *testing.T) {
 		"policy": func(s *table.Store) error { _, err := s.Policy(ctx, vm(1)); return err },
 		"list":   func(s *table.Store) error { _, err := store.AllPolicies(ctx, s); return err },
 		"named": func(s *table.Store) error {
-			return s.EachListed(ctx, store.PolicyFilter{Subscription: subscription}, store.PolicyName{}, func(store.PolicyRecord) error { return nil })
+			return s.EachListed(ctx, store.PolicyFilter{Subscription: subscription}, store.PolicyName{}, noHead, func(store.PolicyRecord) error { return nil })
 		},
 		"grants": func(s *table.Store) error { _, _, err := s.ListGrants(ctx, store.GrantFilter{}, "", 10); return err },
 		"grant":  func(s *table.Store) error { _, err := s.Grant(ctx, grantRecord(1, 1).Grant.ID); return err },

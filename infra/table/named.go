@@ -2,11 +2,13 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/record"
 )
 
 // namedRows begin the rows by which named policies are found: subscription, location, resource group, name, machine. Each is
@@ -21,6 +23,29 @@ func namedRow(r store.PolicyRecord) string {
 // namedPrefix begins the rows of one named policy.
 func namedPrefix(n store.PolicyName) string {
 	return namedRows + word(n.Subscription) + "|" + word(n.Location) + "|" + word(n.ResourceGroup) + "|" + word(n.Name) + "|"
+}
+
+// headRow names the row of a named policy itself. It comes before those of its machines, whose digests are letters and digits.
+func headRow(n store.PolicyName) string { return namedPrefix(n) + headSuffix }
+
+const headSuffix = "!"
+
+// PutNamed is one write of one row, whatever stands there.
+func (s *Store) PutNamed(ctx context.Context, n store.NamedRecord) error {
+	_, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Put, Row: entity.Row{Partition: live, Key: headRow(n.Name), Doc: record.Named(n)}}})
+	if err != nil {
+		return fmt.Errorf("store the policy %s: %w", n.Name.Name, err)
+	}
+	return nil
+}
+
+// DropNamed is one write of one row, which need not be there.
+func (s *Store) DropNamed(ctx context.Context, name store.PolicyName) error {
+	_, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: headRow(name)}}})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("remove the policy %s: %w", name.Name, err)
+	}
+	return nil
 }
 
 // word gives a key's form of a name in which case does not count: what is usual in names stays, any other byte becomes =XX, and
@@ -46,7 +71,7 @@ const listedPage = 200
 
 // EachListed reads the range of what the filter names, page by page. Of a resource group at any location it reads one range at each
 // location that the subscription has policies at, and one row to find each location.
-func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after store.PolicyName, give func(store.PolicyRecord) error) error {
+func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after store.PolicyName, head func(store.NamedRecord) error, give func(store.PolicyRecord) error) error {
 	sub := namedRows + word(f.Subscription) + "|"
 	begin := ""
 	if after != (store.PolicyName{}) {
@@ -60,7 +85,7 @@ func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after stor
 			}
 			prefix += word(name) + "|"
 		}
-		return s.eachNamed(ctx, prefix, begin, f, give)
+		return s.eachNamed(ctx, prefix, begin, f, head, give)
 	}
 	for from := max(sub, begin); ; {
 		first, _, err := s.state.Query(ctx, entity.In(live).Ge("RowKey", from).Lt("RowKey", strings.TrimSuffix(sub, "|")+"}"), 1, 0)
@@ -72,14 +97,14 @@ func (s *Store) EachListed(ctx context.Context, f store.PolicyFilter, after stor
 		if f.Name != "" {
 			prefix += word(f.Name) + "|"
 		}
-		if err := s.eachNamed(ctx, prefix, begin, f, give); err != nil {
+		if err := s.eachNamed(ctx, prefix, begin, f, head, give); err != nil {
 			return err
 		}
 		from = sub + location + "}"
 	}
 }
 
-func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f store.PolicyFilter, give func(store.PolicyRecord) error) error {
+func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f store.PolicyFilter, head func(store.NamedRecord) error, give func(store.PolicyRecord) error) error {
 	w := entity.In(live).Under(prefix)
 	if begin > prefix {
 		w = w.Gt("RowKey", begin)
@@ -87,6 +112,16 @@ func (s *Store) eachNamed(ctx context.Context, prefix, begin string, f store.Pol
 	for r, err := range s.state.Each(ctx, w, listedPage) {
 		if err != nil {
 			return fmt.Errorf("list policies: %w", err)
+		}
+		if strings.HasSuffix(r.Key, "|"+headSuffix) {
+			n, err := record.ReadNamed(r)
+			if err == nil && f.Matches(n.Name) {
+				err = head(n)
+			}
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		p, err := policyRecordOf(r)
 		if err != nil {

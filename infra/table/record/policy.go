@@ -23,9 +23,11 @@ type PolicyDoc struct {
 	Public    string      `json:",omitempty"` // the firewall's address that is pinned
 	Location  string
 	Listed    *listedDoc `json:",omitempty"` // in documents of before there were names, and of machines with the default one: nothing
+	Form      string     `json:",omitempty"` // as a client of named policies wrote it
 	At        []placementDoc
 	ChangedBy string
 	ChangedAt entity.Stamp
+	Since     *entity.Stamp `json:",omitempty"`
 }
 
 type portDoc struct {
@@ -158,7 +160,11 @@ func Policy(r store.PolicyRecord) (PolicyDoc, error) {
 		return PolicyDoc{}, err
 	}
 	d := PolicyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: entity.AddressText(r.Policy.PublicAddress),
-		Location: r.Location, ChangedBy: r.ChangedBy, ChangedAt: entity.Stamp(r.ChangedAt)}
+		Location: r.Location, Form: r.Form, ChangedBy: r.ChangedBy, ChangedAt: entity.Stamp(r.ChangedAt)}
+	if !r.Since.IsZero() {
+		since := entity.Stamp(r.Since)
+		d.Since = &since
+	}
 	d.Options = newOptionsDoc(r.Policy)
 	if l := r.Listed; l != (store.Listed{}) {
 		d.Listed = &listedDoc{Group: l.ResourceGroup, Location: l.Location, Name: l.Name}
@@ -207,7 +213,10 @@ func (d PolicyDoc) record() (store.PolicyRecord, error) {
 	if err != nil {
 		return store.PolicyRecord{}, err
 	}
-	r := store.PolicyRecord{Policy: p, Location: d.Location, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	r := store.PolicyRecord{Policy: p, Location: d.Location, Form: d.Form, ChangedBy: d.ChangedBy, ChangedAt: time.Time(d.ChangedAt)}
+	if d.Since != nil {
+		r.Since = time.Time(*d.Since)
+	}
 	if r.Policy.Options, err = d.Options.options(); err != nil {
 		return r, err
 	}

@@ -1,0 +1,30 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// SayCut warns at open ports that close before the end that was asked for: one up to [jit.ClockSkew] beyond the policy's
+// maximum is cut to it. asked gives that end by the places of machine and port, or the zero time.
+func (g *GrantAnswer) SayCut(asked func(vm, port int) time.Time) {
+	for i, vm := range g.VMs {
+		for j := range vm.Ports {
+			p, end := &vm.Ports[j], Stamp(asked(i, j))
+			if open := p.Status == jit.Initiated.String() || p.Status == jit.Initiating.String(); open && p.End < end { // texts of one length
+				p.Warnings = append(p.Warnings, fmt.Sprintf("the end that was asked for, %s, is beyond the policy's maximum: the port closes at %s", end, p.End))
+			}
+		}
+	}
+}
+
+// Ends gives the ends that a request asks for, for [GrantAnswer.SayCut].
+func (b RequestBody) Ends(vm, port int) time.Time {
+	if vm >= len(b.VirtualMachines) || port >= len(b.VirtualMachines[vm].Ports) {
+		return time.Time{}
+	}
+	_, end, _ := Ending(nil, b.VirtualMachines[vm].Ports[port].End, "") // it could be read before
+	return end
+}
