@@ -142,7 +142,7 @@ func testHeads(t *testing.T, s Store) {
 	machine.Form, machine.Since = `{"id":"as it was sent"}`, morning
 	machine.Listed = store.Listed{ResourceGroup: "Blue_(1)", Location: "westeurope", Name: "default"}
 	must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), machine))
-	full, empty, next := put(machine.Listing()), put(name("gré|n", "westeurope", "night")), put(name("blue_(1)", "westeurope", "default-2"))
+	full, empty, next := put(machine.Listing()), put(name("gré|n", "westeurope", "night")), put(name("blue_(1)", "westeurope", "evening"))
 	put(store.PolicyName{Subscription: subscriptionTwo, ResourceGroup: "blue_(1)", Location: "westeurope", Name: "default"})
 	walk := func(f store.PolicyFilter, after store.PolicyName) (got []string) {
 		t.Helper()
