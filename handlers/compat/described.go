@@ -36,13 +36,13 @@ func describe(op operation) openapi.Operation {
 	d := openapi.Operation{Method: op.method, Path: op.template, ID: op.id, Query: []query.Parameter{versionParameter()}, Statuses: []int{http.StatusOK}}
 	switch {
 	case op.method == http.MethodPut:
-		d.Summary, d.Body, d.Answer, d.Headers = "Replace a policy: virtual machines that the body does not name are disabled", putBody{}, policy{}, []string{"If-Match", "If-None-Match"}
+		d.Summary, d.Body, d.Answer, d.Headers = "Replace a policy: virtual machines that the body does not name are disabled, unless appendMode is true", putBody{}, policy{}, []string{"If-Match", "If-None-Match"}
 	case op.method == http.MethodDelete:
-		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []string{"If-Match"}
+		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy, and remove it; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []string{"If-Match"}
 	case op.method == http.MethodPost:
 		d.Summary, d.Body, d.Answer, d.Statuses = "Open ports for a while", initiateBody{}, request{}, []int{http.StatusAccepted}
 	case strings.HasSuffix(op.template, "{"+paramName+"}"):
-		d.Summary, d.Answer = "Show a policy, with its requests of seven days", policy{}
+		d.Summary, d.Answer = "Show a policy as it was sent, with requests of seven days, at most 100", policy{}
 	default:
 		d.Summary, d.Answer = "List policies", wire.List[policy]{}
 		d.Query = append(d.Query, skipParameter())

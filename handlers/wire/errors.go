@@ -25,7 +25,7 @@ const (
 	CodeInvalidContent   jit.Code = "InvalidRequestContent" // not JSON, or not of the expected shape
 	CodeUnknownField     jit.Code = "UnknownField"          // a field that the body may not have
 	CodeDuplicateField   jit.Code = "DuplicateField"        // a field that stands twice
-	CodeBodyTooLarge     jit.Code = "RequestBodyTooLarge"   // over 1 MiB, a document of policies over 16
+	CodeBodyTooLarge     jit.Code = "RequestBodyTooLarge"   // over 1 MiB, a replaced policy over 4, a document of policies over 16
 	CodeFieldTooLong     jit.Code = "FieldTooLong"          // a text that is longer than any such can be
 	CodeTooManyPolicies  jit.Code = "TooManyPolicies"       // over jit.MaxListedVMs in one import
 	CodeTooManyDocuments jit.Code = "TooManyDocuments"      // others are being read
