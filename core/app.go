@@ -20,7 +20,7 @@ import (
 	"portcullis/core/sweep"
 )
 
-// Ports are what core needs from outside. Every field must be set, but for Floor, Quota and CloseLost, for Authority where
+// Ports are what core needs from outside. Every field must be set, but for Floor, Quota, CloseLost and LeaveRemoved, for Authority where
 // nobody asks what a caller may do, and for Doctor where nobody asks for it.
 type Ports struct {
 	Network       network.Network
@@ -38,6 +38,7 @@ type Ports struct {
 	Doctor        doctor.Outside        // what only the doctor needs
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
 	CloseLost     bool                  // the sweep closes windows whose owner has lost the right to ask for them
+	LeaveRemoved  bool                  // an allow that others have removed is not put back once: its window closes
 	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
@@ -66,7 +67,7 @@ type App struct {
 func New(p Ports) *App {
 	admins := &network.Admins{}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
-	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked}
+	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,

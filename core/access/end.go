@@ -107,7 +107,13 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	for _, t := range keep(targets, s.Kinds.Maps) {
 		s.Rounds.Begin(ctx, t, round.Want{Grant: rec.Grant.ID})
 	}
-	_, _ = s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
+	outs, err := s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
+	if err == nil {
+		err = refusedBy(outs, rec.Grant.ID)
+	}
+	if jit.Refused(err) != nil { // its rule is missing: it must not pass for open
+		return rec, s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
+	}
 	return rec, nil
 }
 

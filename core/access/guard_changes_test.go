@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,14 @@ func TestChangesShowNoHiddenMachine(t *testing.T) {
 				w.enable("app1", "app2")
 				mine := w.mustAskAs(ann, 22, "203.0.113.7", "app2")
 				w.mustAskAs(bob, 22, "198.51.100.99", "app1")
-				w.cloud.SetRules(nsgID("apps-nsg")) // somebody emptied the group: every rule is to be written again
+				var edited []jit.Rule // somebody deleted the allows and narrowed the deny: every rule is to be written again
+				for _, r := range w.cloud.Standing(nsgID("apps-nsg")) {
+					if r.Access == jit.Deny {
+						r.Destination = jit.PeersOf(netip.MustParseAddr("10.0.1.4"))
+						edited = append(edited, r)
+					}
+				}
+				w.cloud.SetRules(nsgID("apps-nsg"), edited...)
 				if hidden {
 					w.permitted(mayAt("app2"))
 				} else {

@@ -18,6 +18,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/plan"
 	"portcullis/core/store"
 )
 
@@ -217,8 +218,9 @@ func TestMachineInFull(t *testing.T) {
 	}
 	// Somebody opens a management port that the policy does not name, after the sweep.
 	w.leap(time.Minute)
-	w.cloud.SetRules(nsgID("web-nsg"), jit.Rule{Name: "AllowVnc", Priority: 4000, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
-		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(5900)}})
+	ours := slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return !plan.Owned(r.Name) })
+	w.cloud.SetRules(nsgID("web-nsg"), append(ours, jit.Rule{Name: "AllowVnc", Priority: 4000, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
+		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(5900)}})...)
 	for range 2 { // found once, however often it is found
 		got = w.machines(inventory.MachineQuery{VM: vmID("web").Key()}).Machines[0]
 		if len(got.Findings) != 1 || got.Findings[0].Kind != store.FindingReachable || got.Findings[0].Rule != "AllowVnc" {

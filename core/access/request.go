@@ -220,6 +220,9 @@ func refusedBy(outs []round.Outcome, grant string) error {
 				return r.Err.At(out.Target.String())
 			}
 		}
+		if slices.ContainsFunc(out.Plan.Missing, func(m plan.Missing) bool { return m.Grant == grant }) {
+			return &jit.Error{Code: plan.CodeNotCertain, Target: out.Target.String(), Message: "the rule of this window is missing on " + out.Target.Name + ", and it is not certain that nobody has ended it: the next sweep closes it; send a new request"}
+		}
 	}
 	return nil
 }

@@ -139,7 +139,8 @@ func (w *world) windows(groups, each int) (ids []string, end time.Time) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec := store.GrantRecord{Grant: granted.Opened(time.Now()), Placements: []store.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
+			granted.OpenBy = end // no verb waits for its confirmation
+			rec := store.GrantRecord{Grant: granted, Placements: []store.GrantPlacement{{Target: at.Target, Addresses: map[string][]netip.Addr{vmID(name).Key(): at.Addresses}}}}
 			if _, err := w.mem.InsertGrant(t.Context(), rec, nil, time.Now()); err != nil {
 				t.Fatal(err)
 			}

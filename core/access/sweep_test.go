@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
@@ -38,19 +37,22 @@ func TestSweepClosesWhatWasMissed(t *testing.T) {
 }
 
 func TestSweepRepairs(t *testing.T) {
-	w := newWorld(t)
-	w.enable("web")
-	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	good := w.cloud.Standing(nsgID("web-nsg"))
 	orphan := jit.Rule{Name: plan.Prefix + "allow-00000000000070008000000000000000-00000000", Priority: 110, Access: jit.Allow, Protocol: jit.TCP,
 		Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
 	for _, tc := range []struct {
 		name string
 		edit func([]jit.Rule) []jit.Rule
+		want jit.Reason // why the window closes; "" where everything stands again
 	}{
 		{"our rules deleted", func(rules []jit.Rule) []jit.Rule {
 			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
-		}},
+		}, jit.NotCertain},
+		{"our allow deleted", func(rules []jit.Rule) []jit.Rule {
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Allow })
+		}, ""},
+		{"our deny deleted", func(rules []jit.Rule) []jit.Rule {
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny })
+		}, ""},
 		{"our allow widened", func(rules []jit.Rule) []jit.Rule {
 			for i := range rules {
 				if plan.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
@@ -58,35 +60,36 @@ func TestSweepRepairs(t *testing.T) {
 				}
 			}
 			return rules
-		}},
+		}, ""},
 		{"our deny turned into an allow", func(rules []jit.Rule) []jit.Rule {
 			for i := range rules {
-				rules[i].Access = jit.Allow
+				if plan.Owned(rules[i].Name) {
+					rules[i].Access = jit.Allow
+				}
 			}
 			return rules
-		}},
-		{"a rule of our name that no grant has", func(rules []jit.Rule) []jit.Rule { return append(rules, orphan) }},
+		}, ""},
+		{"a rule of our name that no grant has", func(rules []jit.Rule) []jit.Rule { return append(rules, orphan) }, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web")
+			id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+			good := w.lines("web-nsg")
 			w.cloud.SetRules(nsgID("web-nsg"), tc.edit(w.cloud.Standing(nsgID("web-nsg")))...)
 			rec := w.sweep()
-			if diff := cmp.Diff(sorted(good), sorted(w.cloud.Standing(nsgID("web-nsg"))), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
-				t.Errorf("after the sweep (-want +got):\n%s", diff)
+			if tc.want != "" {
+				good = closedWeb
+			}
+			w.stands("web-nsg", good...)
+			if w.grant(id).Reason() != tc.want || w.grant(id).Closed() != (tc.want != "") {
+				t.Errorf("the window is %s %s, want the reason %q", w.grant(id).Status(), w.grant(id).Reason(), tc.want)
 			}
 			if !slices.ContainsFunc(rec.Findings, func(f store.Finding) bool { return f.Kind == store.FindingRepaired }) {
 				t.Errorf("no finding tells of the repair: %+v", rec.Findings)
 			}
 		})
 	}
-}
-
-func sorted(rules []jit.Rule) []jit.Rule {
-	var out []jit.Rule
-	for _, r := range rules {
-		out = append(out, r.Canonical())
-	}
-	slices.SortFunc(out, func(a, b jit.Rule) int { return a.Priority - b.Priority })
-	return out
 }
 
 func TestSweepFollowsMachines(t *testing.T) {

@@ -2,6 +2,7 @@ package coretest
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -59,4 +60,17 @@ func (m *Memory) Ping(context.Context) error { return nil }
 func (m *Memory) version() string {
 	m.writes++
 	return strconv.Itoa(m.writes)
+}
+
+// Copy returns a store with what this one holds now, such as a copy of the tables that is put back later.
+func (m *Memory) Copy() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &Memory{writes: m.writes, policies: maps.Clone(m.policies), open: maps.Clone(m.open), closed: maps.Clone(m.closed), keys: maps.Clone(m.keys),
+		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), continuations: maps.Clone(m.continuations)}
+	if m.sweep != nil {
+		last := *m.sweep
+		c.sweep = &last
+	}
+	return c
 }

@@ -42,6 +42,8 @@ type Reason string
 
 // The reasons. OpeningFailed is ours: the contract has no word for a grant that
 // was never confirmed, PolicyRemoved, MachineGone, RightLost and RuleDisplaced for what took its ground away.
+// RemovedByOthers is for a window whose rule others have removed for good, NotCertain for one whose rule is missing while nothing shows
+// that nobody has ended it.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
@@ -51,6 +53,8 @@ const (
 	MachineGone           Reason = "VirtualMachineGone"
 	RightLost             Reason = "RightLost"
 	RuleDisplaced         Reason = "RuleDisplaced" // others took the place of its rule
+	RemovedByOthers       Reason = "RemovedByOthers"
+	NotCertain            Reason = "NotCertain"
 )
 
 // Window is one port of one machine, open to some sources in [Grant.Start, End).

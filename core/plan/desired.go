@@ -34,8 +34,10 @@ type wanted struct {
 	respect bool      // a deny that stands below foreign allows
 	grant   string    // an allow's grant id
 	start   time.Time
-	open    bool   // an allow of a grant that is confirmed open: people are told that it stands
-	owner   string // what a NAT rule's port of the firewall is for
+	open    bool     // an allow of a grant that is confirmed open: people are told that it stands
+	again   bool     // its rule is put back after others removed it
+	names   []string // of the machines that a deny guards, as its description has them
+	owner   string   // what a NAT rule's port of the firewall is for
 }
 
 func byName(a, b *wanted) int { return cmp.Compare(a.rule.Name, b.rule.Name) }
@@ -85,7 +87,7 @@ func denies(policies []Protected) []*wanted {
 	var out []*wanted
 	for id, g := range groups {
 		r := jit.Rule{Name: denyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: denyNote(g.names)}
-		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect})
+		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect, names: g.names})
 	}
 	slices.SortFunc(out, byName)
 	return out

@@ -112,7 +112,7 @@ func genInput(t *rapid.T) plan.Input {
 		if rapid.Bool().Draw(t, "policies as before") {
 			past.Policies = in.Policies
 		}
-		in.Current = plan.Compute(past).Changes.Apply(in.Current)
+		in.Current = compute(past).Changes.Apply(in.Current)
 		if n := rapid.IntRange(0, 5).Draw(t, "edit by hand"); n > 0 {
 			in.Current = edited(in.Current, n)
 		}

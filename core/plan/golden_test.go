@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			in := goldenInput(t, a)
-			p := plan.Compute(in)
+			p := compute(in)
 			got := render(p)
 			i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == "planned" })
 			if *update {
@@ -69,7 +69,7 @@ func TestGolden(t *testing.T) {
 				t.Error(d)
 			}
 			in.Current = p.Changes.Apply(in.Current)
-			if again := plan.Compute(in); !again.Changes.Empty() {
+			if again := compute(in); !again.Changes.Empty() {
 				t.Errorf("computed again: %s", render(again))
 			}
 		})
@@ -165,7 +165,7 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 		if then, ok := strings.CutPrefix(l, "plan "); ok {
 			past := in
 			past.Now, past.Known = clock(t, then), true
-			in.Current = plan.Compute(past).Changes.Apply(in.Current)
+			in.Current = compute(past).Changes.Apply(in.Current)
 			continue
 		}
 		rule, note, _ := strings.Cut(l, " | ")

@@ -84,7 +84,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := plan.Compute(plan.Input{State: plan.State{Known: true, Policies: protect(tt.policies), Openings: grants(tt.grants)}, Current: tt.foreign, Now: noon})
+			p := compute(plan.Input{State: plan.State{Known: true, Policies: protect(tt.policies), Openings: grants(tt.grants)}, Current: tt.foreign, Now: noon})
 			if len(p.Rules) != tt.rules || len(p.Refused) != tt.refused || strings.Join(codes(p), ",") != tt.codes {
 				t.Errorf("%d rules, %d refused, %s; want %d, %d, %s", len(p.Rules), len(p.Refused), codes(p), tt.rules, tt.refused, tt.codes)
 			}
@@ -102,9 +102,9 @@ func TestLimits(t *testing.T) {
 // A machine that is one too many does not unguard those that are guarded.
 func TestGuardedMachinesStayGuarded(t *testing.T) {
 	in := plan.Input{State: plan.State{Known: true, Policies: protect(4001)[1:]}, Now: noon}
-	in.Current = plan.Compute(in).Changes.Apply(nil)
+	in.Current = compute(in).Changes.Apply(nil)
 	in.Policies = protect(4001)
-	p := plan.Compute(in)
+	p := compute(in)
 	if len(p.Rules) != 1 || len(p.Refused) != 1 || slices.Contains(p.Rules[0].Destination.Prefixes, netip.PrefixFrom(host(0), 32)) {
 		t.Fatalf("%d rules, refused %v", len(p.Rules), p.Refused)
 	}
@@ -117,7 +117,7 @@ func TestGuardedMachinesStayGuarded(t *testing.T) {
 func TestDenyWithoutPlaceStays(t *testing.T) {
 	in := plan.Input{State: plan.State{Known: true, Policies: protect(1)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 100 tcp * -> * :22")}, Now: noon}
 	for i := range 3 {
-		p := plan.Compute(in)
+		p := compute(in)
 		if i > 0 && !p.Changes.Empty() {
 			t.Fatalf("round %d: %+v", i, p.Changes)
 		}
@@ -133,10 +133,10 @@ func TestDeniesDoNotSwap(t *testing.T) {
 	for _, first := range [][]plan.Protected{later[:1], later[1:]} {
 		in.Policies = first
 		once := in
-		once.Current = plan.Compute(in).Changes.Apply(in.Current)
+		once.Current = compute(in).Changes.Apply(in.Current)
 		once.Policies = later
 		for i := range 3 {
-			p := plan.Compute(once)
+			p := compute(once)
 			if i > 0 && !p.Changes.Empty() {
 				t.Fatalf("round %d: %+v", i, p.Changes)
 			}
@@ -149,7 +149,7 @@ func TestDeniesDoNotSwap(t *testing.T) {
 // superseded.
 func TestRefusedGrantSupersedesNothing(t *testing.T) {
 	in := plan.Input{State: plan.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{reachtest.Rule(t, "Taken", "allow 101 tcp * -> * :443"), reachtest.Rule(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
-	in.Current = plan.Compute(in).Changes.Apply(in.Current)
+	in.Current = compute(in).Changes.Apply(in.Current)
 	newer := grants(2)[1]
 	newer.Grant.Requestor, newer.Grant.Start = in.Openings[0].Grant.Requestor, noon
 	newer.Grant.OpenBy = noon.Add(time.Minute)
@@ -157,7 +157,7 @@ func TestRefusedGrantSupersedesNothing(t *testing.T) {
 	newer.Grant.VMs = append(newer.Grant.VMs, older)
 	newer.Addresses[older.VM.Key()] = []netip.Addr{host(0)}
 	in.Openings = append(in.Openings, newer)
-	p := plan.Compute(in)
+	p := compute(in)
 	if !p.Changes.Empty() || len(p.Refused) != 1 || p.Refused[0].Grant != newer.Grant.ID || p.Refused[0].Err.Code != plan.CodeBlocked {
 		t.Errorf("changes %+v, refused %v", p.Changes, p.Refused)
 	}
@@ -168,7 +168,7 @@ func TestExposedByFamily(t *testing.T) {
 	port := jit.PortRule{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: []plan.Protected{{Policy: jit.Policy{VM: vmID("dual"), Ports: []jit.PortRule{port}}, Addresses: tinyVMs["a"]}}}}
 	in.Current = []jit.Rule{reachtest.Rule(t, "V4", "allow 100 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V4too", "allow 250 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V6", "allow 200 tcp ::/0 -> fd00::4 :22")}
-	p := plan.Compute(in)
+	p := compute(in)
 	got := fmt.Sprint(texts(p.Exposed, func(f plan.Foreign) string { return f.Rule.Name }), texts(p.Overridden, func(f plan.Foreign) string { return f.Rule.Name }))
 	if want := "[V4] [V6 V4too]"; got != want {
 		t.Errorf("exposed and overridden %s, want %s", got, want)
@@ -243,7 +243,7 @@ func FuzzNames(f *testing.F) {
 		in.Openings[0].Grant.VMs[0].VM.Name = vm
 		in.Openings[0].Grant.VMs[0].Ports[0].End = end
 		in.Openings[0].Addresses = map[string][]netip.Addr{in.Openings[0].Grant.VMs[0].VM.Key(): {host(0)}}
-		p := plan.Compute(in)
+		p := compute(in)
 		if len(p.Rules) != 1 {
 			t.Fatalf("%d rules", len(p.Rules))
 		}
@@ -297,7 +297,7 @@ func FuzzCompute(f *testing.F) {
 			in.Current = append(in.Current, jit.Rule{Name: fmt.Sprintf("%s%d", name, n), Priority: n, Access: jit.Access(next(2)), Protocol: jit.TCP, Direction: jit.Direction(next(2)),
 				Source: jit.AnyPeer(), Destination: jit.PeersOf(host(next(6))), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(uint16(22 + next(3)))}})
 		}
-		p := plan.Compute(in)
+		p := compute(in)
 		after := p.Changes.Apply(in.Current)
 		at := map[[2]int]bool{}
 		for _, r := range after {
@@ -311,7 +311,7 @@ func FuzzCompute(f *testing.F) {
 			t.Fatal("a foreign rule is gone")
 		}
 		in.Current = after
-		if again := plan.Compute(in); !again.Changes.Empty() {
+		if again := compute(in); !again.Changes.Empty() {
 			t.Fatalf("computed again: %+v", again.Changes)
 		}
 	})
@@ -321,11 +321,11 @@ func FuzzCompute(f *testing.F) {
 // protected, 498 grants standing, one new and one that has ended.
 func BenchmarkCompute1000(b *testing.B) {
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(30), Openings: grants(499)}, Current: others(500, 2)}
-	in.Current = plan.Compute(in).Changes.Apply(in.Current)
+	in.Current = compute(in).Changes.Apply(in.Current)
 	in.Openings = append(in.Openings[1:], grants(500)[499:]...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if p := plan.Compute(in); len(p.Changes.Create) != 1 || len(p.Changes.Delete) != 1 {
+		if p := compute(in); len(p.Changes.Create) != 1 || len(p.Changes.Delete) != 1 {
 			b.Fatalf("%d created, %d deleted, refused %v", len(p.Changes.Create), len(p.Changes.Delete), p.Refused)
 		}
 	}
@@ -336,11 +336,11 @@ func BenchmarkCompute1000(b *testing.B) {
 // one of which has just ended.
 func BenchmarkComputeWindows(b *testing.B) {
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(999), Openings: grants(999)}}
-	in.Current = plan.Compute(in).Changes.Apply(nil)
+	in.Current = compute(in).Changes.Apply(nil)
 	in.Openings[500].Grant.VMs[0].Ports[0].End = noon
 	b.ReportAllocs()
 	for b.Loop() {
-		if p := plan.Compute(in); len(p.Changes.Delete) != 1 || len(p.Changes.Create)+len(p.Changes.Update) != 0 {
+		if p := compute(in); len(p.Changes.Delete) != 1 || len(p.Changes.Create)+len(p.Changes.Update) != 0 {
 			b.Fatalf("%d created, %d updated, %d deleted", len(p.Changes.Create), len(p.Changes.Update), len(p.Changes.Delete))
 		}
 	}
@@ -351,10 +351,10 @@ func BenchmarkComputeWindows(b *testing.B) {
 func BenchmarkComputeBearing(b *testing.B) {
 	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(990), Openings: grants(900)}}
 	in.Current = []jit.Rule{reachtest.Rule(b, "some", "deny 2900 tcp 10.0.0.0/8 -> * :22"), reachtest.Rule(b, "all", "allow 3000 tcp * -> * :22")}
-	in.Current = plan.Compute(in).Changes.Apply(in.Current)
+	in.Current = compute(in).Changes.Apply(in.Current)
 	b.ReportAllocs()
 	for b.Loop() {
-		if p := plan.Compute(in); !p.Changes.Empty() || len(p.Overridden) != 990 || len(p.Exposed) != 0 {
+		if p := compute(in); !p.Changes.Empty() || len(p.Overridden) != 990 || len(p.Exposed) != 0 {
 			b.Fatalf("%d overridden, %d exposed", len(p.Overridden), len(p.Exposed))
 		}
 	}

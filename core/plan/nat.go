@@ -46,7 +46,7 @@ const (
 // sources. A foreign rule that leads to a name and not to an address is not known to lead anywhere.
 func Translate(in Input) Plan {
 	ours, foreign := apart(in.Current)
-	p := in.plan(ours, translations, func(open []*wanted) ([]placed, []Refusal) { return in.translate(ours, foreign, open) })
+	p := in.plan(ours, nil, translations, func(open []*wanted) ([]placed, []Refusal) { return in.translate(ours, foreign, open) })
 	p.Exposed = leading(in.Policies, foreign)
 	for i := range p.Rules {
 		r := &p.Rules[i]
@@ -72,7 +72,7 @@ func translations(openings []Opening, now time.Time) []*wanted {
 			for _, w := range vm.Ports {
 				from := sourcesOf(w.Sources, false)
 				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
-					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number)})
+					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number), open: o.Grant.AnyOpen(now)})
 				}
 			}
 		}

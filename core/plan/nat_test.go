@@ -38,7 +38,7 @@ func TestTranslateGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			in := natInput(t, a)
-			p := plan.Translate(in)
+			p := translate(in)
 			got := renderNAT(p)
 			i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == "planned" })
 			if i < 0 {
@@ -56,7 +56,7 @@ func TestTranslateGolden(t *testing.T) {
 				t.Error(d)
 			}
 			in.Current = p.Changes.Apply(in.Current)
-			if again := plan.Translate(in); !again.Changes.Empty() {
+			if again := translate(in); !again.Changes.Empty() {
 				t.Errorf("computed again: %s", renderNAT(again))
 			}
 		})
@@ -84,7 +84,7 @@ func natInput(t testing.TB, a *txtar.Archive) plan.Input {
 		if then, ok := strings.CutPrefix(l, "plan "); ok {
 			past := in
 			past.Now, past.Known = clock(t, then), true
-			in.Current = plan.Translate(past).Changes.Apply(in.Current)
+			in.Current = translate(past).Changes.Apply(in.Current)
 			continue
 		}
 		rule, note, _ := strings.Cut(l, " | ")
@@ -151,7 +151,7 @@ func genNAT(t *rapid.T) plan.Input {
 	if rapid.Bool().Draw(t, "a past") {
 		past := in
 		past.Now, past.State = noon.Add(-time.Minute), draw()
-		in.Current = plan.Translate(past).Changes.Apply(in.Current)
+		in.Current = translate(past).Changes.Apply(in.Current)
 		if n := rapid.IntRange(0, 3).Draw(t, "edit by hand"); n > 0 {
 			in.Current = edited(in.Current, n)
 		}
@@ -181,16 +181,16 @@ func TestTranslateProperties(t *testing.T) {
 	same := cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty()}
 	rapid.Check(t, func(t *rapid.T) {
 		in := genNAT(t)
-		p := plan.Translate(in)
+		p := translate(in)
 		after := p.Changes.Apply(in.Current)
 		again := in
 		again.Current = after
-		if c := plan.Translate(again).Changes; !c.Empty() {
+		if c := translate(again).Changes; !c.Empty() {
 			t.Fatalf("again: %+v", c)
 		}
 		shuffled := in
 		shuffled.Current, shuffled.Openings, shuffled.Policies = rapid.Permutation(in.Current).Draw(t, "current"), rapid.Permutation(in.Openings).Draw(t, "openings"), rapid.Permutation(in.Policies).Draw(t, "policies")
-		if d := cmp.Diff(p.Rules, plan.Translate(shuffled).Rules, same); d != "" {
+		if d := cmp.Diff(p.Rules, translate(shuffled).Rules, same); d != "" {
 			t.Fatal(d)
 		}
 		if d := cmp.Diff(foreignOf(in.Current), foreignOf(after), same); d != "" {

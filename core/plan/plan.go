@@ -18,7 +18,7 @@ type State struct {
 	Known     bool
 	Policies  []Protected
 	Openings  []Opening
-	Confirmed []string // the names of our denies that stood when the target was last seen confirmed, sorted
+	Confirmed []string // a [Note] of each of our denies that stood when the target was last seen confirmed, and of those about to be written; sorted
 }
 
 // Input is all that the rules of one target depend on.
@@ -27,7 +27,12 @@ type Input struct {
 	Current []jit.Rule   // every rule that stands on the target, ours and foreign, but not the default rules
 	Public  []netip.Addr // the addresses at which a firewall takes connections; none of a security group
 	Now     time.Time
-	Names   reach.Names // what names in foreign rules stand for, beside the sites of the policies; what is not known counts as bearing on the machines
+	// Moved names the grants that were seen to stand elsewhere a moment ago, and have moved here: their rules may be made although
+	// their windows are confirmed. Nil is none.
+	Moved func(grant string) bool
+	// LeaveRemoved says that an allow which others have removed is not put back, not even once.
+	LeaveRemoved bool
+	Names        reach.Names // what names in foreign rules stand for, beside the sites of the policies; what is not known counts as bearing on the machines
 }
 
 // names returns what names stand for at the machines of the policies.
@@ -90,6 +95,8 @@ type Plan struct {
 	Overridden []Foreign // foreign allows of protected ports that a deny of ours outranks
 	Exposed    []Foreign // foreign allows of protected ports that outrank our deny
 	Blocked    []Blocked // allows of ours from which foreign denies take something
+	Missing    []Missing // rules of open windows that do not stand and are not put back
+	Kept       []string  // denies that close more than anything stored asks for, and that nothing stored knows; sorted
 }
 
 // Blocked is an allow of ours that foreign denies outrank. A new one never is: it
@@ -104,11 +111,16 @@ type Blocked struct {
 // changes that lead there. It never changes a rule that is not ours.
 func Compute(in Input) Plan {
 	ours, foreign := apart(in.Current)
-	closed, names := denies(in.Policies), in.names()
-	p := in.plan(ours, allows, func(open []*wanted) ([]placed, []Refusal) {
+	names := in.names()
+	closed, kept := denies(in.Policies), []string(nil)
+	if in.Known {
+		closed, kept = in.guarding(ours, closed)
+	}
+	p := in.plan(ours, closed, allows, func(open []*wanted) ([]placed, []Refusal) {
 		l := lay(names, ours, foreign, closed, open)
 		return slices.Concat(l.opened, l.closed), l.refused
 	})
+	p.Kept = kept
 	p.Overridden, p.Exposed = bearing(names, in.Policies, foreign, p.Rules)
 	p.Blocked = blocked(names, p.Rules, foreign)
 	return p
@@ -138,15 +150,22 @@ func rulesOf(list []placed) []jit.Rule {
 }
 
 // plan returns our rules as they should stand and the changes that lead there.
-func (in Input) plan(ours named, want wants, lay lays) Plan {
+func (in Input) plan(ours named, closed []*wanted, want wants, lay lays) Plan {
 	var p Plan
-	var stay []placed
 	if in.Known {
-		stay, p.Refused = in.arrange(want, lay)
+		had := marksOn(ours.rules)
+		var open []*wanted
+		sure := func(o []Opening, now time.Time) []*wanted {
+			open, p.Missing = in.certain(ours, had, want(o, now))
+			return open
+		}
+		var stay []placed
+		stay, p.Refused = in.arrange(sure, lay)
+		p.Rules = rulesOf(stay)
+		p.mark(had, closed, open)
 	} else {
-		stay = keepUntilEnd(ours.rules, in.Now)
+		p.Rules = rulesOf(keepUntilEnd(ours.rules, in.Now))
 	}
-	p.Rules = rulesOf(stay)
 	p.Changes = diff(ours, p.Rules)
 	return p
 }

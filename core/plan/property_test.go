@@ -23,14 +23,14 @@ func property(t *testing.T, f func(*rapid.T, plan.Input, plan.Plan)) {
 	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
 		in := genInput(t)
-		f(t, in, plan.Compute(in))
+		f(t, in, compute(in))
 	})
 }
 
 func TestComputeAgainIsEmpty(t *testing.T) {
 	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
 		in.Current = p.Changes.Apply(in.Current)
-		if again := plan.Compute(in); !again.Changes.Empty() {
+		if again := compute(in); !again.Changes.Empty() {
 			t.Fatalf("refused before %v, then %+v", p.Refused, again.Changes)
 		}
 	})
@@ -51,7 +51,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 				in.Openings[i].Grant.VMs[j].Ports = rapid.Permutation(vm.Ports).Draw(t, "windows")
 			}
 		}
-		if d := gocmp.Diff(p, plan.Compute(in), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty()); d != "" {
+		if d := gocmp.Diff(p, compute(in), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty()); d != "" {
 			t.Fatal(d)
 		}
 	})
@@ -254,7 +254,7 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 		}
 		in.Current = p.Changes.Apply(in.Current)
 		in.Openings = in.Openings[1:]
-		after := plan.Compute(in)
+		after := compute(in)
 		if len(p.Refused)+len(after.Refused) > 0 {
 			return
 		}
@@ -284,7 +284,7 @@ func TestLimitsNeverKeepAClose(t *testing.T) {
 				in.Current = append(in.Current, jit.Rule{Name: fmt.Sprintf("late-%d", n), Priority: n, Access: jit.Deny})
 			}
 		}
-		later := plan.Compute(in)
+		later := compute(in)
 		after := later.Changes.Apply(in.Current)
 		for _, r := range after {
 			if plan.Owned(r.Name) && r.Access == jit.Allow {
@@ -311,7 +311,7 @@ func TestRefusedIsNeverAsked(t *testing.T) {
 		for _, r := range p.Refused {
 			in.Openings = slices.DeleteFunc(slices.Clone(in.Openings), func(o plan.Opening) bool { return o.Grant.ID == r.Grant })
 		}
-		without := plan.Compute(in)
+		without := compute(in)
 		names := func(p plan.Plan) []string { return texts(p.Rules, func(r jit.Rule) string { return r.Name }) }
 		if d := gocmp.Diff(names(without), names(p)); d != "" {
 			t.Fatalf("refused %v: %s", p.Refused, d)

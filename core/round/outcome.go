@@ -3,6 +3,7 @@ package round
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -40,12 +41,19 @@ func (out Outcome) satisfies(a *ask) bool {
 	}
 	switch {
 	case a.closing != nil:
-		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) })
+		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) }) && !plan.Unmarked(out.Current, out.Plan.Rules, a.Grant)
 	case a.Grant != "":
 		refused := slices.ContainsFunc(out.Plan.Refused, func(r plan.Refusal) bool { return r.Grant == a.Grant })
-		return refused || !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || ofGrantID(r, a.Grant) })
+		return refused || !out.changes(func(r jit.Rule) bool { return out.reguards(r) || ofGrantID(r, a.Grant) })
 	}
-	return a.first != nil && !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny || a.first[r.Name] })
+	return a.first != nil && !out.changes(func(r jit.Rule) bool { return out.reguards(r) || r.Access == jit.Allow && a.first[r.Name] })
+}
+
+// reguards reports whether a rule to be written is a deny that closes something else than the one that stands. Where only its
+// description changes, nobody waits for it.
+func (out Outcome) reguards(r jit.Rule) bool {
+	stays := slices.ContainsFunc(out.Plan.Rules, func(p jit.Rule) bool { return p.Name == r.Name })
+	return r.Access == jit.Deny && !(stays && slices.ContainsFunc(out.Current, func(c jit.Rule) bool { return strings.EqualFold(c.Name, r.Name) && plan.Redescribed(c, r) }))
 }
 
 // over reports whether a grant has neither a live window on the target nor a rule to remove: waiting for it to open is in vain.

@@ -18,7 +18,7 @@ import (
 func repairs(out Outcome, sweeping bool) []string {
 	var what []string
 	for _, r := range out.Plan.Changes.Create {
-		if confirmed(out.State, r.Name) || r.Access == jit.Deny && (sweeping || slices.Contains(out.State.Confirmed, r.Name)) {
+		if confirmed(out.State, r.Name) || r.Access == jit.Deny && (sweeping || out.State.Stood(r.Name)) {
 			what = append(what, "restored "+r.Name)
 		}
 	}
@@ -27,7 +27,7 @@ func repairs(out Outcome, sweeping bool) []string {
 		before[strings.ToLower(r.Name)] = r
 	}
 	for _, r := range out.Plan.Changes.Update {
-		if b := before[strings.ToLower(r.Name)]; sweeping || tampered(b, r) {
+		if b := before[strings.ToLower(r.Name)]; (sweeping || tampered(b, r)) && !(r.Access == jit.Deny && plan.Redescribed(b, r)) {
 			what = append(what, "corrected "+r.Name)
 		}
 	}
@@ -77,11 +77,29 @@ func (out Outcome) Unnoted() bool {
 func (out Outcome) denies() []string {
 	var names []string
 	for _, r := range out.Plan.Rules {
-		if r.Access == jit.Deny {
-			names = append(names, r.Name)
+		if r.Access == jit.Deny && !slices.Contains(out.Plan.Kept, r.Name) {
+			names = append(names, plan.Note(r))
 		}
 	}
 	return names // sorted, as the plan is
+}
+
+// expect stores which denies are about to be written, so that whoever finds one knows that it is ours to take back, also after a crash.
+func (s *Rounds) expect(ctx context.Context, out Outcome) error {
+	next := slices.Clone(out.State.Confirmed)
+	for _, r := range slices.Concat(out.Plan.Changes.Create, out.Plan.Changes.Update) {
+		if e := plan.Expected(r); out.reguards(r) && !slices.Contains(out.Plan.Kept, r.Name) && !slices.Contains(next, e) && !slices.Contains(next, plan.Note(r)) {
+			next = append(next, e)
+		}
+	}
+	if len(next) == len(out.State.Confirmed) {
+		return nil
+	}
+	slices.Sort(next)
+	if err := s.Targets.Confirm(ctx, out.Target, out.State.Confirmed, next); err != nil {
+		return fmt.Errorf("note what is about to be written to %s: %w", out.Target.Name, err)
+	}
+	return nil
 }
 
 // note stores which denies a round has seen confirmed: one that is missing later was removed by others.

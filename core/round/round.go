@@ -185,7 +185,7 @@ func (w *work) confirmed(bounded, ctx context.Context, out Outcome) error {
 	if w.snap.Unconfirmed || w.asOf < 0 {
 		return nil
 	}
-	if !out.changes(func(r jit.Rule) bool { return r.Access == jit.Deny }) && w.some(w.queue, func(a *ask) bool { return a.place <= w.asOf }) {
+	if !out.changes(out.reguards) && w.some(w.queue, func(a *ask) bool { return a.place <= w.asOf }) {
 		err := w.note(bounded, out)
 		if errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("%w: %w", errConfirmedElsewhere, err)
@@ -223,6 +223,11 @@ func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
 			return fmt.Errorf("remember %s: %w", w.target.Name, err)
 		}
 		w.remembered = true
+	}
+	if err := w.expect(s.ctx, out); errors.Is(err, store.ErrConflict) {
+		return w.conflicted(ctx, fmt.Errorf("%w: %w", errConfirmedElsewhere, err))
+	} else if err != nil {
+		return err
 	}
 	answer, err := w.Write(s.ctx, s.priority, w.kind, w.snap, out.Plan.Changes)
 	s.held, w.reread = false, false
@@ -328,7 +333,7 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Standing) (Outcome, e
 		return Outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
 	}
 	out := Outcome{Target: snap.Target, At: s.now(), State: state, Current: snap.Rules}
-	out.Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.At})
+	out.Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.At, Moved: s.moves.grants(snap.Target), LeaveRemoved: s.LeaveRemoved})
 	return out, nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Rounds brings targets to what is stored. Every field but Panicked must be set; its methods are safe for concurrent use.
+// Rounds brings targets to what is stored. Every field but Panicked and LeaveRemoved must be set; its methods are safe for concurrent use.
 type Rounds struct {
 	*seen.Rules
 	Kinds    network.Kinds
@@ -27,8 +27,12 @@ type Rounds struct {
 
 	Panicked func(of string, stack []byte) // is called for a panic, with what the work was for; may be nil
 
+	// LeaveRemoved says that an allow which others have removed is not put back, not even once.
+	LeaveRemoved bool
+
 	queues   queues
 	closings closings
+	moves    moves
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

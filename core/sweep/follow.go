@@ -53,13 +53,18 @@ func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec sto
 		next, _ := w.moved(ctx, fronts, rec)
 		return next, nil
 	}
+	follow := false
 	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		if g.Grant.Closed() {
 			return g, false, nil
 		}
 		next, moved := w.moved(ctx, fronts, g)
+		follow = moved && g.Grant.Status() == jit.Initiated && w.stands(ctx, g)
 		return next, moved || len(g.Placements) > maxPlacements, nil
 	})
+	if follow && err == nil {
+		w.after = append(w.after, w.Rounds.Follow(rec.Grant.ID, rec.Targets()))
+	}
 	if errors.Is(err, store.ErrConflict) {
 		return rec, nil // the next sweep tries again
 	}

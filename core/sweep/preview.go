@@ -42,6 +42,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 		}
 		out.Ended = round.Ends(out, func(string) bool { return false })
 		w.report(out)
+		w.missing(ctx, out, w.snaps[out.Target.Key()].Unconfirmed)
 	}
 	w.judge(ctx)
 	w.rec.Ended = s.now()

@@ -34,8 +34,10 @@ type sweep struct {
 
 	mu    sync.Mutex // guards rec and what follows
 	errs  []error
-	ended map[string]bool // grants that rounds have ended by themselves, by id
-	stood map[string]bool // unconfirmed grants whose rules stand, by id and target
+	ended map[string]bool     // grants that rounds have ended by themselves, by id
+	stood map[string]bool     // unconfirmed grants whose rules stand, by id and target
+	gone  []store.GrantRecord // marked to close because a rule was missing
+	after []func()            // what ends with the sweep
 }
 
 // Sweep finds and repairs whatever wake-ups have missed. In this order it
@@ -46,7 +48,8 @@ type sweep struct {
 //     confirmed: closings come before all else;
 //   - asks whether the owners of open windows could still ask for them;
 //   - reconciles every target whose rules are not what they should be, ours and those
-//     that hold rules of ours without being known;
+//     that hold rules of ours without being known, and closes windows whose rules are missing where it is not
+//     certain that nobody has ended them;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
 //   - logs openings whose rules stand, and whose callers may have died before they could;
 //   - removes idempotency keys that have expired;
@@ -64,6 +67,7 @@ type sweep struct {
 // runs, names the target to continue from.
 func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
 	w := s.begin()
+	defer w.unfollow()
 	w.resume(ctx)
 	w.list(ctx)
 	w.follow(ctx)
@@ -81,9 +85,11 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	})
 	w.settle(ctx, keep(lost, func(g store.GrantRecord) bool { return !w.isSlow(g) }))
 	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
+	w.settle(ctx, w.takeGone(func(g store.GrantRecord) bool { return !w.isSlow(g) }))
 	w.judge(ctx)
 	w.dropKeys(ctx)
 	slow.Wait()
+	w.settle(ctx, w.takeGone(w.isSlow))
 	w.tellStood(ctx)
 	w.rec.Ended = s.now()
 	if w.rec.Next == "" {
@@ -300,6 +306,7 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 	if err != nil {
 		return out, false, err
 	}
+	w.missing(ctx, out, snap.Unconfirmed)
 	if !out.Plan.Changes.Empty() || snap.Unconfirmed || out.Unnoted() {
 		if out, err = w.Rounds.Reconcile(ctx, t, round.Want{Sweep: true}); err != nil {
 			return out, false, err
