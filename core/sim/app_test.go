@@ -226,6 +226,7 @@ func (p port) Apply(ctx context.Context, _ network.Priority, s network.Snapshot,
 		return network.Snapshot{}, err
 	}
 	p.run.note("  ARM accepts a PUT of %s by %s: %s", s.Target.Name, p.name, lazy(func() string { return changesText(c) }))
+	p.run.reopens(s.Target, c)
 	p.run.made(p.app, s.Target, c)
 	p.run.mended(opOf(ctx), s.Target, c)
 	if err := p.await(ctx, w.done); err != nil {

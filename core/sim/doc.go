@@ -32,6 +32,7 @@
 //     through at that moment, and as closed only if nothing of it is left;
 //   - I9 where the installation bounds sources, the open windows of one person at one port
 //     of a machine let in no more addresses together than that, counted one by one.
+//   - I13 no allow is made again for a grant that had ended when older tables were put back.
 //
 // Behind a firewall I2 includes that no window gets a port that a foreign rule has, I3 that an open window keeps
 // its port, I4 that no two machine ports share one firewall port.

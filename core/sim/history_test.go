@@ -27,6 +27,12 @@ func (r *run) history() {
 		if !time.Now().Before(r.sweepAt) {
 			r.due()
 		}
+		if r.restore && i == r.config.steps/3 {
+			r.backUp()
+		}
+		if r.restore && i == r.config.steps*9/10 {
+			r.putBack()
+		}
 		r.step(i > r.config.steps/2)
 		r.regret()
 	}
@@ -76,6 +82,9 @@ func (r *run) step(late bool) {
 	case n == 99:
 		if r.lose && late {
 			r.lost()
+		}
+		if r.restore && late {
+			r.putBack()
 		}
 	}
 }
@@ -225,7 +234,7 @@ func (r *run) settledWell() {
 
 func (r *run) disableAll() {
 	for _, vm := range protected {
-		if _, ok := r.table.policies[vmID(vm).Name]; !ok {
+		if _, ok := r.table.policies[vmID(vm).Name]; !ok || r.orphans[vmID(vm).Name] {
 			continue
 		}
 		a := r.apps[0]

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var violates = regexp.MustCompile(`seed (\d+) violates (I\d)`)
+var violates = regexp.MustCompile(`seed (\d+) violates (I\d+)`)
 
 // TestMutants breaks the product in each of the ways of [mutations] and demands that
 // the simulation notices.

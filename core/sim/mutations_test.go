@@ -147,6 +147,12 @@ func mutations() []mutation {
 			edits: []replacement{{old: "	if !out.Unnoted() {\n", new: "	if true {\n"}}},
 		{name: "a target that is not ours is written and not remembered", at: "core/round:work.put", noticed: "I7 I6",
 			edits: []replacement{{old: "	if !out.State.Known && !w.remembered {\n", new: "	if false {\n"}}},
+		{name: "a window whose rule is missing is opened again", at: "core/plan:Input.certain", noticed: "I13",
+			elsewise: "older tables are put back, and what they say is believed",
+			edits:    []replacement{{old: "case marked && !again && !in.LeaveRemoved:", new: "case !again:"}}},
+		{name: "a deny that nothing stored knows goes", at: "core/plan:Input.guarding", noticed: "I4",
+			elsewise: "older tables are put back, and a machine that was protected since is not",
+			edits:    []replacement{{old: "	all = closed\n", new: "	all = closed\n	ours.rules = nil\n"}}},
 		{name: "a foreign rule is taken for ours", at: "core/plan:Owned", noticed: "I2",
 			edits: []replacement{{old: "return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)", new: "return len(name) >= len(Prefix) && (strings.EqualFold(name[:len(Prefix)], Prefix) || strings.HasPrefix(name, \"SecurityCenter\"))"}}},
 	}

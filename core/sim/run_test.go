@@ -70,6 +70,9 @@ type run struct {
 	was       map[string][]netip.Addr // every address that a machine ever had
 	still     bool                    // nothing moves any more, so that the effects of a recreated machine show
 	lose      bool                    // the table is lost once
+	restore   bool                    // an older copy of it is put back once
+	backup    *backup                 // that copy; nil before it is made
+	orphans   map[string]bool         // the machines that were protected when older tables were put back which do not know them
 	bereft    bool                    // that has happened
 	revoked   map[string]bool         // the grants that somebody asked to close
 	wasBehind map[string]bool         // the machines that the firewall stood in front of

@@ -43,6 +43,7 @@ type ledger struct {
 	late     time.Time                 // when an end was last moved after it had passed: what closes then may reopen only after a write
 	lost     bool                      // the table has lost it
 	removed  []jit.Rule                // its rules that writes of ours have removed
+	ended    bool                      // it had ended when older tables were put back, which say that it is open
 }
 
 func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
@@ -65,7 +66,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 		t.run.mu.Lock()
 		l := t.grants[rec.Grant.ID]
 		t.run.mu.Unlock()
-		if l == nil {
+		if l == nil || l.ended {
 			continue
 		}
 		before := l.rec
@@ -140,6 +141,7 @@ func (t *table) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 		defer t.run.mu.Unlock()
 		t.policies[rec.Policy.VM.Name] = rec
 		t.putBy[rec.Policy.VM.Name] = opOf(ctx)
+		delete(t.run.orphans, rec.Policy.VM.Name)
 	}
 	return rec, err
 }

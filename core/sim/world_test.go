@@ -111,6 +111,7 @@ func (r *run) hands() {
 		what, edit = r.editGate(g)
 	}
 	if r.azure.hand(g, now, edit) {
+		r.orphaned()
 		r.displaced = r.displaced || takes || g.gates()
 		r.note("FOREIGN %s on %s", what, g.id.Name)
 	}
@@ -249,6 +250,7 @@ func (r *run) moves() {
 	defer z.mu.Unlock()
 	m := z.vms[vmID(protected[r.pick(len(protected))]).Name]
 	o := z.vms[vmID(protected[r.pick(len(protected))]).Name]
+	r.orphaned()
 	kind := r.pick(7)
 	if o := r.opened(); o != nil && r.chance(25) { // it matters most for a machine with an open window
 		m, kind = o, 3

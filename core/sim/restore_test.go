@@ -1,0 +1,99 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/core/coretest"
+	"portcullis/core/jit"
+	"portcullis/core/plan"
+	"portcullis/core/store"
+)
+
+// restoreAfter is how old a copy must at least be for what was being opened in it: its time to open has passed, and ten minutes more.
+const restoreAfter = 10 * time.Minute
+
+// backup is a copy of the tables that is put back later.
+type backup struct {
+	tables *coretest.Memory
+	at     time.Time
+}
+
+// backUp copies the tables while nothing is under way, as their remedy does.
+func (r *run) backUp() {
+	r.drain(true)
+	r.note("COPY of the tables")
+	r.backup = &backup{r.table.Copy(), time.Now()}
+}
+
+// putBack puts the older tables back once; every process starts again. What was ended or protected since is remembered by the run alone.
+func (r *run) putBack() {
+	if r.backup == nil || r.bereft {
+		return
+	}
+	r.drain(true)
+	open, _ := r.backup.tables.OpenGrants(context.Background())
+	for _, g := range open {
+		if g.Grant.Status() == jit.Initiating && time.Now().Before(g.Grant.OpenBy.Add(restoreAfter+2*skewMax)) {
+			return
+		}
+	}
+	r.note("PUT BACK the tables of %s", r.backup.at.Sub(r.start))
+	r.bereft = true
+	r.table.Memory = r.backup.tables
+	for id, l := range r.table.grants {
+		rec, err := r.table.Grant(context.Background(), id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			l.lost = true
+		case !rec.Grant.Closed() && l.rec.Grant.Closed():
+			l.lost, l.ended = true, true
+		case rec.Grant.Closed() != l.rec.Grant.Closed() || rec.Grant.Status() != l.rec.Grant.Status() || !rec.Grant.End().Equal(l.rec.Grant.End()):
+			l.lost, l.rec = true, rec
+		}
+	}
+	was := maps.Clone(r.table.policies)
+	_ = r.table.EachPolicy(context.Background(), func(rec store.PolicyRecord) error {
+		r.table.policies[rec.Policy.VM.Name] = rec
+		if old, ok := was[rec.Policy.VM.Name]; !ok || old.Version != rec.Version {
+			delete(r.guarded, rec.Policy.VM.Name)
+		}
+		return nil
+	})
+	for vm := range was {
+		if _, err := r.table.Policy(context.Background(), vmID(vm)); err != nil {
+			r.orphans[vm] = true // nothing stored knows it, and it stays closed
+		}
+	}
+	for _, g := range r.azure.groups {
+		clear(g.sure)
+		g.touch(time.Now())
+	}
+	for _, a := range r.apps {
+		r.crash(a)
+	}
+	r.check()
+}
+
+// orphaned forgets that machines which nothing stored knows stay closed: others have touched them, and nobody puts that right.
+func (r *run) orphaned() {
+	for vm := range r.orphans {
+		delete(r.guarded, vm)
+		delete(r.table.policies, vm)
+	}
+	clear(r.orphans)
+}
+
+// reopens is I13: no allow is made for a grant that had ended when older tables were put back.
+func (r *run) reopens(target jit.ID, c plan.Changes) {
+	for _, x := range slices.Concat(c.Create, c.Update) {
+		l := r.table.grants[grantIn(x.Name)]
+		if x.Access == jit.Allow && l != nil && l.ended && !slices.ContainsFunc(r.azure.groups[target.Name].packets, func(p jit.Rule) bool { return strings.EqualFold(p.Name, x.Name) }) {
+			r.violate("I13", "%s of %s is made again, and grant %s had ended", x.Name, target.Name, l.rec.Grant.ID)
+		}
+	}
+}
