@@ -70,6 +70,7 @@ func settings() []setting {
 			func(c *config, v string) error { return count(&c.Quota.Addresses, v, 1000) }},
 		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes", readWriteLimit},
 		{"PORTCULLIS_RIGHT_LOST", deployed, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close", readRightLost},
+		{"PORTCULLIS_REMOVED_WINDOWS", deployed, "what becomes of an open window whose rule others have deleted: once (default) puts it back the first time, where it is certain that nobody has ended it; never closes it", readRemoved},
 		{criticalSettings, optional, "names of settings, separated by commas, without which the app must not start: each has to be one that it knows, and set",
 			func(c *config, v string) error { c.Critical = names(v); return nil }},
 		{"PORTCULLIS_AUTHORITY", oneMachine, "URL of a token issuer on a loopback address",
@@ -97,6 +98,14 @@ func readRightLost(c *config, v string) error {
 	return nil
 }
 
+func readRemoved(c *config, v string) error {
+	if v != "" && v != "once" && v != "never" {
+		return fmt.Errorf("%q is neither once nor never", v)
+	}
+	c.LeaveRemoved = v == "never"
+	return nil
+}
+
 // criticalSettings is the setting that lists settings without which the app must not start; see
 // docs/decisions/015.
 const criticalSettings = "PORTCULLIS_CRITICAL_SETTINGS"
@@ -119,6 +128,7 @@ type config struct {
 	Floor         jit.Options       // what every request must meet, regardless of the policies
 	Quota         limit.Quota       // what one requestor may have on one target
 	CloseLost     bool              // the sweep closes windows whose owner has lost the right to request them
+	LeaveRemoved  bool              // an allow that others have deleted is not put back
 	Unlimited     bool              // the network provider's own limit is not enforced
 	// ForwardedHeaders is whether the platform has ASP.NET Core's own handling of X-Forwarded-For on: only for the
 	// value true, in any case.

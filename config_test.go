@@ -82,6 +82,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a scope with its app before it", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "api://x/user_impersonation"}, []string{"PORTCULLIS_REQUIRED_SCOPE", "user_impersonation"}},
 		{"two scopes as a token writes them", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a b"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `"a b"`}},
 		{"an empty scope among others", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a,"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `""`}},
+		{"removed windows that are put back always", map[string]string{"PORTCULLIS_REMOVED_WINDOWS": "always"}, []string{"PORTCULLIS_REMOVED_WINDOWS", `"always" is neither once nor never`}},
 		{"a lost right that is neither reported nor closed", map[string]string{"PORTCULLIS_RIGHT_LOST": "Close"}, []string{"PORTCULLIS_RIGHT_LOST", `"Close" is neither report nor close`}},
 		{"a quota that is no number", map[string]string{"PORTCULLIS_REQUESTOR_WINDOWS": "many"}, []string{"PORTCULLIS_REQUESTOR_WINDOWS", `"many"`}},
 		{"a quota below nothing", map[string]string{"PORTCULLIS_REQUESTOR_ADDRESSES": "-1"}, []string{"PORTCULLIS_REQUESTOR_ADDRESSES", `"-1"`}},
@@ -127,6 +128,7 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":   "off",
 		"PORTCULLIS_REQUESTOR_WINDOWS":     "0",
 		"PORTCULLIS_RIGHT_LOST":            "close",
+		"PORTCULLIS_REMOVED_WINDOWS":       "never",
 
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
@@ -143,6 +145,7 @@ func TestReadConfig(t *testing.T) {
 		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
 		Unlimited:     true,
 		CloseLost:     true,
+		LeaveRemoved:  true,
 		Quota:         limit.Quota{Addresses: 1000},
 		BusNamespace:  "example.servicebus.chinacloudapi.cn",
 		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},

@@ -26,6 +26,7 @@ locals {
     PORTCULLIS_REQUESTOR_WINDOWS        = tostring(var.requestor_quota.windows)
     PORTCULLIS_REQUESTOR_ADDRESSES      = tostring(var.requestor_quota.addresses)
     PORTCULLIS_RIGHT_LOST               = var.right_lost
+    PORTCULLIS_REMOVED_WINDOWS          = var.removed_windows
     PORTCULLIS_NETWORK_WRITE_LIMIT      = var.network_write_limit ? "on" : "off"
     ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true" # else the caller's address is the front end's
     ServiceBus__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.${local.cloud.bus}"

@@ -287,6 +287,17 @@ variable "demands" {
   }
 }
 
+variable "removed_windows" {
+  description = "What becomes of an open window whose rule others have deleted: once puts it back the first time, where it is certain that nobody has ended it; never closes it."
+  type        = string
+  default     = "once"
+  nullable    = false
+  validation {
+    condition     = contains(["once", "never"], var.removed_windows)
+    error_message = "removed_windows is once or never."
+  }
+}
+
 variable "right_lost" {
   description = "What a sweep does with an open window whose owner could not ask for it any more: report it in a finding, or close it too."
   type        = string
