@@ -1,6 +1,11 @@
 package plan_test
 
 import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 )
@@ -27,4 +32,38 @@ func notes(rules []jit.Rule) []string {
 		}
 	}
 	return out
+}
+
+// TestUnknownDeny: a deny that nothing stored knows stays as it closes, and keeps no marks, which nobody would take away.
+func TestUnknownDeny(t *testing.T) {
+	policy := func(vm string, ports ...uint16) plan.Protected {
+		p := jit.Policy{VM: vmID(vm)}
+		for _, n := range ports {
+			p.Ports = append(p.Ports, jit.PortRule{Number: n, Protocol: jit.TCP})
+		}
+		return plan.Protected{Policy: p, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0." + vm[1:])}}
+	}
+	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: []plan.Protected{policy("v4", 22), policy("v5", 22, 3389)}, Openings: grants(1)}}
+	in.Current = compute(in).Changes.Apply(nil)
+	marked := slices.IndexFunc(in.Current, func(r jit.Rule) bool { return strings.Contains(r.Description, "(open ") })
+	if marked < 0 {
+		t.Fatalf("no deny has a mark: %v", in.Current)
+	}
+	in.Policies, in.Openings = nil, nil // an older table
+	p := plan.Compute(in)
+	if len(p.Kept) != 2 {
+		t.Errorf("kept %v, want both denies", p.Kept)
+	}
+	for _, r := range p.Rules {
+		if r.Access == jit.Deny && strings.Contains(r.Description, "(open ") {
+			t.Errorf("%s keeps its marks: %s", r.Name, r.Description)
+		}
+	}
+	if again := plan.Compute(plan.Input{Now: noon, State: in.State, Current: p.Changes.Apply(in.Current)}); !again.Changes.Empty() || len(again.Kept) != 2 {
+		t.Errorf("computed again: %+v", again.Changes)
+	}
+	in.Confirmed = notes(in.Current)
+	if p := plan.Compute(in); len(p.Kept) != 0 || slices.ContainsFunc(p.Rules, func(r jit.Rule) bool { return r.Access == jit.Deny }) {
+		t.Errorf("denies that are known stay: %v", p.Rules)
+	}
 }

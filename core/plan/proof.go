@@ -228,6 +228,16 @@ func deniesOurs(name string) bool {
 	return len(name) == len(denyPrefix)+12 && strings.EqualFold(name[:len(denyPrefix)], denyPrefix) && isHex(strings.ToLower(name[len(denyPrefix):]))
 }
 
+// unmarked returns a deny without marks: nobody takes them away where it stays for that it is not known.
+func unmarked(r *jit.Rule) jit.Rule {
+	out := r.Clone()
+	if rest, ok := strings.CutPrefix(out.Description, marksBegin); ok {
+		_, machines, _ := strings.Cut(rest, marksEnd)
+		out.Description = described + "deny to " + machines
+	}
+	return out
+}
+
 // guarding returns the denies that should stand: those that the policies want, and of those that stand otherwise than is
 // stored all that they close, since a table that does not know what stands may be older than it. It names the latter.
 func (in Input) guarding(ours named, closed []*wanted) (all []*wanted, kept []string) {
@@ -238,7 +248,7 @@ func (in Input) guarding(ours named, closed []*wanted) (all []*wanted, kept []st
 		}
 		i := slices.IndexFunc(closed, func(w *wanted) bool { return strings.EqualFold(w.rule.Name, r.Name) })
 		if i < 0 {
-			all, kept = append(all, &wanted{rule: r.Clone()}), append(kept, r.Name)
+			all, kept = append(all, &wanted{rule: unmarked(r)}), append(kept, r.Name)
 			continue
 		}
 		if w := closed[i]; !r.Destination.Any && !holdsPeers(w.rule.Destination, r.Destination) {
