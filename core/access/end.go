@@ -101,20 +101,24 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpExtend, store.Succeeded, rec.Grant, s.now())...); err != nil {
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
-	// The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
-	// Nobody waits for it where it takes minutes.
-	targets := rec.Targets()
+	return rec, s.moveEnds(ctx, who, rec)
+}
+
+// moveEnds writes the ends of an extended grant. The rules stay; only the end in their descriptions moves. The sweep does it where this fails.
+// Nobody waits for it where it takes minutes. A window whose rule is missing must not pass for open: that is refused.
+func (s *Service) moveEnds(ctx context.Context, who jit.Caller, rec store.GrantRecord) error {
+	want, targets := round.Want{Grant: rec.Grant.ID}, rec.Targets()
 	for _, t := range keep(targets, s.Kinds.Maps) {
-		s.Rounds.Begin(ctx, t, round.Want{Grant: rec.Grant.ID})
+		s.Rounds.Begin(ctx, t, want)
 	}
-	outs, err := s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), round.Want{Grant: rec.Grant.ID})
+	outs, err := s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), want)
 	if err == nil {
 		err = refusedBy(outs, rec.Grant.ID)
 	}
-	if jit.Refused(err) != nil { // its rule is missing: it must not pass for open
-		return rec, s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
+	if jit.Refused(err) == nil {
+		return nil
 	}
-	return rec, nil
+	return s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
 }
 
 // together refuses an extension after which the grant, with what else its requestor has open, lets in more than is demanded. What is

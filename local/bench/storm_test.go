@@ -80,6 +80,7 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		_, err := w.store.PutPolicy(ctx, store.PolicyRecord{Policy: policy(n), Location: "westeurope", Placements: []store.Placement{at(n)}, ChangedBy: "bench", ChangedAt: now})
 		return err
 	})
+	stored := make([]store.GrantRecord, s.windows)
 	w.parallel(s.windows, func(i int) error {
 		n := i % machines
 		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / machines >> 8), byte(i / machines)}), 32)
@@ -93,7 +94,8 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		if err != nil {
 			return err
 		}
-		_, err = w.store.InsertGrant(ctx, store.GrantRecord{Grant: g.Opened(now),
+		g.OpenBy = end // until it is stored as open below: a window that is open already and has no rule is not made one
+		stored[i], err = w.store.InsertGrant(ctx, store.GrantRecord{Grant: g,
 			Placements: []store.GrantPlacement{{Target: at(n).Target, Addresses: map[string][]netip.Addr{machineID(n).Key(): {addressOf(n)}}}}}, nil, now)
 		if err != nil {
 			return err
@@ -111,6 +113,13 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 	if got := w.allows(); got != s.windows {
 		w.tb.Fatalf("%d rules stand before the storm, want %d", got, s.windows)
 	}
+	w.parallel(s.windows, func(i int) error {
+		_, err := store.ChangeGrant(ctx, w.store, stored[i], func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+			g.Grant = g.Grant.Opened(time.Now())
+			return g, true, nil
+		})
+		return err
+	})
 	w.check(w.arm.Tune(func(k *armsim.Knobs) { k.Throttle, k.ThrottleNetwork, k.Writes.Answer = true, s.network, "" }))
 	return end
 }
