@@ -41,7 +41,7 @@ func (s Status) String() string {
 type Reason string
 
 // The reasons. OpeningFailed is ours: the contract has no word for a grant that
-// was never confirmed, PolicyRemoved, MachineGone, RightLost and RuleDisplaced for what took its ground away.
+// was never confirmed, PolicyRemoved, PolicyChanged, MachineGone, RightLost and RuleDisplaced for what took its ground away.
 // RemovedByOthers is for a window whose rule others have removed for good, NotCertain for one whose rule is missing while nothing shows
 // that nobody has ended it.
 const (
@@ -50,6 +50,7 @@ const (
 	NewerRequestInitiated Reason = "NewerRequestInitiated"
 	OpeningFailed         Reason = "OpeningFailed"
 	PolicyRemoved         Reason = "PolicyRemoved"
+	PolicyChanged         Reason = "PolicyChanged"
 	MachineGone           Reason = "VirtualMachineGone"
 	RightLost             Reason = "RightLost"
 	RuleDisplaced         Reason = "RuleDisplaced" // others took the place of its rule

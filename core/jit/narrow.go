@@ -1,0 +1,58 @@
+package jit
+
+import "time"
+
+// Narrowed returns the grant with its windows at the policy's machine brought within the policy, and reports whether that
+// changed any. A live window that could not be requested now ends now, with the reason [PolicyChanged]: its port, protocol,
+// sources or justification are not what the policy, or the options in force (the stricter of the policy's and floor),
+// allow. One that is only longer than the port's maximum, counted from the grant's start, ends when the maximum is over.
+// A change raises the generation.
+func (g Grant) Narrowed(p Policy, floor Options, now time.Time) (Grant, bool) {
+	now = Instant(now)
+	options, changed := p.InForce(floor), false
+	out := g.each(func(vm ID, w Window) Window {
+		if !vm.Equal(p.VM) || !g.Live(w, now) {
+			return w
+		}
+		rule, ok := p.Port(w.Number)
+		if !ok || rule.Protocol != AnyProtocol && rule.Protocol != w.Protocol || !rule.Sources.Contains(w.Sources) ||
+			!options.Permit(w.Sources) || options.allowJustification(g.Justification) != nil {
+			changed = true
+			return w.revoke(now, PolicyChanged)
+		}
+		last := g.Start.Add(rule.Maximum)
+		switch {
+		case !w.End.After(last):
+			return w
+		case !now.Before(last):
+			w = w.revoke(now, PolicyChanged)
+		default:
+			w.End = last
+		}
+		changed = true
+		return w
+	})
+	if !changed {
+		return g, false
+	}
+	out.Generation++
+	return out, true
+}
+
+// Differing returns the windows of after that are not as they are in before, for the machines among vms. Both are states of one grant.
+func Differing(before, after Grant, among func(vm ID) bool) (Grant, bool) {
+	out := after
+	out.VMs = nil
+	for i, vm := range after.VMs {
+		part := GrantVM{VM: vm.VM}
+		for j, w := range vm.Ports {
+			if was := before.VMs[i].Ports[j]; among(vm.VM) && (w.Status != was.Status || !w.End.Equal(was.End)) {
+				part.Ports = append(part.Ports, w)
+			}
+		}
+		if len(part.Ports) > 0 {
+			out.VMs = append(out.VMs, part)
+		}
+	}
+	return out, len(out.VMs) > 0
+}
