@@ -59,9 +59,10 @@ type restoreCounts struct {
 }
 
 type restoredVM struct {
-	ID      string            `json:"id"`
-	Outcome string            `json:"outcome"`
-	Error   *wire.ErrorDetail `json:"error,omitempty"`
+	ID      string             `json:"id"`
+	Outcome string             `json:"outcome"`
+	Error   *wire.ErrorDetail  `json:"error,omitempty"`
+	Windows *wire.EndedWindows `json:"windows,omitempty"` // what was open and is not allowed any more
 }
 
 // restorePolicies makes policies what a document says: POST /api/policies/import[?dryRun=true].
@@ -85,7 +86,7 @@ func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
 	counts := map[defender.Outcome]*int{defender.Created: &out.Counts.Created, defender.Updated: &out.Counts.Updated, defender.Unchanged: &out.Counts.Unchanged, defender.Failed: &out.Counts.Failed}
 	for _, d := range done {
 		*counts[d.Outcome]++
-		vm := restoredVM{ID: d.VM.String(), Outcome: string(d.Outcome)}
+		vm := restoredVM{ID: d.VM.String(), Outcome: string(d.Outcome), Windows: wire.ToEnded(d.Narrowed)}
 		if d.Err != nil {
 			vm.Error = s.detail(r, d.VM, d.Err)
 			out.Complete = out.Complete && vm.Error.Code != defender.CodeNotReached

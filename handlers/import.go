@@ -36,10 +36,11 @@ type importedAnswer struct {
 }
 
 type importedVM struct {
-	ID       string            `json:"id"`
-	Enabled  bool              `json:"enabled"`
-	Error    *wire.ErrorDetail `json:"error,omitempty"`
-	Leftover []leftoverRule    `json:"leftoverRules"` // Defender's, left as they are
+	ID       string             `json:"id"`
+	Enabled  bool               `json:"enabled"`
+	Error    *wire.ErrorDetail  `json:"error,omitempty"`
+	Leftover []leftoverRule     `json:"leftoverRules"`     // Defender's, left as they are
+	Windows  *wire.EndedWindows `json:"windows,omitempty"` // what was open and is not allowed any more
 }
 
 type leftoverRule struct {
@@ -78,7 +79,7 @@ func (s *server) importPolicies(w http.ResponseWriter, r call) error {
 	for n, done := range s.app.Named.Import(r.Context(), r.who, lists, out.DryRun) {
 		for j, one := range done {
 			vm := &out.Policies[answers[n]].Machines[where[n][j]]
-			vm.Enabled, vm.Leftover = one.Enabled, toLeftover(one.Leftover)
+			vm.Enabled, vm.Leftover, vm.Windows = one.Enabled, toLeftover(one.Leftover), wire.ToEnded(one.Narrowed)
 			if one.Err != nil {
 				vm.Error = s.detail(r, one.VM, one.Err)
 			}

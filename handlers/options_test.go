@@ -86,7 +86,7 @@ func TestOptionsOfAnExtension(t *testing.T) {
 	a.demanding("")
 	opened := a.call("POST", "/api/request", `{"virtualMachines":[{"id":"`+web+`","ports":[{"number":22,"duration":"PT1H"}]}]}`)
 	id, _ := opened.body["id"].(string)
-	a.demanding(`{"requireJustification":true}`)
+	a.wire(func(p *core.Ports) { p.Floor = jit.Options{RequireJustification: true} })
 	r := a.call("POST", "/api/requests/"+id+"/extend", `{"duration":"PT2H"}`)
 	r.wants(t, 400, "JustificationRequired")
 	if _, target := r.code(); target != "justification" || !strings.Contains(r.text, "new one") {

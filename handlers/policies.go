@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/handlers/wire"
 )
@@ -23,7 +24,11 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, wire.EnableAnswer{DryRun: dryRun, VirtualMachines: wire.ToEnabled(enabled), Changes: wire.ToChanges(changes)})
+	var narrowed access.Narrowed
+	for _, e := range enabled {
+		narrowed = narrowed.With(e.Narrowed)
+	}
+	wire.Write(w, http.StatusOK, wire.EnableAnswer{DryRun: dryRun, VirtualMachines: wire.ToEnabled(enabled), Changes: wire.ToChanges(changes), Windows: wire.ToEnded(narrowed)})
 	return nil
 }
 
@@ -42,15 +47,19 @@ func (s *server) disable(w http.ResponseWriter, r call) error {
 		vms = append(vms, id)
 	}
 	answer := wire.DisableAnswer{VirtualMachines: body.VirtualMachines, DryRun: r.query.Flag("dryRun")}
+	var narrowed access.Narrowed
+	var err error
 	if answer.DryRun {
-		closing, changes, err := s.app.Access.PreviewDisable(r.Context(), r.who, vms)
-		if err != nil {
-			return err
-		}
-		answer.Closes, answer.Changes = wire.ToClosed(closing), wire.ToChanges(changes)
-	} else if err := s.app.Access.Disable(r.Context(), r.who, vms); err != nil {
+		var changes []access.TargetChange
+		narrowed, changes, err = s.app.Access.PreviewDisable(r.Context(), r.who, vms)
+		answer.Changes = wire.ToChanges(changes)
+	} else {
+		narrowed, err = s.app.Access.Disable(r.Context(), r.who, vms)
+	}
+	if err != nil {
 		return err
 	}
+	answer.Closes, answer.Hidden = wire.ToClosed(narrowed), narrowed.Hidden
 	wire.Write(w, http.StatusOK, answer)
 	return nil
 }

@@ -40,7 +40,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		do func(*doorway) error
 	}{
 		"enable":  {store.OpEnable, "web", func(g *doorway) error { _, _, err := g.doors.Enable(ctx, g.who, policies, false); return err }},
-		"disable": {store.OpDisable, "web", func(g *doorway) error { return g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")}) }},
+		"disable": {store.OpDisable, "web", func(g *doorway) error { _, err := g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")}); return err }},
 		"request": {store.OpRequest, "web", func(g *doorway) error {
 			_, _, err := g.doors.Request(ctx, g.who, asked(ann, 3389, "203.0.113.27", "web"), "")
 			return err
@@ -139,7 +139,7 @@ func TestPolicyChangesSayBeforeAndAfter(t *testing.T) {
 	p.Ports = append(p.Ports, policyOf("web", 3389).Ports...)
 	got = append(got, enable(p))
 	w.leap(time.Second)
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
 		t.Fatal(err)
 	}
 	got = append(got, w.lastEntries(1)[0].Message)

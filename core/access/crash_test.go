@@ -127,7 +127,8 @@ func TestCrashAnywhere(t *testing.T) {
 			return err
 		}},
 		{"disable", func(w *world, _ string) error {
-			return w.Disable(w.t.Context(), who("admin"), []jit.ID{vmID("web")})
+			_, err := w.Disable(w.t.Context(), who("admin"), []jit.ID{vmID("web")})
+			return err
 		}},
 	}
 	for _, verb := range verbs {
@@ -322,7 +323,7 @@ func TestTwoDisablesAtOnce(t *testing.T) {
 		}
 		return nil
 	}
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
 		t.Fatal(err)
 	}
 	if once {

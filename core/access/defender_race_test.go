@@ -106,7 +106,7 @@ func TestDroppedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.meanwhile("PutPolicy", func() {
-		if err := g.Disable(t.Context(), person("admin"), []jit.ID{vmID("app2")}); err != nil {
+		if _, err := g.Disable(t.Context(), person("admin"), []jit.ID{vmID("app2")}); err != nil {
 			t.Errorf("disable: %v", err)
 		}
 	})

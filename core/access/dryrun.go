@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,46 +12,28 @@ import (
 	"portcullis/core/store"
 )
 
-// PreviewDisable tells what [Service.Disable] would do: the grants whose windows on the machines it would
-// close, with those machines only, and the changes of the rules. It refuses what Disable refuses, and writes nothing.
-func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) ([]jit.Grant, []TargetChange, error) {
+// PreviewDisable tells what [Service.Disable] would do: the windows on the machines that it would close, and the changes
+// of the rules. It refuses what Disable refuses, and writes nothing.
+func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) (Narrowed, []TargetChange, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
-		return nil, nil, err
+		return Narrowed{}, nil, err
 	}
-	open, err := s.Grants.OpenGrants(ctx)
+	ended := s.without(vms)
+	narrowed, targets, err := s.previewNarrow(ctx, ended)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the open grants: %w", err)
-	}
-	now := s.now()
-	ended := func(g jit.Grant) jit.Grant {
-		for _, vm := range vms {
-			g = g.RevokeVM(vm, now, jit.PolicyRemoved)
-		}
-		return g
-	}
-	among := func(vm jit.ID) bool { return slices.ContainsFunc(vms, vm.Equal) }
-	var closing []jit.Grant
-	var targets []jit.ID // where the windows stand, which need not be where the policies do
-	for _, rec := range open {
-		part := ended(rec.Grant)
-		part.VMs = keep(part.VMs, func(vm jit.GrantVM) bool { return among(vm.VM) })
-		if slices.ContainsFunc(part.VMs, func(vm jit.GrantVM) bool {
-			return slices.ContainsFunc(vm.Ports, func(w jit.Window) bool { return w.Reason == jit.PolicyRemoved })
-		}) {
-			closing, targets = append(closing, part), append(targets, rec.Targets()...)
-		}
+		return narrowed, nil, err
 	}
 	for _, rec := range records {
 		targets = append(targets, store.TargetsOf(rec.Placements)...)
 	}
 	changes, err := s.standing(ctx, store.Distinct(targets), func(state *plan.State) {
-		state.Policies = keep(state.Policies, func(p plan.Protected) bool { return !among(p.Policy.VM) })
+		state.Policies = keep(state.Policies, func(p plan.Protected) bool { return !slices.ContainsFunc(vms, p.Policy.VM.Equal) })
 		for i := range state.Openings {
-			state.Openings[i].Grant = ended(state.Openings[i].Grant)
+			state.Openings[i].Grant, _ = ended(state.Openings[i].Grant)
 		}
 	})
-	return closing, changes, err
+	return narrowed, changes, err
 }
 
 // PreviewRevoke tells what [Service.Revoke] would do: the grant as it would be, and the changes of the rules. A grant that is

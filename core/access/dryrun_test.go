@@ -26,6 +26,9 @@ func TestDryRunIsTheRealThing(t *testing.T) {
 		return told{changes, []jit.Grant{rec.Grant}}, err
 	}
 	both := []jit.ID{vmID("web"), vmID("app1")}
+	narrower := []jit.Policy{policyOf("web", 3389), policyOf("app1", 22)}
+	narrower[1].Ports[0].Maximum = 10 * time.Minute
+	wantGrants := map[string]int{"revoke": 1, "extend": 1, "disable": 1, "enable that closes and shortens": 3} // of alice on each machine, and bob's
 	for name, verb := range map[string]struct {
 		dry  func(w *world, id string) (told, error)
 		real func(w *world, id string) error
@@ -38,9 +41,13 @@ func TestDryRunIsTheRealThing(t *testing.T) {
 				return err
 			}},
 		"disable": {func(w *world, _ string) (told, error) {
-			grants, changes, err := w.PreviewDisable(ctx, both[:1])
-			return told{changes, grants}, err
-		}, func(w *world, _ string) error { return w.Disable(ctx, who("admin"), both[:1]) }},
+			ends, changes, err := w.PreviewDisable(ctx, both[:1])
+			return told{changes, ends.Grants}, err
+		}, func(w *world, _ string) error { _, err := w.Disable(ctx, who("admin"), both[:1]); return err }},
+		"enable that closes and shortens": {func(w *world, _ string) (told, error) {
+			list, changes, err := w.Enable(ctx, who("admin"), narrower, true)
+			return told{changes, slices.Concat(list[0].Narrowed.Grants, list[1].Narrowed.Grants)}, err
+		}, func(w *world, _ string) error { _, _, err := w.Enable(ctx, who("admin"), narrower, false); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -98,7 +105,7 @@ func TestDryRunIsTheRealThing(t *testing.T) {
 					}
 				}
 			}
-			if len(got.grants) != 1 || name == "disable" && (len(got.grants[0].VMs) != 1 || got.grants[0].VMs[0].VM.Name != "web") {
+			if len(got.grants) != wantGrants[name] || name == "disable" && (len(got.grants[0].VMs) != 1 || got.grants[0].VMs[0].VM.Name != "web") {
 				t.Errorf("it told of %v", got.grants)
 			}
 		})
@@ -140,7 +147,7 @@ func TestDryRunOfDisableAfterAMove(t *testing.T) {
 		told[c.Target.Name] = len(c.Changes.Delete)
 	}
 	before := map[string]int{"web-nsg": len(w.cloud.Standing(nsgID("web-nsg"))), "new-nsg": len(w.cloud.Standing(nsgID("new-nsg")))}
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
 		t.Fatal(err)
 	}
 	for name, stood := range before {

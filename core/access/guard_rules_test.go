@@ -201,7 +201,7 @@ func TestPartly(t *testing.T) {
 			_, _, err := g.doors.Enable(ctx, ann, []jit.Policy{policyOf("web", 22), policyOf("app1", 22)}, false)
 			return err
 		}(),
-		"disable":       g.doors.Disable(ctx, ann, []jit.ID{vmID("web"), vmID("app1")}),
+		"disable":       func() error { _, err := g.doors.Disable(ctx, ann, []jit.ID{vmID("web"), vmID("app1")}); return err }(),
 		"revoke":        func() error { _, err := g.doors.Revoke(ctx, ann, both); return err }(),
 		"extend of own": func() error { _, err := g.doors.Extend(ctx, ann, mine, 2*time.Hour, time.Time{}); return err }(),
 	} {

@@ -287,7 +287,10 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			e, _, err := g.doors.Enable(ctx, g.who, again, true)
 			return Outcome(t, err, e)
 		},
-		"Disable": func(g *doorway) string { return Outcome(t, g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")})) },
+		"Disable": func(g *doorway) string {
+			_, err := g.doors.Disable(ctx, g.who, []jit.ID{vmID("web")})
+			return Outcome(t, err)
+		},
 		"PreviewDisable": func(g *doorway) string {
 			closing, _, err := g.doors.PreviewDisable(ctx, g.who, []jit.ID{vmID("web")})
 			return Outcome(t, err, closing)

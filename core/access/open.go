@@ -61,8 +61,8 @@ func (s *Service) try(ctx context.Context, who jit.Caller, rec store.GrantRecord
 	return s.confirm(ctx, who, rec, outs)
 }
 
-// stillWithin is [limit.Together] of what was stored when the targets were brought in order: of two requests that came at the same moment, at
-// least one sees the other here.
+// stillWithin refuses a grant that the policies, as they are stored now, do not allow, and is [limit.Together] of what was stored when the targets
+// were brought in order: of two requests, or a request and a change of a policy, that came at the same moment, at least one sees the other.
 func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Outcome) error {
 	var states []plan.State
 	for _, out := range outs {
@@ -71,6 +71,12 @@ func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Out
 	policies, err := s.policiesAmong(ctx, g.Machines(), states)
 	if err != nil {
 		return err
+	}
+	for _, vm := range g.Machines() {
+		p, ok := policies[vm.Key()]
+		if _, narrows := g.Narrowed(p, s.Floor, s.now()); !ok || narrows {
+			return &jit.Error{Code: CodePolicyChanged, Target: vm.String(), Message: "the policy of " + vm.Name + " was changed while the port was being opened, and does not allow it any more; look at it, and ask again"}
+		}
 	}
 	demands := func(vm jit.ID) jit.Options { return policies[vm.Key()].InForce(s.Floor) }
 	return limit.Together(g, demands, states, s.now(), limit.InRequest)

@@ -70,11 +70,7 @@ func TestOptionsRefuseAnExtension(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "*", "web"))
-	p := policyOf("web", 22)
-	p.Options = &jit.Options{ForbidAnySource: true}
-	if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{p}, false); err != nil {
-		t.Fatal(err)
-	}
+	w.startWith(func(p *core.Ports) { p.Floor = jit.Options{ForbidAnySource: true} }) // a policy that demands it ends the window
 	before := w.grant(id)
 	if _, err := w.Extend(t.Context(), who("alice"), id, 2*time.Hour, time.Time{}); code(err) != jit.CodeSourceAnyForbidden {
 		t.Errorf("got %v", err)

@@ -49,12 +49,14 @@ type Enabled struct {
 	Unguarded  []string       // network interfaces that no security group guards
 	Shared     []netip.Addr   // addresses that another machine has behind the same security group: no request is granted
 	Unchecked  string         // what could not be looked at and why; "" for nothing
+	Narrowed   Narrowed       // what was open and is not allowed any more
 }
 
 // Enable protects machines: it stores their policies and closes their ports. It
 // replaces the policies of machines that have one and leaves all others. A policy that says
 // nothing of its options keeps those that are stored: who does not know of them
-// does not take them off. With dryRun it computes the same changes and writes nothing.
+// does not take them off. Windows that the policies do not allow end, or end earlier: see [Service.Narrow].
+// With dryRun it computes the same changes and writes nothing.
 //
 // An [*jit.Error] means that nothing was written: an unknown machine, one that
 // nothing guards, or a target without room for the deny. Any other error may leave policies stored whose rules are not there
@@ -64,7 +66,7 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidP
 	if err != nil {
 		return nil, nil, err
 	}
-	outs, err := s.previewPolicies(ctx, records)
+	outs, err := s.previewPolicies(ctx, records, known)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,14 +77,21 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidP
 			}
 		}
 	}
-	if !dryRun {
-		done, err := s.enable(ctx, who, records)
-		if err != nil {
-			return nil, nil, err
-		}
+	var narrowed Narrowed
+	if dryRun {
+		narrowed, err = s.PreviewNarrow(ctx, narrowing(records, known))
+	} else {
+		var done []round.Outcome
+		done, narrowed, err = s.enable(ctx, who, records)
 		outs = append(keep(outs, func(o round.Outcome) bool { return s.Kinds.Maps(o.Target) }), done...)
 	}
+	if err != nil {
+		return nil, nil, err
+	}
 	list := s.enabled(records, known, machines, outs)
+	for i := range list {
+		list[i].Narrowed = narrowed.At(list[i].Policy.VM.Equal)
+	}
 	s.ruled(ctx, list, machines)
 	return list, changesOf(outs), nil
 }
@@ -119,7 +128,8 @@ func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.P
 	return records, known, machines, nil
 }
 
-func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord) ([]round.Outcome, error) {
+func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord, known map[string]store.PolicyRecord) ([]round.Outcome, error) {
+	policies := narrowing(records, known)
 	var all [][]store.Placement
 	for _, r := range records {
 		all = append(all, r.Placements)
@@ -133,11 +143,14 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 				}
 			}
 		}
+		for i, o := range state.Openings {
+			state.Openings[i].Grant, _ = s.narrowed(o.Grant, policies)
+		}
 	})
 }
 
-// enable stores the policies and reconciles every target where they stand or stood.
-func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]round.Outcome, error) {
+// enable stores the policies, reconciles every target where they stand or stood, and closes what they do not allow.
+func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]round.Outcome, Narrowed, error) {
 	var placements [][]store.Placement
 	var before []store.PolicyRecord
 	for i, rec := range records {
@@ -145,17 +158,18 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
-			return nil, errors.Join(err, s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records[:i+1], before, err)...))
+			return nil, Narrowed{}, errors.Join(err, s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records[:i+1], before, err)...))
 		}
 	}
+	narrowed, bad := s.Narrow(ctx, narrowing(keep(records, func(r store.PolicyRecord) bool {
+		return slices.ContainsFunc(before, func(b store.PolicyRecord) bool { return b.Version != "" && b.Policy.VM.Equal(r.Policy.VM) })
+	}), nil))
 	// Where ports are mapped a policy changes no rule, and a round may take minutes.
 	targets := slices.DeleteFunc(store.TargetsOf(placements...), s.Kinds.Maps)
 	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	logged := s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records, before, err)...)
-	if err := errors.Join(err, logged); err != nil {
-		return nil, err
-	}
-	return outs, nil
+	err = errors.Join(err, bad, s.Settle(ctx, narrowed))
+	logged := s.Activity.Append(ctx, narrowed.Noted(s.EditEntries(who, store.OpEnable, records, before, err))...)
+	return outs, narrowed, errors.Join(err, logged)
 }
 
 // putPolicy stores a policy over whatever version is there now, and gives the one
@@ -230,31 +244,31 @@ func changesOf(outs []round.Outcome) []TargetChange {
 // Disable closes the windows of machines, removes their policies and, where
 // nothing else needs them, our rules. A machine without a policy is refused with
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
-// be disabled too.
-func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+// be disabled too. It returns the windows that it has closed.
+func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (Narrowed, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
-		return err
+		return Narrowed{}, err
 	}
-	closing, err := s.revokeWindowsOf(ctx, vms)
+	narrowed, err := s.narrow(ctx, vms, s.without(vms))
 	if err != nil {
-		return err
+		return narrowed, err
 	}
 	var placements [][]store.Placement
 	for i, rec := range records {
 		placements = append(placements, rec.Placements)
 		if err := s.deletePolicy(ctx, rec); err != nil { // those before it are removed, and the log says so
-			return errors.Join(err, s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records[:i+1], err)...))
+			return narrowed, errors.Join(err, s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records[:i+1], err)...))
 		}
 	}
 	targets := store.TargetsOf(placements...)
 	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	settled := parallel.AtOnce(closing, func(_ int, g store.GrantRecord) error { _, err := s.Rounds.Close(ctx, g, round.Want{}); return err })
+	settled := s.Settle(ctx, narrowed)
 	if err == nil {
 		err = parallel.Each(outs, func(_ int, out round.Outcome) error { return s.Rounds.Forget(ctx, out) })
 	}
-	logged := s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records, err)...)
-	return errors.Join(err, settled, logged)
+	logged := s.Activity.Append(ctx, narrowed.Noted(s.PolicyEntries(who, store.OpDisable, records, err))...)
+	return narrowed, errors.Join(err, settled, logged)
 }
 
 // disabling gives the machines, each once, and their policies, or refuses.
@@ -298,37 +312,6 @@ func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) erro
 		return fmt.Errorf("remove the policy of %s: %w", rec.Policy.VM.Name, err)
 	}
 	return nil
-}
-
-// revokeWindowsOf asks every open window of the machines to close.
-func (s *Service) revokeWindowsOf(ctx context.Context, vms []jit.ID) ([]store.GrantRecord, error) {
-	open, err := s.Grants.OpenGrants(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the open grants: %w", err)
-	}
-	var closing []store.GrantRecord
-	for _, rec := range open {
-		if !slices.ContainsFunc(rec.Grant.VMs, func(g jit.GrantVM) bool { return slices.ContainsFunc(vms, g.VM.Equal) }) {
-			continue
-		}
-		rec, err := s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
-			if g.Closed() {
-				return g, errClosed
-			}
-			for _, vm := range vms {
-				g = g.RevokeVM(vm, s.now(), jit.PolicyRemoved)
-			}
-			return g, nil
-		})
-		if errors.Is(err, errClosed) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		closing = append(closing, rec)
-	}
-	return closing, nil
 }
 
 // ruled adds to what enable says what security admin rules do to the ports that it protects.

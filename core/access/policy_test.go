@@ -84,12 +84,12 @@ func TestEnable(t *testing.T) {
 
 func TestDisableLeavesWhatWas(t *testing.T) {
 	w := newWorld(t)
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); code(err) != jit.CodePolicyNotFound {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); code(err) != jit.CodePolicyNotFound {
 		t.Errorf("error %v, want %s", err, jit.CodePolicyNotFound)
 	}
 	w.enable("web", "app1", "app2")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("WEB")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("WEB")}); err != nil {
 		t.Fatal(err)
 	}
 	w.stands("web-nsg", "0200 allow AllowWeb * -> * :443", "0300 allow AllowSshAny * -> * :22")

@@ -76,7 +76,7 @@ func TestOneRowForARefusal(t *testing.T) {
 		for verb, do := range map[string]func(*doorway) error{
 			"request": func(g *doorway) error { _, _, err := g.doors.Request(ctx, g.who, request(tc.vms), ""); return err },
 			"enable":  func(g *doorway) error { _, _, err := g.doors.Enable(ctx, g.who, policies(tc.vms), false); return err },
-			"disable": func(g *doorway) error { return g.doors.Disable(ctx, g.who, tc.vms) },
+			"disable": func(g *doorway) error { _, err := g.doors.Disable(ctx, g.who, tc.vms); return err },
 		} {
 			t.Run(tc.name+" "+verb, func(t *testing.T) {
 				g := newDoorway(t, holders()["none"])
@@ -119,7 +119,7 @@ func TestRefusalThatCannotBeLogged(t *testing.T) {
 		}
 		return nil
 	}
-	err := g.doors.Disable(t.Context(), g.who, []jit.ID{vmID("web")})
+	_, err := g.doors.Disable(t.Context(), g.who, []jit.ID{vmID("web")})
 	if code(err) != permit.CodeForbidden || !errors.Is(err, store.ErrUnlogged) {
 		t.Errorf("error %v", err)
 	}

@@ -120,7 +120,7 @@ func TestDenyRestoredByAVerb(t *testing.T) {
 
 	w = newWorld(t)
 	w.enable("web")
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("web")}); err != nil {
 		t.Fatal(err)
 	}
 	w.enable("web")

@@ -18,6 +18,7 @@ import (
 const (
 	CodeRequestNotFound jit.Code = "RequestNotFound"
 	CodeKeyReused       jit.Code = "IdempotencyKeyReused" // the same key with another body
+	CodePolicyChanged   jit.Code = "PolicyChanged"        // the policy was changed meanwhile, and does not allow it any more
 	CodeSourceFamily    jit.Code = "SourceFamilyMismatch" // an IPv6 source for a machine with IPv4 only, or the reverse
 )
 

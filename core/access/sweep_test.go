@@ -147,7 +147,7 @@ func TestMachineDeleted(t *testing.T) {
 	if !slices.ContainsFunc(rec.Findings, func(f store.Finding) bool { return f.Kind == store.FindingVMGone }) {
 		t.Errorf("no finding tells that the machine is gone: %+v", rec.Findings)
 	}
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
 		t.Errorf("disable a machine that is gone: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"portcullis/core/access"
+	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
@@ -21,8 +23,9 @@ import (
 type Imported struct {
 	VM       jit.ID
 	Enabled  bool
-	Err      error      // why it was not enabled
-	Leftover []Leftover // Defender's rules that still exist for it
+	Err      error           // why it was not enabled
+	Leftover []Leftover      // Defender's rules that still exist for it
+	Narrowed access.Narrowed // what was open and is not allowed any more
 }
 
 // Leftover is a rule that Defender for Cloud made and that we leave alone.
@@ -98,7 +101,13 @@ func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.P
 // out.
 func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) {
 	records := s.importing(ctx, who, name, policies, out, dryRun)
-	targets := targetsOfRecords(slices.Collect(maps.Values(records)))
+	stored := slices.Collect(maps.Values(records))
+	narrow := s.Access.Narrow
+	if dryRun {
+		narrow = s.Access.PreviewNarrow
+	}
+	narrowed, failed := narrow(ctx, policiesIn(stored))
+	targets := targetsOfRecords(stored)
 	snaps, errs := make([]network.Standing, len(targets)), map[string]error{}
 	var mu sync.Mutex
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
@@ -114,7 +123,9 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 		errs[t.Key()] = err
 		return nil
 	})
+	failed = errors.Join(failed, s.Access.Settle(ctx, narrowed))
 	for i, rec := range records {
+		out[i].Err, out[i].Narrowed = errors.Join(out[i].Err, failed), guard.Told(ctx, s.Permit, who, narrowed.At(rec.Policy.VM.Equal))
 		for _, p := range rec.Placements {
 			out[i].Err = errors.Join(out[i].Err, errs[p.Target.Key()])
 		}
@@ -125,7 +136,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 		return
 	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
-		if err := s.Access.Activity.Append(ctx, s.Access.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err)...); err != nil {
+		if err := s.Access.Activity.Append(ctx, narrowed.Noted(s.Access.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err))...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
 		}
 	}

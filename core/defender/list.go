@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
@@ -198,6 +199,7 @@ func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.Po
 	if err != nil {
 		return NamedPolicy{}, err
 	}
+	p.Narrowed = guard.Told(ctx, s.Permit, who, p.Narrowed)
 	return s.withRequests(ctx, p.ordered())
 }
 
@@ -264,7 +266,7 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 			return err
 		}
 		if len(vms) > 0 {
-			err = s.Access.Disable(ctx, who, vms)
+			_, err = s.Access.Disable(ctx, who, vms)
 		}
 		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 			return errClaimed // somebody else has disabled one of them; nothing was changed

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -31,6 +32,7 @@ type NamedPolicy struct {
 	Machines []store.PolicyRecord // sorted by machine, or for readers in the order in which they were written
 	ETag     string               // changes exactly when the meaning changes; order and text do not count
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
+	Narrowed access.Narrowed      // what the change that returned it has ended
 }
 
 // exists reports whether there is such a policy.

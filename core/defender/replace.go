@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -58,7 +59,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 			if p, err = s.reword(ctx, r); err != nil {
 				return err
 			}
-			_, err := s.Access.Rounds.ReconcileAll(ctx, targetsOfRecords(r.kept), round.Want{})
+			p.Narrowed, err = s.enforce(ctx, r.kept, targetsOfRecords(r.kept))
 			return err
 		}
 		if err := c.check(r.before); err != nil {
@@ -197,6 +198,14 @@ func inOther(rec store.PolicyRecord) *jit.Error {
 	return &jit.Error{Code: CodeOtherPolicy, Message: rec.Policy.VM.Name + " is in the policy " + rec.Listing().String() + "; take it out there first"}
 }
 
+func policiesIn(records []store.PolicyRecord) []jit.Policy {
+	var out []jit.Policy
+	for _, r := range records {
+		out = append(out, r.Policy)
+	}
+	return out
+}
+
 func idsOf(records []store.PolicyRecord) []jit.ID {
 	var out []jit.ID
 	for _, r := range records {
@@ -266,34 +275,45 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		}
 		r.changed[i] = stored
 	}
-	err := s.drop(ctx, who, idsOf(r.dropped))
+	narrowed, err := s.drop(ctx, who, idsOf(r.dropped))
 	if err == nil {
-		_, err = s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
+		var some access.Narrowed
+		some, err = s.enforce(ctx, r.changed, targets)
+		narrowed = narrowed.With(some)
 	}
 	if len(r.changed) > 0 {
-		err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)...))
+		err = errors.Join(err, s.Access.Activity.Append(ctx, narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err))...))
 	}
 	if err != nil {
-		return NamedPolicy{}, err
+		return NamedPolicy{Narrowed: narrowed}, err
 	}
-	return s.reword(ctx, r)
+	p, err := s.reword(ctx, r)
+	p.Narrowed = narrowed
+	return p, err
+}
+
+// enforce brings targets in order, and ends what is open and the stored policies of machines do not allow.
+func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID) (access.Narrowed, error) {
+	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
+	_, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
+	return narrowed, errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
-func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, error) {
 	for len(vms) > 0 {
-		err := s.Access.Disable(ctx, who, vms)
+		narrowed, err := s.Access.Disable(ctx, who, vms)
 		refused := jit.Refused(err)
 		if refused == nil || refused.Code != jit.CodePolicyNotFound {
-			return err
+			return narrowed, err
 		}
 		n := len(vms)
 		vms = slices.DeleteFunc(vms, func(vm jit.ID) bool { return vm.String() == refused.Target })
 		if len(vms) == n {
-			return err
+			return narrowed, err
 		}
 	}
-	return nil
+	return access.Narrowed{}, nil
 }
 
 // claim writes the first machine's record on condition of the version that was read, changing only who wrote it

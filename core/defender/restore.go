@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"portcullis/core/access"
+	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
@@ -43,9 +45,10 @@ const (
 
 // Restored is the result for one machine.
 type Restored struct {
-	VM      jit.ID
-	Outcome Outcome
-	Err     error // for Failed; a *jit.Error for a refusal
+	VM       jit.ID
+	Outcome  Outcome
+	Err      error           // for Failed; a *jit.Error for a refusal
+	Narrowed access.Narrowed // what was open and is not allowed any more
 }
 
 // Restore makes the policies of machines match a document, and removes none: it changes no other machine's policy
@@ -215,11 +218,42 @@ func (r *restoring) withRoom(ctx context.Context, some []int) []int {
 
 // carryOut stores the policies of some machines, reconciles their targets and logs the results.
 func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
-	if dryRun || len(some) == 0 {
+	if len(some) == 0 {
 		return
 	}
+	if dryRun {
+		r.preview(ctx, some)
+		return
+	}
+	stored := r.put(ctx, some)
+	all := slices.Clone(stored)
+	for _, i := range some {
+		all = append(all, r.before[i])
+	}
+	// The targets of the old and the new placements. On targets that map ports a policy changes no rule, and a round
+	// may take minutes.
+	targets := slices.DeleteFunc(targetsOfRecords(all), r.Access.Kinds.Maps)
+	narrowed, failed := r.Access.Narrow(ctx, r.replacing(some))
 	var mu sync.Mutex
-	var stored, all []store.PolicyRecord
+	errs := map[string]error{}
+	_ = parallel.Each(targets, func(_ int, t jit.ID) error {
+		err := parallel.Recover(func() error {
+			_, err := r.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+			return err
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		errs[t.Key()] = err
+		return nil
+	})
+	failed = errors.Join(failed, r.Access.Settle(ctx, narrowed))
+	r.log(ctx, some, errs, narrowed, failed)
+}
+
+// put stores the policies of some machines, and returns those that it has stored.
+func (r *restoring) put(ctx context.Context, some []int) []store.PolicyRecord {
+	var mu sync.Mutex
+	var stored []store.PolicyRecord
 	_ = parallel.Each(some, func(_, i int) error {
 		rec := store.PolicyRecord{}
 		err := parallel.Recover(func() (err error) {
@@ -235,35 +269,44 @@ func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		stored, all = append(stored, rec), append(all, rec, r.before[i])
+		stored = append(stored, rec)
 		return nil
 	})
-	// The targets of the old and the new placements. On targets that map ports a policy changes no rule, and a round
-	// may take minutes.
-	targets := slices.DeleteFunc(targetsOfRecords(all), r.Access.Kinds.Maps)
-	errs := map[string]error{}
-	_ = parallel.Each(targets, func(_ int, t jit.ID) error {
-		err := parallel.Recover(func() error {
-			_, err := r.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
-			return err
-		})
-		mu.Lock()
-		defer mu.Unlock()
-		errs[t.Key()] = err
-		return nil
-	})
-	r.log(ctx, some, errs)
+	return stored
 }
 
-// log logs the results for machines whose policies were stored.
-func (r *restoring) log(ctx context.Context, some []int, errs map[string]error) {
+// replacing returns the policies, stored or to be, of those among some machines that had one: where there was none, nothing is open.
+func (r *restoring) replacing(some []int) []jit.Policy {
+	var out []jit.Policy
+	for _, i := range some {
+		if r.out[i].Outcome == Updated {
+			out = append(out, r.records[i].Policy)
+		}
+	}
+	return out
+}
+
+// preview says what some machines' policies would end.
+func (r *restoring) preview(ctx context.Context, some []int) {
+	narrowed, err := r.Access.PreviewNarrow(ctx, r.replacing(some))
+	for _, i := range some {
+		r.out[i].Narrowed = guard.Told(ctx, r.Permit, r.who, narrowed.At(r.out[i].VM.Equal))
+		if err != nil {
+			r.fail(i, err)
+		}
+	}
+}
+
+// log logs the results for machines whose policies were stored, with what they ended. failed is why not all of that is closed.
+func (r *restoring) log(ctx context.Context, some []int, errs map[string]error, narrowed access.Narrowed, failed error) {
 	var entries []store.Entry
 	var told []int
 	for _, i := range some {
 		if r.out[i].Outcome == Failed {
 			continue
 		}
-		var err error
+		err := failed
+		r.out[i].Narrowed = guard.Told(ctx, r.Permit, r.who, narrowed.At(r.out[i].VM.Equal))
 		for _, p := range slices.Concat(r.records[i].Placements, r.before[i].Placements) {
 			if err == nil {
 				err = errs[p.Target.Key()]
@@ -273,7 +316,7 @@ func (r *restoring) log(ctx context.Context, some []int, errs map[string]error) 
 			r.fail(i, err)
 		}
 		told = append(told, i)
-		entries = append(entries, r.Access.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err)...)
+		entries = append(entries, narrowed.Noted(r.Access.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err))...)
 	}
 	if len(entries) == 0 {
 		return

@@ -35,6 +35,9 @@ func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	if err != nil && !dryRun {
 		err = g.Service.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 	}
+	for i := range enabled {
+		enabled[i].Narrowed = Told(ctx, g.Permit, who, enabled[i].Narrowed)
+	}
 	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
 }
 
@@ -55,21 +58,22 @@ func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 }
 
 // Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.
-func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
+func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, error) {
+	var narrowed access.Narrowed
 	err := g.mayDisable(ctx, who, vms)
 	if err == nil {
-		err = g.Service.Disable(ctx, who, vms)
+		narrowed, err = g.Service.Disable(ctx, who, vms)
 	}
-	return g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
+	return Told(ctx, g.Permit, who, narrowed), g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
 }
 
 // PreviewDisable is [access.Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
-func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) ([]jit.Grant, []access.TargetChange, error) {
+func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, []access.TargetChange, error) {
 	if err := g.mayDisable(ctx, who, vms); err != nil {
-		return nil, nil, err
+		return access.Narrowed{}, nil, err
 	}
 	closing, changes, err := g.Service.PreviewDisable(ctx, vms)
-	return closing, g.shown(ctx, who, vms, changes), err
+	return Told(ctx, g.Permit, who, closing), g.shown(ctx, who, vms, changes), err
 }
 
 func (g *Verbs) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {

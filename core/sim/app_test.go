@@ -70,17 +70,21 @@ func (r *run) newApp(name string) *app {
 	}
 	store := tables{Faulty: &coretest.Faulty{Store: r.table, Fault: a.stop}, app: a}
 	ports := port{a}
-	var floor jit.Options
-	if r.demands {
-		floor = demand
-	}
 	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: floor,
+		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(),
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named
 	return a
+}
+
+// floor is what the installation demands of every request.
+func (r *run) floor() jit.Options {
+	if r.demands {
+		return demand
+	}
+	return jit.Options{}
 }
 
 func (a *app) dead() bool {

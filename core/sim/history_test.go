@@ -238,7 +238,10 @@ func (r *run) disableAll() {
 			continue
 		}
 		a := r.apps[0]
-		o := r.begin(a, "disable", func(ctx context.Context) error { return a.Disable(ctx, caller("admin"), []jit.ID{vmID(vm)}) })
+		o := r.begin(a, "disable", func(ctx context.Context) error {
+			_, err := a.Disable(ctx, caller("admin"), []jit.ID{vmID(vm)})
+			return err
+		})
 		o.after = func(o *op) {
 			if o.err != nil {
 				r.violate("I6", "disable of %s: %v", vm, o.err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portcullis/core/coretest"
+	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -40,7 +41,7 @@ func newRun(c config) *run {
 	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}, evicted: map[string]bool{}}
 	r.bus = &bus{run: r, known: map[store.Wake]bool{}}
 	r.table = &table{Memory: coretest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]store.Entry{},
-		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, lines: map[string]bool{}}
+		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, ever: map[string][]jit.Policy{}, lines: map[string]bool{}}
 	r.mood()
 	r.build()
 	for i := range 1 + min(2, r.pick(4)) {

@@ -19,9 +19,10 @@ type table struct {
 	grants   map[string]*ledger
 	told     map[string]store.Entry
 	policies map[string]store.PolicyRecord
-	putBy    map[string]string // the verb that stored the policy last
-	lines    map[string]bool   // the grants whose request or opening the log tells
-	twice    []string          // lines that tell the same
+	putBy    map[string]string       // the verb that stored the policy last
+	ever     map[string][]jit.Policy // every policy that was stored
+	lines    map[string]bool         // the grants whose request or opening the log tells
+	twice    []string                // lines that tell the same
 }
 
 // window names one window of a grant.
@@ -142,6 +143,7 @@ func (t *table) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 		t.policies[rec.Policy.VM.Name] = rec
 		t.putBy[rec.Policy.VM.Name] = opOf(ctx)
 		delete(t.run.orphans, rec.Policy.VM.Name)
+		t.ever[rec.Policy.VM.Name] = append(t.ever[rec.Policy.VM.Name], rec.Policy)
 	}
 	return rec, err
 }

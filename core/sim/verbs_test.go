@@ -241,11 +241,11 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 	var ps []jit.Policy
 	for _, vm := range vms {
 		p := jit.Policy{VM: vm}
-		protocol := jit.TCP
+		protocol, maximum := jit.TCP, time.Hour
 		if r.chance(25) {
-			protocol = jit.AnyProtocol
+			protocol, maximum = jit.AnyProtocol, 40*time.Minute
 		}
-		p.Ports = append(p.Ports, jit.PortRule{Number: 22, Protocol: protocol, Sources: jit.AnySource(), Maximum: time.Hour})
+		p.Ports = append(p.Ports, jit.PortRule{Number: 22, Protocol: protocol, Sources: jit.AnySource(), Maximum: maximum})
 		if r.chance(60) {
 			from := jit.AnySource()
 			if r.chance(20) {
@@ -271,6 +271,7 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 			if rec, ok := r.table.policies[vm.Name]; ok && o.err == nil && !dry && r.table.putBy[vm.Name] == o.name {
 				r.guarded[vm.Name] = rec.Version
 				r.assure(vm.Name)
+				r.withinPolicy(vm)
 			}
 		}
 	}
@@ -280,7 +281,7 @@ func (r *run) disable(a *app, vms []jit.ID) {
 	for _, vm := range vms {
 		r.disabled[vm.Name] = true
 	}
-	r.begin(a, "disable", func(ctx context.Context) error { return a.Disable(ctx, caller("admin"), vms) })
+	r.begin(a, "disable", func(ctx context.Context) error { _, err := a.Disable(ctx, caller("admin"), vms); return err })
 	r.note("  %v", lazy(func() string { return fmt.Sprint(vms) }))
 }
 

@@ -21,7 +21,7 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 		r.violate("I3", "the open window of grant %s for %s:%d moved from %s to %s", l.rec.Grant.ID, vm.Name, w.Number, old.Mapped, w.Mapped)
 	}
 	if old.Status != jit.Initiated || w.Status == jit.Initiated {
-		if w.Status == jit.Initiated && w.End.Before(old.End) {
+		if w.Status == jit.Initiated && w.End.Before(old.End) && !r.narrowedBy(l, vm, old, w) {
 			r.violate("I3", "the window of grant %s for %s:%d became shorter", l.rec.Grant.ID, vm.Name, w.Number)
 		}
 		return
@@ -40,6 +40,8 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 		ok = r.revoked[l.rec.Grant.ID]
 	case jit.PolicyRemoved:
 		ok = r.disabled[vm.Name]
+	case jit.PolicyChanged:
+		ok = r.narrowedBy(l, vm, old, w)
 	case jit.MachineGone:
 		m := r.azure.vms[vm.Name]
 		ok = m == nil || m.gone || m.lives > 0
@@ -52,6 +54,31 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	}
 	if !ok {
 		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
+	}
+}
+
+// narrowedBy reports whether a policy that was stored for the machine makes a window end as it does.
+func (r *run) narrowedBy(l *ledger, vm jit.ID, old, w jit.Window) bool {
+	g := l.rec.Grant
+	g.VMs = []jit.GrantVM{{VM: vm, Ports: []jit.Window{old}}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.table.ever[vm.Name], func(p jit.Policy) bool {
+		after, narrows := g.Narrowed(p, r.floor(), g.Start)
+		next := after.VMs[0].Ports[0]
+		return narrows && (next.Status == jit.Revoking || !next.End.After(w.End))
+	})
+}
+
+// withinPolicy is I4 for policies: once a change of a policy has succeeded, nothing is open that it does not allow.
+func (r *run) withinPolicy(vm jit.ID) {
+	if r.skewed {
+		return
+	}
+	for _, l := range r.table.grants {
+		if _, narrows := l.rec.Grant.Narrowed(r.table.policies[vm.Name].Policy, r.floor(), time.Now()); narrows && !l.lost && l.rec.Grant.Status() == jit.Initiated {
+			r.violate("I4", "the policy of %s was changed, and does not allow what grant %s has open: %s", vm.Name, l.rec.Grant.ID, grantText(l.rec.Grant))
+		}
 	}
 }
 

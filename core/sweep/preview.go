@@ -21,6 +21,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	w.dry = true
 	w.list(ctx)
 	w.follow(ctx)
+	w.narrow(ctx)
 	w.rights(ctx)
 	now := w.now()
 	for _, g := range w.asMarked() {

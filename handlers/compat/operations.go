@@ -65,9 +65,16 @@ func (f Face) put(w http.ResponseWriter, r call, p params) error {
 		return inBody(err)
 	}
 	w.Header().Set("ETag", policy.ETag)
+	if ended := policy.Narrowed.String(); ended != "" {
+		w.Header().Set(endedWindows, ended)
+	}
 	wire.Write(w, http.StatusOK, toPolicy(policy))
 	return nil
 }
+
+// endedWindows is the header that tells what a change of a policy has ended, such as "closes 2 windows": the body has Microsoft's
+// shape, in which the requests themselves read as ended.
+const endedWindows = "x-portcullis-windows"
 
 // inBody puts the target of a refusal where the machines stand in the body of a policy.
 func inBody(err error) error {

@@ -223,7 +223,7 @@ func (out *requestPort) sent(w jit.Window, port wire.RequestPort) {
 
 // reason says why a port is as it is in the three words of the contract.
 // What is open or opening is so because somebody asked. Of our own reasons, a
-// policy's removal was somebody's wish; an opening that failed and a machine that is gone
+// policy's change or removal was somebody's wish; an opening that failed and a machine that is gone
 // ended by themselves.
 func reason(w jit.Window) string {
 	if w.Status != jit.Revoked {
@@ -232,7 +232,7 @@ func reason(w jit.Window) string {
 	switch w.Reason {
 	case jit.UserRequested, jit.Expired, jit.NewerRequestInitiated:
 		return string(w.Reason)
-	case jit.PolicyRemoved:
+	case jit.PolicyRemoved, jit.PolicyChanged:
 		return string(jit.UserRequested)
 	}
 	return string(jit.Expired)

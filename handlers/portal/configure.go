@@ -43,6 +43,8 @@ type changesView struct {
 	Overridden []string
 	Exposed    []string
 	Unguarded  []string
+	Windows    []string // which end, or end earlier
+	Ends       string   // how many
 	Wrong      string
 }
 
@@ -200,13 +202,16 @@ func (s *server) save(c call, vms []jit.ID, v *configureView) int {
 
 func changesOf(enabled []access.Enabled, changes []access.TargetChange) changesView {
 	v := changesView{Computed: true}
+	var narrowed access.Narrowed
 	for _, e := range enabled {
+		narrowed = narrowed.With(e.Narrowed)
 		v.Overridden = append(v.Overridden, words.Foreign(e.Overridden)...)
 		v.Exposed = append(v.Exposed, words.Foreign(e.Exposed)...)
 		for _, nic := range e.Unguarded {
 			v.Unguarded = append(v.Unguarded, nic[strings.LastIndex(nic, "/")+1:]+" of "+e.Policy.VM.Name)
 		}
 	}
+	v.Ends, v.Windows = words.Sentence(narrowed.String()), words.Ended(narrowed.Grants)
 	for _, change := range changes {
 		t := targetChanges{Name: change.Target.Name, Kind: words.Kind(change.Target)}
 		add := func(sign, class, verb string, rules []jit.Rule) {
@@ -234,7 +239,7 @@ func (s *server) disable(w http.ResponseWriter, c call) error {
 	if c.PostForm.Get("sure") != "yes" {
 		return &jit.Error{Code: "NotConfirmed", Message: "tick the box that says you are sure, then end the protection"}
 	}
-	if err := s.App.Access.Disable(c.Context(), c.who, vms); err != nil {
+	if _, err := s.App.Access.Disable(c.Context(), c.who, vms); err != nil {
 		return err
 	}
 	return s.seeOther(w, c, "machine?vm="+vms[0].String())

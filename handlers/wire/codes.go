@@ -51,6 +51,7 @@ var Codes = []string{
 	"NoPriorityLeft",
 	"NotFound",
 	"NotReached",
+	"PolicyChanged",
 	"PolicyNotFound",
 	"PortNotInPolicy",
 	"PortsMissing",

@@ -64,6 +64,7 @@ var statuses = map[jit.Code]int{
 	defender.CodeOtherPolicy:           http.StatusConflict,
 	defender.CodePrecondition:          http.StatusPreconditionFailed,
 	store.CodeConcurrent:               http.StatusConflict,
+	access.CodePolicyChanged:           http.StatusConflict,
 	round.CodeTargetGone:               http.StatusConflict,
 	jit.CodeRequestEnded:               http.StatusConflict,
 	plan.CodeNoPriorityLeft:            http.StatusConflict,

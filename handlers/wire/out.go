@@ -20,6 +20,7 @@ type EnableAnswer struct {
 	DryRun          bool           `json:"dryRun,omitzero"`
 	VirtualMachines []enabledVM    `json:"virtualMachines"`
 	Changes         []targetChange `json:"changes"`
+	Windows         *EndedWindows  `json:"windows,omitempty"` // what was open and is not allowed any more
 }
 
 type enabledVM struct {
@@ -261,38 +262,4 @@ func reason(r jit.Reason) string {
 		return string(jit.UserRequested)
 	}
 	return string(r)
-}
-
-// DisableAnswer is the machines that were disabled.
-type DisableAnswer struct {
-	DryRun          bool           `json:"dryRun,omitzero"`
-	VirtualMachines []vmRef        `json:"virtualMachines"`
-	Closes          []closedWindow `json:"closes,omitempty"`  // of a dry run: the windows that would be closed
-	Changes         []targetChange `json:"changes,omitempty"` // of a dry run: to the rules
-}
-
-// closedWindow is the windows of one request on one machine.
-type closedWindow struct {
-	Request string   `json:"request"`
-	VM      string   `json:"virtualMachine"`
-	Ports   []uint16 `json:"ports"`
-}
-
-// ToClosed tells which windows of grants as they would be are not closed already.
-func ToClosed(grants []jit.Grant) []closedWindow {
-	var out []closedWindow
-	for _, g := range grants {
-		for _, vm := range g.VMs {
-			one := closedWindow{Request: g.ID, VM: vm.VM.String()}
-			for _, w := range vm.Ports {
-				if w.Reason == jit.PolicyRemoved {
-					one.Ports = append(one.Ports, w.Number)
-				}
-			}
-			if len(one.Ports) > 0 {
-				out = append(out, one)
-			}
-		}
-	}
-	return out
 }

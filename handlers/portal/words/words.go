@@ -160,7 +160,7 @@ func Reason(r string) string { return reasons[r] }
 
 var reasons = map[string]string{
 	string(jit.Expired): "its time ran out", string(jit.UserRequested): "closed early", string(jit.NewerRequestInitiated): "replaced by a newer request",
-	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
+	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.PolicyChanged): "the policy of the machine does not allow it any more", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
 	string(jit.RuleDisplaced): "other rules took the place of its rule", string(jit.RemovedByOthers): "others removed its rule", string(jit.NotCertain): "it was not certain that nobody had ended it",
 }
 
