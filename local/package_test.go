@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"portcullis/local/child"
 )
 
 // makePackage makes dir/app.zip as `make package` does, and unzips it to dir/app.
@@ -220,12 +222,14 @@ func startHandler(t *testing.T, binary string, settings ...string) (*exec.Cmd, i
 		cmd := exec.CommandContext(t.Context(), binary)
 		cmd.Env = append(needed(port), settings...)
 		began, ended := time.Now(), make(chan struct{})
-		if err := cmd.Start(); err != nil {
+		release, err := child.Start(cmd)
+		if err != nil {
 			t.Fatal(err)
 		}
 		go func() {
 			defer close(ended)
 			_ = cmd.Wait()
+			release()
 		}()
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill() // as the host stops it

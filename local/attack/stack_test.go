@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"portcullis/local/child"
 )
 
 // packaged is a folder as `make package` stages it; another release is attacked with it.
@@ -41,6 +43,7 @@ const patience = 2 * time.Minute
 type stack struct {
 	t        testing.TB
 	cmd      *exec.Cmd
+	release  func() // once it has been waited for
 	output   *output
 	app      string            // URL of the front door
 	arm      string            // URL of Resource Manager and the token issuer
@@ -145,7 +148,7 @@ func launch(t testing.TB, local, app, state string, base int) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cmd.Start(); err != nil {
+	if s.release, err = child.Start(s.cmd); err != nil {
 		return nil, err
 	}
 	up := make(chan bool, 1)
@@ -181,6 +184,7 @@ func (s *stack) end() {
 	timer := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Kill() })
 	defer timer.Stop()
 	_ = s.cmd.Wait() // how it ended is of no matter now
+	s.release()
 	if s.t.Failed() {
 		s.t.Logf("the stack printed:\n%s", s.output)
 	}

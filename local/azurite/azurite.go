@@ -31,6 +31,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"portcullis/local/child"
 )
 
 // Account and Key are the development account's well-known credentials, the
@@ -159,12 +161,14 @@ func start(service Service, dir, work string) (url string, stop func(), err erro
 		"--disableTelemetry", "--inMemoryPersistence")
 	node.Dir = work
 	node.Stdout, node.Stderr = &out, &out
-	if err := node.Start(); err != nil {
+	release, err := child.Start(node)
+	if err != nil {
 		return "", nil, err
 	}
 	exited := make(chan struct{})
 	go func() {
 		_ = node.Wait() // it is killed below; its exit status says nothing
+		release()
 		close(exited)
 	}()
 	stop = func() {

@@ -18,6 +18,7 @@ import (
 
 	"portcullis/local/armsim"
 	"portcullis/local/bussim"
+	"portcullis/local/child"
 	"portcullis/local/issuer"
 )
 
@@ -74,10 +75,11 @@ func newMachineRoom(t *testing.T, e estate) *machineRoom {
 
 // process is one run of the binary.
 type process struct {
-	room  *machineRoom
-	cmd   *exec.Cmd
-	url   string
-	start time.Duration // from its start to the first 200 of its health
+	room    *machineRoom
+	cmd     *exec.Cmd
+	release func() // once it has been waited for
+	url     string
+	start   time.Duration // from its start to the first 200 of its health
 }
 
 // launch starts the binary and waits until it is healthy. It is ended with the test.
@@ -90,7 +92,8 @@ func (r *machineRoom) launch(t *testing.T) *process {
 	p := &process{room: r, cmd: exec.Command(r.binary), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	p.cmd.Env = append(r.env, fmt.Sprintf("FUNCTIONS_CUSTOMHANDLER_PORT=%d", port))
 	began := time.Now()
-	r.check(p.cmd.Start())
+	p.release, err = child.Start(p.cmd)
+	r.check(err)
 	t.Cleanup(p.end)
 	for time.Since(began) < 20*time.Second {
 		if resp, err := http.Get(p.url + "/api/health"); err == nil {
@@ -110,6 +113,7 @@ func (p *process) end() {
 	if p.cmd.ProcessState == nil {
 		_ = p.cmd.Process.Kill() // it may have ended by itself
 		_ = p.cmd.Wait()
+		p.release()
 	}
 }
 

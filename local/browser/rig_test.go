@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"portcullis/local/child"
 )
 
 // built is the packaged app and the stand-ins, made once as `make run` makes them.
@@ -100,13 +102,15 @@ func tryStart(t *testing.T, dir string, base int) (*machine, string) {
 	cmd.WaitDelay = time.Minute
 	var said lockedBuffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	release, err := child.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = cmd.Wait() // by the interrupt, or by itself: what it said tells
+		release()
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"portcullis/local/child"
 )
 
 // probeInterval is the real host's WorkerReadyCheckPollingIntervalMilliseconds.
@@ -56,8 +58,8 @@ func (h *Host) startProcess() (*process, error) {
 	stdout, stderr := &lineWriter{line: h.stdoutLine}, &lineWriter{line: h.stderrLine}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipes open
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
+	release, err := child.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
 	p := &process{
@@ -66,6 +68,7 @@ func (h *Host) startProcess() (*process, error) {
 	}
 	h.wg.Go(func() {
 		err := cmd.Wait()
+		release()
 		stdout.flush()
 		stderr.flush()
 		p.code = cmd.ProcessState.ExitCode()

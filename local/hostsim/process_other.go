@@ -2,13 +2,7 @@
 
 package hostsim
 
-import (
-	"os"
-	"os/exec"
-)
-
-// ownGroup does nothing: process groups are a thing of Unix.
-func ownGroup(*exec.Cmd) {}
+import "os"
 
 // killGroup ends the process alone, not what it started.
 func killGroup(pid int, exited <-chan struct{}) {

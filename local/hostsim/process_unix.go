@@ -2,15 +2,7 @@
 
 package hostsim
 
-import (
-	"os/exec"
-	"syscall"
-)
-
-// ownGroup makes the command the leader of a process group of its own, so that
-// what it starts ends with it and an interrupt at the terminal does not reach
-// it before the host.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+import "syscall"
 
 // killGroup sends SIGKILL to the group that pid leads, unless the leader has
 // been waited for: then the id may be someone else's.

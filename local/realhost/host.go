@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"portcullis/local/child"
 )
 
 // Config says what a host runs. The zero value of what is not Root is a host without
@@ -74,12 +76,13 @@ func Start(cfg Config) (*Host, error) {
 	h.cmd.Dir = root
 	h.cmd.Env = append(environment(dir, home, root, h.URL, cfg), cfg.Env...)
 	h.cmd.Stdout, h.cmd.Stderr = cfg.Log, cfg.Log
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the handler is ended with it, whatever becomes of the host
-	if err := h.cmd.Start(); err != nil {
+	release, err := child.Start(h.cmd) // the handler is ended with it, whatever becomes of the host
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the Functions host: %w", err), os.RemoveAll(home))
 	}
 	go func() {
 		_ = h.cmd.Wait() // how it ended is in its log
+		release()
 		close(h.ended)
 	}()
 	return h, nil
