@@ -86,6 +86,12 @@ func Gone(vm jit.ID) store.Finding {
 	return store.Finding{Kind: store.FindingVMGone, VM: vm, Message: vm.Name + " has a policy but no longer exists: disable it, or leave the policy for when it comes back"}
 }
 
+// Moved returns the finding for a policy whose machine does not exist any more, and stands most likely in another resource group.
+func Moved(was, is, target jit.ID) store.Finding {
+	return store.Finding{Kind: store.FindingVMMoved, VM: was, Target: target, Message: fmt.Sprintf("%s of resource group %s has a policy but no longer exists, and the %s of resource group %s has its address behind %s: "+
+		"if it was moved, enable it there and then disable it here; until then its ports stay closed, and nobody can open them", was.Name, was.ResourceGroup, is.Name, is.ResourceGroup, target.Name)}
+}
+
 // ours reports whether the exposure depends on a rule of ours: then it is a window.
 func ours(x reach.Exposure) bool {
 	return slices.ContainsFunc(x.By, func(d reach.Decision) bool { return plan.Owned(d.Rule.Name) })

@@ -34,16 +34,17 @@ const (
 	FindingShared        FindingKind = "SharedAddress" // two machines have one address behind one security group
 	FindingBeyond        FindingKind = "BeyondDemand"  // open windows of one requestor exceed the options in force now
 	FindingVMGone        FindingKind = "VirtualMachineGone"
-	FindingLost          FindingKind = "StateLost"  // rules of ours on a target about which nothing is stored
-	FindingBroken        FindingKind = "Broken"     // a target could not be read or written
-	FindingRightLost     FindingKind = "RightLost"  // the owner of an open window could not ask for it any more
-	FindingEnded         FindingKind = "EndedEarly" // an open window was closed for a reason of its own
-	FindingUnchecked     FindingKind = "Unchecked"  // something that may matter could not be looked at
+	FindingVMMoved       FindingKind = "VirtualMachineMoved" // a policy's machine is gone, and stands most likely in another resource group
+	FindingLost          FindingKind = "StateLost"           // rules of ours on a target about which nothing is stored
+	FindingBroken        FindingKind = "Broken"              // a target could not be read or written
+	FindingRightLost     FindingKind = "RightLost"           // the owner of an open window could not ask for it any more
+	FindingEnded         FindingKind = "EndedEarly"          // an open window was closed for a reason of its own
+	FindingUnchecked     FindingKind = "Unchecked"           // something that may matter could not be looked at
 )
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
 }
 
 // SweepRecord is the result of one sweep. It is also the heartbeat.

@@ -79,6 +79,9 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	}
 	m, exists := w.machines[vm.Key()]
 	if !exists {
+		if w.movedAway(ctx, rec) {
+			return
+		}
 		w.found(network.Gone(vm))
 	}
 	if m.VirtualNetwork != "" {
@@ -97,6 +100,30 @@ func (w *sweep) followPolicy(ctx context.Context, rec store.PolicyRecord) {
 	if _, err := w.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
 		w.failed(fmt.Errorf("move the policy of %s: %w", vm.Name, err))
 	}
+}
+
+// movedAway reports whether a machine that is gone stands, by its name and an address behind the same target, in another resource group of its
+// subscription, without a policy there. Then its policy stays where it is, so that its ports stay closed, and a finding names both: whether it is the same machine, and
+// who may have it opened there, is for people to say (docs/decisions/040).
+func (w *sweep) movedAway(ctx context.Context, rec store.PolicyRecord) bool {
+	was := rec.Policy.VM
+	for _, m := range w.machines {
+		if !strings.EqualFold(m.VM.Name, was.Name) || !strings.EqualFold(m.VM.Subscription, was.Subscription) {
+			continue
+		}
+		for _, p := range m.Placements {
+			i := slices.IndexFunc(rec.Placements, func(o store.Placement) bool { return o.Target.Equal(p.Target) })
+			if i < 0 || !slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return slices.Contains(rec.Placements[i].Addresses, a) }) {
+				continue
+			}
+			if _, err := w.Policies.Policy(ctx, m.VM); err == nil {
+				return false // it is protected there, and the old policy protects nothing any more
+			}
+			w.found(network.Moved(was, m.VM, p.Target))
+			return true
+		}
+	}
+	return false
 }
 
 // moved returns the grant with where its machines are now. It marks windows for closing if their machine is gone,

@@ -209,6 +209,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"An opening was not confirmed and has been undone", "warn", "Ask for access again."}
 	case store.FindingVMGone:
 		return Finding{"A protected machine no longer exists", "warn", "End its protection, or leave it for when the machine comes back."}
+	case store.FindingVMMoved:
+		return Finding{"A protected machine seems to have moved to another resource group", "warn", "Enable it there, then end the protection here. Until then its ports stay closed."}
 	case store.FindingRightLost:
 		return Finding{"Somebody without the right has an open window", "warn", "Close the window, or give the role back."}
 	case store.FindingEnded:
