@@ -13,6 +13,9 @@ func Length(d time.Duration) string {
 	if d <= 0 {
 		return "0 s"
 	}
+	if d > longest {
+		return "more than 100 years"
+	}
 	var parts []string
 	for _, u := range []struct {
 		unit time.Duration
@@ -28,6 +31,10 @@ func Length(d time.Duration) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// longest is the longest duration that is written as it is. What is longer is a difference of times, or a length that somebody asked for, that a
+// [time.Duration] may not hold: it ends at 292 years.
+const longest = 100 * 365 * 24 * time.Hour
 
 // Instant returns a time as it is stored: in UTC, in whole milliseconds.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

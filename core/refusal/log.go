@@ -196,7 +196,6 @@ func (l *Log) sum(w window) store.Entry {
 	if rest > 0 {
 		told = append(told, fmt.Sprintf("%d by others", rest))
 	}
-	const clock = "15:04:05"
-	e.Message = jit.Cut(fmt.Sprintf("%d more refusals between %s and %s UTC, by %s: %s", w.counted, w.start.Format(clock), w.last.Format(clock), callers, strings.Join(told, ", ")), maxText)
+	e.Message = jit.Cut(fmt.Sprintf("%d more refusals between %s and %s, by %s: %s", w.counted, w.start.UTC().Format(time.RFC3339), w.last.UTC().Format(time.RFC3339), callers, strings.Join(told, ", ")), maxText)
 	return e
 }

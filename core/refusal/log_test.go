@@ -103,9 +103,9 @@ func TestBounds(t *testing.T) {
 	d.refuse("bob", refusal.PerCaller+12) // who is refused too often keeps nobody else from an entry of their own
 	d.want(2 * refusal.PerCaller)
 	d.timers[0]()
-	d.want(2*refusal.PerCaller, "412 more refusals between 12:00:00 and 12:01:00 UTC, by 2 callers: 400 by ANN ann, 12 by BOB bob")
+	d.want(2*refusal.PerCaller, "412 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:01:00Z, by 2 callers: 400 by ANN ann, 12 by BOB bob")
 	d.refuse("ann", 1)
-	d.want(2*refusal.PerCaller+1, "412 more refusals between 12:00:00 and 12:01:00 UTC, by 2 callers: 400 by ANN ann, 12 by BOB bob")
+	d.want(2*refusal.PerCaller+1, "412 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:01:00Z, by 2 callers: 400 by ANN ann, 12 by BOB bob")
 	if len(d.timers) != 1 {
 		t.Errorf("%d timers", len(d.timers))
 	}
@@ -119,7 +119,7 @@ func TestTotal(t *testing.T) {
 	}
 	d.timers[0]()
 	single, counts := d.told()
-	if single != refusal.Total || len(counts) != 1 || !strings.HasPrefix(counts[0], fmt.Sprintf("%d more refusals between 12:00:00 and 12:00:00 UTC, by %d callers: 1 by NOBODY0100 nobody0100, 1 by", 2*refusal.Total, 2*refusal.Total)) ||
+	if single != refusal.Total || len(counts) != 1 || !strings.HasPrefix(counts[0], fmt.Sprintf("%d more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by %d callers: 1 by NOBODY0100 nobody0100, 1 by", 2*refusal.Total, 2*refusal.Total)) ||
 		!strings.HasSuffix(counts[0], fmt.Sprintf(", %d by others", 2*refusal.Total-20)) {
 		t.Errorf("%d entries, and %q", single, counts)
 	}
@@ -134,7 +134,7 @@ func TestNextWindow(t *testing.T) {
 	d.want(refusal.PerCaller)
 	d.clock.Set(noon.Add(refusal.Window))
 	d.refuse("ann", 2)
-	d.want(refusal.PerCaller+2, "4 more refusals between 12:00:00 and 12:04:59 UTC, by 1 caller: 4 by ANN ann")
+	d.want(refusal.PerCaller+2, "4 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:04:59Z, by 1 caller: 4 by ANN ann")
 }
 
 // TestManyCallers: what is kept is bounded, whoever calls, and nobody's refusal is lost for it.
@@ -146,7 +146,7 @@ func TestManyCallers(t *testing.T) {
 	}
 	d.timers[0]()
 	single, counts := d.told()
-	if want := fmt.Sprintf("%d more refusals between 12:00:00 and 12:00:00 UTC, by more than %d callers: ", many-single, refusal.MaxCallers); len(counts) != 1 || !strings.HasPrefix(counts[0], want) || single != refusal.Total {
+	if want := fmt.Sprintf("%d more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by more than %d callers: ", many-single, refusal.MaxCallers); len(counts) != 1 || !strings.HasPrefix(counts[0], want) || single != refusal.Total {
 		t.Errorf("%d entries, %q, want %q", single, counts, want)
 	}
 	if len(d.timers) != 1 || len(counts[0]) > 5<<10 {
@@ -167,7 +167,7 @@ func TestPanicOfATimer(t *testing.T) {
 	}
 	d.store.Fault = nil
 	d.timers[len(d.timers)-1]()
-	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+	d.want(refusal.PerCaller, "3 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by 1 caller: 3 by ANN ann")
 }
 
 // TestCountThatCannotBeWritten: a count that the log does not take is told, kept, and written with the next one.
@@ -194,7 +194,7 @@ func TestCountThatCannotBeWritten(t *testing.T) {
 	}
 	d.store.Fault = nil
 	d.timers[len(d.timers)-1]()
-	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+	d.want(refusal.PerCaller, "3 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by 1 caller: 3 by ANN ann")
 }
 
 // TestWhileCountsCannotBeWritten: however long counts cannot be written, the bounds hold, one timer runs, few counts are kept, each
@@ -245,7 +245,7 @@ func TestCountThatWasWritten(t *testing.T) {
 	}
 	d.store.Fault = nil
 	d.timers[len(d.timers)-1]()
-	d.want(refusal.PerCaller, "3 more refusals between 12:00:00 and 12:00:00 UTC, by 1 caller: 3 by ANN ann")
+	d.want(refusal.PerCaller, "3 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by 1 caller: 3 by ANN ann")
 }
 
 // countless is a log that takes no counts while it is down.
