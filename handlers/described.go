@@ -22,7 +22,7 @@ import (
 func descriptions() []openapi.Operation {
 	ok, later := []int{http.StatusOK}, []int{http.StatusOK, http.StatusAccepted}
 	all := []openapi.Operation{
-		{Method: "POST", Path: "/api/enable", ID: "enable", Summary: "Protect virtual machines; others stay as they are", Body: wire.EnableBody{}, Answer: wire.EnableAnswer{}, Statuses: ok},
+		{Method: "POST", Path: "/api/enable", ID: "enable", Summary: "Protect virtual machines; others stay as they are", Headers: []string{"If-Match", "If-None-Match"}, Body: wire.EnableBody{}, Answer: wire.EnableAnswer{}, Statuses: ok},
 		{Method: "POST", Path: "/api/disable", ID: "disable", Summary: "End the protection of virtual machines", Body: wire.VmsBody{}, Answer: wire.DisableAnswer{}, Statuses: ok},
 		{Method: "POST", Path: "/api/request", ID: "request", Summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", Headers: []string{"Idempotency-Key", "Prefer"}, Body: wire.RequestBody{}, Answer: wire.GrantAnswer{}, Statuses: later},
 		{Method: "GET", Path: "/api/requests", ID: "requests", Summary: "List requests, newest first", Answer: wire.List[wire.GrantAnswer]{}, Statuses: ok},

@@ -6,6 +6,8 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/store"
+	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
 )
 
@@ -20,9 +22,16 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	enabled, changes, err := s.app.Access.Enable(r.Context(), r.who, policies, dryRun)
+	seen, err := seenOf(r.Header, policies)
 	if err != nil {
 		return err
+	}
+	enabled, changes, err := s.app.Access.EnableIf(r.Context(), r.who, policies, seen, dryRun)
+	if err != nil {
+		return err
+	}
+	if len(enabled) == 1 && !dryRun {
+		w.Header().Set("ETag", store.PolicyETag(enabled[0].Policy))
 	}
 	var narrowed access.Narrowed
 	for _, e := range enabled {
@@ -30,6 +39,27 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	}
 	wire.Write(w, http.StatusOK, wire.EnableAnswer{DryRun: dryRun, VirtualMachines: wire.ToEnabled(enabled), Changes: wire.ToChanges(changes), Windows: wire.ToEnded(narrowed)})
 	return nil
+}
+
+// seenOf reads what the caller has seen of the policy that an edit replaces: If-Match with its entity tag, or If-None-Match: * of a machine without one.
+func seenOf(h http.Header, policies []jit.Policy) (access.Seen, error) {
+	match, none := compat.ETags(h, "If-Match"), compat.ETags(h, "If-None-Match")
+	refuse := func(header, message string) error {
+		return &jit.Error{Code: wire.CodeInvalidContent, Target: header, Message: message}
+	}
+	switch {
+	case match == nil && none == nil:
+		return nil, nil
+	case len(policies) != 1:
+		return nil, refuse("If-Match", "If-Match and If-None-Match are about one policy; name one virtual machine in each call")
+	case match != nil && none != nil:
+		return nil, refuse("If-None-Match", "send either If-Match or If-None-Match")
+	case none != nil && (len(none) != 1 || none[0] != "*"):
+		return nil, refuse("If-None-Match", "If-None-Match takes * alone: the virtual machine must have no policy")
+	case none != nil:
+		match = []string{store.NoPolicy}
+	}
+	return access.Seen{policies[0].VM.Key(): match}, nil
 }
 
 // disable ends protection: POST /api/disable[?dryRun=true].

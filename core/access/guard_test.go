@@ -31,7 +31,9 @@ import (
 const matrix = `
                  none  noID  else  down  init  r     r+vm  w     r+i   req   r+w   r+w+vm r+d   all   web
 Enable           403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+EnableIf         403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Enable.dry       403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
+EnableIf.dry     403   403   403   down  403   403   403   403   403   403   403   ok     403   ok    ok
 Disable          403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
 PreviewDisable   403   403   403   down  403   403   403   403   403   403   403   403    ok    ok    ok
 Request          403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
@@ -285,6 +287,14 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		},
 		"Enable.dry": func(g *doorway) string {
 			e, _, err := g.doors.Enable(ctx, g.who, again, true)
+			return Outcome(t, err, e)
+		},
+		"EnableIf": func(g *doorway) string {
+			e, _, err := g.doors.EnableIf(ctx, g.who, again, access.Seen{again[0].VM.Key(): {"*"}}, false)
+			return Outcome(t, err, e)
+		},
+		"EnableIf.dry": func(g *doorway) string {
+			e, _, err := g.doors.EnableIf(ctx, g.who, again, access.Seen{again[0].VM.Key(): {"*"}}, true)
 			return Outcome(t, err, e)
 		},
 		"Disable": func(g *doorway) string {

@@ -62,7 +62,18 @@ type Enabled struct {
 // nothing guards, or a target without room for the deny. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
 func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, dryRun bool) ([]Enabled, []TargetChange, error) {
+	return s.EnableIf(ctx, who, checked, nil, dryRun)
+}
+
+// EnableIf is [Service.Enable] of policies that are still what the caller has seen; else it refuses with [store.CodePrecondition]. If a policy changes between
+// that look and its write, those before it are stored.
+func (s *Service) EnableIf(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, seen Seen, dryRun bool) ([]Enabled, []TargetChange, error) {
 	records, known, machines, err := s.enabling(ctx, who, checked.Policies())
+	for _, rec := range records {
+		if err == nil {
+			err = s.unchanged(ctx, seen, rec.Policy.VM, known[rec.Policy.VM.Key()])
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,7 +93,7 @@ func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidP
 		narrowed, err = s.PreviewNarrow(ctx, narrowing(records, known))
 	} else {
 		var done []round.Outcome
-		done, narrowed, err = s.enable(ctx, who, records)
+		done, narrowed, err = s.enable(ctx, who, records, seen)
 		outs = append(keep(outs, func(o round.Outcome) bool { return s.Kinds.Maps(o.Target) }), done...)
 	}
 	if err != nil {
@@ -150,11 +161,11 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 }
 
 // enable stores the policies, reconciles every target where they stand or stood, and closes what they do not allow.
-func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord) ([]round.Outcome, Narrowed, error) {
+func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord, seen Seen) ([]round.Outcome, Narrowed, error) {
 	var placements [][]store.Placement
 	var before []store.PolicyRecord
 	for i, rec := range records {
-		stored, err := s.putPolicy(ctx, &records[i])
+		stored, err := s.putPolicy(ctx, &records[i], seen)
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
@@ -175,7 +186,7 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 // putPolicy stores a policy over whatever version is there now, and gives the one
 // before it; one without a version where there was none. Options that the policy says nothing of
 // become those that it has stored.
-func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store.PolicyRecord, error) {
+func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord, seen Seen) (store.PolicyRecord, error) {
 	rec := *put
 	var stored store.PolicyRecord
 	err := store.Retry(func(bool) error {
@@ -183,6 +194,9 @@ func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord) (store
 		stored, err = s.Policies.Policy(ctx, rec.Policy.VM)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
+		}
+		if err = s.unchanged(ctx, seen, rec.Policy.VM, stored); err != nil {
+			return err
 		}
 		rec.Version, rec.Listed = stored.Version, stored.Listed
 		if put.Policy.Options == nil {

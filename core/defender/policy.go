@@ -21,7 +21,7 @@ const (
 	CodeOtherPolicy       jit.Code = "VirtualMachineInOtherPolicy"       // a machine can be in one policy only
 	CodeNotInPolicy       jit.Code = "VirtualMachineNotInPolicy"         // the policy exists, but without this machine
 	CodeOtherSubscription jit.Code = "VirtualMachineInOtherSubscription" // a policy contains machines of its own subscription only
-	CodePrecondition      jit.Code = "PreconditionFailed"                // the policy does not satisfy If-Match or If-None-Match
+	CodePrecondition               = store.CodePrecondition              // the policy does not satisfy If-Match or If-None-Match
 )
 
 // NamedPolicy is a policy as Defender for Cloud's clients see it: a list of machines under one name. It consists of the

@@ -31,7 +31,17 @@ func machinesOf(policies []jit.Policy) []jit.ID {
 // Enable is [access.Service.Enable] for those who may write policies and machines. A refusal
 // is logged, but for a dry run's.
 func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
-	enabled, changes, err := g.enable(ctx, who, policies, dryRun)
+	return g.EnableIf(ctx, who, policies, nil, dryRun)
+}
+
+// EnableIf is [access.Service.EnableIf], as Enable is. What a policy has become is told to those who may read it.
+func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Policy, seen access.Seen, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+	enabled, changes, err := g.enable(ctx, who, policies, seen, dryRun)
+	if refused := jit.Refused(err); refused != nil && refused.Code == store.CodePrecondition {
+		if reads, _ := g.Permit.Reads(ctx, who, refused.Target); !reads {
+			err = &jit.Error{Code: refused.Code, Target: refused.Target, Message: "the policy is not what you have seen, and nothing was saved"}
+		}
+	}
 	if err != nil && !dryRun {
 		err = g.Service.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 	}
@@ -41,7 +51,7 @@ func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
 }
 
-func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, seen access.Seen, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
 	if vms := machinesOf(policies); len(vms) > 0 {
 		if err := g.Permit.Managed(vms); err != nil {
 			return nil, nil, err
@@ -54,7 +64,7 @@ func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	if err != nil {
 		return nil, nil, err
 	}
-	return g.Service.Enable(ctx, who, checked, dryRun)
+	return g.Service.EnableIf(ctx, who, checked, seen, dryRun)
 }
 
 // Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.

@@ -148,10 +148,11 @@ func notSubset(err error) error {
 
 // precondition reads If-Match and If-None-Match. A weak ETag is never ours.
 func precondition(h http.Header) defender.Precondition {
-	return defender.Precondition{Match: etags(h, "If-Match"), NoneMatch: etags(h, "If-None-Match")}
+	return defender.Precondition{Match: ETags(h, "If-Match"), NoneMatch: ETags(h, "If-None-Match")}
 }
 
-func etags(h http.Header, name string) []string {
+// ETags reads the entity tags of a header, nil where it is not sent.
+func ETags(h http.Header, name string) []string {
 	if len(h.Values(name)) == 0 {
 		return nil
 	}

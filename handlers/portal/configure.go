@@ -11,6 +11,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
 	"portcullis/handlers/portal/words"
 )
@@ -27,12 +28,15 @@ type configureView struct {
 	Mixed      bool   // their policies differ
 	Changes    changesView
 	Saved      bool
+	Stale      bool // somebody else has changed a policy since the form was drawn
 }
 
 type configureVM struct {
 	Name, ID, Group string
 	Configured      bool
 	Key             string
+	Seen            string // the entity tag of the policy as it was when the form was drawn
+	is              string // that of the policy as it is now
 }
 
 // changesView is what saving would change, or has changed.
@@ -106,8 +110,8 @@ func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]ji
 		return view, nil, err
 	}
 	for i, vm := range vms {
-		_, has := policies[vm.Key()]
-		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i)})
+		p, has := policies[vm.Key()]
+		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i), Seen: store.PolicyETag(p)})
 	}
 	return view, policies, nil
 }
@@ -144,6 +148,7 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 		return err
 	}
 	view.New = len(policies) == 0
+	seen := view.built(vms, c.PostForm["seen"])
 	view.Policy = form.ReadPolicy(c.PostForm, s.App.Floor)
 	if n, ok := strings.CutPrefix(intent, "remove-"); ok {
 		view.RemoveRow(n)
@@ -159,10 +164,23 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 		s.render(w, c, http.StatusOK, "changes", "What will change", s.preview(c, vms, &view))
 		return nil
 	case "save":
-		status = s.save(c, vms, &view)
+		status = s.save(c, vms, &view, seen)
 	}
 	s.render(w, c, status, "configure", "Configure", view)
 	return nil
+}
+
+// built keeps in the form which policies it was drawn from, and returns them. A form without them builds on nothing.
+func (v *configureView) built(vms []jit.ID, tags []string) access.Seen {
+	if len(tags) != len(vms) {
+		return nil
+	}
+	seen := access.Seen{}
+	for i, vm := range vms {
+		v.VMs[i].is, v.VMs[i].Seen = v.VMs[i].Seen, tags[i]
+		seen[vm.Key()] = []string{tags[i]}
+	}
+	return seen
 }
 
 // preview computes what saving would change, and writes nothing.
@@ -184,15 +202,21 @@ func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
 }
 
 // save protects the machines and gives the answer's status.
-func (s *server) save(c call, vms []jit.ID, v *configureView) int {
+func (s *server) save(c call, vms []jit.ID, v *configureView, seen access.Seen) int {
 	policies := v.Policies(vms)
 	if v.Wrong.Any() {
 		return http.StatusBadRequest
 	}
-	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, false)
+	enabled, changes, err := s.App.Access.EnableIf(c.Context(), c.who, policies, seen, false)
 	if err != nil {
 		status, told := s.told(c, err)
 		v.Refused(told, vms)
+		v.Stale = told.Code == store.CodePrecondition
+		if v.Stale { // who saves again has read what has changed
+			for i := range v.VMs {
+				v.VMs[i].Seen = v.VMs[i].is
+			}
+		}
 		return status
 	}
 	v.Saved, v.Changes = true, changesOf(enabled, changes)

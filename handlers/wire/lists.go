@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/doctor"
 	"portcullis/core/inventory"
+	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -40,6 +41,7 @@ type Machine struct {
 	Targets       []string     `json:"targets,omitempty"`
 	Connection    *connection  `json:"connection,omitempty"`
 	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
+	ETag          string       `json:"etag,omitempty"` // of the policy: an edit sends it in If-Match
 	ExistingRules string       `json:"existingRules,omitempty"`
 	PublicIP      string       `json:"publicIpAddress,omitempty"` // the firewall's that the policy pins
 	Options       *Options     `json:"options,omitzero"`          // the policy's own
@@ -95,6 +97,7 @@ func ToMachine(m inventory.MachineView) Machine {
 	}
 	out.Options, out.InForce = ToOptions(m.Options), ToOptions(m.InForce)
 	out.PublicIP = IPText(m.PublicAddress)
+	out.ETag = store.PolicyETag(jit.Policy{Ports: m.Ports, ExistingRules: m.ExistingRules, PublicAddress: m.PublicAddress, Options: &m.Options})
 	out.ExistingRules, out.Ports, out.Requests = m.ExistingRules.String(), ToPortRules(m.Ports), &m.Requests
 	if !m.LastAccess.IsZero() {
 		out.LastAccess = &lastAccess{Time: Stamp(m.LastAccess), Requestor: m.LastRequestor}

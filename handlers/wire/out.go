@@ -26,6 +26,7 @@ type EnableAnswer struct {
 type enabledVM struct {
 	ID            string     `json:"id"`
 	Location      string     `json:"location"`
+	ETag          string     `json:"etag"` // of the policy as it is now: the next edit sends it in If-Match
 	ExistingRules string     `json:"existingRules"`
 	PublicIP      string     `json:"publicIpAddress,omitempty"`
 	Options       *Options   `json:"options,omitzero"`        // the policy's own
@@ -152,7 +153,7 @@ func ToPortRules(ports []jit.PortRule) []PortRule {
 func ToEnabled(list []access.Enabled) []enabledVM {
 	var out []enabledVM
 	for _, e := range list {
-		vm := enabledVM{ID: e.Policy.VM.String(), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IPText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
+		vm := enabledVM{ID: e.Policy.VM.String(), ETag: store.PolicyETag(e.Policy), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IPText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
 			Overridden: toForeign(e.Overridden), Exposed: toForeign(e.Exposed), Blocked: toForeign(e.Blocked), Unchecked: e.Unchecked}
 		for _, a := range e.Shared {
 			vm.Shared = append(vm.Shared, a.String())
