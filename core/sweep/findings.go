@@ -41,9 +41,7 @@ func (w *sweep) report(out round.Outcome) {
 	if !out.State.Known && len(out.Plan.Rules) > 0 {
 		on(store.Finding{Kind: store.FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.Target.Name, len(out.Plan.Rules))})
 	}
-	for _, name := range out.Plan.Kept {
-		on(store.Finding{Kind: store.FindingLost, Rule: name, Message: fmt.Sprintf("the rule %s of %s closes more than anything stored asks for, and stays: enable the machines again that it names, or delete it", name, out.Target.Name)})
-	}
+	kept(out, on)
 	for _, f := range out.Plan.Exposed {
 		if f.Rule.Translated.IsValid() {
 			on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
@@ -64,6 +62,13 @@ func (w *sweep) report(out round.Outcome) {
 	}
 	for _, r := range out.Plan.Refused {
 		on(store.Finding{Kind: store.FindingRefused, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
+	}
+}
+
+// kept reports denies that nothing stored knows.
+func kept(out round.Outcome, on func(store.Finding)) {
+	for _, name := range out.Plan.Kept {
+		on(store.Finding{Kind: store.FindingLost, Rule: name, Message: fmt.Sprintf("the rule %s of %s closes more than anything stored asks for, and stays: enable the machines again that it names, or delete it", name, out.Target.Name)})
 	}
 }
 
