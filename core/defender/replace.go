@@ -140,15 +140,7 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	if len(r.changed) > jit.MaxVMs {
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("%d virtual machines are new or changed; one call takes at most %d", len(r.changed), jit.MaxVMs)}
 	}
-	for _, m := range before.Machines {
-		switch {
-		case stays[m.Policy.VM.Key()]:
-		case w.Append:
-			r.kept = append(r.kept, m)
-		default:
-			r.dropped = append(r.dropped, m)
-		}
-	}
+	r.unnamed(stays, w.Append)
 	if n := len(r.changed) + len(r.kept); n > jit.MaxListedVMs {
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("the policy would list %d virtual machines; one lists at most %d", n, jit.MaxListedVMs)}
 	}
@@ -162,6 +154,19 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 		}
 	}
 	return r, nil
+}
+
+// unnamed keeps or drops the machines that are listed and not named.
+func (r *replacement) unnamed(named map[string]bool, keep bool) {
+	for _, m := range r.before.Machines {
+		switch {
+		case named[m.Policy.VM.Key()]:
+		case keep:
+			r.kept = append(r.kept, m)
+		default:
+			r.dropped = append(r.dropped, m)
+		}
+	}
 }
 
 // listed returns the record that makes a machine part of a named policy, and whether it says anything else than what

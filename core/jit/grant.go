@@ -317,27 +317,12 @@ func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration ti
 		if err != nil || !g.Live(w, now) || !to.After(w.End) {
 			return w
 		}
-		p, ok := policy(vm)
-		if !ok {
-			err = refuse(CodePolicyNotFound, "id", "%s has no just-in-time policy any more", vm.Name)
-			return w
-		}
-		options := p.InForce(floor)
-		if options.allowJustification(g.Justification) != nil {
-			err = refuse(CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
-			return w
-		}
-		want := RequestPort{Number: w.Number, End: to, Sources: w.Sources}
-		extended, bad := decidePort(p, options, want, g.Start)
-		if bad != nil {
-			err = bad.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
-			return w
-		}
-		if !extended.End.After(w.End) { // cut to the maximum, which it lasts already
+		var end time.Time
+		if end, err = g.extended(policy, floor, vm, w, to); err != nil || !end.After(w.End) { // cut to the maximum, which it lasts already
 			return w
 		}
 		later = true
-		w.End = extended.End
+		w.End = end
 		return w
 	})
 	switch {
@@ -348,4 +333,21 @@ func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration ti
 	}
 	out.Generation++
 	return out, nil
+}
+
+// extended returns the end that a window gets if it is extended to a time, within what its policy allows from the grant's start.
+func (g Grant) extended(policy func(ID) (Policy, bool), floor Options, vm ID, w Window, to time.Time) (time.Time, *Error) {
+	p, ok := policy(vm)
+	if !ok {
+		return to, refuse(CodePolicyNotFound, "id", "%s has no just-in-time policy any more", vm.Name)
+	}
+	options := p.InForce(floor)
+	if options.allowJustification(g.Justification) != nil {
+		return to, refuse(CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
+	}
+	out, err := decidePort(p, options, RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Start)
+	if err != nil {
+		return to, err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
+	}
+	return out.End, nil
 }
