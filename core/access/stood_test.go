@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"portcullis/core/coretest"
@@ -80,7 +81,7 @@ func TestLogFollowsEffect(t *testing.T) {
 			if swept {
 				name += ", and a sweep comes by"
 			}
-			t.Run(name, func(t *testing.T) {
+			t.Run(name, inBubble(func(t *testing.T) {
 				w := newWorld(t)
 				w.enable("web")
 				r := want("ann", 22, time.Hour, "203.0.113.7", "web")
@@ -89,6 +90,7 @@ func TestLogFollowsEffect(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.opens(w, rec)
+				synctest.Wait() // what goes on by itself
 				w.restart()
 				if w.leap(time.Minute); swept {
 					w.sweep()
@@ -101,8 +103,9 @@ func TestLogFollowsEffect(t *testing.T) {
 				w.leap(4 * time.Hour)
 				w.sweep()
 				w.sweep()
+				synctest.Wait()
 				w.inOrder(t, rec.Grant.ID, tt.stood || swept)
-			})
+			}))
 		}
 	}
 }
@@ -131,4 +134,8 @@ func (w *world) inOrder(t *testing.T, id string, stood bool) {
 	if !slices.Equal(told, want) {
 		t.Errorf("the log tells %v, want %v: %v", told, want, w.log())
 	}
+}
+
+func inBubble(f func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) { synctest.Test(t, f) }
 }
