@@ -110,6 +110,9 @@ func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
 				continue // the log keeps the first
 			}
 			t.once(e)
+			if before, again := t.told[e.ID]; again { // two instances put the same right: the log has the words of one of them
+				e.Message += "; " + before.Message
+			}
 			t.told[e.ID] = e
 			if e.Operation == store.OpRepair {
 				t.run.seen.Repaired++
