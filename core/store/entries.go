@@ -61,7 +61,7 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// OpenedEntries returns the entries for windows that have been confirmed open, one for each machine and end.
+// OpenedEntries returns the entries for windows that have been confirmed open, one for each machine.
 func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Entry {
 	return windowEntries(who, OpOpen, after, now, func(vm, w int) bool {
 		return after.VMs[vm].Ports[w].Status == jit.Initiated && before.VMs[vm].Ports[w].Status != jit.Initiated
@@ -69,7 +69,7 @@ func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Ent
 }
 
 // StoodEntries returns the entries for windows whose rules are known to stand, or to have stood, and that were not confirmed open: one for each
-// machine and end. They name who asked, and have the ids of [OpenedEntries], whoever comes first.
+// machine. They name who asked, and have the ids of [OpenedEntries], whoever comes first.
 func StoodEntries(g jit.Grant, message string, now time.Time, stood func(jit.ID, jit.Window) bool) []Entry {
 	out := windowEntries(jit.Caller{ID: g.RequestorID, Name: g.Requestor}, OpOpen, g, now, func(vm, w int) bool { return stood(g.VMs[vm].VM, g.VMs[vm].Ports[w]) })
 	for i := range out {
@@ -86,7 +86,8 @@ func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
 	})
 }
 
-// windowEntries returns entries for some windows of a grant, one for each machine, end and reason. Each happens once to a window: their ids do
+// windowEntries returns entries for some windows of a grant: openings one for each machine, since ends move while it opens, closings one for each
+// machine, end and reason. Each happens once to a window: their ids do
 // not change with the generation, which others may raise meanwhile, and the log knows them from their first day on.
 func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is func(vm, w int) bool) []Entry {
 	var out []Entry
@@ -96,7 +97,7 @@ func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is 
 			if !is(i, j) {
 				continue
 			}
-			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool { return p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason })
+			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool { return op == OpOpen || p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason })
 			if at < 0 {
 				at, parts = len(parts), append(parts, jit.GrantVM{VM: vm.VM})
 			}
