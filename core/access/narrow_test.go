@@ -29,7 +29,7 @@ func ways(ctx context.Context, until time.Time) map[string]func(d doors, p jit.P
 			if dry {
 				return access.Narrowed{}, nil
 			}
-			named, err := d.ReplacePolicy(ctx, ann, defaultPolicy, valid(p, policyOf("app1", 22, 3389)), defender.Precondition{})
+			named, err := d.ReplacePolicy(ctx, ann, defaultPolicy, valid(p, policyOf("app1", 22, 3389)), defender.Written{}, defender.Precondition{})
 			return named.Narrowed, err
 		},
 		"import from Defender": func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
