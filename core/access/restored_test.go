@@ -29,7 +29,7 @@ func TestRestoredTablesOpenNothing(t *testing.T) {
 			}
 		},
 		"its machine was disabled and enabled": func(w *world, _ string) {
-			if err := w.Disable(w.t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
+			if _, err := w.Disable(w.t.Context(), who("admin"), []jit.ID{vmID("app1")}); err != nil {
 				w.t.Fatal(err)
 			}
 			w.enable("app1")
