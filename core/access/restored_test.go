@@ -103,7 +103,7 @@ func TestRestoredTablesKeepDenies(t *testing.T) {
 	if n := len(found(w.sweep(), store.FindingLost)); n != 0 {
 		t.Errorf("%d findings after the machines were enabled again", n)
 	}
-	if err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app2")}); err != nil {
+	if _, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app2")}); err != nil {
 		t.Fatal(err)
 	}
 	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4 :22,3389")
