@@ -12,6 +12,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
+	"portcullis/core/plan"
 	"portcullis/handlers/portal"
 	"portcullis/infra/loopback"
 )
@@ -68,6 +69,9 @@ func settings() []setting {
 			func(c *config, v string) error { return count(&c.Quota.Windows, v, 250) }},
 		{"PORTCULLIS_REQUESTOR_ADDRESSES", deployed, "how many source addresses and ranges these may name together, of the 4,000 that a security group takes; 1000 where it is empty, 0 for no bound",
 			func(c *config, v string) error { return count(&c.Quota.Addresses, v, 1000) }},
+		{"PORTCULLIS_WINDOW_PRIORITIES", deployed, "the priorities that the rules of windows take in security groups, such as 100-199, so that others can plan theirs; 100-4096 where it is empty. What stands elsewhere stays", readBand},
+		{"PORTCULLIS_KEPT_PRIORITIES", deployed, "how many of these our denies leave to windows, twice as many where machines have addresses of both families; a machine for which they cannot is refused when it is enabled; 1 where it is empty, 100 at most",
+			readKept},
 		{"PORTCULLIS_NETWORK_WRITE_LIMIT", deployed, "on (default): no more than 1,000 network writes in five minutes and region, as Microsoft documents; off: as many as Resource Manager takes", readWriteLimit},
 		{"PORTCULLIS_RIGHT_LOST", deployed, "what a sweep does with an open window whose owner could not ask for it any more: report (default) or close", readRightLost},
 		{"PORTCULLIS_REMOVED_WINDOWS", deployed, "what becomes of an open window whose rule others have deleted: once (default) puts it back the first time, where it is certain that nobody has ended it; never closes it", readRemoved},
@@ -88,6 +92,31 @@ func readWriteLimit(c *config, v string) error {
 	err := flag(&kept, v, true)
 	c.Unlimited = !kept
 	return err
+}
+
+// readBand parses the priorities of windows.
+func readBand(c *config, v string) error {
+	if v == "" {
+		return nil
+	}
+	from, to, _ := strings.Cut(v, "-")
+	first, err := strconv.Atoi(from)
+	last, bad := strconv.Atoi(to)
+	if err != nil || bad != nil || v != fmt.Sprintf("%d-%d", first, last) || first < plan.MinPriority || last > plan.MaxPriority || first > last {
+		return fmt.Errorf("%q is not a range of priorities such as 100-199, within %d-%d", v, plan.MinPriority, plan.MaxPriority)
+	}
+	c.Room.First, c.Room.Last = first, last
+	return nil
+}
+
+func readKept(c *config, v string) error {
+	if err := count(&c.Room.Kept, v, 1); err != nil {
+		return err
+	}
+	if c.Room.Kept < 1 || c.Room.Kept > 100 {
+		return fmt.Errorf("%q is not a number from 1 to 100", v)
+	}
+	return nil
 }
 
 func readRightLost(c *config, v string) error {
@@ -127,6 +156,7 @@ type config struct {
 	SignIn        []portal.Provider // none: as in App Service authentication
 	Floor         jit.Options       // what every request must meet, regardless of the policies
 	Quota         limit.Quota       // what one requestor may have on one target
+	Room          plan.Room         // the priorities of windows in security groups
 	CloseLost     bool              // the sweep closes windows whose owner has lost the right to request them
 	LeaveRemoved  bool              // an allow that others have deleted is not put back
 	Unlimited     bool              // the network provider's own limit is not enforced
@@ -174,6 +204,9 @@ func readConfig(environ []string) (config, error) {
 	}
 	if (env["PORTCULLIS_WIDEST_SOURCE_IPV4"] == "") != (env["PORTCULLIS_WIDEST_SOURCE_IPV6"] == "") {
 		wrong("PORTCULLIS_WIDEST_SOURCE_IPV4", errors.New("set PORTCULLIS_WIDEST_SOURCE_IPV6 too, or neither: what one family does not bound could be asked for in the other"))
+	}
+	if r := c.Room; r.First != 0 && 2*r.Kept > r.Last-r.First+1 {
+		wrong("PORTCULLIS_KEPT_PRIORITIES", fmt.Errorf("%d for each family do not fit into the %d of PORTCULLIS_WINDOW_PRIORITIES", r.Kept, r.Last-r.First+1))
 	}
 	if c.SignIn != nil && c.Authority == "" {
 		wrong("PORTCULLIS_SIGN_IN", errors.New("names can be chosen only where PORTCULLIS_AUTHORITY is a token issuer of this machine"))

@@ -13,6 +13,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
+	"portcullis/core/plan"
 	"portcullis/handlers/portal"
 	"portcullis/infra/arm"
 )
@@ -86,6 +87,13 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a lost right that is neither reported nor closed", map[string]string{"PORTCULLIS_RIGHT_LOST": "Close"}, []string{"PORTCULLIS_RIGHT_LOST", `"Close" is neither report nor close`}},
 		{"a quota that is no number", map[string]string{"PORTCULLIS_REQUESTOR_WINDOWS": "many"}, []string{"PORTCULLIS_REQUESTOR_WINDOWS", `"many"`}},
 		{"a quota below nothing", map[string]string{"PORTCULLIS_REQUESTOR_ADDRESSES": "-1"}, []string{"PORTCULLIS_REQUESTOR_ADDRESSES", `"-1"`}},
+		{"priorities that run backwards", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "199-100"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", `"199-100"`}},
+		{"priorities that Azure does not take", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "99-199"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", "100-4096"}},
+		{"priorities beyond the last", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "4000-4097"}, []string{"PORTCULLIS_WINDOW_PRIORITIES"}},
+		{"one priority that is no range", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "100"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", `"100"`}},
+		{"priorities written in another way", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "100 - 199"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", `"100 - 199"`}},
+		{"no priority is kept", map[string]string{"PORTCULLIS_KEPT_PRIORITIES": "0"}, []string{"PORTCULLIS_KEPT_PRIORITIES", "1 to 100"}},
+		{"more are kept than there are", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "100-105", "PORTCULLIS_KEPT_PRIORITIES": "4"}, []string{"PORTCULLIS_KEPT_PRIORITIES", "do not fit"}},
 		{"a switch with a space", map[string]string{"PORTCULLIS_REQUIRE_JUSTIFICATION": "on "}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION", `"on " is neither on nor off`}},
 		{"a critical setting that this version does not know", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_CLOUD,PORTCULLIS_REQUIRE_TICKET", "PORTCULLIS_REQUIRE_TICKET": "on", "PORTCULLIS_CLOUD": "AzurePublic"}, []string{"PORTCULLIS_CRITICAL_SETTINGS", `does not know "PORTCULLIS_REQUIRE_TICKET"`}},
 		{"a critical setting that is misspelt where it is set", map[string]string{"PORTCULLIS_CRITICAL_SETTINGS": "PORTCULLIS_REQUIRE_JUSTIFICATION", "PORTCULLIS_REQUIRE_JUSTIFICATIONS": "on"}, []string{"PORTCULLIS_REQUIRE_JUSTIFICATION is not set"}},
@@ -146,9 +154,9 @@ func TestReadConfig(t *testing.T) {
 		Unlimited:     true,
 		CloseLost:     true,
 		LeaveRemoved:  true,
-		Quota:         limit.Quota{Addresses: 1000},
-		BusNamespace:  "example.servicebus.chinacloudapi.cn",
-		SignIn:        []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
+		Quota:         limit.Quota{Addresses: 1000}, Room: plan.Room{Kept: 1},
+		BusNamespace: "example.servicebus.chinacloudapi.cn",
+		SignIn:       []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -234,4 +235,39 @@ func mustVM(t *testing.T, s string) jit.ID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// TestPutProtectsWhatItCan: a port that a foreign rule opens at 100 hinders neither the machine's other ports nor other
+// machines, and the answer says so, also where the same body is sent again.
+func TestPutProtectsWhatItCan(t *testing.T) {
+	a := newCompat(t)
+	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "apps-nsg"}
+	open := jit.Rule{Name: "AllowSSH", Priority: 100, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.PeersOf(netip.MustParseAddr("10.0.1.4")), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(22)}}
+	a.cloud.SetRules(nsg, open)
+	for range 2 {
+		r := a.call("PUT", policy+version, putBody(app1, app2, web))
+		if r.wants(t, 200, ""); r.lists() != "app1 app2 web" || strings.Count(r.text, `"provisioningState":"Succeeded"`) != 1 {
+			t.Errorf("%s", r.text)
+		}
+		properties, _ := r.body["properties"].(map[string]any)
+		warnings, _ := properties["warnings"].([]any)
+		if len(warnings) != 1 {
+			t.Fatalf("warnings %v", warnings)
+		}
+		w := warnings[0].(map[string]any)
+		if w["code"] != "NoPriorityLeft" || w["target"] != app1 || !strings.Contains(fmt.Sprint(w["message"]), "port 22 of app1: the rule AllowSSH (priority 100)") {
+			t.Errorf("warning %v", w)
+		}
+	}
+	if rules := a.cloud.Standing(nsg); len(rules) != 2 || rules[0].Access == rules[1].Access {
+		t.Errorf("rules %+v, want the foreign one and a deny", rules)
+	}
+	if r := a.call("GET", policy+version, ""); strings.Contains(r.text, "warnings") {
+		t.Errorf("a reading knows no rules, and yet warns: %s", r.text)
+	}
+	enable := `{"virtualMachines":[{"id":"` + app1 + `","ports":[{"number":22}]%s}]}`
+	a.call("POST", "/api/enable?dryRun=true", fmt.Sprintf(enable, "")).wants(t, 409, "NoPriorityLeft")
+	if r := a.call("POST", "/api/enable", fmt.Sprintf(enable, `,"existingRules":"respect"`)); r.status != 200 || !strings.Contains(r.text, `"exposingRules":[{"rule":"AllowSSH","priority":100,"port":22}]`) {
+		t.Errorf("%d %s", r.status, r.text)
+	}
 }

@@ -137,7 +137,7 @@ func TestEnableKeepsTheName(t *testing.T) {
 	}
 }
 
-// TestReplaceWithoutRoom: a policy whose deny has no place is refused before
+// TestReplaceWithoutRoom: a policy whose deny cannot stand at all is refused before
 // anything is stored, for every machine that it names.
 func TestReplaceWithoutRoom(t *testing.T) {
 	w := newWorld(t)
@@ -145,11 +145,13 @@ func TestReplaceWithoutRoom(t *testing.T) {
 	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	full := foreignRules()
-	full[1].Priority = 100 // no deny can stand above it
+	full := make([]jit.Rule, plan.MaxRules)
+	for i := range full {
+		full[i] = theirs(fmt.Sprint("rule", i), jit.Allow, 100+i, 443)
+	}
 	w.cloud.SetRules(nsgID("web-nsg"), full...)
 	_, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app2", "web"), defender.Written{}, defender.Precondition{})
-	if code(err) != plan.CodeNoPriorityLeft {
+	if code(err) != plan.CodeTooManyRules {
 		t.Fatalf("got %v", err)
 	}
 	if p, err := g.NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1" {

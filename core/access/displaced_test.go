@@ -43,7 +43,7 @@ func TestDisplaced(t *testing.T) {
 		{"allows right below it", []jit.Rule{foreign(101), foreign(102), foreign(103)}, false, true, "0100"},
 		{"an allow further below", []jit.Rule{foreign(103)}, false, true, "0100"},
 		{"its rule is taken away, and there is room", []jit.Rule{foreign(103)}, true, true, "0100"},
-		{"its rule and its place are taken", []jit.Rule{foreign(100)}, true, false, ""},
+		{"its rule and its place are taken, and there is room below", []jit.Rule{foreign(100)}, true, true, "0101"},
 		{"its rule is taken, and the deny has the one place left", []jit.Rule{foreign(101)}, true, false, ""},
 	}
 	for _, by := range []string{"a sweep", "another request", "a protection"} {
@@ -121,7 +121,7 @@ func (w *world) truthful(t *testing.T, id string, open bool, at string) {
 		i := slices.IndexFunc(entries, func(e store.Entry) bool { return e.Operation == op && e.Grant == id })
 		if i < 0 || entries[i].Reason != string(jit.RuleDisplaced) || entries[i].Requestor != jit.App().Name {
 			t.Errorf("the log does not tell of it by %s: %+v", op, w.log())
-		} else if op == store.OpRevoke && !strings.Contains(entries[i].Message, "no priority is free") {
+		} else if op == store.OpRevoke && !strings.Contains(entries[i].Message, "no priority above our deny") {
 			t.Errorf("the log says %q", entries[i].Message)
 		}
 	}

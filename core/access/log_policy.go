@@ -62,6 +62,9 @@ func policyText(p jit.Policy) string {
 		ports = append(ports, port)
 	}
 	text := strings.Join(ports, ", ") + " (" + p.ExistingRules.String() + " existing rules)"
+	if p.LeavesRoom {
+		text = "leaves room for windows; " + text
+	}
 	if p.PublicAddress.IsValid() {
 		text = "at " + p.PublicAddress.String() + " of the firewall; " + text
 	}

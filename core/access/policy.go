@@ -12,6 +12,7 @@ import (
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
 	"portcullis/core/round"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -44,7 +45,7 @@ type Enabled struct {
 	Location   string
 	Targets    []jit.ID
 	Overridden []plan.Foreign // foreign allows that our deny now outranks
-	Exposed    []plan.Foreign // foreign allows that still open a protected port
+	Exposed    []plan.Foreign // foreign allows that still open a protected port, which no other security group closes
 	Blocked    []plan.Foreign // security admin rules that keep out everybody whom the policy allows
 	Unguarded  []string       // network interfaces that no security group guards
 	Shared     []netip.Addr   // addresses that another machine has behind the same security group: no request is granted
@@ -59,7 +60,7 @@ type Enabled struct {
 // With dryRun it computes the same changes and writes nothing.
 //
 // An [*jit.Error] means that nothing was written: an unknown machine, one that
-// nothing guards, or a target without room for the deny. Any other error may leave policies stored whose rules are not there
+// nothing guards, or a target without room for the deny and for a window above it. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
 func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, dryRun bool) ([]Enabled, []TargetChange, error) {
 	return s.EnableIf(ctx, who, checked, nil, dryRun)
@@ -77,15 +78,13 @@ func (s *Service) EnableIf(ctx context.Context, who jit.Caller, checked jit.Vali
 	if err != nil {
 		return nil, nil, err
 	}
-	outs, err := s.previewPolicies(ctx, records, known)
+	outs, hindered, err := s.Protecting(records, func() ([]round.Outcome, error) { return s.previewPolicies(ctx, records, known) })
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, out := range outs {
-		for _, r := range out.Plan.Refused {
-			if r.Grant == "" {
-				return nil, nil, r.Err.At(out.Target.String())
-			}
+	for _, rec := range records {
+		if err := hindered.Why(rec.Policy.VM); err != nil {
+			return nil, nil, err
 		}
 	}
 	var narrowed Narrowed
@@ -219,6 +218,7 @@ func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord, seen S
 
 func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []round.Outcome) []Enabled {
 	var list []Enabled
+	sides := s.sides(outs)
 	for _, rec := range records {
 		if rec.Policy.Options == nil { // a dry run: nothing was stored
 			rec.Policy.Options = known[rec.Policy.VM.Key()].Policy.Options
@@ -232,7 +232,7 @@ func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.P
 		of := func(f plan.Foreign) bool { return f.VM.Equal(rec.Policy.VM) }
 		for _, out := range outs {
 			e.Overridden = append(e.Overridden, keep(out.Plan.Overridden, of)...)
-			e.Exposed = append(e.Exposed, keep(out.Plan.Exposed, of)...)
+			e.Exposed = append(e.Exposed, keep(out.Plan.Exposed, func(f plan.Foreign) bool { return of(f) && !side.ClosedElsewhere(sides, out.Target, f.VM, f.Port) })...)
 		}
 		list = append(list, e)
 	}

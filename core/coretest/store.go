@@ -62,7 +62,7 @@ func at(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), 
 // policyOf returns a policy record of machine n that uses every field, at the given security groups.
 func policyOf(n int, guards ...int) store.PolicyRecord {
 	p := store.PolicyRecord{
-		Policy: jit.Policy{VM: machine(n), ExistingRules: jit.Respect, PublicAddress: netip.MustParseAddr("203.0.113.20"), Ports: []jit.PortRule{
+		Policy: jit.Policy{VM: machine(n), ExistingRules: jit.Respect, LeavesRoom: true, PublicAddress: netip.MustParseAddr("203.0.113.20"), Ports: []jit.PortRule{
 			{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: 3 * time.Hour},
 			{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.SourcesOf(netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")), Maximum: 5 * time.Minute, Mapped: 33890},
 		}},

@@ -211,10 +211,16 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 			r.changed = append(r.changed, rec)
 		}
 	}
-	refused, err := s.withoutRoom(ctx, r)
+	hindered, err := s.hindered(ctx, r)
+	leavesRoom := map[string]bool{}
+	for _, rec := range r.changed {
+		leavesRoom[rec.Policy.VM.Key()] = rec.Policy.LeavesRoom
+	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
 		if changed[i] && out[i].Err == nil {
-			records[i], out[i].Err = s.importOne(ctx, name, records[i], refused, err, dryRun)
+			rec := records[i]
+			rec.Policy.LeavesRoom = leavesRoom[rec.Policy.VM.Key()]
+			records[i], out[i].Err = s.importOne(ctx, name, rec, hindered, err, dryRun)
 		}
 		if out[i].Err != nil {
 			delete(records, i)
@@ -223,18 +229,13 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 	return records
 }
 
-// importOne stores one machine's policy unless one of its targets has no room.
-func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, refused map[string]*jit.Error, err error, dryRun bool) (store.PolicyRecord, error) {
-	if err != nil {
+// importOne stores one machine's policy unless it cannot be protected.
+func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, hindered access.Hindered, err error, dryRun bool) (store.PolicyRecord, error) {
+	if err == nil {
+		err = hindered.Why(rec.Policy.VM)
+	}
+	if err != nil || dryRun {
 		return rec, err
-	}
-	for _, p := range rec.Placements {
-		if bad := refused[p.Target.Key()]; bad != nil {
-			return rec, bad
-		}
-	}
-	if dryRun {
-		return rec, nil
 	}
 	return s.putListed(ctx, name, rec)
 }

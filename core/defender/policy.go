@@ -31,6 +31,7 @@ type NamedPolicy struct {
 	Head     *store.NamedRecord   // what is stored of it besides its machines; nil if it was never written as a whole
 	Machines []store.PolicyRecord // sorted by machine, or for readers in the order in which they were written
 	ETag     string               // changes exactly when the meaning changes; order and text do not count
+	Hindered access.Hindered      // of a replacement: what is wrong with the protection of its machines
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
 	Narrowed access.Narrowed      // what the change that returned it has ended
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -59,7 +58,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 			if p, err = s.reword(ctx, r); err != nil {
 				return err
 			}
-			p.Narrowed, err = s.enforce(ctx, r.kept, targetsOfRecords(r.kept))
+			p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, r.kept, targetsOfRecords(r.kept))
 			return err
 		}
 		if err := c.check(r.before); err != nil {
@@ -227,43 +226,40 @@ func targetsOfRecords(records []store.PolicyRecord) []jit.ID {
 	return store.TargetsOf(placements...)
 }
 
-// previewReplacement refuses if a target would have no room for a deny.
+// previewReplacement refuses if a deny would not stand at all. What else is wrong with a machine is told with the answer
+// and hinders no other (docs/decisions/032).
 func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
-	refused, err := s.withoutRoom(ctx, r)
+	hindered, err := s.hindered(ctx, r)
 	if err != nil {
 		return err
 	}
-	for _, target := range slices.Sorted(maps.Keys(refused)) {
-		return refused[target]
+	for _, rec := range r.changed {
+		if err := hindered.Bars(rec.Policy.VM); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// withoutRoom returns the targets that would have no room for a deny, by key, with the refusal.
-func (s *Named) withoutRoom(ctx context.Context, r replacement) (map[string]*jit.Error, error) {
+// hindered returns what would be wrong with the protection of the machines that change, and settles which of them leave room for windows.
+func (s *Named) hindered(ctx context.Context, r replacement) (access.Hindered, error) {
 	goes := func(p plan.Protected) bool {
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
 	}
-	outs, err := s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
-		state.Policies = slices.DeleteFunc(state.Policies, goes)
-		for _, rec := range r.changed {
-			for _, p := range rec.Placements {
-				if p.Target.Equal(t) {
-					state.Policies = append(state.Policies, p.Protected(rec.Policy))
+	_, hindered, err := s.Access.Protecting(r.changed, func() ([]round.Outcome, error) {
+		return s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
+			state.Policies = slices.DeleteFunc(state.Policies, goes)
+			for _, rec := range r.changed {
+				for _, p := range rec.Placements {
+					if p.Target.Equal(t) {
+						state.Policies = append(state.Policies, p.Protected(rec.Policy))
+					}
 				}
 			}
-		}
+		})
 	})
-	refused := map[string]*jit.Error{}
-	for _, out := range outs {
-		for _, r := range out.Plan.Refused {
-			if r.Grant == "" {
-				refused[out.Target.Key()] = r.Err.At(out.Target.String())
-			}
-		}
-	}
-	return refused, err
+	return hindered, err
 }
 
 // carryOut stores the new policies, disables the dropped machines, and reconciles every target. After an error
@@ -281,27 +277,30 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		r.changed[i] = stored
 	}
 	narrowed, err := s.drop(ctx, who, idsOf(r.dropped))
+	var hindered access.Hindered
 	if err == nil {
 		var some access.Narrowed
-		some, err = s.enforce(ctx, r.changed, targets)
+		some, hindered, err = s.enforce(ctx, r.changed, slices.Concat(r.kept, r.changed), targets)
 		narrowed = narrowed.With(some)
 	}
 	if len(r.changed) > 0 {
-		err = errors.Join(err, s.Access.Activity.Append(ctx, narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err))...))
+		entries := hindered.Noted(narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
+		err = errors.Join(err, s.Access.Activity.Append(ctx, entries...))
 	}
 	if err != nil {
 		return NamedPolicy{Narrowed: narrowed}, err
 	}
 	p, err := s.reword(ctx, r)
-	p.Narrowed = narrowed
+	p.Narrowed, p.Hindered = narrowed, hindered
 	return p, err
 }
 
-// enforce brings targets in order, and ends what is open and the stored policies of machines do not allow.
-func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID) (access.Narrowed, error) {
+// enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
+// protection of all machines, too.
+func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (access.Narrowed, access.Hindered, error) {
 	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
-	_, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	return narrowed, errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
+	outs, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
+	return narrowed, s.Access.Hindrances(outs, all), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.

@@ -195,25 +195,27 @@ func (r *restoring) differs(i int) bool {
 	return true
 }
 
-// withRoom returns the machines among some whose targets all have room for a deny.
+// withRoom returns the machines among some that can be protected.
 func (r *restoring) withRoom(ctx context.Context, some []int) []int {
-	var changed []store.PolicyRecord
-	for _, i := range some {
-		changed = append(changed, r.records[i])
+	changed := make([]store.PolicyRecord, len(some))
+	for j, i := range some {
+		changed[j] = r.records[i]
 	}
-	refused, err := r.withoutRoom(ctx, replacement{changed: changed})
-	return slices.DeleteFunc(slices.Clone(some), func(i int) bool {
+	hindered, err := r.hindered(ctx, replacement{changed: changed})
+	var out []int
+	for j, i := range some {
+		r.records[i] = changed[j]
 		bad := err
-		for _, p := range r.records[i].Placements {
-			if full := refused[p.Target.Key()]; full != nil && bad == nil {
-				bad = full
-			}
+		if bad == nil {
+			bad = hindered.Why(changed[j].Policy.VM)
 		}
 		if bad != nil {
 			r.fail(i, bad)
+			continue
 		}
-		return bad != nil
-	})
+		out = append(out, i)
+	}
+	return out
 }
 
 // carryOut stores the policies of some machines, reconciles their targets and logs the results.

@@ -96,6 +96,9 @@ type Policy struct {
 	VM            ID
 	Ports         []PortRule
 	ExistingRules ExistingRules
+	// LeavesRoom says that a deny that overrides rather stands below a foreign allow than at the last place that a
+	// window could have. Nobody sets it: it is found out when the machine is protected (docs/decisions/031).
+	LeavesRoom bool
 	// Options are what the policy demands of requests. Nil means not stated: storing the policy keeps the options that
 	// are stored.
 	Options *Options

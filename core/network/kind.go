@@ -39,6 +39,12 @@ func SecurityGroups(f RuleStore) TargetKind {
 	return TargetKind{Type: jit.TypeNSG, Noun: "network security group", Rules: f, Compute: plan.Compute, Round: 2 * time.Minute, OpenWithin: jit.OpeningTimeout, WriteGap: 700 * time.Millisecond}
 }
 
+// WithRoom returns the kind with the priorities that windows take there.
+func (k TargetKind) WithRoom(r plan.Room) TargetKind {
+	k.Compute = r.Compute
+	return k
+}
+
 // AzureFirewalls returns the kind for Azure Firewalls, whose writes take minutes.
 func AzureFirewalls(f RuleStore) TargetKind {
 	return TargetKind{Type: jit.TypeFirewall, Noun: "firewall", Rules: f, Compute: plan.Translate, Maps: true, Round: 10 * time.Minute, OpenWithin: 25 * time.Minute, WriteGap: 6 * time.Second}

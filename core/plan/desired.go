@@ -32,6 +32,7 @@ type wanted struct {
 	rule    jit.Rule
 	stands  *jit.Rule // the inbound rule of this name on a security group; nil where there is none
 	respect bool      // a deny that stands below foreign allows
+	yields  bool      // a deny that rather stands below one than take what is kept for windows
 	grant   string    // an allow's grant id
 	start   time.Time
 	open    bool     // an allow of a grant that is confirmed open: people are told that it stands
@@ -62,6 +63,7 @@ type group struct {
 	protocol jit.Protocol
 	ports    []uint16
 	respect  bool
+	yields   bool
 	machines
 }
 
@@ -70,6 +72,7 @@ func denies(policies []Protected) []*wanted {
 	groups := map[string]*group{} // by what tells their rule from all others
 	for _, p := range policies {
 		respect := p.Policy.ExistingRules == jit.Respect
+		yields := !respect && p.Policy.LeavesRoom
 		for protocol, ports := range portsOf(p.Policy) {
 			for _, v6 := range []bool{false, true} {
 				addrs := family(p.Addresses, v6)
@@ -77,8 +80,11 @@ func denies(policies []Protected) []*wanted {
 					continue
 				}
 				id := fmt.Sprintf("respect=%t protocol=%s v6=%t ports=%s", respect, protocol, v6, list(ports))
+				if yields {
+					id = "leaves room " + id
+				}
 				if groups[id] == nil {
-					groups[id] = &group{protocol: protocol, ports: ports, respect: respect}
+					groups[id] = &group{protocol: protocol, ports: ports, respect: respect, yields: yields}
 				}
 				groups[id].add(p.Policy.VM, addrs)
 			}
@@ -87,7 +93,7 @@ func denies(policies []Protected) []*wanted {
 	var out []*wanted
 	for id, g := range groups {
 		r := jit.Rule{Name: denyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: denyNote(g.names)}
-		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect, names: g.names})
+		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect, yields: g.yields, names: g.names})
 	}
 	slices.SortFunc(out, byName)
 	return out

@@ -1,10 +1,8 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
-	"net/netip"
 	"slices"
 
 	"portcullis/core/jit"
@@ -42,26 +40,32 @@ func (p *priorities) has(n int) bool { return n >= MinPriority && n <= MaxPriori
 // while that is still a right one, so that a plan moves nothing without need.
 type layout struct {
 	names    reach.Names
+	room     Room
 	anew     bool        // denies are laid as if none stood
+	spared   priorities  // those that denies leave to windows
 	reserved priorities  // of rules that stand and are not placed yet: given to others only where nothing else is free
+	foreign  priorities  // of foreign inbound rules
 	used     priorities  // of foreign inbound rules and of placed ones
 	allowed  []*jit.Rule // foreign inbound allows, by priority
 	denied   []*jit.Rule // foreign inbound denies, by priority
 	rules    int         // rules on the target, of both directions
 	sources  int
 	dests    int
+	denies   int      // how many there are to place
 	owed     int      // destinations that denies not yet placed already guard
 	closed   []placed // denies
 	opened   []placed // allows
 	refused  []Refusal
-	kept     map[string]bool // open grants, whose allows were placed before the denies
+	kept     map[string]bool         // open grants, whose allows were placed before the denies
+	tight    []Refusal               // denies that stand where windows should
+	causes   map[*jit.Rule]*jit.Rule // the foreign allow above which one of our denies stands, by the deny
 }
 
 // lay places the denies, then the allows of each grant. Standing denies keep
 // their priorities, but where that leaves another rule no room they are laid anew:
 // the rule that forced one so high may be gone. Where a grant that is open would still lose
 // its place, the allows of such grants are placed first: see keep.
-func lay(n reach.Names, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
+func lay(n reach.Names, room Room, ours named, foreign []*jit.Rule, closed, open []*wanted) *layout {
 	for _, list := range [][]*wanted{closed, open} {
 		for _, w := range list {
 			if r := ours.find(w.rule.Name); r != nil && r.Direction == jit.Inbound {
@@ -69,27 +73,37 @@ func lay(n reach.Names, ours named, foreign []*jit.Rule, closed, open []*wanted)
 			}
 		}
 	}
-	l := newLayout(n, foreign, len(open))
+	l := newLayout(n, room, foreign, len(open))
 	l.all(closed, open)
 	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
 		return l
 	}
-	again := newLayout(n, foreign, len(open))
+	again := newLayout(n, room, foreign, len(open))
 	again.anew = true
 	again.all(closed, open)
-	if len(again.refused) < len(l.refused) {
+	if len(again.refused) < len(l.refused) && again.unguarded() <= l.unguarded() {
 		l = again
 	}
 	return l.orKept(func() *layout {
-		kept := newLayout(n, foreign, len(open))
+		kept := newLayout(n, room, foreign, len(open))
 		kept.keep(open)
 		kept.all(closed, slices.DeleteFunc(slices.Clone(open), kept.isKept))
 		return kept
 	}, open)
 }
 
-func newLayout(n reach.Names, foreign []*jit.Rule, open int) *layout {
-	l := &layout{names: n, rules: len(foreign), opened: make([]placed, 0, open),
+// unguarded returns how many refusals are of denies: no window makes room for itself at the cost of what is closed.
+func (l *layout) unguarded() (n int) {
+	for _, r := range l.refused {
+		if r.Grant == "" {
+			n++
+		}
+	}
+	return n
+}
+
+func newLayout(n reach.Names, room Room, foreign []*jit.Rule, open int) *layout {
+	l := &layout{names: n, room: room, rules: len(foreign), opened: make([]placed, 0, open), causes: map[*jit.Rule]*jit.Rule{},
 		allowed: make([]*jit.Rule, 0, len(foreign)), denied: make([]*jit.Rule, 0, len(foreign))}
 	for _, r := range foreign {
 		l.sources += peers(r.Source)
@@ -98,6 +112,7 @@ func newLayout(n reach.Names, foreign []*jit.Rule, open int) *layout {
 			continue
 		}
 		l.used.set(r.Priority, true)
+		l.foreign.set(r.Priority, true)
 		if r.Access == jit.Allow {
 			l.allowed = append(l.allowed, r)
 		} else {
@@ -130,6 +145,7 @@ func (l *layout) all(closed, open []*wanted) {
 			l.reserved.set(l.stood(w), true)
 		}
 	}
+	l.spare(closed)
 	for _, w := range closed {
 		l.owed += len(guarded(w))
 	}
@@ -139,137 +155,6 @@ func (l *layout) all(closed, open []*wanted) {
 	for rules := range byGrant(open, func(w *wanted) bool { return w.stands != nil }) {
 		l.open(rules)
 	}
-}
-
-// guarded returns the destinations of a deny that stand already.
-func guarded(deny *wanted) []netip.Prefix {
-	if deny.stands == nil {
-		return nil
-	}
-	wants, have := deny.rule.Destination.Prefixes, deny.stands.Destination.Prefixes
-	if slices.Equal(have, wants) {
-		return have
-	}
-	stands := make(map[netip.Prefix]bool, len(have))
-	for _, p := range have {
-		stands[p] = true
-	}
-	var out []netip.Prefix
-	for _, p := range wants {
-		if stands[p] {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// denial is a deny with the priorities between which it must stand.
-type denial struct {
-	*wanted
-	above, below int       // floor and ceiling, both excluded
-	cause        *jit.Rule // of either
-}
-
-// byCeiling finds where each deny must stand and orders them: those that may stay
-// where they stand first, so that none takes another's place, then those that
-// stand, so that a limit never pushes one out, then those with the least room.
-func (l *layout) byCeiling(rules []*wanted) []denial {
-	out := make([]denial, 0, len(rules))
-	for _, w := range rules {
-		d := denial{wanted: w, above: MinPriority - 1, below: MaxPriority + 1}
-		for _, f := range l.allowed {
-			if !l.names.Bears(f, &w.rule) {
-				continue
-			}
-			if !w.respect {
-				d.below, d.cause = f.Priority, f
-				break
-			}
-			d.above, d.cause = f.Priority, f
-		}
-		d.above = max(d.above, l.keptAbove(w))
-		out = append(out, d)
-	}
-	turn := func(d denial) int {
-		switch n := l.stood(d.wanted); {
-		case n > d.above && n < d.below:
-			return 0
-		case d.stands != nil:
-			return 1
-		}
-		return 2
-	}
-	slices.SortStableFunc(out, func(a, b denial) int { return cmp.Or(turn(a)-turn(b), cmp.Compare(a.below, b.below)) })
-	return out
-}
-
-// deny places one deny: where it stands if it may, else at the last free priority
-// below its ceiling, which an allow of ours has to leave if nothing else is free.
-//
-// Where there is none, a deny that overrides takes the first free priority that is
-// left, below some foreign rule that it ought to outrank: it still closes what that
-// rule does not open. One that respects is left out, since any place would override
-// what it has to respect. Both are named in refused.
-func (l *layout) deny(d denial) {
-	r := l.trim(d.wanted)
-	if r == nil {
-		return
-	}
-	free := func(n int) bool { return n > d.above && n < d.below && !l.used.has(n) }
-	stood := l.stood(d.wanted)
-	if stood >= MinPriority && free(stood) {
-		l.place(d.wanted, r, stood)
-		return
-	}
-	for _, yield := range []bool{false, true} {
-		for n := min(d.below-1, MaxPriority); n > d.above; n-- {
-			if free(n) && (yield || !l.reserved.has(n)) {
-				l.place(d.wanted, r, n)
-				return
-			}
-		}
-	}
-	if d.respect {
-		l.refuse(r, CodeNoPriorityLeft, "no priority is free below the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules override", d.cause.Name, d.above)
-		return
-	}
-	l.refuse(r, CodeNoPriorityLeft, "no priority is free above the rule %s (%d), which opens a protected port: renumber it, or enable with existingRules respect", d.cause.Name, d.below)
-	for n := max(d.below, d.above+1); n <= MaxPriority; n++ {
-		if !l.used.has(n) && (n == stood || !l.reserved.has(n)) {
-			l.place(d.wanted, r, n)
-			return
-		}
-	}
-}
-
-// trim cuts a deny down to the destinations for which the target has room, those
-// that stand first, and refuses the rest by name: a machine that is one too many must
-// not unguard the others. It gives nil where there is no room at all.
-func (l *layout) trim(w *wanted) *jit.Rule {
-	r, stand := &w.rule, guarded(w)
-	l.owed -= len(stand)
-	room := MaxPeers - l.dests - l.owed
-	switch {
-	case l.rules >= MaxRules:
-		l.refuse(r, CodeTooManyRules, "the security group holds %d rules, the most that Azure allows; remove some and enable again", MaxRules)
-		return nil
-	case l.sources+peers(r.Source) > MaxPeers || room <= 0:
-		l.refuse(r, CodeTooManyPeers, "the rules of the security group hold %d addresses, the most that Azure allows; remove some and enable again", MaxPeers)
-		return nil
-	case peers(r.Destination) <= room:
-		return r
-	}
-	l.refuse(r, CodeTooManyPeers, "the rules of the security group may hold %d addresses: %d that should be guarded are not; remove some and enable again", MaxPeers, peers(r.Destination)-room)
-	kept := slices.Clone(stand[:min(room, len(stand))])
-	for _, p := range r.Destination.Prefixes {
-		if len(kept) < room && !slices.Contains(stand, p) {
-			kept = append(kept, p)
-		}
-	}
-	less := *r
-	less.Destination = jit.Peers{Prefixes: kept}
-	less = less.Canonical()
-	return &less
 }
 
 // byGrant returns the rules of each grant. Grants of which a rule stands come before new ones,
@@ -311,26 +196,32 @@ func (l *layout) open(rules []*wanted) {
 }
 
 func (l *layout) allow(w *wanted) *jit.Error {
-	if l.rules >= MaxRules {
-		return &jit.Error{Code: CodeTooManyRules, Message: fmt.Sprintf("the security group holds %d rules, the most that Azure allows", MaxRules)}
+	n, err := l.find(w)
+	if err == nil {
+		l.place(w, &w.rule, n)
 	}
-	if l.sources+peers(w.rule.Source) > MaxPeers || l.dests+peers(w.rule.Destination) > MaxPeers {
-		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
+	return err
+}
+
+// find returns where an allow goes, or why nowhere.
+func (l *layout) find(w *wanted) (int, *jit.Error) {
+	if err := l.full(&w.rule); err != nil {
+		return 0, err
 	}
 	n := l.stood(w)
 	stays := n >= MinPriority && !l.used.has(n)
 	limit := MaxPriority + 1
+	var below *jit.Rule // our deny at the limit
 	for _, d := range l.closed {
 		// Where it stands above a deny, whether they meet does not matter: most rules are done with that.
 		if d.priority < limit && !(stays && n < d.priority) && l.names.Meets(d.rule, &w.rule) {
-			limit = d.priority
+			limit, below = d.priority, d.rule
 		}
 	}
 	if stays && n < limit {
 		// A rule that stands below a foreign deny is not moved above it: whoever placed the deny
 		// there meant it. Plan.Blocked tells.
-		l.place(w, &w.rule, n)
-		return nil
+		return n, nil
 	}
 	blocked, cause := limit, ""
 	for _, f := range l.denied {
@@ -342,16 +233,27 @@ func (l *layout) allow(w *wanted) *jit.Error {
 			break
 		}
 	}
-	for n := MinPriority; n < blocked; n++ {
+	first, last := l.room.band()
+	for n := first; n < blocked && n <= last; n++ {
 		if !l.used[n] && !l.reserved[n] {
-			l.place(w, &w.rule, n)
-			return nil
+			return n, nil
 		}
 	}
 	if cause != "" {
-		return &jit.Error{Code: CodeBlocked, Message: fmt.Sprintf("blocked by the rule %s (priority %d), above which no priority is free", cause, blocked)}
+		return 0, &jit.Error{Code: CodeBlocked, Message: fmt.Sprintf("blocked by the rule %s (priority %d), above which no priority is free%s", cause, blocked, l.room.asSet())}
 	}
-	return &jit.Error{Code: CodeNoPriorityLeft, Message: fmt.Sprintf("no priority is free between %d and %d, where the rule has to stand; free one and ask again", MinPriority, limit-1)}
+	return 0, l.noRoom(below, limit)
+}
+
+// full refuses an allow for which the target has no room at any priority.
+func (l *layout) full(r *jit.Rule) *jit.Error {
+	if l.rules >= MaxRules {
+		return &jit.Error{Code: CodeTooManyRules, Message: fmt.Sprintf("the security group holds %d rules, the most that Azure allows", MaxRules)}
+	}
+	if l.sources+peers(r.Source) > MaxPeers || l.dests+peers(r.Destination) > MaxPeers {
+		return &jit.Error{Code: CodeTooManyPeers, Message: fmt.Sprintf("the rules of the security group hold %d addresses, the most that Azure allows", MaxPeers)}
+	}
+	return nil
 }
 
 // place returns a wanted rule, or what there is room for of it, its priority.
@@ -372,6 +274,6 @@ func (l *layout) count(r *jit.Rule, times int) {
 	l.dests += times * peers(r.Destination)
 }
 
-func (l *layout) refuse(deny *jit.Rule, code jit.Code, format string, args ...any) {
-	l.refused = append(l.refused, Refusal{Rule: deny.Name, Err: &jit.Error{Code: code, Message: fmt.Sprintf(format, args...)}})
+func (l *layout) refuse(deny, by *jit.Rule, code jit.Code, format string, args ...any) {
+	l.refused = append(l.refused, Refusal{Rule: deny.Name, By: by, Err: &jit.Error{Code: code, Message: fmt.Sprintf(format, args...)}})
 }

@@ -32,6 +32,7 @@ type Input struct {
 	Moved func(grant string) bool
 	// LeaveRemoved says that an allow which others have removed is not put back, not even once.
 	LeaveRemoved bool
+	Room         Room        // of a security group
 	Names        reach.Names // what names in foreign rules stand for, beside the sites of the policies; what is not known counts as bearing on the machines
 }
 
@@ -77,7 +78,10 @@ func (c Changes) Apply(rules []jit.Rule) []jit.Rule {
 type Refusal struct {
 	Grant string // the grant left out; "" for a deny
 	Rule  string // the rule that had no place
-	Err   *jit.Error
+	// By is, for a deny, the foreign allow above which it has no place; it stands below then. Without one, it does not
+	// stand, or not for all of its machines.
+	By  *jit.Rule
+	Err *jit.Error
 }
 
 // Foreign is a foreign rule that bears on a protected port of a machine.
@@ -94,6 +98,9 @@ type Plan struct {
 	Refused    []Refusal
 	Overridden []Foreign // foreign allows of protected ports that a deny of ours outranks
 	Exposed    []Foreign // foreign allows of protected ports that outrank our deny
+	Tight      []Refusal // denies that stand, but at a place that is kept for windows
+	Shut       []Shut    // protected ports for which the next request must fail
+	Short      []Shut    // those for which fewer windows fit than are kept, even if none is open
 	Blocked    []Blocked // allows of ours from which foreign denies take something
 	Missing    []Missing // rules of open windows that do not stand and are not put back
 	Kept       []string  // denies that close more than anything stored asks for, and that nothing stored knows; sorted
@@ -116,10 +123,15 @@ func Compute(in Input) Plan {
 	if in.Known {
 		closed, kept = in.guarding(ours, closed)
 	}
+	var l *layout // the last one, which is the one that counts
 	p := in.plan(ours, closed, allows, func(open []*wanted) ([]placed, []Refusal) {
-		l := lay(names, ours, foreign, closed, open)
+		l = lay(names, in.Room, ours, foreign, closed, open)
 		return slices.Concat(l.opened, l.closed), l.refused
 	})
+	if l != nil {
+		p.Tight = l.tight
+		p.Shut, p.Short = l.shut(in.Policies)
+	}
 	p.Kept = kept
 	p.Overridden, p.Exposed = bearing(names, in.Policies, foreign, p.Rules)
 	p.Blocked = blocked(names, p.Rules, foreign)

@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 63+17 {
-		t.Errorf("%d rows, want 63 of the platform and 17 of others", rows)
+	if rows != 65+17 {
+		t.Errorf("%d rows, want 65 of the platform and 17 of others", rows)
 	}
 }
 

@@ -37,8 +37,8 @@ const mutantSeeds = 200
 // fails with one of the named invariants.
 func mutations() []mutation {
 	return []mutation{
-		{name: "a deny does not outrank foreign allows", at: "core/plan:layout.byCeiling", noticed: "I4",
-			edits: []replacement{{old: "				d.below, d.cause = f.Priority, f\n", new: "				d.cause = f\n"}}},
+		{name: "a deny does not outrank foreign allows", at: "core/plan:layout.next", noticed: "I4",
+			edits: []replacement{{old: "			d.cause, d.below = f, f.Priority\n", new: "			d.cause = f\n"}}},
 		{name: "who is in an application security group is not asked", at: "core/reach:Names.member", noticed: "I4",
 			edits: []replacement{{old: "	case slices.ContainsFunc(p.sure, is):\n		return Yes\n", new: "	case slices.ContainsFunc(p.sure, is):\n		return No\n"}}},
 		{name: "a write without If-Match", at: "core/sim:azure.accept", noticed: "I2 I3 I4 I8",

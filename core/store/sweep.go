@@ -23,16 +23,17 @@ type FindingKind string
 
 // The kinds of finding.
 const (
-	FindingExposed       FindingKind = "Exposed"       // a foreign rule opens a protected port
-	FindingUnguarded     FindingKind = "Unguarded"     // a protected machine has an interface without a security group
-	FindingOverdue       FindingKind = "Overdue"       // a window is past its end and not confirmed closed
-	FindingOpeningFailed FindingKind = "OpeningFailed" // an opening was never confirmed and was undone
-	FindingRepaired      FindingKind = "Repaired"      // our rules were wrong and were put right
-	FindingRefused       FindingKind = "Refused"       // there is no place for a rule of ours
-	FindingBlocked       FindingKind = "Blocked"       // a foreign deny comes before an open window
-	FindingReachable     FindingKind = "Reachable"     // a management port outside the policy is open to the Internet, or to strangers by a service tag
-	FindingShared        FindingKind = "SharedAddress" // two machines have one address behind one security group
-	FindingBeyond        FindingKind = "BeyondDemand"  // open windows of one requestor exceed the options in force now
+	FindingExposed       FindingKind = "Exposed"            // a foreign rule opens a protected port
+	FindingUnguarded     FindingKind = "Unguarded"          // a protected machine has an interface without a security group
+	FindingOverdue       FindingKind = "Overdue"            // a window is past its end and not confirmed closed
+	FindingOpeningFailed FindingKind = "OpeningFailed"      // an opening was never confirmed and was undone
+	FindingRepaired      FindingKind = "Repaired"           // our rules were wrong and were put right
+	FindingRefused       FindingKind = "Refused"            // there is no place for a rule of ours
+	FindingCannotOpen    FindingKind = "NothingCanBeOpened" // there is no place for one more window of a protected port
+	FindingBlocked       FindingKind = "Blocked"            // a foreign deny comes before an open window
+	FindingReachable     FindingKind = "Reachable"          // a management port outside the policy is open to the Internet, or to strangers by a service tag
+	FindingShared        FindingKind = "SharedAddress"      // two machines have one address behind one security group
+	FindingBeyond        FindingKind = "BeyondDemand"       // open windows of one requestor exceed the options in force now
 	FindingVMGone        FindingKind = "VirtualMachineGone"
 	FindingVMMoved       FindingKind = "VirtualMachineMoved" // a policy's machine is gone, and stands most likely in another resource group
 	FindingLost          FindingKind = "StateLost"           // rules of ours on a target about which nothing is stored
@@ -44,7 +45,7 @@ const (
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
 }
 
 // SweepRecord is the result of one sweep. It is also the heartbeat.

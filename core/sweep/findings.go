@@ -9,7 +9,9 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/network"
+	"portcullis/core/plan"
 	"portcullis/core/round"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -42,14 +44,16 @@ func (w *sweep) report(out round.Outcome) {
 		on(store.Finding{Kind: store.FindingLost, Message: fmt.Sprintf("%s holds %d rules of ours of which nothing is stored: enable its machines again, or delete the rules", out.Target.Name, len(out.Plan.Rules))})
 	}
 	kept(out, on)
-	for _, f := range out.Plan.Exposed {
-		if f.Rule.Translated.IsValid() {
+	if w.Kinds.Maps(out.Target) {
+		for _, f := range out.Plan.Exposed {
 			on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
 				Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.Target.Name, f.Port, f.VM.Name)})
-			continue
 		}
-		on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
-			Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, out.Target.Name, f.Port, f.VM.Name)})
+	} else {
+		w.lay(out)
+	}
+	for _, f := range cannotOpen(out.Plan.Shut) {
+		on(f)
 	}
 	for _, b := range out.Plan.Blocked {
 		if b.By[0].Translated.IsValid() {
@@ -61,6 +65,9 @@ func (w *sweep) report(out round.Outcome) {
 			Message: fmt.Sprintf("an open window on %s is blocked by the rule %s (priority %d), which was put above it", out.Target.Name, b.By[0].Name, b.By[0].Priority)})
 	}
 	for _, r := range out.Plan.Refused {
+		if r.By != nil { // it is told with what is exposed
+			continue
+		}
 		on(store.Finding{Kind: store.FindingRefused, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
 	}
 }
@@ -82,8 +89,65 @@ func (w *sweep) countEnded(grant string) {
 	}
 }
 
+// lay keeps what became of a security group until all are known, since another one may close what this one leaves open.
+func (w *sweep) lay(out round.Outcome) {
+	group := side.Group{Target: out.Target, Plan: &plan.Plan{Exposed: out.Plan.Exposed, Refused: out.Plan.Refused}}
+	for _, p := range out.State.Policies {
+		if m := w.machines[p.Policy.VM.Key()]; len(m.Placements) > 1 {
+			group.Policies = append(group.Policies, p)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.laid = append(w.laid, group)
+}
+
+// exposed reports the protected ports that foreign rules open and that no other security group closes, and why our
+// denies do not.
+func (w *sweep) exposed() {
+	w.mu.Lock()
+	laid := w.laid
+	w.mu.Unlock()
+	for _, group := range laid {
+		open := map[string]bool{} // rules
+		for _, f := range group.Plan.Exposed {
+			if side.ClosedElsewhere(laid, group.Target, f.VM, f.Port) {
+				continue
+			}
+			open[f.Rule.Name] = true
+			w.found(store.Finding{Kind: store.FindingExposed, Target: group.Target, VM: f.VM, Rule: f.Rule.Name,
+				Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, group.Target.Name, f.Port, f.VM.Name)})
+		}
+		for _, r := range group.Plan.Refused {
+			if r.By != nil && open[r.By.Name] {
+				w.found(store.Finding{Kind: store.FindingRefused, Target: group.Target, Rule: r.Rule, Message: r.Err.Message})
+			}
+		}
+	}
+}
+
+// cannotOpen tells of the machines whose next request must fail, the ports of one and the same reason together.
+func cannotOpen(shut []plan.Shut) []store.Finding {
+	var out []store.Finding
+	for from, to := 0, 0; from < len(shut); from = to {
+		var ports []string
+		first := shut[from]
+		for to < len(shut) && shut[to].VM.Equal(first.VM) && shut[to].Err.Message == first.Err.Message {
+			ports = append(ports, fmt.Sprint(shut[to].Port))
+			to++
+		}
+		noun := "port "
+		if len(ports) > 1 {
+			noun = "ports "
+		}
+		out = append(out, store.Finding{Kind: store.FindingCannotOpen, VM: first.VM, Message: "no request for " + noun + strings.Join(ports, ", ") + " of " + first.VM.Name + " can be opened: " + first.Err.Message})
+	}
+	return out
+}
+
 // judge reports, for every protected machine, what else can be reached and what security admin rules do.
 func (w *sweep) judge(ctx context.Context) {
+	w.exposed()
 	rules := w.adminRules(ctx)
 	err := w.Policies.EachPolicy(ctx, func(rec store.PolicyRecord) error {
 		if m, ok := w.machines[rec.Policy.VM.Key()]; ok {

@@ -14,6 +14,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/round"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -37,6 +38,7 @@ type sweep struct {
 	ended map[string]bool     // grants that rounds have ended by themselves, by id
 	stood map[string]bool     // unconfirmed grants whose rules stand, by id and target
 	gone  []store.GrantRecord // marked to close because a rule was missing
+	laid  []side.Group        // what became of every security group, as far as it bears on what is exposed
 	after []func()            // what ends with the sweep
 }
 

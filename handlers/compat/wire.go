@@ -37,6 +37,9 @@ type answer struct {
 	Requests          []request `json:"requests"`
 	ProvisioningState string    `json:"provisioningState"`
 	Append            bool      `json:"appendMode"`
+	// Warnings, which Microsoft's contract does not have and its clients pass over, are why ports that the policy names stay
+	// open, or cannot be opened (docs/decisions/032). Only the answer to a PUT has them.
+	Warnings []wire.ErrorDetail `json:"warnings,omitempty"`
 }
 
 type request struct {
@@ -80,6 +83,11 @@ func toPolicy(p defender.NamedPolicy) policy {
 	}
 	for _, g := range p.Requests {
 		out.Properties.Requests = append(out.Properties.Requests, toRequest(g))
+	}
+	for _, m := range p.Machines {
+		for _, h := range p.Hindered[m.Policy.VM.Key()] {
+			out.Properties.Warnings = append(out.Properties.Warnings, wire.ErrorDetail{Code: h.Err.Code, Message: h.Err.Message, Target: m.Policy.VM.String()})
+		}
 	}
 	return out
 }

@@ -25,6 +25,8 @@ locals {
     PORTCULLIS_REQUIRE_JUSTIFICATION    = var.demands.require_justification ? "on" : "off"
     PORTCULLIS_REQUESTOR_WINDOWS        = tostring(var.requestor_quota.windows)
     PORTCULLIS_REQUESTOR_ADDRESSES      = tostring(var.requestor_quota.addresses)
+    PORTCULLIS_WINDOW_PRIORITIES        = "${var.window_priorities.first}-${var.window_priorities.last}"
+    PORTCULLIS_KEPT_PRIORITIES          = tostring(var.window_priorities.kept)
     PORTCULLIS_RIGHT_LOST               = var.right_lost
     PORTCULLIS_REMOVED_WINDOWS          = var.removed_windows
     PORTCULLIS_NETWORK_WRITE_LIMIT      = var.network_write_limit ? "on" : "off"

@@ -341,6 +341,21 @@ variable "requestor_quota" {
   }
 }
 
+variable "window_priorities" {
+  description = "The priorities that the rules of windows take in security groups, from first to last, so that others can plan theirs, and how many of them our denies leave to windows (kept; twice as many where machines have addresses of both families). A machine for which they cannot is refused when it is enabled."
+  type = object({
+    first = optional(number, 100)
+    last  = optional(number, 4096)
+    kept  = optional(number, 1)
+  })
+  default  = {}
+  nullable = false
+  validation {
+    condition     = alltrue([for n in values(var.window_priorities) : floor(n) == n]) && var.window_priorities.first >= 100 && var.window_priorities.last <= 4096 && var.window_priorities.kept >= 1 && var.window_priorities.kept <= 100 && var.window_priorities.last - var.window_priorities.first + 1 >= 2 * var.window_priorities.kept
+    error_message = "window_priorities: first and last are whole numbers from 100 to 4096, kept is one from 1 to 100, and twice kept fit between them."
+  }
+}
+
 variable "required_scopes" {
   description = "Scopes and app roles of the app registration, such as user_impersonation and an app role for workloads, one of which an access token must hold (docs/decisions/019). Empty: any access token made for the app will do, and Azure RBAC alone says what its bearer may do."
   type        = list(string)

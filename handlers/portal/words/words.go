@@ -203,6 +203,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"Rules of ours of which nothing is stored", "warn", "Enable the machines again, or delete the rules by hand."}
 	case store.FindingRefused:
 		return Finding{"A rule has no place", "warn", "The network security group is full or has no free priority. Remove rules that nobody needs."}
+	case store.FindingCannotOpen:
+		return Finding{"No request can be opened", "warn", "A rule of others, or other windows, leave no place in the network security group. Do what the message says, then enable the machine again."}
 	case store.FindingBlocked:
 		return Finding{"An open window does not let anybody in", "warn", "A rule that denies was put above it. Move that rule below, or remove it."}
 	case store.FindingOpeningFailed:

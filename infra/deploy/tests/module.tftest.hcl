@@ -297,6 +297,16 @@ run "quotas_of_requestors" {
   }
 }
 
+run "priorities_of_windows" {
+  variables {
+    window_priorities = { first = 100, last = 199 }
+  }
+  assert {
+    condition     = local.app_settings["PORTCULLIS_WINDOW_PRIORITIES"] == "100-199" && local.app_settings["PORTCULLIS_KEPT_PRIORITIES"] == "1"
+    error_message = "the app is not told which priorities windows take"
+  }
+}
+
 run "no_scope_is_required" {
   assert {
     condition     = local.app_settings["PORTCULLIS_REQUIRED_SCOPE"] == ""

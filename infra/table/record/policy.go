@@ -19,6 +19,7 @@ type PolicyDoc struct {
 	VM        string
 	Ports     []portDoc
 	Existing  string
+	Room      bool        `json:",omitempty"` // its denies leave room for windows
 	Options   *optionsDoc `json:",omitempty"` // in documents of before there were options, and of policies without: nothing
 	Public    string      `json:",omitempty"` // the firewall's address that is pinned
 	Location  string
@@ -110,6 +111,7 @@ type policyPartDoc struct {
 	VM       string
 	Ports    []portDoc
 	Existing string
+	Room     bool        `json:",omitempty"`
 	Options  *optionsDoc `json:",omitempty"`
 	Public   string      `json:",omitempty"`
 	A        []string
@@ -124,7 +126,7 @@ func portDocs(ports []jit.PortRule) []portDoc {
 	return out
 }
 
-func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) {
+func policyOf(vm, existing, public string, room bool, ports []portDoc) (jit.Policy, error) {
 	id, err := entity.IDOf(vm)
 	if err != nil {
 		return jit.Policy{}, err
@@ -133,7 +135,7 @@ func policyOf(vm, existing, public string, ports []portDoc) (jit.Policy, error) 
 	if err != nil {
 		return jit.Policy{}, err
 	}
-	p := jit.Policy{VM: id, ExistingRules: e}
+	p := jit.Policy{VM: id, ExistingRules: e, LeavesRoom: room}
 	if public != "" {
 		if p.PublicAddress, err = netip.ParseAddr(public); err != nil {
 			return jit.Policy{}, err
@@ -159,7 +161,7 @@ func Policy(r store.PolicyRecord) (PolicyDoc, error) {
 	if err != nil {
 		return PolicyDoc{}, err
 	}
-	d := PolicyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Public: entity.AddressText(r.Policy.PublicAddress),
+	d := PolicyDoc{V: entity.Version, VM: vm, Ports: portDocs(r.Policy.Ports), Existing: r.Policy.ExistingRules.String(), Room: r.Policy.LeavesRoom, Public: entity.AddressText(r.Policy.PublicAddress),
 		Location: r.Location, Form: r.Form, ChangedBy: r.ChangedBy, ChangedAt: entity.Stamp(r.ChangedAt)}
 	if !r.Since.IsZero() {
 		since := entity.Stamp(r.Since)
@@ -209,7 +211,7 @@ func ReadPolicy(r entity.Stored) (store.PolicyRecord, error) {
 }
 
 func (d PolicyDoc) record() (store.PolicyRecord, error) {
-	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
+	p, err := policyOf(d.VM, d.Existing, d.Public, d.Room, d.Ports)
 	if err != nil {
 		return store.PolicyRecord{}, err
 	}
@@ -243,7 +245,7 @@ func (d PolicyDoc) record() (store.PolicyRecord, error) {
 
 // Part returns the document of the policy as it bears on the target of its i-th placement.
 func (d PolicyDoc) Part(i int) any {
-	return policyPartDoc{V: entity.Version, Target: d.At[i].T, VM: d.VM, Ports: d.Ports, Existing: d.Existing, Options: d.Options, Public: d.Public, A: d.At[i].A, siteDoc: d.At[i].siteDoc}
+	return policyPartDoc{V: entity.Version, Target: d.At[i].T, VM: d.VM, Ports: d.Ports, Existing: d.Existing, Room: d.Room, Options: d.Options, Public: d.Public, A: d.At[i].A, siteDoc: d.At[i].siteDoc}
 }
 
 // ReadPolicyPart reads a policy as it bears on one target.
@@ -252,7 +254,7 @@ func ReadPolicyPart(r entity.Stored) (plan.Protected, error) {
 	if err := r.Read(&d); err != nil {
 		return plan.Protected{}, err
 	}
-	p, err := policyOf(d.VM, d.Existing, d.Public, d.Ports)
+	p, err := policyOf(d.VM, d.Existing, d.Public, d.Room, d.Ports)
 	if err == nil {
 		p.Options, err = d.Options.options()
 	}
