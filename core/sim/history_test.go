@@ -189,7 +189,7 @@ func (r *run) toldWell() {
 					r.violate("I5", "a rule let port %d of %s in for %s, and the log has no line of it", w.Number, vm.VM.Name, id)
 				}
 				// A write that was under way while others closed may open for a moment after that, and the line comes before the attempt to store it.
-				if told && opened.Time.After(closed.Time) && !r.skewed && l.opened {
+				if told && opened.Time.After(closed.Time) && !r.skewed && l.stored[window{vm.VM.Name, w.Number}] {
 					r.violate("I5", "port %d of %s opened for %s after it closed, the log tells", w.Number, vm.VM.Name, id)
 				}
 			}

@@ -37,6 +37,7 @@ type ledger struct {
 	inserted time.Time
 	turn     int                       // how many steps had been taken by then
 	opened   bool                      // some window was stored as open
+	stored   map[window]bool           // which
 	openedAt int                       // after how many steps, the last time
 	closed   map[window]time.Time      // when each was stored as closed
 	behind   map[window][]string       // the verbs in progress then: they may have an older plan
@@ -51,7 +52,7 @@ func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	rec, err := t.Memory.InsertGrant(ctx, g, keys, now)
 	if err == nil {
 		t.run.mu.Lock()
-		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, closed: map[window]time.Time{}, behind: map[window][]string{}, mapped: map[window]netip.AddrPort{}}
+		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, stored: map[window]bool{}, closed: map[window]time.Time{}, behind: map[window][]string{}, mapped: map[window]netip.AddrPort{}}
 		t.run.mu.Unlock()
 		t.run.given(t.grants[rec.Grant.ID])
 	}
@@ -85,7 +86,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 				}
 				switch {
 				case w.Status == jit.Initiated && was != jit.Initiated:
-					l.opened, l.openedAt = true, t.run.taken
+					l.opened, l.openedAt, l.stored[window{vm.VM.Name, w.Number}] = true, t.run.taken, true
 					t.run.seen.Opened++
 					t.run.openedNow(l, vm.VM, w)
 				case w.Status == jit.Revoked && was != jit.Revoked:

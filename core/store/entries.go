@@ -61,15 +61,15 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 	return e
 }
 
-// OpenedEntries returns the entries for windows that have been confirmed open, one for each machine.
+// OpenedEntries returns the entries for windows that have been confirmed open, one for each.
 func OpenedEntries(who jit.Caller, before, after jit.Grant, now time.Time) []Entry {
 	return windowEntries(who, OpOpen, after, now, func(vm, w int) bool {
 		return after.VMs[vm].Ports[w].Status == jit.Initiated && before.VMs[vm].Ports[w].Status != jit.Initiated
 	})
 }
 
-// StoodEntries returns the entries for windows whose rules are known to stand, or to have stood, and that were not confirmed open: one for each
-// machine. They name who asked, and have the ids of [OpenedEntries], whoever comes first.
+// StoodEntries returns the entries for windows whose rules are known to stand, or to have stood, and that were not confirmed open: one for
+// each. They name who asked, and have the ids of [OpenedEntries], whoever comes first.
 func StoodEntries(g jit.Grant, message string, now time.Time, stood func(jit.ID, jit.Window) bool) []Entry {
 	out := windowEntries(jit.Caller{ID: g.RequestorID, Name: g.Requestor}, OpOpen, g, now, func(vm, w int) bool { return stood(g.VMs[vm].VM, g.VMs[vm].Ports[w]) })
 	for i := range out {
@@ -86,8 +86,8 @@ func ClosedEntries(before, after jit.Grant, now time.Time) []Entry {
 	})
 }
 
-// windowEntries returns entries for some windows of a grant: openings one for each machine, since ends move while it opens, closings one for each
-// machine, end and reason. Each happens once to a window: their ids do
+// windowEntries returns entries for some windows of a grant: openings one for each window, since others may know of other windows of the machine,
+// closings one for each machine, end and reason. Each happens once to a window: their ids do
 // not change with the generation, which others may raise meanwhile, and the log knows them from their first day on.
 func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is func(vm, w int) bool) []Entry {
 	var out []Entry
@@ -97,7 +97,9 @@ func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is 
 			if !is(i, j) {
 				continue
 			}
-			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool { return op == OpOpen || p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason })
+			at := slices.IndexFunc(parts, func(p jit.GrantVM) bool {
+				return op != OpOpen && p.Ports[0].End.Equal(w.End) && p.Ports[0].Reason == w.Reason
+			})
 			if at < 0 {
 				at, parts = len(parts), append(parts, jit.GrantVM{VM: vm.VM})
 			}
