@@ -335,15 +335,22 @@ func (r *run) closedToOthers() {
 	}
 }
 
-// outranked reports whether there is room for one more rule above one of others. Where open windows and others have all places, they keep them.
+// outranked reports whether there is room for one more rule between a rule of others and the last open window above it. Where open windows and
+// others have all places, they keep them, and where a window stands right above the rule, so does the window.
 func outranked(rules []jit.Rule, x jit.Rule) bool {
+	last := 99
+	for _, o := range rules {
+		if own(o) && o.Access == jit.Allow && o.Priority < x.Priority {
+			last = max(last, o.Priority)
+		}
+	}
 	taken := 0
 	for _, o := range rules {
-		if o.Direction == jit.Inbound && o.Priority < x.Priority {
+		if o.Direction == jit.Inbound && o.Priority > last && o.Priority < x.Priority {
 			taken++
 		}
 	}
-	return taken < x.Priority-100
+	return taken < x.Priority-last-1
 }
 
 func grantText(g jit.Grant) string {
