@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
-	"portcullis/core/plan"
 	"portcullis/core/store"
 )
 
@@ -97,7 +97,7 @@ func initiate(vm, port string) string {
 func (a *app) allows(nsg string) int {
 	n := 0
 	for _, r := range a.cloud.Standing(jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: nsg}) {
-		if plan.Owned(r.Name) && r.Access == jit.Allow {
+		if label.Owned(r.Name) && r.Access == jit.Allow {
 			n++
 		}
 	}

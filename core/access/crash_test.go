@@ -15,6 +15,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -28,7 +29,7 @@ func TestRepairByAVerb(t *testing.T) {
 	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	rules := w.cloud.Standing(nsgID("web-nsg"))
 	for i := range rules {
-		if plan.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
+		if label.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
 			rules[i].Source = jit.AnyPeer() // widened by hand
 		}
 	}
@@ -177,7 +178,7 @@ func settled(t *testing.T, w *world, when string) {
 		}
 		var foreign []jit.Rule
 		for _, r := range w.cloud.Standing(nsgID(nsg)) {
-			if !plan.Owned(r.Name) {
+			if !label.Owned(r.Name) {
 				foreign = append(foreign, r)
 			}
 		}
@@ -199,7 +200,7 @@ func settled(t *testing.T, w *world, when string) {
 	policies, _ := store.AllPolicies(t.Context(), w.mem)
 	for _, p := range policies {
 		nsg := p.Placements[len(p.Placements)-1].Target.Name
-		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny }) {
+		if !slices.ContainsFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Deny }) {
 			t.Errorf("%s: %s has a policy and no deny", when, p.Policy.VM.Name)
 		}
 	}

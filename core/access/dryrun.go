@@ -7,7 +7,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -27,8 +27,8 @@ func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) (Narrowed, [
 	for _, rec := range records {
 		targets = append(targets, store.TargetsOf(rec.Placements)...)
 	}
-	changes, err := s.standing(ctx, store.Distinct(targets), func(state *plan.State) {
-		state.Policies = keep(state.Policies, func(p plan.Protected) bool { return !slices.ContainsFunc(vms, p.Policy.VM.Equal) })
+	changes, err := s.standing(ctx, store.Distinct(targets), func(state *roster.State) {
+		state.Policies = keep(state.Policies, func(p roster.Protected) bool { return !slices.ContainsFunc(vms, p.Policy.VM.Equal) })
 		for i := range state.Openings {
 			state.Openings[i].Grant, _ = ended(state.Openings[i].Grant)
 		}
@@ -69,7 +69,7 @@ func (s *Service) PreviewExtend(ctx context.Context, id string, duration time.Du
 
 // previewChanged tells what the rules would be if a stored grant was changed.
 func (s *Service) previewChanged(ctx context.Context, rec store.GrantRecord, after jit.Grant) (store.GrantRecord, []TargetChange, error) {
-	changes, err := s.standing(ctx, rec.Targets(), func(state *plan.State) {
+	changes, err := s.standing(ctx, rec.Targets(), func(state *roster.State) {
 		for i := range state.Openings {
 			if state.Openings[i].Grant.ID == after.ID {
 				state.Openings[i].Grant = after
@@ -81,10 +81,10 @@ func (s *Service) previewChanged(ctx context.Context, rec store.GrantRecord, aft
 }
 
 // standing is [round.Rounds.Project] of the targets that still exist: what is gone needs no change.
-func (s *Service) standing(ctx context.Context, targets []jit.ID, change func(*plan.State)) ([]TargetChange, error) {
+func (s *Service) standing(ctx context.Context, targets []jit.ID, change func(*roster.State)) ([]TargetChange, error) {
 	found := make([][]round.Outcome, len(targets))
 	err := parallel.Each(targets, func(i int, t jit.ID) error {
-		outs, err := s.Rounds.Project(ctx, []jit.ID{t}, func(_ jit.ID, state *plan.State) { change(state) })
+		outs, err := s.Rounds.Project(ctx, []jit.ID{t}, func(_ jit.ID, state *roster.State) { change(state) })
 		if refused := jit.Refused(err); refused != nil && refused.Code == round.CodeTargetGone {
 			return nil
 		}

@@ -9,7 +9,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -131,7 +131,7 @@ func (s *Service) together(ctx context.Context, rec store.GrantRecord, after jit
 	if !slices.ContainsFunc(after.Machines(), func(vm jit.ID) bool { return !demands(vm).Permit(jit.AnySource()) }) {
 		return nil
 	}
-	var states []plan.State
+	var states []roster.State
 	for _, t := range rec.Targets() {
 		state, err := s.Targets.State(ctx, t)
 		if err != nil {

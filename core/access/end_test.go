@@ -13,7 +13,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/label"
 	"portcullis/core/store"
 )
 
@@ -63,7 +63,7 @@ func TestExtend(t *testing.T) {
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 	name := func() string {
 		for _, r := range w.cloud.Standing(nsgID("web-nsg")) {
-			if r.Access == jit.Allow && plan.Owned(r.Name) {
+			if r.Access == jit.Allow && label.Owned(r.Name) {
 				return fmt.Sprint(r.Name, r.Priority)
 			}
 		}

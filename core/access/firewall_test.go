@@ -11,6 +11,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -51,7 +52,7 @@ func (w *world) behind(vm, addr string) {
 func (w *world) nat() []string {
 	var out []string
 	for _, r := range w.cloud.Standing(fwID("hub-fw")) {
-		if plan.Owned(r.Name) {
+		if label.Owned(r.Name) {
 			from := "*"
 			if !r.Source.Any {
 				from = jit.SourcesOf(r.Source.Prefixes...).String()
@@ -184,7 +185,7 @@ func TestFirewallRepair(t *testing.T) {
 			want := w.nat()
 			var rules []jit.Rule
 			for _, r := range w.cloud.Standing(fwID("hub-fw")) {
-				if plan.Owned(r.Name) {
+				if label.Owned(r.Name) {
 					rules = append(rules, harm(r)...)
 				} else {
 					rules = append(rules, r)

@@ -17,8 +17,8 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
-	"portcullis/core/plan"
 	"portcullis/core/store"
 )
 
@@ -218,7 +218,7 @@ func TestMachineInFull(t *testing.T) {
 	}
 	// Somebody opens a management port that the policy does not name, after the sweep.
 	w.leap(time.Minute)
-	ours := slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return !plan.Owned(r.Name) })
+	ours := slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return !label.Owned(r.Name) })
 	w.cloud.SetRules(nsgID("web-nsg"), append(ours, jit.Rule{Name: "AllowVnc", Priority: 4000, Access: jit.Allow, Protocol: jit.TCP, Source: jit.AnyPeer(), Destination: jit.AnyPeer(),
 		SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.OnePort(5900)}})...)
 	for range 2 { // found once, however often it is found

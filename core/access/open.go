@@ -8,7 +8,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -64,7 +64,7 @@ func (s *Service) try(ctx context.Context, who jit.Caller, rec store.GrantRecord
 // stillWithin refuses a grant that the policies, as they are stored now, do not allow, and is [limit.Together] of what was stored when the targets
 // were brought in order: of two requests, or a request and a change of a policy, that came at the same moment, at least one sees the other.
 func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Outcome) error {
-	var states []plan.State
+	var states []roster.State
 	for _, out := range outs {
 		states = append(states, out.State)
 	}

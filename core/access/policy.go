@@ -11,6 +11,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/side"
 	"portcullis/core/store"
@@ -28,7 +29,7 @@ type TargetChange struct {
 func (c TargetChange) Among(shown func(vm jit.ID) bool) TargetChange {
 	of := func(rules []jit.Rule) []jit.Rule {
 		left := keep(rules, func(r jit.Rule) bool {
-			vms, known := plan.Concerns(r, c.behind)
+			vms, known := roster.Concerns(r, c.behind)
 			return known && !slices.ContainsFunc(vms, func(vm jit.ID) bool { return !shown(vm) })
 		})
 		c.Hidden += len(rules) - len(left)
@@ -144,9 +145,9 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 	for _, r := range records {
 		all = append(all, r.Placements)
 	}
-	return s.Rounds.Project(ctx, store.TargetsOf(all...), func(t jit.ID, state *plan.State) {
+	return s.Rounds.Project(ctx, store.TargetsOf(all...), func(t jit.ID, state *roster.State) {
 		for _, rec := range records {
-			state.Policies = slices.DeleteFunc(state.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
+			state.Policies = slices.DeleteFunc(state.Policies, func(p roster.Protected) bool { return p.Policy.VM.Equal(rec.Policy.VM) })
 			for _, p := range rec.Placements {
 				if p.Target.Equal(t) {
 					state.Policies = append(state.Policies, p.Protected(rec.Policy))

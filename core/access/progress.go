@@ -8,7 +8,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -31,7 +31,7 @@ func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store
 
 // stands reports whether a round has left the rules of a grant on its target.
 func stands(out round.Outcome, grant string) bool {
-	return !out.Gone && refusedBy([]round.Outcome{out}, grant) == nil && slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool {
+	return !out.Gone && refusedBy([]round.Outcome{out}, grant) == nil && slices.ContainsFunc(out.State.Openings, func(o roster.Opening) bool {
 		return o.Grant.ID == grant && o.Grant.AnyLive(out.At)
 	})
 }

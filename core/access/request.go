@@ -17,6 +17,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -190,8 +191,8 @@ func sameFamily(g jit.Grant, machines map[string]network.Machine) error {
 
 // previewGrant computes the targets as if the grant were stored, and refuses
 // where one of them has no room for it or a foreign rule would block it.
-func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (plan.State, error), rec store.GrantRecord) ([]round.Outcome, error) {
-	outs, err := s.Rounds.ProjectFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *plan.State) {
+func (s *Service) previewGrant(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (roster.State, error), rec store.GrantRecord) ([]round.Outcome, error) {
+	outs, err := s.Rounds.ProjectFrom(ctx, from, stored, rec.Targets(), func(t jit.ID, state *roster.State) {
 		for _, p := range rec.Placements {
 			if p.Target.Equal(t) {
 				state.Openings = append(state.Openings, rec.At(p))

@@ -8,6 +8,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/store"
 )
@@ -43,7 +44,7 @@ func TestRestoredTablesOpenNothing(t *testing.T) {
 		},
 		"its rule was deleted by hand, and then it was revoked": func(w *world, id string) {
 			rules := w.cloud.Standing(nsgID("apps-nsg"))
-			w.cloud.SetRules(nsgID("apps-nsg"), slices.DeleteFunc(rules, func(r jit.Rule) bool { of, _ := plan.GrantOf(r.Name); return of == id })...)
+			w.cloud.SetRules(nsgID("apps-nsg"), slices.DeleteFunc(rules, func(r jit.Rule) bool { of, _ := label.GrantOf(r.Name); return of == id })...)
 			if _, err := w.Revoke(w.t.Context(), who("alice"), id); err != nil {
 				w.t.Fatal(err)
 			}
@@ -119,7 +120,7 @@ func TestRemovedByOthers(t *testing.T) {
 		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 		open := w.lines("web-nsg")
 		remove := func() store.SweepRecord {
-			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Allow })...)
+			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Allow })...)
 			return w.sweep()
 		}
 		if !never {
@@ -133,7 +134,7 @@ func TestRemovedByOthers(t *testing.T) {
 			t.Errorf("never %t: the window is %s %s; findings %+v", never, g.Status(), g.Reason(), rec.Findings)
 		}
 		for range 3 {
-			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return plan.Owned(r.Name) })...)
+			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return label.Owned(r.Name) })...)
 			w.sweep()
 			w.stands("web-nsg", closedWeb...)
 		}
@@ -145,7 +146,7 @@ func TestExtendingWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
-	w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return plan.Owned(r.Name) })...)
+	w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return label.Owned(r.Name) })...)
 	if _, err := w.Extend(t.Context(), who("alice"), id, 2*time.Hour, time.Time{}); code(err) != plan.CodeNotCertain {
 		t.Errorf("got %v", err)
 	}

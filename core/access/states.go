@@ -7,18 +7,18 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
 // states is what is stored of targets, as it was read a moment ago.
 type states struct {
 	store.Targets
-	read map[string]plan.State
+	read map[string]roster.State
 }
 
 // of returns what was read of a target, and reads what was not.
-func (s states) of(ctx context.Context, target jit.ID) (plan.State, error) {
+func (s states) of(ctx context.Context, target jit.ID) (roster.State, error) {
 	if state, ok := s.read[target.Key()]; ok {
 		return state, nil
 	}
@@ -33,7 +33,7 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 		placements = append(placements, machines[vm.Key()].Placements)
 	}
 	targets := store.TargetsOf(placements...)
-	found := make([]plan.State, len(targets))
+	found := make([]roster.State, len(targets))
 	err := parallel.Each(targets, func(i int, t jit.ID) (err error) {
 		if found[i], err = s.Targets.State(ctx, t); err != nil {
 			err = fmt.Errorf("read what is stored of %s: %w", t.Name, err)
@@ -43,7 +43,7 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 	if err != nil {
 		return nil, err
 	}
-	states.read = map[string]plan.State{}
+	states.read = map[string]roster.State{}
 	for i, t := range targets {
 		states.read[t.Key()] = found[i]
 	}
@@ -51,7 +51,7 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 }
 
 // policiesAmong returns the policies of machines: those among what is stored of targets, and each other one as it is read by itself.
-func (s *Service) policiesAmong(ctx context.Context, vms []jit.ID, stored []plan.State) (map[string]jit.Policy, error) {
+func (s *Service) policiesAmong(ctx context.Context, vms []jit.ID, stored []roster.State) (map[string]jit.Policy, error) {
 	policies := map[string]jit.Policy{}
 	for _, state := range stored {
 		for _, p := range state.Policies {

@@ -13,8 +13,8 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
-	"portcullis/core/plan"
 	"portcullis/core/store"
 )
 
@@ -37,7 +37,7 @@ func TestSweepClosesWhatWasMissed(t *testing.T) {
 }
 
 func TestSweepRepairs(t *testing.T) {
-	orphan := jit.Rule{Name: plan.Prefix + "allow-00000000000070008000000000000000-00000000", Priority: 110, Access: jit.Allow, Protocol: jit.TCP,
+	orphan := jit.Rule{Name: label.Prefix + "allow-00000000000070008000000000000000-00000000", Priority: 110, Access: jit.Allow, Protocol: jit.TCP,
 		Source: jit.AnyPeer(), Destination: jit.AnyPeer(), SourcePorts: []jit.PortRange{jit.AllPorts()}, DestinationPorts: []jit.PortRange{jit.AllPorts()}}
 	for _, tc := range []struct {
 		name string
@@ -45,17 +45,17 @@ func TestSweepRepairs(t *testing.T) {
 		want jit.Reason // why the window closes; "" where everything stands again
 	}{
 		{"our rules deleted", func(rules []jit.Rule) []jit.Rule {
-			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return label.Owned(r.Name) })
 		}, jit.NotCertain},
 		{"our allow deleted", func(rules []jit.Rule) []jit.Rule {
-			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Allow })
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Allow })
 		}, ""},
 		{"our deny deleted", func(rules []jit.Rule) []jit.Rule {
-			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) && r.Access == jit.Deny })
+			return slices.DeleteFunc(rules, func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Deny })
 		}, ""},
 		{"our allow widened", func(rules []jit.Rule) []jit.Rule {
 			for i := range rules {
-				if plan.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
+				if label.Owned(rules[i].Name) && rules[i].Access == jit.Allow {
 					rules[i].Source = jit.AnyPeer()
 				}
 			}
@@ -63,7 +63,7 @@ func TestSweepRepairs(t *testing.T) {
 		}, ""},
 		{"our deny turned into an allow", func(rules []jit.Rule) []jit.Rule {
 			for i := range rules {
-				if plan.Owned(rules[i].Name) {
+				if label.Owned(rules[i].Name) {
 					rules[i].Access = jit.Allow
 				}
 			}

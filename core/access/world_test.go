@@ -22,9 +22,9 @@ import (
 	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/permit"
-	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
@@ -261,7 +261,7 @@ func (w *world) lines(nsg string) []string {
 	var out []string
 	for _, r := range w.cloud.Standing(nsgID(nsg)) {
 		name := r.Name
-		if plan.Owned(name) {
+		if label.Owned(name) {
 			name = "ours"
 		}
 		out = append(out, fmt.Sprintf("%04d %s %s %s -> %s :%s", r.Priority, strings.ToLower(r.Access.String()), name, peers(r.Source), peers(r.Destination), ports(r.DestinationPorts)))
@@ -300,7 +300,7 @@ func (w *world) stands(nsg string, want ...string) {
 func (w *world) allows(nsg string) int {
 	n := 0
 	for _, r := range w.cloud.Standing(nsgID(nsg)) {
-		if plan.Owned(r.Name) && r.Access == jit.Allow {
+		if label.Owned(r.Name) && r.Access == jit.Allow {
 			n++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
@@ -167,7 +168,7 @@ func (c *Cloud) Apply(ctx context.Context, _ network.Priority, s network.Snapsho
 		return s, nil
 	}
 	for _, r := range slices.Concat(changes.Create, changes.Update, changes.Delete) {
-		if !plan.Owned(r.Name) {
+		if !label.Owned(r.Name) {
 			return network.Snapshot{}, fmt.Errorf("rule %s is not ours to change", r.Name)
 		}
 	}

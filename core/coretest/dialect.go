@@ -4,7 +4,7 @@ import (
 	"net/netip"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/label"
 )
 
 // Dialect is the kind of rules that one kind of target holds.
@@ -36,7 +36,7 @@ func SecurityRules() Dialect {
 	ports := []uint16{22, 3389, 5985, 5986}
 	return Dialect{
 		Ours: func(name string, n int) jit.Rule {
-			r := jit.Rule{Name: plan.Prefix + name, Priority: 100 + n, Protocol: jit.TCP, Source: jit.AnyPeer(),
+			r := jit.Rule{Name: label.Prefix + name, Priority: 100 + n, Protocol: jit.TCP, Source: jit.AnyPeer(),
 				Destination: jit.PeersOf(netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("10.0.0.5")), SourcePorts: all,
 				DestinationPorts: ranges(jit.OnePort(ports[n%4])), Description: "Portcullis v1: of the conformance suite"}
 			switch {
@@ -88,7 +88,7 @@ func NATRules(public netip.Addr) Dialect {
 			case 2:
 				from, protocol = prefixes("203.0.113.0/24"), jit.AnyProtocol
 			}
-			return rule(plan.Prefix+name, protocol, from, uint16(40000+n), to(4, 22), "Portcullis v1: of the conformance suite")
+			return rule(label.Prefix+name, protocol, from, uint16(40000+n), to(4, 22), "Portcullis v1: of the conformance suite")
 		},
 		Theirs: func(name string, n int) jit.Rule {
 			return rule(name, jit.TCP, jit.AnyPeer(), uint16(8000+n), to(9, 443), "")

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -117,8 +117,8 @@ func (f *Faulty) DropKeys(ctx context.Context, expired time.Time, most int) (int
 }
 
 // State implements [store.Targets].
-func (f *Faulty) State(ctx context.Context, target jit.ID) (plan.State, error) {
-	return step(ctx, f, "State", target.Key(), func() (plan.State, error) { return f.Store.State(ctx, target) })
+func (f *Faulty) State(ctx context.Context, target jit.ID) (roster.State, error) {
+	return step(ctx, f, "State", target.Key(), func() (roster.State, error) { return f.Store.State(ctx, target) })
 }
 
 // Known implements [store.Targets].

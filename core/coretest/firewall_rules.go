@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 )
@@ -58,7 +59,7 @@ func (f firewall) chain(t *testing.T) {
 		s = f.apply(t, s, create(f.Ours(fmt.Sprint("r", i), i)))
 	}
 	for _, r := range slices.Clone(s.Rules) {
-		if plan.Owned(r.Name) {
+		if label.Owned(r.Name) {
 			s = f.apply(t, s, plan.Changes{Delete: []jit.Rule{r}})
 		}
 	}

@@ -6,12 +6,12 @@ import (
 	"slices"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
 // State implements store.Targets: what the policies and the open grants say about the target.
-func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
+func (m *Memory) State(_ context.Context, target jit.ID) (roster.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var policies []store.PolicyRecord
@@ -34,8 +34,8 @@ func (m *Memory) State(_ context.Context, target jit.ID) (plan.State, error) {
 
 // StateOf returns what policies and open grants say about a target: what [store.Targets] must return if they are
 // all that is stored.
-func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []store.GrantRecord) plan.State {
-	s := plan.State{Known: known}
+func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []store.GrantRecord) roster.State {
+	s := roster.State{Known: known}
 	for _, p := range policies {
 		for _, at := range p.Placements {
 			if at.Target.Equal(target) {
@@ -51,12 +51,12 @@ func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []
 					_, behind := at.Addresses[vm.VM.Key()]
 					return !behind
 				})
-				s.Openings = append(s.Openings, plan.Opening{Grant: part, Addresses: at.Addresses})
+				s.Openings = append(s.Openings, roster.Opening{Grant: part, Addresses: at.Addresses})
 			}
 		}
 	}
-	slices.SortFunc(s.Policies, func(a, b plan.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
-	slices.SortFunc(s.Openings, func(a, b plan.Opening) int {
+	slices.SortFunc(s.Policies, func(a, b roster.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	slices.SortFunc(s.Openings, func(a, b roster.Opening) int {
 		return cmp.Or(a.Grant.Start.Compare(b.Grant.Start), cmp.Compare(a.Grant.ID, b.Grant.ID))
 	})
 	return s

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -294,7 +294,7 @@ func wantState(t *testing.T, s Store, guards ...int) {
 		known[id.Key()] = true
 	}
 	for _, n := range guards {
-		got := must[plan.State](t)(s.State(t.Context(), nsg(n)))
+		got := must[roster.State](t)(s.State(t.Context(), nsg(n)))
 		wantSame(t, "state of "+nsg(n).Name, got, StateOf(nsg(n), known[nsg(n).Key()], policies, grants))
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestTargets(t *testing.T, open func(*testing.T) Store) {
 	t.Run("unknown", func(t *testing.T) {
 		s := open(t)
-		wantSame(t, "state", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{})
+		wantSame(t, "state", must[roster.State](t)(s.State(t.Context(), nsg(1))), roster.State{})
 		wantSame(t, "known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID(nil))
 		if err := s.Forget(t.Context(), nsg(1), cleared); err != nil {
 			t.Errorf("forget what is not known: %v", err)
@@ -39,14 +39,14 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		}
 		stays("a grant")
 		must[[]store.GrantRecord](t)(s.UpdateGrants(t.Context(), closedAt(g, morning.Add(time.Minute))))
-		state := must[plan.State](t)(s.State(t.Context(), nsg(1)))
-		wantSame(t, "state with nothing on it", state, plan.State{Known: true})
+		state := must[roster.State](t)(s.State(t.Context(), nsg(1)))
+		wantSame(t, "state with nothing on it", state, roster.State{Known: true})
 		other := nsg(1)
 		other.Name = "GUARD001"
 		if err := s.Forget(t.Context(), other, cleared); err != nil {
 			t.Fatal(err)
 		}
-		wantSame(t, "state after it is forgotten", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{})
+		wantSame(t, "state after it is forgotten", must[roster.State](t)(s.State(t.Context(), nsg(1))), roster.State{})
 		wantSame(t, "known", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID(nil))
 	})
 	t.Run("forget while it is used", func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 				t.Fatal(err)
 			}
 			known("once remembered", nsg(1))
-			wantSame(t, "state of what is only remembered", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{})
+			wantSame(t, "state of what is only remembered", must[roster.State](t)(s.State(t.Context(), nsg(1))), roster.State{})
 		}
 		forget := func(why string, clear func(context.Context) (bool, error), wrong error) {
 			t.Helper()
@@ -111,7 +111,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		if err := s.DeletePolicy(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
-		wantSame(t, "state of what a policy made ours", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{Known: true})
+		wantSame(t, "state of what a policy made ours", must[roster.State](t)(s.State(t.Context(), nsg(1))), roster.State{Known: true})
 		forget("what is used again", func(ctx context.Context) (bool, error) {
 			_, err := s.PutPolicy(ctx, policyOf(1, 1))
 			return true, err
@@ -123,7 +123,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
 		stored := func(want ...string) {
 			t.Helper()
-			wantSame(t, "confirmed", must[plan.State](t)(s.State(t.Context(), nsg(1))).Confirmed, want)
+			wantSame(t, "confirmed", must[roster.State](t)(s.State(t.Context(), nsg(1))).Confirmed, want)
 		}
 		confirm := func(was, is []string, wrong error) {
 			t.Helper()
@@ -162,12 +162,12 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		if err := s.DeletePolicy(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
-		wantSame(t, "state without parts", must[plan.State](t)(s.State(t.Context(), nsg(1))), plan.State{Known: true, Confirmed: []string{"a"}})
+		wantSame(t, "state without parts", must[roster.State](t)(s.State(t.Context(), nsg(1))), roster.State{Known: true, Confirmed: []string{"a"}})
 		if err := s.Forget(t.Context(), nsg(1), cleared); err != nil {
 			t.Fatal(err)
 		}
 		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
-		wantSame(t, "confirmed once it is ours again", must[plan.State](t)(s.State(t.Context(), nsg(1))).Confirmed, []string(nil))
+		wantSame(t, "confirmed once it is ours again", must[roster.State](t)(s.State(t.Context(), nsg(1))).Confirmed, []string(nil))
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -243,12 +243,12 @@ func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
 
 // hindered returns what would be wrong with the protection of the machines that change, and settles which of them leave room for windows.
 func (s *Named) hindered(ctx context.Context, r replacement) (access.Hindered, error) {
-	goes := func(p plan.Protected) bool {
+	goes := func(p roster.Protected) bool {
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
 	}
 	_, hindered, err := s.Access.Protecting(r.changed, func() ([]round.Outcome, error) {
-		return s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *plan.State) {
+		return s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *roster.State) {
 			state.Policies = slices.DeleteFunc(state.Policies, goes)
 			for _, rec := range r.changed {
 				for _, p := range rec.Placements {

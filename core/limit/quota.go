@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // CodeQuota heads the refusal of a request that would take more of a shared target than one requestor may.
@@ -22,7 +22,7 @@ type Quota struct {
 
 // Allows refuses with [CodeQuota] a grant whose requestor would have more on a target than the quota. openings are those of
 // the target, the grant among them; what the grant takes the place of does not count.
-func (q Quota) Allows(target jit.ID, openings []plan.Opening, grant jit.Grant, now time.Time) error {
+func (q Quota) Allows(target jit.ID, openings []roster.Opening, grant jit.Grant, now time.Time) error {
 	if q == (Quota{}) {
 		return nil
 	}

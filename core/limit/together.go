@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // Demands gives what is demanded of requests for a machine: the stricter of its policy's options and the installation's.
@@ -20,7 +20,7 @@ type Demands func(jit.ID) jit.Options
 // takes the place of lets in the same addresses, so that it counts once.
 //
 // The refusal names the requestor's own windows, and nobody else's. Its target is what at gives: [InRequest] or [InGrant].
-func Together(g jit.Grant, demands Demands, states []plan.State, now time.Time, at func(g jit.Grant, vm, port int) string) error {
+func Together(g jit.Grant, demands Demands, states []roster.State, now time.Time, at func(g jit.Grant, vm, port int) string) error {
 	for i, vm := range g.VMs {
 		options := demands(vm.VM)
 		for j, w := range vm.Ports {
@@ -57,7 +57,7 @@ type held struct {
 }
 
 // heldBeside returns the other windows of a grant's requestor at the port of one of its windows, each once: those that ended first come first.
-func heldBeside(g jit.Grant, vm jit.ID, w jit.Window, states []plan.State) []held {
+func heldBeside(g jit.Grant, vm jit.ID, w jit.Window, states []roster.State) []held {
 	var out []held
 	for _, s := range states {
 		for _, o := range s.Openings {

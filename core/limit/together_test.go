@@ -11,7 +11,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 var (
@@ -30,10 +30,10 @@ func window(t interface{ Fatal(...any) }, id, who string, status jit.Status, fro
 }
 
 // standing is what is stored of a target with these grants.
-func standing(grants ...jit.Grant) plan.State {
-	s := plan.State{Known: true}
+func standing(grants ...jit.Grant) roster.State {
+	s := roster.State{Known: true}
 	for _, g := range grants {
-		s.Openings = append(s.Openings, plan.Opening{Grant: g, Addresses: map[string][]netip.Addr{vm.Key(): {netip.MustParseAddr("10.0.0.4")}}})
+		s.Openings = append(s.Openings, roster.Opening{Grant: g, Addresses: map[string][]netip.Addr{vm.Key(): {netip.MustParseAddr("10.0.0.4")}}})
 	}
 	return s
 }
@@ -74,7 +74,7 @@ func TestTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := window(t, "new", "ann", jit.Initiating, tc.from...)
-			twice := []plan.State{standing(tc.stands, g), standing(tc.stands)} // at the group of the interface, and at that of the subnet
+			twice := []roster.State{standing(tc.stands, g), standing(tc.stands)} // at the group of the interface, and at that of the subnet
 			err := limit.Together(g, always(tc.o), twice, noon, limit.InRequest)
 			bad := jit.Refused(err)
 			if (bad != nil) != tc.want {
@@ -105,7 +105,7 @@ func TestTogetherTellsOwnAlone(t *testing.T) {
 		grants = append(grants, window(t, fmt.Sprint("g", i), "ann", jit.Initiated, fmt.Sprintf("203.0.%d.0/24", 2*i), fmt.Sprintf("198.18.%d.1", i), fmt.Sprintf("198.18.%d.3", i)))
 	}
 	grants = append(grants, window(t, "his", "bob", jit.Initiated, "192.0.2.77"))
-	bad := jit.Refused(limit.Together(window(t, "new", "ann", jit.Initiating, "198.51.100.7"), always(jit.Options{WidestIPv4: 24, WidestIPv6: 64}), []plan.State{standing(grants...)}, noon, limit.InRequest))
+	bad := jit.Refused(limit.Together(window(t, "new", "ann", jit.Initiating, "198.51.100.7"), always(jit.Options{WidestIPv4: 24, WidestIPv6: 64}), []roster.State{standing(grants...)}, noon, limit.InRequest))
 	if bad == nil || strings.Contains(bad.Message, "192.0.2") || strings.Count(bad.Message, "your window for") != 3 || !strings.Contains(bad.Message, "3 more of your windows") || !strings.Contains(bad.Message, "and 1 more until 2026-11-30T13:00:00Z") {
 		t.Errorf("%v", bad)
 	}
@@ -122,7 +122,7 @@ func TestTogetherAgainstCounting(t *testing.T) {
 			bits := rapid.IntRange(28, 32).Draw(t, "bits")
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(rapid.IntRange(0, 255).Draw(t, "address"))}), bits).Masked()
 			g := window(t, fmt.Sprint(i), "ann", jit.Initiating, p.String())
-			refused := limit.Together(g, always(o), []plan.State{standing(stands...)}, noon, limit.InRequest) != nil
+			refused := limit.Together(g, always(o), []roster.State{standing(stands...)}, noon, limit.InRequest) != nil
 			var in [256]bool
 			count := 0
 			for _, h := range append(stands, g) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/label"
 	"portcullis/core/reach"
 	"portcullis/core/store"
 )
@@ -94,5 +94,5 @@ func Moved(was, is, target jit.ID) store.Finding {
 
 // ours reports whether the exposure depends on a rule of ours: then it is a window.
 func ours(x reach.Exposure) bool {
-	return slices.ContainsFunc(x.By, func(d reach.Decision) bool { return plan.Owned(d.Rule.Name) })
+	return slices.ContainsFunc(x.By, func(d reach.Decision) bool { return label.Owned(d.Rule.Name) })
 }

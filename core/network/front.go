@@ -9,13 +9,14 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
 // Fronts finds ports at the firewalls in front of machines. It reads each firewall once.
 type Fronts struct {
 	Kinds   Kinds
-	State   func(context.Context, jit.ID) (plan.State, error)
+	State   func(context.Context, jit.ID) (roster.State, error)
 	Rules   func(context.Context, jit.ID) (Standing, error)
 	Policy  func(jit.ID) (jit.Policy, bool)
 	Now     time.Time
@@ -97,7 +98,7 @@ func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm ji
 		return nil
 	}
 	w.Mapped = netip.AddrPort{}
-	in.Openings = append(slices.Clone(in.Openings), plan.Opening{Grant: g}) // ports already given to this grant are taken
+	in.Openings = append(slices.Clone(in.Openings), roster.Opening{Grant: g}) // ports already given to this grant are taken
 	var err *jit.Error
 	w.Mapped, err = in.Map(policy, port)
 	return err

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
+	"portcullis/core/roster"
 )
 
 // allows returns the allow rules that the live grants want at now: grants in the
 // order of their start, rules of one grant by name.
-func allows(openings []Opening, now time.Time) []*wanted {
+func allows(openings []roster.Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
 	var out []*wanted
 	for i := range openings {
@@ -40,7 +42,7 @@ type part struct {
 }
 
 // allowsOf returns the rules of one grant.
-func allowsOf(o *Opening, rivals rivals, now time.Time) []*wanted {
+func allowsOf(o *roster.Opening, rivals rivals, now time.Time) []*wanted {
 	var parts []part
 	for _, vm := range o.Grant.VMs {
 		for _, own := range partsOf(o, vm, rivals, now) {
@@ -57,7 +59,7 @@ func allowsOf(o *Opening, rivals rivals, now time.Time) []*wanted {
 }
 
 // partsOf returns the ports of one machine by their shape, without its addresses.
-func partsOf(o *Opening, vm jit.GrantVM, rivals rivals, now time.Time) []part {
+func partsOf(o *roster.Opening, vm jit.GrantVM, rivals rivals, now time.Time) []part {
 	var out []part
 	for _, w := range vm.Ports {
 		if !o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
@@ -97,7 +99,7 @@ func addMachine(parts []part, own part, vm jit.ID, addrs []netip.Addr) []part {
 func (p *part) rule(grant string) jit.Rule {
 	slices.Sort(p.keys)
 	id := fmt.Sprintf("protocol=%s v6=%t sources=%s ports=%s vms=%s", p.protocol, p.v6, p.sources, list(p.ports), strings.Join(p.keys, " "))
-	r := jit.Rule{Name: allowName(grant, id), Access: jit.Allow, Protocol: p.protocol, Source: peersOf(p.from), Description: allowNote(p.end, p.names)}
+	r := jit.Rule{Name: label.AllowName(grant, id), Access: jit.Allow, Protocol: p.protocol, Source: peersOf(p.from), Description: label.AllowNote(p.end, p.names)}
 	return finish(r, p.addresses, p.ports)
 }
 
@@ -131,7 +133,7 @@ func rivalOf(vm jit.ID, w jit.Window) rival {
 	return r
 }
 
-func rivalsOf(openings []Opening) rivals {
+func rivalsOf(openings []roster.Opening) rivals {
 	out := rivals{}
 	for i := range openings {
 		for _, vm := range openings[i].Grant.VMs {

@@ -7,6 +7,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 )
 
 // bearer is a foreign allow that bears on a protected port of a machine.
@@ -22,7 +23,7 @@ type bearer struct {
 // deny outranks from those that still expose the port. One that foreign denies
 // wholly keep from having an effect is neither. What names does not know counts as
 // exposing.
-func bearing(names reach.Names, policies []Protected, foreign []*jit.Rule, ours []jit.Rule) (overridden, exposed []Foreign) {
+func bearing(names reach.Names, policies []roster.Protected, foreign []*jit.Rule, ours []jit.Rule) (overridden, exposed []Foreign) {
 	protected := protectedPorts(policies)
 	theirs := slices.DeleteFunc(slices.Clone(foreign), func(r *jit.Rule) bool {
 		return r.Direction != jit.Inbound || !slices.ContainsFunc(protected, func(n uint16) bool { return jit.HoldsPort(r.DestinationPorts, n) })
@@ -39,7 +40,7 @@ func bearing(names reach.Names, policies []Protected, foreign []*jit.Rule, ours 
 }
 
 // bearingOn returns the foreign allows of the protected ports of one machine.
-func bearingOn(p Protected, chain reach.Chain, guards map[netip.Addr][]*jit.Rule) []bearer {
+func bearingOn(p roster.Protected, chain reach.Chain, guards map[netip.Addr][]*jit.Rule) []bearer {
 	var found []bearer
 	for _, a := range p.Addresses {
 		a = a.Unmap()
@@ -87,7 +88,7 @@ func foreignOf(found []bearer) (overridden, exposed []Foreign) {
 	return overridden, exposed
 }
 
-func protectedPorts(policies []Protected) []uint16 {
+func protectedPorts(policies []roster.Protected) []uint16 {
 	var out []uint16
 	for _, p := range policies {
 		for _, port := range p.Policy.Ports {

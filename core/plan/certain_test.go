@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // compute is plan.Compute where the table is certainly as new as the rules: it knows every deny that stands, and every open window
@@ -27,8 +29,8 @@ func certain(in plan.Input) plan.Input {
 func notes(rules []jit.Rule) []string {
 	var out []string
 	for _, r := range rules {
-		if r.Access == jit.Deny && plan.Owned(r.Name) {
-			out = append(out, plan.Note(r))
+		if r.Access == jit.Deny && label.Owned(r.Name) {
+			out = append(out, roster.Note(r))
 		}
 	}
 	return out
@@ -36,14 +38,14 @@ func notes(rules []jit.Rule) []string {
 
 // TestUnknownDeny: a deny that nothing stored knows stays as it closes, and keeps no marks, which nobody would take away.
 func TestUnknownDeny(t *testing.T) {
-	policy := func(vm string, ports ...uint16) plan.Protected {
+	policy := func(vm string, ports ...uint16) roster.Protected {
 		p := jit.Policy{VM: vmID(vm)}
 		for _, n := range ports {
 			p.Ports = append(p.Ports, jit.PortRule{Number: n, Protocol: jit.TCP})
 		}
-		return plan.Protected{Policy: p, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0." + vm[1:])}}
+		return roster.Protected{Policy: p, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0." + vm[1:])}}
 	}
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: []plan.Protected{policy("v4", 22), policy("v5", 22, 3389)}, Openings: grants(1)}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{policy("v4", 22), policy("v5", 22, 3389)}, Openings: grants(1)}}
 	in.Current = compute(in).Changes.Apply(nil)
 	marked := slices.IndexFunc(in.Current, func(r jit.Rule) bool { return strings.Contains(r.Description, "(open ") })
 	if marked < 0 {

@@ -10,22 +10,9 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/reach"
+	"portcullis/core/label"
+	"portcullis/core/roster"
 )
-
-// Protected is one machine's policy as it bears on the target.
-type Protected struct {
-	Policy    jit.Policy
-	Addresses []netip.Addr // the private addresses of the machine behind this target
-	Site      reach.Site   // what is known of where they are
-}
-
-// Opening is one grant as it bears on the target: its machines behind the
-// target only, each with its private addresses there.
-type Opening struct {
-	Grant     jit.Grant
-	Addresses map[string][]netip.Addr // by jit.ID.Key of the machine
-}
 
 // wanted is a rule of ours without its priority, and what its placing depends on.
 type wanted struct {
@@ -68,7 +55,7 @@ type group struct {
 }
 
 // denies returns the deny rules that the policies want, sorted by name.
-func denies(policies []Protected) []*wanted {
+func denies(policies []roster.Protected) []*wanted {
 	groups := map[string]*group{} // by what tells their rule from all others
 	for _, p := range policies {
 		respect := p.Policy.ExistingRules == jit.Respect
@@ -92,7 +79,7 @@ func denies(policies []Protected) []*wanted {
 	}
 	var out []*wanted
 	for id, g := range groups {
-		r := jit.Rule{Name: denyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: denyNote(g.names)}
+		r := jit.Rule{Name: label.DenyName(id), Access: jit.Deny, Protocol: g.protocol, Source: jit.AnyPeer(), Description: label.DenyNote(g.names)}
 		out = append(out, &wanted{rule: finish(r, g.addresses, g.ports), respect: g.respect, yields: g.yields, names: g.names})
 	}
 	slices.SortFunc(out, byName)

@@ -11,7 +11,7 @@
 //	ours     yes     yes     yes   none
 //	ours     no      yes     -     delete
 //
-// A rule is ours when its name begins with [Prefix]. Two kinds are wanted:
+// A rule is ours when its name begins with [label.Prefix]. Two kinds are wanted:
 //
 //   - deny rules, one for all machines of the target that protect the same ports
 //     with the same protocol, in each address family: source any, destination the

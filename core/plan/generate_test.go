@@ -10,9 +10,11 @@ import (
 	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -45,13 +47,13 @@ func genSources(t *rapid.T) jit.Sources {
 	return jit.SourcesOf(ps...)
 }
 
-func genPolicies(t *rapid.T) []plan.Protected {
-	var out []plan.Protected
+func genPolicies(t *rapid.T) []roster.Protected {
+	var out []roster.Protected
 	for _, name := range []string{"a", "b", "c", "d"} {
 		if !rapid.Bool().Draw(t, "protected "+name) {
 			continue
 		}
-		p := plan.Protected{Policy: jit.Policy{VM: vmID(name)}, Addresses: tinyVMs[name]}
+		p := roster.Protected{Policy: jit.Policy{VM: vmID(name)}, Addresses: tinyVMs[name]}
 		p.Site = reachtest.Site(t, p.Addresses...)
 		p.Policy.ExistingRules = pickAny(t, "existing rules", jit.Override, jit.Override, jit.Respect)
 		for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
@@ -62,13 +64,13 @@ func genPolicies(t *rapid.T) []plan.Protected {
 	return out
 }
 
-func genOpenings(t *rapid.T) []plan.Opening {
-	var out []plan.Opening
+func genOpenings(t *rapid.T) []roster.Opening {
+	var out []roster.Opening
 	for i := range rapid.IntRange(0, 4).Draw(t, "grants") {
 		g := jit.Grant{ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", i), Requestor: pickAny(t, "requestor", "ann", "bob")}
 		g.Start = noon.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "age")) * time.Minute)
 		g.OpenBy = noon.Add(pickAny(t, "open by", -time.Second, 0, time.Minute))
-		o := plan.Opening{Addresses: map[string][]netip.Addr{}}
+		o := roster.Opening{Addresses: map[string][]netip.Addr{}}
 		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 3, rapid.ID).Draw(t, "machines") {
 			vm := jit.GrantVM{VM: vmID(name)}
 			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(reachtest.Ports), 1, 3, rapid.ID).Draw(t, "ports") {
@@ -104,11 +106,11 @@ func genForeign(t *rapid.T) []jit.Rule {
 // genInput gives a target with a past: rules of ours from another time, some edited by hand.
 func genInput(t *rapid.T) plan.Input {
 	in := plan.Input{Names: reachtest.Names(t), Now: noon, Current: genForeign(t)}
-	in.State = plan.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
+	in.State = roster.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
 	if rapid.Bool().Draw(t, "a past") {
 		past := in
 		past.Now = noon.Add(-time.Duration(rapid.IntRange(0, 2).Draw(t, "ago")) * time.Minute)
-		past.State = plan.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
+		past.State = roster.State{Known: true, Policies: genPolicies(t), Openings: genOpenings(t)}
 		if rapid.Bool().Draw(t, "policies as before") {
 			past.Policies = in.Policies
 		}
@@ -133,7 +135,7 @@ func estate(in plan.Input) reachtest.Estate {
 }
 
 func edited(rules []jit.Rule, n int) []jit.Rule {
-	i := slices.IndexFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	i := slices.IndexFunc(rules, func(r jit.Rule) bool { return label.Owned(r.Name) })
 	if i < 0 {
 		return rules
 	}

@@ -16,9 +16,11 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 )
 
 var update = flag.Bool("update", false, "write the planned sections of testdata/*.txtar anew")
@@ -101,7 +103,7 @@ func clock(t testing.TB, s string) time.Time {
 }
 
 // join notes which addresses of a machine are in an application security group, and that of the others it is known that they are not.
-func join(p *plan.Protected, group string, members []netip.Prefix) {
+func join(p *roster.Protected, group string, members []netip.Prefix) {
 	if p.Site.Groups == nil {
 		p.Site.Groups = map[netip.Addr][]string{}
 	}
@@ -115,7 +117,7 @@ func join(p *plan.Protected, group string, members []netip.Prefix) {
 
 func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 	t.Helper()
-	in := plan.Input{Now: noon, State: plan.State{Known: !slices.Contains(lines(a, "known"), "no")}}
+	in := plan.Input{Now: noon, State: roster.State{Known: !slices.Contains(lines(a, "known"), "no")}}
 	for _, l := range lines(a, "now") {
 		in.Now = clock(t, l)
 	}
@@ -132,7 +134,7 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := plan.Protected{Policy: jit.Policy{VM: vmID(f[0]), ExistingRules: existing}, Addresses: at[f[0]]}
+		p := roster.Protected{Policy: jit.Policy{VM: vmID(f[0]), ExistingRules: existing}, Addresses: at[f[0]]}
 		for _, s := range f[2:] {
 			protocol, port := portIn(t, s)
 			p.Policy.Ports = append(p.Policy.Ports, jit.PortRule{Number: port, Protocol: protocol, Sources: jit.AnySource(), Maximum: 24 * time.Hour})
@@ -142,7 +144,7 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 	for _, l := range lines(a, "networks") {
 		name, inside, _ := strings.Cut(l, " ")
 		inside, whole := strings.CutSuffix(inside, " only")
-		i := slices.IndexFunc(in.Policies, func(p plan.Protected) bool { return p.Policy.VM.Name == name })
+		i := slices.IndexFunc(in.Policies, func(p roster.Protected) bool { return p.Policy.VM.Name == name })
 		in.Policies[i].Site.Network = reach.Network{Inside: reachtest.Peers(t, strings.ReplaceAll(inside, " ", ",")).Prefixes, Whole: whole}
 	}
 	in.Openings = goldenGrants(t, a, at)
@@ -178,10 +180,10 @@ func goldenInput(t testing.TB, a *txtar.Archive) plan.Input {
 	return in
 }
 
-func goldenGrants(t testing.TB, a *txtar.Archive, at map[string][]netip.Addr) []plan.Opening {
+func goldenGrants(t testing.TB, a *txtar.Archive, at map[string][]netip.Addr) []roster.Opening {
 	t.Helper()
 	statuses := map[string]jit.Status{"opening": jit.Initiating, "open": jit.Initiated, "revoking": jit.Revoking}
-	var out []plan.Opening
+	var out []roster.Opening
 	var status jit.Status
 	for _, l := range lines(a, "grants") {
 		f := strings.Fields(l)
@@ -192,7 +194,7 @@ func goldenGrants(t testing.TB, a *txtar.Archive, at map[string][]netip.Addr) []
 			}
 			g := jit.Grant{ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", n), Requestor: f[1], Start: clock(t, f[2])}
 			g.OpenBy, status = g.Start.Add(jit.OpeningTimeout), statuses[f[3]]
-			out = append(out, plan.Opening{Grant: g, Addresses: map[string][]netip.Addr{}})
+			out = append(out, roster.Opening{Grant: g, Addresses: map[string][]netip.Addr{}})
 			continue
 		}
 		o := &out[len(out)-1]
@@ -263,10 +265,10 @@ func texts[T any](list []T, text func(T) string) []string {
 
 // nameText writes whose rule it is, and the end of its name.
 func nameText(r jit.Rule) string {
-	if id, ok := plan.GrantOf(r.Name); ok {
+	if id, ok := label.GrantOf(r.Name); ok {
 		return "allow of grant " + strings.TrimLeft(id[:8], "0") + ", " + r.Name[len(r.Name)-8:]
 	}
-	return strings.TrimPrefix(r.Name, plan.Prefix)
+	return strings.TrimPrefix(r.Name, label.Prefix)
 }
 
 func ruleText(r jit.Rule) string {

@@ -9,30 +9,32 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 )
 
 func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i / 250), byte(i%250 + 1)}) }
 
 // protect gives n machines that protect SSH, one address each.
-func protect(n int) []plan.Protected {
-	var out []plan.Protected
+func protect(n int) []roster.Protected {
+	var out []roster.Protected
 	for i := range n {
 		port := jit.PortRule{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}
-		out = append(out, plan.Protected{Policy: jit.Policy{VM: vmID(fmt.Sprintf("vm%d", i)), Ports: []jit.PortRule{port}}, Addresses: []netip.Addr{host(i)}})
+		out = append(out, roster.Protected{Policy: jit.Policy{VM: vmID(fmt.Sprintf("vm%d", i)), Ports: []jit.PortRule{port}}, Addresses: []netip.Addr{host(i)}})
 	}
 	return out
 }
 
 // grants gives n open grants, each for one machine and from one address.
-func grants(n int) []plan.Opening {
-	var out []plan.Opening
+func grants(n int) []roster.Opening {
+	var out []roster.Opening
 	for i := range n {
 		vm := vmID(fmt.Sprintf("vm%d", i))
 		w := jit.Window{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.PrefixFrom(host(i), 32)), End: noon.Add(time.Hour), Status: jit.Initiated}
 		g := jit.Grant{ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", i+1), Requestor: fmt.Sprintf("user%d", i%50), Start: noon.Add(-time.Hour), VMs: []jit.GrantVM{{VM: vm, Ports: []jit.Window{w}}}}
-		out = append(out, plan.Opening{Grant: g, Addresses: map[string][]netip.Addr{vm.Key(): {host(i)}}})
+		out = append(out, roster.Opening{Grant: g, Addresses: map[string][]netip.Addr{vm.Key(): {host(i)}}})
 	}
 	return out
 }
@@ -84,7 +86,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := compute(plan.Input{State: plan.State{Known: true, Policies: protect(tt.policies), Openings: grants(tt.grants)}, Current: tt.foreign, Now: noon})
+			p := compute(plan.Input{State: roster.State{Known: true, Policies: protect(tt.policies), Openings: grants(tt.grants)}, Current: tt.foreign, Now: noon})
 			if len(p.Rules) != tt.rules || len(p.Refused) != tt.refused || strings.Join(codes(p), ",") != tt.codes {
 				t.Errorf("%d rules, %d refused, %s; want %d, %d, %s", len(p.Rules), len(p.Refused), codes(p), tt.rules, tt.refused, tt.codes)
 			}
@@ -101,7 +103,7 @@ func TestLimits(t *testing.T) {
 
 // A machine that is one too many does not unguard those that are guarded.
 func TestGuardedMachinesStayGuarded(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Policies: protect(4001)[1:]}, Now: noon}
+	in := plan.Input{State: roster.State{Known: true, Policies: protect(4001)[1:]}, Now: noon}
 	in.Current = compute(in).Changes.Apply(nil)
 	in.Policies = protect(4001)
 	p := compute(in)
@@ -115,7 +117,7 @@ func TestGuardedMachinesStayGuarded(t *testing.T) {
 
 // A deny that had to stand low did not come to rest: its own place counted as taken.
 func TestDenyWithoutPlaceStays(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Policies: protect(1)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 100 tcp * -> * :22")}, Now: noon}
+	in := plan.Input{State: roster.State{Known: true, Policies: protect(1)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 100 tcp * -> * :22")}, Now: noon}
 	for i := range 3 {
 		p := compute(in)
 		if i > 0 && !p.Changes.Empty() {
@@ -127,10 +129,10 @@ func TestDenyWithoutPlaceStays(t *testing.T) {
 
 // Two denies for one place above a foreign allow took it from each other in turn.
 func TestDeniesDoNotSwap(t *testing.T) {
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(2)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 101 * * -> * :22")}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: protect(2)}, Current: []jit.Rule{reachtest.Rule(t, "Any", "allow 101 * * -> * :22")}}
 	in.Policies[1].Policy.Ports[0].Protocol = jit.UDP
 	later := in.Policies
-	for _, first := range [][]plan.Protected{later[:1], later[1:]} {
+	for _, first := range [][]roster.Protected{later[:1], later[1:]} {
 		in.Policies = first
 		once := in
 		once.Current = compute(in).Changes.Apply(in.Current)
@@ -148,7 +150,7 @@ func TestDeniesDoNotSwap(t *testing.T) {
 // A newer request that is refused closed the older window that it would have
 // superseded.
 func TestRefusedGrantSupersedesNothing(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{reachtest.Rule(t, "Taken", "allow 101 tcp * -> * :443"), reachtest.Rule(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
+	in := plan.Input{State: roster.State{Known: true, Openings: grants(1)}, Current: []jit.Rule{reachtest.Rule(t, "Taken", "allow 101 tcp * -> * :443"), reachtest.Rule(t, "Deny", "deny 102 * * -> * :*")}, Now: noon}
 	in.Current = compute(in).Changes.Apply(in.Current)
 	newer := grants(2)[1]
 	newer.Grant.Requestor, newer.Grant.Start = in.Openings[0].Grant.Requestor, noon
@@ -166,7 +168,7 @@ func TestRefusedGrantSupersedesNothing(t *testing.T) {
 // Exposure is told for each address family by itself.
 func TestExposedByFamily(t *testing.T) {
 	port := jit.PortRule{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: []plan.Protected{{Policy: jit.Policy{VM: vmID("dual"), Ports: []jit.PortRule{port}}, Addresses: tinyVMs["a"]}}}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{{Policy: jit.Policy{VM: vmID("dual"), Ports: []jit.PortRule{port}}, Addresses: tinyVMs["a"]}}}}
 	in.Current = []jit.Rule{reachtest.Rule(t, "V4", "allow 100 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V4too", "allow 250 tcp 0.0.0.0/0 -> 10.0.0.4 :22"), reachtest.Rule(t, "V6", "allow 200 tcp ::/0 -> fd00::4 :22")}
 	p := compute(in)
 	got := fmt.Sprint(texts(p.Exposed, func(f plan.Foreign) string { return f.Rule.Name }), texts(p.Overridden, func(f plan.Foreign) string { return f.Rule.Name }))
@@ -200,9 +202,9 @@ func TestNames(t *testing.T) {
 		{strings.ToUpper(good), true, id},
 	}
 	for _, tt := range tests {
-		grant, ok := plan.GrantOf(tt.name)
-		if plan.Owned(tt.name) != tt.owned || grant != tt.grant || ok != (tt.grant != "") {
-			t.Errorf("%q: owned %t, grant %q, %t", tt.name, plan.Owned(tt.name), grant, ok)
+		grant, ok := label.GrantOf(tt.name)
+		if label.Owned(tt.name) != tt.owned || grant != tt.grant || ok != (tt.grant != "") {
+			t.Errorf("%q: owned %t, grant %q, %t", tt.name, label.Owned(tt.name), grant, ok)
 		}
 	}
 }
@@ -210,12 +212,12 @@ func TestNames(t *testing.T) {
 func TestEndOf(t *testing.T) {
 	for _, s := range []string{"", "allow until 2026-03-01T16:00:00Z to web", "Portcullis v2: allow until 2026-03-01T16:00:00Z to web", "Portcullis v1: deny to web",
 		"Portcullis v1: allow until  to web", "Portcullis v1: allow until 2026-03-01 to web", "Portcullis v1: allow until 2026-02-30T16:00:00Z to web", " Portcullis v1: allow until 2026-03-01T16:00:00Z", "Portcullis v1: allow until 2026-03-01T16:00:00 to web"} {
-		if end, ok := plan.EndOf(s); ok {
+		if end, ok := label.EndOf(s); ok {
 			t.Errorf("%q ends %s", s, end)
 		}
 	}
 	for _, s := range []string{"Portcullis v1: allow until 2026-03-01T16:00:00Z to web", "Portcullis v1: allow until 2026-03-01T16:00:00Z", "Portcullis v1: allow until 2026-03-01T17:00:00+01:00 to web"} {
-		if end, ok := plan.EndOf(s); !ok || !end.Equal(noon.Add(4*time.Hour)) {
+		if end, ok := label.EndOf(s); !ok || !end.Equal(noon.Add(4*time.Hour)) {
 			t.Errorf("%q ends %s, %t", s, end, ok)
 		}
 	}
@@ -227,19 +229,19 @@ func FuzzNames(f *testing.F) {
 	f.Add("portcullis-allow-000000010000400080000000000000ab-0123abcd", "Portcullis v1: allow until 2026-03-01T16:00:00Z to web", int64(1), "web")
 	f.Add("PORTCULLIS-DENY-x", "", int64(999), "\u202e")
 	f.Fuzz(func(t *testing.T, name, description string, ms int64, vm string) {
-		if id, ok := plan.GrantOf(name); ok {
-			if !plan.Owned(name) || len(id) != 36 || !strings.EqualFold(strings.ReplaceAll(id, "-", ""), name[17:49]) {
+		if id, ok := label.GrantOf(name); ok {
+			if !label.Owned(name) || len(id) != 36 || !strings.EqualFold(strings.ReplaceAll(id, "-", ""), name[17:49]) {
 				t.Fatalf("%q names the grant %q", name, id)
 			}
 		}
-		if end, ok := plan.EndOf(description); ok && end.Location() != time.UTC {
+		if end, ok := label.EndOf(description); ok && end.Location() != time.UTC {
 			t.Fatalf("%q ends %s", description, end)
 		}
 		end := noon.Add(time.Duration(ms%1e10) * time.Millisecond)
 		if !end.After(noon) {
 			return
 		}
-		in := plan.Input{Now: noon, State: plan.State{Known: true, Openings: grants(1)}}
+		in := plan.Input{Now: noon, State: roster.State{Known: true, Openings: grants(1)}}
 		in.Openings[0].Grant.VMs[0].VM.Name = vm
 		in.Openings[0].Grant.VMs[0].Ports[0].End = end
 		in.Openings[0].Addresses = map[string][]netip.Addr{in.Openings[0].Grant.VMs[0].VM.Key(): {host(0)}}
@@ -248,11 +250,11 @@ func FuzzNames(f *testing.F) {
 			t.Fatalf("%d rules", len(p.Rules))
 		}
 		r := p.Rules[0]
-		got, ok := plan.EndOf(r.Description)
+		got, ok := label.EndOf(r.Description)
 		if late := got.Sub(end); !ok || late < 0 || late >= time.Second {
 			t.Fatalf("end %s is written as %q", end, r.Description)
 		}
-		if id, ok := plan.GrantOf(r.Name); !ok || id != in.Openings[0].Grant.ID {
+		if id, ok := label.GrantOf(r.Name); !ok || id != in.Openings[0].Grant.ID {
 			t.Fatalf("%s names %q", r.Name, id)
 		}
 		if n := len([]rune(r.Description)); n > 140 {
@@ -275,7 +277,7 @@ func FuzzCompute(f *testing.F) {
 			data = data[1:]
 			return b % n
 		}
-		in := plan.Input{Now: noon, State: plan.State{Known: next(8) != 0, Policies: protect(next(6))}}
+		in := plan.Input{Now: noon, State: roster.State{Known: next(8) != 0, Policies: protect(next(6))}}
 		for i := range in.Policies {
 			in.Policies[i].Policy.ExistingRules = jit.ExistingRules(next(2))
 			in.Policies[i].Policy.Ports[0].Protocol = []jit.Protocol{jit.TCP, jit.UDP, jit.AnyProtocol}[next(3)]
@@ -320,7 +322,7 @@ func FuzzCompute(f *testing.F) {
 // BenchmarkCompute1000 plans a full target: 500 foreign rules, 30 machines
 // protected, 498 grants standing, one new and one that has ended.
 func BenchmarkCompute1000(b *testing.B) {
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(30), Openings: grants(499)}, Current: others(500, 2)}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: protect(30), Openings: grants(499)}, Current: others(500, 2)}
 	in.Current = compute(in).Changes.Apply(in.Current)
 	in.Openings = append(in.Openings[1:], grants(500)[499:]...)
 	b.ReportAllocs()
@@ -335,7 +337,7 @@ func BenchmarkCompute1000(b *testing.B) {
 // BenchmarkComputeWindows plans a full target that is all ours: 999 machines behind one deny, a window for each,
 // one of which has just ended.
 func BenchmarkComputeWindows(b *testing.B) {
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(999), Openings: grants(999)}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: protect(999), Openings: grants(999)}}
 	in.Current = compute(in).Changes.Apply(nil)
 	in.Openings[500].Grant.VMs[0].Ports[0].End = noon
 	b.ReportAllocs()
@@ -349,7 +351,7 @@ func BenchmarkComputeWindows(b *testing.B) {
 
 // BenchmarkComputeBearing plans 990 machines and 900 windows beside a foreign allow that each machine's policy overrides.
 func BenchmarkComputeBearing(b *testing.B) {
-	in := plan.Input{Now: noon, State: plan.State{Known: true, Policies: protect(990), Openings: grants(900)}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: protect(990), Openings: grants(900)}}
 	in.Current = []jit.Rule{reachtest.Rule(b, "some", "deny 2900 tcp 10.0.0.0/8 -> * :22"), reachtest.Rule(b, "all", "allow 3000 tcp * -> * :22")}
 	in.Current = compute(in).Changes.Apply(in.Current)
 	b.ReportAllocs()

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 )
 
 // MaxNATRules is how many public addresses and NAT rules one firewall holds together
@@ -51,7 +53,7 @@ func Translate(in Input) Plan {
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		if f := taker(foreign, r); f != nil {
-			grant, _ := GrantOf(r.Name)
+			grant, _ := label.GrantOf(r.Name)
 			p.Blocked = append(p.Blocked, Blocked{Grant: grant, Rule: r.Name, Block: reach.Block{By: []jit.Rule{*f}, Whole: reach.Maybe}})
 		}
 	}
@@ -59,7 +61,7 @@ func Translate(in Input) Plan {
 }
 
 // translations returns the NAT rules that the live grants want at now.
-func translations(openings []Opening, now time.Time) []*wanted {
+func translations(openings []roster.Opening, now time.Time) []*wanted {
 	rivals := rivalsOf(openings)
 	var out []*wanted
 	for i := range openings {
@@ -83,7 +85,7 @@ func translations(openings []Opening, now time.Time) []*wanted {
 
 func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to netip.Addr) jit.Rule {
 	id := "nat protocol=" + string(w.Protocol) + " sources=" + from.String() + " port=" + strconv.Itoa(int(w.Number)) + " vm=" + vm.Key()
-	r := jit.Rule{Name: allowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Source: peersOf(from), Description: allowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
+	r := jit.Rule{Name: label.AllowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Source: peersOf(from), Description: label.AllowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
 	return finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
 }
 
@@ -163,7 +165,7 @@ func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
 }
 
 // leading returns the foreign rules that lead to protected ports, sorted.
-func leading(policies []Protected, foreign []*jit.Rule) []Foreign {
+func leading(policies []roster.Protected, foreign []*jit.Rule) []Foreign {
 	var found []bearer
 	for _, p := range policies {
 		for _, port := range p.Policy.Ports {

@@ -19,6 +19,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 )
 
 // TestTranslateGolden is TestGolden for firewalls, from testdata/nat. Beside the sections there:
@@ -132,8 +133,8 @@ func genMapped(t *rapid.T) netip.AddrPort {
 }
 
 func genNAT(t *rapid.T) plan.Input {
-	draw := func() plan.State {
-		s := plan.State{Known: rapid.IntRange(0, 9).Draw(t, "lost") > 0, Policies: genPolicies(t), Openings: genOpenings(t)}
+	draw := func() roster.State {
+		s := roster.State{Known: rapid.IntRange(0, 9).Draw(t, "lost") > 0, Policies: genPolicies(t), Openings: genOpenings(t)}
 		for i, o := range s.Openings {
 			s.Openings[i].Grant = o.Grant.Mapped(func(jit.ID, jit.Window) (netip.AddrPort, jit.Sources) { return genMapped(t), jit.Sources{} })
 		}
@@ -266,10 +267,10 @@ func mustLead(in plan.Input, k reach.Packet, refused map[string]bool) bool {
 // same again while it is open; many machines never share one.
 func TestMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in := plan.Input{State: plan.State{Known: true}, Public: natPublic[:1], Now: noon}
+		in := plan.Input{State: roster.State{Known: true}, Public: natPublic[:1], Now: noon}
 		n := rapid.IntRange(1, 40).Draw(t, "machines")
 		for i := range n {
-			in.Policies = append(in.Policies, plan.Protected{Policy: jit.Policy{VM: vmID(fmt.Sprint("vm", i)), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}, {Number: 3389, Protocol: jit.AnyProtocol}}}})
+			in.Policies = append(in.Policies, roster.Protected{Policy: jit.Policy{VM: vmID(fmt.Sprint("vm", i)), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}, {Number: 3389, Protocol: jit.AnyProtocol}}}})
 		}
 		first := map[string]netip.AddrPort{}
 		for _, p := range in.Policies { // foreign rules take what some of them would have
@@ -305,7 +306,7 @@ func TestMap(t *testing.T) {
 				t.Fatalf("%s is at %s, was at %s", who, at, first[who])
 			}
 			open := in
-			open.Openings = []plan.Opening{{Grant: jit.Grant{ID: "g", Start: noon, VMs: []jit.GrantVM{{VM: p.Policy.VM, Ports: []jit.Window{{Number: port.Number, Status: jit.Initiated, Mapped: netip.AddrPortFrom(natPublic[0], 50505)}}}}}}}
+			open.Openings = []roster.Opening{{Grant: jit.Grant{ID: "g", Start: noon, VMs: []jit.GrantVM{{VM: p.Policy.VM, Ports: []jit.Window{{Number: port.Number, Status: jit.Initiated, Mapped: netip.AddrPortFrom(natPublic[0], 50505)}}}}}}}
 			if again, _ := open.Map(p.Policy, port); again.Port() != 50505 {
 				t.Fatalf("a second window of the same port is at %s", again)
 			}
@@ -321,7 +322,7 @@ func TestMapRefuses(t *testing.T) {
 	at := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(natPublic[0], n) }
 	full := natRule("all", jit.AnyProtocol, jit.AnyPeer(), at(1), netip.MustParseAddrPort("10.9.9.9:1"))
 	full.DestinationPorts = []jit.PortRange{{First: 1, Last: 65535}}
-	other := plan.Opening{Grant: jit.Grant{VMs: []jit.GrantVM{{VM: vmID("app"), Ports: []jit.Window{{Number: 22, Status: jit.Initiated, Mapped: at(2222)}}}}}}
+	other := roster.Opening{Grant: jit.Grant{VMs: []jit.GrantVM{{VM: vmID("app"), Ports: []jit.Window{{Number: 22, Status: jit.Initiated, Mapped: at(2222)}}}}}}
 	elsewhere := web
 	elsewhere.PublicAddress = netip.MustParseAddr("203.0.113.99")
 	second := web
@@ -332,7 +333,7 @@ func TestMapRefuses(t *testing.T) {
 		port    jit.PortRule
 		public  []netip.Addr
 		current []jit.Rule
-		open    []plan.Opening
+		open    []roster.Opening
 		code    jit.Code
 		want    string
 	}{
@@ -340,11 +341,11 @@ func TestMapRefuses(t *testing.T) {
 		{"another's address", elsewhere, port, natPublic, nil, nil, plan.CodePublicAddressNotFound, ""},
 		{"nothing free", web, port, natPublic[:1], []jit.Rule{full}, nil, plan.CodeNoMappedPort, ""},
 		{"pinned and taken by a rule", web, pin(443), natPublic[:1], []jit.Rule{full}, nil, plan.CodeMappedPortTaken, ""},
-		{"pinned and taken by a window", web, pin(2222), natPublic[:1], nil, []plan.Opening{other}, plan.CodeMappedPortTaken, ""},
-		{"pinned, and the window is at another address", second, pin(2222), natPublic, nil, []plan.Opening{other}, "", "203.0.113.21:2222"},
-		{"pinned, and free at the second address", web, pin(2222), natPublic, nil, []plan.Opening{other}, "", "203.0.113.21:2222"},
+		{"pinned and taken by a window", web, pin(2222), natPublic[:1], nil, []roster.Opening{other}, plan.CodeMappedPortTaken, ""},
+		{"pinned, and the window is at another address", second, pin(2222), natPublic, nil, []roster.Opening{other}, "", "203.0.113.21:2222"},
+		{"pinned, and free at the second address", web, pin(2222), natPublic, nil, []roster.Opening{other}, "", "203.0.113.21:2222"},
 	} {
-		in := plan.Input{State: plan.State{Known: true, Openings: tc.open}, Public: tc.public, Current: tc.current, Now: noon}
+		in := plan.Input{State: roster.State{Known: true, Openings: tc.open}, Public: tc.public, Current: tc.current, Now: noon}
 		got, err := in.Map(tc.policy, tc.port)
 		switch {
 		case tc.code == "" && (err != nil || got.String() != tc.want):

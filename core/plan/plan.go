@@ -8,22 +8,14 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 )
-
-// State is what is stored of one target.
-type State struct {
-	// Known says that the target is one of ours. Where it is not, the table is lost
-	// or the rules are left over: denies stay, and allows stay until the end in their description.
-	Known     bool
-	Policies  []Protected
-	Openings  []Opening
-	Confirmed []string // a [Note] of each of our denies that stood when the target was last seen confirmed, and of those about to be written; sorted
-}
 
 // Input is all that the rules of one target depend on.
 type Input struct {
-	State
+	roster.State
 	Current []jit.Rule   // every rule that stands on the target, ours and foreign, but not the default rules
 	Public  []netip.Addr // the addresses at which a firewall takes connections; none of a security group
 	Now     time.Time
@@ -139,7 +131,7 @@ func Compute(in Input) Plan {
 }
 
 // wants gives the rules that openings want at an instant, in the order in which they are laid.
-type wants func([]Opening, time.Time) []*wanted
+type wants func([]roster.Opening, time.Time) []*wanted
 
 // lays gives rules their places, beside those that stand, and what found none.
 type lays func(open []*wanted) ([]placed, []Refusal)
@@ -165,9 +157,9 @@ func rulesOf(list []placed) []jit.Rule {
 func (in Input) plan(ours named, closed []*wanted, want wants, lay lays) Plan {
 	var p Plan
 	if in.Known {
-		had := marksOn(ours.rules)
+		had := label.MarksOn(ours.rules)
 		var open []*wanted
-		sure := func(o []Opening, now time.Time) []*wanted {
+		sure := func(o []roster.Opening, now time.Time) []*wanted {
 			open, p.Missing = in.certain(ours, had, want(o, now))
 			return open
 		}
@@ -201,14 +193,14 @@ func (n named) find(name string) *jit.Rule {
 func apart(rules []jit.Rule) (ours named, foreign []*jit.Rule) {
 	n := 0
 	for i := range rules {
-		if Owned(rules[i].Name) {
+		if label.Owned(rules[i].Name) {
 			n++
 		}
 	}
 	ours = named{make([]*jit.Rule, 0, n), make(map[string]int, n)}
 	foreign = make([]*jit.Rule, 0, len(rules)-n)
 	for i := range rules {
-		if r := &rules[i]; Owned(r.Name) {
+		if r := &rules[i]; label.Owned(r.Name) {
 			ours.at[strings.ToLower(r.Name)] = len(ours.rules)
 			ours.rules = append(ours.rules, r)
 		} else {
@@ -232,7 +224,7 @@ func blocked(names reach.Names, ours []jit.Rule, foreign []*jit.Rule) []Blocked 
 			continue
 		}
 		if b := names.Blocked(r, foreign); len(b.By) > 0 {
-			grant, _ := GrantOf(r.Name)
+			grant, _ := label.GrantOf(r.Name)
 			out = append(out, Blocked{Grant: grant, Rule: r.Name, Block: b})
 		}
 	}
@@ -258,7 +250,7 @@ func (in Input) arrange(want wants, lay lays) ([]placed, []Refusal) {
 		if len(out) == 0 {
 			return placed, append(left, refused...)
 		}
-		kept := slices.DeleteFunc(slices.Clone(openings), func(o Opening) bool { return out[o.Grant.ID] })
+		kept := slices.DeleteFunc(slices.Clone(openings), func(o roster.Opening) bool { return out[o.Grant.ID] })
 		open = slices.DeleteFunc(open, func(w *wanted) bool { return out[w.grant] })
 		if slices.EqualFunc(open, want(kept, in.Now), func(a, b *wanted) bool { return a.rule.Name == b.rule.Name }) {
 			return placed, append(left, refused...)
@@ -272,7 +264,7 @@ func (in Input) arrange(want wants, lay lays) ([]placed, []Refusal) {
 func keepUntilEnd(ours []*jit.Rule, now time.Time) []placed {
 	var kept []placed
 	for _, r := range ours {
-		end, ok := EndOf(r.Description)
+		end, ok := label.EndOf(r.Description)
 		if r.Access == jit.Deny || ok && now.Before(end) {
 			kept = append(kept, placed{r, r.Priority})
 		}

@@ -14,9 +14,11 @@ import (
 	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 )
 
 func property(t *testing.T, f func(*rapid.T, plan.Input, plan.Plan)) {
@@ -58,7 +60,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 }
 
 func foreignOf(rules []jit.Rule) []jit.Rule {
-	out := slices.DeleteFunc(slices.Clone(rules), func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	out := slices.DeleteFunc(slices.Clone(rules), func(r jit.Rule) bool { return label.Owned(r.Name) })
 	slices.SortFunc(out, func(a, b jit.Rule) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
@@ -66,7 +68,7 @@ func foreignOf(rules []jit.Rule) []jit.Rule {
 func TestForeignRulesStay(t *testing.T) {
 	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
 		for _, r := range slices.Concat(p.Changes.Create, p.Changes.Update, p.Changes.Delete) {
-			if !plan.Owned(r.Name) {
+			if !label.Owned(r.Name) {
 				t.Fatalf("changes %s, which is not ours", r.Name)
 			}
 		}
@@ -155,12 +157,12 @@ func TestOurRulesAllowOnlyLiveWindows(t *testing.T) {
 			refused[r.Grant] = true
 		}
 		for _, r := range p.Rules {
-			if id, ok := plan.GrantOf(r.Name); (r.Access == jit.Allow) != ok || ok && refused[id] {
+			if id, ok := label.GrantOf(r.Name); (r.Access == jit.Allow) != ok || ok && refused[id] {
 				t.Fatalf("%s allows, but its grant was refused or is not named", r.Name)
 			}
 		}
 		known := estate(in)
-		ours := slices.DeleteFunc(p.Changes.Apply(in.Current), func(r jit.Rule) bool { return !plan.Owned(r.Name) || r.Access != jit.Allow })
+		ours := slices.DeleteFunc(p.Changes.Apply(in.Current), func(r jit.Rule) bool { return !label.Owned(r.Name) || r.Access != jit.Allow })
 		machinePackets(func(q reach.Packet) {
 			for i := range ours {
 				if reachtest.Matches(known, &ours[i], q) && !window(in, q, false, func(id string) bool { return !refused[id] }) {
@@ -287,7 +289,7 @@ func TestLimitsNeverKeepAClose(t *testing.T) {
 		later := compute(in)
 		after := later.Changes.Apply(in.Current)
 		for _, r := range after {
-			if plan.Owned(r.Name) && r.Access == jit.Allow {
+			if label.Owned(r.Name) && r.Access == jit.Allow {
 				t.Fatalf("%s still stands", r.Name)
 			}
 		}
@@ -309,7 +311,7 @@ func TestLimitsNeverKeepAClose(t *testing.T) {
 func TestRefusedIsNeverAsked(t *testing.T) {
 	property(t, func(t *rapid.T, in plan.Input, p plan.Plan) {
 		for _, r := range p.Refused {
-			in.Openings = slices.DeleteFunc(slices.Clone(in.Openings), func(o plan.Opening) bool { return o.Grant.ID == r.Grant })
+			in.Openings = slices.DeleteFunc(slices.Clone(in.Openings), func(o roster.Opening) bool { return o.Grant.ID == r.Grant })
 		}
 		without := compute(in)
 		names := func(p plan.Plan) []string { return texts(p.Rules, func(r jit.Rule) string { return r.Name }) }

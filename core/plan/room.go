@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"portcullis/core/jit"
+	"portcullis/core/roster"
 )
 
 // Room is the priorities of a security group that are ours to open windows at. The zero value is all of them, and one kept.
@@ -120,7 +121,7 @@ type Shut struct {
 
 // shut returns the protected ports for which the next request must fail, and those for which as many windows as are kept
 // would not fit if none were open; both by machine and port.
-func (l *layout) shut(policies []Protected) (now, short []Shut) {
+func (l *layout) shut(policies []roster.Protected) (now, short []Shut) {
 	keeps := max(1, l.room.Kept)
 	everybody := *l
 	everybody.denied = slices.DeleteFunc(slices.Clone(l.denied), func(f *jit.Rule) bool { return !f.Source.Any })
@@ -133,7 +134,7 @@ func (l *layout) shut(policies []Protected) (now, short []Shut) {
 		idle.count(p.rule, -1)
 	}
 	full, roomy := everybody.full(&jit.Rule{}), idle.roomy(keeps)
-	byKey := map[string]Protected{}
+	byKey := map[string]roster.Protected{}
 	for _, p := range policies {
 		byKey[p.Policy.VM.Key()] = p
 	}
@@ -182,7 +183,7 @@ func (l *layout) roomy(windows int) bool {
 }
 
 // opens refuses where so many windows of a port could not be opened, each at all of the machine's addresses.
-func (l *layout) opens(p Protected, port jit.PortRule, windows int) *jit.Error {
+func (l *layout) opens(p roster.Protected, port jit.PortRule, windows int) *jit.Error {
 	var laid []placed
 	defer func() {
 		for _, w := range laid {

@@ -14,6 +14,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/reach"
 	"portcullis/core/reach/reachtest"
+	"portcullis/core/roster"
 	"portcullis/core/side"
 )
 
@@ -90,7 +91,7 @@ func TestRoomAboveDenies(t *testing.T) {
 		{"what respects needs no place above", []jit.Rule{sshAt(t, 100)}, plan.Room{}, func(in *plan.Input) { in.Policies[0].Policy.ExistingRules = jit.Respect }, "[4096]", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			in := plan.Input{State: plan.State{Known: true, Policies: protect(1)}, Current: tc.current, Now: noon, Room: tc.room}
+			in := plan.Input{State: roster.State{Known: true, Policies: protect(1)}, Current: tc.current, Now: noon, Room: tc.room}
 			if tc.change != nil {
 				tc.change(&in)
 			}
@@ -108,7 +109,7 @@ func TestRoomAboveDenies(t *testing.T) {
 
 // TestBandOfWindows: windows are opened in the band that is set, and those that stand elsewhere stay.
 func TestBandOfWindows(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Policies: protect(3), Openings: grants(1)}, Now: noon}
+	in := plan.Input{State: roster.State{Known: true, Policies: protect(3), Openings: grants(1)}, Now: noon}
 	in.Current = compute(in).Changes.Apply(occupied(201))
 	in.Openings, in.Room = grants(3), plan.Room{First: 200, Last: 202}
 	var got []int
@@ -133,7 +134,7 @@ func TestBandOfWindows(t *testing.T) {
 
 // TestNoRoomSaysWhich: the refusal of a window names the rule that leaves no room, and what to do about it that is enough.
 func TestNoRoomSaysWhich(t *testing.T) {
-	in := plan.Input{State: plan.State{Known: true, Policies: protect(1), Openings: grants(1)}, Current: append(occupied(102, 103), sshAt(t, 101)), Now: noon}
+	in := plan.Input{State: roster.State{Known: true, Policies: protect(1), Openings: grants(1)}, Current: append(occupied(102, 103), sshAt(t, 101)), Now: noon}
 	p := compute(in)
 	if len(p.Refused) != 1 || p.Refused[0].Grant == "" {
 		t.Fatalf("refused %+v", p.Refused)
@@ -150,12 +151,12 @@ func TestNoRoomSaysWhich(t *testing.T) {
 }
 
 // asked gives n grants of one port of a machine, by anybody.
-func asked(t *rapid.T, n int, p plan.Protected, port jit.PortRule) []plan.Opening {
-	var out []plan.Opening
+func asked(t *rapid.T, n int, p roster.Protected, port jit.PortRule) []roster.Opening {
+	var out []roster.Opening
 	for i := range n {
 		w := jit.Window{Number: port.Number, Protocol: port.Protocol, Sources: genSources(t), End: noon.Add(time.Hour), Status: jit.Initiating}
 		g := jit.Grant{ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", i+1), Requestor: fmt.Sprint("somebody", i), Start: noon, OpenBy: noon.Add(time.Minute), VMs: []jit.GrantVM{{VM: p.Policy.VM, Ports: []jit.Window{w}}}}
-		out = append(out, plan.Opening{Grant: g, Addresses: map[string][]netip.Addr{p.Policy.VM.Key(): p.Addresses}})
+		out = append(out, roster.Opening{Grant: g, Addresses: map[string][]netip.Addr{p.Policy.VM.Key(): p.Addresses}})
 	}
 	return out
 }
@@ -251,7 +252,7 @@ func TestClosedElsewhere(t *testing.T) {
 	of := func(name string, addrs []netip.Addr, rules ...jit.Rule) side.Group {
 		p := vm
 		p.Addresses, p.Policy.LeavesRoom = addrs, true
-		in := plan.Input{State: plan.State{Known: true, Policies: []plan.Protected{p}}, Current: rules, Now: noon}
+		in := plan.Input{State: roster.State{Known: true, Policies: []roster.Protected{p}}, Current: rules, Now: noon}
 		computed := compute(in)
 		return side.Group{Target: jit.ID{Subscription: vm.Policy.VM.Subscription, ResourceGroup: "demo", Type: jit.TypeNSG, Name: name}, Policies: in.Policies, Plan: &computed}
 	}

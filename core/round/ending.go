@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -60,7 +60,7 @@ type Ended struct {
 func Ends(out Outcome, waits func(grant string) bool) []Ended {
 	var list []Ended
 	for _, r := range out.Plan.Refused {
-		i := slices.IndexFunc(out.State.Openings, func(o plan.Opening) bool { return r.Grant != "" && o.Grant.ID == r.Grant })
+		i := slices.IndexFunc(out.State.Openings, func(o roster.Opening) bool { return r.Grant != "" && o.Grant.ID == r.Grant })
 		if i < 0 || slices.ContainsFunc(list, func(e Ended) bool { return e.Grant.ID == r.Grant }) {
 			continue
 		}

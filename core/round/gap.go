@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // leaveGap leaves the target alone for a moment before the second of two writes, if another instance waits to see what
@@ -45,7 +45,7 @@ func (w *work) othersWait(out Outcome) bool {
 			delete(w.queue.asked, id) // closed, and nobody asks again
 		}
 	}
-	return slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool {
+	return slices.ContainsFunc(out.State.Openings, func(o roster.Opening) bool {
 		return !w.queue.asked[o.Grant.ID] && unfinished(o.Grant, out.At) && !out.changes(func(r jit.Rule) bool { return ofGrantID(r, o.Grant.ID) })
 	})
 }

@@ -7,15 +7,17 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // Outcome is what a round found and left on one target.
 type Outcome struct {
 	Target  jit.ID
 	At      time.Time // the time for which the rules were computed
-	State   plan.State
+	State   roster.State
 	Current []jit.Rule // the rules from which they were computed
 	Plan    plan.Plan
 	Gone    bool // the target does not exist
@@ -58,7 +60,7 @@ func (out Outcome) reguards(r jit.Rule) bool {
 
 // over reports whether a grant has neither a live window on the target nor a rule to remove: waiting for it to open is in vain.
 func (out Outcome) over(grant string) bool {
-	return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, grant) }) && !slices.ContainsFunc(out.State.Openings, func(o plan.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
+	return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, grant) }) && !slices.ContainsFunc(out.State.Openings, func(o roster.Opening) bool { return o.Grant.ID == grant && o.Grant.AnyLive(out.At) })
 }
 
 // Stands reports whether the rules of a grant that are wanted stand on the target.
@@ -68,7 +70,7 @@ func (out Outcome) Stands(grant string) bool {
 }
 
 func ofGrantID(r jit.Rule, grant string) bool {
-	id, ok := plan.GrantOf(r.Name)
+	id, ok := label.GrantOf(r.Name)
 	return ok && id == grant
 }
 
@@ -102,5 +104,5 @@ func merge(a, b plan.Changes) plan.Changes {
 
 // HoldsOurs reports whether some rule is ours.
 func HoldsOurs(rules []jit.Rule) bool {
-	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return plan.Owned(r.Name) })
+	return slices.ContainsFunc(rules, func(r jit.Rule) bool { return label.Owned(r.Name) })
 }

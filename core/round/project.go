@@ -10,6 +10,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -17,12 +18,12 @@ import (
 const CodeTargetGone jit.Code = "SecurityGroupNotFound"
 
 // Project computes the outcomes as if the stored state were changed. It writes nothing.
-func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
+func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.ID, *roster.State)) ([]Outcome, error) {
 	return s.ProjectFrom(ctx, s.Shown, s.Targets.State, targets, change)
 }
 
 // ProjectFrom is Project with the rules and the stored state that from and stored return.
-func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (plan.State, error), targets []jit.ID, change func(jit.ID, *plan.State)) ([]Outcome, error) {
+func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (roster.State, error), targets []jit.ID, change func(jit.ID, *roster.State)) ([]Outcome, error) {
 	outs := make([]Outcome, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
 		kind, err := s.Kinds.Of(t)

@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -40,19 +42,19 @@ func repairs(out Outcome, sweeping bool) []string {
 }
 
 // confirmed reports whether the rule is of a grant with windows that are confirmed open.
-func confirmed(state plan.State, rule string) bool {
+func confirmed(state roster.State, rule string) bool {
 	return ofGrant(state, rule, func(w jit.Window) bool { return w.Status == jit.Initiated })
 }
 
 // stored reports whether the rule is of a grant that is not closed yet: its deletion is then a closing, which has
 // an entry of its own.
-func stored(state plan.State, rule string) bool {
+func stored(state roster.State, rule string) bool {
 	return ofGrant(state, rule, func(jit.Window) bool { return true })
 }
 
-func ofGrant(state plan.State, rule string, is func(jit.Window) bool) bool {
-	id, ok := plan.GrantOf(rule)
-	return ok && slices.ContainsFunc(state.Openings, func(o plan.Opening) bool {
+func ofGrant(state roster.State, rule string, is func(jit.Window) bool) bool {
+	id, ok := label.GrantOf(rule)
+	return ok && slices.ContainsFunc(state.Openings, func(o roster.Opening) bool {
 		return o.Grant.ID == id && slices.ContainsFunc(o.Grant.VMs, func(vm jit.GrantVM) bool { return slices.ContainsFunc(vm.Ports, is) })
 	})
 }
@@ -78,7 +80,7 @@ func (out Outcome) denies() []string {
 	var names []string
 	for _, r := range out.Plan.Rules {
 		if r.Access == jit.Deny && !slices.Contains(out.Plan.Kept, r.Name) {
-			names = append(names, plan.Note(r))
+			names = append(names, roster.Note(r))
 		}
 	}
 	return names // sorted, as the plan is
@@ -88,7 +90,7 @@ func (out Outcome) denies() []string {
 func (s *Rounds) expect(ctx context.Context, out Outcome) error {
 	next := slices.Clone(out.State.Confirmed)
 	for _, r := range slices.Concat(out.Plan.Changes.Create, out.Plan.Changes.Update) {
-		if e := plan.Expected(r); out.reguards(r) && !slices.Contains(out.Plan.Kept, r.Name) && !slices.Contains(next, e) && !slices.Contains(next, plan.Note(r)) {
+		if e := roster.Expected(r); out.reguards(r) && !slices.Contains(out.Plan.Kept, r.Name) && !slices.Contains(next, e) && !slices.Contains(next, roster.Note(r)) {
 			next = append(next, e)
 		}
 	}

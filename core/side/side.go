@@ -9,13 +9,14 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // Group is one of the security groups that guard a machine. Traffic has to pass all of them, so a port is closed
 // where one of them closes it, and can be opened only where all of them have room.
 type Group struct {
 	Target   jit.ID
-	Policies []plan.Protected
+	Policies []roster.Protected
 	Plan     *plan.Plan
 }
 
@@ -95,10 +96,10 @@ func ClosedElsewhere(sides []Group, target, vm jit.ID, port uint16) bool {
 }
 
 // of returns a machine's policy at the side.
-func (s Group) of(vm jit.ID) (plan.Protected, bool) {
-	i := slices.IndexFunc(s.Policies, func(p plan.Protected) bool { return p.Policy.VM.Equal(vm) })
+func (s Group) of(vm jit.ID) (roster.Protected, bool) {
+	i := slices.IndexFunc(s.Policies, func(p roster.Protected) bool { return p.Policy.VM.Equal(vm) })
 	if i < 0 {
-		return plan.Protected{}, false
+		return roster.Protected{}, false
 	}
 	return s.Policies[i], true
 }

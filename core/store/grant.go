@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // GrantPlacement is where a grant opens: one target, and the addresses there of each of the grant's machines.
@@ -109,10 +109,10 @@ func (g GrantRecord) Dial(vm jit.ID, w jit.Window) []netip.AddrPort {
 }
 
 // At returns the part of the grant at one of its placements: only the machines behind that target.
-func (g GrantRecord) At(p GrantPlacement) plan.Opening {
+func (g GrantRecord) At(p GrantPlacement) roster.Opening {
 	part := g.Grant
 	part.VMs = slices.DeleteFunc(slices.Clone(part.VMs), func(vm jit.GrantVM) bool { return len(p.Addresses[vm.VM.Key()]) == 0 })
-	return plan.Opening{Grant: part, Addresses: p.Addresses}
+	return roster.Opening{Grant: part, Addresses: p.Addresses}
 }
 
 // Progress is how far the opening of a grant has got on one target.

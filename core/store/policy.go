@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 )
 
 // Placement lists which of a machine's private addresses are behind a target.
@@ -27,8 +27,8 @@ type Placement struct {
 }
 
 // Protected returns a policy as it bears on the placement's target.
-func (p Placement) Protected(policy jit.Policy) plan.Protected {
-	return plan.Protected{Policy: policy, Addresses: p.Addresses, Site: p.Site}
+func (p Placement) Protected(policy jit.Policy) roster.Protected {
+	return roster.Protected{Policy: policy, Addresses: p.Addresses, Site: p.Site}
 }
 
 // Same reports whether two placements are stored alike.

@@ -6,13 +6,13 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // Targets stores which targets are ours, and the policies and grants that affect each.
 type Targets interface {
 	// State returns what is stored for one target; State.Known is false if nothing is.
-	State(ctx context.Context, target jit.ID) (plan.State, error)
+	State(ctx context.Context, target jit.ID) (roster.State, error)
 	// Known returns every target that is ours or remembered, sorted.
 	Known(ctx context.Context) ([]jit.ID, error)
 	// Remember adds a target that is not ours to Known until it is forgotten, since a target that is about to be

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
@@ -87,7 +88,7 @@ func (w *sweep) stands(ctx context.Context, rec store.GrantRecord) bool {
 			w.failed(err)
 			return false
 		}
-		ours := func(r jit.Rule) bool { id, ok := plan.GrantOf(r.Name); return ok && id == rec.Grant.ID }
+		ours := func(r jit.Rule) bool { id, ok := label.GrantOf(r.Name); return ok && id == rec.Grant.ID }
 		if slices.ContainsFunc(out.Plan.Missing, func(m plan.Missing) bool { return m.Grant == rec.Grant.ID }) || !slices.ContainsFunc(snap.Rules, ours) {
 			return false
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/plan"
 )
 
@@ -16,7 +17,7 @@ import (
 func NameOf(raw json.RawMessage) string { return Text(Object(raw)["name"]) }
 
 // Owned reports whether an element of a list of rules is ours.
-func Owned(raw json.RawMessage) bool { return plan.Owned(NameOf(raw)) }
+func Owned(raw json.RawMessage) bool { return label.Owned(NameOf(raw)) }
 
 // Changed returns a list of rules with the changes made. Unchanged rules keep their bytes and order, a changed one
 // keeps its place, new ones come last. It refuses a change of a foreign rule, and two changes of the same rule.
@@ -68,7 +69,7 @@ func split(c plan.Changes, encode func(jit.Rule) (json.RawMessage, error)) ([]ch
 	gone, seen := map[string]bool{}, map[string]bool{}
 	for _, r := range slices.Concat(c.Create, c.Update, c.Delete) {
 		name := strings.ToLower(r.Name)
-		if !plan.Owned(name) {
+		if !label.Owned(name) {
 			return nil, nil, fmt.Errorf("the rule %q is not ours to change", r.Name)
 		}
 		if seen[name] {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/arm"
@@ -147,7 +148,7 @@ func (d document) snapshot(target jit.ID) (network.Snapshot, error) {
 			}
 			for _, raw := range c.rules {
 				r := decodeRule(raw)
-				if name := strings.ToLower(r.Name); !ours && (plan.Owned(name) || taken[name] || name == "") {
+				if name := strings.ToLower(r.Name); !ours && (label.Owned(name) || taken[name] || name == "") {
 					r.Name = "/" + c.name + "/" + r.Name
 				}
 				taken[strings.ToLower(r.Name)] = true

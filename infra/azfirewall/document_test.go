@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/azfirewall"
@@ -282,7 +283,7 @@ func TestEditProperty(t *testing.T) {
 			}
 			for _, raw := range one.Properties.Rules {
 				r := azfirewall.DecodeRule(raw)
-				if !plan.Owned(r.Name) {
+				if !label.Owned(r.Name) {
 					guests = append(guests, string(raw))
 					continue
 				}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/label"
 	"portcullis/infra/arm/armtest"
 	"portcullis/infra/azfirewall"
 	"portcullis/local/armsim"
@@ -147,6 +147,6 @@ func (r *rig) Outside(t *testing.T, target jit.ID) string {
 	t.Helper()
 	return r.OutsideOf(t, target, "natRuleCollections", func(collection object) bool {
 		rules := collection["properties"].(object)["rules"].([]any)
-		return !slices.ContainsFunc(rules, func(r any) bool { return !plan.Owned(r.(object)["name"].(string)) })
+		return !slices.ContainsFunc(rules, func(r any) bool { return !label.Owned(r.(object)["name"].(string)) })
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/infra/nsg/document"
@@ -207,7 +208,7 @@ func TestEditProperty(t *testing.T) {
 		var got []string
 		rest := map[string]jit.Rule{}
 		for _, raw := range doc.Properties.SecurityRules {
-			if r := document.DecodeRule(raw); plan.Owned(r.Name) {
+			if r := document.DecodeRule(raw); label.Owned(r.Name) {
 				rest[r.Name] = r
 			} else {
 				got = append(got, string(raw))
@@ -217,7 +218,7 @@ func TestEditProperty(t *testing.T) {
 			t.Fatalf("rules of others (-want +got):\n%s", diff)
 		}
 		for _, r := range c.Apply(s.Rules) {
-			if o, ok := rest[r.Name]; plan.Owned(r.Name) && (!ok || !o.Equal(r)) {
+			if o, ok := rest[r.Name]; label.Owned(r.Name) && (!ok || !o.Equal(r)) {
 				t.Fatalf("the body has %+v, want %+v", o, r)
 			}
 			delete(rest, r.Name)

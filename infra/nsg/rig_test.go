@@ -10,7 +10,7 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/label"
 	"portcullis/infra/arm/armtest"
 	"portcullis/infra/nsg"
 	"portcullis/local/armsim"
@@ -148,7 +148,7 @@ func (r *rig) Write(t *testing.T, target jit.ID, rule jit.Rule) {
 
 func (r *rig) Outside(t *testing.T, target jit.ID) string {
 	t.Helper()
-	return r.OutsideOf(t, target, "securityRules", func(rule object) bool { return plan.Owned(rule["name"].(string)) })
+	return r.OutsideOf(t, target, "securityRules", func(rule object) bool { return label.Owned(rule["name"].(string)) })
 }
 
 // networkFixture is the rig as the suite of the network wants it: whatever is asked of ARM fails.

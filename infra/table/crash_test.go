@@ -16,7 +16,7 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table"
 	"portcullis/local/tablesim"
@@ -80,7 +80,7 @@ func wantHeaders(t *testing.T, s *table.Store, targets int) {
 		known[id.Key()] = true
 	}
 	var all []jit.ID
-	var want []plan.State
+	var want []roster.State
 	for n := range targets {
 		all = append(all, nsg(n))
 		want = append(want, coretest.StateOf(nsg(n), known[nsg(n).Key()], nil, grants))

@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -145,12 +145,12 @@ func (s *Store) Rows(ctx context.Context) ([]string, error) {
 }
 
 // States gives the states of many targets by one listing of all that is stored, each read as State reads it.
-func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]plan.State, error) {
+func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]roster.State, error) {
 	rows, _, err := s.state.Query(ctx, entity.In(live), 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	var out []plan.State
+	var out []roster.State
 	for _, target := range targets {
 		var mine []entity.Stored
 		mark, found := entity.Stored{}, store.ErrNotFound

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 	"portcullis/infra/table/record"
@@ -36,10 +36,10 @@ func markTarget(target jit.ID) entity.Op {
 }
 
 // State is one range query; where nothing bears on the target, one more read tells one that is ours from one that is not.
-func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
+func (s *Store) State(ctx context.Context, target jit.ID) (roster.State, error) {
 	rows, _, err := s.state.Query(ctx, entity.In(live).Under(partRows(target)), 0, 0)
 	if err != nil {
-		return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
+		return roster.State{}, fmt.Errorf("state of %s: %w", target, err)
 	}
 	mark := func() (entity.Stored, error) {
 		r, _, err := s.state.Get(ctx, live, targetRow(target))
@@ -49,26 +49,26 @@ func (s *Store) State(ctx context.Context, target jit.ID) (plan.State, error) {
 }
 
 // stateOf reads what bears on a target from its rows, and its mark where there are none.
-func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, error)) (plan.State, error) {
-	state := plan.State{Known: true}
+func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, error)) (roster.State, error) {
+	state := roster.State{Known: true}
 	for _, r := range rows {
 		switch {
 		case r.Key == deniesRow(target):
 			var d deniesDoc
 			if err := r.Read(&d); err != nil {
-				return plan.State{}, err
+				return roster.State{}, err
 			}
 			state.Confirmed = d.Names
 		case strings.HasPrefix(r.Key, partRows(target)+policyRows):
 			p, err := record.ReadPolicyPart(r)
 			if err != nil {
-				return plan.State{}, err
+				return roster.State{}, err
 			}
 			state.Policies = append(state.Policies, p)
 		default:
 			o, err := record.ReadGrantPart(r)
 			if err != nil {
-				return plan.State{}, err
+				return roster.State{}, err
 			}
 			state.Openings = append(state.Openings, o)
 		}
@@ -77,18 +77,18 @@ func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, er
 		var d targetDoc
 		r, err := mark()
 		if errors.Is(err, store.ErrNotFound) {
-			return plan.State{}, nil
+			return roster.State{}, nil
 		}
 		if err == nil {
 			err = r.Read(&d)
 		}
 		if err != nil {
-			return plan.State{}, fmt.Errorf("state of %s: %w", target, err)
+			return roster.State{}, fmt.Errorf("state of %s: %w", target, err)
 		}
 		state.Known = !d.Remembered
 	}
-	slices.SortFunc(state.Policies, func(a, b plan.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
-	slices.SortFunc(state.Openings, func(a, b plan.Opening) int { return byStart(a.Grant, b.Grant) })
+	slices.SortFunc(state.Policies, func(a, b roster.Protected) int { return cmp.Compare(a.Policy.VM.Key(), b.Policy.VM.Key()) })
+	slices.SortFunc(state.Openings, func(a, b roster.Opening) int { return byStart(a.Grant, b.Grant) })
 	return state, nil
 }
 

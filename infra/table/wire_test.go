@@ -20,7 +20,7 @@ import (
 
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table"
 )
@@ -300,7 +300,7 @@ func (m *pair) compare(ctx context.Context, rt *rapid.T) {
 		grants   []store.GrantRecord
 		list     []jit.Grant
 		known    []jit.ID
-		states   []plan.State
+		states   []roster.State
 	}
 	var views [2]view
 	for i, s := range m.stores {

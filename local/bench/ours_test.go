@@ -24,6 +24,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/local/armsim"
@@ -135,12 +136,12 @@ func processor(tb testing.TB) time.Duration {
 // that closes the machines' port.
 func full(rules int) plan.Input {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	in := plan.Input{State: plan.State{Known: true}, Now: now, Current: []jit.Rule{}}
+	in := plan.Input{State: roster.State{Known: true}, Now: now, Current: []jit.Rule{}}
 	for n := range rules - 1 {
 		vm, address := machineID(n), addressOf(n)
 		addrs := map[string][]netip.Addr{vm.Key(): {address}}
-		in.Policies = append(in.Policies, plan.Protected{Policy: jit.Policy{VM: vm, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}, Addresses: []netip.Addr{address}})
-		in.Openings = append(in.Openings, plan.Opening{Addresses: addrs, Grant: jit.Grant{ID: newID(), Requestor: "ann", RequestorID: fmt.Sprint(n), Start: now.Add(-time.Minute), OpenBy: now.Add(time.Minute), Generation: 1,
+		in.Policies = append(in.Policies, roster.Protected{Policy: jit.Policy{VM: vm, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}, Addresses: []netip.Addr{address}})
+		in.Openings = append(in.Openings, roster.Opening{Addresses: addrs, Grant: jit.Grant{ID: newID(), Requestor: "ann", RequestorID: fmt.Sprint(n), Start: now.Add(-time.Minute), OpenBy: now.Add(time.Minute), Generation: 1,
 			VMs: []jit.GrantVM{{VM: vm, Ports: []jit.Window{{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("198.51.100.7/32")), End: now.Add(time.Hour), Status: jit.Initiated}}}}}})
 	}
 	in.Current = plan.Compute(in).Changes.Apply(in.Current)

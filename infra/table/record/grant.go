@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -223,18 +223,18 @@ func behind(g jit.Grant, addresses map[string][]netip.Addr) jit.Grant {
 }
 
 // ReadGrantPart reads a grant as it bears on one target.
-func ReadGrantPart(r entity.Stored) (plan.Opening, error) {
+func ReadGrantPart(r entity.Stored) (roster.Opening, error) {
 	var d grantPartDoc
 	if err := r.Read(&d); err != nil {
-		return plan.Opening{}, err
+		return roster.Opening{}, err
 	}
 	g, err := d.Grant.grant()
 	if err != nil {
-		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+		return roster.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	addrs, err := entity.AddressMapOf(d.A)
 	if err != nil {
-		return plan.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+		return roster.Opening{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	return plan.Opening{Grant: g, Addresses: addrs}, nil
+	return roster.Opening{Grant: g, Addresses: addrs}, nil
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
 	"portcullis/core/reach"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -249,25 +249,25 @@ func (d PolicyDoc) Part(i int) any {
 }
 
 // ReadPolicyPart reads a policy as it bears on one target.
-func ReadPolicyPart(r entity.Stored) (plan.Protected, error) {
+func ReadPolicyPart(r entity.Stored) (roster.Protected, error) {
 	var d policyPartDoc
 	if err := r.Read(&d); err != nil {
-		return plan.Protected{}, err
+		return roster.Protected{}, err
 	}
 	p, err := policyOf(d.VM, d.Existing, d.Public, d.Room, d.Ports)
 	if err == nil {
 		p.Options, err = d.Options.options()
 	}
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+		return roster.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	addrs, err := entity.AddressesOf(d.A)
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+		return roster.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	site, err := d.site()
 	if err != nil {
-		return plan.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
+		return roster.Protected{}, fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	return plan.Protected{Policy: p, Addresses: addrs, Site: site}, nil
+	return roster.Protected{Policy: p, Addresses: addrs, Site: site}, nil
 }

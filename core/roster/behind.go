@@ -1,4 +1,4 @@
-package plan
+package roster
 
 import (
 	"net/netip"

@@ -1,4 +1,6 @@
-package plan
+// Package label is what a rule of ours says of itself: its name, which holds whose it is, and its description, which holds the machines, the end
+// and the marks of the windows that stand. A rule can be told and closed by its label with the table lost.
+package label
 
 import (
 	"crypto/sha256"
@@ -44,13 +46,19 @@ func isHex(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') })
 }
 
-// allowName names the rule of a grant for one group of windows: 17+32+1+8 = 58
+// AllowName names the rule of a grant for one group of windows: 17+32+1+8 = 58
 // characters of the 80 that ARM takes.
-func allowName(grantID, group string) string {
+func AllowName(grantID, group string) string {
 	return allowPrefix + strings.ToLower(strings.ReplaceAll(grantID, "-", "")) + "-" + digest(group, 8)
 }
 
-func denyName(group string) string { return denyPrefix + digest(group, 12) }
+// DenyName names the deny of one group of machines and ports.
+func DenyName(group string) string { return denyPrefix + digest(group, 12) }
+
+// IsDeny reports whether a name is one that we give to denies. One with our prefix alone was made by others, and goes.
+func IsDeny(name string) bool {
+	return len(name) == len(denyPrefix)+12 && strings.EqualFold(name[:len(denyPrefix)], denyPrefix) && isHex(strings.ToLower(name[len(denyPrefix):]))
+}
 
 // digest returns n characters that tell s from all else.
 func digest(s string, n int) string {
@@ -73,9 +81,9 @@ func EndOf(description string) (time.Time, bool) {
 	return end.UTC(), true
 }
 
-// allowNote describes an allow rule. The end is rounded up to the second, so that
+// AllowNote describes an allow rule. The end is rounded up to the second, so that
 // who closes by the description alone never closes early.
-func allowNote(end time.Time, machines []string) string {
+func AllowNote(end time.Time, machines []string) string {
 	end = end.UTC()
 	if t := end.Truncate(time.Second); !t.Equal(end) {
 		end = t.Add(time.Second)
@@ -83,7 +91,8 @@ func allowNote(end time.Time, machines []string) string {
 	return note(described+until+end.Format(time.RFC3339)+" to ", machines)
 }
 
-func denyNote(machines []string) string { return note(described+"deny to ", machines) }
+// DenyNote describes a deny.
+func DenyNote(machines []string) string { return note(described+"deny to ", machines) }
 
 // note lists as many machine names as fit into the description and counts the rest.
 func note(begin string, machines []string) string {

@@ -1,0 +1,34 @@
+package reach
+
+import (
+	"net/netip"
+	"slices"
+
+	"portcullis/core/jit"
+)
+
+// Holds reports whether an allow surely lets in all that another would.
+func Holds(r, other *jit.Rule) bool {
+	if r.Access != jit.Allow || r.Direction != other.Direction || r.Translated != other.Translated {
+		return false
+	}
+	if r.Protocol != jit.AnyProtocol && r.Protocol != other.Protocol || !HoldsPeers(r.Source, other.Source) {
+		return false
+	}
+	if r.Translated.IsValid() { // whichever port of the firewall leads there
+		return true
+	}
+	return HoldsPeers(r.Destination, other.Destination) && !slices.ContainsFunc(other.DestinationPorts, func(p jit.PortRange) bool {
+		return !slices.ContainsFunc(r.DestinationPorts, func(h jit.PortRange) bool { return h.First <= p.First && p.Last <= h.Last })
+	})
+}
+
+// HoldsPeers reports whether one side of a rule surely takes all addresses that another takes.
+func HoldsPeers(all, some jit.Peers) bool {
+	if all.Any {
+		return true
+	}
+	return !some.Any && len(some.Tags)+len(some.Groups) == 0 && !slices.ContainsFunc(some.Prefixes, func(p netip.Prefix) bool {
+		return !slices.ContainsFunc(all.Prefixes, func(h netip.Prefix) bool { return h.Bits() <= p.Bits() && h.Contains(p.Addr()) })
+	})
+}
