@@ -6,6 +6,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/store"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
@@ -33,7 +34,7 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 	if len(enabled) == 1 && !dryRun {
 		w.Header().Set("ETag", store.PolicyETag(enabled[0].Policy))
 	}
-	var narrowed access.Narrowed
+	var narrowed narrow.Ends
 	for _, e := range enabled {
 		narrowed = narrowed.With(e.Narrowed)
 	}
@@ -77,7 +78,7 @@ func (s *server) disable(w http.ResponseWriter, r call) error {
 		vms = append(vms, id)
 	}
 	answer := wire.DisableAnswer{VirtualMachines: body.VirtualMachines, DryRun: r.query.Flag("dryRun")}
-	var narrowed access.Narrowed
+	var narrowed narrow.Ends
 	var err error
 	if answer.DryRun {
 		var changes []access.TargetChange

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/parallel"
 	"portcullis/core/roster"
 	"portcullis/core/round"
@@ -14,10 +15,10 @@ import (
 
 // PreviewDisable tells what [Service.Disable] would do: the windows on the machines that it would close, and the changes
 // of the rules. It refuses what Disable refuses, and writes nothing.
-func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) (Narrowed, []TargetChange, error) {
+func (s *Service) PreviewDisable(ctx context.Context, vms []jit.ID) (narrow.Ends, []TargetChange, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
-		return Narrowed{}, nil, err
+		return narrow.Ends{}, nil, err
 	}
 	ended := s.without(vms)
 	narrowed, targets, err := s.previewNarrow(ctx, ended)

@@ -71,5 +71,5 @@ func policyText(p jit.Policy) string {
 	if o := p.OwnOptions(); !o.IsZero() {
 		text = o.String() + "; " + text // first, so that a long list of ports does not cut it off
 	}
-	return jit.Cut(text, maxPolicyText)
+	return store.Cut(text, maxPolicyText)
 }

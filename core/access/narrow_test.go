@@ -11,35 +11,36 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 )
 
 // ways are all the ways in which a machine's policy is changed, each with what it tells of the windows that end.
-func ways(ctx context.Context, until time.Time) map[string]func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
-	return map[string]func(d doors, p jit.Policy, dry bool) (access.Narrowed, error){
-		"enable": func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
+func ways(ctx context.Context, until time.Time) map[string]func(d doors, p jit.Policy, dry bool) (narrow.Ends, error) {
+	return map[string]func(d doors, p jit.Policy, dry bool) (narrow.Ends, error){
+		"enable": func(d doors, p jit.Policy, dry bool) (narrow.Ends, error) {
 			list, _, err := d.Enable(ctx, ann, []jit.Policy{p}, dry)
 			if err != nil {
-				return access.Narrowed{}, err
+				return narrow.Ends{}, err
 			}
 			return list[0].Narrowed, nil
 		},
-		"replace a named policy": func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
+		"replace a named policy": func(d doors, p jit.Policy, dry bool) (narrow.Ends, error) {
 			if dry {
-				return access.Narrowed{}, nil
+				return narrow.Ends{}, nil
 			}
 			named, err := d.ReplacePolicy(ctx, ann, defaultPolicy, valid(p, policyOf("app1", 22, 3389)), defender.Written{}, defender.Precondition{})
 			return named.Narrowed, err
 		},
-		"import from Defender": func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
+		"import from Defender": func(d doors, p jit.Policy, dry bool) (narrow.Ends, error) {
 			done := d.Import(ctx, ann, []defender.ToImport{{Name: defaultPolicy, Policies: valid(p)}}, dry)
 			return done[0][0].Narrowed, done[0][0].Err
 		},
-		"import a document": func(d doors, p jit.Policy, dry bool) (access.Narrowed, error) {
+		"import a document": func(d doors, p jit.Policy, dry bool) (narrow.Ends, error) {
 			done, err := d.Restore(ctx, ann, []defender.Held{{Name: defaultPolicy, Policy: valid(p)[0]}}, dry, until)
 			if err != nil {
-				return access.Narrowed{}, err
+				return narrow.Ends{}, err
 			}
 			return done[0].Narrowed, done[0].Err
 		},

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
@@ -51,7 +52,7 @@ type Enabled struct {
 	Unguarded  []string       // network interfaces that no security group guards
 	Shared     []netip.Addr   // addresses that another machine has behind the same security group: no request is granted
 	Unchecked  string         // what could not be looked at and why; "" for nothing
-	Narrowed   Narrowed       // what was open and is not allowed any more
+	Narrowed   narrow.Ends    // what was open and is not allowed any more
 }
 
 // Enable protects machines: it stores their policies and closes their ports. It
@@ -88,7 +89,7 @@ func (s *Service) EnableIf(ctx context.Context, who jit.Caller, checked jit.Vali
 			return nil, nil, err
 		}
 	}
-	var narrowed Narrowed
+	var narrowed narrow.Ends
 	if dryRun {
 		narrowed, err = s.PreviewNarrow(ctx, narrowing(records, known))
 	} else {
@@ -161,7 +162,7 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 }
 
 // enable stores the policies, reconciles every target where they stand or stood, and closes what they do not allow.
-func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord, seen Seen) ([]round.Outcome, Narrowed, error) {
+func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord, seen Seen) ([]round.Outcome, narrow.Ends, error) {
 	var placements [][]store.Placement
 	var before []store.PolicyRecord
 	for i, rec := range records {
@@ -169,7 +170,7 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 		before = append(before, stored)
 		placements = append(placements, stored.Placements, rec.Placements)
 		if err != nil { // those before it are stored, and the log says so
-			return nil, Narrowed{}, errors.Join(err, s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records[:i+1], before, err)...))
+			return nil, narrow.Ends{}, errors.Join(err, s.Activity.Append(ctx, s.EditEntries(who, store.OpEnable, records[:i+1], before, err)...))
 		}
 	}
 	narrowed, bad := s.Narrow(ctx, narrowing(keep(records, func(r store.PolicyRecord) bool {
@@ -260,10 +261,10 @@ func changesOf(outs []round.Outcome) []TargetChange {
 // nothing else needs them, our rules. A machine without a policy is refused with
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too. It returns the windows that it has closed.
-func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (Narrowed, error) {
+func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
-		return Narrowed{}, err
+		return narrow.Ends{}, err
 	}
 	narrowed, err := s.narrow(ctx, vms, s.without(vms))
 	if err != nil {

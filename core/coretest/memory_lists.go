@@ -31,7 +31,7 @@ func (m *Memory) ListGrants(_ context.Context, f store.GrantFilter, cursor strin
 
 func matchesGrant(f store.GrantFilter, g jit.Grant) bool {
 	behind := f.VM == "" || slices.ContainsFunc(g.VMs, func(vm jit.GrantVM) bool { return vm.VM.Key() == strings.ToLower(f.VM) })
-	return behind && (f.Status == "" || f.Status == g.Status().String()) && (f.Requestor == "" || jit.FoldName(f.Requestor) == jit.FoldName(g.Requestor)) &&
+	return behind && (f.Status == "" || f.Status == g.Status().String()) && (f.Requestor == "" || store.FoldName(f.Requestor) == store.FoldName(g.Requestor)) &&
 		(f.Object == "" || strings.EqualFold(f.Object, jit.Caller{ID: g.RequestorID}.Actor().Object)) &&
 		within(g.Start, f.From, f.To)
 }
@@ -102,7 +102,7 @@ func matchesEntry(f store.EntryFilter, e store.Entry) bool {
 	subscription := cmp.Or(e.VM.Subscription, e.Target.Subscription)
 	return (!f.Located || subscription != "") && (f.Subscription == "" || strings.EqualFold(f.Subscription, subscription)) &&
 		(f.VM == "" || !e.VM.IsZero() && strings.ToLower(f.VM) == e.VM.Key()) &&
-		(f.Requestor == "" || jit.FoldName(f.Requestor) == jit.FoldName(e.Requestor)) && (f.Object == "" || strings.EqualFold(f.Object, e.Actor.Object)) && (f.Operation == "" || f.Operation == e.Operation) && (f.Result == "" || f.Result == e.Result) && within(e.Time, f.From, f.To)
+		(f.Requestor == "" || store.FoldName(f.Requestor) == store.FoldName(e.Requestor)) && (f.Object == "" || strings.EqualFold(f.Object, e.Actor.Object)) && (f.Operation == "" || f.Operation == e.Operation) && (f.Result == "" || f.Result == e.Result) && within(e.Time, f.From, f.To)
 }
 
 // PutSweep implements store.Sweeps.

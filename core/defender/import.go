@@ -12,6 +12,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
@@ -23,9 +24,9 @@ import (
 type Imported struct {
 	VM       jit.ID
 	Enabled  bool
-	Err      error           // why it was not enabled
-	Leftover []Leftover      // Defender's rules that still exist for it
-	Narrowed access.Narrowed // what was open and is not allowed any more
+	Err      error       // why it was not enabled
+	Leftover []Leftover  // Defender's rules that still exist for it
+	Narrowed narrow.Ends // what was open and is not allowed any more
 }
 
 // Leftover is a rule that Defender for Cloud made and that we leave alone.

@@ -13,6 +13,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/store"
 )
 
@@ -33,7 +34,7 @@ type NamedPolicy struct {
 	ETag     string               // changes exactly when the meaning changes; order and text do not count
 	Hindered access.Hindered      // of a replacement: what is wrong with the protection of its machines
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
-	Narrowed access.Narrowed      // what the change that returned it has ended
+	Narrowed narrow.Ends          // what the change that returned it has ended
 }
 
 // exists reports whether there is such a policy.

@@ -9,6 +9,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/network"
 	"portcullis/core/roster"
 	"portcullis/core/round"
@@ -279,7 +280,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	narrowed, err := s.drop(ctx, who, idsOf(r.dropped))
 	var hindered access.Hindered
 	if err == nil {
-		var some access.Narrowed
+		var some narrow.Ends
 		some, hindered, err = s.enforce(ctx, r.changed, slices.Concat(r.kept, r.changed), targets)
 		narrowed = narrowed.With(some)
 	}
@@ -297,14 +298,14 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 
 // enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
 // protection of all machines, too.
-func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (access.Narrowed, access.Hindered, error) {
+func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (narrow.Ends, access.Hindered, error) {
 	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
 	outs, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	return narrowed, s.Access.Hindrances(outs, all), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
-func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, error) {
+func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
 	for len(vms) > 0 {
 		narrowed, err := s.Access.Disable(ctx, who, vms)
 		refused := jit.Refused(err)
@@ -317,7 +318,7 @@ func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (access.
 			return narrowed, err
 		}
 	}
-	return access.Narrowed{}, nil
+	return narrow.Ends{}, nil
 }
 
 // claim writes the first machine's record on condition of the version that was read, changing only who wrote it

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
 	"portcullis/core/round"
@@ -47,8 +47,8 @@ const (
 type Restored struct {
 	VM       jit.ID
 	Outcome  Outcome
-	Err      error           // for Failed; a *jit.Error for a refusal
-	Narrowed access.Narrowed // what was open and is not allowed any more
+	Err      error       // for Failed; a *jit.Error for a refusal
+	Narrowed narrow.Ends // what was open and is not allowed any more
 }
 
 // Restore makes the policies of machines match a document, and removes none: it changes no other machine's policy
@@ -300,7 +300,7 @@ func (r *restoring) preview(ctx context.Context, some []int) {
 }
 
 // log logs the results for machines whose policies were stored, with what they ended. failed is why not all of that is closed.
-func (r *restoring) log(ctx context.Context, some []int, errs map[string]error, narrowed access.Narrowed, failed error) {
+func (r *restoring) log(ctx context.Context, some []int, errs map[string]error, narrowed narrow.Ends, failed error) {
 	var entries []store.Entry
 	var told []int
 	for _, i := range some {

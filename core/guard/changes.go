@@ -5,6 +5,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/permit"
 )
 
@@ -22,7 +23,7 @@ func (g *Verbs) shown(ctx context.Context, who jit.Caller, named []jit.ID, chang
 
 // Told leaves of what a change ends the windows at machines that the caller may read, and counts the others: who may change a policy
 // need not be one who may know who connects.
-func Told(ctx context.Context, p *permit.Permit, who jit.Caller, n access.Narrowed) access.Narrowed {
+func Told(ctx context.Context, p *permit.Permit, who jit.Caller, n narrow.Ends) narrow.Ends {
 	return n.Among(readable(ctx, p, who))
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 )
@@ -68,8 +69,8 @@ func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 }
 
 // Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.
-func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, error) {
-	var narrowed access.Narrowed
+func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
+	var narrowed narrow.Ends
 	err := g.mayDisable(ctx, who, vms)
 	if err == nil {
 		narrowed, err = g.Service.Disable(ctx, who, vms)
@@ -78,9 +79,9 @@ func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (acce
 }
 
 // PreviewDisable is [access.Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
-func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) (access.Narrowed, []access.TargetChange, error) {
+func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, []access.TargetChange, error) {
 	if err := g.mayDisable(ctx, who, vms); err != nil {
-		return access.Narrowed{}, nil, err
+		return narrow.Ends{}, nil, err
 	}
 	closing, changes, err := g.Service.PreviewDisable(ctx, vms)
 	return Told(ctx, g.Permit, who, closing), g.shown(ctx, who, vms, changes), err

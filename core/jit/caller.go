@@ -47,6 +47,3 @@ func (c Caller) Actor() Actor {
 
 // Mark returns the last group of the object id, which tells apart people of one name; "" for the app itself.
 func (a Actor) Mark() string { return a.Object[strings.LastIndexByte(a.Object, '-')+1:] }
-
-// FoldName returns the form in which names are compared: case does not count.
-func FoldName(name string) string { return strings.ToLower(name) }

@@ -38,21 +38,3 @@ func (g Grant) Narrowed(p Policy, floor Options, now time.Time) (Grant, bool) {
 	out.Generation++
 	return out, true
 }
-
-// Differing returns the windows of after that are not as they are in before, for the machines among vms. Both are states of one grant.
-func Differing(before, after Grant, among func(vm ID) bool) (Grant, bool) {
-	out := after
-	out.VMs = nil
-	for i, vm := range after.VMs {
-		part := GrantVM{VM: vm.VM}
-		for j, w := range vm.Ports {
-			if was := before.VMs[i].Ports[j]; among(vm.VM) && (w.Status != was.Status || !w.End.Equal(was.End)) {
-				part.Ports = append(part.Ports, w)
-			}
-		}
-		if len(part.Ports) > 0 {
-			out.VMs = append(out.VMs, part)
-		}
-	}
-	return out, len(out.VMs) > 0
-}

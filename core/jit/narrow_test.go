@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 )
 
 // TestNarrowed: after a change of a policy every live window is one that could be requested now, with the length that it is left; the rest
@@ -79,7 +80,7 @@ func TestNarrowed(t *testing.T) {
 			if changed != (tt.want != stays) || w.Status != want.Status || w.Reason != want.Reason || !w.End.Equal(want.End) || got.Generation != generation {
 				t.Errorf("got %v %s %q until %s, generation %d; want %s %q until %s, generation %d", changed, w.Status, w.Reason, w.End, got.Generation, want.Status, want.Reason, want.End, generation)
 			}
-			part, differs := jit.Differing(g, got, func(jit.ID) bool { return true })
+			part, differs := narrow.Differing(g, got, func(jit.ID) bool { return true })
 			if differs != changed || changed && len(part.VMs[0].Ports) != 1 {
 				t.Errorf("what differs: %v %v", differs, part.VMs)
 			}

@@ -39,14 +39,6 @@ func Text(s string) (string, error) {
 	return b.String(), nil
 }
 
-// Cut returns a text that is no longer than most bytes, and else its beginning, to a whole letter, with "..." behind it.
-func Cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "..."
-}
-
 const (
 	zeroWidthNonJoiner = '\u200c'
 	zeroWidthJoiner    = '\u200d'

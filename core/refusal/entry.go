@@ -34,8 +34,8 @@ func (l *Log) Tell(ctx context.Context, e store.Entry, named []Named, err error)
 	if why == nil {
 		return err
 	}
-	e.ID, e.Time, e.Result, e.Reason, e.Message = l.NewID(), l.now(), store.Refused, string(why.Code), jit.Cut(why.Message, maxText)
-	e.Justification = jit.Cut(e.Justification, maxText)
+	e.ID, e.Time, e.Result, e.Reason, e.Message = l.NewID(), l.now(), store.Refused, string(why.Code), store.Cut(why.Message, maxText)
+	e.Justification = store.Cut(e.Justification, maxText)
 	if at := l.concerned(why.Target, named); at >= 0 {
 		n := named[at]
 		e.ID, e.VM = e.ID+"/"+n.VM.Key(), n.VM

@@ -118,7 +118,7 @@ func (w *window) of(e store.Entry) *tally {
 	if len(w.callers) >= MaxCallers {
 		return &w.others
 	}
-	by := &tally{name: strings.TrimSpace(jit.Cut(e.Requestor, 256) + " " + e.Actor.Mark())}
+	by := &tally{name: strings.TrimSpace(store.Cut(e.Requestor, 256) + " " + e.Actor.Mark())}
 	w.callers[key] = by
 	return by
 }
@@ -196,6 +196,6 @@ func (l *Log) sum(w window) store.Entry {
 	if rest > 0 {
 		told = append(told, fmt.Sprintf("%d by others", rest))
 	}
-	e.Message = jit.Cut(fmt.Sprintf("%d more refusals between %s and %s, by %s: %s", w.counted, w.start.UTC().Format(time.RFC3339), w.last.UTC().Format(time.RFC3339), callers, strings.Join(told, ", ")), maxText)
+	e.Message = store.Cut(fmt.Sprintf("%d more refusals between %s and %s, by %s: %s", w.counted, w.start.UTC().Format(time.RFC3339), w.last.UTC().Format(time.RFC3339), callers, strings.Join(told, ", ")), maxText)
 	return e
 }

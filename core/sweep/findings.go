@@ -24,13 +24,7 @@ func (w *sweep) report(out round.Outcome) {
 		f.Target = out.Target
 		w.found(f)
 	}
-	for _, o := range out.State.Openings {
-		if o.Grant.Status() == jit.Initiating && o.Grant.AnyLive(out.At) && out.Stands(o.Grant.ID) {
-			w.mu.Lock()
-			w.stood[o.Grant.ID+" "+out.Target.Key()] = true
-			w.mu.Unlock()
-		}
-	}
+	w.standing(out)
 	if len(out.Repaired) > 0 {
 		on(store.Finding{Kind: store.FindingRepaired, Message: out.Target.Name + ": " + strings.Join(out.Repaired, ", ")})
 	}
@@ -45,10 +39,7 @@ func (w *sweep) report(out round.Outcome) {
 	}
 	kept(out, on)
 	if w.Kinds.Maps(out.Target) {
-		for _, f := range out.Plan.Exposed {
-			on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
-				Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.Target.Name, f.Port, f.VM.Name)})
-		}
+		leading(out, on)
 	} else {
 		w.lay(out)
 	}
@@ -69,6 +60,25 @@ func (w *sweep) report(out round.Outcome) {
 			continue
 		}
 		on(store.Finding{Kind: store.FindingRefused, Grant: r.Grant, Rule: r.Rule, Message: r.Err.Message})
+	}
+}
+
+// standing remembers the unconfirmed grants whose rules stand on a target.
+func (w *sweep) standing(out round.Outcome) {
+	for _, o := range out.State.Openings {
+		if o.Grant.Status() == jit.Initiating && o.Grant.AnyLive(out.At) && out.Stands(o.Grant.ID) {
+			w.mu.Lock()
+			w.stood[o.Grant.ID+" "+out.Target.Key()] = true
+			w.mu.Unlock()
+		}
+	}
+}
+
+// leading reports foreign NAT rules that lead to a protected port.
+func leading(out round.Outcome, on func(store.Finding)) {
+	for _, f := range out.Plan.Exposed {
+		on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
+			Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.Target.Name, f.Port, f.VM.Name)})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/store"
 	"portcullis/handlers/wire"
 )
 
@@ -126,7 +127,7 @@ func refuseOthers(others jsontext.Value, at string, around bool) error {
 		if place == "" {
 			place = "the contract of " + typeJIT + " has no such member here, and what it should mean is not known"
 		}
-		shown := jit.Cut(text, 100)
+		shown := store.Cut(text, 100)
 		return wire.Below(&jit.Error{Code: wire.CodeUnknownField, Target: shown, Message: fmt.Sprintf("%q is refused at this place: %s", shown, place)}, at)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"portcullis/core/access"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
@@ -226,7 +227,7 @@ func (s *server) save(c call, vms []jit.ID, v *configureView, seen access.Seen) 
 
 func changesOf(enabled []access.Enabled, changes []access.TargetChange) changesView {
 	v := changesView{Computed: true}
-	var narrowed access.Narrowed
+	var narrowed narrow.Ends
 	for _, e := range enabled {
 		narrowed = narrowed.With(e.Narrowed)
 		v.Overridden = append(v.Overridden, words.Foreign(e.Overridden)...)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // The refusals of this package. Every one leaves everything as it was.
@@ -61,7 +62,7 @@ func Read(raw string, table []Parameter) (Values, error) {
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		p, known := find(table, name)
 		if !known {
-			return nil, refuse(CodeUnknown, jit.Cut(name, maxShown), "the query parameter %q is not known here; %s", jit.Cut(name, maxShown), names(table))
+			return nil, refuse(CodeUnknown, store.Cut(name, maxShown), "the query parameter %q is not known here; %s", store.Cut(name, maxShown), names(table))
 		}
 		if _, twice := out[p.Name]; twice || len(sent[name]) != 1 {
 			return nil, refuse(CodeRepeated, p.Name, "the query parameter %s stands more than once", p.Name)
@@ -90,7 +91,7 @@ func Tolerate(raw string, table []Parameter) error {
 		case known && (seen[p.Name] || len(sent[name]) != 1):
 			return refuse(CodeRepeated, p.Name, "the query parameter %s stands more than once", p.Name)
 		case !known && asksForDryRun(name):
-			return refuse(CodeNoDryRun, jit.Cut(name, maxShown), "there is no dry run here, and nothing was done; the verbs below /api/ that name machines or a request have one (?dryRun=true)")
+			return refuse(CodeNoDryRun, store.Cut(name, maxShown), "there is no dry run here, and nothing was done; the verbs below /api/ that name machines or a request have one (?dryRun=true)")
 		}
 		seen[p.Name] = true
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // bounded is a body with bounds of its own. They are looked at as soon as it is read: before any of
@@ -42,7 +43,7 @@ func longTexts(body []byte, most int) error {
 		}
 		switch where := d.StackPointer(); {
 		case where != "/justification":
-			at := jit.Cut(path(where), maxPath)
+			at := store.Cut(path(where), maxPath)
 			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}
 		case len(value.String()) > utf8.UTFMax*jit.MaxJustification:
 			_, err := jit.Justification(value.String())
@@ -82,7 +83,7 @@ func Crowded(body []byte, maxElements, maxTexts int) error {
 			elements++
 		}
 		if elements > maxElements || texts > maxTexts {
-			at, _, _ := strings.Cut(jit.Cut(path(d.StackPointer()), maxPath), "[")
+			at, _, _ := strings.Cut(store.Cut(path(d.StackPointer()), maxPath), "[")
 			at, _, _ = strings.Cut(at, ".")
 			return Oversized{&jit.Error{Code: jit.CodeTooManyVMs, Target: at, Message: fmt.Sprintf("more than %d values, or %d texts, in lists; one body holds no more", maxElements, maxTexts)}}
 		}

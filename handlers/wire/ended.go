@@ -1,8 +1,8 @@
 package wire
 
 import (
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 )
 
 // DisableAnswer is the machines that were disabled.
@@ -31,7 +31,7 @@ type endedWindow struct {
 }
 
 // ToEnded writes what a change of policies ends; nil for nothing.
-func ToEnded(n access.Narrowed) *EndedWindows {
+func ToEnded(n narrow.Ends) *EndedWindows {
 	if len(n.Grants) == 0 && n.Hidden == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func ToEnded(n access.Narrowed) *EndedWindows {
 }
 
 // ToClosed writes the windows that a disable closes.
-func ToClosed(n access.Narrowed) []endedWindow {
+func ToClosed(n narrow.Ends) []endedWindow {
 	if ended := ToEnded(n); ended != nil {
 		return ended.Closes
 	}

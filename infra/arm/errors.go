@@ -109,7 +109,7 @@ func reasonOf(r *azcore.ResponseError) reason {
 		}
 	}
 	text = strings.Join(strings.Fields(text), " ")
-	return reason{jit.Cut(text, maxReason), r}
+	return reason{store.Cut(text, maxReason), r}
 }
 
 func wordsOf(body []byte) []string {

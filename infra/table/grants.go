@@ -103,7 +103,7 @@ func unlistGrant(g jit.Grant) entity.Op {
 
 // grantColumns are what a GrantFilter looks at.
 func grantColumns(g jit.Grant) map[string]any {
-	columns := map[string]any{"Start": entity.Column(g.Start), "Status": g.Status().String(), "Requestor": entity.ColumnText(jit.FoldName(g.Requestor)),
+	columns := map[string]any{"Start": entity.Column(g.Start), "Status": g.Status().String(), "Requestor": entity.ColumnText(store.FoldName(g.Requestor)),
 		"Object": entity.ColumnText(jit.Caller{ID: g.RequestorID}.Actor().Object)}
 	for _, vm := range g.VMs {
 		columns[vmColumn(vm.VM.Key())] = true

@@ -196,7 +196,7 @@ func grantFilter(w entity.Where, f store.GrantFilter) entity.Where {
 		w = w.Text("Status", f.Status)
 	}
 	if f.Requestor != "" {
-		w = w.Text("Requestor", jit.FoldName(f.Requestor))
+		w = w.Text("Requestor", store.FoldName(f.Requestor))
 	}
 	if f.Object != "" {
 		w = w.Text("Object", strings.ToLower(f.Object))

@@ -96,7 +96,7 @@ func (d entryDoc) row() (entity.Row, error) {
 	if err != nil {
 		return entity.Row{}, err
 	}
-	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Result": entity.ColumnText(d.Result), "Requestor": entity.ColumnText(jit.FoldName(d.Requestor)),
+	columns := map[string]any{"Time": entity.Column(e.Time), "Operation": entity.ColumnText(d.Operation), "Result": entity.ColumnText(d.Result), "Requestor": entity.ColumnText(store.FoldName(d.Requestor)),
 		"Object": entity.ColumnText(d.Object), "Subscription": entity.ColumnText(subscriptionOf(e)), "Vm": ""}
 	if !e.VM.IsZero() {
 		columns["Vm"] = entity.ColumnText(e.VM.Key())
@@ -166,7 +166,7 @@ func entryFilter(f store.EntryFilter) entity.Where {
 		w = w.Text("Vm", strings.ToLower(f.VM))
 	}
 	if f.Requestor != "" {
-		w = w.Text("Requestor", jit.FoldName(f.Requestor))
+		w = w.Text("Requestor", store.FoldName(f.Requestor))
 	}
 	if f.Object != "" {
 		w = w.Text("Object", strings.ToLower(f.Object))
