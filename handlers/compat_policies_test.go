@@ -2,12 +2,15 @@ package handlers_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -167,7 +170,7 @@ func TestETag(t *testing.T) {
 	}
 }
 
-// TestTwoEditors: of editors who have read the same policy and each add a machine,
+// TestTwoEditors: of editors at two instances who have read the same policy and each add a machine,
 // one is answered and the others are refused; who reads again adds to what is there.
 func TestTwoEditors(t *testing.T) {
 	a := newCompat(t)
@@ -175,6 +178,13 @@ func TestTwoEditors(t *testing.T) {
 		a.place(fmt.Sprintf("%s/providers/Microsoft.Compute/virtualMachines/m%d", group, i), fmt.Sprintf("nsg%d", i), fmt.Sprintf("10.3.0.%d", i+1), "westeurope")
 	}
 	etag := a.put(web)
+	instances := []http.Handler{a.Handler}
+	a.wire(func(*core.Ports) {})
+	instances = append(instances, a.Handler)
+	var calls atomic.Int64
+	a.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // as a load balancer
+		instances[calls.Add(1)%2].ServeHTTP(w, r)
+	})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	statuses := map[int]int{}

@@ -42,7 +42,7 @@ func TestSecondEditorIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	unchanged := defender.Precondition{Match: []string{first.ETag}}
-	w.meanwhile("PutPolicy", func() {
+	w.meanwhile("PutNamed", func() {
 		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Written{}, unchanged); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
@@ -64,7 +64,7 @@ func TestSecondEditorWithoutPrecondition(t *testing.T) {
 	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	w.meanwhile("PutPolicy", func() {
+	w.meanwhile("PutNamed", func() {
 		if _, err := elsewhere.ReplacePolicy(t.Context(), person("writer"), defaultPolicy, policies("web", "app1"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Errorf("the first editor: %v", err)
 		}
@@ -84,7 +84,7 @@ func TestTakenMeanwhile(t *testing.T) {
 	g := guarded(w)
 	other := defaultPolicy
 	other.Name = "other"
-	w.meanwhile("PutPolicy", func() {
+	w.meanwhile("PutListed", func() {
 		if _, err := g.ReplacePolicy(t.Context(), person("writer"), other, policies("web"), defender.Written{}, defender.Precondition{}); err != nil {
 			t.Errorf("the other policy: %v", err)
 		}
@@ -105,7 +105,7 @@ func TestDroppedMeanwhile(t *testing.T) {
 	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "app2", "web"), defender.Written{}, defender.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	w.meanwhile("PutPolicy", func() {
+	w.meanwhile("PutListed", func() {
 		if _, err := g.Disable(t.Context(), person("admin"), []jit.ID{vmID("app2")}); err != nil {
 			t.Errorf("disable: %v", err)
 		}

@@ -194,17 +194,20 @@ func TestNamedPoliciesShowWhatMayBeRead(t *testing.T) {
 	}
 }
 
-// TestReplaceCrash: wherever a replacement stops, the same call completes it.
+// TestReplaceCrash: wherever a replacement stops, the same call completes it, by the ETag of before and at once.
 func TestReplaceCrash(t *testing.T) {
+	var seen defender.Precondition
 	run := func(w *world) error {
-		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), defender.Written{}, defender.Precondition{})
+		_, err := guarded(w).ReplacePolicy(w.t.Context(), person("admin"), defaultPolicy, policies("app1", "app2"), defender.Written{}, seen)
 		return err
 	}
 	prepare := func(t *testing.T) *world {
 		w := newWorld(t)
-		if _, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), defender.Written{}, defender.Precondition{}); err != nil {
+		p, err := guarded(w).ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("app1", "web"), defender.Written{}, defender.Precondition{})
+		if err != nil {
 			t.Fatal(err)
 		}
+		seen.Match = []string{p.ETag}
 		w.mustAsk(want("admin", 22, time.Hour, "192.0.2.1", "web"))
 		return w
 	}
@@ -215,7 +218,7 @@ func TestReplaceCrash(t *testing.T) {
 	}
 	webAfter, appsAfter := w.lines("web-nsg"), w.lines("apps-nsg")
 	for n := 1; n <= *steps; n++ {
-		t.Run(fmt.Sprint("step ", n), func(t *testing.T) {
+		t.Run(fmt.Sprint("step ", n), inBubble(func(t *testing.T) { // who repeats waits for the claim of who has died
 			w := prepare(t)
 			w.crashAt(n)
 			if err := run(w); err == nil {
@@ -235,6 +238,6 @@ func TestReplaceCrash(t *testing.T) {
 			if p, err := guarded(w).NamedPolicy(t.Context(), person("admin"), defaultPolicy); err != nil || machines(p) != "app1 app2" {
 				t.Errorf("%s, %v", machines(p), err)
 			}
-		})
+		}))
 	}
 }

@@ -171,7 +171,7 @@ func TestOptionsSetMeanwhile(t *testing.T) {
 			w.enable("app1", "web")
 			once := false
 			w.store.Fault = func(ctx context.Context, s coretest.Step) error {
-				if s.Op != "PutPolicy" || s.After || !strings.Contains(s.Of, "/web") || once {
+				if s.Op != "PutPolicy" && s.Op != "PutListed" || s.After || !strings.Contains(s.Of, "/web") || once {
 					return nil
 				}
 				once = true

@@ -262,6 +262,17 @@ func changesOf(outs []round.Outcome) []TargetChange {
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too. It returns the windows that it has closed.
 func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
+	return s.DisableBy(ctx, who, vms, Removal{Remove: s.Policies.DeletePolicy, Done: func(context.Context) {}})
+}
+
+// Removal is how policies are removed.
+type Removal struct {
+	Remove func(context.Context, store.PolicyRecord) error // as [store.Policies.DeletePolicy]
+	Done   func(context.Context)                           // called once all are removed, before a target is written
+}
+
+// DisableBy is Disable with a removal of the caller's own.
+func (s *Service) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, how Removal) (narrow.Ends, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
 		return narrow.Ends{}, err
@@ -273,10 +284,11 @@ func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (na
 	var placements [][]store.Placement
 	for i, rec := range records {
 		placements = append(placements, rec.Placements)
-		if err := s.deletePolicy(ctx, rec); err != nil { // those before it are removed, and the log says so
+		if err := s.deletePolicy(ctx, rec, how.Remove); err != nil { // those before it are removed, and the log says so
 			return narrowed, errors.Join(err, s.Activity.Append(ctx, s.PolicyEntries(who, store.OpDisable, records[:i+1], err)...))
 		}
 	}
+	how.Done(ctx)
 	targets := store.TargetsOf(placements...)
 	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	settled := s.Settle(ctx, narrowed)
@@ -307,14 +319,14 @@ func (s *Service) disabling(ctx context.Context, vms []jit.ID) ([]jit.ID, []stor
 	return vms, records, nil
 }
 
-func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord) error {
+func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord, remove func(context.Context, store.PolicyRecord) error) error {
 	err := store.Retry(func(first bool) error {
 		var err error
 		if !first {
 			rec, err = s.Policies.Policy(ctx, rec.Policy.VM)
 		}
 		if err == nil {
-			err = s.Policies.DeletePolicy(ctx, rec)
+			err = remove(ctx, rec)
 		}
 		if errors.Is(err, store.ErrNotFound) {
 			return nil

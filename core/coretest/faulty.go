@@ -55,15 +55,28 @@ func (f *Faulty) EachListed(ctx context.Context, filter store.PolicyFilter, afte
 }
 
 // PutNamed implements [store.Policies].
-func (f *Faulty) PutNamed(ctx context.Context, n store.NamedRecord) error {
-	_, err := step(ctx, f, "PutNamed", n.Name.Key(), func() (struct{}, error) { return done(f.Store.PutNamed(ctx, n)) })
-	return err
+func (f *Faulty) PutNamed(ctx context.Context, n store.NamedRecord) (store.NamedRecord, error) {
+	return step(ctx, f, "PutNamed", n.Name.Key(), func() (store.NamedRecord, error) { return f.Store.PutNamed(ctx, n) })
 }
 
 // DropNamed implements [store.Policies].
-func (f *Faulty) DropNamed(ctx context.Context, name store.PolicyName) error {
-	_, err := step(ctx, f, "DropNamed", name.Key(), func() (struct{}, error) { return done(f.Store.DropNamed(ctx, name)) })
+func (f *Faulty) DropNamed(ctx context.Context, n store.NamedRecord) error {
+	_, err := step(ctx, f, "DropNamed", n.Name.Key(), func() (struct{}, error) { return done(f.Store.DropNamed(ctx, n)) })
 	return err
+}
+
+// PutListed implements [store.Policies].
+func (f *Faulty) PutListed(ctx context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, store.PolicyRecord, error) {
+	head, err := step(ctx, f, "PutListed", p.Policy.VM.Key(), func() (head store.NamedRecord, err error) {
+		head, p, err = f.Store.PutListed(ctx, n, p)
+		return head, err
+	})
+	return head, p, err
+}
+
+// DropListed implements [store.Policies].
+func (f *Faulty) DropListed(ctx context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, error) {
+	return step(ctx, f, "DropListed", p.Policy.VM.Key(), func() (store.NamedRecord, error) { return f.Store.DropListed(ctx, n, p) })
 }
 
 // PutPolicy implements [store.Policies].

@@ -84,20 +84,53 @@ func (m *Memory) heads(f store.PolicyFilter, after store.PolicyName) []store.Nam
 }
 
 // PutNamed implements store.Policies.
-func (m *Memory) PutNamed(_ context.Context, n store.NamedRecord) error {
+func (m *Memory) PutNamed(_ context.Context, n store.NamedRecord) (store.NamedRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n.Order, n.Since = slices.Clone(n.Order), n.Since.UTC()
+	if m.named[n.Name.Key()].Version != n.Version {
+		return n, store.ErrConflict
+	}
+	return m.putNamed(n), nil
+}
+
+func (m *Memory) putNamed(n store.NamedRecord) store.NamedRecord {
+	n.Order, n.Since, n.Claim.Until = slices.Clone(n.Order), n.Since.UTC(), n.Claim.Until.UTC()
+	n.Version = m.version()
 	m.named[n.Name.Key()] = n
-	return nil
+	n.Order = slices.Clone(n.Order)
+	return n
 }
 
 // DropNamed implements store.Policies.
-func (m *Memory) DropNamed(_ context.Context, name store.PolicyName) error {
+func (m *Memory) DropNamed(_ context.Context, n store.NamedRecord) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.named, name.Key())
+	if n.Version == "" || m.named[n.Name.Key()].Version != n.Version {
+		return store.ErrConflict
+	}
+	delete(m.named, n.Name.Key())
 	return nil
+}
+
+// PutListed implements store.Policies.
+func (m *Memory) PutListed(_ context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, store.PolicyRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.named[n.Name.Key()].Version != n.Version || m.policies[p.Policy.VM.Key()].Version != p.Version {
+		return n, p, store.ErrConflict
+	}
+	return m.putNamed(n), m.putPolicy(p), nil
+}
+
+// DropListed implements store.Policies.
+func (m *Memory) DropListed(_ context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.named[n.Name.Key()].Version != n.Version || p.Version == "" || m.policies[p.Policy.VM.Key()].Version != p.Version {
+		return n, store.ErrConflict
+	}
+	delete(m.policies, p.Policy.VM.Key())
+	return m.putNamed(n), nil
 }
 
 // PutPolicy implements store.Policies.
@@ -107,13 +140,17 @@ func (m *Memory) PutPolicy(_ context.Context, p store.PolicyRecord) (store.Polic
 	if m.policies[p.Policy.VM.Key()].Version != p.Version {
 		return p, store.ErrConflict
 	}
+	return m.putPolicy(p), nil
+}
+
+func (m *Memory) putPolicy(p store.PolicyRecord) store.PolicyRecord {
 	p = clonePolicy(p)
 	p.Version = m.version()
 	m.policies[p.Policy.VM.Key()] = p
 	for _, at := range p.Placements {
 		m.mark(at.Target)
 	}
-	return clonePolicy(p), nil
+	return clonePolicy(p)
 }
 
 // DeletePolicy implements store.Policies.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
@@ -82,6 +83,7 @@ func TestListed(t *testing.T, open func(*testing.T) Store) {
 		}
 	})
 	t.Run("named policies themselves", func(t *testing.T) { testHeads(t, open(t)) })
+	t.Run("named policies by their versions", func(t *testing.T) { testHeadVersions(t, open(t)) })
 	t.Run("follows", func(t *testing.T) {
 		s := open(t)
 		f := store.PolicyFilter{Subscription: sub, ResourceGroup: "Other", Location: "westeurope", Name: "night"}
@@ -132,11 +134,8 @@ func testHeads(t *testing.T, s Store) {
 	}
 	put := func(n store.PolicyName) store.NamedRecord {
 		t.Helper()
-		rec := store.NamedRecord{Name: n, Kind: "Basic", Append: true, Order: []string{"b", "a"}, Since: morning}
-		if err := s.PutNamed(t.Context(), rec); err != nil {
-			t.Fatal(err)
-		}
-		return rec
+		rec := store.NamedRecord{Name: n, Kind: "Basic", Append: true, Order: []string{"b", "a"}, Since: morning, Claim: store.Claim{Until: morning.Add(time.Minute), Makes: "a list"}, Draft: true}
+		return must[store.NamedRecord](t)(s.PutNamed(t.Context(), rec))
 	}
 	machine := policyOf(1, 1)
 	machine.Form, machine.Since = `{"id":"as it was sent"}`, morning
@@ -171,10 +170,88 @@ func testHeads(t *testing.T, s Store) {
 	wantSame(t, "all of a subscription", walk(one, store.PolicyName{}), append(first[:2:2], rest...))
 	wantSame(t, "those after the first", walk(one, full.Name), rest)
 	wantSame(t, "those of a group", walk(group, store.PolicyName{}), append(first[:2:2], rest[0]))
-	for range 2 { // it need not be there
-		if err := s.DropNamed(t.Context(), full.Name); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.DropNamed(t.Context(), full); err != nil {
+		t.Fatal(err)
 	}
 	wantSame(t, "those of a group after one is dropped", walk(group, store.PolicyName{}), []string{machine.Policy.VM.Name, rest[0]})
+}
+
+// testHeadVersions is the suite of writes on condition of a named policy's version: alone, and with one of its machines.
+func testHeadVersions(t *testing.T, s Store) {
+	ctx := t.Context()
+	machine := policyOf(1, 1)
+	machine.Location = "westeurope"
+	head := store.NamedRecord{Name: machine.Listing(), Since: morning}
+	stands := func(what string, wantHead *store.NamedRecord, want *store.PolicyRecord) {
+		t.Helper()
+		var heads []store.NamedRecord
+		n := head.Name
+		err := s.EachListed(ctx, store.PolicyFilter{Subscription: n.Subscription, ResourceGroup: n.ResourceGroup, Location: n.Location, Name: n.Name}, store.PolicyName{},
+			func(r store.NamedRecord) error { heads = append(heads, r); return nil }, func(store.PolicyRecord) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wantHeads []store.NamedRecord
+		if wantHead != nil {
+			wantHeads = append(wantHeads, *wantHead)
+		}
+		wantSame(t, what+": the record of the policy", heads, wantHeads)
+		got, err := s.Policy(ctx, machine.Policy.VM)
+		if want == nil {
+			wantError(t, what+": the machine", err, store.ErrNotFound)
+			return
+		}
+		wantSame(t, what+": the machine", must[store.PolicyRecord](t)(got, err), *want)
+	}
+	other := head
+	other.Name.Name = "other"
+	unknown := head
+	unknown.Version = must[store.NamedRecord](t)(s.PutNamed(ctx, other)).Version
+	_, err := s.PutNamed(ctx, unknown)
+	wantError(t, "update of what is not there", err, store.ErrConflict)
+	wantError(t, "removal without a version", s.DropNamed(ctx, head), store.ErrConflict)
+	_, _, err = s.PutListed(ctx, unknown, machine)
+	wantError(t, "a machine with a record that is not there", err, store.ErrConflict)
+	stands("after refusals", nil, nil)
+
+	first := must[store.NamedRecord](t)(s.PutNamed(ctx, head))
+	_, err = s.PutNamed(ctx, head)
+	wantError(t, "a second record", err, store.ErrConflict)
+	wantError(t, "removal without a version of what is there", s.DropNamed(ctx, head), store.ErrConflict)
+	_, _, err = s.PutListed(ctx, head, machine)
+	wantError(t, "a machine with a second record", err, store.ErrConflict)
+	stands("one record", &first, nil)
+
+	second, stored, err := s.PutListed(ctx, first, machine)
+	if err != nil || second.Version == first.Version || stored.Version == "" {
+		t.Fatalf("a machine: version %q, then %q, the machine's %q, %v", first.Version, second.Version, stored.Version, err)
+	}
+	stands("a machine", &second, &stored)
+	for what, call := range map[string]func() error{
+		"the record by a stale version":            func() error { _, err := s.PutNamed(ctx, first); return err },
+		"its removal by a stale version":           func() error { return s.DropNamed(ctx, first) },
+		"a machine by the record's stale version":  func() error { _, _, err := s.PutListed(ctx, first, stored); return err },
+		"a machine by its own stale version":       func() error { _, _, err := s.PutListed(ctx, second, machine); return err },
+		"a removal by the record's stale version":  func() error { _, err := s.DropListed(ctx, first, stored); return err },
+		"a removal by the machine's stale version": func() error { _, err := s.DropListed(ctx, second, machine); return err },
+	} {
+		wantError(t, what, call(), store.ErrConflict)
+		stands(what, &second, &stored)
+	}
+
+	second.Claim.Makes, stored.ChangedBy = "another list", "bob"
+	third, stored, err := s.PutListed(ctx, second, stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stands("both changed", &third, &stored)
+	fourth := must[store.NamedRecord](t)(s.DropListed(ctx, third, stored))
+	stands("a machine removed", &fourth, nil)
+	_, err = s.DropListed(ctx, fourth, stored)
+	wantError(t, "a second removal", err, store.ErrConflict)
+	if err := s.DropNamed(ctx, fourth); err != nil {
+		t.Fatal(err)
+	}
+	stands("all removed", nil, nil)
+	wantError(t, "a second removal of the record", s.DropNamed(ctx, fourth), store.ErrConflict)
 }

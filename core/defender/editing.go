@@ -7,7 +7,7 @@ import (
 )
 
 // editing lets one caller at a time change a named policy in this process, since reading it, checking the
-// precondition and writing involves several rows. Between processes, [Named.claim] does this. The zero value is
+// precondition and writing involves several rows. Between processes, a [claim] does this. The zero value is
 // ready.
 type editing struct {
 	mu   sync.Mutex

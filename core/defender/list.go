@@ -253,30 +253,58 @@ func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 
 // deletePolicy returns the machines that the policy listed, and whether it existed.
 func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, found bool, err error) {
-	err = unclaimed(name, func() error {
+	unlock, err := s.editing.lock(ctx, name.Key())
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	err = unclaimed(ctx, name, func(last bool) error {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
 			return err
+		}
+		if s.held(p, makesNothing, last) {
+			return errHeld
 		}
 		vms, found = p.vms(), p.exists()
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
 			return err
 		}
-		if err := c.check(p); err != nil {
-			return err
+		if !begun(p, makesNothing) {
+			if err := c.check(p); err != nil {
+				return err
+			}
 		}
-		if len(vms) > 0 {
-			_, err = s.Access.Disable(ctx, who, vms)
+		if !found {
+			return nil
 		}
-		if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-			return errClaimed // somebody else has disabled one of them; nothing was changed
-		}
-		if err == nil && p.Head != nil { // last, so that who repeats a deletion that failed finds the policy
-			err = s.Access.Policies.DropNamed(ctx, name)
-		}
-		return err
+		return s.carryOutDeletion(ctx, who, p)
 	})
 	return vms, found, err
+}
+
+// carryOutDeletion disables what the policy lists under a claim, gives it up before a target is written, and removes the
+// policy's record last, so that who repeats a deletion that failed finds the policy.
+func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPolicy) error {
+	claim, err := s.claim(ctx, p, makesNothing)
+	if err != nil {
+		return err
+	}
+	defer claim.leave(ctx)
+	if len(p.Machines) > 0 {
+		_, err = s.Access.DisableBy(ctx, who, p.vms(), access.Removal{Remove: claim.remove, Done: claim.leave})
+	}
+	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
+		return errClaimed // somebody else has disabled one of them; nothing was changed
+	}
+	if err != nil {
+		return err
+	}
+	claim.given = true
+	if err := s.Access.Policies.DropNamed(ctx, claim.head); err != nil && !errors.Is(err, store.ErrConflict) { // who has taken it since keeps it
+		return fmt.Errorf("remove the policy %s: %w", p.Name.Name, err)
+	}
+	return nil
 }
 
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused

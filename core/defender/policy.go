@@ -29,7 +29,7 @@ const (
 // policies of the machines that name it, and exists while there is one, or from a replacement to a deletion.
 type NamedPolicy struct {
 	Name     store.PolicyName
-	Head     *store.NamedRecord   // what is stored of it besides its machines; nil if it was never written as a whole
+	Head     *store.NamedRecord   // what is stored of it besides its machines; nil if nothing is
 	Machines []store.PolicyRecord // sorted by machine, or for readers in the order in which they were written
 	ETag     string               // changes exactly when the meaning changes; order and text do not count
 	Hindered access.Hindered      // of a replacement: what is wrong with the protection of its machines
@@ -38,7 +38,7 @@ type NamedPolicy struct {
 }
 
 // exists reports whether there is such a policy.
-func (p NamedPolicy) exists() bool { return p.Head != nil || len(p.Machines) > 0 }
+func (p NamedPolicy) exists() bool { return p.Head != nil && !p.Head.Draft || len(p.Machines) > 0 }
 
 // withHead sets the stored record, whose name has the casing in which the policy was created.
 func (p *NamedPolicy) withHead(n store.NamedRecord) error {

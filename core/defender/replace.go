@@ -37,12 +37,11 @@ type replacement struct {
 // stay, it keeps what this face cannot express: ExistingRules and Options. What only words the same differently is
 // stored, and touches no rule and no log.
 //
-// Refusals come before the first write. Of two callers with the same precondition one is refused: both first write
-// the first machine's record on condition of the version that they read. While a policy does not exist there is no
-// such record: if two callers create it at once with different machines, both succeed, and no machine is lost.
+// Refusals come before the first write. Of two callers with the same precondition one is refused, and of two without
+// one the later replaces the list of the earlier: what is written is written under a [claim].
 //
-// Repeating what has been done succeeds whatever the precondition (RFC 9110, section 13.1.1), since clients resend
-// a PUT after an error.
+// Repeating what has been done, or what was begun and not finished, succeeds whatever the precondition (RFC 9110,
+// section 13.1.1), since clients resend a PUT after an error.
 func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
 	unlock, err := s.editing.lock(ctx, name.Key())
 	if err != nil {
@@ -50,20 +49,19 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 	}
 	defer unlock()
 	var p NamedPolicy
-	err = unclaimed(name, func() error {
-		r, err := s.replacing(ctx, who, name, policies, w)
+	err = unclaimed(ctx, name, func(last bool) error {
+		r, err := s.replacing(ctx, who, name, policies, w, last)
 		if err != nil {
 			return err
 		}
 		if len(r.changed)+len(r.dropped) == 0 {
-			if p, err = s.reword(ctx, r); err != nil {
-				return err
-			}
-			p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, r.kept, targetsOfRecords(r.kept))
+			p, err = s.confirm(ctx, r)
 			return err
 		}
-		if err := c.check(r.before); err != nil {
-			return err
+		if !begun(r.before, r.makes()) {
+			if err := c.check(r.before); err != nil {
+				return err
+			}
 		}
 		if err := mayDrop(idsOf(r.dropped)); err != nil {
 			return err
@@ -77,18 +75,9 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 	return p, err
 }
 
-// errClaimed says that somebody else changed the policy first, and that nothing was written.
-var errClaimed = errors.New("the policy was changed by somebody else")
-
-// unclaimed calls f, which reads a named policy and changes it, until nobody else has changed the policy in between.
-// After [store.Attempts] calls it refuses with [store.CodeConcurrent].
-func unclaimed(name store.PolicyName, f func() error) error {
-	for range store.Attempts {
-		if err := f(); !errors.Is(err, errClaimed) {
-			return err
-		}
-	}
-	return &jit.Error{Code: store.CodeConcurrent, Target: name.String(), Message: "the policy is being changed by others; ask again"}
+// makes names the list that the replacement makes.
+func (r replacement) makes() string {
+	return NamedPolicy{Machines: slices.Concat(r.kept, r.changed)}.sealed().ETag
 }
 
 // checkNamed refuses valid policies that one named policy cannot list, regardless of what is stored.
@@ -110,8 +99,8 @@ func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	return nil
 }
 
-// replacing compares the wanted policies with what is stored.
-func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written) (replacement, error) {
+// replacing compares the wanted policies with what is stored. last is as in [unclaimed].
+func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, last bool) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
 		return replacement{}, err
@@ -143,6 +132,9 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	r.unnamed(stays, w.Append)
 	if n := len(r.changed) + len(r.kept); n > jit.MaxListedVMs {
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("the policy would list %d virtual machines; one lists at most %d", n, jit.MaxListedVMs)}
+	}
+	if s.held(before, r.makes(), last) {
+		return r, errHeld
 	}
 	machines, err := s.Access.Network.Locate(ctx, idsOf(r.changed))
 	if err != nil {
@@ -266,19 +258,25 @@ func (s *Named) hindered(ctx context.Context, r replacement) (access.Hindered, e
 // carryOut stores the new policies, disables the dropped machines, and reconciles every target. After an error
 // some of it may be done; repeating the call completes it. With a precondition, read the policy again first.
 func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
-	if err := s.claim(ctx, who, &r); err != nil {
+	c, err := s.claim(ctx, r.before, r.makes())
+	if err != nil {
 		return NamedPolicy{}, err
 	}
+	defer c.leave(ctx)
 	targets := targetsOfRecords(slices.Concat(r.before.Machines, r.changed))
 	for i, rec := range r.changed {
-		stored, err := s.putListed(ctx, name, rec)
+		stored, err := s.putListed(ctx, name, rec, c.put)
 		if err != nil {
 			return NamedPolicy{}, err
 		}
 		r.changed[i] = stored
 	}
-	narrowed, err := s.drop(ctx, who, idsOf(r.dropped))
+	var p NamedPolicy
 	var hindered access.Hindered
+	var finished error
+	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), access.Removal{Remove: c.remove, Done: func(ctx context.Context) {
+		p, finished = s.reword(ctx, r, c.finish) // what is stored by then is enforced in any case
+	}})
 	if err == nil {
 		var some narrow.Ends
 		some, hindered, err = s.enforce(ctx, r.changed, slices.Concat(r.kept, r.changed), targets)
@@ -288,12 +286,11 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		entries := hindered.Noted(narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
 		err = errors.Join(err, s.Access.Activity.Append(ctx, entries...))
 	}
-	if err != nil {
+	if err = errors.Join(err, finished); err != nil {
 		return NamedPolicy{Narrowed: narrowed}, err
 	}
-	p, err := s.reword(ctx, r)
 	p.Narrowed, p.Hindered = narrowed, hindered
-	return p, err
+	return p, nil
 }
 
 // enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
@@ -305,9 +302,9 @@ func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, t
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
-func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
+func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID, how access.Removal) (narrow.Ends, error) {
 	for len(vms) > 0 {
-		narrowed, err := s.Access.Disable(ctx, who, vms)
+		narrowed, err := s.Access.DisableBy(ctx, who, vms, how)
 		refused := jit.Refused(err)
 		if refused == nil || refused.Code != jit.CodePolicyNotFound {
 			return narrowed, err
@@ -318,46 +315,13 @@ func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.
 			return narrowed, err
 		}
 	}
+	how.Done(ctx)
 	return narrow.Ends{}, nil
 }
 
-// claim writes the first machine's record on condition of the version that was read, changing only who wrote it
-// and when: of all callers who read the same policy only one succeeds. Then it reads the list once more.
-func (s *Named) claim(ctx context.Context, who jit.Caller, r *replacement) error {
-	if len(r.before.Machines) == 0 {
-		return nil
-	}
-	first := r.before.Machines[0]
-	first.ChangedBy, first.ChangedAt = who.Name, s.now()
-	stored, err := s.Access.Policies.PutPolicy(ctx, first)
-	if errors.Is(err, store.ErrConflict) {
-		return errClaimed
-	}
-	if err != nil {
-		return fmt.Errorf("store the policy of %s: %w", first.Policy.VM.Name, err)
-	}
-	// The list and the records are read one after the other: the record may have been read after somebody else's
-	// claim, and the list before that caller's writes.
-	now, err := s.policyNamed(ctx, r.before.Name)
-	if err != nil {
-		return err
-	}
-	if !slices.EqualFunc(now.Machines, r.before.Machines, func(a, b store.PolicyRecord) bool { return samePolicy(a.Policy, b.Policy) }) {
-		return errClaimed
-	}
-	for _, records := range [][]store.PolicyRecord{r.changed, r.reworded} {
-		for i, rec := range records {
-			if rec.Policy.VM.Equal(first.Policy.VM) {
-				records[i].Version = stored.Version
-			}
-		}
-	}
-	return nil
-}
-
 // putListed stores a machine's policy as part of a named one, replacing whatever is there now unless another named
-// policy lists the machine.
-func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
+// policy lists the machine. put is [store.Policies.PutPolicy].
+func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, put func(context.Context, store.PolicyRecord) (store.PolicyRecord, error)) (store.PolicyRecord, error) {
 	err := store.Retry(func(first bool) error {
 		if !first {
 			now, err := s.Access.Policies.Policy(ctx, rec.Policy.VM)
@@ -373,7 +337,7 @@ func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.
 				rec.Policy = rec.Policy.WithPins(now.Policy)
 			}
 		}
-		stored, err := s.Access.Policies.PutPolicy(ctx, rec)
+		stored, err := put(ctx, rec)
 		if err != nil {
 			return fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}

@@ -26,8 +26,9 @@ func (s *Named) headOf(name store.PolicyName, before NamedPolicy, policies []jit
 	if before.exists() {
 		want.Name = before.Name
 	}
+	stored := before.Head != nil && !before.Head.Draft
 	switch {
-	case before.Head != nil:
+	case stored:
 		want.Since = before.Head.Since
 	case len(before.Machines) == 0:
 		want.Since = s.now()
@@ -44,15 +45,50 @@ func (s *Named) headOf(name store.PolicyName, before NamedPolicy, policies []jit
 			want.Order = append(want.Order, mark)
 		}
 	}
-	if h := before.Head; h != nil && h.Kind == want.Kind && h.Append == want.Append && slices.Equal(h.Order, want.Order) {
+	if h := before.Head; stored && h.Claim == (store.Claim{}) && h.Kind == want.Kind && h.Append == want.Append && slices.Equal(h.Order, want.Order) {
 		return nil
 	}
 	return &want
 }
 
+// confirm answers a replacement whose list is stored: it stores how it was written, and brings the targets in order. It
+// reads the list again if it writes nothing: the machines' records were read one by one, and somebody may have changed the
+// list meanwhile.
+func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error) {
+	p, err := s.reword(ctx, r, func(ctx context.Context, head store.NamedRecord) error {
+		if r.head == nil {
+			now, err := s.policyNamed(ctx, r.before.Name)
+			if err == nil && (versionOf(now) != versionOf(r.before) || !sameList(now, r.before)) {
+				err = errClaimed
+			}
+			return err
+		}
+		head.Version = versionOf(r.before)
+		_, err := s.Access.Policies.PutNamed(ctx, head)
+		if errors.Is(err, store.ErrConflict) {
+			err = errClaimed
+		}
+		return err
+	})
+	if err != nil {
+		return p, err
+	}
+	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, r.kept, targetsOfRecords(r.kept))
+	return p, err
+}
+
+// versionOf returns the version of a policy's own record; "" if there is none.
+func versionOf(p NamedPolicy) string {
+	if p.Head == nil {
+		return ""
+	}
+	return p.Head.Version
+}
+
 // reword stores how a replacement was written, once what it says is stored, and returns the policy as it is then. A
-// record that others are changing keeps its form: a form counts only while it says what is stored.
-func (s *Named) reword(ctx context.Context, r replacement) (NamedPolicy, error) {
+// record that others are changing keeps its form: a form counts only while it says what is stored. finish comes last, with the
+// policy's own record.
+func (s *Named) reword(ctx context.Context, r replacement, finish func(context.Context, store.NamedRecord) error) (NamedPolicy, error) {
 	err := parallel.Each(r.reworded, func(_ int, rec store.PolicyRecord) error {
 		if _, err := s.Access.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("store how the policy of %s is written: %w", rec.Policy.VM.Name, err)
@@ -60,9 +96,15 @@ func (s *Named) reword(ctx context.Context, r replacement) (NamedPolicy, error) 
 		return nil
 	})
 	p := NamedPolicy{Name: r.before.Name, Head: r.before.Head, Machines: slices.Concat(r.kept, r.changed)}
-	if err == nil && r.head != nil {
+	if r.head != nil {
 		p.Name, p.Head = r.head.Name, r.head
-		err = s.Access.Policies.PutNamed(ctx, *r.head)
+	}
+	if err == nil {
+		var head store.NamedRecord
+		if p.Head != nil {
+			head = *p.Head
+		}
+		err = finish(ctx, head)
 	}
 	return p.sealed(), err
 }

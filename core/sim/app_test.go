@@ -164,7 +164,7 @@ func (a *app) stop(ctx context.Context, s coretest.Step) error {
 
 func writes(op string) bool {
 	switch op {
-	case "Apply", "PutPolicy", "DeletePolicy", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm":
+	case "Apply", "PutPolicy", "DeletePolicy", "PutNamed", "DropNamed", "PutListed", "DropListed", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm":
 		return true
 	}
 	return false

@@ -58,7 +58,7 @@ type Listed struct {
 	Name          string
 }
 
-// Policies stores policies, one per machine. Every write is conditional on the record's Version: ErrConflict if it
+// Policies stores policies, one per machine. Every write is conditional on the Version of each of its records: ErrConflict if it
 // is stale, or if a policy that should be new exists already.
 type Policies interface {
 	// Policy returns the policy of a machine; ErrNotFound if it has none.
@@ -70,12 +70,16 @@ type Policies interface {
 	// EachListed calls give for every policy whose [PolicyRecord.Listing] matches the filter, grouped by name and in a
 	// stable order of names, and head for every [NamedRecord] that matches, before the policies of its name. If after is
 	// not zero, it starts at the first name that comes after it. It reads nothing else and holds at most one page;
-	// otherwise it is like EachPolicy. The records have no Version: read a policy by its machine before writing it.
+	// otherwise it is like EachPolicy. The policies have no Version: read one by its machine before writing it.
 	EachListed(ctx context.Context, f PolicyFilter, after PolicyName, head func(NamedRecord) error, give func(PolicyRecord) error) error
-	// PutNamed stores the record of a named policy over whatever is there.
-	PutNamed(ctx context.Context, n NamedRecord) error
-	// DropNamed removes the record of a named policy. The policies of its machines stay. It is no error if there is none.
-	DropNamed(ctx context.Context, name PolicyName) error
+	// PutNamed stores the record of a named policy and returns it with its new Version.
+	PutNamed(ctx context.Context, n NamedRecord) (NamedRecord, error)
+	// DropNamed removes the record of a named policy. The policies of its machines stay.
+	DropNamed(ctx context.Context, n NamedRecord) error
+	// PutListed is PutNamed and PutPolicy at once: it stores nothing if either record is stale.
+	PutListed(ctx context.Context, n NamedRecord, p PolicyRecord) (NamedRecord, PolicyRecord, error)
+	// DropListed is PutNamed and DeletePolicy at once: it changes nothing if either record is stale.
+	DropListed(ctx context.Context, n NamedRecord, p PolicyRecord) (NamedRecord, error)
 	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those targets as known. It
 	// removes parts at other targets. It returns the record with its new Version.
 	PutPolicy(ctx context.Context, p PolicyRecord) (PolicyRecord, error)
@@ -131,14 +135,24 @@ func (r PolicyRecord) Listing() PolicyName {
 }
 
 // NamedRecord is what is stored of a named policy besides the policies of its machines: that it exists, even without
-// machines, and how its last writer wrote it. It permits and protects nothing (docs/decisions/037), so the last writer
-// is right.
+// machines, how its last writer wrote it (docs/decisions/037), and who may change its list now (docs/decisions/036). It
+// permits and protects nothing.
 type NamedRecord struct {
-	Name   PolicyName // in the casing in which it was created
-	Kind   string     // as written; "" for the usual one
-	Append bool       // the last write kept machines that it did not name
-	Order  []string   // marks of machines in the order in which they were written; the marks are the writer's
-	Since  time.Time  // when it came into being; zero if unknown
+	Name    PolicyName // in the casing in which it was created
+	Kind    string     // as written; "" for the usual one
+	Append  bool       // the last write kept machines that it did not name
+	Order   []string   // marks of machines in the order in which they were written; the marks are the writer's
+	Since   time.Time  // when it came into being; zero if unknown
+	Claim   Claim
+	Draft   bool   // made by a claim: the policy exists only if it lists machines
+	Version string // "" for a record that must not exist yet
+}
+
+// Claim says that somebody is changing the list of a named policy, or has begun to and not finished. Whoever writes the
+// record that holds it, by its version, takes it.
+type Claim struct {
+	Until time.Time // nobody else takes it before; zero if nobody is at work
+	Makes string    // names the list that the change makes; "" once it is made
 }
 
 // PolicyFilter selects named policies of a subscription; empty fields match all.

@@ -53,6 +53,15 @@ func TestCosts(t *testing.T) {
 			return err
 		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
 		{"delete policy", func(w world) error { return w.s.DeletePolicy(ctx, w.policy) }, counts{tablesim.Batch: 1}},
+		{"new named policy", func(w world) error { _, err := w.s.PutNamed(ctx, store.NamedRecord{Name: w.policy.Listing()}); return err }, counts{tablesim.Batch: 1}},
+		{"a named policy's machine and record", func(w world) error {
+			_, _, err := w.s.PutListed(ctx, store.NamedRecord{Name: w.policy.Listing()}, w.policy)
+			return err
+		}, counts{tablesim.Batch: 1}}, // the record is a row of the transaction
+		{"a named policy's machine that goes, and record", func(w world) error {
+			_, err := w.s.DropListed(ctx, store.NamedRecord{Name: w.policy.Listing()}, w.policy)
+			return err
+		}, counts{tablesim.Batch: 1}},
 		{"new grant", func(w world) error {
 			g := grantRecord(3, 1)
 			_, err := w.s.InsertGrant(ctx, g, []store.Key{key("a", g), key("b", g)}, day)

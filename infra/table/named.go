@@ -2,9 +2,10 @@ package table
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
@@ -30,22 +31,64 @@ func headRow(n store.PolicyName) string { return namedPrefix(n) + headSuffix }
 
 const headSuffix = "!"
 
-// PutNamed is one write of one row, whatever stands there.
-func (s *Store) PutNamed(ctx context.Context, n store.NamedRecord) error {
-	_, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Put, Row: entity.Row{Partition: live, Key: headRow(n.Name), Doc: record.Named(n)}}})
+// namedOp gives the write of a named policy's row by its version. It is signed, so that its ETag is known even if an answer is lost.
+func namedOp(n store.NamedRecord) entity.Op {
+	o := entity.Op{Kind: entity.Add, Row: entity.Row{Partition: live, Key: headRow(n.Name), Doc: record.Named(n)}.Sign()}
+	if n.Version != "" {
+		o.Kind, o.ETag = entity.Replace, azcore.ETag(n.Version)
+	}
+	return o
+}
+
+// PutNamed is one write of one row.
+func (s *Store) PutNamed(ctx context.Context, n store.NamedRecord) (store.NamedRecord, error) {
+	etags, err := s.state.Commit(ctx, entity.Owned{Head: namedOp(n)})
 	if err != nil {
-		return fmt.Errorf("store the policy %s: %w", n.Name.Name, err)
+		return n, fmt.Errorf("store the policy %s: %w", n.Name.Name, err)
+	}
+	n.Version = string(etags[0])
+	return n, nil
+}
+
+// DropNamed is one write of one row.
+func (s *Store) DropNamed(ctx context.Context, n store.NamedRecord) error {
+	o, err := namedOp(n), error(store.ErrConflict)
+	if n.Version != "" {
+		o.Kind = entity.Remove
+		_, err = s.state.Commit(ctx, entity.Owned{Head: o})
+	}
+	if err != nil {
+		return fmt.Errorf("remove the policy %s: %w", n.Name.Name, err)
 	}
 	return nil
 }
 
-// DropNamed is one write of one row, which need not be there.
-func (s *Store) DropNamed(ctx context.Context, name store.PolicyName) error {
-	_, err := s.state.Submit(ctx, []entity.Op{{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: headRow(name)}}})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("remove the policy %s: %w", name.Name, err)
+// PutListed is PutPolicy with the named policy's row in its transaction. Where a policy has so many targets that it takes
+// several, the row is written before them.
+func (s *Store) PutListed(ctx context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, store.PolicyRecord, error) {
+	o, err := s.putting(ctx, p)
+	if err != nil {
+		return n, p, err
 	}
-	return nil
+	etags, err := s.state.Commit(ctx, entity.Owned{Head: namedOp(n)}, o)
+	if err != nil {
+		return n, p, fmt.Errorf("store the policy of %s in %s: %w", p.Policy.VM, n.Name.Name, err)
+	}
+	n.Version, p.Version = string(etags[0]), versionOf(etags[1], placesOfPolicy(p))
+	return n, p, nil
+}
+
+// DropListed is DeletePolicy with the named policy's row in its transaction, as PutListed.
+func (s *Store) DropListed(ctx context.Context, n store.NamedRecord, p store.PolicyRecord) (store.NamedRecord, error) {
+	o, err := s.deleting(ctx, p)
+	if err == nil {
+		var etags []azcore.ETag
+		if etags, err = s.state.Commit(ctx, entity.Owned{Head: namedOp(n)}, o); err == nil {
+			n.Version = string(etags[0])
+			return n, nil
+		}
+	}
+	return n, fmt.Errorf("remove the policy of %s from %s: %w", p.Policy.VM, n.Name.Name, err)
 }
 
 // word gives a key's form of a name in which case does not count: what is usual in names stays, any other byte becomes =XX, and

@@ -50,20 +50,7 @@ func (s *Store) EachPolicy(ctx context.Context, f func(store.PolicyRecord) error
 
 // PutPolicy is one transaction, after one read where the targets or the name have changed.
 func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.PolicyRecord, error) {
-	targets := targetsOfPolicy(p)
-	if t, bad := twice(targets); bad {
-		return p, fmt.Errorf("store the policy of %s: target %s stands twice", p.Policy.VM, t)
-	}
-	o := entity.Owned{Head: entity.Op{Kind: entity.Add, Max: entity.InsertBytes}}
-	if p.Version != "" {
-		etag, gone, err := s.policyBefore(ctx, p)
-		if err != nil {
-			return p, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
-		}
-		o.Head = entity.Op{Kind: entity.Replace, ETag: etag}
-		o.Rest = gone
-	}
-	o, err := withPolicy(o, p)
+	o, err := s.putting(ctx, p)
 	if err != nil {
 		return p, err
 	}
@@ -73,6 +60,24 @@ func (s *Store) PutPolicy(ctx context.Context, p store.PolicyRecord) (store.Poli
 	}
 	p.Version = versionOf(etags[0], placesOfPolicy(p))
 	return p, nil
+}
+
+// putting gives the write of a policy by its version.
+func (s *Store) putting(ctx context.Context, p store.PolicyRecord) (entity.Owned, error) {
+	targets := targetsOfPolicy(p)
+	if t, bad := twice(targets); bad {
+		return entity.Owned{}, fmt.Errorf("store the policy of %s: target %s stands twice", p.Policy.VM, t)
+	}
+	o := entity.Owned{Head: entity.Op{Kind: entity.Add, Max: entity.InsertBytes}}
+	if p.Version != "" {
+		etag, gone, err := s.policyBefore(ctx, p)
+		if err != nil {
+			return o, fmt.Errorf("store the policy of %s: %w", p.Policy.VM, err)
+		}
+		o.Head = entity.Op{Kind: entity.Replace, ETag: etag}
+		o.Rest = gone
+	}
+	return withPolicy(o, p)
 }
 
 // withPolicy completes the write of a policy: what stands in its row, its parts and their targets' marks.
@@ -93,17 +98,28 @@ func withPolicy(o entity.Owned, p store.PolicyRecord) (entity.Owned, error) {
 
 // DeletePolicy is one transaction, after one read where the record has other targets, or another name, than are stored.
 func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
-	wrap := func(err error) error { return fmt.Errorf("remove the policy of %s: %w", p.Policy.VM, err) }
+	o, err := s.deleting(ctx, p)
+	if err == nil {
+		_, err = s.state.Commit(ctx, o)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the policy of %s: %w", p.Policy.VM, err)
+	}
+	return nil
+}
+
+// deleting gives the removal of a policy by its version.
+func (s *Store) deleting(ctx context.Context, p store.PolicyRecord) (entity.Owned, error) {
 	if p.Version == "" {
-		return wrap(store.ErrConflict)
+		return entity.Owned{}, store.ErrConflict
 	}
 	etag, rest, err := s.policyBefore(ctx, p)
 	if err != nil {
-		return wrap(err)
+		return entity.Owned{}, err
 	}
 	doc, err := record.Policy(p)
 	if err != nil {
-		return wrap(err)
+		return entity.Owned{}, err
 	}
 	rest = append(rest, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: namedRow(p)}})
 	for _, t := range targetsOfPolicy(p) {
@@ -111,10 +127,7 @@ func (s *Store) DeletePolicy(ctx context.Context, p store.PolicyRecord) error {
 	}
 	head := entity.Op{Kind: entity.Remove, ETag: etag, Row: entity.Row{Partition: live, Key: policyRow(p.Policy.VM), Doc: doc}.Sign()}
 	before := func(context.Context) (entity.Row, error) { return head.Row, nil }
-	if _, err := s.state.Commit(ctx, entity.Owned{Head: head, Rest: rest, Before: before}); err != nil {
-		return wrap(err)
-	}
-	return nil
+	return entity.Owned{Head: head, Rest: rest, Before: before}, nil
 }
 
 // policyBefore gives the ETag by which a stored policy is written, and drops for

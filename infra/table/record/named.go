@@ -19,6 +19,9 @@ type NamedDoc struct {
 	Append       bool     `json:",omitempty"`
 	Order        []string `json:",omitempty"`
 	Since        entity.Stamp
+	Until        entity.Stamp // of the claim
+	Makes        string       `json:",omitempty"`
+	Draft        bool         `json:",omitempty"`
 }
 
 const noMachine = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/none/providers/Microsoft.Compute/virtualMachines/none"
@@ -27,7 +30,8 @@ const noMachine = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceG
 func Named(n store.NamedRecord) NamedDoc {
 	return NamedDoc{V: entity.Version, VM: noMachine, Subscription: n.Name.Subscription,
 		Listed: listedDoc{Group: n.Name.ResourceGroup, Location: n.Name.Location, Name: n.Name.Name},
-		Kind:   n.Kind, Append: n.Append, Order: n.Order, Since: entity.Stamp(n.Since)}
+		Kind:   n.Kind, Append: n.Append, Order: n.Order, Since: entity.Stamp(n.Since),
+		Until: entity.Stamp(n.Claim.Until), Makes: n.Claim.Makes, Draft: n.Draft}
 }
 
 // ReadNamed reads the document of a named policy.
@@ -37,5 +41,6 @@ func ReadNamed(r entity.Stored) (store.NamedRecord, error) {
 		return store.NamedRecord{}, err
 	}
 	name := store.PolicyName{Subscription: d.Subscription, ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
-	return store.NamedRecord{Name: name, Kind: d.Kind, Append: d.Append, Order: d.Order, Since: time.Time(d.Since)}, nil
+	return store.NamedRecord{Name: name, Kind: d.Kind, Append: d.Append, Order: d.Order, Since: time.Time(d.Since),
+		Claim: store.Claim{Until: time.Time(d.Until), Makes: d.Makes}, Draft: d.Draft, Version: string(r.ETag)}, nil
 }
