@@ -55,7 +55,7 @@ func TestCallersWhoGoAway(t *testing.T) {
 				}
 			})
 			a.store.Fault = func(ctx context.Context, s coretest.Step) error {
-				if s.After && slices.Contains([]string{"PutPolicy", "DeletePolicy"}, s.Op) {
+				if s.After && slices.Contains([]string{"PutPolicy", "DeletePolicy", "PutListed", "DropListed"}, s.Op) {
 					begun.Store(true)
 					hangUp()
 				}
