@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -179,6 +180,7 @@ func TestTwoEditors(t *testing.T) {
 	}
 	etag := a.put(web)
 	instances := []http.Handler{a.Handler}
+	a.log = &bytes.Buffer{} // each instance locks its own
 	a.wire(func(*core.Ports) {})
 	instances = append(instances, a.Handler)
 	var calls atomic.Int64

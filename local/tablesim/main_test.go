@@ -37,7 +37,7 @@ func serveChild(dir string) error {
 	}
 	fmt.Println(l.Addr())
 	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1))
+		obey(os.Stdin, dir)
 		os.Exit(0)
 	}()
 	return http.Serve(l, sim)
