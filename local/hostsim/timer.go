@@ -61,7 +61,11 @@ func (t *timer) keep(last, next, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(t.file, text, 0o600); err != nil {
+	partial := t.file + ".partial" // on a full disk what is there stays whole, or the next host would not start
+	if err = os.WriteFile(partial, text, 0o600); err == nil {
+		err = os.Rename(partial, t.file)
+	}
+	if err != nil {
 		return fmt.Errorf("keep the status of the timer %s: %w", t.function.name, err)
 	}
 	return nil

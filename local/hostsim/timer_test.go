@@ -194,3 +194,29 @@ func refuse(t *testing.T, cfg hostsim.Config, want string) {
 		t.Errorf("error %q does not say %q", err, want)
 	}
 }
+
+// TestTimerWithoutSpace: a status that cannot be written leaves that of before, so that the next host starts.
+func TestTimerWithoutSpace(t *testing.T) {
+	state := t.TempDir()
+	stored := func(c *hostsim.Config) { c.State = state }
+	file := filepath.Join(state, "sweep.json")
+	first := start(t, theApp, "echo", stored)
+	first.ready()
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(file+".partial", 0o700); err != nil { // nothing can be written in this place
+		t.Fatal(err)
+	}
+	fired := make(chan error, 1)
+	go func() { fired <- first.Fire(within(t), "sweep") }()
+	call := first.next()
+	call.answer <- ok
+	if err := receive(t, fired, "the run"); err == nil {
+		t.Error("a status that was not kept is no error")
+	}
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("the status %s became %s, %v", before, after, err)
+	}
+}
