@@ -37,6 +37,37 @@ func TestRevokeTwice(t *testing.T) {
 	}
 }
 
+// TestExtendJoinsRules: windows that ended at different times and get one end share one rule from then on, over ports and machines: the rules that let the same
+// in stand, so nothing is missing.
+func TestExtendJoinsRules(t *testing.T) {
+	w := newWorld(t)
+	w.enable("app1", "app2")
+	r := want("alice", 22, 30*time.Minute, "203.0.113.7", "app1", "app2")
+	r.VMs[1].Ports[0].Duration = 40 * time.Minute
+	for i := range r.VMs {
+		p := r.VMs[i].Ports[0]
+		p.Number, p.Duration = 3389, time.Hour
+		r.VMs[i].Ports = append(r.VMs[i].Ports, p)
+	}
+	id := w.mustAsk(r)
+	w.pass(10 * time.Minute)
+	before := w.allows("apps-nsg")
+	if _, err := w.Extend(t.Context(), who("alice"), id, 2*time.Hour, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if after := w.allows("apps-nsg"); after != 1 || before != 3 {
+		t.Errorf("%d rules, and then %d: want 3 and 1", before, after)
+	}
+	w.sweep()
+	if after := w.allows("apps-nsg"); after != 1 || !w.grant(id).AnyOpen(w.now()) {
+		t.Errorf("the sweep left %d rules, and the request %s", after, w.grant(id).Status())
+	}
+	w.pass(2 * time.Hour)
+	if w.allows("apps-nsg") != 0 {
+		t.Error("it is open after its end")
+	}
+}
+
 // TestExtendTooLate: what ends while the wake-ups for its later end are being scheduled has ended.
 func TestExtendTooLate(t *testing.T) {
 	w := newWorld(t)
