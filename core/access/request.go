@@ -134,6 +134,7 @@ func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRe
 	if err != nil {
 		return store.GrantRecord{}, states, err
 	}
+	rec.Replaces = store.ReplacedBy(rec.Grant, states.read, now)
 	if within := s.Kinds.Slowest(rec.Targets(), func(k network.TargetKind) time.Duration { return k.OpenWithin }); within > 0 {
 		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
 	}

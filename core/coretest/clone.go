@@ -44,6 +44,10 @@ func cloneGrant(g store.GrantRecord) store.GrantRecord {
 	for i := range g.Intents {
 		g.Intents[i].At = g.Intents[i].At.UTC()
 	}
+	g.Replaces = slices.Clone(g.Replaces)
+	for i := range g.Replaces {
+		g.Replaces[i].End = g.Replaces[i].End.UTC()
+	}
 	g.Interfaces = maps.Clone(g.Interfaces)
 	for k, v := range g.Interfaces {
 		g.Interfaces[k] = slices.Clone(v)

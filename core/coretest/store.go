@@ -101,6 +101,7 @@ func grantOf(start time.Time, n int, guards ...int) store.GrantRecord {
 			}}}},
 		Connect:    map[string][]netip.Addr{machine(n).Key(): {netip.MustParseAddr("198.51.100.9")}},
 		Interfaces: map[string][]string{machine(n).Key(): {"nic-1", "nic-2"}},
+		Replaces:   []store.Replaced{{Grant: idAt(start.Add(-time.Minute), n), VM: machine(n), Port: 3389, End: start.Add(3 * time.Hour)}},
 	}
 	for _, guard := range guards {
 		g.Placements = append(g.Placements, store.GrantPlacement{Target: nsg(guard), Addresses: map[string][]netip.Addr{machine(n).Key(): {at(n)}}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"portcullis/core/access"
@@ -197,6 +198,11 @@ func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
 	out := store.GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
 	if len(shown.VMs) == len(rec.Grant.VMs) {
 		out.Failed = rec.Failed
+	}
+	for _, w := range rec.Replaces {
+		if slices.ContainsFunc(shown.Machines(), w.VM.Equal) {
+			out.Replaces = append(out.Replaces, w)
+		}
 	}
 	for _, p := range rec.Placements {
 		here := map[string][]netip.Addr{}

@@ -27,6 +27,7 @@ type GrantRecord struct {
 	Attempts   int                     // failed closings so far
 	LastError  string                  // the error of the last failed closing
 	Intents    []Intent                // why it is marked to close, as far as the log may lack that
+	Replaces   []Replaced              // as it was decided: windows whose place it takes although they end later
 	Version    string                  // "" for a grant that must not exist yet
 }
 

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -72,9 +73,17 @@ func (f Face) put(w http.ResponseWriter, r call, p params) error {
 	return nil
 }
 
-// endedWindows is the header that tells what a change of a policy has ended, such as "closes 2 windows": the body has Microsoft's
-// shape, in which the requests themselves read as ended.
+// endedWindows is the header that tells what a change of a policy has ended, such as "closes 2 windows", or what a request takes
+// the place of: the body has Microsoft's shape, in which the requests themselves read as ended.
 const endedWindows = "x-portcullis-windows"
+
+// replaces says how many windows a request takes the place of although they end later.
+func replaces(n int) string {
+	if n == 1 {
+		return "replaces 1 window that ends later"
+	}
+	return fmt.Sprintf("replaces %d windows that end later", n)
+}
 
 // inBody puts the target of a refusal where the machines stand in the body of a policy.
 func inBody(err error) error {
@@ -126,6 +135,9 @@ func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 		if rec, err = f.Open(r.Request, r.who, rec, min(confirmation, f.Wait)-time.Since(began)); err != nil {
 			return err
 		}
+	}
+	if n := len(rec.Replaced()); n > 0 {
+		w.Header().Set(endedWindows, replaces(n))
 	}
 	wire.Write(w, http.StatusAccepted, toInitiated(rec.Grant, body))
 	return nil

@@ -21,6 +21,7 @@ type requestView struct {
 	NotAll  bool   // what the policies allow is more than may be asked for at once, on every port
 	Lacks   string // the permission to ask that somebody lacks, "" for none
 	Every   []everyPort
+	Asks    replacing // what has to be agreed to first
 }
 
 // everyPort is a port that several of the machines have: what is chosen for it is chosen for all of them.
@@ -122,6 +123,9 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), closing)
 	defer cancel()
+	if view.Asks = s.replacing(ctx, c, asked, c.PostForm.Get("replace")); !view.Asks.Agreed {
+		return s.askAgain(w, c, http.StatusOK, view)
+	}
 	rec, known, err := s.App.Access.Request(ctx, c.who, asked, "")
 	if err != nil {
 		status, told := s.told(c, err)

@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"slices"
+
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
+	"portcullis/core/store"
 )
 
 // DisableAnswer is the machines that were disabled.
@@ -27,7 +30,7 @@ type endedWindow struct {
 	Request string   `json:"request"`
 	VM      string   `json:"virtualMachine"`
 	Ports   []uint16 `json:"ports"`
-	End     string   `json:"endTimeUtc,omitempty"` // of windows that end earlier
+	End     string   `json:"endTimeUtc,omitempty"` // of windows that end earlier, or that are replaced
 }
 
 // ToEnded writes what a change of policies ends; nil for nothing.
@@ -68,4 +71,18 @@ func ToClosed(n narrow.Ends) []endedWindow {
 		return ended.Closes
 	}
 	return nil
+}
+
+// toReplaced writes the windows whose place a request takes. One that could not be opened takes none.
+func toReplaced(rec store.GrantRecord) []endedWindow {
+	var out []endedWindow
+	for _, w := range rec.Replaced() {
+		one := endedWindow{Request: w.Grant, VM: w.VM.String(), End: Stamp(w.End)}
+		i := slices.IndexFunc(out, func(o endedWindow) bool { return o.Request == one.Request && o.VM == one.VM && o.End == one.End })
+		if i < 0 {
+			i, out = len(out), append(out, one)
+		}
+		out[i].Ports = append(out[i].Ports, w.Port)
+	}
+	return out
 }

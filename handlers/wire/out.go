@@ -79,6 +79,7 @@ type GrantAnswer struct {
 	End           string         `json:"endTimeUtc"`
 	VMs           []grantVM      `json:"virtualMachines"`
 	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
+	Replaces      []endedWindow  `json:"replaces,omitempty"`  // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
 	Targets       []grantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
 	Changes       []targetChange `json:"changes,omitzero"`
 }
@@ -227,7 +228,7 @@ func toPeers(p jit.Peers) []string {
 func ToGrant(rec store.GrantRecord) GrantAnswer {
 	g := rec.Grant
 	out := GrantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
-		Justification: g.Justification, Start: Stamp(g.Start), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0}
+		Justification: g.Justification, Start: Stamp(g.Start), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0, Replaces: toReplaced(rec)}
 	for _, p := range rec.Progress() {
 		t := grantTarget{ID: p.Target.String(), Status: "Waiting"}
 		if p.Confirmed {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // Ended writes the windows that a change of policies ends, or ends earlier, one line for each machine of a request and end.
@@ -29,4 +30,9 @@ func Ended(grants []jit.Grant) []string {
 		}
 	}
 	return out
+}
+
+// Replaced writes a window whose place a newer request takes.
+func Replaced(r store.Replaced) string {
+	return fmt.Sprintf("port %d of %s, until %s", r.Port, r.VM.Name, When(r.End))
 }

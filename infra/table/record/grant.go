@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"portcullis/core/jit"
@@ -21,7 +22,16 @@ type grantDoc struct {
 	Failed    string              `json:",omitempty"`
 	Attempts  int
 	LastError string
-	Intents   []intentDoc `json:",omitempty"`
+	Intents   []intentDoc   `json:",omitempty"`
+	Replaces  []replacedDoc `json:",omitempty"`
+}
+
+// replacedDoc is a window whose place a grant takes. M is the index of its machine among the grant's.
+type replacedDoc struct {
+	G string
+	M int
+	N uint16
+	E entity.Stamp
 }
 
 // openDoc is what lists give of an open grant.
@@ -150,6 +160,13 @@ func Grant(r store.GrantRecord) (any, error) {
 		return nil, err
 	}
 	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError, Intents: intentDocs(r.Intents)}
+	for _, w := range r.Replaces {
+		m := slices.IndexFunc(r.Grant.VMs, func(vm jit.GrantVM) bool { return vm.VM.Equal(w.VM) })
+		if m < 0 {
+			return nil, fmt.Errorf("grant %s replaces a window of %s, which it does not name", r.Grant.ID, w.VM.Name)
+		}
+		d.Replaces = append(d.Replaces, replacedDoc{G: w.Grant, M: m, N: w.Port, E: entity.Stamp(w.End)})
+	}
 	for _, p := range r.Placements {
 		target, err := entity.IDText(p.Target)
 		if err != nil {
@@ -185,6 +202,12 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Failed: d.Failed, Attempts: d.Attempts, LastError: d.LastError}
 	if r.Intents, err = intentsOf(d.Intents); err != nil {
 		return r, err
+	}
+	for _, w := range d.Replaces {
+		if w.M < 0 || w.M >= len(g.VMs) {
+			return r, fmt.Errorf("a replaced window is of machine %d of %d", w.M, len(g.VMs))
+		}
+		r.Replaces = append(r.Replaces, store.Replaced{Grant: w.G, VM: g.VMs[w.M].VM, Port: w.N, End: time.Time(w.E)})
 	}
 	for _, at := range d.At {
 		target, err := entity.IDOf(at.T)
