@@ -266,7 +266,7 @@ func TestRefusals(t *testing.T) {
 		{"a time", "GET", "/api/activity?from=today", ``, 400, "InvalidQueryParameter", "from"},
 		{"a machine", "GET", "/api/activity?vm=web", ``, 400, "InvalidResourceId", "vm"},
 		{"no such path", "GET", "/api/nothing", ``, 404, "NotFound", "GET /api/nothing"},
-		{"no such method", "DELETE", "/api/enable", ``, 404, "NotFound", "DELETE /api/enable"},
+		{"no such method", "DELETE", "/api/enable", ``, 405, "MethodNotAllowed", "DELETE /api/enable"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newApp(t)

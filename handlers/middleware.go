@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"portcullis/core/jit"
@@ -123,6 +124,7 @@ func (s *server) logged(next http.Handler) http.Handler {
 		}
 		h := w.Header()
 		h.Set("x-ms-request-id", id)
+		returnClientID(h, r.Header)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Strict-Transport-Security", "max-age=31536000") // a year; browsers heed it over HTTPS alone
@@ -143,6 +145,15 @@ func (s *server) logged(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// returnClientID answers the client's own id of a call where it asks for that, as Resource Manager does. It is for
+// the client alone; nothing here goes by it.
+func returnClientID(to, from http.Header) {
+	const name = "x-ms-client-request-id"
+	if id := from.Get(name); jit.ValidGUID(id) && strings.EqualFold(from.Get("x-ms-return-client-request-id"), "true") {
+		to.Set(name, id)
+	}
 }
 
 // changes gives what a call of a route would have changed, "" where it changes nothing.

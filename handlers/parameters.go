@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"strings"
 
 	"portcullis/core/inventory"
 	"portcullis/core/store"
@@ -74,7 +73,7 @@ func bothWays[T ~string](values ...T) []string {
 
 // queryOf reads the query of a call by the table.
 func (s *server) queryOf(r *http.Request) (query.Values, error) {
-	if strings.HasSuffix(r.Pattern, " "+compat.Pattern) {
+	if compat.Takes(r.Pattern) {
 		return nil, query.Tolerate(r.URL.RawQuery, compat.Parameters())
 	}
 	return query.Read(r.URL.RawQuery, s.parameters[r.Pattern])

@@ -145,10 +145,7 @@ func Patterns() []string {
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
 	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second)}
-	mux := http.NewServeMux()
-	for _, r := range s.routes() {
-		mux.Handle(r.pattern, r.handler)
-	}
+	mux := s.mux()
 	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(s.logged(s.found(mux)))
 }
 
@@ -156,25 +153,4 @@ func New(app *core.App, o Options) http.Handler {
 func probe(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("portcullis\n"))
-}
-
-// found answers in our own form what no route matches.
-func (s *server) found(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if wire.AmbiguousPath(r.URL) {
-			s.fail(w, r, &jit.Error{Code: wire.CodeInvalidPath, Message: "the path has an empty segment, a dot segment, an encoded slash or a character that is encoded twice"})
-			return
-		}
-		r = compat.Canonical(r)
-		if _, pattern := mux.Handler(r); pattern == "" {
-			s.nothing(w, r)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// nothing answers that there is no such operation.
-func (s *server) nothing(w http.ResponseWriter, r *http.Request) {
-	s.fail(w, r, &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "there is no such operation here"})
 }

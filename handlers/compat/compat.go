@@ -27,9 +27,15 @@ import (
 // one pattern takes every path below subscriptions, and operations are
 // matched here.
 const (
-	Pattern = "/api/subscriptions/{path...}"
+	Pattern = root + "/{path...}"
 	root    = "/api/subscriptions"
 )
+
+// Takes reports whether a pattern of the mux is this face's: [Pattern] or the path that it is below, after a method.
+func Takes(pattern string) bool {
+	_, path, _ := strings.Cut(pattern, " ")
+	return path == Pattern || path == root
+}
 
 // Versions are the api-versions that clients send: the stable one, and
 // the preview of Microsoft's older scripts, whose shapes are the same.
@@ -100,9 +106,14 @@ func (p params) policy() store.PolicyName {
 
 // Serve answers a call of a path below [Pattern], or gives the error to be answered.
 func (f Face) Serve(w http.ResponseWriter, r *http.Request, who jit.Caller) error {
+	var allowed []string
 	for _, op := range operations() {
 		p, ok := matchPath(op.template, r.URL)
-		if !ok || r.Method != op.method {
+		if !ok {
+			continue
+		}
+		if r.Method != op.method {
+			allowed = append(allowed, op.method)
 			continue
 		}
 		if err := checkVersion(r.URL.Query()); err != nil {
@@ -112,6 +123,9 @@ func (f Face) Serve(w http.ResponseWriter, r *http.Request, who jit.Caller) erro
 			return err
 		}
 		return op.handle(f, w, call{r, who}, p)
+	}
+	if allowed != nil {
+		return wire.NotAllowed(w.Header(), r, allowed...)
 	}
 	return &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
 }
@@ -259,17 +273,20 @@ func ParsePolicyName(id string) (store.PolicyName, error) {
 
 // Canonical writes the beginning of a path to the compatible face as the mux has it.
 func Canonical(r *http.Request) *http.Request {
-	n := len(root) + 1
-	if len(r.URL.Path) < n || !strings.EqualFold(r.URL.Path[:n], root+"/") || strings.HasPrefix(r.URL.Path, root+"/") {
+	n := len(root)
+	begins := func(path string) bool {
+		return len(path) >= n && strings.EqualFold(path[:n], root) && (len(path) == n || path[n] == '/')
+	}
+	if !begins(r.URL.Path) || strings.HasPrefix(r.URL.Path, root) {
 		return r
 	}
-	if len(r.URL.RawPath) >= n && !strings.EqualFold(r.URL.RawPath[:n], root+"/") {
+	if r.URL.RawPath != "" && !begins(r.URL.RawPath) {
 		return r // letters in percent signs: nobody writes that
 	}
 	u := *r.URL
-	u.Path = root + u.Path[n-1:]
+	u.Path = root + u.Path[n:]
 	if u.RawPath != "" {
-		u.RawPath = root + u.RawPath[n-1:]
+		u.RawPath = root + u.RawPath[n:]
 	}
 	r = r.Clone(r.Context())
 	r.URL = &u

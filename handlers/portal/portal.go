@@ -121,6 +121,10 @@ func (s *server) guarded(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Content-Type-Options", "nosniff")
+		if r.URL.Path == "" { // without the slash, relative to which nothing is
+			http.Redirect(w, r, Root, http.StatusSeeOther)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			unsaid := r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 			if err := s.origin.Check(r); err != nil || unsaid {

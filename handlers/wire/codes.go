@@ -45,6 +45,7 @@ var Codes = []string{
 	"JustificationRequired",
 	"JustificationTooLong",
 	"MappedPortTaken",
+	"MethodNotAllowed",
 	"MissingApiVersionParameter",
 	"MissingNetworkSecurityGroup",
 	"NoMappedPortLeft",

@@ -31,7 +31,8 @@ const (
 	CodeTooManyDocuments jit.Code = "TooManyDocuments"      // others are being read
 	CodeEmptyBody        jit.Code = "RequestBodyMissing"    // empty
 	CodeInvalidPath      jit.Code = "InvalidRequestPath"    // a path that could be read in two ways
-	CodeNotFound         jit.Code = "NotFound"              // no such path, or not with this method
+	CodeNotFound         jit.Code = "NotFound"              // no such path
+	CodeNotAllowed       jit.Code = "MethodNotAllowed"      // not with this method
 	CodeUnknownFormat    jit.Code = "UnknownFormat"         // a document of another kind, or of a version that this one does not know
 	CodeIncomplete       jit.Code = "IncompleteDocument"    // a document that does not hold what it was to hold
 
@@ -52,6 +53,7 @@ var statuses = map[jit.Code]int{
 	CodeCrossOrigin:                    http.StatusForbidden,
 	permit.CodeForbidden:               http.StatusForbidden,
 	CodeNotFound:                       http.StatusNotFound,
+	CodeNotAllowed:                     http.StatusMethodNotAllowed,
 	CodeBodyTooLarge:                   http.StatusRequestEntityTooLarge,
 	CodeTooManyDocuments:               http.StatusTooManyRequests,
 	inventory.CodeTooManyVerifications: http.StatusTooManyRequests,
@@ -79,6 +81,13 @@ var statuses = map[jit.Code]int{
 	network.CodeUnknownTarget:      http.StatusConflict,
 	limit.CodeQuota:                http.StatusConflict,
 	access.CodeKeyReused:           http.StatusUnprocessableEntity,
+}
+
+// NotAllowed gives the refusal of a method that a path does not take, and names those that it takes in the header of the
+// answer. That Resource Manager has the same code is not verified.
+func NotAllowed(h http.Header, r *http.Request, allowed ...string) error {
+	h.Set("Allow", strings.Join(allowed, ", "))
+	return &jit.Error{Code: CodeNotAllowed, Target: r.Method + " " + r.URL.Path, Message: "this path takes only " + strings.Join(allowed, ", ")}
 }
 
 // ErrorBody is how every error is answered.
