@@ -147,10 +147,12 @@ func TestImports(t *testing.T) {
 		"handlers/portal/chart": with(door, bad{"portcullis/handlers/portal/form": "a picture is drawn of what is stored", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it draws, and asks nobody", "context": "it draws, and asks nobody"}),
 		"handlers/portal/form":  with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page reads no JSON", "net/http": "it reads what was typed, not the request", "context": "it reads what was typed, and asks nobody"}),
 		"handlers/wire":         with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
+		"handlers/arm":          with(door, bad{"portcullis/handlers/compat": "two faces do not know each other", "portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it shows, and calls no verb"}),
 		"handlers/compat":       with(door, bad{"portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "named policies have verbs of their own"}),
 		"handlers/document":     with(door, bad{"portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it reads and writes, and calls no verb", "portcullis/handlers/openapi": "it is told of, and tells nothing"}),
 		"handlers/openapi":      with(door, bad{"portcullis/core": "it writes down types, whatever they mean", "portcullis/handlers/wire": "it is handed the shapes", "portcullis/handlers/compat": "it is handed the shapes", "portcullis/handlers/document": "it is handed the shapes", "portcullis/handlers/portal": "it is handed the shapes"}),
 		"handlers/query":        with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
+		"handlers/routing":      with(door, bad{"portcullis/handlers/compat": "it is given the routes", "portcullis/handlers/arm": "it is given the routes", "portcullis/handlers/portal": "it is given the routes", "portcullis/core/access": "it calls no verb"}),
 		"functions":             {"portcullis/": "declarations know nobody"},
 		"web":                   {"portcullis/": "files know nobody"},
 	}

@@ -124,6 +124,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		ParseWake:    parseWake,
 		Dependencies: map[string]store.Pinger{"entraID": verifier, "resourceManager": azure.groups, "tableStorage": tables, "serviceBus": alarm},
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn, UnknownSettings: cfg.Unknown,
+		Authority: identityOf(cfg).Authority, Audiences: cfg.Audiences,
 	})
 	return &application{handler: h, store: tables}, nil
 }

@@ -107,6 +107,7 @@ func TestAll(t *testing.T) {
 		http("health", "GET", "health"),
 		http("import", "POST", "import"),
 		http("machines", "GET", "machines"),
+		http("metadata-endpoints", "GET", "metadata/endpoints"),
 		http("openapi", "GET", "openapi.json"),
 		http("policies-export", "GET", "policies/export"),
 		http("policies-import", "POST", "policies/import"),
@@ -118,6 +119,7 @@ func TestAll(t *testing.T) {
 		{Name: "revoke", Kind: functions.ServiceBus, BindingName: "message", Queue: "portcullis-revoke", Connection: "ServiceBus"},
 		{Name: "sweep", Kind: functions.Timer, BindingName: "timer", Schedule: "0 */5 * * * *"},
 		http("sweep-now", "POST", "sweep"),
+		http("tenants", "GET", "tenants"),
 	}
 	if diff := cmp.Diff(want, all(t)); diff != "" {
 		t.Errorf("declarations (-want +got):\n%s", diff)

@@ -269,7 +269,7 @@ func TestW23(t *testing.T) {
 		e, _ := r.body["error"].(map[string]any)
 		code, _ := e["code"].(string)
 		message, _ := e["message"].(string)
-		if r.status < 400 || r.status > 404 || code == "" || message == "" || r.header.Get("x-ms-error-code") != code {
+		if r.status < 400 || r.status > 405 || code == "" || message == "" || r.header.Get("x-ms-error-code") != code {
 			t.Errorf("%s: %d %v %s", name, r.status, r.header, r.text)
 		}
 	}
@@ -301,7 +301,8 @@ func TestPathTricks(t *testing.T) {
 		{strings.Replace(policy, sub, "not-a-subscription", 1), 400, "InvalidSubscriptionId"},
 		{strings.Replace(policy, "Microsoft.Security", "Microsoft.Network", 1), 404, "NotFound"},
 		{policy + "/initiate/again", 404, "NotFound"},
-		{"/subscriptions/" + sub, 404, "NotFound"},
+		{"/subscriptions/" + sub, 404, "NotFound"}, // without /api
+		{"/api/subscriptions/" + sub + "/resourceGroups", 404, "NotFound"},
 	} {
 		r := a.call("GET", tc.path+version, "")
 		r.wants(t, tc.status, tc.code)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ func connector(t *testing.T, text string) []byte {
 		t.Fatal(err)
 	}
 	for path := range doc.Paths.Map() {
-		if strings.HasPrefix(path, "/api/subscriptions") || path == "/api/openapi.json" || strings.HasPrefix(path, "/api/portal") {
+		if slices.Contains([]string{"/api/metadata/endpoints", "/api/tenants"}, path) || strings.HasPrefix(path, "/api/subscriptions") || path == "/api/openapi.json" || strings.HasPrefix(path, "/api/portal") {
 			doc.Paths.Delete(path)
 		}
 	}

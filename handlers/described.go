@@ -3,11 +3,13 @@ package handlers
 import (
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/arm"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/document"
 	"portcullis/handlers/openapi"
@@ -45,7 +47,7 @@ func descriptions() []openapi.Operation {
 	for i, d := range all {
 		all[i].Query = known[d.Method+" "+d.Path]
 	}
-	return append(all, compat.Described()...)
+	return slices.Concat(all, arm.Described(), compat.Described())
 }
 
 // openapi answers the document: GET /api/openapi.json. It needs no token: it
@@ -64,7 +66,7 @@ func api(version string) openapi.API {
 		Title: "Portcullis", Version: version,
 		Description: "Just-in-time access to the management ports of Azure virtual machines. Paths below /api/subscriptions are those of Microsoft.Security/locations/jitNetworkAccessPolicies; their case does not count.",
 		Operations:  descriptions(), Failure: wire.ErrorBody{},
-		Prefixes: map[string]string{reflect.TypeFor[compat.Face]().PkgPath(): "Compat"},
+		Prefixes: map[string]string{reflect.TypeFor[compat.Face]().PkgPath(): "Compat", reflect.TypeFor[arm.Face]().PkgPath(): "Manager"},
 		Types: map[reflect.Type]openapi.Object{
 			reflect.TypeFor[jit.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
 			reflect.TypeFor[wire.OrNull]():     {"type": "string", "nullable": true},

@@ -51,7 +51,7 @@ func TestOpenAPI(t *testing.T) {
 	const all, group = "/api/subscriptions/{subscriptionId}", "/api/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
 	const list, region = "/providers/Microsoft.Security/jitNetworkAccessPolicies", "/providers/Microsoft.Security/locations/{ascLocation}/jitNetworkAccessPolicies"
 	const one = group + region + "/{jitNetworkAccessPolicyName}"
-	want = append(want, "GET "+all+list, "GET "+all+region, "GET "+group+list, "GET "+group+region, "GET "+one, "PUT "+one, "DELETE "+one, "POST "+one+"/initiate")
+	want = append(want, "GET /api/subscriptions", "GET "+all, "GET "+all+list, "GET "+all+region, "GET "+group+list, "GET "+group+region, "GET "+one, "PUT "+one, "DELETE "+one, "POST "+one+"/initiate")
 	slices.Sort(want)
 	doc := openapi(t, a)
 	if diff := cmp.Diff(want, operations(doc)); diff != "" {
@@ -113,7 +113,7 @@ func TestOpenAPIWhole(t *testing.T) {
 		}
 	}
 	slices.Sort(open)
-	if diff := cmp.Diff([]string{"/api/health", "/api/openapi.json"}, open); diff != "" {
+	if diff := cmp.Diff([]string{"/api/health", "/api/metadata/endpoints", "/api/openapi.json"}, open); diff != "" {
 		t.Errorf("open operations (-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"portcullis/core/inventory"
 	"portcullis/core/store"
+	"portcullis/handlers/arm"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 )
@@ -25,6 +26,8 @@ func parameters() map[string][]query.Parameter {
 		sub    = query.Parameter{Name: "subscription", Says: "a subscription's id"}
 	)
 	return map[string][]query.Parameter{
+		"GET " + arm.PathEndpoints:       arm.Parameters(),
+		"GET " + arm.PathTenants:         arm.Parameters(),
 		"POST /api/enable":               {dryRun},
 		"POST /api/request":              {dryRun},
 		"POST /api/disable":              {dryRun},

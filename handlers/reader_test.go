@@ -340,6 +340,10 @@ func walk() map[string]func(s *shared) []walked {
 		"GET /api/health":       get("/api/health"),
 		"GET /api/openapi.json": get("/api/openapi.json"),
 		"POST /api/import":      imported,
+
+		"GET /api/metadata/endpoints": get("/api/metadata/endpoints" + version),
+		"GET /api/tenants":            get("/api/tenants" + version),
+		"GET /api/subscriptions":      get("/api/subscriptions"+version, "/api/subscriptions/"+sub+version, "/api/subscriptions/"+otherSub+version),
 		"GET /api/subscriptions/{path...}": func(s *shared) []walked {
 			out := named("GET", "", "")(s)
 			for _, in := range []string{"/subscriptions/" + sub, "/subscriptions/" + sub + "/resourceGroups/demo", "/subscriptions/" + otherSub} {

@@ -9,11 +9,13 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/arm"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/document"
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
+	"portcullis/handlers/routing"
 	"portcullis/handlers/wire"
 )
 
@@ -45,6 +47,9 @@ type Options struct {
 	UnknownSettings []string
 	Log             *slog.Logger
 	NewID           func() string // a new UUID each time
+	// Authority is where clients sign in, and Audiences what their tokens are for: they are told.
+	Authority string
+	Audiences []string
 	// SignIn is how people sign in to the page; none is as App Service authentication has it.
 	SignIn []portal.Provider
 }
@@ -59,7 +64,7 @@ type server struct {
 	parameters map[string][]query.Parameter // by pattern
 }
 
-// route is one pattern of the mux and what stands behind it.
+// route is one pattern and what stands behind it.
 type route struct {
 	pattern string
 	handler http.Handler
@@ -92,7 +97,9 @@ func (s *server) routes() []route {
 		{"GET /api/portal/{path...}", page},
 		{"POST /api/portal/{path...}", page},
 
-		// Existing Azure clients, whose paths are Resource Manager's (see package compat).
+		// Existing Azure clients, whose paths are Resource Manager's (see packages arm and compat).
+		{"GET " + arm.PathEndpoints, s.anybody(s.endpoints)},
+		{"GET " + arm.PathTenants, s.identified(s.tenants)},
 		{"GET " + compat.Pattern, s.identified(s.compat)},
 		{"PUT " + compat.Pattern, s.identified(s.compat)},
 		{"DELETE " + compat.Pattern, s.identified(s.compat)},
@@ -111,8 +118,24 @@ func ownAddress(r *http.Request) (netip.Addr, bool) {
 	return arrival.Caller(r.Context())
 }
 
-// compat answers the compatible face, which opens and waits as the plain one does.
+// manager is what Azure's clients ask of Resource Manager before anything else.
+func (s *server) manager() arm.Face {
+	return arm.Face{Inventory: s.app.Inventory, SignIn: s.Authority, Audiences: s.Audiences}
+}
+
+func (s *server) endpoints(w http.ResponseWriter, r call) error {
+	return s.manager().Endpoints(w, r.Request)
+}
+
+func (s *server) tenants(w http.ResponseWriter, r call) error {
+	return s.manager().Tenants(w, r.Request, r.who)
+}
+
+// compat answers the compatible face, which opens and waits as the plain one does. The subscriptions themselves are above it.
 func (s *server) compat(w http.ResponseWriter, r call) error {
+	if arm.Has(r.URL) {
+		return s.manager().Subscriptions(w, r.Request, r.who)
+	}
 	face := compat.Face{Named: s.app.Named, Own: ownAddress, Wait: s.Wait,
 		Open: func(r *http.Request, who jit.Caller, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, error) {
 			after, _, err := s.open(call{Request: r, who: who}, rec, wait)
@@ -145,8 +168,11 @@ func Patterns() []string {
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
 	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second)}
-	mux := s.mux()
-	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(s.logged(s.found(mux)))
+	routed := routing.New(compat.Canonical, s.fail)
+	for _, r := range s.routes() {
+		routed.Handle(r.pattern, r.handler)
+	}
+	return arrival.Reader{ForwardedHeaders: s.ForwardedHeaders, NewID: s.NewID}.Read(s.logged(routed))
 }
 
 // probe answers the host's question whether anybody listens.

@@ -86,6 +86,12 @@ func TestNobodyCausesNothing(t *testing.T) {
 		"GET /api/doctor":       nil,
 		"GET /api/health":       nil,
 		"GET /api/openapi.json": nil,
+
+		"GET /api/metadata/endpoints": nil,
+		"GET /api/tenants":            nil,
+		"subscriptions": func(id func(int) string) []call {
+			return []call{{"GET", "/api/subscriptions/" + subscription(id) + version, ""}}
+		},
 		"compatible": func(id func(int) string) []call {
 			at := named(id)
 			root := at[:strings.Index(at, "/resourceGroups")]

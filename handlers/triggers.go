@@ -13,6 +13,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/arrival"
+	"portcullis/handlers/routing"
 	"portcullis/handlers/wire"
 )
 
@@ -40,7 +41,7 @@ func (s *server) trigger(binding string, h func(context.Context, jsontext.Value)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if why := arrival.Foreign(r, s.Address); why != nil {
 			s.Log.Warn("trigger refused", "invocation", arrival.Invocation(r.Context()), "path", r.URL.Path, "reason", why.Error())
-			s.nothing(w, r)
+			s.fail(w, r, routing.Nothing(r))
 			return
 		}
 		data, err := posted(r, binding)

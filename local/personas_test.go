@@ -49,6 +49,10 @@ subscriptions/{*path} initiate  401    401    401     401     403  403    202+  
 subscriptions/{*path} delete    401    401    401     401     403  403    403       200
 disable                         401    401    401     401     403  403    403       200
 portal/{*path} machines         401    401    401     401     200- 200+   200+      200+
+tenants?api-version=2022-12-01  401    401    401     401     200- 200-   200-      200-
+subscriptions/{*path} all       401    401    401     401     200  200    200       200
+subscriptions/{*path} one       401    401    401     401     404  200    200       200
+metadata/endpoints?api-version=2022-09-01 200 200 200   200     200- 200-   200-      200-
 health                          200    200    200     200     200  200    200       200
 openapi.json                    200    200    200     200     200  200    200       200
 `
@@ -126,6 +130,10 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"GET", "/api/portal/", nil}
 	case "list":
 		return visit{"GET", "/api" + policies + version, nil}
+	case "all":
+		return visit{"GET", "/api/subscriptions" + version, nil}
+	case "one":
+		return visit{"GET", "/api" + sub + version, nil}
 	case "get":
 		return visit{"GET", "/api" + policies + "/default" + version, nil}
 	case "put":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -36,6 +37,21 @@ func Invocation(ctx context.Context) string { return of(ctx).invocation }
 func Caller(ctx context.Context) (netip.Addr, bool) {
 	own := of(ctx).caller
 	return own, own.IsValid()
+}
+
+// Scheme gives what the client used: https, unless the call never left this machine.
+func Scheme(r *http.Request) string {
+	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		return "https"
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() || strings.EqualFold(host, "localhost") {
+		return "http"
+	}
+	return "https"
 }
 
 // Reader reads how calls reached this process.

@@ -3,7 +3,6 @@ package compat
 import (
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/arrival"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
 )
@@ -180,7 +180,7 @@ func (p params) check() error {
 // checkVersion refuses all but the api-versions that are spoken here. The codes
 // are Resource Manager's; that it answers so for this type is not verified.
 func checkVersion(q url.Values) error {
-	v, ok := queryFold(q, "api-version")
+	v, ok := query.Fold(q, "api-version")
 	if !ok {
 		return &jit.Error{Code: wire.CodeMissingVersion, Target: "api-version", Message: "the api-version query parameter (?api-version=) is required for all requests; send " + Versions[0]}
 	}
@@ -188,16 +188,6 @@ func checkVersion(q url.Values) error {
 		return &jit.Error{Code: wire.CodeInvalidVersion, Target: "api-version", Message: fmt.Sprintf("the api-version %.50q is not known here; the supported versions are %s", v, strings.Join(Versions, ", "))}
 	}
 	return nil
-}
-
-// queryFold gives a query parameter whose name's case does not count.
-func queryFold(q url.Values, name string) (string, bool) {
-	for key, values := range q {
-		if strings.EqualFold(key, name) && len(values) == 1 && values[0] != "" {
-			return values[0], true
-		}
-	}
-	return "", false
 }
 
 // pageSize is how many policies one page of a list holds.
@@ -224,28 +214,13 @@ func nextPage(r *http.Request, after string) string {
 		}
 	}
 	q.Set(skipToken, base64.RawURLEncoding.EncodeToString([]byte(after)))
-	next := url.URL{Scheme: scheme(r), Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: q.Encode()}
+	next := url.URL{Scheme: arrival.Scheme(r), Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: q.Encode()}
 	return next.String()
-}
-
-// scheme gives what the client used: https, unless the call never left this machine.
-func scheme(r *http.Request) string {
-	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
-		return "https"
-	}
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() || strings.EqualFold(host, "localhost") {
-		return "http"
-	}
-	return "https"
 }
 
 // pageStart reads where a page begins: after which policy, none for the first page.
 func pageStart(q url.Values) (store.PolicyName, error) {
-	token, ok := queryFold(q, skipToken)
+	token, ok := query.Fold(q, skipToken)
 	if !ok {
 		return store.PolicyName{}, nil
 	}

@@ -98,6 +98,16 @@ func Tolerate(raw string, table []Parameter) error {
 	return nil
 }
 
+// Fold gives a query parameter whose name's case does not count, unless it is empty or stands twice.
+func Fold(q url.Values, name string) (string, bool) {
+	for key, values := range q {
+		if strings.EqualFold(key, name) && len(values) == 1 && values[0] != "" {
+			return values[0], true
+		}
+	}
+	return "", false
+}
+
 func parse(raw string) (url.Values, error) {
 	sent, err := url.ParseQuery(raw)
 	if err != nil { // its text quotes what was sent

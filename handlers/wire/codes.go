@@ -75,6 +75,7 @@ var Codes = []string{
 	"SourceFamilyMismatch",
 	"SourceTooWide",
 	"SourcesTooManyTogether",
+	"SubscriptionNotFound",
 	"SubscriptionNotManaged",
 	"TableStorageUnavailable",
 	"TargetNotSupported",

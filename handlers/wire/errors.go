@@ -40,6 +40,7 @@ const (
 	CodeMissingVersion      jit.Code = "MissingApiVersionParameter"
 	CodeInvalidVersion      jit.Code = "InvalidApiVersionParameter"
 	CodeInvalidSubscription jit.Code = "InvalidSubscriptionId"
+	CodeNoSubscription      jit.Code = "SubscriptionNotFound"
 
 	codeInternal  jit.Code = "InternalServerError"
 	codeLocked    jit.Code = "ScopeLocked"
@@ -54,6 +55,7 @@ var statuses = map[jit.Code]int{
 	permit.CodeForbidden:               http.StatusForbidden,
 	CodeNotFound:                       http.StatusNotFound,
 	CodeNotAllowed:                     http.StatusMethodNotAllowed,
+	CodeNoSubscription:                 http.StatusNotFound,
 	CodeBodyTooLarge:                   http.StatusRequestEntityTooLarge,
 	CodeTooManyDocuments:               http.StatusTooManyRequests,
 	inventory.CodeTooManyVerifications: http.StatusTooManyRequests,
@@ -88,6 +90,11 @@ var statuses = map[jit.Code]int{
 func NotAllowed(h http.Header, r *http.Request, allowed ...string) error {
 	h.Set("Allow", strings.Join(allowed, ", "))
 	return &jit.Error{Code: CodeNotAllowed, Target: r.Method + " " + r.URL.Path, Message: "this path takes only " + strings.Join(allowed, ", ")}
+}
+
+// SubscriptionNotFound gives Resource Manager's answer for a subscription that is not there.
+func SubscriptionNotFound(id string) error {
+	return &jit.Error{Code: CodeNoSubscription, Target: id, Message: "the subscription '" + id + "' could not be found; it is none that this installation manages, or you may read nothing in it"}
 }
 
 // ErrorBody is how every error is answered.
