@@ -6,7 +6,9 @@
 // people's access tokens, azp and idtyp in those of the managed identity, and a nonce in ID tokens, which have none of these;
 // the App Service managed identity protocol of api-version 2019-08-01, as azidentity's ManagedIdentityCredential speaks it.
 //
-// Leaves out: every sign-in flow (a persona's token is asked for by name, at POST /local/token, with other claims where the body
+// An application signs in with a secret, any of them (client_credentials), by the object id of a persona as its client id.
+//
+// Leaves out: every other sign-in flow (a persona's token is asked for by name, at POST /local/token, with other claims where the body
 // names some), refresh tokens, consent,
 // conditional access, key rotation, the groups overage claim, app roles; the aud of an ID token, in Azure the app's client id,
 // is that of access tokens. Azure signs managed identity tokens for ARM, Storage and

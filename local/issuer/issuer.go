@@ -121,13 +121,14 @@ func Open(cfg Config) (*Issuer, error) {
 	i.routes.HandleFunc("GET /{tenant}/discovery/v2.0/keys", i.keys)
 	i.routes.HandleFunc("POST /local/token", i.personaToken)
 	i.routes.HandleFunc("GET /msi/token", i.identityToken)
+	i.routes.HandleFunc("POST /{tenant}/oauth2/v2.0/token", i.clientToken)
 	return i, nil
 }
 
 // IssuerURL returns the iss claim of all tokens, which is also the authority to discover.
 func (i *Issuer) IssuerURL() string { return i.cfg.URL + "/" + i.cfg.Tenant + "/v2.0" }
 
-// ServeHTTP answers the four routes of the package; anything else is 404.
+// ServeHTTP answers the five routes of the package; anything else is 404.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !loopback(r.Host) {
 		fail(w, http.StatusMisdirectedRequest, "invalid_request", "this issuer answers on loopback names only")
@@ -160,7 +161,7 @@ func (i *Issuer) discovery(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{
 		"issuer":                                i.IssuerURL(),
 		"jwks_uri":                              i.cfg.URL + "/" + i.cfg.Tenant + "/discovery/v2.0/keys",
-		"token_endpoint":                        i.cfg.URL + "/local/token",
+		"token_endpoint":                        i.cfg.URL + "/" + i.cfg.Tenant + "/oauth2/v2.0/token",
 		"authorization_endpoint":                i.cfg.URL + "/local/token",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"subject_types_supported":               []string{"pairwise"},
@@ -200,6 +201,41 @@ func (i *Issuer) personaToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(i.cfg.Lifetime / time.Second)})
+}
+
+// clientToken answers POST /{tenant}/oauth2/v2.0/token, by which an application signs in with a secret. Whoever's client id is
+// the object id of a persona gets the token of an application in its place; any secret does, since whoever can reach this can be anyone.
+func (i *Issuer) clientToken(w http.ResponseWriter, r *http.Request) {
+	if !i.tenantKnown(w, r) {
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxClaims)
+	form := r.PostFormValue
+	resource, whole := strings.CutSuffix(form("scope"), "/.default")
+	switch {
+	case form("grant_type") != "client_credentials":
+		fail(w, http.StatusBadRequest, "unsupported_grant_type", "only client_credentials is known here")
+		return
+	case !whole || resource == "":
+		fail(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope has to end with /.default")
+		return
+	case form("client_secret") == "" && form("client_assertion") == "":
+		fail(w, http.StatusUnauthorized, "invalid_client", "AADSTS7000216: a client secret or an assertion is needed")
+		return
+	}
+	for _, p := range i.cfg.Personas {
+		if !strings.EqualFold(p.ObjectID, form("client_id")) {
+			continue
+		}
+		token, err := i.sign(Claims{Audience: resource, ObjectID: p.ObjectID, Subject: p.ObjectID, ClientID: p.ObjectID, Groups: p.Groups, Type: "app"})
+		if err != nil {
+			fail(w, http.StatusInternalServerError, "server_error", err.Error())
+			return
+		}
+		reply(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(i.cfg.Lifetime / time.Second)})
+		return
+	}
+	fail(w, http.StatusUnauthorized, "unauthorized_client", "AADSTS700016: no application has the client id "+form("client_id"))
 }
 
 // Token returns a signed access token for the persona and the audience; an empty audience means Config.Audience. It is an

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,6 +129,45 @@ func TestRefusals(t *testing.T) {
 				t.Error("a refusal carries a token")
 			}
 		})
+	}
+}
+
+// TestClientCredentials holds that an application that signs in with a secret gets a token that is its own, for what it asks, and nobody else does.
+func TestClientCredentials(t *testing.T) {
+	i, base, _ := start(t, nil)
+	ask := func(tenant string, form url.Values) (int, string) {
+		res, err := http.PostForm(base+"/"+tenant+"/oauth2/v2.0/token", form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var doc struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, doc.Token
+	}
+	reader := issuer.Personas()[0].ObjectID
+	good := url.Values{"grant_type": {"client_credentials"}, "client_id": {reader}, "client_secret": {"any"}, "scope": {issuer.DefaultAudience + "/.default"}}
+	for name, change := range map[string]url.Values{
+		"another grant": {"grant_type": {"password"}}, "no secret": {"client_secret": nil}, "nobody": {"client_id": {issuer.AppObjectID}},
+		"no scope": {"scope": nil}, "a scope of people": {"scope": {issuer.DefaultAudience + "/user_impersonation"}}, "a scope of nothing": {"scope": {"/.default"}},
+	} {
+		form := maps.Clone(good)
+		maps.Copy(form, change)
+		if status, token := ask(issuer.DefaultTenant, form); status < 400 || status >= 500 || token != "" {
+			t.Errorf("%s: %d %q", name, status, token)
+		}
+	}
+	if status, token := ask("common", good); status != 400 || token != "" {
+		t.Errorf("another tenant: %d %q", status, token)
+	}
+	status, token := ask(issuer.DefaultTenant, good)
+	got, err := i.Verify(token, issuer.DefaultAudience)
+	if status != 200 || err != nil || got.ObjectID != reader || got.ClientID != reader || got.Type != "app" || got.Scope != "" || got.PreferredUsername != "" {
+		t.Errorf("%d %+v %v", status, got, err)
 	}
 }
 
