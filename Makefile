@@ -9,6 +9,7 @@
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip, licences of others inside: the same bytes from the same commit
 #   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
+#   make check-az        the real Azure CLI signs in, reads policies and opens a port (700 MB from PyPI, fetched once into dist/azure-cli)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make attack          send what people who are up to no good would send to what make run starts, and print what it cost; APP=FOLDER for another packaged app
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
@@ -23,7 +24,7 @@ FUZZTIME ?= 60s
 SEEDS ?= 2000
 ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-az check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -69,6 +70,12 @@ check-host:
 	$(GO) test -count=1 -timeout 20m -v -run '$(ON_EITHER)' ./local -host=real; \
 	$(GO) test -count=1 -timeout 20m -v -run '^(TestJourney|TestWithoutScript)$$' ./local/browser -host=real; \
 	{ set +x; } 2>/dev/null; echo "check-host: passed in $$(($$(date +%s) - began)) s"
+
+# The version is pinned; what it needs, it pins itself.
+AZURE_CLI := 2.91.0
+check-az:
+	@test -x dist/azure-cli/bin/az || { python3 -m venv dist/azure-cli && dist/azure-cli/bin/pip install -q azure-cli==$(AZURE_CLI); }
+	$(GO) test -count=1 -timeout 20m -v -run '^TestAzureCLI$$' ./local -az $(CURDIR)/dist/azure-cli/bin/az
 
 check-infra:
 	infra/deploy/check
