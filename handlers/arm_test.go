@@ -126,3 +126,27 @@ func TestStrangerSeesNoSubscription(t *testing.T) {
 		t.Errorf("%d questions about permissions, want the one of the managed subscription", asked)
 	}
 }
+
+// TestUnmanagedSubscription: on the compatible face a subscription that is not managed is not there, as Resource Manager says it, whatever the
+// operation; what the body of a call gets wrong is told first, and a machine of another subscription in a body is another refusal.
+func TestUnmanagedSubscription(t *testing.T) {
+	a, n := newCounted(t)
+	far := strings.Replace(policy, sub, unmanaged, 1)
+	region := strings.TrimSuffix(far, "/default")
+	all := "/api/subscriptions/" + unmanaged + "/providers/Microsoft.Security"
+	for _, call := range [][3]string{
+		{"GET", all + "/jitNetworkAccessPolicies"}, {"GET", all + "/locations/westeurope/jitNetworkAccessPolicies"}, {"GET", region}, {"GET", strings.Replace(region, "/locations/westeurope", "", 1)},
+		{"GET", far}, {"PUT", far, putBody(strings.Replace(web, sub, unmanaged, 1))}, {"PUT", far, `{"properties":{"virtualMachines":[]}}`}, {"DELETE", far},
+		{"POST", far + "/initiate", initiate(strings.Replace(web, sub, unmanaged, 1), `{"number":22,"duration":"PT1H"}`)},
+	} {
+		r := a.call(call[0], call[1]+version, call[2])
+		if r.wants(t, 404, "SubscriptionNotFound"); n.rights.Load()+n.cloud.Load() != 0 {
+			t.Errorf("%s %s: asked %d times", call[0], call[1], n.all())
+		}
+	}
+	a.call("PUT", far+version, "{").wants(t, 400, "InvalidRequestContent")
+	b := newCompat(t)
+	if r := b.call("PUT", policy+version, putBody(strings.Replace(web, sub, unmanaged, 1))); r.status == 200 || strings.Contains(r.text, "SubscriptionNotFound") {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+}

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/query"
@@ -122,12 +124,29 @@ func (f Face) Serve(w http.ResponseWriter, r *http.Request, who jit.Caller) erro
 		if err := p.check(); err != nil {
 			return err
 		}
-		return op.handle(f, w, call{r, who}, p)
+		return f.within(p, func() error { return op.handle(f, w, call{r, who}, p) })
 	}
 	if allowed != nil {
 		return wire.NotAllowed(w.Header(), r, allowed...)
 	}
 	return &jit.Error{Code: wire.CodeNotFound, Target: r.Method + " " + r.URL.Path, Message: "of Azure Resource Manager, only Microsoft.Security/locations/jitNetworkAccessPolicies is here"}
+}
+
+// within does an operation of a path. Where the installation does not manage the path's subscription, it is answered as Resource
+// Manager answers for one that is not there. A list then asks nobody; what changes something is refused, and that logged, first.
+func (f Face) within(p params, do func() error) error {
+	if f.Named.Permit.Subscriptions.Within("/subscriptions/" + p[paramSubscription]) {
+		return do()
+	}
+	gone := wire.SubscriptionNotFound(p[paramSubscription])
+	if p[paramName] == "" {
+		return gone
+	}
+	err := do()
+	if refused, ok := errors.AsType[*jit.Error](err); ok && refused.Code == network.CodeNotManaged {
+		return errors.Join(gone, err) // the first is told; the second may say that it could not be logged
+	}
+	return err
 }
 
 // matchPath gives the parameters of a path that is like the template: literal

@@ -175,10 +175,12 @@ func TestBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string][]string{ // what has to have been called, in this order
-		"infra/deploy/README.md":            {"azd up", "make package", "terraform -chdir=root init", "terraform -chdir=root apply", "az functionapp deployment source config-zip", "az rest --method post"},
-		"docs/install.md":                   {"curl -fsS https://app.example/api/health", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/machines"},
-		"docs/operations.md":                {"az network nsg rule list", "az network nsg rule delete", "az extension add --name azure-firewall", "az network firewall nat-rule collection list", "az network firewall nat-rule delete", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/doctor", "az functionapp stop", "go run ./infra/deploy/copy-tables -from https://portcullislog.table.core.windows.net -to https://new.table.core.windows.net", "go run ./infra/deploy/live-check", "az network nsg list", "az network firewall list"},
-		"docs/clients.md":                   {"az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "az rest --method post --url https://app.example/api/request --resource api://33333333-3333-3333-3333-333333333333", "az rest --method post --url https://app.example/api/requests/ID/revoke", "az rest --method get"},
+		"infra/deploy/README.md": {"azd up", "make package", "terraform -chdir=root init", "terraform -chdir=root apply", "az functionapp deployment source config-zip", "az rest --method post"},
+		"docs/install.md":        {"curl -fsS https://app.example/api/health", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/machines"},
+		"docs/operations.md":     {"az network nsg rule list", "az network nsg rule delete", "az extension add --name azure-firewall", "az network firewall nat-rule collection list", "az network firewall nat-rule delete", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/doctor", "az functionapp stop", "go run ./infra/deploy/copy-tables -from https://portcullislog.table.core.windows.net -to https://new.table.core.windows.net", "go run ./infra/deploy/live-check", "az network nsg list", "az network firewall list"},
+		"docs/clients.md": {"az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "az rest --method post --url https://app.example/api/request --resource api://33333333-3333-3333-3333-333333333333", "az rest --method post --url https://app.example/api/requests/ID/revoke", "az rest --method get",
+			"az cloud register --name Portcullis --endpoint-resource-manager https://app.example/api", "az cloud set --name Portcullis", "az login --service-principal --username CLIENT --password SECRET --tenant TENANT",
+			"az security jit-policy list", "az security jit-policy show", "az resource invoke-action --action initiate", "az cloud set --name AzureCloud"},
 		"infra/deploy/logic-apps/README.md": {"az resource create -g GROUP -n teams", "az logic workflow create", "curl -fsS https://trigger.example"},
 		"docs/runbooks.md": {"az account get-access-token", "az functionapp stop", "az role assignment delete", "terraform -chdir=root apply -replace=module.portcullis.azurerm_user_assigned_identity.this", "az functionapp start",
 			"az ad user update --id ada@example.com", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/requests/01a2096e-73ef-7d3d-a557-77b95e6aa284/revoke",
@@ -228,7 +230,7 @@ func TestBlocks(t *testing.T) {
 			said := filepath.Join(t.TempDir(), "said")
 			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail")
 			cmd.Dir, cmd.Stdin = dir, strings.NewReader(script.String())
-			cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "SAID="+said, "REPOSITORY="+repository, "REAL_CURL="+curl, "GRAPH="+server.URL, "AZ_CLOUD=AzureCloud", "ID=ID", "TRIGGER=https://trigger.example")
+			cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "SAID="+said, "REPOSITORY="+repository, "REAL_CURL="+curl, "GRAPH="+server.URL, "AZ_CLOUD=AzureCloud", "ID=ID", "CLIENT=CLIENT", "SECRET=SECRET", "TENANT=TENANT", "TRIGGER=https://trigger.example")
 			if document == "infra/deploy/logic-apps/README.md" { // its steps begin beside the workflows
 				cmd.Dir = filepath.Join(dir, "infra/deploy/logic-apps")
 			}
