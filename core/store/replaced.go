@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/plan"
+	"portcullis/core/roster"
 )
 
 // Replaced is a window whose place a newer request of the same requestor, for the same port and sources, takes.
@@ -28,7 +28,7 @@ func (g GrantRecord) Replaced() []Replaced {
 
 // ReplacedBy returns the windows among the openings of states that a grant takes the place of although they end later, by machine, port and end. A window
 // that ends no later than the new one loses nothing by it.
-func ReplacedBy(g jit.Grant, states map[string]plan.State, now time.Time) []Replaced {
+func ReplacedBy(g jit.Grant, states map[string]roster.State, now time.Time) []Replaced {
 	var out []Replaced
 	for _, s := range states {
 		for _, o := range s.Openings {
