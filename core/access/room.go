@@ -3,20 +3,16 @@ package access
 import (
 	"slices"
 
-	"portcullis/core/jit"
 	"portcullis/core/round"
 	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
-// Hindered is what is wrong with the protection of machines, by their keys; nothing of a machine of which nothing is.
-type Hindered map[string][]side.Hindrance
-
 // Protecting projects what protecting machines does, and gives what would be wrong with it. project computes the
 // outcomes for the records as they are. It sets [jit.Policy.LeavesRoom] of the records: where a deny would stand at
 // the last place that a window could have, it stands lower, below a foreign allow, and what that still opens is
 // hindered unless another security group closes it (docs/decisions/031).
-func (s *Service) Protecting(records []store.PolicyRecord, project func() ([]round.Outcome, error)) ([]round.Outcome, Hindered, error) {
+func (s *Service) Protecting(records []store.PolicyRecord, project func() ([]round.Outcome, error)) ([]round.Outcome, side.Hindered, error) {
 	for i := range records {
 		records[i].Policy.LeavesRoom = false
 	}
@@ -41,8 +37,8 @@ func (s *Service) Protecting(records []store.PolicyRecord, project func() ([]rou
 }
 
 // Hindrances returns what is wrong with the protection of the machines of records, as the outcomes of their targets have it.
-func (s *Service) Hindrances(outs []round.Outcome, records []store.PolicyRecord) Hindered {
-	sides, out := s.sides(outs), Hindered{}
+func (s *Service) Hindrances(outs []round.Outcome, records []store.PolicyRecord) side.Hindered {
+	sides, out := s.sides(outs), side.Hindered{}
 	for _, rec := range records {
 		if found := side.Hindrances(sides, rec.Policy.VM); len(found) > 0 {
 			out[rec.Policy.VM.Key()] = found
@@ -62,26 +58,8 @@ func (s *Service) sides(outs []round.Outcome) []side.Group {
 	return sides
 }
 
-// Why returns the first reason why a machine cannot be protected, nil for none.
-func (h Hindered) Why(vm jit.ID) error {
-	for _, one := range h[vm.Key()] {
-		return one.Err
-	}
-	return nil
-}
-
-// Bars is Why for who protects what can be protected: only of a deny that would not stand at all.
-func (h Hindered) Bars(vm jit.ID) error {
-	for _, one := range h[vm.Key()] {
-		if one.Kind == side.Unplaced {
-			return one.Err
-		}
-	}
-	return nil
-}
-
 // Noted adds to the entries of machines what is wrong with their protection.
-func (h Hindered) Noted(entries []store.Entry) []store.Entry {
+func Noted(h side.Hindered, entries []store.Entry) []store.Entry {
 	for i, e := range entries {
 		for _, one := range h[e.VM.Key()] {
 			entries[i].Message += "; " + one.Err.Message

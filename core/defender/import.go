@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"portcullis/core/access"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
@@ -17,6 +16,7 @@ import (
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
 	"portcullis/core/round"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -231,7 +231,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 }
 
 // importOne stores one machine's policy unless it cannot be protected.
-func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, hindered access.Hindered, err error, dryRun bool) (store.PolicyRecord, error) {
+func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, hindered side.Hindered, err error, dryRun bool) (store.PolicyRecord, error) {
 	if err == nil {
 		err = hindered.Why(rec.Policy.VM)
 	}

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -32,7 +32,7 @@ type NamedPolicy struct {
 	Head     *store.NamedRecord   // what is stored of it besides its machines; nil if nothing is
 	Machines []store.PolicyRecord // sorted by machine, or for readers in the order in which they were written
 	ETag     string               // changes exactly when the meaning changes; order and text do not count
-	Hindered access.Hindered      // of a replacement: what is wrong with the protection of its machines
+	Hindered side.Hindered        // of a replacement: what is wrong with the protection of its machines
 	Requests []jit.Grant          // of the last days, newest first, with these machines only
 	Narrowed narrow.Ends          // what the change that returned it has ended
 }

@@ -13,6 +13,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/roster"
 	"portcullis/core/round"
+	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
@@ -235,7 +236,7 @@ func (s *Named) previewReplacement(ctx context.Context, r replacement) error {
 }
 
 // hindered returns what would be wrong with the protection of the machines that change, and settles which of them leave room for windows.
-func (s *Named) hindered(ctx context.Context, r replacement) (access.Hindered, error) {
+func (s *Named) hindered(ctx context.Context, r replacement) (side.Hindered, error) {
 	goes := func(p roster.Protected) bool {
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
@@ -272,7 +273,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		r.changed[i] = stored
 	}
 	var p NamedPolicy
-	var hindered access.Hindered
+	var hindered side.Hindered
 	var finished error
 	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), access.Removal{Remove: c.remove, Done: func(ctx context.Context) {
 		p, finished = s.reword(ctx, r, c.finish) // what is stored by then is enforced in any case
@@ -283,7 +284,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		narrowed = narrowed.With(some)
 	}
 	if len(r.changed) > 0 {
-		entries := hindered.Noted(narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
+		entries := access.Noted(hindered, narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
 		err = errors.Join(err, s.Access.Activity.Append(ctx, entries...))
 	}
 	if err = errors.Join(err, finished); err != nil {
@@ -295,7 +296,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 
 // enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
 // protection of all machines, too.
-func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (narrow.Ends, access.Hindered, error) {
+func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (narrow.Ends, side.Hindered, error) {
 	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
 	outs, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	return narrowed, s.Access.Hindrances(outs, all), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))

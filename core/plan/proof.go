@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -51,37 +50,12 @@ func (in Input) certain(ours named, had label.Marks, open []*wanted) (sure []*wa
 // it then opens nothing, such as where a part of a grant has ended, where windows get one end and with it one rule, or where a
 // newer request comes to nothing.
 func (in Input) letsIn(ours named, w *wanted) bool {
-	return !slices.ContainsFunc(parts(w.rule), func(part jit.Rule) bool {
+	return !slices.ContainsFunc(reach.Parts(w.rule), func(part jit.Rule) bool {
 		return !slices.ContainsFunc(ours.rules, func(r *jit.Rule) bool {
 			grant, ok := label.GrantOf(r.Name)
 			return ok && (grant == w.grant || in.replaces(grant, w.grant)) && reach.Holds(r, &part)
 		})
 	})
-}
-
-// parts returns a rule for each destination and port of a rule.
-func parts(r jit.Rule) []jit.Rule {
-	destinations, ports := []jit.Peers{r.Destination}, [][]jit.PortRange{r.DestinationPorts}
-	if !r.Destination.Any && len(r.Destination.Prefixes) > 0 && len(r.Destination.Tags)+len(r.Destination.Groups) == 0 {
-		destinations = nil
-		for _, p := range r.Destination.Prefixes {
-			destinations = append(destinations, jit.Peers{Prefixes: []netip.Prefix{p}})
-		}
-	}
-	if len(r.DestinationPorts) > 0 {
-		ports = nil
-		for _, p := range r.DestinationPorts {
-			ports = append(ports, []jit.PortRange{p})
-		}
-	}
-	var out []jit.Rule
-	for _, d := range destinations {
-		for _, p := range ports {
-			r.Destination, r.DestinationPorts = d, p
-			out = append(out, r)
-		}
-	}
-	return out
 }
 
 // displacedFor is how long after its time to open a newer grant that came to nothing gives back the place that it took: as long as the sweep may take

@@ -32,3 +32,28 @@ func HoldsPeers(all, some jit.Peers) bool {
 		return !slices.ContainsFunc(all.Prefixes, func(h netip.Prefix) bool { return h.Bits() <= p.Bits() && h.Contains(p.Addr()) })
 	})
 }
+
+// Parts returns a rule for each destination and port of a rule.
+func Parts(r jit.Rule) []jit.Rule {
+	destinations, ports := []jit.Peers{r.Destination}, [][]jit.PortRange{r.DestinationPorts}
+	if !r.Destination.Any && len(r.Destination.Prefixes) > 0 && len(r.Destination.Tags)+len(r.Destination.Groups) == 0 {
+		destinations = nil
+		for _, p := range r.Destination.Prefixes {
+			destinations = append(destinations, jit.Peers{Prefixes: []netip.Prefix{p}})
+		}
+	}
+	if len(r.DestinationPorts) > 0 {
+		ports = nil
+		for _, p := range r.DestinationPorts {
+			ports = append(ports, []jit.PortRange{p})
+		}
+	}
+	var out []jit.Rule
+	for _, d := range destinations {
+		for _, p := range ports {
+			r.Destination, r.DestinationPorts = d, p
+			out = append(out, r)
+		}
+	}
+	return out
+}
