@@ -143,7 +143,7 @@ func TestPolicyChangesSayBeforeAndAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = append(got, w.lastEntries(1)[0].Message)
-	first, second := "22 TCP from * for 3h0m0s (override existing rules)", "22 TCP from * for 1h0m0s, 3389 TCP from * for 3h0m0s (respect existing rules)"
+	first, second := "22 TCP from * for 3 h (override existing rules)", "22 TCP from * for 1 h, 3389 TCP from * for 3 h (respect existing rules)"
 	if diff := cmp.Diff([]string{"now: " + first, "before: " + first + "; now: " + second, "before: " + second}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -34,8 +34,8 @@ func TestWhatIsKnownReachesThePlan(t *testing.T) {
 		enable, ask  jit.Code
 	}{
 		"a deny of others":               {in("/asg/web"), "deny 100 tcp * -> asg:/asg/db :22", "203.0.113.7", "", ""},
-		"a deny of its group":            {in("/asg/db"), "deny 100 tcp * -> asg:/asg/db :22", "203.0.113.7", "", plan.CodeBlocked},
-		"groups are not known":           {reach.Site{}, "deny 100 tcp * -> asg:/asg/db :22", "203.0.113.7", "", plan.CodeBlocked},
+		"a deny of its group":            {in("/asg/db"), "deny 100 tcp * -> asg:/asg/db :22", "203.0.113.7", plan.CodeBlocked, ""}, // whoever asks
+		"groups are not known":           {reach.Site{}, "deny 100 tcp * -> asg:/asg/db :22", "203.0.113.7", plan.CodeBlocked, ""},
 		"an allow to others":             {in(), "allow 100 tcp * -> asg:/asg/db :22", "203.0.113.7", "", ""},
 		"an allow to its group":          {in("/asg/db"), "allow 100 tcp * -> asg:/asg/db :22", "203.0.113.7", plan.CodeNoPriorityLeft, ""},
 		"a deny of Internet":             {in(), "deny 100 * Internet -> * :*", "10.0.7.7", "", ""},

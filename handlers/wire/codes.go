@@ -100,4 +100,5 @@ var Codes = []string{
 	"VirtualMachineNotFound",
 	"VirtualMachineNotInPolicy",
 	"VirtualMachinesMissing",
+	"WindowNotCertain",
 }

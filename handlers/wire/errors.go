@@ -74,6 +74,7 @@ var statuses = map[jit.Code]int{
 	plan.CodeNoPriorityLeft:            http.StatusConflict,
 	plan.CodeTooManyRules:              http.StatusConflict,
 	plan.CodeTooManyPeers:              http.StatusConflict,
+	plan.CodeNotCertain:                http.StatusConflict,
 	plan.CodeBlocked:                   http.StatusConflict,
 
 	plan.CodeMappedPortTaken:       http.StatusConflict,
