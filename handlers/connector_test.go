@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -61,6 +62,7 @@ func TestConnector(t *testing.T) {
 // connector converts the document.
 func connector(t *testing.T, text string) []byte {
 	t.Helper()
+	text = earlier(t, text)
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +80,67 @@ func connector(t *testing.T, text string) []byte {
 		t.Fatal(err)
 	}
 	old.SecurityDefinitions = map[string]*openapi2.SecurityScheme{"bearer": {Type: "oauth2", Flow: "accessCode",
-		AuthorizationURL: "https://login.microsoftonline.com/common/oauth2/authorize", TokenURL: "https://login.microsoftonline.com/common/oauth2/token", Scopes: map[string]string{}}}
+		AuthorizationURL: "https://login.microsoftonline.com/common/oauth2/authorize", TokenURL: "https://login.microsoftonline.com/common/oauth2/token", Scopes: map[string]string{"user_impersonation": "call Portcullis as the person who signed in"}}}
+	for pruned := true; pruned; { // what only the paths of Azure clients refer to
+		text, err := json.Marshal(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pruned = false
+		for name := range old.Definitions {
+			if !strings.Contains(string(text), `"#/definitions/`+name+`"`) {
+				delete(old.Definitions, name)
+				pruned = true
+			}
+		}
+	}
 	out, err := json.MarshalIndent(old, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return append(out, '\n')
+}
+
+// earlier writes the document in the words of OpenAPI 3.0, which the conversion knows: there null is not a type, and is told
+// beside the type instead.
+func earlier(t *testing.T, text string) string {
+	t.Helper()
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["openapi"] = "3.0.3"
+	withoutNull(doc["paths"])
+	withoutNull(doc["components"])
+	out, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// withoutNull takes null out of types, enumerations and alternatives, and leaves a nullable in its place.
+func withoutNull(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, below := range v {
+			withoutNull(below)
+		}
+	case map[string]any:
+		if types, ok := v["type"].([]any); ok {
+			v["type"], v["nullable"] = types[0], true
+			if values, ok := v["enum"].([]any); ok {
+				v["enum"] = slices.DeleteFunc(values, func(w any) bool { return w == nil })
+			}
+		}
+		// Version 2.0 has no alternatives: what may be null is what it is otherwise, and what has several forms is any value.
+		if forms, ok := v["anyOf"].([]any); ok {
+			delete(v, "anyOf")
+			maps.Copy(v, forms[0].(map[string]any))
+		}
+		delete(v, "oneOf")
+		for _, below := range v {
+			withoutNull(below)
+		}
+	}
 }

@@ -20,28 +20,58 @@ import (
 // anyway: the table below, which a test holds to the routes, the table of query parameters, which calls
 // are held to, the wire structs, and the list of codes, which a test holds to the sources.
 
+// The groups of operations.
+const (
+	ofRequests = "requests"
+	ofPolicies = "policies"
+	ofMachines = "machines"
+	ofLog      = "activity"
+	ofApp      = "installation"
+)
+
+// What operations refuse with, beside 401 and 503, which each that needs a token may answer.
+var (
+	reads   = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	finds   = append(slices.Clone(reads), http.StatusNotFound)
+	changed = append(slices.Clone(finds), http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusBadGateway)
+)
+
+// Bodies that the document shows, of the machine that `make run` has.
+const (
+	shownVM      = `"id":"/subscriptions/00000000-0000-0000-0000-00000000d3e0/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"`
+	shownEnable  = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.0/24","maxRequestAccessDuration":"PT3H"}]}]}`
+	shownDisable = `{"virtualMachines":[{` + shownVM + `}]}`
+	shownRequest = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.7"}]}],"justification":"ticket 4711"}`
+	shownExtend  = `{"duration":"PT2H"}`
+	shownImport  = `{"value":[]}`
+	shownRestore = `{"format":"portcullis-policies","version":1,"policies":[],"virtualMachineCount":0,"complete":true}`
+)
+
 // descriptions is every operation for people and scripts.
 func descriptions() []openapi.Operation {
 	ok, later := []int{http.StatusOK}, []int{http.StatusOK, http.StatusAccepted}
+	edits := []openapi.Header{{Name: "If-Match", Shape: "etag"}, {Name: "If-None-Match", Shape: "etag"}}
+	accepted := map[int][]string{http.StatusAccepted: {"Location", "Retry-After"}}
+	download := map[int][]string{http.StatusOK: {"Content-Disposition"}}
 	all := []openapi.Operation{
-		{Method: "POST", Path: "/api/enable", ID: "enable", Summary: "Protect virtual machines; others stay as they are", Headers: []string{"If-Match", "If-None-Match"}, Body: wire.EnableBody{}, Answer: wire.EnableAnswer{}, Statuses: ok},
-		{Method: "POST", Path: "/api/disable", ID: "disable", Summary: "End the protection of virtual machines", Body: wire.VmsBody{}, Answer: wire.DisableAnswer{}, Statuses: ok},
-		{Method: "POST", Path: "/api/request", ID: "request", Summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", Headers: []string{"Idempotency-Key", "Prefer"}, Body: wire.RequestBody{}, Answer: wire.GrantAnswer{}, Statuses: later},
-		{Method: "GET", Path: "/api/requests", ID: "requests", Summary: "List requests, newest first", Answer: wire.List[wire.GrantAnswer]{}, Statuses: ok},
-		{Method: "GET", Path: "/api/requests/{id}", ID: "requestById", Summary: "Show one request", Answer: wire.GrantAnswer{}, Statuses: ok},
-		{Method: "POST", Path: "/api/requests/{id}/revoke", ID: "revoke", Summary: "Close a request's ports now; 202 where that takes longer", Answer: wire.GrantAnswer{}, Statuses: later},
-		{Method: "POST", Path: "/api/requests/{id}/extend", ID: "extend", Summary: "Move a request's end, within the policy's maximum", Body: wire.ExtendBody{}, Answer: wire.GrantAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/machines", ID: "machines", Summary: "List virtual machines: those that are configured, those that are not, and those that cannot be", Answer: wire.MachinesAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/activity", ID: "activity", Summary: "List the activity log, newest first", Answer: wire.List[wire.Entry]{}, Statuses: ok},
-		{Method: "GET", Path: "/api/activity/verify", ID: "verifyActivity", Summary: "Look whether the activity log is as it was written, a chain for each subscription and day; name the first entry that is not", Answer: wire.VerifyAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/compliance", ID: "compliance", Summary: "Show what the last sweep found", Answer: wire.SweepAnswer{}, Statuses: ok},
-		{Method: "POST", Path: "/api/sweep", ID: "sweep", Summary: "Run a sweep now", Answer: wire.SweepAnswer{}, Statuses: ok},
-		{Method: "POST", Path: "/api/import", ID: "import", Summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", Body: importBody{}, Answer: importAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/doctor", ID: "doctor", Summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", Answer: wire.DoctorAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Summary: "Download the policies that the caller may read, as the document that the import takes", Answer: document.PoliciesDocument{}, Statuses: ok},
-		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: document.PoliciesDocument{}, Answer: restoreAnswer{}, Statuses: ok},
-		{Method: "GET", Path: "/api/health", ID: "health", Summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", Answer: healthAnswer{}, Statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, Open: true},
-		{Method: "GET", Path: "/api/openapi.json", ID: "openapi", Summary: "This document", Statuses: ok, Open: true},
+		{Method: "POST", Path: "/api/enable", ID: "enable", Tag: ofPolicies, Summary: "Protect virtual machines; others stay as they are", Headers: edits, Body: wire.EnableBody{}, Example: shownEnable, Answer: wire.EnableAnswer{}, Statuses: ok, Says: map[int][]string{http.StatusOK: {"ETag"}}, Refusals: append(slices.Clone(changed), http.StatusPreconditionFailed)},
+		{Method: "POST", Path: "/api/disable", ID: "disable", Tag: ofPolicies, Summary: "End the protection of virtual machines", Body: wire.VmsBody{}, Example: shownDisable, Answer: wire.DisableAnswer{}, Statuses: ok, Refusals: changed},
+		{Method: "POST", Path: "/api/request", ID: "request", Tag: ofRequests, Summary: "Open ports for a while; 200 once they are open, 202 where that takes longer", Headers: []openapi.Header{{Name: "Idempotency-Key", Shape: "key"}, {Name: "Prefer"}}, Body: wire.RequestBody{}, Example: shownRequest, Answer: wire.GrantAnswer{}, Statuses: later, Says: accepted, Refusals: append(slices.Clone(changed), http.StatusUnprocessableEntity)},
+		{Method: "GET", Path: "/api/requests", ID: "requests", Tag: ofRequests, Summary: "List requests, newest first", Answer: wire.List[wire.GrantAnswer]{}, Statuses: ok, Refusals: reads},
+		{Method: "GET", Path: "/api/requests/{id}", ID: "requestById", Tag: ofRequests, Summary: "Show one request", Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: finds},
+		{Method: "POST", Path: "/api/requests/{id}/revoke", ID: "revoke", Tag: ofRequests, Summary: "Close a request's ports now; 202 where that takes longer", Answer: wire.GrantAnswer{}, Statuses: later, Says: accepted, Refusals: changed},
+		{Method: "POST", Path: "/api/requests/{id}/extend", ID: "extend", Tag: ofRequests, Summary: "Move a request's end, within the policy's maximum", Body: wire.ExtendBody{}, Example: shownExtend, Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: changed},
+		{Method: "GET", Path: "/api/machines", ID: "machines", Tag: ofMachines, Summary: "List virtual machines; those that are configured, those that are not, and those that cannot be", Answer: wire.MachinesAnswer{}, Statuses: ok, Refusals: reads},
+		{Method: "GET", Path: "/api/activity", ID: "activity", Tag: ofLog, Summary: "List the activity log, newest first", Answer: wire.List[wire.Entry]{}, Texts: []string{"text/csv", "application/x-ndjson"}, Statuses: ok, Says: download, Refusals: reads},
+		{Method: "GET", Path: "/api/activity/verify", ID: "verifyActivity", Tag: ofLog, Summary: "Look whether the activity log is as it was written; a chain for each subscription and day, with the first entry that is not", Answer: wire.VerifyAnswer{}, Statuses: ok, Refusals: append(slices.Clone(reads), http.StatusTooManyRequests)},
+		{Method: "GET", Path: "/api/compliance", ID: "compliance", Tag: ofApp, Summary: "Show what the last sweep found", Answer: wire.SweepAnswer{}, Statuses: ok, Refusals: reads},
+		{Method: "POST", Path: "/api/sweep", ID: "sweep", Tag: ofApp, Summary: "Run a sweep now", Answer: wire.SweepAnswer{}, Statuses: ok, Refusals: changed},
+		{Method: "POST", Path: "/api/import", ID: "import", Tag: ofPolicies, Summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", Body: importBody{}, Loose: true, Example: shownImport, Answer: importAnswer{}, Statuses: ok, Refusals: changed},
+		{Method: "GET", Path: "/api/doctor", ID: "doctor", Tag: ofApp, Summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", Answer: wire.DoctorAnswer{}, Statuses: ok, Refusals: reads},
+		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Tag: ofPolicies, Summary: "Download the policies that the caller may read; as the document that the import takes", Answer: document.PoliciesDocument{}, Statuses: ok, Says: download, Refusals: reads},
+		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Tag: ofPolicies, Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: document.PoliciesDocument{}, Example: shownRestore, Answer: restoreAnswer{}, Statuses: ok, Refusals: append(slices.Clone(changed), http.StatusTooManyRequests)},
+		{Method: "GET", Path: "/api/health", ID: "health", Tag: ofApp, Summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", Answer: healthAnswer{}, Others: []any{healthStatus{}}, Statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, Refusals: []int{http.StatusBadRequest}, Open: true},
+		{Method: "GET", Path: "/api/openapi.json", ID: "openapi", Tag: ofApp, Summary: "Show this document", Answer: map[string]jsontext.Value{}, Statuses: ok, Refusals: []int{http.StatusBadRequest}, Open: true},
 	}
 	known := parameters()
 	for i, d := range all {
@@ -62,16 +92,29 @@ func (s *server) openapi(w http.ResponseWriter, _ call) error {
 
 // api is everything that the document tells.
 func api(version string) openapi.API {
+	text := func(says string) openapi.Object {
+		return openapi.Object{"description": says, "schema": openapi.Object{"type": "string"}}
+	}
 	return openapi.API{
 		Title: "Portcullis", Version: version,
 		Description: "Just-in-time access to the management ports of Azure virtual machines. Paths below /api/subscriptions are those of Microsoft.Security/locations/jitNetworkAccessPolicies; their case does not count.",
-		Operations:  descriptions(), Failure: wire.ErrorBody{},
+		Operations:  descriptions(), Failure: wire.ErrorBody{}, Codes: wire.CodesByStatus(), Shapes: wire.Shapes(),
+		Paths: map[string]string{"id": "guid", "subscriptionId": "guid", "resourceGroupName": "group", "ascLocation": "name", "jitNetworkAccessPolicyName": "name"},
+		Tags: []openapi.Tag{{Name: ofRequests, Says: "Ports opened for a while"}, {Name: ofPolicies, Says: "Which ports of which machines are closed until somebody asks"}, {Name: ofMachines, Says: "The virtual machines that the app can see"},
+			{Name: ofLog, Says: "What was done, by whom"}, {Name: ofApp, Says: "The state of the installation"}, {Name: compat.Tag, Says: "Microsoft's contract, for clients that are used as they are"}},
 		Prefixes: map[string]string{reflect.TypeFor[compat.Face]().PkgPath(): "Compat", reflect.TypeFor[arm.Face]().PkgPath(): "Manager"},
+		Always:   []string{"x-ms-request-id"},
+		Headers: map[string]openapi.Object{
+			"x-ms-request-id": text("the call's id, as the log has it"), "x-ms-error-code": text("the code of the error, as in the body"),
+			"ETag": text("of the policy, where the call is about one; the next edit sends it in If-Match"), "Location": text("where to look at the request again"),
+			"Retry-After": {"description": "seconds", "schema": openapi.Object{"type": "integer", "minimum": 1}}, "WWW-Authenticate": text("Bearer"),
+			"Content-Disposition": text("the name of the file, where it is a download"), compat.EndedWindows: text("what the change ended, such as: closes 2 windows"),
+		},
 		Types: map[reflect.Type]openapi.Object{
 			reflect.TypeFor[jit.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
-			reflect.TypeFor[wire.OrNull]():     {"type": "string", "nullable": true},
+			reflect.TypeFor[wire.OrNull]():     {"type": []string{"string", "null"}},
 			reflect.TypeFor[compat.ReadOnly](): {"description": "read-only: accepted as it was answered, and passed over"},
-			reflect.TypeFor[jsontext.Value]():  {"oneOf": []any{openapi.Object{"type": "integer"}, openapi.Object{"type": "string", "pattern": "^[0-9]+$"}}},
+			reflect.TypeFor[jsontext.Value]():  {"description": "any value"},
 		},
 	}
 }

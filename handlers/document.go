@@ -59,8 +59,8 @@ type restoreCounts struct {
 }
 
 type restoredVM struct {
-	ID      string             `json:"id"`
-	Outcome string             `json:"outcome"`
+	ID      string             `json:"id" api:"vm"`
+	Outcome string             `json:"outcome" api:"outcome"`
 	Error   *wire.ErrorDetail  `json:"error,omitempty"`
 	Windows *wire.EndedWindows `json:"windows,omitempty"` // what was open and is not allowed any more
 }

@@ -86,11 +86,19 @@ type ping func() error
 func (p ping) Ping(context.Context) error { return p() }
 
 func newApp(t *testing.T) *app {
+	a, err := newAppOf(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newAppOf(t *testing.T) (*app, error) {
 	a := &app{t: t, cloud: coretest.NewCloud(), store: &coretest.Faulty{Store: coretest.NewMemory()}, bell: &coretest.Bell{}, clock: noon, log: &bytes.Buffer{}}
 	nsg := jit.ID{Subscription: sub, ResourceGroup: "demo", Type: jit.TypeNSG, Name: "web-nsg"}
 	vm, err := jit.ParseVM(web)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.4")}
 	a.cloud.SetRules(nsg)
@@ -100,7 +108,7 @@ func newApp(t *testing.T) *app {
 		*p = core.Ports{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
 			Activity: a.store, Sweeps: a.store, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
-	return a
+	return a, nil
 }
 
 // wire makes the doors, with other ports than before.
@@ -142,7 +150,12 @@ type answer struct {
 func (a *app) do(r *http.Request) answer {
 	a.t.Helper()
 	w := httptest.NewRecorder()
+	var body bytes.Buffer
+	if r.Body != nil {
+		r.Body = io.NopCloser(io.TeeReader(r.Body, &body))
+	}
 	a.ServeHTTP(w, r)
+	described().hold(a.t, r, body.Bytes(), w)
 	out := answer{status: w.Code, header: w.Header(), text: w.Body.String()}
 	if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(w.Body.Bytes(), &out.body); err != nil {

@@ -15,10 +15,10 @@ import (
 // healthAnswer is what who is signed in learns; everybody else learns [healthStatus].
 // What is not known is null, and Unknown says why: 0 seconds means that nothing is overdue.
 type healthAnswer struct {
-	Status       string            `json:"status"`
+	Status       string            `json:"status" api:"health"`
 	Version      string            `json:"version"`
 	Dependencies map[string]string `json:"dependencies"`
-	LastSweep    *string           `json:"lastSweepEndedAt"`
+	LastSweep    *string           `json:"lastSweepEndedAt" api:"time"`
 	SweepAge     *int              `json:"lastSweepAgeSeconds"`
 	Overdue      *int              `json:"oldestOverdueClosingSeconds"`
 	Unknown      map[string]string `json:"unknown,omitempty"` // why, by the field that is null
@@ -27,7 +27,7 @@ type healthAnswer struct {
 }
 
 type healthStatus struct {
-	Status string `json:"status"`
+	Status string `json:"status" api:"health"`
 }
 
 // healthTimeout bounds what the health function waits for a dependency.

@@ -14,7 +14,7 @@ import (
 
 // importBody is Defender for Cloud's own answer to a list.
 type importBody struct {
-	Value    []importedPolicy `json:"value"`
+	Value    []importedPolicy `json:"value" api:"needed"`
 	NextLink string           `json:"nextLink"`
 }
 

@@ -93,7 +93,7 @@ func TestEnumeratedFilters(t *testing.T) {
 		method, path, _ := strings.Cut(route, " ")
 		for name, schema := range names {
 			values, _ := schema["enum"].([]any)
-			if len(values) == 0 || method != "GET" {
+			if len(values) == 0 || method != "GET" || name == "api-version" { // that one is Resource Manager's, with codes of its own
 				continue
 			}
 			enumerated++

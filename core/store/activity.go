@@ -57,6 +57,11 @@ const (
 	OpRefusals Operation = "Refusals"
 )
 
+// Operations returns every operation that the log can be asked for.
+func Operations() []Operation {
+	return []Operation{OpEnable, OpDisable, OpRequest, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpRefusals}
+}
+
 // Result is how an operation ended.
 type Result string
 

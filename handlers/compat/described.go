@@ -2,6 +2,7 @@ package compat
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"portcullis/handlers/openapi"
@@ -9,8 +10,18 @@ import (
 	"portcullis/handlers/wire"
 )
 
+// Tag groups the operations of this face in the OpenAPI document.
+const Tag = "Azure clients"
+
+// Bodies that the document shows, of the machine that `make run` has.
+const (
+	shownVM       = `"id":"/subscriptions/00000000-0000-0000-0000-00000000d3e0/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"`
+	shownPolicy   = `{"kind":"Basic","properties":{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"*","maxRequestAccessDuration":"PT3H"}]}]}}`
+	shownInitiate = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.7"}]}],"justification":"ticket 4711"}`
+)
+
 func versionParameter() query.Parameter {
-	return query.Parameter{Name: "api-version", Required: true, Says: strings.Join(Versions, " or ")}
+	return query.Parameter{Name: "api-version", Required: true, Values: Versions, Says: strings.Join(Versions, " or ")}
 }
 
 func skipParameter() query.Parameter {
@@ -33,16 +44,24 @@ func Parameters() []query.Parameter {
 
 // describe tells of an operation of the compatible face, whose published definition is Microsoft's.
 func describe(op operation) openapi.Operation {
-	d := openapi.Operation{Method: op.method, Path: op.template, ID: op.id, Query: []query.Parameter{versionParameter()}, Statuses: []int{http.StatusOK}}
+	d := openapi.Operation{Method: op.method, Path: op.template, ID: op.id, Tag: Tag, Query: []query.Parameter{versionParameter()}, Statuses: []int{http.StatusOK},
+		Refusals: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusServiceUnavailable}}
+	changes := append(slices.Clone(d.Refusals), http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusBadGateway)
+	edits := append(slices.Clone(changes), http.StatusPreconditionFailed)
+	match, none := openapi.Header{Name: "If-Match", Shape: "etag"}, openapi.Header{Name: "If-None-Match", Shape: "etag"}
 	switch {
 	case op.method == http.MethodPut:
-		d.Summary, d.Body, d.Answer, d.Headers = "Replace a policy: virtual machines that the body does not name are disabled, unless appendMode is true", putBody{}, policy{}, []string{"If-Match", "If-None-Match"}
+		d.Summary, d.Body, d.Answer, d.Headers = "Replace a policy: virtual machines that the body does not name are disabled, unless appendMode is true", putBody{}, policy{}, []openapi.Header{match, none}
+		d.Example, d.Refusals, d.Says = shownPolicy, edits, map[int][]string{http.StatusOK: {"ETag", EndedWindows}}
 	case op.method == http.MethodDelete:
-		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy, and remove it; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []string{"If-Match"}
+		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy, and remove it; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []openapi.Header{match}
+		d.Refusals = edits
 	case op.method == http.MethodPost:
 		d.Summary, d.Body, d.Answer, d.Statuses = "Open ports for a while", initiateBody{}, request{}, []int{http.StatusAccepted}
+		d.Example, d.Refusals = shownInitiate, changes
 	case strings.HasSuffix(op.template, "{"+paramName+"}"):
 		d.Summary, d.Answer = "Show a policy as it was sent, with requests of seven days, at most 100", policy{}
+		d.Says = map[int][]string{http.StatusOK: {"ETag"}}
 	default:
 		d.Summary, d.Answer = "List policies", wire.List[policy]{}
 		d.Query = append(d.Query, skipParameter())

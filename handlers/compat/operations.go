@@ -67,15 +67,15 @@ func (f Face) put(w http.ResponseWriter, r call, p params) error {
 	}
 	w.Header().Set("ETag", policy.ETag)
 	if ended := policy.Narrowed.String(); ended != "" {
-		w.Header().Set(endedWindows, ended)
+		w.Header().Set(EndedWindows, ended)
 	}
 	wire.Write(w, http.StatusOK, toPolicy(policy))
 	return nil
 }
 
-// endedWindows is the header that tells what a change of a policy has ended, such as "closes 2 windows", or what a request takes
+// EndedWindows is the header that tells what a change of a policy has ended, such as "closes 2 windows", or what a request takes
 // the place of: the body has Microsoft's shape, in which the requests themselves read as ended.
-const endedWindows = "x-portcullis-windows"
+const EndedWindows = "x-portcullis-windows"
 
 // replaces says how many windows a request takes the place of although they end later.
 func replaces(n int) string {
@@ -137,7 +137,7 @@ func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 		}
 	}
 	if n := len(rec.Replaced()); n > 0 {
-		w.Header().Set(endedWindows, replaces(n))
+		w.Header().Set(EndedWindows, replaces(n))
 	}
 	wire.Write(w, http.StatusAccepted, toInitiated(rec.Grant, body))
 	return nil

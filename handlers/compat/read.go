@@ -27,19 +27,19 @@ func (*ReadOnly) UnmarshalJSONFrom(d *jsontext.Decoder) error { return d.SkipVal
 
 // putBody is a policy. Requests are history: a request comes into being by initiate alone.
 type putBody struct {
-	Kind       *string        `json:"kind"`
-	Properties *Properties    `json:"properties"`
+	Kind       *string        `json:"kind" api:"kind"`
+	Properties *Properties    `json:"properties" api:"required"`
 	ID         ReadOnly       `json:"id"`
 	Name       ReadOnly       `json:"name"`
 	Type       ReadOnly       `json:"type"`
 	Location   ReadOnly       `json:"location"`
 	SystemData ReadOnly       `json:"systemData"`
-	Others     jsontext.Value `json:",embed"`
+	Others     jsontext.Value `json:",embed" api:"open"`
 }
 
 // Properties are what a policy says, as clients send it.
 type Properties struct {
-	VirtualMachines []VM           `json:"virtualMachines"`
+	VirtualMachines []VM           `json:"virtualMachines" api:"required listed"`
 	Append          bool           `json:"appendMode"` // machines that the policy lists and the body does not name stay
 	Requests        ReadOnly       `json:"requests"`
 	State           ReadOnly       `json:"provisioningState"`
@@ -48,43 +48,43 @@ type Properties struct {
 
 // VM is a machine of a policy, as clients send it and get it back.
 type VM struct {
-	ID       string         `json:"id"`
-	Ports    []portRule     `json:"ports"`
-	PublicIP *string        `json:"publicIpAddress,omitzero"`
+	ID       string         `json:"id" api:"required vm"`
+	Ports    []portRule     `json:"ports" api:"required ports"`
+	PublicIP *string        `json:"publicIpAddress,omitzero" api:"ipv4"`
 	Others   jsontext.Value `json:",embed"`
 }
 
 type portRule struct {
-	Number   jsontext.Value `json:"number"` // 22 or "22": azapi sends texts
-	Protocol string         `json:"protocol"`
-	Prefix   *string        `json:"allowedSourceAddressPrefix,omitzero"`
-	Prefixes []string       `json:"allowedSourceAddressPrefixes,omitzero"`
-	Maximum  string         `json:"maxRequestAccessDuration"`
+	Number   jsontext.Value `json:"number" api:"required portNumber"` // 22 or "22": azapi sends texts
+	Protocol string         `json:"protocol" api:"required protocol"`
+	Prefix   *string        `json:"allowedSourceAddressPrefix,omitzero" api:"prefix"`
+	Prefixes []string       `json:"allowedSourceAddressPrefixes,omitzero" api:"anyPrefixes prefix"`
+	Maximum  string         `json:"maxRequestAccessDuration" api:"required maximum"`
 	Others   jsontext.Value `json:",embed"`
 }
 
 type initiateBody struct {
-	VirtualMachines []initiateVM   `json:"virtualMachines"`
-	Justification   string         `json:"justification"`
-	Start           *string        `json:"startTimeUtc"`
+	VirtualMachines []initiateVM   `json:"virtualMachines" api:"required machines"`
+	Justification   string         `json:"justification" api:"justification"`
+	Start           *string        `json:"startTimeUtc" api:"time"`
 	Requestor       ReadOnly       `json:"requestor"` // it is who signed in, whatever a body says
 	Others          jsontext.Value `json:",embed"`
 }
 
 type initiateVM struct {
-	ID     string         `json:"id"`
-	Ports  []initiatePort `json:"ports"`
-	Start  *string        `json:"startTimeUtc"`
+	ID     string         `json:"id" api:"required vm"`
+	Ports  []initiatePort `json:"ports" api:"required ports"`
+	Start  *string        `json:"startTimeUtc" api:"time"`
 	Others jsontext.Value `json:",embed"`
 }
 
 type initiatePort struct {
-	Number   jsontext.Value `json:"number"`
-	Duration *string        `json:"duration"`
-	Start    *string        `json:"startTimeUtc"`
-	End      *string        `json:"endTimeUtc"`
-	Prefix   *string        `json:"allowedSourceAddressPrefix"`
-	Prefixes []string       `json:"allowedSourceAddressPrefixes"`
+	Number   jsontext.Value `json:"number" api:"required portNumber"`
+	Duration *string        `json:"duration" api:"duration"`
+	Start    *string        `json:"startTimeUtc" api:"time"`
+	End      *string        `json:"endTimeUtc" api:"time"`
+	Prefix   *string        `json:"allowedSourceAddressPrefix" api:"prefix"`
+	Prefixes []string       `json:"allowedSourceAddressPrefixes" api:"anyPrefixes prefix"`
 	Others   jsontext.Value `json:",embed"`
 }
 

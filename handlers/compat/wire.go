@@ -35,7 +35,7 @@ type policy struct {
 type answer struct {
 	VirtualMachines   []VM      `json:"virtualMachines"`
 	Requests          []request `json:"requests"`
-	ProvisioningState string    `json:"provisioningState"`
+	ProvisioningState string    `json:"provisioningState" api:"provisioning"`
 	Append            bool      `json:"appendMode"`
 	// Warnings, which Microsoft's contract does not have and its clients pass over, are why ports that the policy names stay
 	// open, or cannot be opened (docs/decisions/032). Only the answer to a PUT has them.
@@ -44,13 +44,13 @@ type answer struct {
 
 type request struct {
 	VirtualMachines []requestVM `json:"virtualMachines"`
-	Start           string      `json:"startTimeUtc"`
+	Start           string      `json:"startTimeUtc" api:"time"`
 	Requestor       string      `json:"requestor"`
 	Justification   string      `json:"justification,omitempty"`
 }
 
 type requestVM struct {
-	ID    string        `json:"id"`
+	ID    string        `json:"id" api:"vm"`
 	Ports []requestPort `json:"ports"`
 }
 
@@ -58,9 +58,9 @@ type requestPort struct {
 	Number   uint16   `json:"number"`
 	Prefix   string   `json:"allowedSourceAddressPrefix,omitempty"`
 	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
-	End      string   `json:"endTimeUtc"`
-	Status   string   `json:"status"`
-	Reason   string   `json:"statusReason"`
+	End      string   `json:"endTimeUtc" api:"time"`
+	Status   string   `json:"status" api:"status"`
+	Reason   string   `json:"statusReason" api:"contractReason"`
 	Mapped   uint16   `json:"mappedPort,omitzero"`
 }
 

@@ -37,29 +37,29 @@ const (
 
 // PoliciesDocument is what the export gives and the import takes, in this order. What stands at its end is known only then.
 type PoliciesDocument struct {
-	Format        string           `json:"format"`
-	Version       int              `json:"version"`
-	Exported      string           `json:"exportedAt"`
+	Format        string           `json:"format" api:"required documentFormat"`
+	Version       int              `json:"version" api:"required"`
+	Exported      string           `json:"exportedAt" api:"answer:time"`
 	Holds         string           `json:"holds"`
 	ResourceGroup string           `json:"resourceGroup"` // "" for all
-	Policies      []documentPolicy `json:"policies"`
+	Policies      []documentPolicy `json:"policies" api:"required"`
 	Subscriptions []string         `json:"subscriptions"` // the one that was asked for, else those of Policies: which others are managed is not for everybody
-	Machines      int              `json:"virtualMachineCount"`
-	Complete      bool             `json:"complete"`
+	Machines      int              `json:"virtualMachineCount" api:"required"`
+	Complete      bool             `json:"complete" api:"required"`
 	Incomplete    string           `json:"incompleteBecause"`
 }
 
 type documentPolicy struct {
-	ID       string       `json:"id"`
-	Machines []documentVM `json:"virtualMachines"`
+	ID       string       `json:"id" api:"required policyID"`
+	Machines []documentVM `json:"virtualMachines" api:"required"`
 }
 
 // documentVM is everything that a policy says, as POST /api/enable takes it.
 type documentVM struct {
-	ID            string          `json:"id"`
-	Ports         []wire.PortRule `json:"ports"`
-	ExistingRules string          `json:"existingRules"`
-	PublicIP      string          `json:"publicIpAddress,omitempty"`
+	ID            string          `json:"id" api:"required vm"`
+	Ports         []wire.PortRule `json:"ports" api:"required ports"`
+	ExistingRules string          `json:"existingRules" api:"required existingRules"`
+	PublicIP      string          `json:"publicIpAddress,omitempty" api:"ipv4"`
 	Options       *wire.Options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
 }
 

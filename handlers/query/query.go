@@ -43,6 +43,8 @@ type Parameter struct {
 	Says string // for people, in the OpenAPI document
 	// Values are all that it may be; nil for any text, which its reader judges.
 	Values []string
+	// Shape is the name of the shape of a text in the OpenAPI document, "" for any.
+	Shape string
 	// Flag says that it is true or false, in any case.
 	Flag bool
 	// Required says in the OpenAPI document that it must be there; the route itself refuses a call without it.

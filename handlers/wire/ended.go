@@ -27,10 +27,10 @@ type EndedWindows struct {
 
 // endedWindow is the windows of one request on one machine that end together.
 type endedWindow struct {
-	Request string   `json:"request"`
-	VM      string   `json:"virtualMachine"`
+	Request string   `json:"request" api:"uuid"`
+	VM      string   `json:"virtualMachine" api:"vm"`
 	Ports   []uint16 `json:"ports"`
-	End     string   `json:"endTimeUtc,omitempty"` // of windows that end earlier, or that are replaced
+	End     string   `json:"endTimeUtc,omitempty" api:"time"` // of windows that end earlier, or that are replaced
 }
 
 // ToEnded writes what a change of policies ends; nil for nothing.

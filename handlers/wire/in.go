@@ -12,69 +12,69 @@ import (
 
 // EnableBody is the body of POST /api/enable.
 type EnableBody struct {
-	VirtualMachines []EnableVM `json:"virtualMachines"`
+	VirtualMachines []EnableVM `json:"virtualMachines" api:"required machines"`
 }
 
 // EnableVM is a machine and its policy. Absent ports are the default ones, see [EnableBody.Policies].
 type EnableVM struct {
-	ID            string     `json:"id"`
-	Ports         []PortRule `json:"ports"`
-	ExistingRules string     `json:"existingRules"`
-	PublicIP      string     `json:"publicIpAddress"` // the firewall's, where the policy pins it
-	Options       *Options   `json:"options"`         // left out: those that are stored stay; {} takes them off
+	ID            string     `json:"id" api:"required vm"`
+	Ports         []PortRule `json:"ports" api:"ports"`
+	ExistingRules string     `json:"existingRules" api:"existingRules"`
+	PublicIP      string     `json:"publicIpAddress" api:"ipv4"` // the firewall's, where the policy pins it
+	Options       *Options   `json:"options"`                    // left out: those that are stored stay; {} takes them off
 }
 
 // Options are what a policy demands of requests, in both directions.
 type Options struct {
 	ForbidAnySource      bool `json:"forbidAnySource"`
-	WidestIPv4Prefix     int  `json:"widestIPv4Prefix"` // such as 24; 0 for no bound
-	WidestIPv6Prefix     int  `json:"widestIPv6Prefix"`
+	WidestIPv4Prefix     int  `json:"widestIPv4Prefix" api:"widest4"` // such as 24; 0 for no bound
+	WidestIPv6Prefix     int  `json:"widestIPv6Prefix" api:"widest6"`
 	RequireJustification bool `json:"requireJustification"`
 }
 
 // PortRule is a port of a policy, in both directions.
 type PortRule struct {
-	Number   uint16   `json:"number"`
-	Protocol string   `json:"protocol"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty"`
-	Maximum  string   `json:"maxRequestAccessDuration"`
-	Mapped   uint16   `json:"mappedPort,omitzero"` // the firewall's, where the policy pins it
+	Number   uint16   `json:"number" api:"required"`
+	Protocol string   `json:"protocol" api:"protocol"`
+	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero" api:"prefix"`
+	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix"`
+	Maximum  string   `json:"maxRequestAccessDuration" api:"maximum"`
+	Mapped   uint16   `json:"mappedPort,omitzero" api:"mapped"` // the firewall's, where the policy pins it
 }
 
 // VmsBody is the body of POST /api/disable.
 type VmsBody struct {
-	VirtualMachines []vmRef `json:"virtualMachines"`
+	VirtualMachines []vmRef `json:"virtualMachines" api:"required machines"`
 }
 
 type vmRef struct {
-	ID string `json:"id"`
+	ID string `json:"id" api:"required vm"`
 }
 
 // RequestBody is the body of POST /api/request.
 type RequestBody struct {
-	VirtualMachines []requestVM `json:"virtualMachines"`
-	Justification   string      `json:"justification"`
+	VirtualMachines []requestVM `json:"virtualMachines" api:"required machines"`
+	Justification   string      `json:"justification" api:"justification"`
 }
 
 type requestVM struct {
-	ID    string        `json:"id"`
-	Ports []RequestPort `json:"ports"`
+	ID    string        `json:"id" api:"required vm"`
+	Ports []RequestPort `json:"ports" api:"required ports"`
 }
 
 // RequestPort is a port that is asked for. Duration is ISO 8601, End RFC 3339; one of them is needed.
 type RequestPort struct {
-	Number   uint16   `json:"number"`
-	Duration *string  `json:"duration"`
-	End      *string  `json:"endTimeUtc"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes"`
+	Number   uint16   `json:"number" api:"required"`
+	Duration *string  `json:"duration" api:"duration"`
+	End      *string  `json:"endTimeUtc" api:"time"`
+	Prefix   *string  `json:"allowedSourceAddressPrefix" api:"prefix"`
+	Prefixes []string `json:"allowedSourceAddressPrefixes" api:"prefixes prefix"`
 }
 
 // ExtendBody is the body of POST /api/requests/{id}/extend: one of the two.
 type ExtendBody struct {
-	Duration *string `json:"duration"`
-	End      *string `json:"endTimeUtc"`
+	Duration *string `json:"duration" api:"duration"`
+	End      *string `json:"endTimeUtc" api:"time"`
 }
 
 // Sources reads the singular or the plural field; both are refused. Neither gives the empty set.

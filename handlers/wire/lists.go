@@ -31,21 +31,21 @@ type MachineCounts struct {
 
 // Machine is a machine as it stands. From ExistingRules on the fields are of configured machines alone.
 type Machine struct {
-	ID            string       `json:"id"`
+	ID            string       `json:"id" api:"arm"`
 	Name          string       `json:"name"`
 	ResourceGroup string       `json:"resourceGroup"`
 	Subscription  string       `json:"subscription"`
 	Location      string       `json:"location,omitempty"`
-	State         string       `json:"state"`
-	Reason        string       `json:"reason,omitempty"`
-	Targets       []string     `json:"targets,omitempty"`
+	State         string       `json:"state" api:"machineState"`
+	Reason        string       `json:"reason,omitempty" api:"machineReason"`
+	Targets       []string     `json:"targets,omitempty" api:"arm"`
 	Connection    *connection  `json:"connection,omitempty"`
 	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
 	ETag          string       `json:"etag,omitempty"` // of the policy: an edit sends it in If-Match
-	ExistingRules string       `json:"existingRules,omitempty"`
-	PublicIP      string       `json:"publicIpAddress,omitempty"` // the firewall's that the policy pins
-	Options       *Options     `json:"options,omitzero"`          // the policy's own
-	InForce       *Options     `json:"optionsInForce,omitzero"`   // what requests must meet: the stricter of the policy's and the installation's
+	ExistingRules string       `json:"existingRules,omitempty" api:"existingRules"`
+	PublicIP      string       `json:"publicIpAddress,omitempty" api:"ipv4"` // the firewall's that the policy pins
+	Options       *Options     `json:"options,omitzero"`                     // the policy's own
+	InForce       *Options     `json:"optionsInForce,omitzero"`              // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []PortRule   `json:"ports,omitempty"`
 	Requests      *int         `json:"approvedRequests,omitempty"`
 	LastAccess    *lastAccess  `json:"lastAccess,omitempty"`
@@ -55,24 +55,24 @@ type Machine struct {
 
 // connection says what to dial, and which icon stands beside it.
 type connection struct {
-	Kind   string   `json:"kind"`
+	Kind   string   `json:"kind" api:"connection"`
 	Hosts  []string `json:"hosts"`
 	Public bool     `json:"public"`
 }
 
 type lastAccess struct {
-	Time      string `json:"time"`
+	Time      string `json:"time" api:"time"`
 	Requestor string `json:"requestor"`
 }
 
 type openWindow struct {
-	Grant         string   `json:"request"`
+	Grant         string   `json:"request" api:"uuid"`
 	Number        uint16   `json:"number"`
-	Protocol      string   `json:"protocol"`
+	Protocol      string   `json:"protocol" api:"protocol"`
 	Sources       []string `json:"allowedSourceAddressPrefixes"`
-	Start         string   `json:"startTimeUtc"`
-	End           string   `json:"endTimeUtc"`
-	Status        string   `json:"status"`
+	Start         string   `json:"startTimeUtc" api:"time"`
+	End           string   `json:"endTimeUtc" api:"time"`
+	Status        string   `json:"status" api:"status"`
 	Requestor     string   `json:"requestor"`
 	Justification string   `json:"justification,omitempty"`
 	Own           bool     `json:"own"`
@@ -119,9 +119,9 @@ func ToMachine(m inventory.MachineView) Machine {
 // Entry is an entry of the activity log.
 type Entry struct {
 	ID            string   `json:"id"`
-	Time          string   `json:"time"`
-	Operation     string   `json:"operation"`
-	Result        string   `json:"result"`
+	Time          string   `json:"time" api:"time"`
+	Operation     string   `json:"operation" api:"operation"`
+	Result        string   `json:"result" api:"result"`
 	Subscription  string   `json:"subscription,omitempty"`
 	ResourceGroup string   `json:"resourceGroup,omitempty"`
 	VM            string   `json:"virtualMachine,omitempty"`
@@ -136,7 +136,7 @@ type Entry struct {
 	Grant         string   `json:"request,omitempty"`
 	Ports         []uint16 `json:"ports,omitempty"`
 	Sources       []string `json:"sourceAddressPrefixes,omitempty"`
-	End           string   `json:"endTimeUtc,omitempty"`
+	End           string   `json:"endTimeUtc,omitempty" api:"time"`
 	Justification string   `json:"justification,omitempty"`
 	Reason        string   `json:"reason,omitempty"`
 	Message       string   `json:"message,omitempty"`
@@ -166,7 +166,7 @@ type VerifyAnswer struct {
 // Chain is the entries of one subscription and day.
 type Chain struct {
 	Subscription string       `json:"subscription"`
-	Day          string       `json:"day"`
+	Day          string       `json:"day" api:"day"`
 	Whole        bool         `json:"whole"`
 	Entries      int          `json:"entries"`
 	Head         string       `json:"head,omitempty"`
@@ -195,7 +195,7 @@ type SweepAnswer struct {
 }
 
 type finding struct {
-	Kind    string `json:"kind"`
+	Kind    string `json:"kind" api:"finding"`
 	Target  string `json:"target,omitempty"`
 	VM      string `json:"virtualMachine,omitempty"`
 	Grant   string `json:"request,omitempty"`
@@ -226,8 +226,8 @@ func toFinding(f store.Finding) finding {
 
 // DoctorAnswer is the state of the installation, check by check.
 type DoctorAnswer struct {
-	State         string       `json:"state"` // the worst of the checks
-	Time          string       `json:"time"`  // by the app's clock, so that a caller can compare its own
+	State         string       `json:"state" api:"checkState"` // the worst of the checks
+	Time          string       `json:"time" api:"time"`        // by the app's clock, so that a caller can compare its own
 	Version       string       `json:"version"`
 	Caller        DoctorCaller `json:"caller"`
 	Subscriptions []string     `json:"subscriptions"` // those that the caller administers
@@ -244,7 +244,7 @@ type DoctorCaller struct {
 type check struct {
 	Name         string `json:"name"`
 	Subscription string `json:"subscription,omitempty"`
-	State        string `json:"state"`
+	State        string `json:"state" api:"checkState"`
 	Seen         OrNull `json:"seen"`
 	Reason       string `json:"reason,omitempty"`
 	Advice       string `json:"advice,omitempty"`

@@ -24,15 +24,15 @@ type EnableAnswer struct {
 }
 
 type enabledVM struct {
-	ID            string     `json:"id"`
+	ID            string     `json:"id" api:"vm"`
 	Location      string     `json:"location"`
 	ETag          string     `json:"etag"` // of the policy as it is now: the next edit sends it in If-Match
-	ExistingRules string     `json:"existingRules"`
-	PublicIP      string     `json:"publicIpAddress,omitempty"`
+	ExistingRules string     `json:"existingRules" api:"existingRules"`
+	PublicIP      string     `json:"publicIpAddress,omitempty" api:"ipv4"`
 	Options       *Options   `json:"options,omitzero"`        // the policy's own
 	InForce       *Options   `json:"optionsInForce,omitzero"` // what requests must meet: the stricter of the policy's and the installation's
 	Ports         []PortRule `json:"ports"`
-	Targets       []string   `json:"targets"`
+	Targets       []string   `json:"targets" api:"arm"`
 	Overridden    []foreign  `json:"overriddenRules"`
 	Exposed       []foreign  `json:"exposingRules"`
 	Blocked       []foreign  `json:"blockingRules,omitempty"` // that keep out everybody whom the policy allows
@@ -48,7 +48,7 @@ type foreign struct {
 }
 
 type targetChange struct {
-	Target string `json:"target"`
+	Target string `json:"target" api:"arm"`
 	Create []rule `json:"create"`
 	Update []rule `json:"update"`
 	Delete []rule `json:"delete"`
@@ -58,8 +58,8 @@ type targetChange struct {
 type rule struct {
 	Name         string   `json:"name"`
 	Priority     int      `json:"priority"`
-	Access       string   `json:"access"`
-	Protocol     string   `json:"protocol"`
+	Access       string   `json:"access" api:"access"`
+	Protocol     string   `json:"protocol" api:"protocol"`
 	Sources      []string `json:"sourceAddressPrefixes"`
 	Destinations []string `json:"destinationAddressPrefixes"`
 	Ports        []string `json:"destinationPortRanges"`
@@ -69,14 +69,14 @@ type rule struct {
 
 // GrantAnswer is a request as it stands.
 type GrantAnswer struct {
-	ID            string         `json:"id,omitempty"`
+	ID            string         `json:"id,omitempty" api:"uuid"`
 	DryRun        bool           `json:"dryRun,omitzero"`
-	Status        string         `json:"status"`
-	StatusReason  string         `json:"statusReason"`
+	Status        string         `json:"status" api:"status"`
+	StatusReason  string         `json:"statusReason" api:"reason"`
 	Requestor     string         `json:"requestor"`
 	Justification string         `json:"justification,omitempty"`
-	Start         string         `json:"startTimeUtc"`
-	End           string         `json:"endTimeUtc"`
+	Start         string         `json:"startTimeUtc" api:"time"`
+	End           string         `json:"endTimeUtc" api:"time"`
 	VMs           []grantVM      `json:"virtualMachines"`
 	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
 	Replaces      []endedWindow  `json:"replaces,omitempty"`  // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
@@ -86,23 +86,23 @@ type GrantAnswer struct {
 
 // grantTarget is a target that a request waits for, or did: Waiting or Confirmed.
 type grantTarget struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
+	ID     string `json:"id" api:"arm"`
+	Status string `json:"status" api:"progress"`
 }
 
 type grantVM struct {
-	ID    string      `json:"id"`
+	ID    string      `json:"id" api:"vm"`
 	Ports []grantPort `json:"ports"`
 }
 
 type grantPort struct {
 	Number   uint16    `json:"number"`
-	Protocol string    `json:"protocol"`
+	Protocol string    `json:"protocol" api:"protocol"`
 	Prefix   string    `json:"allowedSourceAddressPrefix,omitempty"`
 	Prefixes []string  `json:"allowedSourceAddressPrefixes,omitempty"`
-	End      string    `json:"endTimeUtc"`
-	Status   string    `json:"status"`
-	Reason   string    `json:"statusReason"`
+	End      string    `json:"endTimeUtc" api:"time"`
+	Status   string    `json:"status" api:"status"`
+	Reason   string    `json:"statusReason" api:"reason"`
 	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's
 	Connect  []connect `json:"connect,omitempty"`
 	Warnings []string  `json:"warnings,omitempty"` // which sources no connection can come in from
