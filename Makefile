@@ -10,6 +10,7 @@
 #   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-az        the real Azure CLI signs in, reads policies and opens a port (700 MB from PyPI, fetched once into dist/azure-cli)
+#   make check-api       the OpenAPI document by redocly, spectral and, against what make run starts, schemathesis (fetches them once)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make attack          send what people who are up to no good would send to what make run starts, and print what it cost; APP=FOLDER for another packaged app
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
@@ -24,7 +25,7 @@ FUZZTIME ?= 60s
 SEEDS ?= 2000
 ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-az check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-api check-az check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -76,6 +77,9 @@ AZURE_CLI := 2.91.0
 check-az:
 	@test -x dist/azure-cli/bin/az || { python3 -m venv dist/azure-cli && dist/azure-cli/bin/pip install -q azure-cli==$(AZURE_CLI); }
 	$(GO) test -count=1 -timeout 20m -v -run '^TestAzureCLI$$' ./local -az $(CURDIR)/dist/azure-cli/bin/az
+
+check-api:
+	local/apicheck/check
 
 check-infra:
 	infra/deploy/check

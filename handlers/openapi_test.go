@@ -1,11 +1,13 @@
 package handlers_test
 
 import (
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +17,8 @@ import (
 
 	"portcullis/handlers"
 )
+
+var documentFile = flag.String("document", "", "write the OpenAPI document there")
 
 // openapi reads the document as anybody can.
 func openapi(t *testing.T, a *app) answer {
@@ -54,6 +58,11 @@ func TestOpenAPI(t *testing.T) {
 	want = append(want, "GET /api/subscriptions", "GET "+all, "GET "+all+list, "GET "+all+region, "GET "+group+list, "GET "+group+region, "GET "+one, "PUT "+one, "DELETE "+one, "POST "+one+"/initiate")
 	slices.Sort(want)
 	doc := openapi(t, a)
+	if *documentFile != "" {
+		if err := os.WriteFile(*documentFile, []byte(doc.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if diff := cmp.Diff(want, operations(doc)); diff != "" {
 		t.Errorf("operations (-routes +document):\n%s", diff)
 	}
