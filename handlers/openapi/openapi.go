@@ -192,6 +192,9 @@ func (d Operation) parameters(s schemas) []any {
 		case q.Values != nil:
 			schema = Object{"type": "string", "enum": q.Values}
 		}
+		if q.Shape != "" && !q.Required { // without a value it is as if it was left out
+			schema = Object{"anyOf": []any{schema, Object{"type": "string", "maxLength": 0}}}
+		}
 		out = append(out, parameter("query", q.Name, q.Says, q.Required, schema))
 	}
 	for _, h := range d.Headers {

@@ -67,7 +67,11 @@ func (s schemas) of(t reflect.Type, how direction) Object {
 	case reflect.Pointer:
 		return s.of(t.Elem(), how)
 	case reflect.Slice:
-		return Object{"type": "array", "items": s.of(t.Elem(), how)}
+		items := s.of(t.Elem(), how)
+		if how == passed {
+			items = orNull(items)
+		}
+		return Object{"type": "array", "items": items}
 	case reflect.Map:
 		return Object{"type": "object", "additionalProperties": s.of(t.Elem(), how)}
 	case reflect.Bool:

@@ -36,9 +36,9 @@ func Shapes() map[string]Shape {
 // texts are the shapes of what bodies and answers hold.
 func texts() map[string]Shape {
 	return map[string]Shape{
-		"vm":             {"pattern": "^" + anyCase("/subscriptions/") + guid + anyCase("/resourceGroups/") + `[^/%\s]+` + anyCase("/providers/microsoft.compute/virtualMachines/") + `[^/%\s]+$`, "maxLength": 500, "description": "the ARM id of a virtual machine"},
+		"vm":             {"pattern": "^" + anyCase("/subscriptions/") + guid + anyCase("/resourceGroups/") + `[^/%\s]{1,90}` + anyCase("/providers/microsoft.compute/virtualMachines/") + `[^/%\s]{1,80}$`, "maxLength": 500, "description": "the ARM id of a virtual machine"},
 		"arm":            {"maxLength": 500, "description": "an ARM id"},
-		"policyID":       {"maxLength": jit.MaxField, "pattern": "^" + anyCase("/subscriptions/") + guid + anyCase("/resourceGroups/") + `[^/%\s]+` + anyCase("/providers/microsoft.security/locations/") + `[^/%\s]+` + anyCase("/jitNetworkAccessPolicies/") + `[^/%\s]+$`, "description": "the id of a just-in-time policy"},
+		"policyID":       {"maxLength": jit.MaxField, "pattern": "^" + anyCase("/subscriptions/") + guid + anyCase("/resourceGroups/") + `[^/%\s]{1,90}` + anyCase("/providers/microsoft.security/locations/") + `[^/%\s]+` + anyCase("/jitNetworkAccessPolicies/") + `[^/%\s]+$`, "description": "the id of a just-in-time policy"},
 		"machines":       {"minItems": 1, "maxItems": jit.MaxVMs},
 		"listed":         {"maxItems": jit.MaxListedVMs},
 		"ports":          {"minItems": 1, "maxItems": jit.MaxPorts},
