@@ -10,7 +10,7 @@
 #   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-az        the real Azure CLI signs in, reads policies and opens a port (700 MB from PyPI, fetched once into dist/azure-cli)
-#   make check-api       the OpenAPI document by redocly, spectral and, against what make run starts, schemathesis (fetches them once)
+#   make check-api       the OpenAPI document by its linters, generated clients and schemathesis (fetches them once)
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make attack          send what people who are up to no good would send to what make run starts, and print what it cost; APP=FOLDER for another packaged app
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
