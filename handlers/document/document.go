@@ -44,7 +44,7 @@ type PoliciesDocument struct {
 	ResourceGroup string           `json:"resourceGroup"` // "" for all
 	Policies      []documentPolicy `json:"policies" api:"required"`
 	Subscriptions []string         `json:"subscriptions"` // the one that was asked for, else those of Policies: which others are managed is not for everybody
-	Machines      int              `json:"virtualMachineCount" api:"required"`
+	Machines      int              `json:"virtualMachineCount"`
 	Complete      bool             `json:"complete" api:"required"`
 	Incomplete    string           `json:"incompleteBecause"`
 }
