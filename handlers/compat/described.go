@@ -58,7 +58,7 @@ func describe(op operation) openapi.Operation {
 		d.Refusals = edits
 	case op.method == http.MethodPost:
 		d.Summary, d.Body, d.Answer, d.Statuses = "Open ports for a while", initiateBody{}, request{}, []int{http.StatusAccepted}
-		d.Example, d.Refusals = shownInitiate, changes
+		d.Example, d.Refusals, d.Says = shownInitiate, changes, map[int][]string{http.StatusAccepted: {EndedWindows}}
 	case strings.HasSuffix(op.template, "{"+paramName+"}"):
 		d.Summary, d.Answer = "Show a policy as it was sent, with requests of seven days, at most 100", policy{}
 		d.Says = map[int][]string{http.StatusOK: {"ETag"}}
