@@ -52,7 +52,7 @@ const most = 200
 
 // strangers is B: no input of nobody's does work before bounds, scope and permission.
 func strangers() []attack {
-	const unmanaged, forbidden = "SubscriptionNotManaged", "AuthorizationFailed"
+	const unmanaged, unfound, forbidden = "SubscriptionNotManaged", "SubscriptionNotFound", "AuthorizationFailed"
 	made := policyID(stranger(7))
 	return []attack{
 		{letter: "B", name: "disable, as many machines as a body holds", as: "nobody", path: "/api/disable", body: bare(7000, stranger), times: 10, status: 400, code: "TooManyVirtualMachines", target: "virtualMachines", rows: 10 * line,
@@ -66,10 +66,10 @@ func strangers() []attack {
 		{letter: "B", name: "import", as: "nobody", path: "/api/import", body: listed(1000, stranger), times: 10, status: 200, rows: 10 * line, figure: "import of 1,000 strangers' policies, ten times", before: "3,000 reads for 1,500 policies each", also: eachRefused(unmanaged)},
 		{letter: "B", name: "import of a document", as: "nobody", path: "/api/policies/import", body: documented(1000, stranger), times: 10, status: 200, rows: 10 * line, also: eachRefused(unmanaged)},
 		{letter: "B", name: "import of more policies than it takes", as: "nobody", path: "/api/import", body: listed(1500, stranger), times: 10, status: 400, code: "TooManyPolicies", target: "value", rows: 10 * line},
-		{letter: "B", name: "named policy, read", as: "nobody", method: "GET", path: "/api" + made + version, status: 400, code: unmanaged, times: 10},
-		{letter: "B", name: "named policy, stored", as: "nobody", method: "PUT", path: "/api" + made + version, body: `{"properties":` + ported(most, func(int) string { return stranger(7) }, ruled) + `}`, status: 400, times: 10, rows: 10 * line},
-		{letter: "B", name: "named policy, removed", as: "nobody", method: "DELETE", path: "/api" + made + version, status: 400, code: unmanaged, times: 10, rows: 10 * line},
-		{letter: "B", name: "named policy, initiated", as: "nobody", path: "/api" + made + "/initiate" + version, body: ported(most, stranger, asked), status: 400, code: unmanaged, times: 10, rows: 10 * line},
+		{letter: "B", name: "named policy, read", as: "nobody", method: "GET", path: "/api" + made + version, status: 404, code: unfound, times: 10},
+		{letter: "B", name: "named policy, stored", as: "nobody", method: "PUT", path: "/api" + made + version, body: `{"properties":` + ported(most, func(int) string { return stranger(7) }, ruled) + `}`, status: 404, times: 10, rows: 10 * line},
+		{letter: "B", name: "named policy, removed", as: "nobody", method: "DELETE", path: "/api" + made + version, status: 404, code: unfound, times: 10, rows: 10 * line},
+		{letter: "B", name: "named policy, initiated", as: "nobody", path: "/api" + made + "/initiate" + version, body: ported(most, stranger, asked), status: 404, code: unfound, times: 10, rows: 10 * line},
 		{letter: "B", name: "lists of a subscription that is made up", as: "nobody", method: "GET", path: "/api/activity?subscription=" + strings.Split(made, "/")[2], status: 200, times: 10},
 		// What is managed costs the question who may, once in a while and not for each machine.
 		{letter: "B", name: "disable in the managed subscription", as: "nobody", path: "/api/disable", body: bare(most, ours), times: 10, status: 403, code: forbidden, reads: 40, rows: 10 * line, figure: "disable with 200 made-up machines of ours, ten times"},
