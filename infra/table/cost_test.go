@@ -53,7 +53,10 @@ func TestCosts(t *testing.T) {
 			return err
 		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
 		{"delete policy", func(w world) error { return w.s.DeletePolicy(ctx, w.policy) }, counts{tablesim.Batch: 1}},
-		{"new named policy", func(w world) error { _, err := w.s.PutNamed(ctx, store.NamedRecord{Name: w.policy.Listing()}); return err }, counts{tablesim.Batch: 1}},
+		{"new named policy", func(w world) error {
+			_, err := w.s.PutNamed(ctx, store.NamedRecord{Name: w.policy.Listing()})
+			return err
+		}, counts{tablesim.Batch: 1}},
 		{"a named policy's machine and record", func(w world) error {
 			_, _, err := w.s.PutListed(ctx, store.NamedRecord{Name: w.policy.Listing()}, w.policy)
 			return err
