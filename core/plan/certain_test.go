@@ -69,3 +69,27 @@ func TestUnknownDeny(t *testing.T) {
 		t.Errorf("denies that are known stay: %v", p.Rules)
 	}
 }
+
+// TestDenyChangedByHand: what others have written into a deny of ours is put right where no deny of ours can hold it. A range, or an address of the other
+// family, beside the machines' own would be refused by Azure, with every other change of the group.
+func TestDenyChangedByHand(t *testing.T) {
+	p := roster.Protected{Policy: jit.Policy{VM: vmID("v4"), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}}}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.4")}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{p}}}
+	right := compute(in).Changes.Apply(nil)
+	in.Confirmed = notes(right)
+	for by, kept := range map[string]int{"10.0.0.0/24": 0, "fd00::5/128": 0, "10.0.0.9/32": 1} {
+		wrong := right[0].Clone()
+		wrong.Destination.Prefixes = append(wrong.Destination.Prefixes, netip.MustParsePrefix(by))
+		wrong = wrong.Canonical()
+		in.Current = []jit.Rule{wrong}
+		got := plan.Compute(in)
+		for _, to := range got.Rules[0].Destination.Prefixes {
+			if !to.IsSingleIP() || to.Addr().Is6() {
+				t.Errorf("%s: the deny is to %v", by, got.Rules[0].Destination)
+			}
+		}
+		if len(got.Kept) != kept || len(got.Rules[0].Destination.Prefixes) != 1+kept || len(got.Changes.Update) != 1-kept {
+			t.Errorf("%s: kept %v, %+v", by, got.Kept, got.Changes)
+		}
+	}
+}

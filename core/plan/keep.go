@@ -50,7 +50,7 @@ func (l *layout) orKept(keep func() *layout, open []*wanted) *layout {
 	if n == 0 {
 		return l
 	}
-	if k := keep(); lost(k) < n {
+	if k := keep(); lost(k) < n && k.unguarded(true) <= l.unguarded(true) {
 		return k
 	}
 	return l

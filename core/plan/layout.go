@@ -75,14 +75,16 @@ func lay(n reach.Names, room Room, ours named, foreign []*jit.Rule, closed, open
 	}
 	l := newLayout(n, room, foreign, len(open))
 	l.all(closed, open)
-	if !slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
+	if len(l.refused) == 0 {
 		return l
 	}
-	again := newLayout(n, room, foreign, len(open))
-	again.anew = true
-	again.all(closed, open)
-	if len(again.refused) < len(l.refused) && again.unguarded() <= l.unguarded() {
-		l = again
+	if slices.ContainsFunc(l.refused, func(r Refusal) bool { return r.Err.Code == CodeNoPriorityLeft }) {
+		again := newLayout(n, room, foreign, len(open))
+		again.anew = true
+		again.all(closed, open)
+		if len(again.refused) < len(l.refused) && again.unguarded(false) <= l.unguarded(false) {
+			l = again
+		}
 	}
 	return l.orKept(func() *layout {
 		kept := newLayout(n, room, foreign, len(open))
@@ -92,10 +94,11 @@ func lay(n reach.Names, room Room, ours named, foreign []*jit.Rule, closed, open
 	}, open)
 }
 
-// unguarded returns how many refusals are of denies: no window makes room for itself at the cost of what is closed.
-func (l *layout) unguarded() (n int) {
+// unguarded returns how many refusals are of denies; with missing, of those that do not stand, or not for all of their machines. No window makes
+// room for itself at the cost of what is closed.
+func (l *layout) unguarded(missing bool) (n int) {
 	for _, r := range l.refused {
-		if r.Grant == "" {
+		if r.Grant == "" && !(missing && r.By != nil) {
 			n++
 		}
 	}

@@ -141,8 +141,8 @@ func (in Input) guarding(ours named, closed []*wanted) (all []*wanted, kept []st
 			all, kept = append(all, &wanted{rule: unmarked(r)}), append(kept, r.Name)
 			continue
 		}
-		if w := closed[i]; !r.Destination.Any && !reach.HoldsPeers(w.rule.Destination, r.Destination) {
-			w.rule.Destination.Prefixes = append(slices.Clone(w.rule.Destination.Prefixes), r.Destination.Prefixes...)
+		if w := closed[i]; len(reach.Beyond(r, &w.rule)) > 0 {
+			w.rule.Destination.Prefixes = slices.Concat(w.rule.Destination.Prefixes, reach.Beyond(r, &w.rule))
 			w.rule = w.rule.Canonical()
 			kept = append(kept, w.rule.Name)
 		}

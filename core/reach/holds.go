@@ -57,3 +57,12 @@ func Parts(r jit.Rule) []jit.Rule {
 	}
 	return out
 }
+
+// Beyond returns the addresses that a standing deny closes beyond those that are wanted, of those that a deny of ours may close: single ones
+// of its family. Anything else was written by others, and one rule cannot hold it beside them.
+func Beyond(stands, want *jit.Rule) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(stands.Destination.Prefixes), func(p netip.Prefix) bool {
+		family := slices.ContainsFunc(want.Destination.Prefixes, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() })
+		return !p.IsSingleIP() || !family || slices.Contains(want.Destination.Prefixes, p)
+	})
+}

@@ -47,7 +47,7 @@ func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit
 		state.Behind(behind)
 		state.Known = true
 		outs[i] = Outcome{Target: t, At: s.now(), State: state, Behind: behind}
-		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At})
+		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At, Moved: s.moves.grants(t), LeaveRemoved: s.LeaveRemoved})
 		outs[i].Written = outs[i].Plan.Changes // what would be written
 		return nil
 	})
