@@ -82,6 +82,7 @@ func (s *Service) PreviewNarrow(ctx context.Context, policies []jit.Policy) (nar
 // machines is settled with the rest.
 func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.Ends, error) {
 	var out narrow.Ends
+	var failed error // of one grant; the others end all the same
 	open, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
 		return out, fmt.Errorf("read the open grants: %w", err)
@@ -102,19 +103,20 @@ func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.
 			part.Grants = []jit.Grant{differing}
 			g.Grant = next
 			if _, shortens := part.Windows(); shortens > 0 {
-				return g, true, s.schedule(ctx, next)
+				failed = errors.Join(failed, s.schedule(ctx, next)) // without a wake-up the sweep ends it
 			}
 			return g, true, nil
 		})
 		if err != nil {
-			return out, err
+			failed = errors.Join(failed, err)
+			continue
 		}
 		out = out.With(part)
 		if rec.Grant.Overdue(s.now()) {
 			out.Marked = append(out.Marked, rec)
 		}
 	}
-	return out, nil
+	return out, failed
 }
 
 // previewNarrow returns what narrow would end, and the targets of those grants.

@@ -289,9 +289,12 @@ func (s *Service) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, h
 		}
 	}
 	how.Done(ctx)
+	// What was stored while the policies were still there may have opened meanwhile; what is stored from now on finds them gone.
+	late, unmarked := s.narrow(ctx, vms, s.without(vms))
+	narrowed = narrow.Ends{Grants: slices.Concat(narrowed.Grants, late.Grants), Marked: late.Marked}
 	targets := store.TargetsOf(placements...)
 	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	settled := s.Settle(ctx, narrowed)
+	settled := errors.Join(unmarked, s.Settle(ctx, narrowed))
 	if err == nil {
 		err = parallel.Each(outs, func(_ int, out round.Outcome) error { return s.Rounds.Forget(ctx, out) })
 	}

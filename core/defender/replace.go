@@ -268,21 +268,20 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	for i, rec := range r.changed {
 		stored, err := s.putListed(ctx, name, rec, c.put)
 		if err != nil {
+			if i > 0 { // those before it are stored, and the log says so
+				err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed[:i+1], r.before.Machines, err)...))
+			}
 			return NamedPolicy{}, err
 		}
 		r.changed[i] = stored
 	}
 	var p NamedPolicy
-	var hindered side.Hindered
 	var finished error
 	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), access.Removal{Remove: c.remove, Done: func(ctx context.Context) {
 		p, finished = s.reword(ctx, r, c.finish) // what is stored by then is enforced in any case
 	}})
-	if err == nil {
-		var some narrow.Ends
-		some, hindered, err = s.enforce(ctx, r.changed, slices.Concat(r.kept, r.changed), targets)
-		narrowed = narrowed.With(some)
-	}
+	some, hindered, failed := s.enforce(ctx, slices.Concat(r.kept, r.changed), targets) // an earlier try may have stored some of it
+	narrowed, err = narrowed.With(some), errors.Join(err, failed)
 	if len(r.changed) > 0 {
 		entries := access.Noted(hindered, narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
 		err = errors.Join(err, s.Access.Activity.Append(ctx, entries...))
@@ -295,11 +294,11 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 }
 
 // enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
-// protection of all machines, too.
-func (s *Named) enforce(ctx context.Context, stored, all []store.PolicyRecord, targets []jit.ID) (narrow.Ends, side.Hindered, error) {
+// protection of the machines, too.
+func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID) (narrow.Ends, side.Hindered, error) {
 	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
 	outs, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	return narrowed, s.Access.Hindrances(outs, all), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
+	return narrowed, s.Access.Hindrances(outs, stored), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.

@@ -73,7 +73,7 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 	if err != nil {
 		return p, err
 	}
-	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, r.kept, targetsOfRecords(r.kept))
+	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, targetsOfRecords(r.kept))
 	return p, err
 }
 
