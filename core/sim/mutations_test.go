@@ -63,7 +63,7 @@ func mutations() []mutation {
 		{name: "an opening is answered before its rule stands", at: "core/round:Outcome.satisfies", noticed: "I8",
 			edits: []replacement{{old: "return refused || !out.changes(", new: "return true || !out.changes("}, {old: "		refused := ", new: "		_ = "}}},
 		{name: "a closing is answered before its rule is gone", at: "core/round:Outcome.satisfies", noticed: "I8",
-			edits: []replacement{{old: "		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) })\n	case a.Grant", new: "		return true\n	case a.Grant"}}},
+			edits: []replacement{{old: "		return !out.changes(func(r jit.Rule) bool { return ofGrantID(r, a.Grant) }) && !plan.Unmarked(", new: "		return true || !plan.Unmarked("}}},
 		{name: "open before the rules are confirmed", at: "core/access:Service.try", noticed: "I8",
 			edits: []replacement{{old: "	rec, outs, err := s.openTargets(ctx, rec)\n", new: "	outs, err := []round.Outcome(nil), error(nil)\n"}}},
 		{name: "an open window yields its place to a deny", at: "core/plan:layout.orKept", noticed: "I3",
@@ -144,7 +144,7 @@ func mutations() []mutation {
 		{name: "the sweep repairs nothing", at: "core/sweep:sweep.repairEach", noticed: "I3 I4 I1 I6",
 			edits: []replacement{{old: "	outs := make([]round.Outcome, len(targets))\n", new: "	targets = nil\n	outs := make([]round.Outcome, len(targets))\n"}}},
 		{name: "a deny that a verb puts back is not told", at: "core/round:repairs", noticed: "I5",
-			edits: []replacement{{old: "(sweeping || slices.Contains(out.State.Confirmed, r.Name))", new: "sweeping"}}},
+			edits: []replacement{{old: "(sweeping || out.State.Stood(r.Name))", new: "sweeping"}}},
 		{name: "what is confirmed is not noted", at: "core/round:Rounds.note", noticed: "I5",
 			edits: []replacement{{old: "	if !out.Unnoted() {\n", new: "	if true {\n"}}},
 		{name: "a target that is not ours is written and not remembered", at: "core/round:work.put", noticed: "I7 I6",
@@ -155,7 +155,7 @@ func mutations() []mutation {
 		{name: "a deny that nothing stored knows goes", at: "core/plan:Input.guarding", noticed: "I4",
 			elsewise: "older tables are put back, and a machine that was protected since is not",
 			edits:    []replacement{{old: "	all = closed\n", new: "	all = closed\n	ours.rules = nil\n"}}},
-		{name: "a foreign rule is taken for ours", at: "core/plan:Owned", noticed: "I2",
+		{name: "a foreign rule is taken for ours", at: "core/label:Owned", noticed: "I2",
 			edits: []replacement{{old: "return len(name) >= len(Prefix) && strings.EqualFold(name[:len(Prefix)], Prefix)", new: "return len(name) >= len(Prefix) && (strings.EqualFold(name[:len(Prefix)], Prefix) || strings.HasPrefix(name, \"SecurityCenter\"))"}}},
 	}
 }
