@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,10 +36,19 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP) // which is ignored where the tests themselves are to outlive a terminal
 	fmt.Println(mode)
-	time.Sleep(time.Minute) // a bound for a test that fails
-	os.Exit(2)
+	select {
+	case <-hangUp:
+		os.Exit(1)
+	case <-time.After(time.Minute):
+		os.Exit(livedOn)
+	}
 }
+
+// livedOn is the exit code of a process that nothing has ended.
+const livedOn = 3
 
 // TestEndsWithAParentThatIsKilled: the output that all three write to ends when the last of them has.
 func TestEndsWithAParentThatIsKilled(t *testing.T) {
@@ -79,6 +89,9 @@ func TestEndsWithAParentThatIsKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = parent.Wait()
+			if code := parent.ProcessState.ExitCode(); code == livedOn {
+				t.Error("the parent was not ended")
+			}
 			if err := out.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
