@@ -9,7 +9,6 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
-	"portcullis/core/plan"
 	"portcullis/core/roster"
 	"portcullis/core/store"
 )
@@ -47,7 +46,7 @@ func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit
 		state.Behind(behind)
 		state.Known = true
 		outs[i] = Outcome{Target: t, At: s.now(), State: state, Behind: behind}
-		outs[i].Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: outs[i].At, Moved: s.moves.grants(t), LeaveRemoved: s.LeaveRemoved})
+		outs[i].Plan = kind.Compute(s.input(snap, state, outs[i].At))
 		outs[i].Written = outs[i].Plan.Changes // what would be written
 		return nil
 	})

@@ -11,6 +11,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -333,8 +334,13 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Standing) (Outcome, e
 		return Outcome{}, fmt.Errorf("read what is stored of %s: %w", snap.Target.Name, err)
 	}
 	out := Outcome{Target: snap.Target, At: s.now(), State: state, Current: snap.Rules}
-	out.Plan = kind.Compute(plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: out.At, Moved: s.moves.grants(snap.Target), LeaveRemoved: s.LeaveRemoved})
+	out.Plan = kind.Compute(s.input(snap, state, out.At))
 	return out, nil
+}
+
+// input is what the rules of a target depend on.
+func (s *Rounds) input(snap network.Standing, state roster.State, at time.Time) plan.Input {
+	return plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: at, Moved: s.moves.grants(snap.Target), LeaveRemoved: s.LeaveRemoved}
 }
 
 // background runs f in a goroutine of its own and recovers from its panic.
