@@ -86,8 +86,7 @@ type op struct {
 	name  string
 	app   *app
 	began time.Time
-	turn  int       // how many steps had been taken then
-	dirt  time.Time // when a foreign writer had last touched anything as a sweep began
+	turn  int // how many steps had been taken then
 	err   error
 	after func(*op)
 }

@@ -132,11 +132,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestClientCredentials holds that an application that signs in with a secret gets a token that is its own, for what it asks, and nobody else does.
-func TestClientCredentials(t *testing.T) {
-	i, base, _ := start(t, nil)
-	ask := func(tenant string, form url.Values) (int, string) {
-		res, err := http.PostForm(base+"/"+tenant+"/oauth2/v2.0/token", form)
+// granted gives the status of an answer and the token in it, "" for none.
+func granted(t *testing.T) func(*http.Response, error) (int, string) {
+	return func(res *http.Response, err error) (int, string) {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,6 +147,14 @@ func TestClientCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		return res.StatusCode, doc.Token
+	}
+}
+
+// TestClientCredentials holds that an application that signs in with a secret gets a token that is its own, for what it asks, and nobody else does.
+func TestClientCredentials(t *testing.T) {
+	i, base, _ := start(t, nil)
+	ask := func(tenant string, form url.Values) (int, string) {
+		return granted(t)(http.PostForm(base+"/"+tenant+"/oauth2/v2.0/token", form))
 	}
 	reader := issuer.Personas()[0].ObjectID
 	good := url.Values{"grant_type": {"client_credentials"}, "client_id": {reader}, "client_secret": {"any"}, "scope": {issuer.DefaultAudience + "/.default"}}
@@ -175,18 +182,7 @@ func TestClientCredentials(t *testing.T) {
 func TestClaimsOfABody(t *testing.T) {
 	i, url, c := start(t, nil)
 	ask := func(body string) (int, string) {
-		res, err := http.Post(url+"/local/token?as=reader", "application/json", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		var doc struct {
-			Token string `json:"access_token"`
-		}
-		if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, doc.Token
+		return granted(t)(http.Post(url+"/local/token?as=reader", "application/json", strings.NewReader(body)))
 	}
 	for _, body := range []string{"[]", "{", `"x"`, `{"a":"` + strings.Repeat("x", 1<<16) + `"}`} {
 		if status, token := ask(body); status != 400 || token != "" {

@@ -3,12 +3,9 @@
 package tablesim_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -22,26 +19,8 @@ import (
 // there, everything answered before can be read, and once there is space again the same process writes, also after more such times.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childDir+"="+dir)
-	child.Stderr = os.Stderr
-	stdin, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child, stdin, out, address := startChild(t, dir)
 	t.Cleanup(func() { _ = stdin.Close(); _ = child.Wait() }) // it ends with its input
-	out := bufio.NewReader(stdout)
-	address, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
 	space := func(command string) {
 		t.Helper()
 		if _, err := io.WriteString(stdin, command+"\n"); err != nil {
@@ -51,7 +30,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
-	table := created(t, connect(t, "https://"+strings.TrimSpace(address), goodToken), "survivors")
+	table := created(t, connect(t, "https://"+address, goodToken), "survivors")
 	text := strings.Repeat("x", 20_000)
 	want := map[string]bool{}
 	add := func(n int) error {

@@ -3,6 +3,7 @@ package tablesim_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -17,18 +18,16 @@ import (
 	"portcullis/local/tablesim"
 )
 
-// TestSurvivesKill kills the server's process in the middle of writes and
-// finds every answered write in the folder.
-func TestSurvivesKill(t *testing.T) {
-	dir := t.TempDir()
-	child := exec.Command(os.Args[0])
+// startChild starts a server in a process of its own, which ends with its input, and gives where it listens, and what else it says.
+func startChild(t *testing.T, dir string) (child *exec.Cmd, stdin io.WriteCloser, out *bufio.Reader, address string) {
+	t.Helper()
+	child = exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childDir+"="+dir)
 	child.Stderr = os.Stderr
 	stdin, err := child.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
 	stdout, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +35,21 @@ func TestSurvivesKill(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	address, err := bufio.NewReader(stdout).ReadString('\n')
+	out = bufio.NewReader(stdout)
+	line, err := out.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := created(t, connect(t, "https://"+strings.TrimSpace(address), goodToken), "survivors")
+	return child, stdin, out, strings.TrimSpace(line)
+}
+
+// TestSurvivesKill kills the server's process in the middle of writes and
+// finds every answered write in the folder.
+func TestSurvivesKill(t *testing.T) {
+	dir := t.TempDir()
+	child, stdin, _, address := startChild(t, dir)
+	defer stdin.Close()
+	table := created(t, connect(t, "https://"+address, goodToken), "survivors")
 
 	answered := make(chan string, 100000)
 	halfway := make(chan struct{})
