@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"portcullis/core/jit"
+	"portcullis/handlers/api"
 	"portcullis/handlers/arm"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/document"
@@ -86,12 +86,12 @@ func (s *server) openapi(w http.ResponseWriter, _ call) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
 	// The status is sent: an error now means that the caller is gone.
-	_ = json.MarshalWrite(w, openapi.Document(api(s.Version)), json.Deterministic(true))
+	_ = json.MarshalWrite(w, openapi.Document(surface(s.Version)), json.Deterministic(true))
 	return nil
 }
 
-// api is everything that the document tells.
-func api(version string) openapi.API {
+// surface is everything that the document tells.
+func surface(version string) openapi.API {
 	text := func(says string) openapi.Object {
 		return openapi.Object{"description": says, "schema": openapi.Object{"type": "string"}}
 	}
@@ -111,7 +111,7 @@ func api(version string) openapi.API {
 			"Content-Disposition": text("the name of the file, where it is a download"), compat.EndedWindows: text("what the change ended, such as: closes 2 windows"),
 		},
 		Types: map[reflect.Type]openapi.Object{
-			reflect.TypeFor[jit.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
+			reflect.TypeFor[api.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
 			reflect.TypeFor[wire.OrNull]():     {"type": []string{"string", "null"}},
 			reflect.TypeFor[compat.ReadOnly](): {"description": "read-only: accepted as it was answered, and passed over"},
 			reflect.TypeFor[jsontext.Value]():  {"description": "any value"},

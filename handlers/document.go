@@ -10,6 +10,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 	"portcullis/handlers/document"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
@@ -89,7 +90,7 @@ func (s *server) restorePolicies(w http.ResponseWriter, r call) error {
 		vm := restoredVM{ID: d.VM.String(), Outcome: string(d.Outcome), Windows: wire.ToEnded(d.Narrowed)}
 		if d.Err != nil {
 			vm.Error = s.detail(r, d.VM, d.Err)
-			out.Complete = out.Complete && vm.Error.Code != defender.CodeNotReached
+			out.Complete = out.Complete && vm.Error.Code != api.Code(defender.CodeNotReached)
 		}
 		out.Machines = append(out.Machines, vm)
 	}

@@ -32,7 +32,7 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	}
 	told := func(rec store.GrantRecord) wire.GrantAnswer {
 		answer := wire.ToGrant(rec)
-		answer.SayCut(body.Ends)
+		wire.SayCut(&answer, body.Ends)
 		return answer
 	}
 	if dryRun {
@@ -263,7 +263,7 @@ func (s *server) extend(w http.ResponseWriter, r call) error {
 	}
 	told := func(rec store.GrantRecord) wire.GrantAnswer {
 		answer := wire.ToGrant(rec)
-		answer.SayCut(func(int, int) time.Time { return asked })
+		wire.SayCut(&answer, func(int, int) time.Time { return asked })
 		return answer
 	}
 	if r.query.Flag("dryRun") {

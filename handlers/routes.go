@@ -150,7 +150,7 @@ func (s *server) page() http.Handler {
 		App: s.app, Caller: s.Caller, OwnAddress: ownAddress, Invocation: arrival.Invocation, SignIn: s.SignIn, Log: s.Log,
 		Explain: func(err error) (int, *jit.Error) {
 			status, told := wire.Answer(err)
-			return status, &jit.Error{Code: told.Code, Target: told.Target, Message: told.Message}
+			return status, &jit.Error{Code: jit.Code(told.Code), Target: told.Target, Message: told.Message}
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 	"portcullis/handlers/wire"
 )
 
@@ -260,7 +261,7 @@ func (b initiateBody) request(own netip.Addr, now time.Time) (jit.Request, error
 			if err != nil {
 				return jit.RequestPort{}, err
 			}
-			return port.plain(n).Port(own, at)
+			return wire.ToPort(port.plain(n), own, at)
 		})
 }
 
@@ -325,10 +326,10 @@ func (port portRule) SourcePrefixes() []string { return port.Prefixes }
 func (port initiatePort) SourcePrefixes() []string { return port.Prefixes }
 
 // SourceCounts gives how many prefixes each port names.
-func (vm VM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+func (vm VM) SourceCounts() []int { return api.Counts(vm.Ports) }
 
 // SourceCounts gives how many prefixes each port names.
-func (vm initiateVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+func (vm initiateVM) SourceCounts() []int { return api.Counts(vm.Ports) }
 
 // Bounds holds the body to jit.MaxVMs machines, and each to the bounds of its ports.
 func (b *initiateBody) Bounds() error {

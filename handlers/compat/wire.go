@@ -11,6 +11,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 	"portcullis/handlers/wire"
 )
 
@@ -86,7 +87,7 @@ func toPolicy(p defender.NamedPolicy) policy {
 	}
 	for _, m := range p.Machines {
 		for _, h := range p.Hindered[m.Policy.VM.Key()] {
-			out.Properties.Warnings = append(out.Properties.Warnings, wire.ErrorDetail{Code: h.Err.Code, Message: h.Err.Message, Target: m.Policy.VM.String()})
+			out.Properties.Warnings = append(out.Properties.Warnings, wire.ErrorDetail{Code: api.Code(h.Err.Code), Message: h.Err.Message, Target: m.Policy.VM.String()})
 		}
 	}
 	return out

@@ -19,6 +19,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
 )
@@ -230,7 +231,7 @@ func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, erro
 	if vm.ExistingRules == "" {
 		return defender.Held{}, &jit.Error{Code: jit.CodeInvalidExistingRules, Target: at + ".existingRules", Message: "existingRules is missing; a document leaves nothing to a default"}
 	}
-	p, err := wire.EnableVM(vm).Policy(at)
+	p, err := wire.ToPolicy(wire.EnableVM(vm), at)
 	if err != nil {
 		return defender.Held{}, err
 	}
@@ -239,7 +240,7 @@ func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, erro
 }
 
 // SourceCounts gives how many prefixes each port names.
-func (vm documentVM) SourceCounts() []int { return wire.Counts(vm.Ports) }
+func (vm documentVM) SourceCounts() []int { return api.Counts(vm.Ports) }
 
 // Bounds is of a document as it is imported; how many machines the whole of it may hold is the import's to say.
 func (b *PoliciesDocument) Bounds() error {

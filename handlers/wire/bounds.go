@@ -108,27 +108,6 @@ func EachMachine[M interface{ SourceCounts() []int }](machines []M, at string) e
 	return nil
 }
 
-// Counts gives how many prefixes each port names.
-func Counts[P interface{ SourcePrefixes() []string }](ports []P) []int {
-	var out []int
-	for _, p := range ports {
-		out = append(out, len(p.SourcePrefixes()))
-	}
-	return out
-}
-
-// SourcePrefixes gives the prefixes of the plural field, which [EachMachine] bounds.
-func (p PortRule) SourcePrefixes() []string { return p.Prefixes }
-
-// SourcePrefixes gives the prefixes of the plural field, which [EachMachine] bounds.
-func (p RequestPort) SourcePrefixes() []string { return p.Prefixes }
-
-// SourceCounts gives how many prefixes each port names.
-func (vm EnableVM) SourceCounts() []int { return Counts(vm.Ports) }
-
-// SourceCounts gives how many prefixes each port names.
-func (vm requestVM) SourceCounts() []int { return Counts(vm.Ports) }
-
 // MachinesField is where bodies have their machines.
 const MachinesField = "virtualMachines"
 

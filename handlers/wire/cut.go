@@ -9,7 +9,7 @@ import (
 
 // SayCut warns at open ports that close before the end that was asked for: one up to [jit.ClockSkew] beyond the policy's
 // maximum is cut to it. asked gives that end by the places of machine and port, or the zero time.
-func (g *GrantAnswer) SayCut(asked func(vm, port int) time.Time) {
+func SayCut(g *GrantAnswer, asked func(vm, port int) time.Time) {
 	for i, vm := range g.VMs {
 		for j := range vm.Ports {
 			p, end := &vm.Ports[j], Stamp(asked(i, j))
@@ -20,7 +20,7 @@ func (g *GrantAnswer) SayCut(asked func(vm, port int) time.Time) {
 	}
 }
 
-// Ends gives the ends that a request asks for, for [GrantAnswer.SayCut].
+// Ends gives the ends that a request asks for, for [SayCut].
 func (b RequestBody) Ends(vm, port int) time.Time {
 	if vm >= len(b.VirtualMachines) || port >= len(b.VirtualMachines[vm].Ports) {
 		return time.Time{}

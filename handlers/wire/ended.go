@@ -6,32 +6,8 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 )
-
-// DisableAnswer is the machines that were disabled.
-type DisableAnswer struct {
-	DryRun          bool           `json:"dryRun,omitzero"`
-	VirtualMachines []vmRef        `json:"virtualMachines"`
-	Closes          []endedWindow  `json:"closes,omitempty"`       // the windows that were, or would be, closed
-	Hidden          int            `json:"hiddenWindows,omitzero"` // how many more, at machines that the caller may not read
-	Changes         []targetChange `json:"changes,omitempty"`      // of a dry run: to the rules
-}
-
-// EndedWindows is the windows that a change of policies ends, or in a dry run would end.
-type EndedWindows struct {
-	Summary  string        `json:"summary"` // such as "closes 2 windows"
-	Closes   []endedWindow `json:"closes,omitempty"`
-	Shortens []endedWindow `json:"shortens,omitempty"` // they end earlier: when the policy's maximum is over
-	Hidden   int           `json:"hidden,omitzero"`    // how many more, at machines that the caller may not read
-}
-
-// endedWindow is the windows of one request on one machine that end together.
-type endedWindow struct {
-	Request string   `json:"request" api:"uuid"`
-	VM      string   `json:"virtualMachine" api:"vm"`
-	Ports   []uint16 `json:"ports"`
-	End     string   `json:"endTimeUtc,omitempty" api:"time"` // of windows that end earlier, or that are replaced
-}
 
 // ToEnded writes what a change of policies ends; nil for nothing.
 func ToEnded(n narrow.Ends) *EndedWindows {
@@ -42,7 +18,7 @@ func ToEnded(n narrow.Ends) *EndedWindows {
 	for _, g := range n.Grants {
 		for _, vm := range g.VMs {
 			at := map[string]int{} // in Shortens, by end
-			closed := endedWindow{Request: g.ID, VM: vm.VM.String()}
+			closed := api.EndedWindow{Request: g.ID, VM: vm.VM.String()}
 			for _, w := range vm.Ports {
 				if w.Status == jit.Revoking || w.Status == jit.Revoked {
 					closed.Ports = append(closed.Ports, w.Number)
@@ -53,7 +29,7 @@ func ToEnded(n narrow.Ends) *EndedWindows {
 				if !ok {
 					i = len(out.Shortens)
 					at[end] = i
-					out.Shortens = append(out.Shortens, endedWindow{Request: g.ID, VM: closed.VM, End: end})
+					out.Shortens = append(out.Shortens, api.EndedWindow{Request: g.ID, VM: closed.VM, End: end})
 				}
 				out.Shortens[i].Ports = append(out.Shortens[i].Ports, w.Number)
 			}
@@ -66,7 +42,7 @@ func ToEnded(n narrow.Ends) *EndedWindows {
 }
 
 // ToClosed writes the windows that a disable closes.
-func ToClosed(n narrow.Ends) []endedWindow {
+func ToClosed(n narrow.Ends) []api.EndedWindow {
 	if ended := ToEnded(n); ended != nil {
 		return ended.Closes
 	}
@@ -74,11 +50,11 @@ func ToClosed(n narrow.Ends) []endedWindow {
 }
 
 // toReplaced writes the windows whose place a request takes. One that could not be opened takes none.
-func toReplaced(rec store.GrantRecord) []endedWindow {
-	var out []endedWindow
+func toReplaced(rec store.GrantRecord) []api.EndedWindow {
+	var out []api.EndedWindow
 	for _, w := range rec.Replaced() {
-		one := endedWindow{Request: w.Grant, VM: w.VM.String(), End: Stamp(w.End)}
-		i := slices.IndexFunc(out, func(o endedWindow) bool { return o.Request == one.Request && o.VM == one.VM && o.End == one.End })
+		one := api.EndedWindow{Request: w.Grant, VM: w.VM.String(), End: Stamp(w.End)}
+		i := slices.IndexFunc(out, func(o api.EndedWindow) bool { return o.Request == one.Request && o.VM == one.VM && o.End == one.End })
 		if i < 0 {
 			i, out = len(out), append(out, one)
 		}

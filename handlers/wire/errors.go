@@ -16,6 +16,7 @@ import (
 	"portcullis/core/plan"
 	"portcullis/core/round"
 	"portcullis/core/store"
+	"portcullis/handlers/api"
 )
 
 // The refusals of the door itself.
@@ -98,18 +99,6 @@ func SubscriptionNotFound(id string) error {
 	return &jit.Error{Code: CodeNoSubscription, Target: id, Message: "the subscription '" + id + "' could not be found; it is none that this installation manages, or you may read nothing in it"}
 }
 
-// ErrorBody is how every error is answered.
-type ErrorBody struct {
-	Error ErrorDetail `json:"error"`
-}
-
-// ErrorDetail is a stable code, a text for people, and the field or thing that it is about.
-type ErrorDetail struct {
-	Code    jit.Code `json:"code"`
-	Message string   `json:"message"`
-	Target  string   `json:"target,omitempty"`
-}
-
 // Answer gives the status and what may be said of the error: a refusal in full,
 // of anything else no more than what failed. The message of an internal error is fixed,
 // since its cause may hold what the caller must not see.
@@ -119,22 +108,22 @@ func Answer(err error) (int, ErrorDetail) {
 		if status == 0 {
 			status = http.StatusBadRequest
 		}
-		return status, ErrorDetail{Code: refused.Code, Message: refused.Message, Target: refused.Target}
+		return status, ErrorDetail{Code: api.Code(refused.Code), Message: refused.Message, Target: refused.Target}
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		code := jit.Code(strings.ReplaceAll(down.Dependency, " ", "") + "Unavailable")
-		return http.StatusServiceUnavailable, ErrorDetail{Code: code, Target: down.Dependency,
+		return http.StatusServiceUnavailable, ErrorDetail{Code: api.Code(code), Target: down.Dependency,
 			Message: down.Dependency + " cannot be reached or does not take the call now; nothing was left half open, send the same request again"}
 	}
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return http.StatusConflict, ErrorDetail{Code: codeLocked, Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
+		return http.StatusConflict, ErrorDetail{Code: api.Code(codeLocked), Message: "a management lock forbids changing the network security group; remove the lock and send the request again"}
 	case errors.Is(err, store.ErrForbidden):
-		return http.StatusBadGateway, ErrorDetail{Code: codeForbidden, Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
+		return http.StatusBadGateway, ErrorDetail{Code: api.Code(codeForbidden), Message: "the app's own identity lacks a permission in Azure; its administrator finds which one in the log under this request id"}
 	case errors.Is(err, store.ErrConflict):
-		return http.StatusConflict, ErrorDetail{Code: store.CodeConcurrent, Message: "somebody else changed the same thing; send the request again"}
+		return http.StatusConflict, ErrorDetail{Code: api.Code(store.CodeConcurrent), Message: "somebody else changed the same thing; send the request again"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return http.StatusServiceUnavailable, ErrorDetail{Code: codeTimeout, Message: "the call took too long; send the same request again"}
+		return http.StatusServiceUnavailable, ErrorDetail{Code: api.Code(codeTimeout), Message: "the call took too long; send the same request again"}
 	}
-	return http.StatusInternalServerError, ErrorDetail{Code: codeInternal, Message: "an internal error occurred; the log holds it under this request id"}
+	return http.StatusInternalServerError, ErrorDetail{Code: api.Code(codeInternal), Message: "an internal error occurred; the log holds it under this request id"}
 }

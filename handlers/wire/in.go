@@ -6,76 +6,8 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/api"
 )
-
-// What comes in. Absent and null are the same: a nil pointer or slice.
-
-// EnableBody is the body of POST /api/enable.
-type EnableBody struct {
-	VirtualMachines []EnableVM `json:"virtualMachines" api:"required machines"`
-}
-
-// EnableVM is a machine and its policy. Absent ports are the default ones, see [EnableBody.Policies].
-type EnableVM struct {
-	ID            string     `json:"id" api:"required vm"`
-	Ports         []PortRule `json:"ports" api:"ports"`
-	ExistingRules string     `json:"existingRules" api:"existingRules"`
-	PublicIP      string     `json:"publicIpAddress" api:"ipv4"` // the firewall's, where the policy pins it
-	Options       *Options   `json:"options"`                    // left out: those that are stored stay; {} takes them off
-}
-
-// Options are what a policy demands of requests, in both directions.
-type Options struct {
-	ForbidAnySource      bool `json:"forbidAnySource"`
-	WidestIPv4Prefix     int  `json:"widestIPv4Prefix" api:"widest4"` // such as 24; 0 for no bound
-	WidestIPv6Prefix     int  `json:"widestIPv6Prefix" api:"widest6"`
-	RequireJustification bool `json:"requireJustification"`
-}
-
-// PortRule is a port of a policy, in both directions.
-type PortRule struct {
-	Number   uint16   `json:"number" api:"required"`
-	Protocol string   `json:"protocol" api:"protocol"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero" api:"prefix"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix"`
-	Maximum  string   `json:"maxRequestAccessDuration" api:"maximum"`
-	Mapped   uint16   `json:"mappedPort,omitzero" api:"mapped"` // the firewall's, where the policy pins it
-}
-
-// VmsBody is the body of POST /api/disable.
-type VmsBody struct {
-	VirtualMachines []vmRef `json:"virtualMachines" api:"required machines"`
-}
-
-type vmRef struct {
-	ID string `json:"id" api:"required vm"`
-}
-
-// RequestBody is the body of POST /api/request.
-type RequestBody struct {
-	VirtualMachines []requestVM `json:"virtualMachines" api:"required machines"`
-	Justification   string      `json:"justification" api:"justification"`
-}
-
-type requestVM struct {
-	ID    string        `json:"id" api:"required vm"`
-	Ports []RequestPort `json:"ports" api:"required ports"`
-}
-
-// RequestPort is a port that is asked for. Duration is ISO 8601, End RFC 3339; one of them is needed.
-type RequestPort struct {
-	Number   uint16   `json:"number" api:"required"`
-	Duration *string  `json:"duration" api:"duration"`
-	End      *string  `json:"endTimeUtc" api:"time"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix" api:"prefix"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes" api:"prefixes prefix"`
-}
-
-// ExtendBody is the body of POST /api/requests/{id}/extend: one of the two.
-type ExtendBody struct {
-	Duration *string `json:"duration" api:"duration"`
-	End      *string `json:"endTimeUtc" api:"time"`
-}
 
 // Sources reads the singular or the plural field; both are refused. Neither gives the empty set.
 func Sources(prefix *string, prefixes []string, at string) (jit.Sources, error) {
@@ -102,9 +34,9 @@ func PublicIP(text, at string) (netip.Addr, error) {
 	return a, nil
 }
 
-// rule reads a port of a policy. Protocol, source and maximum left out are
+// toPortRule reads a port of a policy. Protocol, source and maximum left out are
 // Defender's: any, any, three hours.
-func (p PortRule) rule(at string) (jit.PortRule, error) {
+func toPortRule(p PortRule, at string) (jit.PortRule, error) {
 	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
 	var err error
 	if p.Protocol != "" {
@@ -158,12 +90,12 @@ func Requested[VM, Port any](justification string, vms []VM, parts func(VM) (id 
 
 // Request reads a request; own is the caller's address, the source of ports that name none.
 func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
-	return Requested(b.Justification, b.VirtualMachines, func(vm requestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
-		func(port RequestPort, at string) (jit.RequestPort, error) { return port.Port(own, at) })
+	return Requested(b.Justification, b.VirtualMachines, func(vm api.RequestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
+		func(port RequestPort, at string) (jit.RequestPort, error) { return ToPort(port, own, at) })
 }
 
-// Port reads a port; own is the caller's address, the source where the port names none and the address is known.
-func (p RequestPort) Port(own netip.Addr, at string) (jit.RequestPort, error) {
+// ToPort reads a port; own is the caller's address, the source where the port names none and the address is known.
+func ToPort(p RequestPort, own netip.Addr, at string) (jit.RequestPort, error) {
 	out := jit.RequestPort{Number: p.Number}
 	var err error
 	if out.Duration, out.End, err = Ending(p.Duration, p.End, at); err != nil {
@@ -197,7 +129,7 @@ func Ending(length, end *string, at string) (d time.Duration, t time.Time, err e
 // Policies reads the policies; a machine without ports gets [jit.DefaultPorts].
 func (b EnableBody) Policies() ([]jit.Policy, error) {
 	return ReadEach(b.VirtualMachines, MachinesField, func(vm EnableVM, at string) (jit.Policy, error) {
-		p, err := vm.Policy(at)
+		p, err := ToPolicy(vm, at)
 		if vm.Ports == nil {
 			p.Ports = jit.DefaultPorts()
 		}
@@ -205,8 +137,8 @@ func (b EnableBody) Policies() ([]jit.Policy, error) {
 	})
 }
 
-// Policy reads what a body says of a machine, without ports where it says nothing of them.
-func (vm EnableVM) Policy(at string) (jit.Policy, error) {
+// ToPolicy reads what a body says of a machine, without ports where it says nothing of them.
+func ToPolicy(vm EnableVM, at string) (jit.Policy, error) {
 	id, err := jit.ParseVM(vm.ID)
 	if err != nil {
 		return jit.Policy{}, Below(err, at+".id")
@@ -221,6 +153,6 @@ func (vm EnableVM) Policy(at string) (jit.Policy, error) {
 	if p.PublicAddress, err = PublicIP(vm.PublicIP, at); err != nil {
 		return p, err
 	}
-	p.Ports, err = ReadEach(vm.Ports, at+".ports", PortRule.rule)
+	p.Ports, err = ReadEach(vm.Ports, at+".ports", toPortRule)
 	return p, err
 }

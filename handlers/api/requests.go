@@ -1,0 +1,71 @@
+package api
+
+// GrantAnswer is a request as it stands.
+type GrantAnswer struct {
+	ID            string         `json:"id,omitempty" api:"uuid"`
+	DryRun        bool           `json:"dryRun,omitzero"`
+	Status        string         `json:"status" api:"status"`
+	StatusReason  string         `json:"statusReason" api:"reason"`
+	Requestor     string         `json:"requestor"`
+	Justification string         `json:"justification,omitempty"`
+	Start         string         `json:"startTimeUtc" api:"time"`
+	End           string         `json:"endTimeUtc" api:"time"`
+	VMs           []GrantVM      `json:"virtualMachines"`
+	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
+	Replaces      []EndedWindow  `json:"replaces,omitempty"`  // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
+	Targets       []GrantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
+	Changes       []TargetChange `json:"changes,omitzero"`
+}
+
+// GrantTarget is a target that a request waits for, or did: Waiting or Confirmed.
+type GrantTarget struct {
+	ID     string `json:"id" api:"arm"`
+	Status string `json:"status" api:"progress"`
+}
+
+// GrantVM is the windows of a request at one machine.
+type GrantVM struct {
+	ID    string      `json:"id" api:"vm"`
+	Ports []GrantPort `json:"ports"`
+}
+
+// GrantPort is a window: a port, for whom, until when, and how it stands.
+type GrantPort struct {
+	Number   uint16    `json:"number"`
+	Protocol string    `json:"protocol" api:"protocol"`
+	Prefix   string    `json:"allowedSourceAddressPrefix,omitempty"`
+	Prefixes []string  `json:"allowedSourceAddressPrefixes,omitempty"`
+	End      string    `json:"endTimeUtc" api:"time"`
+	Status   string    `json:"status" api:"status"`
+	Reason   string    `json:"statusReason" api:"reason"`
+	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's
+	Connect  []Connect `json:"connect,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"` // which sources no connection can come in from
+}
+
+// Connect is where to dial.
+type Connect struct {
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+}
+
+// List is a page of a list.
+type List[T any] struct {
+	Value    []T    `json:"value"`
+	NextLink string `json:"nextLink,omitempty"`
+}
+
+// ErrorBody is how every error is answered.
+type ErrorBody struct {
+	Error ErrorDetail `json:"error"`
+}
+
+// Code is the stable name of a refusal. A later version may add some.
+type Code string
+
+// ErrorDetail is a stable code, a text for people, and the field or thing that it is about.
+type ErrorDetail struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Target  string `json:"target,omitempty"`
+}
