@@ -10,10 +10,10 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/coretest"
+	"portcullis/core/dial"
 	"portcullis/core/jit"
 	"portcullis/core/label"
 	"portcullis/core/network"
-	"portcullis/core/plan"
 	"portcullis/core/store"
 )
 
@@ -77,7 +77,7 @@ func TestFirewallOpensAndCloses(t *testing.T) {
 	before := w.cloud.Standing(nsgID("behind-nsg"))
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "behind"))
 	at := w.mapped(id)
-	if at.Addr() != fwAddr || at.Port() < plan.FirstMapped || at.Port() > plan.LastMapped {
+	if at.Addr() != fwAddr || at.Port() < dial.FirstMapped || at.Port() > dial.LastMapped {
 		t.Fatalf("mapped at %s", at)
 	}
 	if got, want := w.nat(), []string{"203.0.113.7 " + at.String() + " -> 10.0.2.4:22"}; !slices.Equal(got, want) {
@@ -114,8 +114,8 @@ func TestFirewallPins(t *testing.T) {
 		at   string
 		code jit.Code
 	}{
-		{"a port that a foreign rule has", 443, "", plan.CodeMappedPortTaken},
-		{"an address that the firewall has not", 0, "203.0.113.99", plan.CodePublicAddressNotFound},
+		{"a port that a foreign rule has", 443, "", dial.CodeMappedPortTaken},
+		{"an address that the firewall has not", 0, "203.0.113.99", dial.CodePublicAddressNotFound},
 		{"a free port", 2222, "203.0.113.20", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

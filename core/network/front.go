@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/dial"
 	"portcullis/core/jit"
 	"portcullis/core/plan"
 	"portcullis/core/roster"
@@ -100,7 +101,7 @@ func (f *Fronts) window(front store.Placement, in plan.Input, g jit.Grant, vm ji
 	w.Mapped = netip.AddrPort{}
 	in.Openings = append(slices.Clone(in.Openings), roster.Opening{Grant: g}) // ports already given to this grant are taken
 	var err *jit.Error
-	w.Mapped, err = in.Map(policy, port)
+	w.Mapped, err = dial.Firewall{Policies: in.Policies, Openings: in.Openings, Rules: in.Current, Public: in.Public}.Map(policy, port)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"portcullis/core/dial"
 	"portcullis/core/jit"
 	"portcullis/core/label"
 	"portcullis/core/reach"
@@ -17,13 +18,8 @@ import (
 // (Azure's documentation of firewalls with several public addresses).
 const MaxNATRules = 250
 
-// The refusals of a firewall's rules.
-const (
-	CodeMappedPortTaken       jit.Code = "MappedPortTaken"              // another rule or window has the port of the firewall
-	CodeNoMappedPort          jit.Code = "NoMappedPortLeft"             // no port of the firewall is free
-	CodePublicAddressNotFound jit.Code = "FirewallPublicAddressMissing" // the firewall does not have the address
-	CodeTooManyNATRules       jit.Code = "TooManyNatRules"              // the firewall holds 250 rules and addresses
-)
+// CodeTooManyNATRules refuses a rule of a firewall that holds 250 rules and addresses. The other refusals are those of package dial.
+const CodeTooManyNATRules jit.Code = "TooManyNatRules"
 
 // Translate returns the NAT rules that should stand on one firewall at in.Now and the
 // changes that lead there. It is what [Compute] is for a security group, and never changes a
@@ -74,7 +70,7 @@ func translations(openings []roster.Opening, now time.Time) []*wanted {
 			for _, w := range vm.Ports {
 				from := sourcesOf(w.Sources, false)
 				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
-					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: ownerOf(vm.VM, w.Number), open: o.Grant.AnyOpen(now)})
+					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: dial.Owner(vm.VM, w.Number), open: o.Grant.AnyOpen(now)})
 				}
 			}
 		}
@@ -88,9 +84,6 @@ func translation(grant string, vm jit.ID, w jit.Window, from jit.Sources, to net
 	r := jit.Rule{Name: label.AllowName(grant, id), Access: jit.Allow, Protocol: w.Protocol, Source: peersOf(from), Description: label.AllowNote(w.End, []string{vm.Name}), Translated: netip.AddrPortFrom(to, w.Number)}
 	return finish(r, []netip.Addr{w.Mapped.Addr()}, []uint16{w.Mapped.Port()})
 }
-
-// ownerOf names what a port of a firewall is for: one port of one machine, whoever asked.
-func ownerOf(vm jit.ID, number uint16) string { return vm.Key() + ":" + strconv.Itoa(int(number)) }
 
 // translate returns the rules that may stand: those of grants that stand already come first.
 func (in Input) translate(ours named, foreign []*jit.Rule, open []*wanted) (stay []placed, refused []Refusal) {
@@ -123,26 +116,21 @@ func mappedOf(r *jit.Rule) netip.AddrPort {
 func (in Input) fits(w *wanted, foreign []*jit.Rule, stands bool, owners map[netip.AddrPort]string, held int) *jit.Error {
 	at := mappedOf(&w.rule)
 	if !slices.Contains(in.Public, at.Addr()) {
-		return &jit.Error{Code: CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall does not have the public address %s (any more); ask again", at.Addr())}
+		return &jit.Error{Code: dial.CodePublicAddressNotFound, Message: fmt.Sprintf("the firewall does not have the public address %s (any more); ask again", at.Addr())}
 	}
 	if o, ok := owners[at]; ok && o != w.owner {
-		return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall leads to another machine or port already; ask again", at.Port())}
+		return &jit.Error{Code: dial.CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall leads to another machine or port already; ask again", at.Port())}
 	}
 	if stands {
 		return nil
 	}
 	if f := taker(foreign, &w.rule); f != nil {
-		return taken(at.Port())
+		return dial.Taken(at.Port())
 	}
 	if held > MaxNATRules {
 		return &jit.Error{Code: CodeTooManyNATRules, Message: fmt.Sprintf("the firewall holds %d public addresses and NAT rules, the most that Azure allows", MaxNATRules)}
 	}
 	return nil
-}
-
-// taken does not say by which rule: that one leads to another machine, of which the caller need not know.
-func taken(port uint16) *jit.Error {
-	return &jit.Error{Code: CodeMappedPortTaken, Message: fmt.Sprintf("port %d of the firewall is taken by another of its rules", port)}
 }
 
 // taker returns a foreign rule that takes connections that the rule is for. A rule of ours that others
@@ -151,17 +139,7 @@ func taker(foreign []*jit.Rule, r *jit.Rule) *jit.Rule {
 	if len(r.Destination.Prefixes) != 1 || len(r.DestinationPorts) != 1 {
 		return nil
 	}
-	return takerOf(foreign, mappedOf(r), r.Protocol)
-}
-
-// takerOf returns the first of the rules that takes connections to an address and port; nil where none does.
-func takerOf(foreign []*jit.Rule, at netip.AddrPort, p jit.Protocol) *jit.Rule {
-	for _, f := range foreign {
-		if f.Protocol.Overlaps(p) && jit.HoldsPort(f.DestinationPorts, at.Port()) && (reach.Names{}).Covers(f.Destination, at.Addr()) != reach.No {
-			return f
-		}
-	}
-	return nil
+	return dial.Taker(foreign, mappedOf(r), r.Protocol)
 }
 
 // leading returns the foreign rules that lead to protected ports, sorted.

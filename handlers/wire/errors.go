@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/defender"
+	"portcullis/core/dial"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
@@ -78,9 +79,9 @@ var statuses = map[jit.Code]int{
 	plan.CodeNotCertain:                http.StatusConflict,
 	plan.CodeBlocked:                   http.StatusConflict,
 
-	plan.CodeMappedPortTaken:       http.StatusConflict,
-	plan.CodeNoMappedPort:          http.StatusConflict,
-	plan.CodePublicAddressNotFound: http.StatusConflict,
+	dial.CodeMappedPortTaken:       http.StatusConflict,
+	dial.CodeNoMappedPort:          http.StatusConflict,
+	dial.CodePublicAddressNotFound: http.StatusConflict,
 	plan.CodeTooManyNATRules:       http.StatusConflict,
 	network.CodeUnknownTarget:      http.StatusConflict,
 	limit.CodeQuota:                http.StatusConflict,
