@@ -13,6 +13,7 @@ import (
 	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/refusal"
 	"portcullis/core/round"
 	"portcullis/core/seen"
@@ -49,18 +50,19 @@ type Ports struct {
 }
 
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
-// Sweeper SweepNow, and of Doctor Look. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs, without permissions, is for tests.
+// Sweeper SweepNow, and of Doctor Look. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs and Protection, without permissions, are for tests.
 type App struct {
-	Access    *guard.Verbs
-	Verbs     *access.Service
-	Inventory *inventory.Inventory
-	Named     *defender.Named
-	Sweeper   *sweep.Sweeper
-	Rounds    *round.Rounds
-	Doctor    *doctor.Doctor
-	Refusals  *refusal.Log
-	Floor     jit.Options // what this installation demands of every request
-	Now       func() time.Time
+	Access     *guard.Verbs
+	Verbs      *access.Service
+	Protection *protect.Protection
+	Inventory  *inventory.Inventory
+	Named      *defender.Named
+	Sweeper    *sweep.Sweeper
+	Rounds     *round.Rounds
+	Doctor     *doctor.Doctor
+	Refusals   *refusal.Log
+	Floor      jit.Options // what this installation demands of every request
+	Now        func() time.Time
 }
 
 // New puts the rooms together.
@@ -68,13 +70,16 @@ func New(p Ports) *App {
 	admins := &network.Admins{}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
+	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-		Activity: p.Activity, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
+		Activity: p.Activity, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
-	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
-	verbs.Refusals = refusals
-	doors := &guard.Verbs{Service: verbs, Permit: may}
+	protection := &protect.Protection{
+		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity,
+		Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
+	}
+	doors := &guard.Verbs{Service: verbs, Protection: protection, Permit: may}
 	looks := &inventory.Inventory{
 		Permit: may, Network: p.Network, Kinds: p.Kinds, Rules: rounds.All, Policies: p.Policies, Grants: p.Grants, History: p.History,
 		Activity: p.Activity, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Now: p.Now,
@@ -85,10 +90,10 @@ func New(p Ports) *App {
 	}
 	rounds.Activity = doc.Noting(p.Activity)
 	return &App{
-		Access: doors, Verbs: verbs, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now,
+		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now,
 		Inventory: looks,
 		Doctor:    doc,
-		Named:     &defender.Named{Guard: doors, Access: verbs, Permit: may, History: p.History},
+		Named:     &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
 			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,

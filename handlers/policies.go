@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"net/http"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
+	"portcullis/core/preview"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 	"portcullis/handlers/compat"
 	"portcullis/handlers/wire"
@@ -43,7 +44,7 @@ func (s *server) enable(w http.ResponseWriter, r call) error {
 }
 
 // seenOf reads what the caller has seen of the policy that an edit replaces: If-Match with its entity tag, or If-None-Match: * of a machine without one.
-func seenOf(h http.Header, policies []jit.Policy) (access.Seen, error) {
+func seenOf(h http.Header, policies []jit.Policy) (protect.Seen, error) {
 	match, none := compat.ETags(h, "If-Match"), compat.ETags(h, "If-None-Match")
 	refuse := func(header, message string) error {
 		return &jit.Error{Code: wire.CodeInvalidContent, Target: header, Message: message}
@@ -60,7 +61,7 @@ func seenOf(h http.Header, policies []jit.Policy) (access.Seen, error) {
 	case none != nil:
 		match = []string{store.NoPolicy}
 	}
-	return access.Seen{policies[0].VM.Key(): match}, nil
+	return protect.Seen{policies[0].VM.Key(): match}, nil
 }
 
 // disable ends protection: POST /api/disable[?dryRun=true].
@@ -81,7 +82,7 @@ func (s *server) disable(w http.ResponseWriter, r call) error {
 	var narrowed narrow.Ends
 	var err error
 	if answer.DryRun {
-		var changes []access.TargetChange
+		var changes []preview.Change
 		narrowed, changes, err = s.app.Access.PreviewDisable(r.Context(), r.who, vms)
 		answer.Changes = wire.ToChanges(changes)
 	} else {

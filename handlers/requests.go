@@ -8,6 +8,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/preview"
 	"portcullis/core/store"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
@@ -207,8 +208,8 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 }
 
 // dryRun answers with a request as it would be, which told writes, and what would change.
-func dryRun(w http.ResponseWriter, told func(store.GrantRecord) wire.GrantAnswer) func(store.GrantRecord, []access.TargetChange, error) error {
-	return func(rec store.GrantRecord, changes []access.TargetChange, err error) error {
+func dryRun(w http.ResponseWriter, told func(store.GrantRecord) wire.GrantAnswer) func(store.GrantRecord, []preview.Change, error) error {
+	return func(rec store.GrantRecord, changes []preview.Change, err error) error {
 		if err != nil {
 			return err
 		}

@@ -1,5 +1,5 @@
-// Package access holds the verbs of just-in-time access: enable, request, open,
-// extend, revoke, disable. Package guard has each behind its permission.
+// Package access holds the verbs over requests: request, open, extend, revoke. Package protect holds those over
+// policies, and package guard has each behind its permission.
 //
 // Every verb does the same two things: it changes the stored state (package store), then it
 // has the targets concerned brought to it (package round). So duplicate, late or lost messages, overlapping

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/preview"
 	"portcullis/core/store"
 )
 
@@ -19,10 +19,10 @@ import (
 func TestDryRunIsTheRealThing(t *testing.T) {
 	ctx := t.Context()
 	type told struct {
-		changes []access.TargetChange
+		changes []preview.Change
 		grants  []jit.Grant // as they would be
 	}
-	of := func(rec store.GrantRecord, changes []access.TargetChange, err error) (told, error) {
+	of := func(rec store.GrantRecord, changes []preview.Change, err error) (told, error) {
 		return told{changes, []jit.Grant{rec.Grant}}, err
 	}
 	both := []jit.ID{vmID("web"), vmID("app1")}
@@ -113,7 +113,7 @@ func TestDryRunIsTheRealThing(t *testing.T) {
 }
 
 // apply gives rules after changes.
-func apply(rules []jit.Rule, c access.TargetChange) []jit.Rule {
+func apply(rules []jit.Rule, c preview.Change) []jit.Rule {
 	out := slices.DeleteFunc(slices.Clone(rules), func(r jit.Rule) bool {
 		return slices.ContainsFunc(slices.Concat(c.Changes.Delete, c.Changes.Update), func(o jit.Rule) bool { return o.Name == r.Name })
 	})

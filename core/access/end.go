@@ -40,7 +40,7 @@ func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.
 	if err != nil || rec.Grant.Closed() {
 		return rec, err
 	}
-	rec, err = s.changeRecord(ctx, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+	rec, err = store.ChangeOrRefuse(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		now := s.now()
 		if !g.Grant.AnyLive(now) {
 			return g, false, nil
@@ -108,8 +108,10 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 // Nobody waits for it where it takes minutes. A window whose rule is missing must not pass for open: that is refused.
 func (s *Service) moveEnds(ctx context.Context, who jit.Caller, rec store.GrantRecord) error {
 	want, targets := round.Want{Grant: rec.Grant.ID}, rec.Targets()
-	for _, t := range keep(targets, s.Kinds.Maps) {
-		s.Rounds.Begin(ctx, t, want)
+	for _, t := range targets {
+		if s.Kinds.Maps(t) {
+			s.Rounds.Begin(ctx, t, want)
+		}
 	}
 	outs, err := s.Rounds.ReconcileAll(ctx, slices.DeleteFunc(targets, s.Kinds.Maps), want)
 	if err == nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/preview"
 )
 
 // TestChangesShowNoHiddenMachine: what a verb did or would do to a group that machines share tells who may read one of them nothing of the
@@ -18,29 +18,29 @@ func TestChangesShowNoHiddenMachine(t *testing.T) {
 	ctx := t.Context()
 	for name, verb := range map[string]struct {
 		shows string // to who may read app2 alone; "" for no rule
-		do    func(w *world, mine string) ([]access.TargetChange, error)
+		do    func(w *world, mine string) ([]preview.Change, error)
 	}{
-		"request, dry": {"to app2", func(w *world, _ string) ([]access.TargetChange, error) {
+		"request, dry": {"to app2", func(w *world, _ string) ([]preview.Change, error) {
 			_, c, err := w.doors.Preview(ctx, ann, asked(ann, 3389, "203.0.113.7", "app2"))
 			return c, err
 		}},
-		"enable, dry": {"deny to app2", func(w *world, _ string) ([]access.TargetChange, error) {
+		"enable, dry": {"deny to app2", func(w *world, _ string) ([]preview.Change, error) {
 			_, c, err := w.doors.Enable(ctx, ann, []jit.Policy{policyOf("app2", 22, 8022)}, true)
 			return c, err
 		}},
-		"enable": {"deny to app2", func(w *world, _ string) ([]access.TargetChange, error) {
+		"enable": {"deny to app2", func(w *world, _ string) ([]preview.Change, error) {
 			_, c, err := w.doors.Enable(ctx, ann, []jit.Policy{policyOf("app2", 22, 8022)}, false)
 			return c, err
 		}},
-		"disable, dry": {"", func(w *world, _ string) ([]access.TargetChange, error) {
+		"disable, dry": {"", func(w *world, _ string) ([]preview.Change, error) {
 			_, c, err := w.doors.PreviewDisable(ctx, ann, []jit.ID{vmID("app2")})
 			return c, err
 		}},
-		"revoke, dry": {"", func(w *world, mine string) ([]access.TargetChange, error) {
+		"revoke, dry": {"", func(w *world, mine string) ([]preview.Change, error) {
 			_, c, err := w.doors.PreviewRevoke(ctx, ann, mine)
 			return c, err
 		}},
-		"extend, dry": {"203.0.113.7", func(w *world, mine string) ([]access.TargetChange, error) {
+		"extend, dry": {"203.0.113.7", func(w *world, mine string) ([]preview.Change, error) {
 			_, c, err := w.doors.PreviewExtend(ctx, ann, mine, 2*time.Hour, time.Time{})
 			return c, err
 		}},
@@ -90,7 +90,7 @@ func TestChangesShowNoHiddenMachine(t *testing.T) {
 }
 
 // rulesIn gives the rules in changes.
-func rulesIn(changes []access.TargetChange) []jit.Rule {
+func rulesIn(changes []preview.Change) []jit.Rule {
 	var out []jit.Rule
 	for _, c := range changes {
 		out = append(append(append(out, c.Changes.Create...), c.Changes.Update...), c.Changes.Delete...)

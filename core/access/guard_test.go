@@ -15,6 +15,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
@@ -290,11 +291,11 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, e)
 		},
 		"EnableIf": func(g *doorway) string {
-			e, _, err := g.doors.EnableIf(ctx, g.who, again, access.Seen{again[0].VM.Key(): {"*"}}, false)
+			e, _, err := g.doors.EnableIf(ctx, g.who, again, protect.Seen{again[0].VM.Key(): {"*"}}, false)
 			return Outcome(t, err, e)
 		},
 		"EnableIf.dry": func(g *doorway) string {
-			e, _, err := g.doors.EnableIf(ctx, g.who, again, access.Seen{again[0].VM.Key(): {"*"}}, true)
+			e, _, err := g.doors.EnableIf(ctx, g.who, again, protect.Seen{again[0].VM.Key(): {"*"}}, true)
 			return Outcome(t, err, e)
 		},
 		"Disable": func(g *doorway) string {

@@ -21,19 +21,6 @@ func (s *Service) LogRefusedRequest(ctx context.Context, who jit.Caller, r jit.R
 	return s.Refusals.Tell(ctx, store.EntryBy(who, store.OpRequest).Asked("", r.Justification), named, err)
 }
 
-// LogRefusedPolicies logs that a change of policies was refused, and gives err.
-func (s *Service) LogRefusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
-	var named []refusal.Named
-	for _, p := range policies {
-		n := refusal.Named{VM: p.VM}
-		for _, r := range p.Ports {
-			n.Ports = append(n.Ports, r.Number)
-		}
-		named = append(named, n)
-	}
-	return s.Refusals.Tell(ctx, store.EntryBy(who, op), named, err)
-}
-
 // LogRefusedCall logs that a call was refused before anything in it was understood, and gives err. What machines it names is not known.
 func (s *Service) LogRefusedCall(ctx context.Context, who jit.Caller, op store.Operation, err error) error {
 	return s.Refusals.Tell(ctx, store.EntryBy(who, op), nil, err)
@@ -53,13 +40,4 @@ func (s *Service) LogRefusedGrant(ctx context.Context, who jit.Caller, op store.
 		named = append(named, n)
 	}
 	return s.Refusals.Tell(ctx, store.EntryBy(who, op).Asked(g.ID, g.Justification), named, err)
-}
-
-// PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
-func PoliciesOf(vms []jit.ID) []jit.Policy {
-	var out []jit.Policy
-	for _, vm := range vms {
-		out = append(out, jit.Policy{VM: vm})
-	}
-	return out
 }

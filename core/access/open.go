@@ -172,19 +172,9 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []round.Outco
 // change applies f to a stored grant, starting again from what is stored when
 // somebody else wrote first.
 func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
-	return s.changeRecord(ctx, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
+	return store.ChangeOrRefuse(ctx, s.Grants, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
 		next = g
 		next.Grant, err = f(g.Grant)
 		return next, true, err
 	})
-}
-
-// changeRecord is [store.ChangeGrant], with a refusal where others are always first.
-func (s *Service) changeRecord(ctx context.Context, rec store.GrantRecord, f func(store.GrantRecord) (store.GrantRecord, bool, error)) (store.GrantRecord, error) {
-	id := rec.Grant.ID
-	rec, err := store.ChangeGrant(ctx, s.Grants, rec, f)
-	if errors.Is(err, store.ErrConflict) {
-		return rec, &jit.Error{Code: store.CodeConcurrent, Target: id, Message: "the request is being changed by others; ask again"}
-	}
-	return rec, err
 }

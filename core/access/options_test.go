@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"portcullis/core"
-	"portcullis/core/access"
 	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/protect"
 )
 
 var strict = jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
@@ -96,7 +96,7 @@ func TestOptionsStay(t *testing.T) {
 		}
 		return rec.Policy.OwnOptions()
 	}
-	enable := func(p jit.Policy, dryRun bool) access.Enabled {
+	enable := func(p jit.Policy, dryRun bool) protect.Enabled {
 		t.Helper()
 		w.leap(time.Second)
 		done, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{p}, dryRun)

@@ -8,10 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/preview"
 	"portcullis/core/store"
 )
 
@@ -66,7 +66,7 @@ func TestEnable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(dry, wet, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.IgnoreUnexported(access.TargetChange{})); diff != "" {
+	if diff := cmp.Diff(dry, wet, cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.IgnoreUnexported(preview.Change{})); diff != "" {
 		t.Errorf("what was done (+) is not what dryRun said (-):\n%s", diff)
 	}
 	w.stands("web-nsg", closedWeb...)

@@ -16,6 +16,7 @@ import (
 	"portcullis/core/limit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/preview"
 	"portcullis/core/reach"
 	"portcullis/core/roster"
 	"portcullis/core/round"
@@ -85,13 +86,13 @@ func done(rec store.GrantRecord) bool {
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
-func (s *Service) Preview(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, []TargetChange, error) {
+func (s *Service) Preview(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, []preview.Change, error) {
 	rec, states, err := s.decide(ctx, r)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	outs, err := s.previewGrant(ctx, s.Rounds.Shown, states.of, rec)
-	return rec, changesOf(outs), err
+	return rec, preview.Of(outs), err
 }
 
 // decide returns the grant as it would be stored, and what is stored of the targets.
@@ -350,13 +351,7 @@ func (s *Service) unmade(ctx context.Context, who jit.Caller, rec store.GrantRec
 
 // schedule asks for a wake-up at every end of the grant's windows.
 func (s *Service) schedule(ctx context.Context, g jit.Grant) error {
-	var wakes []store.Wake
-	for _, end := range g.Ends() {
-		if end.After(s.now()) {
-			wakes = append(wakes, store.Wake{Grant: g.ID, Generation: g.Generation, At: end})
-		}
-	}
-	return s.Alarm.Schedule(ctx, wakes...)
+	return s.Alarm.Schedule(ctx, store.WakesOf(g, s.now())...)
 }
 
 // barredByAdmin refuses a grant of which a security admin rule surely lets nothing in, as far as

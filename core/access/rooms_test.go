@@ -3,8 +3,9 @@ package access_test
 import (
 	"context"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
+	"portcullis/core/preview"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
@@ -18,7 +19,7 @@ func (r rooms) Request(ctx context.Context, who jit.Caller, asked jit.Request, k
 	return r.Service.Request(ctx, who, checked, key)
 }
 
-func (r rooms) Preview(ctx context.Context, asked jit.Request) (store.GrantRecord, []access.TargetChange, error) {
+func (r rooms) Preview(ctx context.Context, asked jit.Request) (store.GrantRecord, []preview.Change, error) {
 	checked, err := asked.Validate(r.Service.Now())
 	if err != nil {
 		return store.GrantRecord{}, nil, err
@@ -26,12 +27,12 @@ func (r rooms) Preview(ctx context.Context, asked jit.Request) (store.GrantRecor
 	return r.Service.Preview(ctx, checked)
 }
 
-func (r rooms) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+func (r rooms) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]protect.Enabled, []preview.Change, error) {
 	checked, err := jit.ValidatePolicies(policies)
 	if err != nil {
 		return nil, nil, err
 	}
-	return r.Service.Enable(ctx, who, checked, dryRun)
+	return r.Protection.Enable(ctx, who, checked, dryRun)
 }
 
 // valid checks policies that must be usable.

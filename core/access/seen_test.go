@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
@@ -41,7 +41,7 @@ func TestStaleEdit(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.leap(time.Minute)
-			_, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("web", 22, 8022)})), access.Seen{key: tt.tags}, dry)
+			_, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("web", 22, 8022)})), protect.Seen{key: tt.tags}, dry)
 			if tt.fresh != (err == nil) || !tt.fresh && code(err) != store.CodePrecondition {
 				t.Errorf("%s, dry run %v: %v", tt.name, dry, err)
 			}
@@ -69,18 +69,18 @@ func TestStaleEdit(t *testing.T) {
 		_, _, err := w.instance().EnableIf(ctx, who("bob"), must(jit.ValidatePolicies([]jit.Policy{changed})), nil, false)
 		return err
 	}
-	if _, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("web", 8022)})), access.Seen{key: {tag(original)}}, false); code(err) != store.CodePrecondition {
+	if _, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("web", 8022)})), protect.Seen{key: {tag(original)}}, false); code(err) != store.CodePrecondition {
 		t.Errorf("at the last moment: %v", err)
 	}
 	if got := w.policy("web"); tag(got) != tag(changed) {
 		t.Errorf("the policy is %v", got)
 	}
 	// Of what is gone, and to whom may not read.
-	if _, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("app1", 22)})), access.Seen{vmID("app1").Key(): {"*"}}, false); code(err) != store.CodePrecondition {
+	if _, _, err := w.EnableIf(ctx, who("ann"), must(jit.ValidatePolicies([]jit.Policy{policyOf("app1", 22)})), protect.Seen{vmID("app1").Key(): {"*"}}, false); code(err) != store.CodePrecondition {
 		t.Errorf("a machine without a policy: %v", err)
 	}
 	d := w.permitted(roles{ann.Name: at(demo, permit.ActionWrite, permit.ActionWriteVM)})
-	if _, _, err := d.EnableIf(ctx, ann, []jit.Policy{original}, access.Seen{key: {tag(original)}}, false); code(err) != store.CodePrecondition || strings.Contains(err.Error(), "22") || strings.Contains(err.Error(), "bob") {
+	if _, _, err := d.EnableIf(ctx, ann, []jit.Policy{original}, protect.Seen{key: {tag(original)}}, false); code(err) != store.CodePrecondition || strings.Contains(err.Error(), "22") || strings.Contains(err.Error(), "bob") {
 		t.Errorf("who may not read it: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -47,16 +46,6 @@ type Service struct {
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Service) now() time.Time { return jit.Instant(s.Now()) }
-
-// find returns the policies of machines, and the machines themselves.
-func (s *Service) find(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, map[string]network.Machine, error) {
-	machines, err := s.Network.Locate(ctx, vms)
-	if err != nil {
-		return nil, nil, fmt.Errorf("locate the virtual machines: %w", err)
-	}
-	policies, err := s.PolicyRecords(ctx, vms)
-	return policies, machines, err
-}
 
 // recalled returns machines as [network.Recaller] has them, where nothing of them is missing.
 func (s *Service) recalled(ctx context.Context, vms []jit.ID) (map[string]network.Machine, error) {

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -58,7 +59,7 @@ func (s *Service) policiesAmong(ctx context.Context, vms []jit.ID, stored []rost
 			policies[p.Policy.VM.Key()] = p.Policy
 		}
 	}
-	elsewhere, err := s.PolicyRecords(ctx, keep(vms, func(vm jit.ID) bool { _, ok := policies[vm.Key()]; return !ok }))
+	elsewhere, err := store.PolicyRecords(ctx, s.Policies, slices.DeleteFunc(slices.Clone(vms), func(vm jit.ID) bool { _, ok := policies[vm.Key()]; return ok }))
 	for key, rec := range elsewhere {
 		policies[key] = rec.Policy
 	}

@@ -25,6 +25,7 @@ import (
 	"portcullis/core/label"
 	"portcullis/core/network"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/round"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
@@ -83,6 +84,7 @@ func newWorld(t *testing.T) *world {
 // rooms are the verbs of all rooms, without permissions.
 type rooms struct {
 	*access.Service
+	*protect.Protection
 	*round.Rounds
 	*sweep.Sweeper
 	*inventory.Inventory
@@ -100,7 +102,7 @@ type doors struct {
 
 func roomsOf(p core.Ports) rooms {
 	app := core.New(p)
-	return rooms{app.Verbs, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor}}
+	return rooms{app.Verbs, app.Protection, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor}}
 }
 
 // permitted has the permissions of all verbs from an authority from now on, and gives the verbs behind them.

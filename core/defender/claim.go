@@ -101,7 +101,7 @@ func (s *Named) claim(ctx context.Context, p NamedPolicy, makes string) (*claim,
 	}
 	c.head.Claim.Makes = makes
 	var err error
-	if c.head, err = s.Access.Policies.PutNamed(ctx, c.renewed()); errors.Is(err, store.ErrConflict) {
+	if c.head, err = s.Protection.Policies.PutNamed(ctx, c.renewed()); errors.Is(err, store.ErrConflict) {
 		return nil, errClaimed
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (c *claim) renewed() store.NamedRecord {
 // machine's own record is stale.
 func (c *claim) put(ctx context.Context, rec store.PolicyRecord) (store.PolicyRecord, error) {
 	c.wrote = true
-	head, stored, err := c.Access.Policies.PutListed(ctx, c.renewed(), rec)
+	head, stored, err := c.Protection.Policies.PutListed(ctx, c.renewed(), rec)
 	if err != nil {
 		return rec, c.failed(ctx, err)
 	}
@@ -144,7 +144,7 @@ func (c *claim) put(ctx context.Context, rec store.PolicyRecord) (store.PolicyRe
 // remove is [store.Policies.DeletePolicy], as put.
 func (c *claim) remove(ctx context.Context, rec store.PolicyRecord) error {
 	c.wrote = true
-	head, err := c.Access.Policies.DropListed(ctx, c.renewed(), rec)
+	head, err := c.Protection.Policies.DropListed(ctx, c.renewed(), rec)
 	if err != nil {
 		return c.failed(ctx, err)
 	}
@@ -174,7 +174,7 @@ func (c *claim) finish(ctx context.Context, head store.NamedRecord) error {
 		return nil
 	}
 	head.Version, head.Claim, head.Draft = c.head.Version, store.Claim{}, false
-	if _, err := c.Access.Policies.PutNamed(ctx, head); err != nil && !errors.Is(err, store.ErrConflict) {
+	if _, err := c.Protection.Policies.PutNamed(ctx, head); err != nil && !errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("store the policy %s: %w", head.Name.Name, err)
 	}
 	c.given = true
@@ -191,7 +191,7 @@ func (c *claim) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWait)
 	defer cancel()
 	if !c.wrote && c.before == nil {
-		_ = c.Access.Policies.DropNamed(ctx, c.head)
+		_ = c.Protection.Policies.DropNamed(ctx, c.head)
 		return
 	}
 	next := c.head
@@ -199,7 +199,7 @@ func (c *claim) leave(ctx context.Context) {
 	if !c.wrote {
 		next.Claim.Makes = c.before.Claim.Makes
 	}
-	if stored, err := c.Access.Policies.PutNamed(ctx, next); err == nil {
+	if stored, err := c.Protection.Policies.PutNamed(ctx, next); err == nil {
 		c.head = stored
 	}
 }

@@ -37,13 +37,13 @@ func (s *Named) Export(ctx context.Context, who jit.Caller, f store.PolicyFilter
 func (s *Named) exported(f store.PolicyFilter) ([]string, error) {
 	if f.Subscription == "" {
 		var all []string
-		for _, sub := range s.Access.Subscriptions {
+		for _, sub := range s.Protection.Subscriptions {
 			all = append(all, strings.ToLower(sub))
 		}
 		slices.Sort(all)
 		return slices.Compact(all), nil
 	}
-	if !s.Access.Subscriptions.Within("/subscriptions/" + f.Subscription) {
+	if !s.Protection.Subscriptions.Within("/subscriptions/" + f.Subscription) {
 		return nil, &jit.Error{Code: network.CodeNotManaged, Target: "subscription", Message: "subscription " + f.Subscription + " is not one that this installation manages"}
 	}
 	return []string{strings.ToLower(f.Subscription)}, nil
@@ -80,7 +80,7 @@ func (s *Named) eachReadable(ctx context.Context, who jit.Caller, f store.Policy
 		p.Name = name
 		return err
 	}
-	err := s.Access.Policies.EachListed(ctx, f, after, func(n store.NamedRecord) error {
+	err := s.Protection.Policies.EachListed(ctx, f, after, func(n store.NamedRecord) error {
 		if err := begin(n.Name); err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.P
 		together[why.Code] = append(together[why.Code], p)
 	}
 	for _, why := range slices.Sorted(maps.Keys(together)) {
-		*first[why] = s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, together[why], *first[why])
+		*first[why] = s.Protection.LogRefusedPolicies(ctx, who, store.OpEnable, together[why], *first[why])
 	}
 }
 
@@ -103,9 +103,9 @@ func (s *Named) logRefused(ctx context.Context, who jit.Caller, policies []jit.P
 func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, out []Imported, dryRun bool) {
 	records := s.importing(ctx, who, name, policies, out, dryRun)
 	stored := slices.Collect(maps.Values(records))
-	narrow := s.Access.Narrow
+	narrow := s.Protection.Narrow
 	if dryRun {
-		narrow = s.Access.PreviewNarrow
+		narrow = s.Protection.PreviewNarrow
 	}
 	narrowed, failed := narrow(ctx, policiesIn(stored))
 	targets := targetsOfRecords(stored)
@@ -114,17 +114,17 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 	_ = parallel.Each(targets, func(i int, t jit.ID) error {
 		var err error
 		if !dryRun {
-			_, err = s.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+			_, err = s.Protection.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
 		}
 		if err == nil {
-			snaps[i], err = s.Access.Rounds.Shown(ctx, t)
+			snaps[i], err = s.Protection.Rounds.Shown(ctx, t)
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		errs[t.Key()] = err
 		return nil
 	})
-	failed = errors.Join(failed, s.Access.Settle(ctx, narrowed))
+	failed = errors.Join(failed, s.Protection.Settle(ctx, narrowed))
 	for i, rec := range records {
 		out[i].Err, out[i].Narrowed = errors.Join(out[i].Err, failed), guard.Told(ctx, s.Permit, who, narrowed.At(rec.Policy.VM.Equal))
 		for _, p := range rec.Placements {
@@ -137,7 +137,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 		return
 	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
-		if err := s.Access.Activity.Append(ctx, narrowed.Noted(s.Access.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err))...); err != nil {
+		if err := s.Protection.Activity.Append(ctx, narrowed.Noted(s.Protection.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err))...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
 		}
 	}
@@ -156,7 +156,7 @@ func (s *Named) importable(ctx context.Context, who jit.Caller, name store.Polic
 			allowed = append(allowed, p.VM)
 		}
 	}
-	byVM, err := s.Access.PolicyRecords(ctx, store.Distinct(allowed))
+	byVM, err := store.PolicyRecords(ctx, s.Protection.Policies, store.Distinct(allowed))
 	seen := map[string]bool{}
 	for i, p := range policies {
 		if out[i].Err == nil {
@@ -197,7 +197,7 @@ func (s *Named) importing(ctx context.Context, who jit.Caller, name store.Policy
 	if len(moved) == 0 {
 		return records
 	}
-	machines, err := s.Access.Network.Locate(ctx, moved)
+	machines, err := s.Protection.Network.Locate(ctx, moved)
 	r := replacement{}
 	for i, rec := range records {
 		if !changed[i] {
@@ -238,7 +238,7 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 	if err != nil || dryRun {
 		return rec, err
 	}
-	return s.putListed(ctx, name, rec, s.Access.Policies.PutPolicy)
+	return s.putListed(ctx, name, rec, s.Protection.Policies.PutPolicy)
 }
 
 // leftovers returns Defender's rules that apply to a machine.

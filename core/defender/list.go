@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
@@ -175,7 +175,7 @@ func addRequest(policies []NamedPolicy, in map[string]shownIn, parts []int, gran
 func (s *Named) ReplacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, checked []jit.ValidPolicy, w Written, c Precondition) (NamedPolicy, error) {
 	policies := policiesOf(checked)
 	p, err := s.replacePolicy(ctx, who, name, policies, w, c)
-	return p, s.Access.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
+	return p, s.Protection.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 }
 
 func (s *Named) replacePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, c Precondition) (NamedPolicy, error) {
@@ -245,10 +245,10 @@ func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, n
 // group and on each of the machines. It reports whether the policy existed, and logs a refusal.
 func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
 	if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
-		return false, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
+		return false, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
 	}
 	vms, found, err := s.deletePolicy(ctx, who, name, c)
-	return found, s.Access.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
+	return found, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, protect.PoliciesOf(vms), err)
 }
 
 // deletePolicy returns the machines that the policy listed, and whether it existed.
@@ -292,7 +292,7 @@ func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPol
 	}
 	defer claim.leave(ctx)
 	if len(p.Machines) > 0 {
-		_, err = s.Access.DisableBy(ctx, who, p.vms(), access.Removal{Remove: claim.remove, Done: claim.leave})
+		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Remove: claim.remove, Done: claim.leave})
 	}
 	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 		return errClaimed // somebody else has disabled one of them; nothing was changed
@@ -301,7 +301,7 @@ func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPol
 		return err
 	}
 	claim.given = true
-	if err := s.Access.Policies.DropNamed(ctx, claim.head); err != nil && !errors.Is(err, store.ErrConflict) { // who has taken it since keeps it
+	if err := s.Protection.Policies.DropNamed(ctx, claim.head); err != nil && !errors.Is(err, store.ErrConflict) { // who has taken it since keeps it
 		return fmt.Errorf("remove the policy %s: %w", p.Name.Name, err)
 	}
 	return nil
@@ -316,7 +316,7 @@ func (s *Named) Initiate(ctx context.Context, who jit.Caller, name store.PolicyN
 		return rec, err == nil, err
 	}
 	if err := s.inPolicy(ctx, name, r.Machines()); err != nil {
-		return store.GrantRecord{}, false, s.Access.LogRefusedRequest(ctx, who, r, err)
+		return store.GrantRecord{}, false, s.Guard.Service.LogRefusedRequest(ctx, who, r, err)
 	}
-	return s.Access.Request(ctx, who, checked, "")
+	return s.Guard.Service.Request(ctx, who, checked, "")
 }

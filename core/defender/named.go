@@ -9,23 +9,23 @@ package defender
 import (
 	"time"
 
-	"portcullis/core/access"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
 // Named implements the named policies, behind the permissions. Every field must be set; its methods are safe for
 // concurrent use.
 type Named struct {
-	Guard   *guard.Verbs
-	Access  *access.Service
-	Permit  *permit.Permit
-	History store.History
+	Guard      *guard.Verbs
+	Protection *protect.Protection
+	Permit     *permit.Permit
+	History    store.History
 
 	editing editing
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
-func (s *Named) now() time.Time { return jit.Instant(s.Access.Now()) }
+func (s *Named) now() time.Time { return jit.Instant(s.Protection.Now()) }

@@ -153,7 +153,7 @@ func (c Precondition) check(p NamedPolicy) error {
 func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
 	p := NamedPolicy{Name: name}
 	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
-	err := s.Access.Policies.EachListed(ctx, f, store.PolicyName{}, p.withHead, func(rec store.PolicyRecord) error {
+	err := s.Protection.Policies.EachListed(ctx, f, store.PolicyName{}, p.withHead, func(rec store.PolicyRecord) error {
 		p.Machines = append(p.Machines, rec)
 		return nil
 	})
@@ -173,7 +173,7 @@ func (s *Named) storedNamed(ctx context.Context, name store.PolicyName, vms []ji
 	if err != nil {
 		return p, nil, err
 	}
-	records, err := s.Access.PolicyRecords(ctx, store.Distinct(slices.Concat(p.vms(), vms)))
+	records, err := store.PolicyRecords(ctx, s.Protection.Policies, store.Distinct(slices.Concat(p.vms(), vms)))
 	if err != nil {
 		return p, nil, err
 	}
@@ -188,7 +188,7 @@ func (s *Named) storedNamed(ctx context.Context, name store.PolicyName, vms []ji
 // inPolicy refuses unless the named policy lists all of the machines. It reads only the policies of these
 // machines, and looks up the named policy only to word a refusal.
 func (s *Named) inPolicy(ctx context.Context, name store.PolicyName, vms []jit.ID) error {
-	records, err := s.Access.PolicyRecords(ctx, vms)
+	records, err := store.PolicyRecords(ctx, s.Protection.Policies, vms)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/network"
+	"portcullis/core/protect"
 	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/side"
@@ -93,7 +93,7 @@ func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 		if !strings.EqualFold(p.VM.Subscription, name.Subscription) {
 			return &jit.Error{Code: CodeOtherSubscription, Target: at + ".id", Message: p.VM.Name + " is in subscription " + p.VM.Subscription + ", the policy in " + name.Subscription}
 		}
-		if err := s.Access.Subscriptions.Manages(p.VM, at+".id"); err != nil {
+		if err := s.Protection.Subscriptions.Manages(p.VM, at+".id"); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	if s.held(before, r.makes(), last) {
 		return r, errHeld
 	}
-	machines, err := s.Access.Network.Locate(ctx, idsOf(r.changed))
+	machines, err := s.Protection.Network.Locate(ctx, idsOf(r.changed))
 	if err != nil {
 		return r, fmt.Errorf("locate the virtual machines: %w", err)
 	}
@@ -241,8 +241,8 @@ func (s *Named) hindered(ctx context.Context, r replacement) (side.Hindered, err
 		same := func(rec store.PolicyRecord) bool { return rec.Policy.VM.Equal(p.Policy.VM) }
 		return slices.ContainsFunc(r.changed, same) || slices.ContainsFunc(r.dropped, same)
 	}
-	_, hindered, err := s.Access.Protecting(r.changed, func() ([]round.Outcome, error) {
-		return s.Access.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *roster.State) {
+	_, hindered, err := s.Protection.Protecting(r.changed, func() ([]round.Outcome, error) {
+		return s.Protection.Rounds.Project(ctx, targetsOfRecords(r.changed), func(t jit.ID, state *roster.State) {
 			state.Policies = slices.DeleteFunc(state.Policies, goes)
 			for _, rec := range r.changed {
 				for _, p := range rec.Placements {
@@ -269,7 +269,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		stored, err := s.putListed(ctx, name, rec, c.put)
 		if err != nil {
 			if i > 0 { // those before it are stored, and the log says so
-				err = errors.Join(err, s.Access.Activity.Append(ctx, s.Access.EditEntries(who, store.OpEnable, r.changed[:i+1], r.before.Machines, err)...))
+				err = errors.Join(err, s.Protection.Activity.Append(ctx, s.Protection.EditEntries(who, store.OpEnable, r.changed[:i+1], r.before.Machines, err)...))
 			}
 			return NamedPolicy{}, err
 		}
@@ -277,14 +277,14 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	}
 	var p NamedPolicy
 	var finished error
-	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), access.Removal{Remove: c.remove, Done: func(ctx context.Context) {
+	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), protect.Removal{Remove: c.remove, Done: func(ctx context.Context) {
 		p, finished = s.reword(ctx, r, c.finish) // what is stored by then is enforced in any case
 	}})
 	some, hindered, failed := s.enforce(ctx, slices.Concat(r.kept, r.changed), targets) // an earlier try may have stored some of it
 	narrowed, err = narrowed.With(some), errors.Join(err, failed)
 	if len(r.changed) > 0 {
-		entries := access.Noted(hindered, narrowed.Noted(s.Access.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
-		err = errors.Join(err, s.Access.Activity.Append(ctx, entries...))
+		entries := protect.Noted(hindered, narrowed.Noted(s.Protection.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
+		err = errors.Join(err, s.Protection.Activity.Append(ctx, entries...))
 	}
 	if err = errors.Join(err, finished); err != nil {
 		return NamedPolicy{Narrowed: narrowed}, err
@@ -296,15 +296,15 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 // enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
 // protection of the machines, too.
 func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID) (narrow.Ends, side.Hindered, error) {
-	narrowed, err := s.Access.Narrow(ctx, policiesIn(stored))
-	outs, failed := s.Access.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	return narrowed, s.Access.Hindrances(outs, stored), errors.Join(err, failed, s.Access.Settle(ctx, narrowed))
+	narrowed, err := s.Protection.Narrow(ctx, policiesIn(stored))
+	outs, failed := s.Protection.Rounds.ReconcileAll(ctx, targets, round.Want{})
+	return narrowed, s.Protection.Hindrances(outs, stored), errors.Join(err, failed, s.Protection.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
-func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID, how access.Removal) (narrow.Ends, error) {
+func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID, how protect.Removal) (narrow.Ends, error) {
 	for len(vms) > 0 {
-		narrowed, err := s.Access.DisableBy(ctx, who, vms, how)
+		narrowed, err := s.Protection.DisableBy(ctx, who, vms, how)
 		refused := jit.Refused(err)
 		if refused == nil || refused.Code != jit.CodePolicyNotFound {
 			return narrowed, err
@@ -324,7 +324,7 @@ func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID, how acce
 func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, put func(context.Context, store.PolicyRecord) (store.PolicyRecord, error)) (store.PolicyRecord, error) {
 	err := store.Retry(func(first bool) error {
 		if !first {
-			now, err := s.Access.Policies.Policy(ctx, rec.Policy.VM)
+			now, err := s.Protection.Policies.Policy(ctx, rec.Policy.VM)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return fmt.Errorf("read the policy of %s: %w", rec.Policy.VM.Name, err)
 			}

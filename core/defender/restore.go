@@ -125,13 +125,13 @@ func (r *restoring) compare(ctx context.Context) []int {
 	_ = parallel.Each(r.held, func(i int, h Held) error {
 		vm := h.Policy.VM()
 		err := parallel.Recover(func() (err error) {
-			if err = r.Access.Subscriptions.Manages(vm, vm.String()); err != nil {
+			if err = r.Protection.Subscriptions.Manages(vm, vm.String()); err != nil {
 				return err
 			}
 			if err = r.Permit.May(ctx, r.who, permit.VerbEnable, vm.String()); err != nil {
 				return err
 			}
-			r.before[i], err = r.Access.Policies.Policy(ctx, vm)
+			r.before[i], err = r.Protection.Policies.Policy(ctx, vm)
 			return err
 		})
 		unknown := errors.Is(err, store.ErrNotFound)
@@ -158,7 +158,7 @@ func (r *restoring) compare(ctx context.Context) []int {
 	if len(changed) == 0 {
 		return nil
 	}
-	machines, err := r.Access.Network.Locate(ctx, moved)
+	machines, err := r.Protection.Network.Locate(ctx, moved)
 	return slices.DeleteFunc(changed, func(i int) bool {
 		bad := err
 		if bad == nil {
@@ -234,13 +234,13 @@ func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 	}
 	// The targets of the old and the new placements. On targets that map ports a policy changes no rule, and a round
 	// may take minutes.
-	targets := slices.DeleteFunc(targetsOfRecords(all), r.Access.Kinds.Maps)
-	narrowed, failed := r.Access.Narrow(ctx, r.replacing(some))
+	targets := slices.DeleteFunc(targetsOfRecords(all), r.Protection.Kinds.Maps)
+	narrowed, failed := r.Protection.Narrow(ctx, r.replacing(some))
 	var mu sync.Mutex
 	errs := map[string]error{}
 	_ = parallel.Each(targets, func(_ int, t jit.ID) error {
 		err := parallel.Recover(func() error {
-			_, err := r.Access.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
+			_, err := r.Protection.Rounds.ReconcileAll(ctx, []jit.ID{t}, round.Want{})
 			return err
 		})
 		mu.Lock()
@@ -248,7 +248,7 @@ func (r *restoring) carryOut(ctx context.Context, some []int, dryRun bool) {
 		errs[t.Key()] = err
 		return nil
 	})
-	failed = errors.Join(failed, r.Access.Settle(ctx, narrowed))
+	failed = errors.Join(failed, r.Protection.Settle(ctx, narrowed))
 	r.log(ctx, some, errs, narrowed, failed)
 }
 
@@ -259,7 +259,7 @@ func (r *restoring) put(ctx context.Context, some []int) []store.PolicyRecord {
 	_ = parallel.Each(some, func(_, i int) error {
 		rec := store.PolicyRecord{}
 		err := parallel.Recover(func() (err error) {
-			rec, err = r.Access.Policies.PutPolicy(ctx, r.records[i])
+			rec, err = r.Protection.Policies.PutPolicy(ctx, r.records[i])
 			return err
 		})
 		if errors.Is(err, store.ErrConflict) {
@@ -290,7 +290,7 @@ func (r *restoring) replacing(some []int) []jit.Policy {
 
 // preview says what some machines' policies would end.
 func (r *restoring) preview(ctx context.Context, some []int) {
-	narrowed, err := r.Access.PreviewNarrow(ctx, r.replacing(some))
+	narrowed, err := r.Protection.PreviewNarrow(ctx, r.replacing(some))
 	for _, i := range some {
 		r.out[i].Narrowed = guard.Told(ctx, r.Permit, r.who, narrowed.At(r.out[i].VM.Equal))
 		if err != nil {
@@ -318,12 +318,12 @@ func (r *restoring) log(ctx context.Context, some []int, errs map[string]error, 
 			r.fail(i, err)
 		}
 		told = append(told, i)
-		entries = append(entries, narrowed.Noted(r.Access.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err))...)
+		entries = append(entries, narrowed.Noted(r.Protection.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err))...)
 	}
 	if len(entries) == 0 {
 		return
 	}
-	if err := r.Access.Activity.Append(ctx, entries...); err != nil {
+	if err := r.Protection.Activity.Append(ctx, entries...); err != nil {
 		for _, i := range told {
 			r.fail(i, errors.Join(r.out[i].Err, err))
 		}

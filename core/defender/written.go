@@ -64,7 +64,7 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 			return err
 		}
 		head.Version = versionOf(r.before)
-		_, err := s.Access.Policies.PutNamed(ctx, head)
+		_, err := s.Protection.Policies.PutNamed(ctx, head)
 		if errors.Is(err, store.ErrConflict) {
 			err = errClaimed
 		}
@@ -90,7 +90,7 @@ func versionOf(p NamedPolicy) string {
 // policy's own record.
 func (s *Named) reword(ctx context.Context, r replacement, finish func(context.Context, store.NamedRecord) error) (NamedPolicy, error) {
 	err := parallel.Each(r.reworded, func(_ int, rec store.PolicyRecord) error {
-		if _, err := s.Access.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
+		if _, err := s.Protection.Policies.PutPolicy(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("store how the policy of %s is written: %w", rec.Policy.VM.Name, err)
 		}
 		return nil

@@ -11,6 +11,8 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/permit"
+	"portcullis/core/preview"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 )
 
@@ -18,8 +20,9 @@ import (
 // people and scripts may have them. They check every call before it looks anything else up
 // that the caller might learn from, and show of lists what the caller may read.
 type Verbs struct {
-	Service *access.Service
-	Permit  *permit.Permit
+	Service    *access.Service
+	Protection *protect.Protection
+	Permit     *permit.Permit
 }
 
 func machinesOf(policies []jit.Policy) []jit.ID {
@@ -30,14 +33,14 @@ func machinesOf(policies []jit.Policy) []jit.ID {
 	return out
 }
 
-// Enable is [access.Service.Enable] for those who may write policies and machines. A refusal
+// Enable is [protect.Protection.Enable] for those who may write policies and machines. A refusal
 // is logged, but for a dry run's.
-func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+func (g *Verbs) Enable(ctx context.Context, who jit.Caller, policies []jit.Policy, dryRun bool) ([]protect.Enabled, []preview.Change, error) {
 	return g.EnableIf(ctx, who, policies, nil, dryRun)
 }
 
-// EnableIf is [access.Service.EnableIf], as Enable is. What a policy has become is told to those who may read it.
-func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Policy, seen access.Seen, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+// EnableIf is [protect.Protection.EnableIf], as Enable is. What a policy has become is told to those who may read it.
+func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Policy, seen protect.Seen, dryRun bool) ([]protect.Enabled, []preview.Change, error) {
 	enabled, changes, err := g.enable(ctx, who, policies, seen, dryRun)
 	if refused := jit.Refused(err); refused != nil && refused.Code == store.CodePrecondition {
 		if reads, _ := g.Permit.Reads(ctx, who, refused.Target); !reads {
@@ -45,7 +48,7 @@ func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Pol
 		}
 	}
 	if err != nil && !dryRun {
-		err = g.Service.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
+		err = g.Protection.LogRefusedPolicies(ctx, who, store.OpEnable, policies, err)
 	}
 	for i := range enabled {
 		enabled[i].Narrowed = Told(ctx, g.Permit, who, enabled[i].Narrowed)
@@ -53,7 +56,7 @@ func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Pol
 	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
 }
 
-func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, seen access.Seen, dryRun bool) ([]access.Enabled, []access.TargetChange, error) {
+func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, seen protect.Seen, dryRun bool) ([]protect.Enabled, []preview.Change, error) {
 	if vms := machinesOf(policies); len(vms) > 0 {
 		if err := g.Permit.Managed(vms); err != nil {
 			return nil, nil, err
@@ -66,25 +69,25 @@ func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Polic
 	if err != nil {
 		return nil, nil, err
 	}
-	return g.Service.EnableIf(ctx, who, checked, seen, dryRun)
+	return g.Protection.EnableIf(ctx, who, checked, seen, dryRun)
 }
 
-// Disable is [access.Service.Disable] for those who may delete policies. A refusal is logged.
+// Disable is [protect.Protection.Disable] for those who may delete policies. A refusal is logged.
 func (g *Verbs) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
 	var narrowed narrow.Ends
 	err := g.mayDisable(ctx, who, vms)
 	if err == nil {
-		narrowed, err = g.Service.Disable(ctx, who, vms)
+		narrowed, err = g.Protection.Disable(ctx, who, vms)
 	}
-	return Told(ctx, g.Permit, who, narrowed), g.Service.LogRefusedPolicies(ctx, who, store.OpDisable, access.PoliciesOf(vms), err)
+	return Told(ctx, g.Permit, who, narrowed), g.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, protect.PoliciesOf(vms), err)
 }
 
-// PreviewDisable is [access.Service.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
-func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, []access.TargetChange, error) {
+// PreviewDisable is [protect.Protection.PreviewDisable] for those who may delete policies. Nothing is written, a refusal included.
+func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, []preview.Change, error) {
 	if err := g.mayDisable(ctx, who, vms); err != nil {
 		return narrow.Ends{}, nil, err
 	}
-	closing, changes, err := g.Service.PreviewDisable(ctx, vms)
+	closing, changes, err := g.Protection.PreviewDisable(ctx, vms)
 	return Told(ctx, g.Permit, who, closing), g.shown(ctx, who, vms, changes), err
 }
 
@@ -135,7 +138,7 @@ func (g *Verbs) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord)
 
 // Preview is [access.Service.Preview] for those who may initiate. Nothing is written, a
 // refusal included.
-func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (store.GrantRecord, []access.TargetChange, error) {
+func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (store.GrantRecord, []preview.Change, error) {
 	checked, err := g.allowsRequest(ctx, who, r)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
@@ -259,7 +262,7 @@ func (g *Verbs) Revoke(ctx context.Context, who jit.Caller, id string) (store.Gr
 }
 
 // PreviewRevoke is [access.Service.PreviewRevoke] for those who may revoke. Nothing is written, a refusal included.
-func (g *Verbs) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, []access.TargetChange, error) {
+func (g *Verbs) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, []preview.Change, error) {
 	if _, err := g.mayRevoke(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}
@@ -298,7 +301,7 @@ func (g *Verbs) Extend(ctx context.Context, who jit.Caller, id string, duration 
 }
 
 // PreviewExtend is [access.Service.PreviewExtend] for those who may extend. Nothing is written, a refusal included.
-func (g *Verbs) PreviewExtend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, []access.TargetChange, error) {
+func (g *Verbs) PreviewExtend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, []preview.Change, error) {
 	if _, err := g.mayExtend(ctx, who, id); err != nil {
 		return store.GrantRecord{}, nil, err
 	}

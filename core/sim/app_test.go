@@ -17,6 +17,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/protect"
 	"portcullis/core/round"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
@@ -32,6 +33,7 @@ var (
 // call of a port fails, so its goroutines end.
 type app struct {
 	*access.Service
+	*protect.Protection
 	*round.Rounds
 	*sweep.Sweeper
 	*defender.Named
@@ -75,7 +77,7 @@ func (r *run) newApp(name string) *app {
 		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(),
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
-	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named
+	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
 	return a
 }
 

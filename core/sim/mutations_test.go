@@ -79,7 +79,7 @@ func mutations() []mutation {
 			edits: []replacement{{old: "return stood(g.VMs[vm].VM, g.VMs[vm].Ports[w])", new: "return false && stood(g.VMs[vm].VM, g.VMs[vm].Ports[w])"}}},
 		{name: "what one person has open already does not count", at: "core/limit:Together", noticed: "I9",
 			edits: []replacement{{old: "			if len(held) == 0 {\n", new: "			if true {\n"}}},
-		{name: "a narrower policy leaves what is open", at: "core/access:Service.Narrow", noticed: "I4",
+		{name: "a narrower policy leaves what is open", at: "core/protect:Protection.Narrow", noticed: "I4",
 			edits: []replacement{{old: "	if len(policies) == 0 {", new: "	if len(policies) >= 0 {"}}},
 		{name: "an opening is not logged", at: "core/access:Service.confirm", noticed: "I5",
 			edits: []replacement{{old: "		if err := s.Activity.Append(ctx, entries...); err != nil {\n", new: "		if err := s.Activity.Append(ctx, entries[:0]...); err != nil {\n"}}},

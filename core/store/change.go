@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"portcullis/core/jit"
 )
 
 // ChangeGrant stores what f makes of a grant. On a conflict it reads the grant again and calls f again. If f
@@ -17,6 +19,16 @@ func ChangeGrant(ctx context.Context, grants Grants, rec GrantRecord, f func(Gra
 		}
 		return updated[0], nil
 	})
+}
+
+// ChangeOrRefuse is ChangeGrant that refuses with [CodeConcurrent] where others are always first.
+func ChangeOrRefuse(ctx context.Context, grants Grants, rec GrantRecord, f func(GrantRecord) (GrantRecord, bool, error)) (GrantRecord, error) {
+	id := rec.Grant.ID
+	rec, err := ChangeGrant(ctx, grants, rec, f)
+	if errors.Is(err, ErrConflict) {
+		return rec, &jit.Error{Code: CodeConcurrent, Target: id, Message: "the request is being changed by others; ask again"}
+	}
+	return rec, err
 }
 
 // NoteGrant is ChangeGrant with [Grants.NoteConfirmed] as its write.

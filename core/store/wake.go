@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"portcullis/core/jit"
 )
 
 // Wake is a message to deliver not before At: check whether something of the grant has to close.
@@ -17,4 +19,15 @@ type Wake struct {
 type Alarm interface {
 	// Schedule stores the wake-ups durably before it returns.
 	Schedule(ctx context.Context, wakes ...Wake) error
+}
+
+// WakesOf returns the wake-ups that a grant needs: one at each end of its windows after now.
+func WakesOf(g jit.Grant, now time.Time) []Wake {
+	var wakes []Wake
+	for _, end := range g.Ends() {
+		if end.After(now) {
+			wakes = append(wakes, Wake{Grant: g.ID, Generation: g.Generation, At: end})
+		}
+	}
+	return wakes
 }

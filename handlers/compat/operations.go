@@ -123,7 +123,7 @@ func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 		return err
 	}
 	own, _ := f.Own(r.Request) // the zero Addr where it is not known
-	asked, err := body.request(own, f.Named.Access.Now())
+	asked, err := body.request(own, f.Named.Protection.Now())
 	if err != nil {
 		return err
 	}

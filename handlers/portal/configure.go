@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"portcullis/core/access"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/permit"
+	"portcullis/core/preview"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
 	"portcullis/handlers/portal/words"
@@ -172,11 +173,11 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 }
 
 // built keeps in the form which policies it was drawn from, and returns them. A form without them builds on nothing.
-func (v *configureView) built(vms []jit.ID, tags []string) access.Seen {
+func (v *configureView) built(vms []jit.ID, tags []string) protect.Seen {
 	if len(tags) != len(vms) {
 		return nil
 	}
-	seen := access.Seen{}
+	seen := protect.Seen{}
 	for i, vm := range vms {
 		v.VMs[i].is, v.VMs[i].Seen = v.VMs[i].Seen, tags[i]
 		seen[vm.Key()] = []string{tags[i]}
@@ -203,7 +204,7 @@ func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
 }
 
 // save protects the machines and gives the answer's status.
-func (s *server) save(c call, vms []jit.ID, v *configureView, seen access.Seen) int {
+func (s *server) save(c call, vms []jit.ID, v *configureView, seen protect.Seen) int {
 	policies := v.Policies(vms)
 	if v.Wrong.Any() {
 		return http.StatusBadRequest
@@ -225,7 +226,7 @@ func (s *server) save(c call, vms []jit.ID, v *configureView, seen access.Seen) 
 	return http.StatusOK
 }
 
-func changesOf(enabled []access.Enabled, changes []access.TargetChange) changesView {
+func changesOf(enabled []protect.Enabled, changes []preview.Change) changesView {
 	v := changesView{Computed: true}
 	var narrowed narrow.Ends
 	for _, e := range enabled {

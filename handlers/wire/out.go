@@ -8,10 +8,11 @@ import (
 
 	"github.com/sosodev/duration"
 
-	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/preview"
+	"portcullis/core/protect"
 	"portcullis/core/store"
 	"portcullis/handlers/api"
 )
@@ -48,7 +49,7 @@ func ToPortRules(ports []jit.PortRule) []PortRule {
 }
 
 // ToEnabled writes what was enabled.
-func ToEnabled(list []access.Enabled) []api.EnabledVM {
+func ToEnabled(list []protect.Enabled) []api.EnabledVM {
 	var out []api.EnabledVM
 	for _, e := range list {
 		vm := api.EnabledVM{ID: e.Policy.VM.String(), ETag: store.PolicyETag(e.Policy), Location: e.Location, ExistingRules: e.Policy.ExistingRules.String(), PublicIP: IPText(e.Policy.PublicAddress), Options: ToOptions(e.Policy.OwnOptions()), InForce: ToOptions(e.InForce), Ports: ToPortRules(e.Policy.Ports), Unguarded: e.Unguarded,
@@ -81,7 +82,7 @@ func toForeign(list []plan.Foreign) []api.Foreign {
 }
 
 // ToChanges writes changes of rules, target by target.
-func ToChanges(list []access.TargetChange) []api.TargetChange {
+func ToChanges(list []preview.Change) []api.TargetChange {
 	var out []api.TargetChange
 	for _, c := range list {
 		out = append(out, api.TargetChange{Target: c.Target.String(), Create: toRules(c.Changes.Create), Update: toRules(c.Changes.Update), Delete: toRules(c.Changes.Delete), Hidden: c.Hidden})

@@ -12,6 +12,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
+	"portcullis/core/protect"
 	"portcullis/core/round"
 	"portcullis/core/sweep"
 	"portcullis/infra/table"
@@ -21,6 +22,7 @@ import (
 // stands until somebody moves it.
 type app struct {
 	*access.Service
+	*protect.Protection
 	*round.Rounds
 	*sweep.Sweeper
 	*defender.Named
@@ -41,7 +43,7 @@ func newApp(s *table.Store) *app {
 			return grantID(a.clock.Now(), 1<<40+a.ids)
 		},
 	})
-	a.Service, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Rounds, rooms.Sweeper, rooms.Named
+	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
 	return a
 }
 

@@ -1,4 +1,4 @@
-package access
+package protect
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 // outcomes for the records as they are. It sets [jit.Policy.LeavesRoom] of the records: where a deny would stand at
 // the last place that a window could have, it stands lower, below a foreign allow, and what that still opens is
 // hindered unless another security group closes it (docs/decisions/031).
-func (s *Service) Protecting(records []store.PolicyRecord, project func() ([]round.Outcome, error)) ([]round.Outcome, side.Hindered, error) {
+func (s *Protection) Protecting(records []store.PolicyRecord, project func() ([]round.Outcome, error)) ([]round.Outcome, side.Hindered, error) {
 	for i := range records {
 		records[i].Policy.LeavesRoom = false
 	}
@@ -37,7 +37,7 @@ func (s *Service) Protecting(records []store.PolicyRecord, project func() ([]rou
 }
 
 // Hindrances returns what is wrong with the protection of the machines of records, as the outcomes of their targets have it.
-func (s *Service) Hindrances(outs []round.Outcome, records []store.PolicyRecord) side.Hindered {
+func (s *Protection) Hindrances(outs []round.Outcome, records []store.PolicyRecord) side.Hindered {
 	sides, out := s.sides(outs), side.Hindered{}
 	for _, rec := range records {
 		if found := side.Hindrances(sides, rec.Policy.VM); len(found) > 0 {
@@ -48,7 +48,7 @@ func (s *Service) Hindrances(outs []round.Outcome, records []store.PolicyRecord)
 }
 
 // sides returns the outcomes of targets that close ports.
-func (s *Service) sides(outs []round.Outcome) []side.Group {
+func (s *Protection) sides(outs []round.Outcome) []side.Group {
 	var sides []side.Group
 	for i := range outs {
 		if !s.Kinds.Maps(outs[i].Target) {

@@ -1,21 +1,23 @@
-package access
+package protect
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"portcullis/core/jit"
+	"portcullis/core/refusal"
 	"portcullis/core/store"
 )
 
 // PolicyEntries tells of policies that were made or removed.
-func (s *Service) PolicyEntries(who jit.Caller, op store.Operation, records []store.PolicyRecord, err error) []store.Entry {
+func (s *Protection) PolicyEntries(who jit.Caller, op store.Operation, records []store.PolicyRecord, err error) []store.Entry {
 	return s.EditEntries(who, op, records, nil, err)
 }
 
 // EditEntries tells of policies that were changed, with what they said before, as far as that is
 // among before, and what they say now.
-func (s *Service) EditEntries(who jit.Caller, op store.Operation, records, before []store.PolicyRecord, err error) []store.Entry {
+func (s *Protection) EditEntries(who jit.Caller, op store.Operation, records, before []store.PolicyRecord, err error) []store.Entry {
 	id := s.NewID()
 	was := map[string]store.PolicyRecord{}
 	for _, rec := range before {
@@ -72,4 +74,26 @@ func policyText(p jit.Policy) string {
 		text = o.String() + "; " + text // first, so that a long list of ports does not cut it off
 	}
 	return store.Cut(text, maxPolicyText)
+}
+
+// LogRefusedPolicies logs that a change of policies was refused, and gives err.
+func (s *Protection) LogRefusedPolicies(ctx context.Context, who jit.Caller, op store.Operation, policies []jit.Policy, err error) error {
+	var named []refusal.Named
+	for _, p := range policies {
+		n := refusal.Named{VM: p.VM}
+		for _, r := range p.Ports {
+			n.Ports = append(n.Ports, r.Number)
+		}
+		named = append(named, n)
+	}
+	return s.Refusals.Tell(ctx, store.EntryBy(who, op), named, err)
+}
+
+// PoliciesOf gives policies that say nothing of machines: what a refusal to disable them is logged by.
+func PoliciesOf(vms []jit.ID) []jit.Policy {
+	var out []jit.Policy
+	for _, vm := range vms {
+		out = append(out, jit.Policy{VM: vm})
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package access
+package protect
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"portcullis/core/store"
 )
 
-// Seen is what the caller of [Service.EnableIf] knows of the policies to be replaced: by jit.ID.Key of the machine the entity tags of which the policy must
+// Seen is what the caller of [Protection.EnableIf] knows of the policies to be replaced: by jit.ID.Key of the machine the entity tags of which the policy must
 // have one ([store.PolicyETag]; "*" is any policy). Of a machine that is not in it nothing has to be so.
 type Seen map[string][]string
 
 // unchanged refuses with [store.CodePrecondition] a policy that is not what the caller has seen, and says what it is now, by whom and since when,
 // with what it was before that.
-func (s *Service) unchanged(ctx context.Context, seen Seen, vm jit.ID, stored store.PolicyRecord) error {
+func (s *Protection) unchanged(ctx context.Context, seen Seen, vm jit.ID, stored store.PolicyRecord) error {
 	tags, given := seen[vm.Key()]
 	is := store.PolicyETag(stored.Policy)
 	if !given || slices.Contains(tags, is) || slices.Contains(tags, "*") && is != store.NoPolicy {

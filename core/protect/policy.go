@@ -1,4 +1,4 @@
-package access
+package protect
 
 import (
 	"context"
@@ -12,35 +12,14 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/preview"
 	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/side"
 	"portcullis/core/store"
 )
 
-// TargetChange is what a verb did, or would do, to the rules of one target.
-type TargetChange struct {
-	Target  jit.ID
-	Changes plan.Changes
-	Hidden  int // how many changes more there are, to rules about machines that the caller may not read; 0 before [TargetChange.Among]
-	behind  map[netip.Addr][]jit.ID
-}
-
-// Among leaves the changes of rules that are about machines that may be shown. What is not known to be so is counted and not shown.
-func (c TargetChange) Among(shown func(vm jit.ID) bool) TargetChange {
-	of := func(rules []jit.Rule) []jit.Rule {
-		left := keep(rules, func(r jit.Rule) bool {
-			vms, known := roster.Concerns(r, c.behind)
-			return known && !slices.ContainsFunc(vms, func(vm jit.ID) bool { return !shown(vm) })
-		})
-		c.Hidden += len(rules) - len(left)
-		return left
-	}
-	c.Changes = plan.Changes{Create: of(c.Changes.Create), Update: of(c.Changes.Update), Delete: of(c.Changes.Delete)}
-	return c
-}
-
-// Enabled is what [Service.Enable] says of one machine.
+// Enabled is what [Protection.Enable] says of one machine.
 type Enabled struct {
 	Policy     jit.Policy
 	InForce    jit.Options // what requests must meet: the stricter of the policy's and the installation's
@@ -58,19 +37,19 @@ type Enabled struct {
 // Enable protects machines: it stores their policies and closes their ports. It
 // replaces the policies of machines that have one and leaves all others. A policy that says
 // nothing of its options keeps those that are stored: who does not know of them
-// does not take them off. Windows that the policies do not allow end, or end earlier: see [Service.Narrow].
+// does not take them off. Windows that the policies do not allow end, or end earlier: see [Protection.Narrow].
 // With dryRun it computes the same changes and writes nothing.
 //
 // An [*jit.Error] means that nothing was written: an unknown machine, one that
 // nothing guards, or a target without room for the deny and for a window above it. Any other error may leave policies stored whose rules are not there
 // yet; the same call, or the next sweep, completes them.
-func (s *Service) Enable(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, dryRun bool) ([]Enabled, []TargetChange, error) {
+func (s *Protection) Enable(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, dryRun bool) ([]Enabled, []preview.Change, error) {
 	return s.EnableIf(ctx, who, checked, nil, dryRun)
 }
 
-// EnableIf is [Service.Enable] of policies that are still what the caller has seen; else it refuses with [store.CodePrecondition]. If a policy changes between
+// EnableIf is [Protection.Enable] of policies that are still what the caller has seen; else it refuses with [store.CodePrecondition]. If a policy changes between
 // that look and its write, those before it are stored.
-func (s *Service) EnableIf(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, seen Seen, dryRun bool) ([]Enabled, []TargetChange, error) {
+func (s *Protection) EnableIf(ctx context.Context, who jit.Caller, checked jit.ValidPolicies, seen Seen, dryRun bool) ([]Enabled, []preview.Change, error) {
 	records, known, machines, err := s.enabling(ctx, who, checked.Policies())
 	for _, rec := range records {
 		if err == nil {
@@ -105,12 +84,12 @@ func (s *Service) EnableIf(ctx context.Context, who jit.Caller, checked jit.Vali
 		list[i].Narrowed = narrowed.At(list[i].Policy.VM.Equal)
 	}
 	s.ruled(ctx, list, machines)
-	return list, changesOf(outs), nil
+	return list, preview.Of(outs), nil
 }
 
 // enabling builds the records to store of machines that are managed and exist. It gives those that
 // are stored, too, by machine.
-func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.Policy) ([]store.PolicyRecord, map[string]store.PolicyRecord, map[string]network.Machine, error) {
+func (s *Protection) enabling(ctx context.Context, who jit.Caller, policies []jit.Policy) ([]store.PolicyRecord, map[string]store.PolicyRecord, map[string]network.Machine, error) {
 	var vms []jit.ID
 	for i, p := range policies {
 		if err := s.Subscriptions.Manages(p.VM, fmt.Sprintf("virtualMachines[%d].id", i)); err != nil {
@@ -140,7 +119,7 @@ func (s *Service) enabling(ctx context.Context, who jit.Caller, policies []jit.P
 	return records, known, machines, nil
 }
 
-func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRecord, known map[string]store.PolicyRecord) ([]round.Outcome, error) {
+func (s *Protection) previewPolicies(ctx context.Context, records []store.PolicyRecord, known map[string]store.PolicyRecord) ([]round.Outcome, error) {
 	policies := narrowing(records, known)
 	var all [][]store.Placement
 	for _, r := range records {
@@ -162,7 +141,7 @@ func (s *Service) previewPolicies(ctx context.Context, records []store.PolicyRec
 }
 
 // enable stores the policies, reconciles every target where they stand or stood, and closes what they do not allow.
-func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord, seen Seen) ([]round.Outcome, narrow.Ends, error) {
+func (s *Protection) enable(ctx context.Context, who jit.Caller, records []store.PolicyRecord, seen Seen) ([]round.Outcome, narrow.Ends, error) {
 	var placements [][]store.Placement
 	var before []store.PolicyRecord
 	for i, rec := range records {
@@ -187,7 +166,7 @@ func (s *Service) enable(ctx context.Context, who jit.Caller, records []store.Po
 // putPolicy stores a policy over whatever version is there now, and gives the one
 // before it; one without a version where there was none. Options that the policy says nothing of
 // become those that it has stored.
-func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord, seen Seen) (store.PolicyRecord, error) {
+func (s *Protection) putPolicy(ctx context.Context, put *store.PolicyRecord, seen Seen) (store.PolicyRecord, error) {
 	rec := *put
 	var stored store.PolicyRecord
 	err := store.Retry(func(bool) error {
@@ -218,7 +197,7 @@ func (s *Service) putPolicy(ctx context.Context, put *store.PolicyRecord, seen S
 	return stored, nil
 }
 
-func (s *Service) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []round.Outcome) []Enabled {
+func (s *Protection) enabled(records []store.PolicyRecord, known map[string]store.PolicyRecord, machines map[string]network.Machine, outs []round.Outcome) []Enabled {
 	var list []Enabled
 	sides := s.sides(outs)
 	for _, rec := range records {
@@ -245,23 +224,11 @@ func keep[T any](list []T, f func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return !f(v) })
 }
 
-func changesOf(outs []round.Outcome) []TargetChange {
-	var list []TargetChange
-	for _, out := range outs {
-		if out.Behind == nil {
-			out.Behind = map[netip.Addr][]jit.ID{}
-			out.State.Behind(out.Behind)
-		}
-		list = append(list, TargetChange{Target: out.Target, Changes: out.Written, behind: out.Behind})
-	}
-	return list
-}
-
 // Disable closes the windows of machines, removes their policies and, where
 // nothing else needs them, our rules. A machine without a policy is refused with
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too. It returns the windows that it has closed.
-func (s *Service) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
+func (s *Protection) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
 	return s.DisableBy(ctx, who, vms, Removal{Remove: s.Policies.DeletePolicy, Done: func(context.Context) {}})
 }
 
@@ -272,7 +239,7 @@ type Removal struct {
 }
 
 // DisableBy is Disable with a removal of the caller's own.
-func (s *Service) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, how Removal) (narrow.Ends, error) {
+func (s *Protection) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, how Removal) (narrow.Ends, error) {
 	vms, records, err := s.disabling(ctx, vms)
 	if err != nil {
 		return narrow.Ends{}, err
@@ -303,7 +270,7 @@ func (s *Service) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, h
 }
 
 // disabling gives the machines, each once, and their policies, or refuses.
-func (s *Service) disabling(ctx context.Context, vms []jit.ID) ([]jit.ID, []store.PolicyRecord, error) {
+func (s *Protection) disabling(ctx context.Context, vms []jit.ID) ([]jit.ID, []store.PolicyRecord, error) {
 	vms = store.Distinct(slices.Clone(vms))
 	if len(vms) == 0 {
 		return nil, nil, &jit.Error{Code: jit.CodeNoVMs, Target: "virtualMachines", Message: "name at least one virtual machine"}
@@ -322,7 +289,7 @@ func (s *Service) disabling(ctx context.Context, vms []jit.ID) ([]jit.ID, []stor
 	return vms, records, nil
 }
 
-func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord, remove func(context.Context, store.PolicyRecord) error) error {
+func (s *Protection) deletePolicy(ctx context.Context, rec store.PolicyRecord, remove func(context.Context, store.PolicyRecord) error) error {
 	err := store.Retry(func(first bool) error {
 		var err error
 		if !first {
@@ -346,7 +313,7 @@ func (s *Service) deletePolicy(ctx context.Context, rec store.PolicyRecord, remo
 }
 
 // ruled adds to what enable says what security admin rules do to the ports that it protects.
-func (s *Service) ruled(ctx context.Context, list []Enabled, machines map[string]network.Machine) {
+func (s *Protection) ruled(ctx context.Context, list []Enabled, machines map[string]network.Machine) {
 	var guarded []network.Machine
 	for _, e := range list {
 		guarded = append(guarded, machines[e.Policy.VM.Key()])
@@ -365,27 +332,4 @@ func (s *Service) ruled(ctx context.Context, list []Enabled, machines map[string
 			list[i].Unchecked = left
 		}
 	}
-}
-
-// policiesOf reads the policies of machines, by key; those that have none are left out.
-func (s *Service) PolicyRecords(ctx context.Context, vms []jit.ID) (map[string]store.PolicyRecord, error) {
-	found := make([]store.PolicyRecord, len(vms))
-	err := parallel.Each(vms, func(i int, vm jit.ID) error {
-		rec, err := s.Policies.Policy(ctx, vm)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
-		}
-		found[i] = rec
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]store.PolicyRecord{}
-	for i, vm := range vms {
-		if found[i].Version != "" {
-			out[vm.Key()] = found[i]
-		}
-	}
-	return out, nil
 }

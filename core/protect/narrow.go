@@ -1,4 +1,4 @@
-package access
+package protect
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func narrowing(records []store.PolicyRecord, known map[string]store.PolicyRecord
 }
 
 // narrowed is [jit.Grant.Narrowed] by each of the policies.
-func (s *Service) narrowed(g jit.Grant, policies []jit.Policy) (jit.Grant, bool) {
+func (s *Protection) narrowed(g jit.Grant, policies []jit.Policy) (jit.Grant, bool) {
 	changed := false
 	for _, p := range policies {
 		next, some := g.Narrowed(p, s.Floor, s.now())
@@ -39,7 +39,7 @@ func (s *Service) narrowed(g jit.Grant, policies []jit.Policy) (jit.Grant, bool)
 }
 
 // without ends what is open at machines whose policies go.
-func (s *Service) without(vms []jit.ID) ending {
+func (s *Protection) without(vms []jit.ID) ending {
 	return func(g jit.Grant) (jit.Grant, bool) {
 		before := g
 		for _, vm := range vms {
@@ -56,9 +56,9 @@ func anyVM(jit.ID) bool { return true }
 
 // Narrow brings what is open at the machines of policies within them: windows that could not be requested now are marked to
 // close, and those that are longer than the policies allow now end earlier (see [jit.Grant.Narrowed]). Call it once the policies are stored: a request that was decided
-// before then is among what is open, or finds them when it opens. Then reconcile the targets, and call [Service.Settle].
+// before then is among what is open, or finds them when it opens. Then reconcile the targets, and call [Protection.Settle].
 // Repeating it does what an error has left.
-func (s *Service) Narrow(ctx context.Context, policies []jit.Policy) (narrow.Ends, error) {
+func (s *Protection) Narrow(ctx context.Context, policies []jit.Policy) (narrow.Ends, error) {
 	if len(policies) == 0 {
 		return narrow.Ends{}, nil
 	}
@@ -69,8 +69,8 @@ func (s *Service) Narrow(ctx context.Context, policies []jit.Policy) (narrow.End
 	return s.narrow(ctx, vms, func(g jit.Grant) (jit.Grant, bool) { return s.narrowed(g, policies) })
 }
 
-// PreviewNarrow returns what [Service.Narrow] would end, and writes nothing.
-func (s *Service) PreviewNarrow(ctx context.Context, policies []jit.Policy) (narrow.Ends, error) {
+// PreviewNarrow returns what [Protection.Narrow] would end, and writes nothing.
+func (s *Protection) PreviewNarrow(ctx context.Context, policies []jit.Policy) (narrow.Ends, error) {
 	if len(policies) == 0 {
 		return narrow.Ends{}, nil
 	}
@@ -80,7 +80,7 @@ func (s *Service) PreviewNarrow(ctx context.Context, policies []jit.Policy) (nar
 
 // narrow stores what end makes of each open grant. The wake-ups for new ends come before the ends. What is to close already at the
 // machines is settled with the rest.
-func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.Ends, error) {
+func (s *Protection) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.Ends, error) {
 	var out narrow.Ends
 	var failed error // of one grant; the others end all the same
 	open, err := s.Grants.OpenGrants(ctx)
@@ -93,7 +93,7 @@ func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.
 			continue
 		}
 		var part narrow.Ends
-		rec, err := s.changeRecord(ctx, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
+		rec, err := store.ChangeOrRefuse(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 			before := g.Grant
 			next, changed := end(before)
 			if part = (narrow.Ends{}); !changed {
@@ -103,7 +103,7 @@ func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.
 			part.Grants = []jit.Grant{differing}
 			g.Grant = next
 			if _, shortens := part.Windows(); shortens > 0 {
-				failed = errors.Join(failed, s.schedule(ctx, next)) // without a wake-up the sweep ends it
+				failed = errors.Join(failed, s.Alarm.Schedule(ctx, store.WakesOf(next, s.now())...)) // without a wake-up the sweep ends it
 			}
 			return g, true, nil
 		})
@@ -120,7 +120,7 @@ func (s *Service) narrow(ctx context.Context, vms []jit.ID, end ending) (narrow.
 }
 
 // previewNarrow returns what narrow would end, and the targets of those grants.
-func (s *Service) previewNarrow(ctx context.Context, end ending) (narrow.Ends, []jit.ID, error) {
+func (s *Protection) previewNarrow(ctx context.Context, end ending) (narrow.Ends, []jit.ID, error) {
 	var out narrow.Ends
 	var targets []jit.ID // where the windows stand, which need not be where the policies do
 	open, err := s.Grants.OpenGrants(ctx)
@@ -137,7 +137,7 @@ func (s *Service) previewNarrow(ctx context.Context, end ending) (narrow.Ends, [
 }
 
 // Settle waits until what was marked to close is closed. What ends earlier has its rules' descriptions brought in order with the targets.
-func (s *Service) Settle(ctx context.Context, n narrow.Ends) error {
+func (s *Protection) Settle(ctx context.Context, n narrow.Ends) error {
 	errs := make([]error, len(n.Marked))
 	_ = parallel.AtOnce(n.Marked, func(i int, g store.GrantRecord) error {
 		_, errs[i] = s.Rounds.Close(ctx, g, round.Want{})
