@@ -55,8 +55,8 @@ func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec sto
 	}
 	follow := false
 	rec, err := store.ChangeGrant(ctx, w.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
-		if g.Grant.Closed() {
-			return g, false, nil
+		if g.Grant.Closed() || g.Grant.AnyOpen(w.now()) && !w.began[g.Grant.ID] {
+			return g, false, nil // it was opened after the rules were listed: the next sweep sees whether they stand
 		}
 		next, moved := w.moved(ctx, fronts, g)
 		follow = moved && g.Grant.Status() == jit.Initiated && w.stands(ctx, g)

@@ -24,7 +24,7 @@ func (w *sweep) missing(ctx context.Context, out round.Outcome, unconfirmed bool
 	}
 	for i, m := range out.Plan.Missing {
 		at := slices.IndexFunc(w.grants, func(g store.GrantRecord) bool { return g.Grant.ID == m.Grant })
-		if at < 0 || !w.grants[at].Grant.AnyOpen(w.now()) || slices.ContainsFunc(out.Plan.Missing[:i], func(o plan.Missing) bool { return o.Grant == m.Grant }) {
+		if at < 0 || !w.began[m.Grant] || !w.grants[at].Grant.AnyOpen(w.now()) || slices.ContainsFunc(out.Plan.Missing[:i], func(o plan.Missing) bool { return o.Grant == m.Grant }) {
 			continue // confirmed since the list was made, or told already
 		}
 		rec := w.grants[at]

@@ -28,6 +28,7 @@ type sweep struct {
 	snaps    map[string]network.Standing
 	known    map[string]bool // the targets that the store knows, by key
 	grants   []store.GrantRecord
+	began    map[string]bool              // grants with a window that was confirmed open before the rules were listed, by id
 	granted  map[string]jit.Policy        // of machines with an open grant, by key; set by follow
 	closing  map[string]store.GrantRecord // those marked to close for a lost right, by id; set by rights
 	networks map[string]network.Machine   // one protected machine in each virtual network; set by follow
@@ -111,7 +112,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 
 // begin is a sweep of which nothing is done.
 func (s *Sweeper) begin() *sweep {
-	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}, ended: map[string]bool{}, stood: map[string]bool{}}
+	w := &sweep{Sweeper: s, machines: map[string]network.Machine{}, listed: map[string]bool{}, snaps: map[string]network.Standing{}, unlisted: map[string]bool{}, known: map[string]bool{}, began: map[string]bool{}, granted: map[string]jit.Policy{}, networks: map[string]network.Machine{}, ended: map[string]bool{}, stood: map[string]bool{}}
 	w.rec.Started = s.now()
 	return w
 }
@@ -173,6 +174,9 @@ func (w *sweep) list(ctx context.Context) {
 		w.failed(fmt.Errorf("read the open grants: %w", err))
 	}
 	machines := make([][]network.Machine, len(w.Subscriptions))
+	for _, rec := range w.grants {
+		w.began[rec.Grant.ID] = rec.Grant.AnyOpen(w.now())
+	}
 	snaps := make([][]network.Standing, len(w.Subscriptions))
 	ok := make([]bool, len(w.Subscriptions))
 	w.failed(parallel.Each(w.Subscriptions, func(i int, sub string) (err error) {
