@@ -95,7 +95,7 @@ func New(p Ports) *App {
 		Doctor:    doc,
 		Named:     &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
-			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets,
+			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
 		},
 	}

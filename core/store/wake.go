@@ -15,13 +15,7 @@ type Wake struct {
 	Attempt    int // incremented when the same wake-up has to be sent again
 }
 
-// Alarm delivers wake-ups. It is a hint: it may be early, late, twice or lost.
-type Alarm interface {
-	// Schedule stores the wake-ups durably before it returns.
-	Schedule(ctx context.Context, wakes ...Wake) error
-}
-
-// WakesOf returns the wake-ups that a grant needs: one at each end of its windows after now.
+// WakesOf returns a wake-up for each end of a grant's windows that is still to come at now.
 func WakesOf(g jit.Grant, now time.Time) []Wake {
 	var wakes []Wake
 	for _, end := range g.Ends() {
@@ -30,4 +24,10 @@ func WakesOf(g jit.Grant, now time.Time) []Wake {
 		}
 	}
 	return wakes
+}
+
+// Alarm delivers wake-ups. It is a hint: it may be early, late, twice or lost.
+type Alarm interface {
+	// Schedule stores the wake-ups durably before it returns.
+	Schedule(ctx context.Context, wakes ...Wake) error
 }

@@ -35,7 +35,7 @@ func (w *sweep) follow(ctx context.Context) {
 		w.followPolicy(ctx, rec)
 		return nil
 	})
-	if err != nil {
+	if w.whole = err == nil; !w.whole {
 		w.failed(fmt.Errorf("read the policies: %w", err))
 	}
 	fronts := &network.Fronts{Kinds: w.Kinds, State: w.Targets.State, Rules: w.listedRules, Policy: w.policyOf, Now: w.now(), Lenient: true}

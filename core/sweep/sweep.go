@@ -30,6 +30,7 @@ type sweep struct {
 	grants   []store.GrantRecord
 	began    map[string]bool              // grants with a window that was confirmed open before the rules were listed, by id
 	granted  map[string]jit.Policy        // of machines with an open grant, by key; set by follow
+	whole    bool                         // every policy was read: a machine that is not among granted had none; set by follow
 	closing  map[string]store.GrantRecord // those marked to close for a lost right, by id; set by rights
 	networks map[string]network.Machine   // one protected machine in each virtual network; set by follow
 	unlisted map[string]bool              // kinds of target, by subscription and type, that could not be listed
@@ -47,7 +48,7 @@ type sweep struct {
 //
 //   - lists machines, targets and open grants;
 //   - moves policies and grants to where their machines stand now;
-//   - ends windows that their policies do not allow, where a change of a policy died half way;
+//   - ends windows that their policies do not allow, or whose machines have none any more, where a change of a policy died half way;
 //   - settles every grant with something past its end, and undoes openings that were never
 //     confirmed: closings come before all else;
 //   - asks whether the owners of open windows could still ask for them;
@@ -172,6 +173,9 @@ func (w *sweep) list(ctx context.Context) {
 	var err error
 	if w.grants, err = w.Grants.OpenGrants(ctx); err != nil {
 		w.failed(fmt.Errorf("read the open grants: %w", err))
+	}
+	for _, rec := range w.grants {
+		w.began[rec.Grant.ID] = rec.Grant.AnyOpen(w.now())
 	}
 	machines := make([][]network.Machine, len(w.Subscriptions))
 	for _, rec := range w.grants {

@@ -24,6 +24,7 @@ type Sweeper struct {
 	Grants        store.Grants
 	Keys          store.KeyStore
 	Targets       store.Targets
+	Alarm         store.Alarm
 	Activity      store.Activity
 	Refusals      *refusal.Log
 	Sweeps        store.Sweeps
