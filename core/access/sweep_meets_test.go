@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/label"
@@ -138,5 +139,26 @@ func TestSweepEndsWhatHasNoPolicy(t *testing.T) {
 				t.Errorf("%d rules allow at web, %d at app1", w.allows("web-nsg"), w.allows("apps-nsg"))
 			}
 		})
+	}
+}
+
+// TestPreviewCountsWhatIsMissing: a dry sweep counts the windows that it would close since their rules are missing, as the sweep does.
+func TestPreviewCountsWhatIsMissing(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web", "app1", "app2")
+	w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web", "app1")) // at two groups
+	w.mustAsk(want("bob", 22, time.Hour, "203.0.113.8", "app2"))
+	copied := w.mem.Copy()
+	for _, nsg := range []string{"web-nsg", "apps-nsg"} {
+		w.cloud.SetRules(nsgID(nsg), slices.DeleteFunc(w.cloud.Standing(nsgID(nsg)), func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Allow })...)
+	}
+	w.putBack(copied)
+	w.startWith(func(p *core.Ports) { *p = w.portsOf(); p.LeaveRemoved = true })
+	dry, err := w.doors.PreviewNow(t.Context(), ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.sweep(); dry.Closed != 2 || rec.Closed != 2 {
+		t.Errorf("a dry sweep counts %d closed, the sweep %d; want 2", dry.Closed, rec.Closed)
 	}
 }

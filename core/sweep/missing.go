@@ -28,6 +28,9 @@ func (w *sweep) missing(ctx context.Context, out round.Outcome, unconfirmed bool
 			continue // confirmed since the list was made, or told already
 		}
 		rec := w.grants[at]
+		if w.dry {
+			rec = w.latest(rec)
+		}
 		var here []jit.ID
 		for _, p := range rec.Placements {
 			here = append(here, slices.DeleteFunc(rec.Grant.Machines(), func(vm jit.ID) bool { return !p.Target.Equal(out.Target) || len(p.Addresses[vm.Key()]) == 0 })...)
@@ -46,6 +49,16 @@ func (w *sweep) missing(ctx context.Context, out round.Outcome, unconfirmed bool
 		w.gone = append(w.gone, closing...)
 		w.mu.Unlock()
 	}
+}
+
+// latest returns a grant as a dry sweep has marked it last.
+func (w *sweep) latest(rec store.GrantRecord) store.GrantRecord {
+	for _, marked := range w.gone {
+		if marked.Grant.ID == rec.Grant.ID {
+			rec = marked
+		}
+	}
+	return rec
 }
 
 // takeGone gives the grants that were marked because a rule was missing, each once.

@@ -23,12 +23,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	w.follow(ctx)
 	w.narrow(ctx)
 	w.rights(ctx)
-	now := w.now()
-	for _, g := range w.asMarked() {
-		if g.Overdue(now) && g.Settled(now).Closed() { // as a sweep counts: not those of which a part stays open
-			w.rec.Closed++
-		}
-	}
+	w.countClosing(w.asMarked())
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
 	targets = slices.DeleteFunc(targets, func(t jit.ID) bool { _, listed := w.snaps[t.Key()]; return !listed })
@@ -45,7 +40,22 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 		w.report(out)
 		w.missing(ctx, out, w.snaps[out.Target.Key()].Unconfirmed)
 	}
+	var gone []jit.Grant
+	for _, rec := range w.takeGone(func(store.GrantRecord) bool { return true }) {
+		gone = append(gone, rec.Grant)
+	}
+	w.countClosing(gone)
 	w.judge(ctx)
 	w.rec.Ended = s.now()
 	return w.rec, w.told()
+}
+
+// countClosing counts the grants that would be closed, each once. As in a sweep, those of which a part stays open are none.
+func (w *sweep) countClosing(grants []jit.Grant) {
+	now := w.now()
+	for _, g := range grants {
+		if g.Overdue(now) && g.Settled(now).Closed() {
+			w.countEnded(g.ID)
+		}
+	}
 }
