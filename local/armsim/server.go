@@ -91,7 +91,9 @@ func (s *Server) Close() error {
 	if s.db == nil {
 		return nil
 	}
-	return s.db.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.save(), s.db.Close())
 }
 
 // call is one request on its way through the server.
@@ -190,7 +192,7 @@ func (s *Server) dispatch(c *call) (answer, *Error) {
 		return answer{}, err
 	}
 	a, err := s.serve(c)
-	if serr := s.save(); serr != nil {
+	if serr := s.save(); serr != nil && c.r.Method != http.MethodGet { // what is shown stands, saved or not
 		return answer{}, newError(http.StatusInternalServerError, "InternalServerError", "The state was not saved: %v", serr)
 	}
 	return a, err

@@ -82,18 +82,23 @@ func each[T any](tx *bbolt.Tx, bucket string, add func(key string, value *T)) er
 	})
 }
 
-// save writes what changed since the last save, in one transaction.
+// save writes what changed since the last save that succeeded, in one transaction: what could not be written, such as on a full disk, goes
+// with the next change.
 func (s *Server) save() error {
-	defer func() { clear(s.dirty); clear(s.dirtyOps) }()
-	if s.db == nil || len(s.dirty)+len(s.dirtyOps) == 0 {
-		return nil
-	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		if err := put(tx, resourceBucket, s.dirty, s.resources); err != nil {
+	if s.db != nil && len(s.dirty)+len(s.dirtyOps) > 0 {
+		err := s.db.Update(func(tx *bbolt.Tx) error {
+			if err := put(tx, resourceBucket, s.dirty, s.resources); err != nil {
+				return err
+			}
+			return put(tx, operationBucket, s.dirtyOps, s.ops)
+		})
+		if err != nil {
 			return err
 		}
-		return put(tx, operationBucket, s.dirtyOps, s.ops)
-	})
+	}
+	clear(s.dirty)
+	clear(s.dirtyOps)
+	return nil
 }
 
 func put[T any](tx *bbolt.Tx, bucket string, keys map[string]bool, values map[string]*T) error {
