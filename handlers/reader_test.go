@@ -14,6 +14,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -117,7 +118,7 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 			must(err)
 			r.VMs = append(r.VMs, jit.RequestVM{VM: id, Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: source}}})
 		}
-		checked, err := r.Validate(s.rooms.Verbs.Now())
+		checked, err := decide.Validate(r, s.rooms.Verbs.Now())
 		must(err)
 		rec, _, err := s.rooms.Verbs.Request(t.Context(), who, checked, "")
 		must(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/preview"
 	"portcullis/core/roster"
@@ -31,7 +32,7 @@ func (s *Service) PreviewExtend(ctx context.Context, id string, duration time.Du
 	if err != nil {
 		return rec, nil, err
 	}
-	after, err := rec.Grant.Extend(policy, s.Floor, duration, end, s.now())
+	after, err := decide.Extend(rec.Grant, policy, s.Floor, duration, end, s.now())
 	if err == nil {
 		err = s.together(ctx, rec, after, policy)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/roster"
@@ -62,7 +63,7 @@ func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.
 var errClosed = errors.New("closed meanwhile")
 
 // Extend moves the ends of a grant's live windows to the given end, or to
-// duration from now, within what policies and installation demand now (see [jit.Grant.Extend]). The wake-ups for
+// duration from now, within what policies and installation demand now (see [decide.Extend]). The wake-ups for
 // the new ends are scheduled before the ends move, so that no crash leaves a window without one.
 func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
 	rec, err := s.Find(ctx, id)
@@ -76,7 +77,7 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
 		for {
 			now := s.now()
-			next, err := g.Extend(policy, s.Floor, duration, end, now)
+			next, err := decide.Extend(g, policy, s.Floor, duration, end, now)
 			if err == nil {
 				err = s.together(ctx, rec, next, policy)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/roster"
@@ -74,7 +75,7 @@ func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Out
 	}
 	for _, vm := range g.Machines() {
 		p, ok := policies[vm.Key()]
-		if _, narrows := g.Narrowed(p, s.Floor, s.now()); !ok || narrows {
+		if _, narrows := decide.Narrow(g, p, s.Floor, s.now()); !ok || narrows {
 			return &jit.Error{Code: CodePolicyChanged, Target: vm.String(), Message: "the policy of " + vm.Name + " was changed while the port was being opened, and does not allow it any more; look at it, and ask again"}
 		}
 	}

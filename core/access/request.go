@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/network"
@@ -35,10 +36,10 @@ const (
 // reports that the grant was there already, under the same key or from the same
 // request a moment ago; then Open has nothing more to do than to wait.
 //
-// An [*jit.Error] means that nothing was written: what [jit.Decide] and [limit.Together] refuse, an
+// An [*jit.Error] means that nothing was written: what [decide.Request] and [limit.Together] refuse, an
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
-func (s *Service) Request(ctx context.Context, who jit.Caller, checked jit.ValidRequest, key string) (store.GrantRecord, bool, error) {
+func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.ValidRequest, key string) (store.GrantRecord, bool, error) {
 	r := checked.Request()
 	digest := digestOf(r)
 	known, keys, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digest)
@@ -70,7 +71,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked jit.Valid
 
 // Known gives what [Service.Request] gives of a request that was sent before and has come to something: from what is
 // stored, asking nobody else. Without a version there is none.
-func (s *Service) Known(ctx context.Context, checked jit.ValidRequest, key string) (store.GrantRecord, error) {
+func (s *Service) Known(ctx context.Context, checked decide.ValidRequest, key string) (store.GrantRecord, error) {
 	r := checked.Request()
 	rec, _, err := s.repeated(ctx, cmp.Or(r.RequestorID, r.Requestor), key, digestOf(r))
 	if err != nil || !done(rec) {
@@ -86,7 +87,7 @@ func done(rec store.GrantRecord) bool {
 }
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
-func (s *Service) Preview(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, []preview.Change, error) {
+func (s *Service) Preview(ctx context.Context, r decide.ValidRequest) (store.GrantRecord, []preview.Change, error) {
 	rec, states, err := s.decide(ctx, r)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
@@ -96,7 +97,7 @@ func (s *Service) Preview(ctx context.Context, r jit.ValidRequest) (store.GrantR
 }
 
 // decide returns the grant as it would be stored, and what is stored of the targets.
-func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRecord, states, error) {
+func (s *Service) decide(ctx context.Context, r decide.ValidRequest) (store.GrantRecord, states, error) {
 	id, now := s.newGrant()
 	states := states{Targets: s.Targets}
 	vms := r.Request().Machines()
@@ -117,7 +118,7 @@ func (s *Service) decide(ctx context.Context, r jit.ValidRequest) (store.GrantRe
 		return store.GrantRecord{}, states, err
 	}
 	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
-	g, err := jit.Decide(policy, s.Floor, r, id, now)
+	g, err := decide.Request(policy, s.Floor, r, id, now)
 	if err != nil {
 		return store.GrantRecord{}, states, err
 	}

@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/preview"
 	"portcullis/core/protect"
@@ -12,7 +13,7 @@ import (
 // The verbs of rooms take input as tests write it, and check it as their callers must.
 
 func (r rooms) Request(ctx context.Context, who jit.Caller, asked jit.Request, key string) (store.GrantRecord, bool, error) {
-	checked, err := asked.Validate(r.Service.Now())
+	checked, err := decide.Validate(asked, r.Service.Now())
 	if err != nil {
 		return store.GrantRecord{}, false, err
 	}
@@ -20,7 +21,7 @@ func (r rooms) Request(ctx context.Context, who jit.Caller, asked jit.Request, k
 }
 
 func (r rooms) Preview(ctx context.Context, asked jit.Request) (store.GrantRecord, []preview.Change, error) {
-	checked, err := asked.Validate(r.Service.Now())
+	checked, err := decide.Validate(asked, r.Service.Now())
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
@@ -131,11 +132,11 @@ func (w *world) windows(groups, each int) (ids []string, end time.Time) {
 		for n := range each {
 			r := want(fmt.Sprintf("p%d-%d", g, n), 22, 0, fmt.Sprintf("198.51.100.%d", n), name)
 			r.VMs[0].Ports[0].End = end
-			checked, err := r.Validate(time.Now())
+			checked, err := decide.Validate(r, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
-			granted, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return policyOf(name, 22), true }, jit.Options{}, checked, w.newID(), time.Now())
+			granted, err := decide.Request(func(jit.ID) (jit.Policy, bool) { return policyOf(name, 22), true }, jit.Options{}, checked, w.newID(), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

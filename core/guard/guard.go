@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/permit"
@@ -112,7 +113,7 @@ func (g *Verbs) Request(ctx context.Context, who jit.Caller, r jit.Request, key 
 
 // Known gives what came of the same request of the same caller where it cannot be found out whether he may still ask, and else
 // the error: a retry while Resource Manager is down learns of what is his already, and begins nothing.
-func (g *Verbs) Known(ctx context.Context, r jit.ValidRequest, key string, err error) (store.GrantRecord, error) {
+func (g *Verbs) Known(ctx context.Context, r decide.ValidRequest, key string, err error) (store.GrantRecord, error) {
 	if _, down := errors.AsType[*store.Unavailable](err); !down || jit.Refused(err) != nil || r.Request().RequestorID == "" {
 		return store.GrantRecord{}, err
 	}
@@ -149,7 +150,7 @@ func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (sto
 
 // MayRequest returns a request as the caller's own, checked, and an error unless he may initiate. A refusal is logged.
 // With an error the request is checked too, unless it is the request that is refused.
-func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) (jit.ValidRequest, error) {
+func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) (decide.ValidRequest, error) {
 	checked, err := g.allowsRequest(ctx, who, r)
 	if jit.Refused(err) != nil {
 		err = g.Service.LogRefusedRequest(ctx, who, r, err)
@@ -159,11 +160,11 @@ func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) (
 
 // allowsRequest checks the body first, as the contract has it: a broken one is a
 // 400 to everybody.
-func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) (jit.ValidRequest, error) {
+func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) (decide.ValidRequest, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
-	checked, err := r.Validate(g.Service.Now())
+	checked, err := decide.Validate(r, g.Service.Now())
 	if err != nil {
-		return jit.ValidRequest{}, err
+		return decide.ValidRequest{}, err
 	}
 	if err := g.Permit.Managed(r.Machines()); err != nil {
 		return checked, err

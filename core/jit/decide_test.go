@@ -119,7 +119,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g, err := decide(office(t), jit.Options{}, tt.r, "id", now.Add(300*time.Microsecond))
+			g, err := decided(office(t), jit.Options{}, tt.r, "id", now.Add(300*time.Microsecond))
 			wantCode(t, err, tt.want)
 			if e, ok := err.(*jit.Error); ok {
 				if e.Target != tt.target {
@@ -143,7 +143,7 @@ func TestDecide(t *testing.T) {
 
 func TestDecideTakesTheProtocolOfThePolicy(t *testing.T) {
 	r := jit.Request{Requestor: "ann", Justification: " why ", VMs: []jit.RequestVM{{VM: vm("WEB"), Ports: []jit.RequestPort{{Number: 65535, Duration: time.Hour, Sources: sources(t, "8.8.8.8")}}}}}
-	g, err := decide(office(t), jit.Options{}, r, "id", now)
+	g, err := decided(office(t), jit.Options{}, r, "id", now)
 	if err != nil {
 		t.Fatal(err)
 	}

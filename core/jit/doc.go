@@ -1,7 +1,7 @@
-// Package jit holds the nouns of just-in-time access and the decision made with them.
+// Package jit holds the nouns of just-in-time access. The decisions made with them are package decide's.
 //
 // A [Policy] names the ports of one virtual machine that stay closed, and what may be requested for each: from
-// which sources and for how long. A [Request] asks for ports. [Decide] returns a [Grant], or an [*Error] that says
+// which sources and for how long. A [Request] asks for ports, and a [Grant] is what it yields; an [*Error] says
 // why there is none. A grant is a set of half-open windows [start, end), one for each port of each machine. A
 // [Rule] is a firewall rule, ours or foreign, in the terms in which Azure evaluates it.
 //

@@ -1,7 +1,6 @@
 package jit
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -154,7 +153,8 @@ func (g Grant) Reason() Reason {
 	return ""
 }
 
-func (g Grant) each(f func(vm ID, w Window) Window) Grant {
+// Each returns the grant with each of its windows as f makes it.
+func (g Grant) Each(f func(vm ID, w Window) Window) Grant {
 	vms := make([]GrantVM, len(g.VMs))
 	for i, vm := range g.VMs {
 		vms[i] = GrantVM{VM: vm.VM, Ports: make([]Window, len(vm.Ports))}
@@ -168,7 +168,7 @@ func (g Grant) each(f func(vm ID, w Window) Window) Grant {
 
 // Mapped returns the grant with each window's [Window.Mapped] and [Window.Via] set by f.
 func (g Grant) Mapped(f func(vm ID, w Window) (netip.AddrPort, Sources)) Grant {
-	return g.each(func(vm ID, w Window) Window {
+	return g.Each(func(vm ID, w Window) Window {
 		w.Mapped, w.Via = f(vm, w)
 		return w
 	})
@@ -176,7 +176,7 @@ func (g Grant) Mapped(f func(vm ID, w Window) (netip.AddrPort, Sources)) Grant {
 
 // Opened marks the windows that are live at now as confirmed open.
 func (g Grant) Opened(now time.Time) Grant {
-	return g.each(func(_ ID, w Window) Window {
+	return g.Each(func(_ ID, w Window) Window {
 		if w.Status == Initiating && g.Live(w, now) {
 			w.Status = Initiated
 		}
@@ -188,21 +188,22 @@ func (g Grant) Opened(now time.Time) Grant {
 // so that messages for the old ends do nothing.
 func (g Grant) Revoke(now time.Time, why Reason) Grant {
 	g.Generation++
-	return g.each(func(_ ID, w Window) Window { return w.revoke(now, why) })
+	return g.Each(func(_ ID, w Window) Window { return w.Revoke(now, why) })
 }
 
 // RevokeVM is [Grant.Revoke] for the windows of one machine.
 func (g Grant) RevokeVM(vm ID, now time.Time, why Reason) Grant {
 	g.Generation++
-	return g.each(func(id ID, w Window) Window {
+	return g.Each(func(id ID, w Window) Window {
 		if id.Equal(vm) {
-			return w.revoke(now, why)
+			return w.Revoke(now, why)
 		}
 		return w
 	})
 }
 
-func (w Window) revoke(now time.Time, why Reason) Window {
+// Revoke returns the window marked for closing at now, with the given reason; one that is over already stays as it is.
+func (w Window) Revoke(now time.Time, why Reason) Window {
 	now = Instant(now)
 	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
 		return w // already over: it keeps its reason
@@ -215,7 +216,7 @@ func (w Window) revoke(now time.Time, why Reason) Window {
 // without a reason gets one from its state. A marked window stays marked, whatever the clock says later.
 func (g Grant) Ending(now time.Time) (Grant, bool) {
 	found := false
-	out := g.each(func(_ ID, w Window) Window {
+	out := g.Each(func(_ ID, w Window) Window {
 		if w.Status == Revoked || w.Status == Revoking || g.Live(w, now) {
 			return w
 		}
@@ -235,7 +236,7 @@ func (g Grant) Ending(now time.Time) (Grant, bool) {
 // Settled marks every window that is not live at now as confirmed closed, with the reason from [Grant.Ending].
 func (g Grant) Settled(now time.Time) Grant {
 	g, _ = g.Ending(now)
-	return g.each(func(_ ID, w Window) Window {
+	return g.Each(func(_ ID, w Window) Window {
 		if w.Status == Revoking {
 			w.Status = Revoked
 		}
@@ -247,10 +248,10 @@ func (g Grant) Settled(now time.Time) Grant {
 // same requestor for the same machine, port and sources that are live in both grants at now.
 func (g Grant) Superseded(newer Grant, now time.Time) (Grant, bool) {
 	found := false
-	out := g.each(func(vm ID, w Window) Window {
+	out := g.Each(func(vm ID, w Window) Window {
 		if newer.supersedes(g, vm, w, now) {
 			found = true
-			return w.revoke(now, NewerRequestInitiated)
+			return w.Revoke(now, NewerRequestInitiated)
 		}
 		return w
 	})
@@ -290,64 +291,4 @@ func (g Grant) newerThan(o Grant) bool {
 // supersedes it.
 func (g Grant) Desired(vm ID, w Window, now time.Time, others []Grant) bool {
 	return g.Live(w, now) && !slices.ContainsFunc(others, func(o Grant) bool { return o.supersedes(g, vm, w, now) })
-}
-
-// Extend moves the end of every live window to the given end, or to duration from now; exactly one is set. The
-// window's whole length, counted from the grant's start, must stay within the port's maximum. The policy and the
-// options in force now (the stricter of the policy's and floor) must still allow the port, the sources and the
-// justification. It is all or nothing: if one window may not be extended, it returns an [*Error] and the unchanged
-// grant. [CodeRequestEnded] if no window is live, [CodeEndNotLater] if no window would end later.
-func (g Grant) Extend(policy func(ID) (Policy, bool), floor Options, duration time.Duration, end, now time.Time) (Grant, error) {
-	now = Instant(now)
-	asked := RequestPort{Duration: duration, End: end}
-	if bad := asked.checkEnd(); bad != nil {
-		return g, bad
-	}
-	to, bad := asked.end(now)
-	if bad != nil {
-		return g, bad
-	}
-	to = to.Truncate(time.Millisecond)
-	if !g.AnyLive(now) {
-		return g, refuse(CodeRequestEnded, "id", "the request has ended; send a new one")
-	}
-	later := false
-	var err *Error
-	out := g.each(func(vm ID, w Window) Window {
-		if err != nil || !g.Live(w, now) || !to.After(w.End) {
-			return w
-		}
-		var end time.Time
-		if end, err = g.extended(policy, floor, vm, w, to); err != nil || !end.After(w.End) { // cut to the maximum, which it lasts already
-			return w
-		}
-		later = true
-		w.End = end
-		return w
-	})
-	switch {
-	case err != nil:
-		return g, err
-	case !later:
-		return g, refuse(CodeEndNotLater, "endTimeUtc", "the request already ends at %s", timeText(g.End()))
-	}
-	out.Generation++
-	return out, nil
-}
-
-// extended returns the end that a window gets if it is extended to a time, within what its policy allows from the grant's start.
-func (g Grant) extended(policy func(ID) (Policy, bool), floor Options, vm ID, w Window, to time.Time) (time.Time, *Error) {
-	p, ok := policy(vm)
-	if !ok {
-		return to, refuse(CodePolicyNotFound, "id", "%s has no just-in-time policy any more", vm.Name)
-	}
-	options := p.InForce(floor)
-	if options.allowJustification(g.Justification) != nil {
-		return to, refuse(CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
-	}
-	out, err := decidePort(p, options, RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Start)
-	if err != nil {
-		return to, err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
-	}
-	return out.End, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 )
 
@@ -256,7 +257,7 @@ func TestExtend(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := tt.g.Extend(office(t), jit.Options{}, tt.duration, tt.end, at.Add(300*time.Microsecond))
+			got, err := decide.Extend(tt.g, office(t), jit.Options{}, tt.duration, tt.end, at.Add(300*time.Microsecond))
 			wantCode(t, err, tt.want)
 			if tt.want != "" {
 				if d := cmp.Diff(tt.g, got, cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
@@ -270,12 +271,12 @@ func TestExtend(t *testing.T) {
 		})
 	}
 	t.Run("the policy is gone", func(t *testing.T) {
-		_, err := grantOf("g", now, w(end)).Extend(func(jit.ID) (jit.Policy, bool) { return jit.Policy{}, false }, jit.Options{}, 2*time.Hour, time.Time{}, at)
+		_, err := decide.Extend(grantOf("g", now, w(end)), func(jit.ID) (jit.Policy, bool) { return jit.Policy{}, false }, jit.Options{}, 2*time.Hour, time.Time{}, at)
 		wantCode(t, err, jit.CodePolicyNotFound)
 	})
 	t.Run("what ended stays ended", func(t *testing.T) {
 		g := grantOf("g", now, w(end), w(at))
-		got, err := g.Extend(office(t), jit.Options{}, 2*time.Hour, time.Time{}, at)
+		got, err := decide.Extend(g, office(t), jit.Options{}, 2*time.Hour, time.Time{}, at)
 		wantCode(t, err, "")
 		if !got.VMs[0].Ports[1].End.Equal(at) {
 			t.Errorf("got %+v", got)
@@ -317,7 +318,7 @@ func TestGrantMethods(t *testing.T) {
 			return jit.Policy{VM: id, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}, {Number: 23, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}, true
 		}
 		superseded, _ := g.Superseded(other, at)
-		extended, _ := g.Extend(policy, jit.Options{}, time.Hour, time.Time{}, at)
+		extended, _ := decide.Extend(g, policy, jit.Options{}, time.Hour, time.Time{}, at)
 		results := map[string]jit.Grant{"Opened": g.Opened(at), "Revoke": g.Revoke(at, jit.UserRequested), "RevokeVM": g.RevokeVM(vm("web"), at, jit.UserRequested),
 			"Settled": g.Settled(at), "Superseded": superseded, "Extend": extended}
 		for name, r := range results {

@@ -38,6 +38,3 @@ const longest = 100 * 365 * 24 * time.Hour
 
 // Instant returns a time as it is stored: in UTC, in whole milliseconds.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
-// timeText writes a time as refusals name it: to the millisecond, as ends are compared.
-func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z07:00") }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 )
@@ -63,7 +64,7 @@ func TestNarrowed(t *testing.T) {
 				g.VMs[0].Ports[0].End = start.Add(3 * time.Hour)
 				before = g.VMs[0].Ports[0]
 			}
-			got, changed := g.Narrowed(tt.policy, tt.floor, now)
+			got, changed := decide.Narrow(g, tt.policy, tt.floor, now)
 			want, generation := before, 3
 			switch tt.want {
 			case stays:
@@ -84,7 +85,7 @@ func TestNarrowed(t *testing.T) {
 			if differs != changed || changed && len(part.VMs[0].Ports) != 1 {
 				t.Errorf("what differs: %v %v", differs, part.VMs)
 			}
-			if again, changed := got.Narrowed(tt.policy, tt.floor, now); changed || again.Generation != got.Generation {
+			if again, changed := decide.Narrow(got, tt.policy, tt.floor, now); changed || again.Generation != got.Generation {
 				t.Error("narrowing again changes it again")
 			}
 		})

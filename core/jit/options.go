@@ -3,7 +3,6 @@ package jit
 import (
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // Options restrict requests beyond the ports of a policy. A policy has them for its machine, an installation for
@@ -80,8 +79,8 @@ func (o Options) Excess(s Sources) string {
 	return ""
 }
 
-// allowSources refuses sources that these options forbid.
-func (o Options) allowSources(s Sources, port uint16) *Error {
+// AllowSources refuses sources that these options forbid for a port.
+func (o Options) AllowSources(s Sources, port uint16) *Error {
 	const at = "allowedSourceAddressPrefix"
 	e := o.exceeded(s.Union())
 	switch {
@@ -125,14 +124,6 @@ func (o Options) exceeded(s Sources) *excess {
 	}
 	if s.holdsMore(widestTimes, o.WidestIPv4, false, nil) || s.holdsMore(widestTimes, o.WidestIPv6, true, nil) {
 		return &excess{CodeSourcesTogether, "the sum of these ranges", fmt.Sprintf("more than %d times %s", widestTimes, widest)}
-	}
-	return nil
-}
-
-// allowJustification refuses a justification without visible characters if one is required.
-func (o Options) allowJustification(text string) *Error {
-	if o.RequireJustification && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }) {
-		return refuse(CodeJustificationRequired, "justification", "say why access is needed: a justification is required")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 )
 
@@ -80,7 +81,7 @@ func TestDecideOptions(t *testing.T) {
 			t.Run(tt.name+"/"+by, func(t *testing.T) {
 				p := jit.Policy{VM: vm("web"), Options: set.own, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}
 				r := jit.Request{Requestor: "ann", Justification: tt.why, VMs: []jit.RequestVM{{VM: p.VM, Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: sources(t, tt.sources...)}}}}}
-				g, err := decide(func(jit.ID) (jit.Policy, bool) { return p, true }, set.floor, r, "id", now)
+				g, err := decided(func(jit.ID) (jit.Policy, bool) { return p, true }, set.floor, r, "id", now)
 				wantCode(t, err, tt.want)
 				if e, ok := err.(*jit.Error); ok && (e.Target != tt.target || len(g.VMs) > 0) {
 					t.Errorf("target %q, want %q; gives %+v", e.Target, tt.target, g)
@@ -136,7 +137,7 @@ func TestDecideOptionsOfOne(t *testing.T) {
 		r := jit.Request{Requestor: "ann", Justification: why, VMs: []jit.RequestVM{
 			{VM: vm("lax"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}},
 			{VM: vm("strict"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: sources(t, ofStrict)}}}}}
-		_, err := decide(policy, jit.Options{}, r, "id", now)
+		_, err := decided(policy, jit.Options{}, r, "id", now)
 		return err
 	}
 	wantCode(t, ask("", "203.0.113.7"), jit.CodeJustificationRequired)
@@ -172,7 +173,7 @@ func TestExtendOptions(t *testing.T) {
 				}
 				asked := g
 				asked.Justification = tt.why
-				got, err := asked.Extend(func(jit.ID) (jit.Policy, bool) { return policy, true }, floor, 2*time.Hour, time.Time{}, now.Add(time.Minute))
+				got, err := decide.Extend(asked, func(jit.ID) (jit.Policy, bool) { return policy, true }, floor, 2*time.Hour, time.Time{}, now.Add(time.Minute))
 				wantCode(t, err, tt.want)
 				if moved := got.End().After(g.End()); moved != (tt.want == "") {
 					t.Errorf("moved: %v", moved)
@@ -236,7 +237,7 @@ func TestOptionsStricter(t *testing.T) {
 			VMs: []jit.RequestVM{{VM: vm("web"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: from}}}}}
 		allowed := func(own *jit.Options, floor jit.Options) bool {
 			p := jit.Policy{VM: vm("web"), Options: own, Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP, Sources: jit.AnySource(), Maximum: time.Hour}}}
-			_, err := decide(func(jit.ID) (jit.Policy, bool) { return p, true }, floor, r, "id", now)
+			_, err := decided(func(jit.ID) (jit.Policy, bool) { return p, true }, floor, r, "id", now)
 			return err == nil
 		}
 		both := allowed(&a, jit.Options{}) && allowed(&b, jit.Options{})

@@ -4,40 +4,41 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 )
 
-// decide checks a request and decides it at the same time.
-func decide(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, r jit.Request, id string, now time.Time) (jit.Grant, error) {
-	checked, err := r.Validate(now)
+// decided checks a request and decides it at the same time.
+func decided(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, r jit.Request, id string, now time.Time) (jit.Grant, error) {
+	checked, err := decide.Validate(r, now)
 	if err != nil {
 		return jit.Grant{}, err
 	}
-	return jit.Decide(policy, floor, checked, id, now)
+	return decide.Request(policy, floor, checked, id, now)
 }
 
 // Nothing is granted for a request that nobody has checked, nor until an end that has passed since it was checked.
 func TestDecideRefusesWhatIsNotValidNow(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	r := jit.Request{VMs: []jit.RequestVM{{VM: vm("web"), Ports: []jit.RequestPort{{Number: 22, End: now.Add(time.Minute), Sources: jit.AnySource()}}}}}
-	checked, err := r.Validate(now)
+	checked, err := decide.Validate(r, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	policy := func(id jit.ID) (jit.Policy, bool) { return jit.Policy{VM: id, Ports: jit.DefaultPorts()}, true }
 	for _, tt := range []struct {
 		name   string
-		r      jit.ValidRequest
+		r      decide.ValidRequest
 		now    time.Time
 		code   jit.Code
 		target string
 	}{
-		{"the zero value", jit.ValidRequest{}, now, jit.CodeNoVMs, "virtualMachines"},
+		{"the zero value", decide.ValidRequest{}, now, jit.CodeNoVMs, "virtualMachines"},
 		{"an end that has passed meanwhile", checked, now.Add(time.Minute), jit.CodeEndInPast, "virtualMachines[0].ports[0].endTimeUtc"},
 		{"an end to come", checked, now.Add(59 * time.Second), "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			g, err := jit.Decide(policy, jit.Options{}, tt.r, "id", tt.now)
+			g, err := decide.Request(policy, jit.Options{}, tt.r, "id", tt.now)
 			refused := jit.Refused(err)
 			switch {
 			case tt.code == "" && (err != nil || len(g.VMs) != 1):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/parallel"
@@ -28,11 +29,11 @@ func narrowing(records []store.PolicyRecord, known map[string]store.PolicyRecord
 	return out
 }
 
-// narrowed is [jit.Grant.Narrowed] by each of the policies.
+// narrowed is [decide.Narrow] by each of the policies.
 func (s *Protection) narrowed(g jit.Grant, policies []jit.Policy) (jit.Grant, bool) {
 	changed := false
 	for _, p := range policies {
-		next, some := g.Narrowed(p, s.Floor, s.now())
+		next, some := decide.Narrow(g, p, s.Floor, s.now())
 		g, changed = next, changed || some
 	}
 	return g, changed
@@ -55,7 +56,7 @@ func (s *Protection) without(vms []jit.ID) ending {
 func anyVM(jit.ID) bool { return true }
 
 // Narrow brings what is open at the machines of policies within them: windows that could not be requested now are marked to
-// close, and those that are longer than the policies allow now end earlier (see [jit.Grant.Narrowed]). Call it once the policies are stored: a request that was decided
+// close, and those that are longer than the policies allow now end earlier (see [decide.Narrow]). Call it once the policies are stored: a request that was decided
 // before then is among what is open, or finds them when it opens. Then reconcile the targets, and call [Protection.Settle].
 // Repeating it does what an error has left.
 func (s *Protection) Narrow(ctx context.Context, policies []jit.Policy) (narrow.Ends, error) {

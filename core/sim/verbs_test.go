@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -105,7 +106,7 @@ func (r *run) newRequest() asked {
 func (r *run) request(a *app, q asked) {
 	var got store.GrantRecord
 	o := r.begin(a, "request", func(ctx context.Context) (err error) {
-		checked, err := q.request.Validate(a.Service.Now())
+		checked, err := decide.Validate(q.request, a.Service.Now())
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -64,7 +65,7 @@ func (r *run) narrowedBy(l *ledger, vm jit.ID, old, w jit.Window) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.ContainsFunc(r.table.ever[vm.Name], func(p jit.Policy) bool {
-		after, narrows := g.Narrowed(p, r.floor(), g.Start)
+		after, narrows := decide.Narrow(g, p, r.floor(), g.Start)
 		next := after.VMs[0].Ports[0]
 		return narrows && (next.Status == jit.Revoking || !next.End.After(w.End))
 	})
@@ -76,7 +77,7 @@ func (r *run) withinPolicy(vm jit.ID) {
 		return
 	}
 	for _, l := range r.table.grants {
-		if _, narrows := l.rec.Grant.Narrowed(r.table.policies[vm.Name].Policy, r.floor(), time.Now()); narrows && !l.lost && l.rec.Grant.Status() == jit.Initiated {
+		if _, narrows := decide.Narrow(l.rec.Grant, r.table.policies[vm.Name].Policy, r.floor(), time.Now()); narrows && !l.lost && l.rec.Grant.Status() == jit.Initiated {
 			r.violate("I4", "the policy of %s was changed, and does not allow what grant %s has open: %s", vm.Name, l.rec.Grant.ID, grantText(l.rec.Grant))
 		}
 	}

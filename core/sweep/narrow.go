@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/store"
@@ -66,7 +67,7 @@ func (w *sweep) within(ctx context.Context, g jit.Grant) (jit.Grant, bool) {
 			p = rec.Policy
 			w.granted[vm.Key()] = p
 		}
-		next, narrows := g.Narrowed(p, jit.Options{}, w.now())
+		next, narrows := decide.Narrow(g, p, jit.Options{}, w.now())
 		g, changed = next, changed || narrows
 	}
 	return g, changed

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -101,7 +102,7 @@ func AtMost(n, most int, at string) error {
 // EachMachine holds the ports of every machine to their bounds.
 func EachMachine[M interface{ SourceCounts() []int }](machines []M, at string) error {
 	for i, m := range machines {
-		if err := jit.Bounds(m.SourceCounts()); err != nil {
+		if err := decide.Bounds(m.SourceCounts()); err != nil {
 			return Below(err, fmt.Sprintf("%s[%d]", at, i))
 		}
 	}

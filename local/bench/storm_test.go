@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/local/armsim"
@@ -86,11 +87,11 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / machines >> 8), byte(i / machines)}), 32)
 		ask := jit.Request{RequestorID: fmt.Sprint(tenant, "/", i), Requestor: fmt.Sprintf("p%d@example.com", i), Justification: "bench",
 			VMs: []jit.RequestVM{{VM: machineID(n), Ports: []jit.RequestPort{{Number: 22, End: end, Sources: jit.SourcesOf(source)}}}}}
-		checked, err := ask.Validate(now)
+		checked, err := decide.Validate(ask, now)
 		if err != nil {
 			return err
 		}
-		g, err := jit.Decide(func(jit.ID) (jit.Policy, bool) { return policy(n), true }, jit.Options{}, checked, newID(), now)
+		g, err := decide.Request(func(jit.ID) (jit.Policy, bool) { return policy(n), true }, jit.Options{}, checked, newID(), now)
 		if err != nil {
 			return err
 		}
