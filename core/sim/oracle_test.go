@@ -318,12 +318,16 @@ func (r *run) closedToOthers() {
 			if !g.dirty.IsZero() || g.locked || g.barred {
 				continue
 			}
+			kept := 0
+			if rec.Policy.LeavesRoom {
+				kept = keptPlaces
+			}
 			for _, dst := range addrs {
 				for _, port := range rec.Policy.Ports {
 					for _, protocol := range protocols(port.Protocol) {
 						for _, src := range sameFamily(dst) {
 							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol, at: m.estate(dst)}
-							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x) {
+							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x, kept) && !(rec.Policy.LeavesRoom && r.stopped(m, g, p)) {
 								r.violate("I4", "the foreign rule %s (%d) of %s opens port %d of %s, which its policy closes", x.Name, x.Priority, g.id.Name, port.Number, m.id.Name)
 								return
 							}
@@ -335,9 +339,26 @@ func (r *run) closedToOthers() {
 	}
 }
 
-// outranked reports whether there is room for one more rule between a rule of others and the last open window above it. Where open windows and
-// others have all places, they keep them, and where a window stands right above the rule, so does the window.
-func outranked(rules []jit.Rule, x jit.Rule) bool {
+// keptPlaces is how many of the first free places are left to windows by the denies of a policy that leaves room, at most: one for each family.
+const keptPlaces = 2
+
+// stopped reports whether another security group in front of the machine drops what one lets in: traffic passes all of them. A window there lets in
+// what I1 judges, and a group that others have just changed is judged later.
+func (r *run) stopped(m *machine, at *group, p packet) bool {
+	for g, addrs := range r.azure.places(m) {
+		if g == at || !slices.Contains(addrs, p.dst) {
+			continue
+		}
+		if x, ok := first(g.packets, p, every); ok && (x.Access == jit.Deny || own(x)) || !g.dirty.IsZero() || g.locked || g.barred {
+			return true
+		}
+	}
+	return false
+}
+
+// outranked reports whether there is room for one more rule between a rule of others and the last open window above it, and for as many more as
+// are kept. Where open windows and others have all places, they keep them, and where a window stands right above the rule, so does the window.
+func outranked(rules []jit.Rule, x jit.Rule, kept int) bool {
 	last := 99
 	for _, o := range rules {
 		if own(o) && o.Access == jit.Allow && o.Priority < x.Priority {
@@ -350,7 +371,7 @@ func outranked(rules []jit.Rule, x jit.Rule) bool {
 			taken++
 		}
 	}
-	return taken < x.Priority-last-1
+	return taken+kept < x.Priority-last-1
 }
 
 func grantText(g jit.Grant) string {
