@@ -93,3 +93,146 @@ func TestDenyChangedByHand(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptAlone: of a deny to which others gave addresses these stay, and nothing else does. What its machines no longer ask for goes, whether the
+// deny was noted as it stands or as it was about to be written, until nothing is left but what was kept.
+func TestKeptAlone(t *testing.T) {
+	policy := func(vm string) roster.Protected {
+		return roster.Protected{Policy: jit.Policy{VM: vmID(vm), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}}}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0." + vm[1:])}}
+	}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{policy("v4"), policy("v5"), policy("v6")}}}
+	in.Current = compute(in).Changes.Apply(nil)
+	in.Confirmed = notes(in.Current)
+	in.Current[0].Destination.Prefixes = append(in.Current[0].Destination.Prefixes, netip.MustParsePrefix("10.0.0.9/32"))
+	for _, step := range []struct {
+		name   string
+		remain []roster.Protected
+		want   string
+		kept   int
+	}{
+		{"others add an address", []roster.Protected{policy("v4"), policy("v5"), policy("v6")}, "10.0.0.4/32 10.0.0.5/32 10.0.0.6/32 10.0.0.9/32", 1},
+		{"a machine is no longer protected", []roster.Protected{policy("v4"), policy("v5")}, "10.0.0.4/32 10.0.0.5/32 10.0.0.9/32", 1},
+		{"another", []roster.Protected{policy("v4")}, "10.0.0.4/32 10.0.0.9/32", 1},
+		{"the last", nil, "10.0.0.9/32", 1},
+		{"one is protected again", []roster.Protected{policy("v5")}, "10.0.0.5/32 10.0.0.9/32", 1},
+		{"the machine at the address is", []roster.Protected{policy("v5"), policy("v9")}, "10.0.0.5/32 10.0.0.9/32", 0},
+		{"and no longer", []roster.Protected{policy("v5")}, "10.0.0.5/32", 0},
+	} {
+		in.Policies = step.remain
+		p := plan.Compute(in)
+		if len(p.Rules) != 1 || len(p.Kept) != step.kept {
+			t.Fatalf("%s: kept %v, %v", step.name, p.Kept, p.Rules)
+		}
+		var to []string
+		for _, q := range p.Rules[0].Destination.Prefixes {
+			to = append(to, q.String())
+		}
+		if got := strings.Join(to, " "); got != step.want {
+			t.Errorf("%s: the deny is to %s, want %s", step.name, got, step.want)
+		}
+		in.Current = p.Changes.Apply(in.Current)
+		in.Confirmed = []string{roster.Expected(p.Note(p.Rules[0]))}
+		if again := plan.Compute(in); !again.Changes.Empty() {
+			t.Errorf("%s: computed again: %+v", step.name, again.Changes)
+		}
+	}
+}
+
+// TestKeptByAnOlderTable: where the deny stands otherwise than the note of what was kept says, the table may be older than it, and all of it stays.
+func TestKeptByAnOlderTable(t *testing.T) {
+	policy := roster.Protected{Policy: jit.Policy{VM: vmID("v4"), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}}}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.4")}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{policy}}}
+	in.Current = compute(in).Changes.Apply(nil)
+	in.Current[0].Destination.Prefixes = append(in.Current[0].Destination.Prefixes, netip.MustParsePrefix("10.0.0.9/32"))
+	p := plan.Compute(in)
+	in.Confirmed = []string{p.Note(p.Rules[0])}
+	in.Current[0].Destination.Prefixes = append(in.Current[0].Destination.Prefixes, netip.MustParsePrefix("10.0.0.5/32")) // protected since
+	for _, policies := range [][]roster.Protected{{policy}, nil} {
+		in.Policies = policies
+		if p := plan.Compute(in); !p.Changes.Empty() || len(p.Kept) != 1 {
+			t.Errorf("%d policies: kept %v, %+v", len(policies), p.Kept, p.Changes)
+		}
+	}
+	in.Confirmed = []string{roster.Note(in.Current[0]) + " keeps 10.0.0.9 x"}
+	if p := plan.Compute(in); !p.Changes.Empty() {
+		t.Errorf("by a note that cannot be read: %+v", p.Changes)
+	}
+}
+
+// TestAllowChangedByHand: an allow that others have changed so that it opens less is put right once, and is missing the second time, as one
+// that they have removed. One that opens more, or that leads elsewhere, is put right each time, and no window ends for that.
+func TestAllowChangedByHand(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*jit.Rule)
+		less   bool
+	}{
+		{"denies", func(r *jit.Rule) { r.Access = jit.Deny }, true},
+		{"outbound", func(r *jit.Rule) { r.Direction = jit.Outbound }, true},
+		{"from one address of several", func(r *jit.Rule) { r.Source.Prefixes = r.Source.Prefixes[:1] }, true},
+		{"from another address", func(r *jit.Rule) { r.Source = jit.PeersOf(netip.MustParseAddr("198.51.100.9")) }, true},
+		{"to another port", func(r *jit.Rule) { r.DestinationPorts = []jit.PortRange{jit.OnePort(23)} }, true},
+		{"from one port", func(r *jit.Rule) { r.SourcePorts = []jit.PortRange{jit.OnePort(1)} }, true},
+		{"by another protocol", func(r *jit.Rule) { r.Protocol = jit.UDP }, true},
+		{"from everybody", func(r *jit.Rule) { r.Source = jit.AnyPeer() }, false},
+		{"to all ports", func(r *jit.Rule) { r.DestinationPorts = []jit.PortRange{jit.AllPorts()} }, false},
+		{"to other addresses", func(r *jit.Rule) { r.Destination = jit.PeersOf(netip.MustParseAddr("10.0.0.77")) }, false},
+		{"to all addresses", func(r *jit.Rule) { r.Destination = jit.AnyPeer() }, false},
+		{"elsewhere in the list", func(r *jit.Rule) { r.Priority = 300 }, false},
+		{"in its description", func(r *jit.Rule) { r.Description = "mine" }, false},
+	} {
+		in := handInput(t)
+		right := in.Current
+		for round := 1; round <= 3; round++ {
+			in.Current = nil
+			for _, r := range right {
+				r = r.Clone()
+				if r.Access == jit.Allow {
+					tc.change(&r)
+				}
+				in.Current = append(in.Current, r)
+			}
+			p := plan.Compute(in)
+			stands := slices.ContainsFunc(p.Rules, func(r jit.Rule) bool { return r.Access == jit.Allow })
+			if missing := tc.less && round > 1; missing != (len(p.Missing) == 1) || missing == stands || missing && !p.Missing[0].Others {
+				t.Fatalf("%s, change %d: missing %+v, rules %v", tc.name, round, p.Missing, p.Rules)
+			} else if missing {
+				break
+			}
+			right = p.Changes.Apply(in.Current)
+			if again := plan.Compute(plan.Input{Now: noon, State: in.State, Current: right}); !again.Changes.Empty() {
+				t.Errorf("%s: computed again: %+v", tc.name, again.Changes)
+			}
+		}
+		if in = handInput(t); tc.less {
+			for i := range in.Current {
+				if in.Current[i].Access == jit.Allow {
+					tc.change(&in.Current[i])
+				}
+			}
+			in.LeaveRemoved = true
+			if p := plan.Compute(in); len(p.Missing) != 1 || !p.Missing[0].Others {
+				t.Errorf("%s, and what others remove stays: %+v", tc.name, p.Missing)
+			}
+		}
+	}
+}
+
+// handInput is one confirmed window of two sources, whose rules stand as they should.
+func handInput(t *testing.T) plan.Input {
+	p := roster.Protected{Policy: jit.Policy{VM: vmID("v4"), Ports: []jit.PortRule{{Number: 22, Protocol: jit.TCP}}}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.4")}}
+	in := plan.Input{Now: noon, State: roster.State{Known: true, Policies: []roster.Protected{p}, Openings: grants(1)}}
+	vm := &in.Openings[0].Grant.VMs[0]
+	in.Policies[0].Policy.VM = vm.VM
+	in.Openings[0].Addresses = map[string][]netip.Addr{vm.VM.Key(): p.Addresses}
+	sources, err := jit.ParseSources("203.0.113.7", "203.0.113.99")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range vm.Ports {
+		vm.Ports[i].Sources, vm.Ports[i].Status, vm.Ports[i].Protocol = sources, jit.Initiated, jit.TCP
+	}
+	in.Current = compute(in).Changes.Apply(nil)
+	in.Confirmed = notes(in.Current)
+	return in
+}

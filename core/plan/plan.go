@@ -95,7 +95,7 @@ type Plan struct {
 	Short      []Shut    // those for which fewer windows fit than are kept, even if none is open
 	Blocked    []Blocked // allows of ours from which foreign denies take something
 	Missing    []Missing // rules of open windows that do not stand and are not put back
-	Kept       []string  // denies that close more than anything stored asks for, and that nothing stored knows; sorted
+	Kept       []Kept    // denies that close more than anything stored asks for; by rule
 }
 
 // Blocked is an allow of ours that foreign denies outrank. A new one never is: it
@@ -111,7 +111,7 @@ type Blocked struct {
 func Compute(in Input) Plan {
 	ours, foreign := apart(in.Current)
 	names := in.names()
-	closed, kept := denies(in.Policies), []string(nil)
+	closed, kept := denies(in.Policies), []Kept(nil)
 	if in.Known {
 		closed, kept = in.guarding(ours, closed)
 	}

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"portcullis/core/jit"
@@ -28,17 +30,19 @@ type Missing struct {
 }
 
 // certain returns the rules that may stand: those that do, those of windows that open for the first time, and those of which it
-// is certain that nobody ended their windows. The others are missing.
+// is certain that nobody ended their windows. The others are missing. One that others have changed so that it opens less counts as removed.
 func (in Input) certain(ours named, had label.Marks, open []*wanted) (sure []*wanted, missing []Missing) {
+	others := sync.OnceValue(func() standing { return in.standing(ours) })
 	for _, w := range open {
 		again, marked := had[label.MarkOf(w.rule.Name)]
+		r := ours.find(strings.ToLower(w.rule.Name))
 		switch {
-		case !w.open, ours.find(strings.ToLower(w.rule.Name)) != nil, in.letsIn(ours, w):
+		case !w.open, r != nil && opens(r, &w.rule), others().letsIn(w):
 		case in.Moved != nil && in.Moved(w.grant):
 		case marked && !again && !in.LeaveRemoved:
 			w.again = true
 		default:
-			missing = append(missing, Missing{Grant: w.grant, Rule: w.rule.Name, Others: marked})
+			missing = append(missing, Missing{Grant: w.grant, Rule: w.rule.Name, Others: marked || r != nil})
 			continue
 		}
 		sure = append(sure, w)
@@ -46,33 +50,68 @@ func (in Input) certain(ours named, had label.Marks, open []*wanted) (sure []*wa
 	return sure, missing
 }
 
-// letsIn reports whether standing rules of the same grant, or of one that has taken its place, let in all that a rule would:
-// it then opens nothing, such as where a part of a grant has ended, where windows get one end and with it one rule, or where a
-// newer request comes to nothing.
-func (in Input) letsIn(ours named, w *wanted) bool {
-	return !slices.ContainsFunc(reach.Parts(w.rule), func(part jit.Rule) bool {
-		return !slices.ContainsFunc(ours.rules, func(r *jit.Rule) bool {
-			grant, ok := label.GrantOf(r.Name)
-			return ok && (grant == w.grant || in.replaces(grant, w.grant)) && reach.Holds(r, &part)
-		})
-	})
+// opens reports whether a standing rule lets in what the wanted one of its name would, wherever that is. Its destination changes with the
+// addresses of its machines, so by our own hand too. Of a NAT rule no mark tells whether it was put right before: it is, each time.
+func opens(r, want *jit.Rule) bool {
+	has, wants := *r, *want
+	has.Destination, wants.Destination = jit.AnyPeer(), jit.AnyPeer()
+	return want.Translated.IsValid() || reach.Holds(&has, &wants)
+}
+
+// standing is our allows that stand, by grant, and what is stored of their grants.
+type standing struct {
+	rules   map[string][]*jit.Rule
+	grants  map[string]*jit.Grant // all that are stored, by id
+	newcome map[requestor][]*jit.Grant
+}
+
+// requestor tells who asked, as [jit.Grant.SameRequestor] does.
+type requestor struct{ id, name string }
+
+func requestorOf(g *jit.Grant) requestor {
+	if g.RequestorID != "" {
+		return requestor{id: g.RequestorID}
+	}
+	return requestor{name: g.Requestor}
 }
 
 // displacedFor is how long after its time to open a newer grant that came to nothing gives back the place that it took: as long as the sweep may take
 // that ends it. Later the table may be an older one, which does not know that it was confirmed.
 const displacedFor = 10 * time.Minute
 
-// replaces reports whether one stored grant is a newer one of the requestor of another, and may come to nothing still.
-func (in Input) replaces(newer, older string) bool {
-	of := func(id string) int {
-		return slices.IndexFunc(in.Openings, func(o roster.Opening) bool { return o.Grant.ID == id })
+// standing sorts what stands once, so that to ask for every rule stays linear. A grant whose rules stand and that may still come to nothing is newcome.
+func (in Input) standing(ours named) standing {
+	s := standing{map[string][]*jit.Rule{}, make(map[string]*jit.Grant, len(in.Openings)), map[requestor][]*jit.Grant{}}
+	for _, r := range ours.rules {
+		if grant, ok := label.GrantOf(r.Name); ok {
+			s.rules[grant] = append(s.rules[grant], r)
+		}
 	}
-	n, o := of(newer), of(older)
-	if n < 0 || o < 0 {
-		return false
+	for i := range in.Openings {
+		g := &in.Openings[i].Grant
+		s.grants[g.ID] = g
+		if len(s.rules[g.ID]) > 0 && in.Now.Before(g.OpenBy.Add(displacedFor)) {
+			s.newcome[requestorOf(g)] = append(s.newcome[requestorOf(g)], g)
+		}
 	}
-	a, b := in.Openings[n].Grant, in.Openings[o].Grant
-	return a.SameRequestor(b.RequestorID, b.Requestor) && a.Start.Compare(b.Start) >= 0 && in.Now.Before(a.OpenBy.Add(displacedFor))
+	return s
+}
+
+// letsIn reports whether standing rules of the same grant, or of a newer one of its requestor that may come to nothing still, let in all that a rule
+// would: it then opens nothing, such as where a part of a grant has ended, where windows get one end and with it one rule, or where a newer request
+// comes to nothing.
+func (s standing) letsIn(w *wanted) bool {
+	rules := s.rules[w.grant]
+	if g := s.grants[w.grant]; g != nil {
+		for _, n := range s.newcome[requestorOf(g)] {
+			if n.ID != g.ID && n.Start.Compare(g.Start) >= 0 {
+				rules = slices.Concat(rules, s.rules[n.ID])
+			}
+		}
+	}
+	return len(rules) > 0 && !slices.ContainsFunc(reach.Parts(w.rule), func(part jit.Rule) bool {
+		return !slices.ContainsFunc(rules, func(r *jit.Rule) bool { return reach.Holds(r, &part) })
+	})
 }
 
 // mark writes the marks of the allows into the first deny that can hold them.
@@ -128,26 +167,68 @@ func unmarked(r *jit.Rule) jit.Rule {
 	return out
 }
 
+// Kept is a deny that closes more than anything stored asks for.
+type Kept struct {
+	Rule   string
+	Beyond []netip.Prefix // the addresses for which nothing asks; nil where it holds others than single ones, and stays whole
+}
+
+// Note returns what is to be stored of a deny that stands as planned, "" for nothing: it stays whole until others change it.
+func (p Plan) Note(r jit.Rule) string {
+	i := slices.IndexFunc(p.Kept, func(k Kept) bool { return k.Rule == r.Name })
+	switch {
+	case i < 0:
+		return roster.Note(r)
+	case p.Kept[i].Beyond == nil:
+		return ""
+	}
+	return roster.NoteKept(r, p.Kept[i].Beyond)
+}
+
 // guarding returns the denies that should stand: those that the policies want, and of those that stand otherwise than is
-// stored all that they close, since a table that does not know what stands may be older than it. It names the latter.
-func (in Input) guarding(ours named, closed []*wanted) (all []*wanted, kept []string) {
+// stored all that they close, since a table that does not know what stands may be older than it. It names the latter. What was kept
+// once is stored, and alone is kept from then on: the other addresses of such a deny are ours to take back.
+func (in Input) guarding(ours named, closed []*wanted) (all []*wanted, kept []Kept) {
 	all = closed
 	for _, r := range ours.rules {
 		if r.Access != jit.Deny || r.Direction != jit.Inbound || !label.IsDeny(r.Name) || in.Knows(r) {
 			continue
 		}
+		beyond, noted := in.KeptOf(r)
 		i := slices.IndexFunc(closed, func(w *wanted) bool { return strings.EqualFold(w.rule.Name, r.Name) })
 		if i < 0 {
-			all, kept = append(all, &wanted{rule: unmarked(r)}), append(kept, r.Name)
+			w := wanted{rule: unmarked(r)}
+			if noted {
+				w.rule.Destination = jit.Peers{Prefixes: beyond}
+				w.rule = w.rule.Canonical()
+			}
+			all, kept = append(all, &w), append(kept, Kept{r.Name, single(w.rule.Destination)})
 			continue
 		}
-		if w := closed[i]; len(reach.Beyond(r, &w.rule)) > 0 {
-			w.rule.Destination.Prefixes = slices.Concat(w.rule.Destination.Prefixes, reach.Beyond(r, &w.rule))
+		w := closed[i]
+		left := reach.Beyond(r, &w.rule)
+		if noted {
+			left = slices.DeleteFunc(left, func(p netip.Prefix) bool { return !slices.Contains(beyond, p) })
+		}
+		if len(left) > 0 {
+			w.rule.Destination.Prefixes = slices.Concat(w.rule.Destination.Prefixes, left)
 			w.rule = w.rule.Canonical()
-			kept = append(kept, w.rule.Name)
+			kept = append(kept, Kept{w.rule.Name, single(jit.Peers{Prefixes: left})})
 		}
 	}
 	slices.SortFunc(all, byName)
-	slices.Sort(kept)
+	slices.SortFunc(kept, func(a, b Kept) int { return strings.Compare(a.Rule, b.Rule) })
 	return all, kept
+}
+
+// maxKept bounds how many addresses the note of a deny names.
+const maxKept = 64
+
+// single returns the addresses of a destination that a note can name; nil where it holds anything else, or too many.
+func single(p jit.Peers) []netip.Prefix {
+	others := slices.ContainsFunc(p.Prefixes, func(q netip.Prefix) bool { return !q.IsSingleIP() })
+	if p.Any || others || len(p.Tags)+len(p.Groups) > 0 || len(p.Prefixes) == 0 || len(p.Prefixes) > maxKept {
+		return nil
+	}
+	return slices.Clone(p.Prefixes)
 }

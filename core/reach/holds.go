@@ -18,8 +18,12 @@ func Holds(r, other *jit.Rule) bool {
 	if r.Translated.IsValid() { // whichever port of the firewall leads there
 		return true
 	}
-	return HoldsPeers(r.Destination, other.Destination) && !slices.ContainsFunc(other.DestinationPorts, func(p jit.PortRange) bool {
-		return !slices.ContainsFunc(r.DestinationPorts, func(h jit.PortRange) bool { return h.First <= p.First && p.Last <= h.Last })
+	return HoldsPeers(r.Destination, other.Destination) && holdsPorts(r.DestinationPorts, other.DestinationPorts) && holdsPorts(r.SourcePorts, other.SourcePorts)
+}
+
+func holdsPorts(all, some []jit.PortRange) bool {
+	return !slices.ContainsFunc(some, func(p jit.PortRange) bool {
+		return !slices.ContainsFunc(all, func(h jit.PortRange) bool { return h.First <= p.First && p.Last <= h.Last })
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -11,8 +12,11 @@ import (
 )
 
 // What is stored of the denies that stand is a note of each: its name and what tells its content. A note that begins with
-// expected is of a deny that is about to be written.
-const expected = "?"
+// expected is of a deny that is about to be written. In one of a deny that closes addresses for which nothing asks, these follow after keeps.
+const (
+	expected = "?"
+	keeps    = " keeps "
+)
 
 // Note returns what is stored of a deny of ours.
 func Note(r jit.Rule) string {
@@ -21,8 +25,18 @@ func Note(r jit.Rule) string {
 	return strings.ToLower(r.Name) + " " + hex.EncodeToString(sum[:6])
 }
 
-// Expected returns the note of a deny that is about to be written.
-func Expected(r jit.Rule) string { return expected + Note(r) }
+// NoteKept returns what is stored of a deny of ours that closes addresses for which nothing stored asks: whatever else it closes later, these stay.
+func NoteKept(r jit.Rule, beyond []netip.Prefix) string {
+	list := make([]string, len(beyond))
+	for i, p := range beyond {
+		list[i] = p.Addr().String()
+	}
+	slices.Sort(list)
+	return Note(r) + keeps + strings.Join(list, " ")
+}
+
+// Expected returns the note of a deny that is about to be written, from its note.
+func Expected(note string) string { return expected + note }
 
 // Stood reports whether a deny of this name was seen confirmed.
 func (s State) Stood(name string) bool {
@@ -36,4 +50,26 @@ func (s State) Stood(name string) bool {
 func (s State) Knows(r *jit.Rule) bool {
 	note := Note(*r)
 	return slices.Contains(s.Confirmed, note) || slices.Contains(s.Confirmed, expected+note)
+}
+
+// KeptOf returns the addresses that a deny closes although nothing asked for them when it was noted as it stands, and whether it was. A note that
+// cannot be read is none: then all of the deny is kept.
+func (s State) KeptOf(r *jit.Rule) ([]netip.Prefix, bool) {
+	note := Note(*r) + keeps
+	for _, stored := range s.Confirmed {
+		list, ok := strings.CutPrefix(strings.TrimPrefix(stored, expected), note)
+		if !ok {
+			continue
+		}
+		var out []netip.Prefix
+		for text := range strings.FieldsSeq(list) {
+			a, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, false
+			}
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+		}
+		return out, len(out) > 0
+	}
+	return nil, false
 }

@@ -79,8 +79,8 @@ func (out Outcome) Unnoted() bool {
 func (out Outcome) denies() []string {
 	var names []string
 	for _, r := range out.Plan.Rules {
-		if r.Access == jit.Deny && !slices.Contains(out.Plan.Kept, r.Name) {
-			names = append(names, roster.Note(r))
+		if note := out.Plan.Note(r); r.Access == jit.Deny && note != "" {
+			names = append(names, note)
 		}
 	}
 	return names // sorted, as the plan is
@@ -90,7 +90,8 @@ func (out Outcome) denies() []string {
 func (s *Rounds) expect(ctx context.Context, out Outcome) error {
 	next := slices.Clone(out.State.Confirmed)
 	for _, r := range slices.Concat(out.Plan.Changes.Create, out.Plan.Changes.Update) {
-		if e := roster.Expected(r); out.reguards(r) && !slices.Contains(out.Plan.Kept, r.Name) && !slices.Contains(next, e) && !slices.Contains(next, roster.Note(r)) {
+		note := out.Plan.Note(r)
+		if e := roster.Expected(note); out.reguards(r) && note != "" && !slices.Contains(next, e) && !slices.Contains(next, note) {
 			next = append(next, e)
 		}
 	}

@@ -84,8 +84,8 @@ func leading(out round.Outcome, on func(store.Finding)) {
 
 // kept reports denies that nothing stored knows.
 func kept(out round.Outcome, on func(store.Finding)) {
-	for _, name := range out.Plan.Kept {
-		on(store.Finding{Kind: store.FindingLost, Rule: name, Message: fmt.Sprintf("the rule %s of %s closes more than anything stored asks for, and stays: enable the machines again that it names, or delete it", name, out.Target.Name)})
+	for _, k := range out.Plan.Kept {
+		on(store.Finding{Kind: store.FindingLost, Rule: k.Rule, Message: fmt.Sprintf("the rule %s of %s closes more than anything stored asks for, and stays: enable the machines again that it names, or delete it", k.Rule, out.Target.Name)})
 	}
 }
 
