@@ -112,6 +112,7 @@ func surface(version string) openapi.API {
 		},
 		Types: map[reflect.Type]openapi.Object{
 			reflect.TypeFor[api.Code]():        {"type": "string", "x-extensible-enum": wire.Codes}, // open: a client must take a code that it does not know
+			reflect.TypeFor[api.PortNumber]():  {"type": "integer", "minimum": 0, "maximum": 65535},
 			reflect.TypeFor[wire.OrNull]():     {"type": []string{"string", "null"}},
 			reflect.TypeFor[compat.ReadOnly](): {"description": "read-only: accepted as it was answered, and passed over"},
 			reflect.TypeFor[jsontext.Value]():  {"description": "any value"},

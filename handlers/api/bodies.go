@@ -26,12 +26,12 @@ type Options struct {
 
 // PortRule is a port of a policy, in both directions.
 type PortRule struct {
-	Number   uint16   `json:"number" api:"required"`
-	Protocol string   `json:"protocol" api:"protocol"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix,omitzero" api:"prefix"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix"`
-	Maximum  string   `json:"maxRequestAccessDuration" api:"maximum"`
-	Mapped   uint16   `json:"mappedPort,omitzero" api:"mapped"` // the firewall's, where the policy pins it
+	Number   PortNumber `json:"number" api:"required"`
+	Protocol string     `json:"protocol" api:"protocol"`
+	Prefix   *string    `json:"allowedSourceAddressPrefix,omitzero" api:"prefix either"`
+	Prefixes []string   `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix either"`
+	Maximum  string     `json:"maxRequestAccessDuration" api:"maximum"`
+	Mapped   uint16     `json:"mappedPort,omitzero" api:"mapped"` // the firewall's, where the policy pins it
 }
 
 // VmsBody is the body of POST /api/disable.
@@ -58,17 +58,17 @@ type RequestVM struct {
 
 // RequestPort is a port that is asked for. Duration is ISO 8601, End RFC 3339; one of them is needed.
 type RequestPort struct {
-	Number   uint16   `json:"number" api:"required"`
-	Duration *string  `json:"duration" api:"duration"`
-	End      *string  `json:"endTimeUtc" api:"time"`
-	Prefix   *string  `json:"allowedSourceAddressPrefix" api:"prefix"`
-	Prefixes []string `json:"allowedSourceAddressPrefixes" api:"prefixes prefix"`
+	Number   PortNumber `json:"number" api:"required"`
+	Duration *string    `json:"duration" api:"duration one"`
+	End      *string    `json:"endTimeUtc" api:"time one"`
+	Prefix   *string    `json:"allowedSourceAddressPrefix" api:"prefix either"`
+	Prefixes []string   `json:"allowedSourceAddressPrefixes" api:"prefixes prefix either"`
 }
 
 // ExtendBody is the body of POST /api/requests/{id}/extend: one of the two.
 type ExtendBody struct {
-	Duration *string `json:"duration" api:"duration"`
-	End      *string `json:"endTimeUtc" api:"time"`
+	Duration *string `json:"duration" api:"duration one"`
+	End      *string `json:"endTimeUtc" api:"time one"`
 }
 
 // SourcePrefixes gives the prefixes of the plural field, which are bounded.

@@ -14,7 +14,7 @@ const Tag = "Sign-in of Azure clients"
 
 // Parameters are the query parameters of every operation here.
 func Parameters() []query.Parameter {
-	return []query.Parameter{{Name: nameVersion, Required: true, Says: "a date, such as " + usual}}
+	return []query.Parameter{{Name: nameVersion, Required: true, Shape: "version", Says: "a date, such as " + usual}}
 }
 
 // Described tells of every operation, for the OpenAPI document.

@@ -81,9 +81,9 @@ type initiateVM struct {
 
 type initiatePort struct {
 	Number   jsontext.Value `json:"number" api:"required portNumber"`
-	Duration *string        `json:"duration" api:"duration"`
+	Duration *string        `json:"duration" api:"duration one"`
 	Start    *string        `json:"startTimeUtc" api:"time"`
-	End      *string        `json:"endTimeUtc" api:"time"`
+	End      *string        `json:"endTimeUtc" api:"time one"`
 	Prefix   *string        `json:"allowedSourceAddressPrefix" api:"prefix"`
 	Prefixes []string       `json:"allowedSourceAddressPrefixes" api:"anyPrefixes prefix"`
 	Others   jsontext.Value `json:",embed"`
@@ -136,6 +136,9 @@ func refuseOthers(others jsontext.Value, at string, around bool) error {
 
 // portNumber reads a port that is written as a whole number or as a text of digits.
 func portNumber(v jsontext.Value, at string) (uint16, error) {
+	if len(v) == 0 || v.Kind() == 'n' {
+		return 0, wire.MissingNumber(strings.TrimSuffix(at, ".number"))
+	}
 	text, whole := string(v), wire.Whole
 	if v.Kind() == '"' {
 		unquoted, err := jsontext.AppendUnquote(nil, v)
@@ -267,7 +270,7 @@ func (b initiateBody) request(own netip.Addr, now time.Time) (jit.Request, error
 
 // plain gives the port as the plain face has it.
 func (port initiatePort) plain(number uint16) wire.RequestPort {
-	out := wire.RequestPort{Number: number, Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
+	out := wire.RequestPort{Number: api.PortOf(number), Duration: port.Duration, End: port.End, Prefix: port.Prefix, Prefixes: port.Prefixes}
 	if len(out.Prefixes) == 0 {
 		out.Prefixes = nil
 	}

@@ -57,11 +57,21 @@ type documentPolicy struct {
 
 // documentVM is everything that a policy says, as POST /api/enable takes it.
 type documentVM struct {
-	ID            string          `json:"id" api:"required vm"`
-	Ports         []wire.PortRule `json:"ports" api:"required ports"`
-	ExistingRules string          `json:"existingRules" api:"required existingRules"`
-	PublicIP      string          `json:"publicIpAddress,omitempty" api:"ipv4"`
-	Options       *wire.Options   `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
+	ID            string         `json:"id" api:"required vm"`
+	Ports         []documentPort `json:"ports" api:"required ports"`
+	ExistingRules string         `json:"existingRules" api:"required existingRules"`
+	PublicIP      string         `json:"publicIpAddress,omitempty" api:"ipv4"`
+	Options       *wire.Options  `json:"options,omitzero"` // left out: none are demanded, and an import leaves those that are stored
+}
+
+// documentPort is a [wire.PortRule] of which nothing is left to a default.
+type documentPort struct {
+	Number   api.PortNumber `json:"number" api:"required"`
+	Protocol string         `json:"protocol" api:"required protocol"`
+	Prefix   *string        `json:"allowedSourceAddressPrefix,omitzero" api:"prefix one"`
+	Prefixes []string       `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix one"`
+	Maximum  string         `json:"maxRequestAccessDuration" api:"required maximum"`
+	Mapped   uint16         `json:"mappedPort,omitzero" api:"mapped"`
 }
 
 // ErrFull is that a document holds defender.MaxRestored machines; the policy was not added.
@@ -130,8 +140,11 @@ func (d *Writer) End(incomplete string) {
 func toDocument(p defender.NamedPolicy) documentPolicy {
 	out := documentPolicy{ID: p.Name.String()}
 	for _, m := range p.Machines {
-		out.Machines = append(out.Machines, documentVM{ID: m.Policy.VM.String(), Ports: wire.ToPortRules(m.Policy.Ports), ExistingRules: m.Policy.ExistingRules.String(),
-			PublicIP: wire.IPText(m.Policy.PublicAddress), Options: wire.ToOptions(m.Policy.OwnOptions())})
+		vm := documentVM{ID: m.Policy.VM.String(), ExistingRules: m.Policy.ExistingRules.String(), PublicIP: wire.IPText(m.Policy.PublicAddress), Options: wire.ToOptions(m.Policy.OwnOptions())}
+		for _, port := range wire.ToPortRules(m.Policy.Ports) {
+			vm.Ports = append(vm.Ports, documentPort(port))
+		}
+		out.Machines = append(out.Machines, vm)
 	}
 	return out
 }
@@ -194,7 +207,11 @@ func read(body []byte) ([]defender.Held, error) {
 		return nil, wire.BadJSON(err)
 	}
 	if kind.Format != format || kind.Version != version {
-		return nil, &jit.Error{Code: wire.CodeUnknownFormat, Target: "version", Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, format, version)}
+		target := "version"
+		if kind.Format != format {
+			target = "format"
+		}
+		return nil, &jit.Error{Code: wire.CodeUnknownFormat, Target: target, Message: fmt.Sprintf("the document is %.50q of version %d; this version of the app reads %s of version %d", kind.Format, kind.Version, format, version)}
 	}
 	if err := wire.Crowded(body, maxObjects, maxTexts); err != nil {
 		return nil, err
@@ -203,9 +220,15 @@ func read(body []byte) ([]defender.Held, error) {
 	if err := wire.DecodeBytes(body, &doc); err != nil {
 		return nil, err
 	}
+	if doc.Policies == nil {
+		return nil, missing("", "policies")
+	}
 	var held []defender.Held
 	for i, p := range doc.Policies {
 		at := fmt.Sprintf("policies[%d]", i)
+		if p.Machines == nil {
+			return nil, missing(at, wire.MachinesField)
+		}
 		name, err := compat.ParsePolicyName(p.ID)
 		if err != nil {
 			return nil, wire.Below(err, at)
@@ -223,21 +246,47 @@ func read(body []byte) ([]defender.Held, error) {
 }
 
 func (vm documentVM) held(name store.PolicyName, at string) (defender.Held, error) {
-	for k, port := range vm.Ports {
-		if port.Protocol == "" || port.Maximum == "" || port.Prefix == nil && port.Prefixes == nil {
-			return defender.Held{}, &jit.Error{Code: wire.CodeInvalidContent, Target: fmt.Sprintf("%s.ports[%d]", at, k), Message: "protocol, source or maximum is missing; a document leaves nothing to a default"}
-		}
-	}
 	if vm.ExistingRules == "" {
 		return defender.Held{}, &jit.Error{Code: jit.CodeInvalidExistingRules, Target: at + ".existingRules", Message: "existingRules is missing; a document leaves nothing to a default"}
 	}
-	p, err := wire.ToPolicy(wire.EnableVM(vm), at)
+	said := wire.EnableVM{ID: vm.ID, ExistingRules: vm.ExistingRules, PublicIP: vm.PublicIP, Options: vm.Options}
+	for k, port := range vm.Ports {
+		if err := port.whole(fmt.Sprintf("%s.ports[%d]", at, k)); err != nil {
+			return defender.Held{}, err
+		}
+		said.Ports = append(said.Ports, wire.PortRule(port))
+	}
+	p, err := wire.ToPolicy(said, at)
 	if err != nil {
 		return defender.Held{}, err
 	}
 	checked, err := p.Validate()
 	return defender.Held{Name: name, Policy: checked}, wire.Below(err, at)
 }
+
+// whole refuses a port that leaves something to a default.
+func (p documentPort) whole(at string) error {
+	switch {
+	case p.Protocol == "":
+		return missing(at, "protocol")
+	case p.Maximum == "":
+		return missing(at, "maxRequestAccessDuration")
+	case p.Prefix == nil && p.Prefixes == nil:
+		return missing(at, "allowedSourceAddressPrefix")
+	}
+	return nil
+}
+
+// missing refuses a document that does not say something.
+func missing(at, name string) error {
+	if at != "" {
+		name = at + "." + name
+	}
+	return &jit.Error{Code: wire.CodeInvalidContent, Target: name, Message: name + " is missing; a document leaves nothing to a default"}
+}
+
+// SourcePrefixes gives the prefixes of the plural field, which [wire.EachMachine] bounds.
+func (p documentPort) SourcePrefixes() []string { return p.Prefixes }
 
 // SourceCounts gives how many prefixes each port names.
 func (vm documentVM) SourceCounts() []int { return api.Counts(vm.Ports) }

@@ -2,8 +2,8 @@
 // struct that the door reads or writes, so that the two cannot differ.
 //
 // A field's json tag gives its name, and in an answer whether it is always there. Its api tag gives the rest, in words
-// between blanks: "required" says that a body must have it, "needed" that even a loose one must, and every other word is the
-// name of a shape of [API.Shapes], which bounds the field, or after "answer:" only in answers. A shape with minItems or maxItems bounds a list, every other one what is in it.
+// between blanks: "required" says that a body must have it, "needed" that even a loose one must; of the two fields of a struct with "one" a body
+// has exactly one, and of the two with "either" at most one, where null is none. Every other word is the name of a shape of [API.Shapes], which bounds the field, or after "answer:" only in answers. A shape with minItems or maxItems bounds a list, every other one what is in it.
 //
 // It knows of no operation and no shape; who has them hands them in, as an [API]. Every field of a struct
 // needs a json tag; of what is embedded only the fallback for members that nothing declares is known.
@@ -78,7 +78,7 @@ func Document(api API) Object {
 	schemas, paths := schemas{api: api, named: Object{}}, Object{}
 	failure := jsonContent(schemas.of(reflect.TypeOf(api.Failure), answered))
 	responses := Object{"Failure": Object{"description": "Any other error", "headers": schemas.headers(failed...), "content": failure}}
-	for _, status := range slices.Sorted(maps.Keys(api.Codes)) {
+	for _, status := range api.refusals() {
 		responses[responseName(status)] = Object{"description": http.StatusText(status) + ": " + strings.Join(api.Codes[status], ", "), "headers": schemas.headers(refused(status)...), "content": failure}
 	}
 	for _, d := range api.Operations {
@@ -103,6 +103,17 @@ func Document(api API) Object {
 		"components": Object{"schemas": schemas.named, "responses": responses, "headers": api.Headers,
 			"securitySchemes": Object{"bearer": Object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "an access token of Microsoft Entra ID for this app"}}},
 	}
+}
+
+// refusals gives the statuses that operations refuse with, sorted. A code of another status is told by the list of codes alone.
+func (api API) refusals() []int {
+	all := map[int]bool{}
+	for _, o := range api.Operations {
+		for _, status := range o.Refusals {
+			all[status] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // failed are the headers of every refusal and failure.

@@ -98,6 +98,7 @@ func (s schemas) fields(t reflect.Type, how direction) Object {
 	properties, out := Object{}, Object{"type": "object"}
 	closed := how == sent
 	var required []string
+	pairs := map[string][]string{}
 	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		words := strings.Fields(field.Tag.Get("api"))
@@ -113,7 +114,13 @@ func (s schemas) fields(t reflect.Type, how direction) Object {
 			required = append(required, name)
 		}
 		properties[name] = s.field(field.Type, words, how, must)
+		for _, word := range words {
+			if keywords[word] && how == sent {
+				pairs[word] = append(pairs[word], name)
+			}
+		}
 	}
+	exclude(out, pairs)
 	out["properties"] = properties
 	if required != nil {
 		out["required"] = required
@@ -124,12 +131,30 @@ func (s schemas) fields(t reflect.Type, how direction) Object {
 	return out
 }
 
+// keywords are the words of api tags that are no names of shapes.
+var keywords = map[string]bool{"required": true, "needed": true, "one": true, "either": true}
+
+// exclude says of an object which of two members exclude each other. The words of JSON Schema for it are those that generators of clients pass
+// over: of alternatives they would make types of their own.
+func exclude(object Object, pairs map[string][]string) {
+	there := func(name string) Object {
+		return Object{"required": []string{name}, "properties": Object{name: Object{"not": Object{"type": "null"}}}}
+	}
+	if two := pairs["one"]; two != nil {
+		object["if"], object["else"] = there(two[0]), there(two[1])
+		object["then"] = Object{"properties": Object{two[1]: Object{"type": "null"}}}
+	}
+	if two := pairs["either"]; two != nil {
+		object["not"] = Object{"required": two, "properties": Object{two[0]: Object{"not": Object{"type": "null"}}, two[1]: Object{"not": Object{"type": "null"}}}}
+	}
+}
+
 // field gives the schema of a field.
 func (s schemas) field(t reflect.Type, words []string, how direction, must bool) Object {
 	schema := s.of(t, how)
 	for _, word := range words {
 		word, answers := strings.CutPrefix(word, "answer:")
-		if word == "required" || word == "needed" || how == passed || answers && how != answered {
+		if keywords[word] || how == passed || answers && how != answered {
 			continue
 		}
 		shape, into := s.known(word), schema

@@ -37,8 +37,11 @@ func PublicIP(text, at string) (netip.Addr, error) {
 // toPortRule reads a port of a policy. Protocol, source and maximum left out are
 // Defender's: any, any, three hours.
 func toPortRule(p PortRule, at string) (jit.PortRule, error) {
-	rule := jit.PortRule{Number: p.Number, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
+	rule := jit.PortRule{Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
 	var err error
+	if rule.Number, err = portNumber(p.Number, at); err != nil {
+		return rule, err
+	}
 	if p.Protocol != "" {
 		if rule.Protocol, err = jit.ParseProtocol(p.Protocol); err != nil {
 			return rule, Below(err, at)
@@ -96,8 +99,11 @@ func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
 
 // ToPort reads a port; own is the caller's address, the source where the port names none and the address is known.
 func ToPort(p RequestPort, own netip.Addr, at string) (jit.RequestPort, error) {
-	out := jit.RequestPort{Number: p.Number}
+	var out jit.RequestPort
 	var err error
+	if out.Number, err = portNumber(p.Number, at); err != nil {
+		return out, err
+	}
 	if out.Duration, out.End, err = Ending(p.Duration, p.End, at); err != nil {
 		return out, err
 	}

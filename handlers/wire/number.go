@@ -7,6 +7,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"portcullis/core/jit"
+	"portcullis/handlers/api"
 )
 
 // maxDigits is how long a number may be written, in bytes.
@@ -25,6 +28,20 @@ func Whole(text string) (uint64, bool) {
 		return 0, false
 	}
 	return Digits(before)
+}
+
+// portNumber gives the number of a port; at is where the port stands in the body, for the refusal of one that has none.
+func portNumber(n api.PortNumber, at string) (uint16, error) {
+	number, given := n.Get()
+	if !given {
+		return 0, MissingNumber(at)
+	}
+	return number, nil
+}
+
+// MissingNumber gives the refusal of a port without a number.
+func MissingNumber(at string) error {
+	return &jit.Error{Code: jit.CodeInvalidPort, Target: at + ".number", Message: "number is missing: the port from 0 to 65535"}
 }
 
 // wholeNumbers reads the numbers of bodies.

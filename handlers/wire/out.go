@@ -37,7 +37,7 @@ func ToOptions(o jit.Options) *Options {
 func ToPortRules(ports []jit.PortRule) []PortRule {
 	var out []PortRule
 	for _, p := range ports {
-		r := PortRule{Number: p.Number, Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
+		r := PortRule{Number: api.PortOf(p.Number), Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
 		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 			r.Prefix = &prefixes[0]
 		} else {

@@ -22,6 +22,15 @@ const guid = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-
 // segment is a name in an ARM id. Which characters ARM takes depends on the type; these are in every one.
 const segment = "[0-9a-zA-Z_-]([0-9a-zA-Z_.-]*[0-9a-zA-Z_-])?"
 
+// lengths is the pattern of lengths in ISO 8601 that have a fixed length: weeks and days, then hours, minutes and seconds after a T, at
+// least one of them, each with a fraction or without.
+const lengths = "^P(" + aNumber + "W(" + aNumber + "D)?(" + ofDay + ")?|" + aNumber + "D(" + ofDay + ")?|" + ofDay + ")$"
+
+const (
+	aNumber = "[0-9]+([.,][0-9]+)?"
+	ofDay   = "T(" + aNumber + "H(" + aNumber + "M)?(" + aNumber + "S)?|" + aNumber + "M(" + aNumber + "S)?|" + aNumber + "S)"
+)
+
 // Shape is what a schema says beside its type.
 type Shape = map[string]any
 
@@ -47,8 +56,8 @@ func texts() map[string]Shape {
 		"prefix":         {"maxLength": 64, "description": "an address, a prefix in CIDR notation, or * for any"},
 		"protocol":       {"enum": []string{string(jit.TCP), string(jit.UDP), string(jit.AnyProtocol)}},
 		"existingRules":  {"enum": []string{jit.Override.String(), jit.Respect.String()}},
-		"duration":       {"maxLength": maxDuration, "pattern": "^P[0-9WDTHMS.,]+$", "description": "a length in ISO 8601 without years and months, such as PT45M"},
-		"maximum":        {"maxLength": maxDuration, "pattern": "^P[0-9WDTHMS.,]+$", "description": "a length in ISO 8601 from PT5M to P1D"},
+		"duration":       {"maxLength": maxDuration, "pattern": lengths, "description": "a length in ISO 8601 without years and months, such as PT45M"},
+		"maximum":        {"maxLength": maxDuration, "pattern": lengths, "description": "a length in ISO 8601 from PT5M to P1D"},
 		"time":           {"format": "date-time"},
 		"day":            {"format": "date"},
 		"uuid":           {"format": "uuid"},
@@ -87,15 +96,16 @@ func answers() map[string]Shape {
 // parameters are the shapes of what stands in paths, queries and headers.
 func parameters() map[string]Shape {
 	return map[string]Shape{
-		"guid":  {"format": "uuid"},
-		"page":  {"pattern": "^([1-9][0-9]{0,2}|1000)$"},
-		"count": {"pattern": "^[1-9][0-9]*$", "maxLength": 18},
-		"head":  {"pattern": "^[0-9a-fA-F]{64}$"},
-		"chain": {"pattern": "^(none|" + guid + ")$"},
-		"etag":  {"minLength": 1},
-		"key":   {"minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-		"group": {"minLength": 1, "maxLength": 90, "pattern": "^" + segment + "$"},
-		"name":  {"minLength": 1, "maxLength": 80, "pattern": "^" + segment + "$"},
+		"guid":    {"format": "uuid"},
+		"page":    {"pattern": "^([1-9][0-9]{0,2}|1000)$"},
+		"count":   {"pattern": "^[1-9][0-9]*$", "maxLength": 18},
+		"head":    {"pattern": "^[0-9a-fA-F]{64}$"},
+		"chain":   {"pattern": "^(none|" + guid + ")$"},
+		"etag":    {"description": "entity tags; what is none of the policy's matches nothing"},
+		"version": {"pattern": "^20[0-9]{2}-[0-9]{2}-[0-9]{2}(-[Pp][Rr][Ee][Vv][Ii][Ee][Ww])?$"},
+		"key":     {"minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+		"group":   {"minLength": 1, "maxLength": 90, "pattern": "^" + segment + "$"},
+		"name":    {"minLength": 1, "maxLength": 80, "pattern": "^" + segment + "$"},
 	}
 }
 
