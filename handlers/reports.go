@@ -1,20 +1,18 @@
 package handlers
 
 import (
-	"errors"
 	"net/http"
 
-	"portcullis/core/store"
 	"portcullis/handlers/wire"
 )
 
-// compliance shows the last sweep's findings: GET /api/compliance.
+// compliance shows the last sweep's findings, and how old they are: GET /api/compliance.
 func (s *server) compliance(w http.ResponseWriter, r call) error {
-	rec, err := s.app.Inventory.LastSweep(r.Context(), r.who)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	last, err := s.app.Inventory.LastSweep(r.Context(), r.who)
+	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, wire.ToSweep(rec))
+	wire.Write(w, http.StatusOK, wire.ToCompliance(last, s.app.Now()))
 	return nil
 }
 

@@ -228,7 +228,7 @@ func TestPartly(t *testing.T) {
 func TestWhatConcernsNobody(t *testing.T) {
 	for name, want := range map[string]bool{"r": true, "web": false, "none": false} {
 		g := newDoorway(t, holders()[name])
-		rec := store.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Targets: 7, Changed: 1, Closed: 2, Error: "apps-nsg cannot be read",
+		rec := store.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Completed: noon.Add(-time.Minute), Targets: 7, Changed: 1, Closed: 2, Error: "apps-nsg cannot be read",
 			Findings: []store.Finding{{Kind: store.FindingBroken, Message: "everything"}, {Kind: store.FindingLost, Target: nsgID("apps-nsg")}}}
 		if err := g.mem.PutSweep(t.Context(), rec); err != nil {
 			t.Fatal(err)
@@ -236,9 +236,10 @@ func TestWhatConcernsNobody(t *testing.T) {
 		if err := g.mem.Append(t.Context(), store.Entry{ID: "s", Time: g.now(), Operation: store.OpSweep}, store.Entry{ID: "t", Time: g.now(), Operation: store.OpRepair, Target: nsgID("apps-nsg")}); err != nil {
 			t.Fatal(err)
 		}
-		shown := store.SweepRecord{Started: noon, Ended: noon.Add(time.Second)}
+		shown := inventory.Swept{SweepRecord: store.SweepRecord{Started: noon, Ended: noon.Add(time.Second), Completed: noon.Add(-time.Minute)}, Ran: true, Counted: want,
+			Warnings: []string{"the last sweep could not do everything"}}
 		if want {
-			shown = rec
+			shown.SweepRecord = rec
 		}
 		got, err := g.doors.LastSweep(t.Context(), g.who)
 		if diff := cmp.Diff(shown, got); diff != "" || err != nil {

@@ -10,10 +10,9 @@ import (
 	"portcullis/core/store"
 )
 
-// How old the last complete sweep may be: a sweep runs every five minutes, and the alert "heartbeat" checks after
-// fifteen.
+// How old the last complete sweep may be: the alert "heartbeat" checks after fifteen minutes.
 const (
-	sweepAttention = 10 * time.Minute
+	sweepAttention = store.SweepLate
 	sweepBroken    = 15 * time.Minute
 )
 

@@ -25,31 +25,6 @@ func (s *Inventory) readsAbout(ctx context.Context, who jit.Caller, vm, target j
 	return len(s.Subscriptions) > 0, nil
 }
 
-// LastSweep is [store.Sweeps.LastSweep] with the findings that the caller may read. The counts, and why the sweep
-// was incomplete, are for callers who may read every managed subscription. When it ran is for every caller, as in
-// the health report.
-func (s *Inventory) LastSweep(ctx context.Context, who jit.Caller) (store.SweepRecord, error) {
-	rec, err := s.Sweeps.LastSweep(ctx)
-	if err != nil {
-		return rec, err
-	}
-	var shown []store.Finding
-	for _, f := range rec.Findings {
-		ok, err := s.readsAbout(ctx, who, f.VM, f.Target)
-		if err != nil {
-			return store.SweepRecord{}, err
-		}
-		if ok {
-			shown = append(shown, f)
-		}
-	}
-	rec.Findings = shown
-	if all, err := s.readsAbout(ctx, who, jit.ID{}, jit.ID{}); !all || err != nil {
-		return store.SweepRecord{Started: rec.Started, Ended: rec.Ended, Findings: shown}, err
-	}
-	return rec, nil
-}
-
 // ListPolicies returns the policies of machines that the caller may read, sorted by machine.
 func (s *Inventory) ListPolicies(ctx context.Context, who jit.Caller) ([]store.PolicyRecord, error) {
 	all, err := store.AllPolicies(ctx, s.Policies)

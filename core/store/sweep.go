@@ -48,6 +48,9 @@ func FindingKinds() []FindingKind {
 	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
 }
 
+// SweepLate is the age of the last complete sweep from which on something is wrong: one runs every five minutes.
+const SweepLate = 10 * time.Minute
+
 // SweepRecord is the result of one sweep. It is also the heartbeat.
 type SweepRecord struct {
 	Started   time.Time

@@ -66,6 +66,22 @@ type SweepAnswer struct {
 	Findings []Finding `json:"findings"`
 }
 
+// ComplianceAnswer is what the last sweep found, and how old that is. What is not known is null, and Unknown says why: that nobody
+// has looked is not that nothing was found.
+type ComplianceAnswer struct {
+	Started   *string           `json:"startedAt" api:"time"`
+	Ended     *string           `json:"endedAt" api:"time"`
+	Completed *string           `json:"completedAt" api:"time"` // when the last sweep that came to every target ended
+	Age       *int              `json:"ageSeconds"`             // since completedAt
+	Targets   *int              `json:"targets"`
+	Changed   *int              `json:"targetsChanged"`
+	Closed    *int              `json:"requestsClosed"`
+	Error     string            `json:"error,omitempty"`
+	Warnings  []string          `json:"warnings"` // why there may be more to find than was found
+	Findings  *[]Finding        `json:"findings"`
+	Unknown   map[string]string `json:"unknown,omitempty"` // why, by the field that is null
+}
+
 // Finding is something that a sweep found and somebody should look at.
 type Finding struct {
 	Kind    string `json:"kind" api:"finding"`

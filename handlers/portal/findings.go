@@ -2,7 +2,6 @@ package portal
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -14,12 +13,14 @@ import (
 // findingsView is what the last sweep found.
 type findingsView struct {
 	Ran       bool
+	Counted   bool // the counts and the error are the caller's to see
 	Ended     time.Time
 	Completed time.Time
 	Targets   int
 	Changed   int
 	Closed    int
 	Error     string
+	Warnings  []string // why there may be more to find
 	Rows      []findingView
 }
 
@@ -43,10 +44,13 @@ func findingOf(f store.Finding) findingView {
 // findings draws the last sweep: GET /api/portal/findings.
 func (s *server) findings(w http.ResponseWriter, c call) error {
 	rec, err := s.App.Inventory.LastSweep(c.Context(), c.who)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil {
 		return err
 	}
-	view := findingsView{Ran: err == nil, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: words.Sentence(rec.Error)}
+	view := findingsView{Ran: rec.Ran, Counted: rec.Counted, Ended: rec.Ended, Completed: rec.Completed, Targets: rec.Targets, Changed: rec.Changed, Closed: rec.Closed, Error: words.Sentence(rec.Error)}
+	for _, warning := range rec.Warnings {
+		view.Warnings = append(view.Warnings, words.Sentence(warning))
+	}
 	for _, f := range rec.Findings {
 		view.Rows = append(view.Rows, findingOf(f))
 	}

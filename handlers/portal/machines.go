@@ -2,7 +2,6 @@ package portal
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,10 +66,10 @@ type machineRow struct {
 
 // sweepView is the last sweep in a line.
 type sweepView struct {
-	Ran   bool
-	Ended time.Time
-	Bad   int // findings that need somebody
-	Error string
+	Ran       bool
+	Completed time.Time // zero where no sweep has come to everything
+	Bad       int       // findings that need somebody
+	Doubtful  bool      // there may be more to find
 }
 
 var tabs = []struct {
@@ -228,13 +227,10 @@ func (s *server) rowOf(c call, m inventory.MachineView) (machineRow, error) {
 // sweep gives the last sweep in a line.
 func (s *server) sweep(c call) (sweepView, error) {
 	rec, err := s.App.Inventory.LastSweep(c.Context(), c.who)
-	if errors.Is(err, store.ErrNotFound) {
-		return sweepView{}, nil
-	}
 	if err != nil {
 		return sweepView{}, err
 	}
-	view := sweepView{Ran: true, Ended: rec.Ended, Error: rec.Error}
+	view := sweepView{Ran: rec.Ran, Completed: rec.Completed, Doubtful: len(rec.Warnings) > 0}
 	for _, f := range rec.Findings {
 		if words.OfFinding(f.Kind).Level != "note" {
 			view.Bad++
