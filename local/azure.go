@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,7 +59,7 @@ type azure struct {
 
 // start opens the stand-ins, listens, and starts the app. After an error nothing is left running.
 func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.Logger) (err error) {
-	a.failed = make(chan error, 4)
+	a.failed = make(chan error, 6)
 	defer func() {
 		if err != nil {
 			a.close()
@@ -88,16 +89,25 @@ func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.L
 	if err := a.serveHost(ctx, p, app, filepath.Join(dir, "host"), secret, tokens, log); err != nil {
 		return fmt.Errorf("start the Functions host: %w", err)
 	}
+	if err := a.serveSecure(p, dir); err != nil {
+		return fmt.Errorf("serve https: %w", err)
+	}
 	return nil
 }
 
 func url(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
 
 // listen serves h on the port until close.
-func (a *azure) listen(port int, h http.Handler) error {
+func (a *azure) listen(port int, h http.Handler) error { return a.listenSecure(port, h, nil) }
+
+// listenSecure serves h on the port until close, over TLS if it is configured.
+func (a *azure) listenSecure(port int, h http.Handler, secure *tls.Config) error {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return fmt.Errorf("%w (PORTCULLIS_LOCAL_PORT_BASE moves the ports)", err)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	go func() {

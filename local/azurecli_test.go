@@ -1,14 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	neturl "net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,37 +16,8 @@ import (
 // azureCLI is the real az, which make check-az installs: it is 700 MB, and not for every run.
 var azureCLI = flag.String("az", "", "path of the Azure CLI to run TestAzureCLI with; empty: it is not run")
 
-// authority puts the issuer behind TLS, without which MSAL signs in nowhere, and returns its URL. What it tells of itself is told of there.
-func (r *rig) authority(t *testing.T) string {
-	t.Helper()
-	behind, err := neturl.Parse(url(r.ports.ARM))
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := httptest.NewUnstartedServer(nil)
-	front.Config.Handler = &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(behind) },
-		ModifyResponse: func(res *http.Response) error {
-			if !strings.HasSuffix(res.Request.URL.Path, "/openid-configuration") {
-				return nil
-			}
-			text, err := io.ReadAll(res.Body)
-			if err != nil {
-				return err
-			}
-			text = bytes.ReplaceAll(text, []byte(behind.String()), []byte(front.URL))
-			res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
-			res.Header.Del("Content-Length")
-			return nil
-		},
-	}
-	front.StartTLS()
-	t.Cleanup(front.Close)
-	return front.URL
-}
-
 // TestAzureCLI has the real az find out about this app, sign in as an application, read policies and open a port. Its commands are
-// those of docs/clients.md, with the authority's address as the one addition: in Azure the app tells it.
+// those of docs/clients.md: the app tells where to sign in.
 func TestAzureCLI(t *testing.T) {
 	if *azureCLI == "" {
 		t.Skip("NOT RUN: the Azure CLI against this app; make check-az installs it from PyPI and runs this")
@@ -73,7 +38,7 @@ func TestAzureCLI(t *testing.T) {
 		t.Logf("az %s", strings.Join(args, " "))
 		return doc
 	}
-	az("cloud", "register", "--name", "Portcullis", "--endpoint-resource-manager", app+"/api", "--endpoint-active-directory", r.authority(t))
+	az("cloud", "register", "--name", "Portcullis", "--endpoint-resource-manager", app+"/api")
 	az("cloud", "set", "--name", "Portcullis")
 
 	requester := r.persona(t, "requester")

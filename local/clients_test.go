@@ -3,10 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
-	"net/http/httptest"
-	"net/http/httputil"
-	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,27 +112,12 @@ func TestClients(t *testing.T) {
 }
 
 // environment returns the parameters of the page's blocks for this machine. The app is
-// behind TLS as on the platform, and the variables by which each client is
-// told whom to trust name the certificate.
+// called over https, and the variables by which each client is told whom to trust name the certificate, as make run prints them.
 func (r *rig) environment(t *testing.T) []string {
 	t.Helper()
-	app, err := neturl.Parse(url(r.ports.Host))
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
-		p.SetURL(app)
-		p.SetXForwarded()
-		p.Out.Host = p.In.Host
-	}})
-	t.Cleanup(front.Close)
-	trust := filepath.Join(t.TempDir(), "front.pem")
-	if err := os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return append(os.Environ(), "APP="+front.URL, "AUDIENCE=api://portcullis-local", "VM="+web, "LOCATION=westeurope",
+	return append(os.Environ(), "APP="+secureURL(r.ports.Secure), "AUDIENCE=api://portcullis-local", "VM="+web, "LOCATION=westeurope",
 		"TOKEN="+strings.TrimPrefix(r.as("requester").Get("Authorization"), "Bearer "),
-		"CURL_CA_BUNDLE="+trust, "SSL_CERT_FILE="+trust, "REQUESTS_CA_BUNDLE="+trust, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+		"CURL_CA_BUNDLE="+r.trust, "SSL_CERT_FILE="+r.trust, "REQUESTS_CA_BUNDLE="+r.trust, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 }
 
 // execute runs a command to its end and returns what it printed; one that fails ends the test.

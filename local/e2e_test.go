@@ -71,6 +71,7 @@ type rig struct {
 	t     *testing.T
 	ports ports
 	log   *bytes.Buffer
+	trust string // the certificate of the https ports
 }
 
 func freePort(t *testing.T) int {
@@ -107,11 +108,11 @@ func newRigOn(t *testing.T, real bool, dir string, tap func(string, *http.Reques
 	if real && !realhost.Installed() {
 		t.Skip("NOT RUN: the Functions host that Azure runs is not installed; make check-host installs it (Linux on x86-64, npm)")
 	}
-	r := &rig{t: t, log: &bytes.Buffer{}}
+	r := &rig{t: t, log: &bytes.Buffer{}, trust: certificateFile(dir)}
 	out := &syncWriter{w: r.log}
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
-		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {
 			break

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"text/template"
 	"time"
 
@@ -14,9 +15,14 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
 
   the page             {{.App}}/api/portal/    sign in as admin, requester or reader
   the app              {{.App}}/api/health
+  the same over https  {{.Secure}}/api/health    for clients that send no token over http; to sign in: {{.Authority}}
   Resource Manager     {{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}
+
+Have the clients of this shell trust the https ports (the certificate is for 127.0.0.1 alone; do not give it to the whole machine):
+
+  export CURL_CA_BUNDLE={{.Trust}} SSL_CERT_FILE={{.Trust}} REQUESTS_CA_BUNDLE={{.Trust}} NODE_EXTRA_CA_CERTS={{.Trust}}
 
 The main job, step by step:
 
@@ -51,7 +57,12 @@ Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure
 
 `))
 
-func guide(w io.Writer, p ports, took time.Duration) {
+func guide(w io.Writer, p ports, dir string, took time.Duration) {
+	trust := certificateFile(dir)
+	if whole, err := filepath.Abs(trust); err == nil {
+		trust = whole
+	}
 	// Losing the terminal is no reason to stop.
-	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
+	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Secure": secureURL(p.Secure), "Authority": secureURL(p.Authority), "Trust": trust,
+		"Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
 }

@@ -10,6 +10,9 @@
 //   - tablesim: Table Storage
 //   - bussim: Service Bus
 //
+// The app and the token issuer are served over https too, with a certificate that is made here, since most clients send
+// no token over http.
+//
 // They speak the real wire protocols, so the app's unmodified Azure SDK clients use them with their ordinary
 // credential. Everything listens on 127.0.0.1 only. The state is in one folder and survives a restart, even after
 // kill -9.
@@ -99,7 +102,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := azure.ready(ready); err != nil {
 		return fmt.Errorf("wait for the app: %w", err)
 	}
-	guide(stdout, ports, time.Since(began))
+	guide(stdout, ports, *dir, time.Since(began))
 	if azure.onReal {
 		fmt.Fprintf(stdout, "On the Functions host %s. Its Service Bus extension is not to be had here: revoke is started by the host's admin door for each message.\n\n", realhost.Version)
 	}
@@ -113,18 +116,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 }
 
 // ports are where the stand-ins listen; these are the documented defaults.
-type ports struct{ Host, ARM, Table, Bus int }
+//
+// Secure is the app and Authority the token issuer, both over https.
+type ports struct{ Host, ARM, Table, Bus, Secure, Authority int }
 
 // portsFrom moves all ports to base, base+1 and so on; "" keeps the defaults.
 func portsFrom(base string) (ports, error) {
 	if base == "" {
-		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672}, nil
+		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672, Secure: 7073, Authority: 7074}, nil
 	}
 	n, err := strconv.Atoi(base)
-	if err != nil || n < 1 || n > 65532 {
-		return ports{}, fmt.Errorf("PORTCULLIS_LOCAL_PORT_BASE %q is not a port from 1 to 65532", base)
+	if err != nil || n < 1 || n > 65530 {
+		return ports{}, fmt.Errorf("PORTCULLIS_LOCAL_PORT_BASE %q is not a port from 1 to 65530", base)
 	}
-	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3}, nil
+	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3, Secure: n + 4, Authority: n + 5}, nil
 }
 
 // marker marks a folder as ours, so that starting over deletes no other.

@@ -120,7 +120,7 @@ func freePorts(t testing.TB) int {
 	for range 100 {
 		base := 10000 + rand.IntN(9990)
 		free := true
-		for n := range 4 {
+		for n := range 6 {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+n))
 			if free = free && err == nil; err == nil {
 				_ = l.Close() // it only had to be free
@@ -130,7 +130,7 @@ func freePorts(t testing.TB) int {
 			return base
 		}
 	}
-	t.Fatal("no four ports in a row are free")
+	t.Fatal("no six ports in a row are free")
 	return 0
 }
 

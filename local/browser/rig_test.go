@@ -203,7 +203,7 @@ func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 50 {
 		base, free := 10_000+rand.IntN(20_000), true
-		for i := range 4 {
+		for i := range 6 {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
 			if err != nil {
 				free = false
@@ -215,7 +215,7 @@ func freePorts(t *testing.T) int {
 			return base
 		}
 	}
-	t.Fatal("there are no four free ports in a row")
+	t.Fatal("there are no six free ports in a row")
 	return 0
 }
 
