@@ -57,6 +57,7 @@ type clients struct {
 	management *armnetwork.ManagementClient
 	raw        *azarm.Client // for what no client of armnetwork lists
 	watch      watch
+	listed     arm.Shared[listed]
 }
 
 // New gives a client that calls ARM as cred. It calls nothing yet.

@@ -35,7 +35,7 @@ type home struct {
 	reads      int            // pages that the listing took
 }
 
-// learn remembers what a listing that began at a time says of the machines that were wanted.
+// learn remembers what a listing that began at a time says of the wanted machines. What stands before each of them is known.
 func (h *homes) learn(inv topology.Lists, pages int, began time.Time, wanted func(string) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

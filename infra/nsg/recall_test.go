@@ -1,6 +1,7 @@
 package nsg_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -85,6 +86,38 @@ func TestRecallReadsOneInterface(t *testing.T) {
 	r.Remove(t, web)
 	if got, _ = r.recall(t, web); len(got) != 0 {
 		t.Errorf("a machine that is gone is given: %v", got)
+	}
+}
+
+// TestRecallOfManyAtOnce checks that requests that come together for machines of which nothing is known share two listings, that each
+// gets its own machine, and that afterwards all machines of the subscription are known.
+func TestRecallOfManyAtOnce(t *testing.T) {
+	r := newRig(t, armsim.Knobs{})
+	subnet := r.Subnet(t, "s", r.Guard(t, "g"))
+	var vms []jit.ID
+	for n := range 40 {
+		vm, _ := r.Machine(t, fmt.Sprint("web", n), oneNIC(subnet, fmt.Sprint("10.0.0.", 10+n)))
+		vms = append(vms, vm)
+	}
+	last := len(vms) - 1
+	reads := r.reads(func() {
+		var all sync.WaitGroup
+		for n, vm := range vms[:last] {
+			all.Go(func() {
+				found, err := r.Recall(t.Context(), []jit.ID{vm})
+				want := []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(10 + n)})}
+				if err != nil || len(found) != 1 || !slices.Equal(found[vm.Key()].Private, want) {
+					t.Errorf("%s: %v, error %v; want it alone, at %s", vm.Name, found, err, want)
+				}
+			})
+		}
+		all.Wait()
+	})
+	if most := 2*3 + last; reads > most { // who comes late enough finds its interface known
+		t.Errorf("%d requests made %d reads, want at most two listings and an interface each: %d", last, reads, most)
+	}
+	if _, reads := r.recall(t, vms[last]); reads != 1 {
+		t.Errorf("a machine that was listed for others took %d reads, want 1", reads)
 	}
 }
 

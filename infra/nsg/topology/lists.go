@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -34,6 +35,15 @@ type subnet struct {
 // New returns empty lists.
 func New() Lists {
 	return Lists{subnets: map[string]subnet{}, peers: map[string][]string{}, public: map[string]netip.Addr{}, fronts: map[string]*Front{}, spaces: map[string]reachable{}}
+}
+
+// Own returns lists to which networks and firewalls can be added, while others read these.
+func (l Lists) Own() Lists {
+	l.subnets, l.spaces, l.fronts, l.peers = maps.Clone(l.subnets), maps.Clone(l.spaces), maps.Clone(l.fronts), maps.Clone(l.peers)
+	for network, peers := range l.peers {
+		l.peers[network] = slices.Clip(peers)
+	}
+	return l
 }
 
 // ForgetNetworks leaves the virtual networks out again.
