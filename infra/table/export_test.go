@@ -133,9 +133,9 @@ func (s *Store) Rows(ctx context.Context) ([]string, error) {
 		}
 		for _, r := range rows {
 			line := r.Partition + " " + r.Key
-			for _, name := range slices.Sorted(maps.Keys(r.Properties)) {
+			for _, name := range slices.Sorted(maps.Keys(r.Properties())) {
 				if name != entity.WriteColumn && !strings.Contains(name, "odata.") && name != "Timestamp" {
-					line += fmt.Sprintf(" %s=%s", name, r.Properties[name])
+					line += fmt.Sprintf(" %s=%s", name, r.Properties()[name])
 				}
 			}
 			out = append(out, line)

@@ -82,7 +82,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	if retry := o.Retry; retry.MaxRetries == 0 && retry.TryTimeout == 0 && retry.RetryDelay == 0 {
 		o.Retry = policy.RetryOptions{MaxRetries: 2, TryTimeout: 10 * time.Second, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
 	}
-	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), entity.WholeAnswers{})
+	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), entity.Policy{})
 	u, err := endpointURL(endpoint, o)
 	if err != nil {
 		return nil, fmt.Errorf("open table storage: %w", err)

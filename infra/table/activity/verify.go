@@ -73,16 +73,12 @@ func (l *Log) verify(ctx context.Context, c chainID, stated []store.Head) (store
 // scan shows every row of a filter, a page at a time: a day's rows at once would be too many.
 func (l *Log) scan(ctx context.Context, w entity.Where, show func(entity.Stored)) error {
 	filter := w.String()
-	for pager := l.table.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
-		page, err := pager.NextPage(ctx)
+	for pager := l.table.Pages(&aztables.ListEntitiesOptions{Filter: &filter}); pager.More(); {
+		page, err := pager.Next(ctx)
 		if err != nil {
-			return entity.Translate(err)
+			return err
 		}
-		for _, data := range page.Entities {
-			r, err := entity.DecodeRow(data)
-			if err != nil {
-				return err
-			}
+		for _, r := range page {
 			show(r)
 		}
 	}
@@ -183,7 +179,7 @@ func (v *verification) own(show func(entity.Stored)) error {
 func (v *verification) read(r entity.Stored) (f found, ours, placed bool) {
 	f.key = r.Key
 	var column string
-	listed := json.Unmarshal(r.Properties["Subscription"], &column) == nil && column == entity.ColumnText(v.chain.subscription)
+	listed := json.Unmarshal(r.Properties()["Subscription"], &column) == nil && column == entity.ColumnText(v.chain.subscription)
 	e, err := store.Entry{}, json.Unmarshal([]byte(r.Text), &f.entryDoc)
 	if err == nil {
 		e, err = f.entry()

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
@@ -98,22 +97,6 @@ func failedPart(answer *azcore.ResponseError) (part, bool) {
 		}
 	}
 	return part{}, false
-}
-
-// WholeAnswers is a policy that refuses a transaction's answer which cannot be
-// read: aztables v1.4.1 panics at one without a body.
-type WholeAnswers struct{}
-
-// Do passes the request on and looks at the answer.
-func (WholeAnswers) Do(r *policy.Request) (*http.Response, error) {
-	resp, err := r.Next()
-	if err != nil || resp.StatusCode != http.StatusAccepted {
-		return resp, err
-	}
-	if _, err := partsOf(resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
 }
 
 // partsOf reads the answers to the operations of a transaction, in their order.

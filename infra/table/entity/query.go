@@ -78,20 +78,16 @@ func (t Table) Query(ctx context.Context, w Where, limit, pages int) (rows []Sto
 		top := int32(min(limit, 1000))
 		o.Top = &top
 	}
-	pager := t.NewListEntitiesPager(o)
+	pager := t.Pages(o)
 	for n := 0; pager.More(); n++ {
 		if pages > 0 && n == pages {
 			return rows, false, nil
 		}
-		page, err := pager.NextPage(ctx)
+		page, err := pager.Next(ctx)
 		if err != nil {
-			return nil, false, Translate(err)
+			return nil, false, err
 		}
-		for _, data := range page.Entities {
-			r, err := DecodeRow(data)
-			if err != nil {
-				return nil, false, err
-			}
+		for _, r := range page {
 			if rows = append(rows, r); limit > 0 && len(rows) == limit {
 				return rows, false, nil
 			}
@@ -105,16 +101,15 @@ func (t Table) Query(ctx context.Context, w Where, limit, pages int) (rows []Sto
 func (t Table) Each(ctx context.Context, w Where, top int) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
 		format, filter, most := aztables.MetadataFormatFull, w.String(), int32(top)
-		pager := t.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter, Format: &format, Top: &most})
+		pager := t.Pages(&aztables.ListEntitiesOptions{Filter: &filter, Format: &format, Top: &most})
 		for pager.More() {
-			page, err := pager.NextPage(ctx)
+			page, err := pager.Next(ctx)
 			if err != nil {
-				yield(Stored{}, Translate(err))
+				yield(Stored{}, err)
 				return
 			}
-			for _, data := range page.Entities {
-				r, err := DecodeRow(data)
-				if !yield(r, err) || err != nil {
+			for _, r := range page {
+				if !yield(r, nil) {
 					return
 				}
 			}

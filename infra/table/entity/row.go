@@ -132,31 +132,46 @@ type Stored struct {
 	ETag           azcore.ETag
 	Text           string
 	write          string // see row.sign
-	Properties     map[string]json.RawMessage
+	raw            []byte
 }
 
+// DecodeRow reads an entity, whose bytes it keeps.
 func DecodeRow(data []byte) (Stored, error) {
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data, &all); err != nil {
+	r := Stored{raw: data}
+	pieces := map[string]string{}
+	err := members(data, func(name string, value []byte) error {
+		switch {
+		case name == "PartitionKey":
+			r.Partition = textOf(value)
+		case name == "RowKey":
+			r.Key = textOf(value)
+		case name == "odata.etag":
+			r.ETag = azcore.ETag(textOf(value))
+		case name == WriteColumn:
+			r.write = textOf(value)
+		case name == docName(0):
+			r.Text = textOf(value)
+		case strings.HasPrefix(name, docName(0)):
+			pieces[name] = textOf(value)
+		}
+		return nil
+	})
+	if err != nil {
 		return Stored{}, fmt.Errorf("read an entity: %w", err)
 	}
-	text := func(name string) string {
-		var s string
-		if err := json.Unmarshal(all[name], &s); err != nil {
-			return ""
+	if len(pieces) > 0 && r.Text != "" {
+		for i := 1; pieces[docName(i)] != ""; i++ {
+			r.Text += pieces[docName(i)]
 		}
-		return s
 	}
-	r := Stored{Partition: text("PartitionKey"), Key: text("RowKey"), ETag: azcore.ETag(text("odata.etag")), write: text(WriteColumn), Properties: all}
-	var doc strings.Builder
-	for i := 0; ; i++ {
-		if _, ok := all[docName(i)]; !ok {
-			break
-		}
-		doc.WriteString(text(docName(i)))
-	}
-	r.Text = doc.String()
 	return r, nil
+}
+
+// Properties returns all properties, as the entity has them.
+func (r Stored) Properties() map[string]json.RawMessage {
+	all := map[string]json.RawMessage{}
+	_ = members(r.raw, func(name string, value []byte) error { all[name] = value; return nil }) // DecodeRow has read them
+	return all
 }
 
 // Version is the format of documents. It is raised when one of before would be misread, or when an app of before must not
@@ -165,17 +180,23 @@ const Version = 1
 
 // Read decodes a stored document into to, which embeds nothing but its fields.
 func (r Stored) Read(to any) error {
-	var v struct{ V int }
 	if r.Text == "" {
 		return fmt.Errorf("entity %s|%s holds no document", r.Partition, r.Key)
 	}
-	if err := json.Unmarshal([]byte(r.Text), &v); err != nil {
+	text, version := []byte(r.Text), 0
+	err := members(text, func(name string, value []byte) error {
+		if name != "V" {
+			return nil
+		}
+		return json.Unmarshal(value, &version)
+	})
+	if err != nil {
 		return fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
-	if v.V != Version {
-		return fmt.Errorf("read entity %s: its format is version %d, this app reads version %d; a newer app wrote it", r.Key, v.V, Version)
+	if version != Version {
+		return fmt.Errorf("read entity %s: its format is version %d, this app reads version %d; a newer app wrote it", r.Key, version, Version)
 	}
-	if err := json.Unmarshal([]byte(r.Text), to); err != nil {
+	if err := json.Unmarshal(text, to); err != nil {
 		return fmt.Errorf("read entity %s: %w", r.Key, err)
 	}
 	return nil
@@ -249,12 +270,13 @@ func (r Stored) Is(want Row) bool {
 	if json.Unmarshal(body, &all) != nil {
 		return false
 	}
+	properties := r.Properties()
 	for name, value := range all {
-		if got, ok := r.Properties[name]; !ok || !sameJSON(got, value) {
+		if got, ok := properties[name]; !ok || !sameJSON(got, value) {
 			return false
 		}
 	}
-	for name := range r.Properties {
+	for name := range properties {
 		if _, ok := all[name]; !ok && name != "Timestamp" && !strings.Contains(name, "odata.") {
 			return false
 		}
