@@ -2,11 +2,12 @@ package tablesim
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"math"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // metadata is how much OData annotation an answer carries.
@@ -66,11 +67,8 @@ func (o *object) text(name, s string) { o.raw(name, appendJSON(nil, s)) }
 func (o *object) bytes() []byte { return append(o.b, '}') }
 
 func appendJSON(b []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil { // strings always encode
-		return b
-	}
-	return append(b, quoted...)
+	b, _ = jsontext.AppendQuote(b, s) // what is no UTF-8 is replaced, as encoding/json has it
+	return b
 }
 
 // writer turns entities of one table into JSON.
