@@ -152,6 +152,7 @@ func TestImports(t *testing.T) {
 		"handlers/portal/form":  with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page reads no JSON", "net/http": "it reads what was typed, not the request", "context": "it reads what was typed, and asks nobody"}),
 		"handlers/wire":         with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
 		"handlers/api":          {"portcullis/": "the client of the API knows its shapes and nothing of the app", "net/http": "shapes are sent by others"},
+		"handlers/activity":     with(door, bad{"portcullis/handlers/compat": "two faces do not know each other", "portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it shows, and calls no verb", "portcullis/core/guard": "it shows, and calls no verb"}),
 		"handlers/arm":          with(door, bad{"portcullis/handlers/compat": "two faces do not know each other", "portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it shows, and calls no verb"}),
 		"handlers/compat":       with(door, bad{"portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "named policies have verbs of their own"}),
 		"handlers/document":     with(door, bad{"portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it reads and writes, and calls no verb", "portcullis/handlers/openapi": "it is told of, and tells nothing"}),

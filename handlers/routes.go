@@ -9,6 +9,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/activity"
 	"portcullis/handlers/arm"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/compat"
@@ -121,6 +122,19 @@ func ownAddress(r *http.Request) (netip.Addr, bool) {
 // manager is what Azure's clients ask of Resource Manager before anything else.
 func (s *server) manager() arm.Face {
 	return arm.Face{Inventory: s.app.Inventory, SignIn: s.Authority, Audiences: s.Audiences}
+}
+
+// log is the activity log as people and scripts read it.
+func (s *server) log() activity.Face {
+	return activity.Face{Inventory: s.app.Inventory, Log: s.Log, Now: s.app.Now}
+}
+
+func (s *server) activity(w http.ResponseWriter, r call) error {
+	return s.log().List(w, r.Request, r.who, r.query)
+}
+
+func (s *server) verify(w http.ResponseWriter, r call) error {
+	return s.log().Verify(w, r.Request, r.who, r.query)
 }
 
 func (s *server) endpoints(w http.ResponseWriter, r call) error {

@@ -1,4 +1,4 @@
-package handlers
+package activity
 
 import (
 	"encoding/csv"
@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/wire"
@@ -39,17 +40,17 @@ type exporter interface {
 
 // export streams the entries that match, newest first. A download that is not whole
 // says so in its last line, whose operation is [exportCut].
-func (s *server) export(w http.ResponseWriter, r call, f store.EntryFilter, format func(io.Writer) exporter) error {
-	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, "", exportPage)
+func (f Face) export(w http.ResponseWriter, r *http.Request, who jit.Caller, filter store.EntryFilter, format func(io.Writer) exporter) error {
+	entries, cursor, err := f.Inventory.Entries(r.Context(), who, filter, "", exportPage)
 	if err != nil {
 		return err
 	}
 	out := format(w)
 	h := w.Header()
 	h.Set("Content-Type", out.contentType())
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-activity-%s.%s"`, s.app.Now().UTC().Format("20060102T150405Z"), out.name()))
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="portcullis-activity-%s.%s"`, f.Now().UTC().Format("20060102T150405Z"), out.name()))
 	w.WriteHeader(http.StatusOK)
-	why, err := s.stream(r, f, out, entries, cursor)
+	why, err := f.stream(r, who, filter, out, entries, cursor)
 	if err != nil {
 		return nil // the status is sent, and the caller is gone
 	}
@@ -64,7 +65,7 @@ func (s *server) export(w http.ResponseWriter, r call, f store.EntryFilter, form
 
 // stream writes the pages from the first one on. It gives why not all are written, "" where they
 // are; an error means that nothing can be written any more.
-func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []store.Entry, cursor string) (string, error) {
+func (f Face) stream(r *http.Request, who jit.Caller, filter store.EntryFilter, out exporter, entries []store.Entry, cursor string) (string, error) {
 	if err := out.begin(); err != nil {
 		return "", err
 	}
@@ -86,8 +87,8 @@ func (s *server) stream(r call, f store.EntryFilter, out exporter, entries []sto
 			return "there is more of the log than one download looks through; ask again for a shorter time", nil
 		}
 		var err error
-		if entries, cursor, err = s.app.Inventory.Entries(r.Context(), r.who, f, cursor, exportPage); err != nil {
-			s.Log.Error("export broke off", "invocation", arrival.Invocation(r.Context()), "error", err.Error())
+		if entries, cursor, err = f.Inventory.Entries(r.Context(), who, filter, cursor, exportPage); err != nil {
+			f.Log.Error("export broke off", "invocation", arrival.Invocation(r.Context()), "error", err.Error())
 			return "the log could not be read further; download it again", nil
 		}
 	}

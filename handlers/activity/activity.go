@@ -1,10 +1,15 @@
-package handlers
+// Package activity answers the activity log: lists of entries, downloads of all that match, and whether the log is as it was written.
+//
+// It writes nothing to the log, and decides nothing about who may read it: package inventory does.
+package activity
 
 import (
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
@@ -13,28 +18,35 @@ import (
 	"portcullis/handlers/wire"
 )
 
-// activity lists the activity log, newest first, a page or, as CSV or JSON lines,
+// Face answers the calls. Every field must be set.
+type Face struct {
+	Inventory *inventory.Inventory
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// List lists the activity log, newest first, a page or, as CSV or JSON lines,
 // all of it: GET /api/activity[?format=csv].
-func (s *server) activity(w http.ResponseWriter, r call) error {
-	f, err := entryFilter(r.query)
+func (f Face) List(w http.ResponseWriter, r *http.Request, who jit.Caller, q query.Values) error {
+	filter, err := filterOf(q)
 	if err != nil {
 		return err
 	}
-	switch r.query["format"] {
+	switch q["format"] {
 	case "csv":
-		return s.export(w, r, f, newCSV)
+		return f.export(w, r, who, filter, newCSV)
 	case "jsonl":
-		return s.export(w, r, f, newLines)
+		return f.export(w, r, who, filter, newLines)
 	}
-	limit, err := r.query.Limit()
+	limit, err := q.Limit()
 	if err != nil {
 		return err
 	}
-	entries, cursor, err := s.app.Inventory.Entries(r.Context(), r.who, f, r.query["cursor"], limit)
+	entries, cursor, err := f.Inventory.Entries(r.Context(), who, filter, q["cursor"], limit)
 	if err != nil {
 		return err
 	}
-	page := wire.List[wire.Entry]{Value: []wire.Entry{}, NextLink: r.query.Next(r.URL.Path, cursor)}
+	page := wire.List[wire.Entry]{Value: []wire.Entry{}, NextLink: q.Next(r.URL.Path, cursor)}
 	for _, e := range entries {
 		page.Value = append(page.Value, wire.ToEntry(e))
 	}
@@ -42,7 +54,7 @@ func (s *server) activity(w http.ResponseWriter, r call) error {
 	return nil
 }
 
-func entryFilter(q query.Values) (store.EntryFilter, error) {
+func filterOf(q query.Values) (store.EntryFilter, error) {
 	f := store.EntryFilter{Requestor: q["requestor"], Operation: store.Operation(q["operation"]), Result: store.Result(q["result"])}
 	var err error
 	if f.VM, err = q.VM(); err != nil {
@@ -61,25 +73,25 @@ func entryFilter(q query.Values) (store.EntryFilter, error) {
 	return f, err
 }
 
-// verify looks whether the activity log is as it was written: GET /api/activity/verify.
-func (s *server) verify(w http.ResponseWriter, r call) error {
-	sub := strings.ToLower(r.query["subscription"])
+// Verify looks whether the activity log is as it was written: GET /api/activity/verify.
+func (f Face) Verify(w http.ResponseWriter, r *http.Request, who jit.Caller, q query.Values) error {
+	sub := strings.ToLower(q["subscription"])
 	if sub != "" && sub != inventory.NoSubscription && !jit.ValidGUID(sub) {
 		return &jit.Error{Code: query.CodeInvalid, Target: "subscription", Message: "subscription is neither a GUID nor none"}
 	}
-	from, err := r.query.Time("from")
+	from, err := q.Time("from")
 	if err != nil {
 		return err
 	}
-	to, err := r.query.Time("to")
+	to, err := q.Time("to")
 	if err != nil {
 		return err
 	}
-	stated, err := statedOf(r.query)
+	stated, err := statedOf(q)
 	if err != nil {
 		return err
 	}
-	chains, err := s.app.Inventory.Verify(r.Context(), r.who, sub, from, to, stated...)
+	chains, err := f.Inventory.Verify(r.Context(), who, sub, from, to, stated...)
 	if err != nil {
 		return err
 	}
