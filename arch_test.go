@@ -125,6 +125,7 @@ func TestImports(t *testing.T) {
 		"core/label":    with(noEdge, bad{"portcullis/core/reach": "what a rule does is not in its name", "portcullis/core/plan": "a name knows nobody", "portcullis/core/roster": "a name knows nobody", "portcullis/core/store": "a name knows nobody", "portcullis/core/network": "a name knows nobody"}),
 		"core/roster":   with(noEdge, verbs, bad{"portcullis/core/plan": "what is stored plans nothing", "portcullis/core/store": "it is what the records come to", "portcullis/core/network": "it reads nothing", "portcullis/core/round": "it writes nothing"}),
 		"core/narrow":   with(noEdge, verbs, bad{"portcullis/core/round": "it tells what ends, and writes nothing", "portcullis/core/network": "it reads nothing"}),
+		"core/repair":   with(noEdge, verbs, bad{"portcullis/core/round": "it is given what was computed, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
 		"core/side":     with(noEdge, verbs, bad{"portcullis/core/round": "it is given what was computed, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
 		"core/limit":    with(noEdge, verbs, bad{"portcullis/core/round": "it is given what stands, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
 		"core":          inside,

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -110,17 +111,34 @@ func TestRestoredTablesKeepDenies(t *testing.T) {
 	w.stands("apps-nsg", "4096 deny ours * -> 10.0.1.4 :22,3389")
 }
 
-// TestRemovedByOthers: an allow that somebody deletes is put back once. The second time the window closes, with a reason of its own.
-// Where the installation says so it closes the first time. A deny is always put back.
+// TestRemovedByOthers: an allow that somebody deletes, or changes so that it opens less, is put back once. The second time the window closes, with a
+// reason of its own. Where the installation says so it closes the first time. A deny is always put back.
 func TestRemovedByOthers(t *testing.T) {
-	for _, never := range []bool{false, true} {
+	deleted := func(r jit.Rule) (jit.Rule, bool) { return r, false }
+	denying := func(r jit.Rule) (jit.Rule, bool) { r.Access = jit.Deny; return r, true }
+	narrower := func(r jit.Rule) (jit.Rule, bool) {
+		r.Source = jit.PeersOf(netip.MustParseAddr("198.51.100.9"))
+		return r, true
+	}
+	for i, others := range []func(jit.Rule) (jit.Rule, bool){deleted, denying, narrower, deleted} {
+		never := i == 3
 		w := newWorld(t)
 		w.startWith(func(p *core.Ports) { *p = w.portsOf(); p.LeaveRemoved = never })
 		w.enable("web")
 		id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
 		open := w.lines("web-nsg")
 		remove := func() store.SweepRecord {
-			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return label.Owned(r.Name) && r.Access == jit.Allow })...)
+			var rules []jit.Rule
+			for _, r := range w.cloud.Standing(nsgID("web-nsg")) {
+				stays := true
+				if label.Owned(r.Name) && r.Access == jit.Allow {
+					r, stays = others(r)
+				}
+				if stays {
+					rules = append(rules, r)
+				}
+			}
+			w.cloud.SetRules(nsgID("web-nsg"), rules...)
 			return w.sweep()
 		}
 		if !never {
@@ -131,7 +149,7 @@ func TestRemovedByOthers(t *testing.T) {
 		rec := remove()
 		w.stands("web-nsg", closedWeb...)
 		if g := w.grant(id); !g.Closed() || g.Reason() != jit.RemovedByOthers || len(found(rec, store.FindingEnded)) != 1 {
-			t.Errorf("never %t: the window is %s %s; findings %+v", never, g.Status(), g.Reason(), rec.Findings)
+			t.Errorf("change %d, never %t: the window is %s %s; findings %+v", i, never, g.Status(), g.Reason(), rec.Findings)
 		}
 		for range 3 {
 			w.cloud.SetRules(nsgID("web-nsg"), slices.DeleteFunc(w.cloud.Standing(nsgID("web-nsg")), func(r jit.Rule) bool { return label.Owned(r.Name) })...)

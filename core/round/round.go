@@ -11,6 +11,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/plan"
+	"portcullis/core/repair"
 	"portcullis/core/roster"
 	"portcullis/core/store"
 )
@@ -215,7 +216,7 @@ func (w *work) release(ctx context.Context, out Outcome) {
 
 // put writes the changes. First it logs what is repaired, and remembers a target that is not ours.
 func (w *work) put(ctx context.Context, s *slot, out Outcome) error {
-	what := repairs(out, w.some(w.queue, func(a *ask) bool { return a.Sweep }))
+	what := repair.Of(out.Plan, out.State, out.Current, w.some(w.queue, func(a *ask) bool { return a.Sweep }))
 	if err := w.logRepair(s.ctx, out, w.snap.Version, what); err != nil {
 		return err
 	}
