@@ -1,13 +1,17 @@
 package access_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
+	"portcullis/core/label"
 	"portcullis/core/round"
 	"portcullis/core/store"
 )
@@ -134,4 +138,50 @@ func (w *world) count(op store.Operation, grant string) int {
 		w.t.Fatal(err)
 	}
 	return len(slices.DeleteFunc(entries, func(e store.Entry) bool { return e.Grant != grant }))
+}
+
+// TestClosingWaitsForNoDisplaced: where the end of a window that has lost its place cannot be stored, whoever closes another on the same target
+// has it closed all the same. Nothing else is written then; whoever asks for more is told why, and the next sweep makes up for it.
+func TestClosingWaitsForNoDisplaced(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	bob := w.mustAsk(want("bob", 22, time.Hour, "203.0.113.8", "web"))
+	ann := w.mustAsk(want("ann", 22, time.Hour, "203.0.113.7", "web"))
+	rules := []jit.Rule{foreign(101)} // in the place of ann's
+	for _, r := range w.cloud.Standing(nsgID("web-nsg")) {
+		if id, ok := label.GrantOf(r.Name); label.Owned(r.Name) && !(ok && id == ann) {
+			rules = append(rules, r)
+		}
+	}
+	w.cloud.SetRules(nsgID("web-nsg"), rules...)
+	before, tries := w.lines("web-nsg"), 0
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
+		if s.Op == "Grant" && s.Of == ann && !s.After {
+			tries++
+			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("injected")}
+		}
+		return nil
+	}
+	rec, err := w.Revoke(t.Context(), who("bob"), bob)
+	if err != nil || !rec.Grant.Closed() {
+		t.Errorf("bob's window is %s: %v", rec.Grant.Status(), err)
+	}
+	after := slices.DeleteFunc(slices.Clone(before), func(l string) bool { return strings.Contains(l, " allow ours 203.0.113.8 ") })
+	if len(after) != len(before)-1 {
+		t.Fatalf("bob's rule did not stand: %v", before)
+	}
+	w.stands("web-nsg", after...)
+	if tries != 1 {
+		t.Errorf("tried %d times to read ann's window, want once for the closing", tries)
+	}
+	if _, err := w.Reconcile(t.Context(), nsgID("web-nsg"), round.Want{}); err == nil || !strings.Contains(err.Error(), "injected") {
+		t.Errorf("who needs the place was told %v", err)
+	}
+	if g := w.grant(ann); g.Status() != jit.Initiated {
+		t.Errorf("ann's window is stored as %s", g.Status())
+	}
+	w.store.Fault = nil
+	w.sweep()
+	w.settled(t, ann)
+	w.truthful(t, ann, false, "")
 }

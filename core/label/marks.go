@@ -72,3 +72,17 @@ func Unmarked(description string) string {
 	}
 	return description
 }
+
+// Without returns the description of a deny without some of its marks.
+func Without(description string, goes func(mark string) bool) string {
+	rest, ok := strings.CutPrefix(description, marksBegin)
+	list, machines, ended := strings.Cut(rest, marksEnd)
+	if !ok || !ended {
+		return description
+	}
+	left := slices.DeleteFunc(strings.Fields(list), func(m string) bool { return goes(strings.TrimSuffix(m, putBack)) })
+	if len(left) == 0 {
+		return Unmarked(description)
+	}
+	return marksBegin + strings.Join(left, " ") + marksEnd + machines
+}

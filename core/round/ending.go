@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
 	"portcullis/core/roster"
 	"portcullis/core/store"
 )
@@ -73,13 +74,16 @@ func Ends(out Outcome, waits func(grant string) bool) []Ended {
 	return list
 }
 
+// endWait bounds how long the closings on a target wait for windows that end by themselves to be stored so, far above the milliseconds it takes.
+const endWait = 10 * time.Second
+
 // endAll ends windows of grants by themselves, and closes them beside the work on the target. It reports whether some have ended, after which
-// what should stand is another. Nothing ends because of what is only remembered: then the rules are to be read first.
+// what should stand is another, and the error of those that have not. Nothing ends because of what is only remembered: then the rules are to be read first.
 func (w *work) endAll(ctx context.Context, out Outcome) (bool, error) {
 	waits := func(grant string) bool { return w.some(w.queue, func(a *ask) bool { return a.Grant == grant }) }
 	list := slices.DeleteFunc(Ends(out, waits), func(e Ended) bool { return w.ended[e.Grant.ID] })
-	if len(list) == 0 {
-		return false, nil
+	if len(list) == 0 || w.unended != nil {
+		return false, w.unended
 	}
 	if w.asOf < 0 {
 		w.fresh = true
@@ -88,29 +92,60 @@ func (w *work) endAll(ctx context.Context, out Outcome) (bool, error) {
 	if w.ended == nil {
 		w.ended = map[string]bool{}
 	}
-	var mine []*closing
-	for _, e := range list {
+	bounded, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
+	recs := make([]*store.GrantRecord, len(list))
+	w.unended = parallel.Each(list, func(i int, e Ended) error {
 		here := e.Grant.Machines()
 		e.Machine = func(vm jit.ID) bool { return slices.ContainsFunc(here, vm.Equal) }
-		rec, err := w.Grants.Grant(ctx, e.Grant.ID)
+		rec, err := w.Grants.Grant(bounded, e.Grant.ID)
+		if err == nil {
+			rec, err = w.End(bounded, rec, e.Ending)
+		}
 		if errors.Is(err, store.ErrNotFound) {
-			w.ended[e.Grant.ID] = true
-			continue
+			rec, err = store.GrantRecord{}, nil
 		}
 		if err == nil {
-			rec, err = w.End(ctx, rec, e.Ending)
+			recs[i] = &rec
 		}
-		if err != nil {
-			return false, err
+		return err
+	})
+	var mine []*closing
+	for i, rec := range recs {
+		if rec == nil {
+			continue
 		}
-		w.ended[e.Grant.ID] = true // once: what is stored of the target may lag behind the grant
-		w.tellEnded(e)
+		w.ended[list[i].Grant.ID] = true // once: what is stored of the target may lag behind the grant
+		if rec.Grant.ID == "" {
+			continue
+		}
+		w.tellEnded(list[i])
 		if rec.Grant.Overdue(w.now()) {
-			mine = append(mine, w.closings.hold(rec)...)
+			mine = append(mine, w.closings.hold(*rec)...)
 		}
 	}
 	w.begin(ctx, mine)
-	return true, nil
+	return slices.ContainsFunc(recs, func(rec *store.GrantRecord) bool { return rec != nil }), w.unended
+}
+
+// rest returns what is to be written: where windows could not be ended, what closes others, and where nothing does, the error for whoever
+// waits for more. Who waits for what stands has been answered.
+func (w *work) rest(out Outcome, unended error) (Outcome, error) {
+	if unended == nil {
+		return out, nil
+	}
+	var due []string
+	for _, o := range out.State.Openings {
+		if _, is := o.Grant.DueSince(out.At); is {
+			due = append(due, o.Grant.ID)
+		}
+	}
+	out.Plan.Changes = out.Plan.Closing(out.Current, due)
+	if !out.complete(w.snap.Standing) {
+		return out, nil
+	}
+	w.unended = nil
+	return out, unended
 }
 
 // tellEnded adds what has ended to the outcomes of all asks.

@@ -46,6 +46,7 @@ type work struct {
 	confirmedAt time.Time       // when the write was confirmed that snap is the answer to; zero if snap was read, or a gap was left since
 	remembered  bool            // the target is not ours, and is marked to be looked at
 	ended       map[string]bool // grants of which this round has ended windows
+	unended     error           // why it could not end others, until somebody is told
 }
 
 // run works on one target until nobody waits and nothing is left to write.
@@ -140,15 +141,20 @@ func (w *work) prepare(ctx context.Context, s slot) (Outcome, slot, error) {
 		if err != nil {
 			return out, s, err
 		}
-		if ended, err := w.endAll(s.ctx, out); err != nil || w.fresh {
-			return out, s, err
-		} else if ended {
+		ended, unended := w.endAll(s.ctx, out)
+		if w.fresh {
+			return out, s, nil
+		}
+		if ended {
 			continue
 		}
 		if w.asOf >= 0 {
 			w.looked(w.queue, place, out.Plan.Changes)
 		}
-		if err := w.confirmed(s.ctx, ctx, out); err != nil || out.complete(w.snap.Standing) {
+		if err := w.confirmed(s.ctx, ctx, out); err != nil {
+			return out, s, err
+		}
+		if out, err = w.rest(out, unended); err != nil || out.complete(w.snap.Standing) {
 			return out, s, err
 		}
 		if w.fresh = w.standsUnread(out); w.fresh {

@@ -69,7 +69,7 @@ func mutations() []mutation {
 		{name: "an open window yields its place to a deny", at: "core/plan:layout.orKept", noticed: "I3",
 			edits: []replacement{{old: "	if n == 0 {\n", new: "	if true {\n"}}},
 		{name: "a window that has lost its place is still said to be open", at: "core/round:work.endAll", noticed: "I3",
-			edits: []replacement{{old: "	if len(list) == 0 {\n", new: "	if true {\n"}}},
+			edits: []replacement{{old: "	if len(list) == 0 || w.unended != nil {\n", new: "	if true {\n"}}},
 		{name: "a repetition undoes what another try has completed", at: "core/access:Service.abandon", noticed: "I3",
 			elsewise: "and it undoes although this process has not stored the grant, or others are still trying",
 			edits:    []replacement{{old: "		case g.Grant.AnyOpen(now):\n", new: "		case false:\n"}, {in: "tries.end", old: "	if of.n > 0 {\n		return false\n	}\n", new: "	return !confirmed\n"}}},
