@@ -55,6 +55,7 @@ type run struct {
 	ops       int
 	calls     []*call
 	flying    map[string]*op
+	begun     map[string]*op // every verb so far: what it asked for may go on once it has ended
 	finished  []*op
 	trace     []line
 	taken     int // steps so far
@@ -79,6 +80,7 @@ type run struct {
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 	quiet     bool                    // nothing fails and nobody else writes, in this run
 	displaced bool                    // others have taken places where windows stand
+	meddled   bool                    // others write, or machines move, in this run or have until its end
 }
 
 // op is one verb in progress.
@@ -191,7 +193,7 @@ func (r *run) begin(a *app, name string, do func(ctx context.Context) error) *op
 	r.ops++
 	o := &op{name: fmt.Sprintf("%s#%d", name, r.ops), app: a, began: time.Now(), turn: r.taken}
 	r.note("%s begins %s", a.name, o.name)
-	r.flying[o.name] = o
+	r.flying[o.name], r.begun[o.name] = o, o
 	ctx := context.WithValue(context.Background(), opKey{}, o.name)
 	go func() {
 		o.err = do(ctx)

@@ -36,7 +36,7 @@ func simulate(t *testing.T, c config) (violation string, r *run) {
 }
 
 func newRun(c config) *run {
-	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}, orphans: map[string]bool{}}
+	r := &run{config: c, rng: rand.New(rand.NewPCG(c.seed, 0x70_6f_72_74)), flying: map[string]*op{}, begun: map[string]*op{}, guarded: map[string]string{}, was: map[string][]netip.Addr{}, revoked: map[string]bool{}, disabled: map[string]bool{}, wasBehind: map[string]bool{}, orphans: map[string]bool{}}
 	r.start = time.Now()
 	r.azure = &azure{groups: map[string]*group{}, vms: map[string]*machine{}, evicted: map[string]bool{}}
 	r.bus = &bus{run: r, known: map[store.Wake]bool{}}
@@ -79,6 +79,7 @@ func (r *run) mood() {
 		r.lose, r.foreign = true, r.chance(50)
 	}
 	r.quiet = !(r.faults || r.foreign || r.churn || r.skewed || r.supersede || r.crashes || r.lose)
+	r.meddled = r.foreign || r.churn
 	r.demands = r.seed%3 == 0
 	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v restore=%v demands=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes, r.restore, r.demands)
 }

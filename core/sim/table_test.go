@@ -93,7 +93,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 					t.run.seen.Closed++
 					at := window{vm.VM.Name, w.Number}
 					l.closed[at], l.behind[at] = time.Now(), slices.Sorted(maps.Keys(t.run.flying))
-					t.run.closedNow(t.run.flying[opOf(ctx)], l, before, vm.VM, w)
+					t.run.closedNow(t.run.begun[opOf(ctx)], l, before, vm.VM, w)
 				}
 			}
 		}

@@ -49,7 +49,7 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	case jit.RuleDisplaced:
 		ok = r.displaced && (r.azure.evicted[l.rec.Grant.ID] || r.churn) || r.azure.groups[gateName] != nil && w.Mapped.IsValid()
 	case jit.RemovedByOthers, jit.NotCertain: // others have removed its rule, or its machine was not followed in time
-		ok = r.foreign || r.churn || r.bereft
+		ok = r.meddled || r.bereft
 	case jit.OpeningFailed:
 		ok = false // what was confirmed has not failed, whatever becomes of another try
 	}
