@@ -2,9 +2,13 @@ package round
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/label"
+	"portcullis/core/roster"
 	"portcullis/core/store"
 )
 
@@ -56,13 +60,44 @@ func (w *work) tellRemoved(ctx context.Context, out Outcome) {
 			return p.Unconfirmed && p.Status == jit.Revoking || p.Status == jit.Initiating && !o.Grant.Desired(vm, p, out.At, all)
 		})...)
 	}
-	if len(entries) == 0 {
+	late := w.late(out)
+	if len(entries)+len(late) == 0 {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
 	w.background("log what stood on "+w.target.Name, func() error {
 		bounded, cancel := context.WithTimeout(ctx, logWait)
 		defer cancel()
+		for _, r := range late {
+			entries = append(entries, w.stoodLate(bounded, r, out.At)...)
+		}
 		return w.Activity.Append(bounded, entries...)
+	})
+}
+
+// late returns the rules that a write has just removed although their grants were closed before: another instance's write, planned before that, had
+// made them. There are few, and at most maxDueReads are told.
+func (w *work) late(out Outcome) []jit.Rule {
+	list := slices.DeleteFunc(slices.Clone(out.Plan.Changes.Delete), func(r jit.Rule) bool {
+		id, ok := label.GrantOf(r.Name)
+		return !ok || !out.State.Known || slices.ContainsFunc(out.State.Openings, func(o roster.Opening) bool { return o.Grant.ID == id })
+	})
+	return list[:min(len(list), maxDueReads)]
+}
+
+// stoodLate returns the entries of the windows of a closed grant that a rule let in, and that were never confirmed open.
+func (w *work) stoodLate(ctx context.Context, r jit.Rule, now time.Time) []store.Entry {
+	id, _ := label.GrantOf(r.Name)
+	rec, err := w.Grants.Grant(ctx, id)
+	if err != nil { // it was never stored, or cannot be read: the repair has a line
+		return nil
+	}
+	return store.StoodEntries(rec.Grant, stoodText, now, func(vm jit.ID, p jit.Window) bool {
+		at := slices.ContainsFunc(rec.Placements, func(at store.GrantPlacement) bool {
+			return at.Target.Equal(w.target) && slices.ContainsFunc(at.Addresses[vm.Key()], func(a netip.Addr) bool {
+				return slices.Contains(r.Destination.Prefixes, netip.PrefixFrom(a, a.BitLen()))
+			})
+		})
+		return at && p.Unconfirmed && jit.HoldsPort(r.DestinationPorts, p.Number)
 	})
 }
