@@ -318,12 +318,13 @@ func (w *sweep) look(ctx context.Context, t jit.ID) (round.Outcome, bool, error)
 	if err != nil {
 		return out, false, err
 	}
-	w.missing(ctx, out, snap.Unconfirmed)
-	if !out.Plan.Changes.Empty() || snap.Unconfirmed || out.Unnoted() {
+	// The list may be older than what is stored, as where a round has just given a window its place back: what is missing is looked for again.
+	if !out.Plan.Changes.Empty() || snap.Unconfirmed || out.Unnoted() || len(out.Plan.Missing) > 0 {
 		if out, err = w.Rounds.Reconcile(ctx, t, round.Want{Sweep: true}); err != nil {
 			return out, false, err
 		}
 	}
+	w.missing(ctx, out, snap.Unconfirmed)
 	out.Remembered = out.Remembered || w.known[t.Key()]
 	return out, !out.Written.Empty(), w.Rounds.Forget(ctx, out)
 }
