@@ -11,6 +11,7 @@
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-az        the real Azure CLI signs in, reads policies and opens a port (700 MB from PyPI, fetched once into dist/azure-cli)
 #   make check-api       the OpenAPI document by its linters, generated clients and schemathesis (fetches them once)
+#   make check-azapi     policies as Terraform's azapi writes them: after each apply the plan is empty (builds the provider once); AZAPI=FOLDER for another build
 #   make check-infra     the Terraform module: schemas, refusals, applied by the real provider to a stand-in, checkov (the first time builds the provider)
 #   make attack          send what people who are up to no good would send to what make run starts, and print what it cost; APP=FOLDER for another packaged app
 #   make bench           how close it comes to Azure's limits, beside the obvious design; writes docs/benchmarks.md
@@ -25,7 +26,7 @@ FUZZTIME ?= 60s
 SEEDS ?= 2000
 ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-api check-az check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-api check-az check-azapi check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -80,6 +81,9 @@ check-az:
 
 check-api:
 	local/apicheck/check
+
+check-azapi:
+	AZAPI=$(abspath $(AZAPI)) local/azapi/check
 
 check-infra:
 	infra/deploy/check

@@ -47,7 +47,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if diff := cmp.Diff([]string{"curl-close", "curl-open", "go", "python"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"azapi", "azapi-initiate", "curl-close", "curl-open", "go", "python"}, names); diff != "" {
 		t.Fatalf("what is run here (-) and the tagged blocks of %s (+) differ:\n%s", clientsGuide, diff)
 	}
 	r := newRig(t, t.TempDir(), nil)
