@@ -35,7 +35,7 @@ type action struct {
 	Inputs     json.RawMessage     `json:"inputs"`
 	Expression any                 `json:"expression"`
 	RunAfter   map[string][]string `json:"runAfter"`
-	Limit      map[string]string   `json:"limit"`
+	Limit      map[string]any      `json:"limit"`
 	Options    string              `json:"operationOptions"`
 	Actions    map[string]*action  `json:"actions"`
 	Else       struct {
@@ -85,6 +85,7 @@ func TestLogicAppsFaults(t *testing.T) {
               "Request": [`, `"runAfter": {
               "Ask": [`, "runs after Ask"},
 		{"after a status that is none", `"TimedOut"`, `"Late"`, "Late"},
+		{"a loop without an end", `"count": 60,`, ``, "for ever"},
 		{"no managed identity", "ManagedServiceIdentity", "Basic", "managed identity"},
 		{"no such route", "/api/request", "/api/requested", "/api/requested"},
 		{"the wrong method", `"method": "POST"`, `"method": "GET"`, "GET /api/request"},
@@ -185,6 +186,9 @@ func scope(actions map[string]*action, all map[string]bool, declared []functions
 				}
 			}
 		}
+		if a.Type == "Until" && (a.Limit["count"] == nil || a.Limit["timeout"] == nil) {
+			wrong(name, "may go on for ever")
+		}
 		if a.Type == "Http" {
 			call(name, a.Inputs, declared, wrong)
 		}
@@ -208,8 +212,9 @@ func call(name string, inputs json.RawMessage, declared []functions.Function, wr
 		wrong(name, "does not call as the managed identity, for the audience of the parameter")
 	}
 	path, own := strings.CutPrefix(in.URI, "@{parameters('app')}")
+	path = strings.ReplaceAll(path, "@{body('Request')?['id']}", "{id}")
 	known := slices.ContainsFunc(declared, func(f functions.Function) bool {
-		return f.Kind == functions.HTTP && path == "/api/"+f.Route && slices.Contains(f.Methods, in.Method)
+		return f.Kind == functions.HTTP && path == "/api/"+strings.ReplaceAll(f.Route, "?}", "}") && slices.Contains(f.Methods, in.Method)
 	})
 	if !own || !known {
 		wrong(name, "calls", in.Method, path, "which the app does not have")
