@@ -162,7 +162,7 @@ func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]roster.State, 
 				mark, found = r, nil
 			}
 		}
-		state, err := stateOf(target, mine, func() (entity.Stored, error) { return mark, found })
+		state, err := new(policyParts).stateOf(target, mine, func() (entity.Stored, error) { return mark, found })
 		if err != nil {
 			return nil, err
 		}

@@ -55,6 +55,7 @@ type Store struct {
 	names   [3]string
 	state   entity.Table
 	history entity.Table
+	parts   policyParts
 	*activity.Log
 }
 

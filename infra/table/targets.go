@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"portcullis/core/jit"
 	"portcullis/core/roster"
@@ -45,11 +46,46 @@ func (s *Store) State(ctx context.Context, target jit.ID) (roster.State, error) 
 		r, _, err := s.state.Get(ctx, live, targetRow(target))
 		return r, err
 	}
-	return stateOf(target, rows, mark)
+	return s.parts.stateOf(target, rows, mark)
+}
+
+// policyParts remembers what the policies' rows said when they were read last: each request reads all of its target's, and few change.
+// A row is taken for what is remembered only where its text is the same. The zero value is empty.
+type policyParts struct {
+	mu   sync.Mutex
+	read map[string]policyPart // by row key
+}
+
+type policyPart struct {
+	text string
+	says roster.Protected // shared; nobody changes it
+}
+
+// mostPolicyParts bounds what is remembered, some 4 MiB.
+const mostPolicyParts = 4096
+
+func (c *policyParts) of(r entity.Stored) (roster.Protected, error) {
+	c.mu.Lock()
+	known, found := c.read[r.Key]
+	c.mu.Unlock()
+	if found && known.text == r.Text {
+		return known.says, nil
+	}
+	p, err := record.ReadPolicyPart(r)
+	if err != nil {
+		return p, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read == nil || len(c.read) >= mostPolicyParts {
+		c.read = map[string]policyPart{}
+	}
+	c.read[r.Key] = policyPart{r.Text, p}
+	return p, nil
 }
 
 // stateOf reads what bears on a target from its rows, and its mark where there are none.
-func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, error)) (roster.State, error) {
+func (c *policyParts) stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, error)) (roster.State, error) {
 	state := roster.State{Known: true}
 	for _, r := range rows {
 		switch {
@@ -60,7 +96,7 @@ func stateOf(target jit.ID, rows []entity.Stored, mark func() (entity.Stored, er
 			}
 			state.Confirmed = d.Names
 		case strings.HasPrefix(r.Key, partRows(target)+policyRows):
-			p, err := record.ReadPolicyPart(r)
+			p, err := c.of(r)
 			if err != nil {
 				return roster.State{}, err
 			}
