@@ -1,11 +1,13 @@
 package tablesim
 
 import (
+	"bytes"
 	"encoding/base64"
 	"math"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -125,6 +127,45 @@ func (w writer) entity(e *entity, single bool) []byte {
 		o.raw(p.name, p.value.json())
 	}
 	return o.bytes()
+}
+
+// encoded remembers how rows were encoded last: a list reads the same rows again and again. The zero value is empty.
+type encoded struct {
+	mu   sync.Mutex
+	rows map[string]encodedRow // by what they were encoded for, and their keys
+}
+
+type encodedRow struct {
+	row    []byte
+	entity *entity
+	text   []byte
+}
+
+const mostEncoded = 1 << 14 // rows
+
+// of decodes a row and encodes it for a list. What it returns is shared.
+func (c *encoded) of(w writer, key, row []byte) (*entity, []byte, error) {
+	at := string(rune(w.level)) + w.base + "\x00" + w.table + "\x00" + string(key)
+	c.mu.Lock()
+	known, found := c.rows[at]
+	c.mu.Unlock()
+	if found && w.only == nil && bytes.Equal(known.row, row) {
+		return known.entity, known.text, nil
+	}
+	e, err := decodeRow(key, row)
+	if err != nil {
+		return nil, nil, err
+	}
+	text := w.entity(e, false)
+	if w.only == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.rows == nil || len(c.rows) >= mostEncoded {
+			c.rows = map[string]encodedRow{}
+		}
+		c.rows[at] = encodedRow{bytes.Clone(row), e, text}
+	}
+	return e, text, nil
 }
 
 // list encodes a page of already encoded entities.

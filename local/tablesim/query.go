@@ -78,9 +78,9 @@ func (s *Server) queryEntities(c *command) (*reply, error) {
 				return false, nil
 			}
 			visited++
-			e, err := decodeRow(key, row)
+			e, text, err := s.encoded.of(w, key, row)
 			if err == nil && f.match(e) {
-				items = append(items, w.entity(e, false))
+				items = append(items, text)
 			}
 			return true, err
 		})

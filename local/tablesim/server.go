@@ -37,10 +37,11 @@ var ErrForbidden = errors.New("token lacks permission")
 // Server is one storage account's table endpoint. All its methods may be
 // called while it serves.
 type Server struct {
-	config Config
-	store  *store
-	faults faults
-	record record
+	config  Config
+	store   *store
+	faults  faults
+	record  record
+	encoded encoded
 }
 
 // Open opens the account. It refuses a Config that lets nobody in.
