@@ -16,9 +16,10 @@ import (
 )
 
 var (
-	into = flag.String("into", "", "write the report to this file; without it TestBench does nothing")
-	only = flag.String("only", "", "run these sections only, such as B1,B3")
-	some = flag.String("storms", "", "of B4 run these only, by their number from 0, such as 0,3")
+	into  = flag.String("into", "", "write the report to this file; without it TestBench does nothing")
+	only  = flag.String("only", "", "run these sections only, such as B1,B3")
+	cells = flag.String("cells", "", "of B7 run these only, by rate, write and window, such as 5/2s/10s,10/2s/10m0s")
+	some  = flag.String("storms", "", "of B4 run these only, by their number from 0, such as 0,3")
 )
 
 // What Azure's write takes, and how it answers, where a row does not say otherwise.

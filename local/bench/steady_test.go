@@ -320,10 +320,17 @@ func benchSteady(t *testing.T, r *report) {
 		for _, window := range []time.Duration{10 * time.Second, 10 * time.Minute} {
 			for _, rate := range steadyRates() {
 				s := steady{rate: rate, write: write, window: window, sweep: 20 * time.Second}
+				if *cells != "" && !strings.Contains(","+*cells+",", fmt.Sprintf(",%g/%s/%s,", rate, write, window)) {
+					continue
+				}
 				for _, name := range []string{us, us + ", 2 instances"} {
 					s.second = name != us
+					began := time.Now()
 					o := s.run(t, steadyOurs)
 					rows = append(rows, s.row(name, o))
+					t.Logf("%s: open p99 %s, close p99 %s, 202 %d, failed %d, full %d, too late %d, undone %d, %.2f writes for each; it took %s", s,
+						seconds(percentile(o.took, .99)), seconds(percentile(o.closed, .99)), o.answers[later], o.answers[failed]+o.answers[tooEarly], o.answers[refused], o.answers[tooLate],
+						o.undone, o.perWriteTime(s), time.Since(began).Round(time.Second))
 					for _, broken := range s.broken(o) {
 						t.Errorf("%s: %s", s, broken)
 					}
