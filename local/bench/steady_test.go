@@ -271,7 +271,10 @@ func steadyOurs(w *world, s steady) steadyDesign {
 	return steadyDesign{open: open, settle: settle, wide: w.hostWidth(),
 		revoke: func(ctx context.Context, body []byte) error { return w.wake(ctx, next(&messages), body) },
 		sweep: func() bool {
-			status, _ := w.post(w.tb.Context(), next(&sweeps), "/sweep", []byte(`{"Data":{"timer":{}},"Metadata":{}}`))
+			status, answer := w.post(w.tb.Context(), next(&sweeps), "/sweep", []byte(`{"Data":{"timer":{}},"Metadata":{}}`))
+			if status != http.StatusOK {
+				w.tb.Logf("a sweep failed: %d %s", status, answer)
+			}
 			return status == http.StatusOK
 		}}
 }
