@@ -13,6 +13,7 @@ import (
 type Hint struct {
 	Grant      string
 	Generation int
+	Remind     bool
 }
 
 // AlarmFixture controls what is behind an alarm: its own clock, which begins at or before [AlarmStart], and
@@ -33,7 +34,7 @@ func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (store.Alarm, AlarmFixt
 	wake := func(n int, at time.Time) store.Wake {
 		return store.Wake{Grant: idAt(morning, n), Generation: 1, At: at}
 	}
-	hint := func(n, generation int) Hint { return Hint{idAt(morning, n), generation} }
+	hint := func(n, generation int) Hint { return Hint{idAt(morning, n), generation, false} }
 	t.Run("refusals", func(t *testing.T) {
 		alarm, behind := newAlarm(t)
 		behind.Fail(true)
@@ -49,6 +50,14 @@ func TestAlarm(t *testing.T, newAlarm func(t *testing.T) (store.Alarm, AlarmFixt
 			t.Errorf("schedule of nothing: %v", err)
 		}
 		delivers(t, behind, morning, hint(3, 1))
+	})
+	t.Run("a reminder beside an end", func(t *testing.T) {
+		alarm, behind := newAlarm(t)
+		at := morning.Add(time.Hour)
+		reminder := wake(1, at)
+		reminder.Remind = true
+		schedule(t, alarm, wake(1, at), reminder, wake(1, at), reminder)
+		delivers(t, behind, at, hint(1, 1), Hint{idAt(morning, 1), 1, true})
 	})
 	t.Run("not before its time", func(t *testing.T) {
 		alarm, behind := newAlarm(t)

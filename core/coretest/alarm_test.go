@@ -20,7 +20,7 @@ type bell struct {
 func (b *bell) Delivered(now time.Time) ([]coretest.Hint, error) {
 	var out []coretest.Hint
 	for _, w := range b.Due(now) {
-		out = append(out, coretest.Hint{Grant: w.Grant, Generation: w.Generation})
+		out = append(out, coretest.Hint{Grant: w.Grant, Generation: w.Generation, Remind: w.Remind})
 	}
 	return out, nil
 }

@@ -168,3 +168,29 @@ func (f *Faulty) PutSweep(ctx context.Context, r store.SweepRecord) error {
 	_, err := step(ctx, f, "PutSweep", "", func() (struct{}, error) { return done(f.Store.PutSweep(ctx, r)) })
 	return err
 }
+
+// PutLetters implements [store.Outbox].
+func (f *Faulty) PutLetters(ctx context.Context, letters ...store.Letter) error {
+	_, err := step(ctx, f, "PutLetters", "", func() (struct{}, error) { return done(f.Store.PutLetters(ctx, letters...)) })
+	return err
+}
+
+// Letters implements [store.Outbox].
+func (f *Faulty) Letters(ctx context.Context, channel, cursor string, limit int) (list []store.Letter, next string, err error) {
+	_, err = step(ctx, f, "Letters", channel, func() (struct{}, error) {
+		list, next, err = f.Store.Letters(ctx, channel, cursor, limit)
+		return done(err)
+	})
+	return list, next, err
+}
+
+// PutOff implements [store.Outbox].
+func (f *Faulty) PutOff(ctx context.Context, l store.Letter) (store.Letter, error) {
+	return step(ctx, f, "PutOff", l.ID(), func() (store.Letter, error) { return f.Store.PutOff(ctx, l) })
+}
+
+// DropLetter implements [store.Outbox].
+func (f *Faulty) DropLetter(ctx context.Context, l store.Letter) error {
+	_, err := step(ctx, f, "DropLetter", l.ID(), func() (struct{}, error) { return done(f.Store.DropLetter(ctx, l)) })
+	return err
+}

@@ -20,6 +20,7 @@ type Store interface {
 	store.Activity
 	store.Verifier
 	store.Sweeps
+	store.Outbox
 	store.Pinger
 }
 
@@ -36,6 +37,7 @@ type Memory struct {
 	named    map[string]store.NamedRecord // by key of the name
 	entries  map[string]store.Entry
 	sweep    *store.SweepRecord
+	letters  map[[3]string]store.Letter // by channel, subject and number
 
 	continuations map[string]string // of the activity log, by what stands for them outside
 }
@@ -51,7 +53,7 @@ type mark struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
-		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}}
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}, letters: map[[3]string]store.Letter{}}
 }
 
 // Ping always answers.
@@ -67,7 +69,7 @@ func (m *Memory) Copy() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &Memory{writes: m.writes, policies: maps.Clone(m.policies), open: maps.Clone(m.open), closed: maps.Clone(m.closed), keys: maps.Clone(m.keys),
-		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), continuations: maps.Clone(m.continuations)}
+		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters)}
 	if m.sweep != nil {
 		last := *m.sweep
 		c.sweep = &last

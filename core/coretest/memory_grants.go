@@ -35,7 +35,8 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 // keep stores a grant with a new version. A closed grant no longer affects any target.
 func (m *Memory) keep(g store.GrantRecord) store.GrantRecord {
 	g = cloneGrant(g)
-	g.Version = m.version()
+	m.post(g.Tell)
+	g.Version, g.Tell = m.version(), nil
 	m.open[g.Grant.ID] = g
 	if g.Grant.Closed() {
 		return cloneGrant(g)

@@ -28,6 +28,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Activity", func(t *testing.T) { TestActivity(t, open) })
 	t.Run("Verifier", func(t *testing.T) { TestVerifier(t, open) })
 	t.Run("Sweeps", func(t *testing.T) { TestSweeps(t, open) })
+	t.Run("Outbox", func(t *testing.T) { TestOutbox(t, open) })
 }
 
 // The world of the suites: a Monday morning in two subscriptions.
@@ -40,7 +41,8 @@ var (
 		cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
 		cmpopts.IgnoreFields(store.PolicyRecord{}, "Version"),
-		cmpopts.IgnoreFields(store.GrantRecord{}, "Version"),
+		cmpopts.IgnoreFields(store.GrantRecord{}, "Version", "Tell"),
+		cmpopts.IgnoreFields(store.Letter{}, "Version"),
 	}
 )
 

@@ -28,6 +28,8 @@ type GrantRecord struct {
 	LastError  string                  // the error of the last failed closing
 	Intents    []Intent                // why it is marked to close, as far as the log may lack that
 	Replaces   []Replaced              // as it was decided: windows whose place it takes although they end later
+	Told       Told                    // what was told of it
+	Tell       []Letter                // what a write of the record is to put into the outbox, in the same transaction; no read returns any
 	Version    string                  // "" for a grant that must not exist yet
 }
 
@@ -42,7 +44,8 @@ type Key struct {
 }
 
 // Grants stores grants. A grant is open until every window is confirmed closed (jit.Grant.Closed); then it is
-// history. Writes are conditional as for [Policies].
+// history. Writes are conditional as for [Policies]. InsertGrant and UpdateGrants put what a record tells into the outbox with the
+// grant, all or none, and return records without it.
 type Grants interface {
 	// InsertGrant stores a new grant, its part at each placement's target, and the keys, all or none. ErrConflict if
 	// one of the keys names another grant at now.

@@ -41,11 +41,12 @@ const (
 	FindingRightLost     FindingKind = "RightLost"           // the owner of an open window could not ask for it any more
 	FindingEnded         FindingKind = "EndedEarly"          // an open window was closed for a reason of its own
 	FindingUnchecked     FindingKind = "Unchecked"           // something that may matter could not be looked at
+	FindingUndelivered   FindingKind = "Undelivered"         // messages have not reached a channel
 )
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked, FindingUndelivered}
 }
 
 // SweepLate is the age of the last complete sweep from which on something is wrong: one runs every five minutes.

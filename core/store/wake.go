@@ -12,7 +12,8 @@ type Wake struct {
 	Grant      string
 	Generation int
 	At         time.Time
-	Attempt    int // incremented when the same wake-up has to be sent again
+	Attempt    int  // incremented when the same wake-up has to be sent again
+	Remind     bool // somebody is to be reminded that an end is near, and nothing has to close
 }
 
 // WakesOf returns a wake-up for each end of a grant's windows that is still to come at now.

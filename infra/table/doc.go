@@ -18,6 +18,7 @@
 //	          part|<target>|denies               the denies of ours last seen confirmed there
 //	          key|<requestor and value>          an idempotency key
 //	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
+//	          tell|<channel>|<start>|<id>|<seq>  a message to one channel, until it is delivered (package outbox)
 //	          sweep                              the last sweep
 //	          doctor|try, doctor|wake            what the doctor tries the table with; its last wake-up that came elsewhere
 //	History   closed grants, a partition for each day of their start

@@ -35,11 +35,7 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	if o.Head.Row, err = grantHead(g); err != nil {
 		return g, wrap(err)
 	}
-	listed, err := listGrant(g.Grant)
-	if err != nil {
-		return g, wrap(err)
-	}
-	parts, err := grantParts(g)
+	first, parts, err := s.grantRest(g)
 	if err != nil {
 		return g, wrap(err)
 	}
@@ -49,10 +45,10 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	}
 	for range 3 {
 		// What is first is in the transaction that decides, where the grant does not fit in one.
-		o.Rest = slices.Concat([]entity.Op{listed}, rows(claims), parts)
+		o.Rest = slices.Concat(first, rows(claims), parts)
 		etags, err := s.state.Commit(ctx, o)
 		if err == nil {
-			g.Version = versionOf(etags[0], placesOfGrant(g))
+			g.Version, g.Tell = versionOf(etags[0], placesOfGrant(g)), nil
 			return g, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
@@ -68,6 +64,20 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 		claims = next
 	}
 	return g, wrap(store.ErrConflict)
+}
+
+// grantRest gives what is written with the row of an open grant: where lists find it and what it tells, which come first, and its parts.
+func (s *Store) grantRest(g store.GrantRecord) (first, parts []entity.Op, err error) {
+	listed, err := listGrant(g.Grant)
+	if err != nil {
+		return nil, nil, err
+	}
+	letters, err := s.Ops(g.Tell)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err = grantParts(g)
+	return append([]entity.Op{listed}, letters...), parts, err
 }
 
 // storable refuses a record that the layout could not hold.
@@ -130,8 +140,8 @@ func grantParts(g store.GrantRecord) ([]entity.Op, error) {
 
 // UpdateGrants is one transaction, after one that inserts the closed ones into
 // history, and after one read for each grant whose targets have changed. It is all or none
-// while it concerns at most 100 rows (for each open grant one and two for each
-// target, for a closed one one and one for each target); a longer one writes the grants in their
+// while it concerns at most 100 rows (for each open grant two and two for each
+// target, for a closed one two and one for each target, and one for each letter); a longer one writes the grants in their
 // order, each by itself all or none, so that an error may leave the first ones written.
 func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
 	var all []entity.Owned
@@ -168,7 +178,7 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 	}
 	out := slices.Clone(gs)
 	for i := range out {
-		out[i].Version = versionOf(etags[i], placesOfGrant(out[i]))
+		out[i].Version, out[i].Tell = versionOf(etags[i], placesOfGrant(out[i])), nil
 		if out[i].Grant.Closed() {
 			out[i].Version = closedVersion
 		}
@@ -214,25 +224,25 @@ func (s *Store) grantUpdate(ctx context.Context, g store.GrantRecord) (entity.Ow
 	if err != nil {
 		return entity.Owned{}, err
 	}
-	o := entity.Owned{Head: entity.Op{Kind: entity.Replace, ETag: etag}, Rest: gone}
+	o := entity.Owned{Head: entity.Op{Kind: entity.Replace, ETag: etag}}
 	if o.Head.Row, err = grantHead(g); err != nil {
 		return entity.Owned{}, err
 	}
 	if g.Grant.Closed() {
 		o.Head.Kind = entity.Remove
 		o.Before = func(ctx context.Context) (entity.Row, error) { return s.openHead(ctx, g.Grant.ID) }
-		o.Rest = append([]entity.Op{unlistGrant(g.Grant)}, o.Rest...)
+		letters, err := s.Ops(g.Tell)
+		if err != nil {
+			return o, err
+		}
+		o.Rest = slices.Concat([]entity.Op{unlistGrant(g.Grant)}, letters, gone)
 		for _, t := range targetsOfGrant(g) {
 			o.Rest = append(o.Rest, entity.Op{Kind: entity.Drop, Row: entity.Row{Partition: live, Key: grantPartRow(t, g.Grant.ID)}})
 		}
 		return o, nil
 	}
-	listed, err := listGrant(g.Grant)
-	if err != nil {
-		return entity.Owned{}, err
-	}
-	parts, err := grantParts(g)
-	o.Rest = slices.Concat([]entity.Op{listed}, o.Rest, parts)
+	first, parts, err := s.grantRest(g)
+	o.Rest = slices.Concat(first, gone, parts)
 	return o, err
 }
 

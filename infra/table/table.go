@@ -20,6 +20,7 @@ import (
 	"portcullis/infra/loopback"
 	"portcullis/infra/table/activity"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/outbox"
 )
 
 // The ports that a Store implements.
@@ -33,6 +34,7 @@ var (
 	_ store.Verifier = (*Store)(nil)
 	_ store.Heads    = (*Store)(nil)
 	_ store.Sweeps   = (*Store)(nil)
+	_ store.Outbox   = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
 )
 
@@ -57,6 +59,7 @@ type Store struct {
 	history entity.Table
 	parts   policyParts
 	*activity.Log
+	*outbox.Box
 }
 
 // New gives the store at the table endpoint of a storage account, such as
@@ -98,6 +101,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	}
 	in := func(i int) entity.Table { return entity.Table{Client: service.NewClient(s.names[i])} }
 	s.state, s.history, s.Log = in(0), in(1), activity.NewLog(in(2))
+	s.Box = &outbox.Box{Table: s.state, Partition: live}
 	return s, nil
 }
 

@@ -219,6 +219,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"An open window was closed early", "warn", "The message says why. Whoever needs it asks again."}
 	case store.FindingUnchecked:
 		return Finding{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
+	case store.FindingUndelivered:
+		return Finding{"Messages have not reached a channel", "warn", "Look whether its receiver answers, and whether its address and permission are right. They are tried for a day."}
 	case store.FindingRepaired:
 		return Finding{"Rules were changed and have been put right", "note", "Somebody or something edits the rules of Portcullis. Nothing needs to be done."}
 	}

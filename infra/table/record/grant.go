@@ -24,6 +24,15 @@ type grantDoc struct {
 	LastError string
 	Intents   []intentDoc   `json:",omitempty"`
 	Replaces  []replacedDoc `json:",omitempty"`
+	Told      *toldDoc      `json:",omitempty"`
+}
+
+// toldDoc is what was told of a grant.
+type toldDoc struct {
+	N int
+	W string       `json:",omitempty"`
+	R entity.Stamp // the end of which somebody was reminded
+	S bool         `json:",omitempty"`
 }
 
 // replacedDoc is a window whose place a grant takes. M is the index of its machine among the grant's.
@@ -160,6 +169,9 @@ func Grant(r store.GrantRecord) (any, error) {
 		return nil, err
 	}
 	d := grantDoc{V: entity.Version, Grant: fields, Connect: entity.AddressMapTexts(r.Connect), NICs: r.Interfaces, Failed: r.Failed, Attempts: r.Attempts, LastError: r.LastError, Intents: intentDocs(r.Intents)}
+	if t := r.Told; t != (store.Told{}) {
+		d.Told = &toldDoc{N: t.Seq, W: t.Windows, R: entity.Stamp(t.Reminded), S: t.Stuck}
+	}
 	for _, w := range r.Replaces {
 		m := slices.IndexFunc(r.Grant.VMs, func(vm jit.GrantVM) bool { return vm.VM.Equal(w.VM) })
 		if m < 0 {
@@ -200,6 +212,9 @@ func (d grantDoc) record() (store.GrantRecord, error) {
 		return store.GrantRecord{}, err
 	}
 	r := store.GrantRecord{Grant: g, Connect: connect, Interfaces: d.NICs, Failed: d.Failed, Attempts: d.Attempts, LastError: d.LastError}
+	if t := d.Told; t != nil {
+		r.Told = store.Told{Seq: t.N, Windows: t.W, Reminded: time.Time(t.R), Stuck: t.S}
+	}
 	if r.Intents, err = intentsOf(d.Intents); err != nil {
 		return r, err
 	}
