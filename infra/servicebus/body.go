@@ -23,6 +23,7 @@ const maxGrant = 64
 type Body struct {
 	Grant      string
 	Generation int
+	Remind     bool // nothing is to close: somebody is to be told that an end is near
 }
 
 // wire is Body as it is sent. The Functions host copies these names over the message's metadata, so none of them
@@ -31,6 +32,7 @@ type wire struct {
 	V          int    `json:"v"`
 	Grant      string `json:"grant"`
 	Generation int    `json:"generation"`
+	Remind     bool   `json:"remind,omitempty"`
 }
 
 // Parse decodes the body of a message. It refuses what [Alarm.Schedule] would not have sent: another version,
@@ -58,7 +60,7 @@ func Parse(body []byte) (Body, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Body{}, errors.New("read a message: something follows the object")
 	}
-	b := Body{Grant: w.Grant, Generation: w.Generation}
+	b := Body{Grant: w.Grant, Generation: w.Generation, Remind: w.Remind}
 	if err := b.validate(); err != nil {
 		return Body{}, fmt.Errorf("read a message: %w", err)
 	}
@@ -81,5 +83,5 @@ func (b Body) encode() ([]byte, error) {
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(wire{V: version, Grant: b.Grant, Generation: b.Generation})
+	return json.Marshal(wire{V: version, Grant: b.Grant, Generation: b.Generation, Remind: b.Remind})
 }

@@ -10,7 +10,9 @@
 // The Functions host copies the top-level properties of a JSON body over the message's metadata. So none of these
 // names may be that of a system property, and a receiver reads ids only from the body, with [Parse].
 //
-// The message id is <grant>.<generation>.<unix milliseconds>.<attempt>. A queue with duplicate detection, which
+// A reminder has "remind":true too: nothing is to close, and people are told that an end is near.
+//
+// The message id is <grant>.<generation>.<unix milliseconds>.<attempt>, of a reminder with .r at its end. A queue with duplicate detection, which
 // includes scheduled messages, drops a message that is sent twice. A wake-up for another end, or a repeated one
 // for the same end, has another id and is never dropped.
 //

@@ -123,7 +123,7 @@ func (a *Alarm) Schedule(ctx context.Context, wakes ...store.Wake) error {
 func messagesOf(wakes []store.Wake) ([]*azservicebus.Message, error) {
 	var out []*azservicebus.Message
 	for _, w := range wakes {
-		body, err := Body{Grant: w.Grant, Generation: w.Generation}.encode()
+		body, err := Body{Grant: w.Grant, Generation: w.Generation, Remind: w.Remind}.encode()
 		if err == nil && w.At.IsZero() {
 			err = errors.New("it has no time")
 		}
@@ -131,6 +131,9 @@ func messagesOf(wakes []store.Wake) ([]*azservicebus.Message, error) {
 			return nil, fmt.Errorf("schedule a wake-up: %w", err)
 		}
 		id := fmt.Sprintf("%s.%d.%d.%d", w.Grant, w.Generation, w.At.UnixMilli(), w.Attempt)
+		if w.Remind { // at the same time another window of the grant may end
+			id += ".r"
+		}
 		at, kind, ttl := w.At.UTC(), "application/json", lifetime
 		out = append(out, &azservicebus.Message{MessageID: &id, ContentType: &kind, Body: body, ScheduledEnqueueTime: &at, TimeToLive: &ttl})
 	}
