@@ -219,9 +219,9 @@ type audited struct {
 	store.Verifier
 }
 
-func parseWake(body []byte) (string, int, error) {
+func parseWake(body []byte) (store.Wake, error) {
 	b, err := servicebus.Parse(body)
-	return b.Grant, b.Generation, err
+	return store.Wake{Grant: b.Grant, Generation: b.Generation, Remind: b.Remind}, err
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -19,10 +19,11 @@ import (
 	"portcullis/core/seen"
 	"portcullis/core/store"
 	"portcullis/core/sweep"
+	"portcullis/core/tell"
 )
 
 // Ports are what core needs from outside. Every field must be set, but for Floor, Quota, CloseLost and LeaveRemoved, for Authority where
-// nobody asks what a caller may do, and for Doctor where nobody asks for it.
+// nobody asks what a caller may do, for Doctor where nobody asks for it, and for Courier.
 type Ports struct {
 	Network       network.Network
 	Kinds         network.Kinds // see [network.KindsOf]
@@ -43,6 +44,7 @@ type Ports struct {
 	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
+	Courier       *tell.Courier // tells people what happens to windows; nil tells nobody
 	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.
 	Panicked func(of string, stack []byte)
 	// Uncounted is told that the number of refusals could not be written to the activity log, which is tried again; nil tells nobody.
@@ -61,12 +63,14 @@ type App struct {
 	Rounds     *round.Rounds
 	Doctor     *doctor.Doctor
 	Refusals   *refusal.Log
-	Floor      jit.Options // what this installation demands of every request
+	Courier    *tell.Courier // nil where nobody is told
+	Floor      jit.Options   // what this installation demands of every request
 	Now        func() time.Time
 }
 
 // New puts the rooms together.
 func New(p Ports) *App {
+	p.Grants, p.Alarm = p.Courier.Grants(p.Grants), p.Courier.Alarm(p.Alarm)
 	admins := &network.Admins{}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
@@ -88,9 +92,9 @@ func New(p Ports) *App {
 		Outside: p.Doctor, Permit: may, Authority: p.Authority, Subscriptions: p.Subscriptions, Targets: p.Targets, Sweeps: p.Sweeps, Alarm: p.Alarm,
 		Overdue: looks.Overdue, Now: p.Now, NewID: p.NewID,
 	}
-	rounds.Activity = doc.Noting(p.Activity)
-	return &App{
-		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now,
+	rounds.Activity = p.Courier.Noting(doc.Noting(p.Activity))
+	app := &App{
+		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
 		Inventory: looks,
 		Doctor:    doc,
 		Named:     &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
@@ -99,4 +103,8 @@ func New(p Ports) *App {
 			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
 		},
 	}
+	if p.Courier != nil {
+		app.Sweeper.Teller = p.Courier
+	}
+	return app
 }

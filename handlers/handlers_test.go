@@ -126,13 +126,14 @@ func (a *app) wire(change func(*core.Ports)) {
 			}
 			return jit.Caller{ID: tenant + "/" + admin, Name: "alice@example.com", Kind: jit.Person, Client: client, SignIn: "pwd mfa"}, nil
 		},
-		ParseWake: func(b []byte) (string, int, error) {
+		ParseWake: func(b []byte) (store.Wake, error) {
 			var body struct {
 				Grant      string
 				Generation int
+				Remind     bool
 			}
 			err := json.Unmarshal(b, &body)
-			return body.Grant, body.Generation, err
+			return store.Wake{Grant: body.Grant, Generation: body.Generation, Remind: body.Remind}, err
 		},
 		Dependencies: map[string]store.Pinger{"resourceManager": ping(func() error { return nil })},
 		Wait:         10 * time.Second, Version: "test", Authority: signIn, Audiences: []string{client, audience}, NewID: a.ports.NewID, Log: slog.New(slog.NewTextHandler(a.log, nil)),

@@ -35,8 +35,8 @@ type Options struct {
 	// Caller identifies who calls; an error is answered with 401, an
 	// *[store.Unavailable] with 503. The text of an error is logged: it holds no part of a token.
 	Caller func(*http.Request) (jit.Caller, error)
-	// ParseWake reads a wake-up message: the grant's id and generation.
-	ParseWake func(body []byte) (grant string, generation int, err error)
+	// ParseWake reads a wake-up message, all but its times.
+	ParseWake func(body []byte) (store.Wake, error)
 	// Dependencies are asked for their state by the health function, by name.
 	Dependencies map[string]store.Pinger
 	// Wait is how long a request waits for its ports to open before it is

@@ -85,14 +85,17 @@ func (s *server) revokeDue(ctx context.Context, data jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	grant, generation, err := s.ParseWake(body)
+	wake, err := s.ParseWake(body)
 	if err != nil {
 		return fmt.Errorf("read the message: %w", err)
 	}
-	if s.app.Doctor.Woken(ctx, grant) {
+	if wake.Remind {
+		return s.app.Courier.Remind(ctx, wake.Grant, wake.Generation)
+	}
+	if s.app.Doctor.Woken(ctx, wake.Grant) {
 		return nil
 	}
-	return s.app.Rounds.Wake(ctx, grant, generation)
+	return s.app.Rounds.Wake(ctx, wake.Grant, wake.Generation)
 }
 
 // message peels the layers of a binding's value: the host writes a message as

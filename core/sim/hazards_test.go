@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 65+17 {
-		t.Errorf("%d rows, want 65 of the platform and 17 of others", rows)
+	if rows != 67+17 {
+		t.Errorf("%d rows, want 67 of the platform and 17 of others", rows)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper sweeps. Every field but CloseLost and Floor must be set.
+// Sweeper sweeps. Every field but CloseLost, Floor and Teller must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
@@ -34,6 +34,7 @@ type Sweeper struct {
 	CloseLost     bool            // windows whose owner could not ask for them any more are closed, and not only found
 	Now           func() time.Time
 	NewID         func() string
+	Teller        Teller // nil where nobody is told
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

@@ -52,6 +52,14 @@ func TestCosts(t *testing.T) {
 			_, err := w.s.PutPolicy(ctx, w.policy)
 			return err
 		}, counts{tablesim.GetEntity: 1, tablesim.Batch: 1}},
+		{"grant that is told to two channels", func(w world) error {
+			letter := store.Letter{Channel: "webhook", Message: store.Message{Kind: store.EventOpen, Subject: w.grant.Grant.ID, Seq: 1}}
+			w.grant.Tell = []store.Letter{letter, letter}
+			w.grant.Tell[1].Channel = "slack"
+			_, err := w.s.UpdateGrants(ctx, w.grant)
+			return err
+		}, counts{tablesim.Batch: 1}},
+		{"letters to a channel", func(w world) error { _, _, err := w.s.Letters(ctx, "webhook", "", 200); return err }, counts{tablesim.QueryEntities: 1}},
 		{"delete policy", func(w world) error { return w.s.DeletePolicy(ctx, w.policy) }, counts{tablesim.Batch: 1}},
 		{"new named policy", func(w world) error {
 			_, err := w.s.PutNamed(ctx, store.NamedRecord{Name: w.policy.Listing()})

@@ -27,6 +27,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/plan"
+	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
@@ -226,9 +227,9 @@ func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 		Caller: func(r *http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
 		},
-		ParseWake: func(body []byte) (string, int, error) {
+		ParseWake: func(body []byte) (store.Wake, error) {
 			b, err := servicebus.Parse(body)
-			return b.Grant, b.Generation, err
+			return store.Wake{Grant: b.Grant, Generation: b.Generation, Remind: b.Remind}, err
 		},
 		Wait: w.wait, Version: "bench", NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})

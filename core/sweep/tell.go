@@ -1,0 +1,34 @@
+package sweep
+
+import (
+	"context"
+	"time"
+
+	"portcullis/core/store"
+)
+
+// Teller delivers what people are to be told.
+type Teller interface {
+	// Swept reminds of the windows of open grants that end soon, delivers what was left, and returns what could not be delivered. It takes as long as ctx
+	// lets it.
+	Swept(ctx context.Context, open []store.GrantRecord) ([]store.Finding, error)
+}
+
+// tellBudget bounds how long a sweep waits for receivers of messages: the next one goes on.
+const tellBudget = 30 * time.Second
+
+// tell delivers messages that are left.
+func (w *sweep) tell(ctx context.Context, open []store.GrantRecord) {
+	if w.Teller == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellBudget)
+	defer cancel()
+	w.failed(w.Rounds.Recovered("the sweep of messages", func() error {
+		found, err := w.Teller.Swept(ctx, open)
+		for _, f := range found {
+			w.found(f)
+		}
+		return err
+	}))
+}
