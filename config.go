@@ -39,7 +39,7 @@ type setting struct {
 
 // settings returns every setting that the app reads.
 func settings() []setting {
-	return []setting{
+	return append([]setting{
 		{"FUNCTIONS_CUSTOMHANDLER_PORT", ofPlatform, "the port on 127.0.0.1 to listen on; the Functions host sets it", readPort},
 		{"ASPNETCORE_FORWARDEDHEADERS_ENABLED", deployed, "true: the Functions host passes on the caller's address that its front end names. Otherwise it is not known, and a request has to name its sources",
 			func(c *config, v string) error { c.ForwardedHeaders = strings.EqualFold(v, "true"); return nil }},
@@ -84,7 +84,7 @@ func settings() []setting {
 		{"PORTCULLIS_SERVICEBUS_ADDRESS", oneMachine, "host:port of a Service Bus without TLS on a loopback address", readBusAddress},
 		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
 			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
-	}
+	}, tellSettings()...)
 }
 
 func readWriteLimit(c *config, v string) error {
@@ -168,6 +168,9 @@ type config struct {
 	// of a newer version, or misspelt ones. They have no effect.
 	Unknown  []string
 	Critical []string // names of settings that must be known and set
+	Channels []string // through which people are told, sorted
+	Tell     map[string]telling
+	Page     string // URL of the page; "" if the platform does not say
 }
 
 // readConfig reads the settings from an environment of NAME=value lines. It reports all errors at once: invalid
@@ -210,6 +213,9 @@ func readConfig(environ []string) (config, error) {
 	}
 	if c.SignIn != nil && c.Authority == "" {
 		wrong("PORTCULLIS_SIGN_IN", errors.New("names can be chosen only where PORTCULLIS_AUTHORITY is a token issuer of this machine"))
+	}
+	if err := untold(c); err != nil {
+		wrong(tellSetting, err)
 	}
 	for name, err := range misplaced(c) {
 		wrong(name, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,12 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a widest prefix written in two ways", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/024", "PORTCULLIS_WIDEST_SOURCE_IPV6": "/+64"}, []string{`"/024"`, `"/+64"`}},
 		{"a widest prefix of IPv4 alone", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV4": "/24"}, []string{"set PORTCULLIS_WIDEST_SOURCE_IPV6 too"}},
 		{"a widest prefix of IPv6 alone", map[string]string{"PORTCULLIS_WIDEST_SOURCE_IPV6": "/64"}, []string{"PORTCULLIS_WIDEST_SOURCE_IPV4"}},
+		{"an unknown channel", map[string]string{"PORTCULLIS_TELL": "webhook,sms", "PORTCULLIS_TELL_WEBHOOK": "https://example.com/s3cr3t"}, []string{"PORTCULLIS_TELL", `"sms" is none of webhook, teams, slack, email`}},
+		{"a channel that is named twice", map[string]string{"PORTCULLIS_TELL": "slack,slack", "PORTCULLIS_TELL_SLACK": "https://example.com/"}, []string{"named twice"}},
+		{"a channel without an address", map[string]string{"PORTCULLIS_TELL": "email"}, []string{"PORTCULLIS_TELL_EMAIL, its address, is not set"}},
+		{"a channel in the clear", map[string]string{"PORTCULLIS_TELL": "slack", "PORTCULLIS_TELL_SLACK": "http://hooks.example.com/"}, []string{"PORTCULLIS_TELL_SLACK", "neither https nor http on a loopback address"}},
+		{"two audiences of one receiver", map[string]string{"PORTCULLIS_TELL_WEBHOOK_AUDIENCE": "api://a,api://b"}, []string{"PORTCULLIS_TELL_WEBHOOK_AUDIENCE"}},
+		{"a page that is not here", map[string]string{"PORTCULLIS_PAGE": "https://example.com/"}, []string{"PORTCULLIS_PAGE", "only a loopback address"}},
 		{"everything wrong at once", map[string]string{"PORTCULLIS_TENANT": "", "PORTCULLIS_AUDIENCE": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_TENANT", "PORTCULLIS_AUDIENCE", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -252,6 +259,29 @@ func TestHome(t *testing.T) {
 		c, err := readConfig(environ(map[string]string{"WEBSITE_OWNER_NAME": webspace}))
 		if err != nil || c.Home != want {
 			t.Errorf("%q: %q, want %q (%v)", webspace, c.Home, want, err)
+		}
+	}
+}
+
+// TestTell: channels, and that no error about an address holds it. A Key Vault reference that is not resolved stops no start.
+func TestTell(t *testing.T) {
+	got, err := readConfig(environ(map[string]string{"PORTCULLIS_TELL": "teams, webhook", "PORTCULLIS_TELL_TEAMS": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/teams)",
+		"PORTCULLIS_TELL_WEBHOOK": "https://example.com/in", "PORTCULLIS_TELL_WEBHOOK_AUDIENCE": "api://in", "WEBSITE_HOSTNAME": "app.azurewebsites.net"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]telling{"teams": {URL: "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/teams)"}, "webhook": {URL: "https://example.com/in", Audience: "api://in"}}
+	if diff := cmp.Diff(want, got.Tell); diff != "" || !slices.Equal(got.Channels, []string{"teams", "webhook"}) || got.Page != "https://app.azurewebsites.net/api/portal" {
+		t.Errorf("channels %q, page %q, settings:\n%s", got.Channels, got.Page, diff)
+	}
+	got, err = readConfig(environ(map[string]string{"WEBSITE_HOSTNAME": "app.azurewebsites.net", "PORTCULLIS_PAGE": "http://127.0.0.1:7071/api/portal"}))
+	if err != nil || got.Page != "http://127.0.0.1:7071/api/portal" {
+		t.Errorf("on one machine: page %q, error %v", got.Page, err)
+	}
+	for _, address := range []string{"http://example.com/s3cr3t", "https://s3cr3t@example.com", "ftp://example.com/s3cr3t", "https://example.com/%zzs3cr3t"} {
+		_, err := readConfig(environ(map[string]string{"PORTCULLIS_TELL": "slack", "PORTCULLIS_TELL_SLACK": address}))
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %v", address, err)
 		}
 	}
 }

@@ -19,6 +19,7 @@ type instruments struct {
 	writes   metric.Int64Counter
 	panics   metric.Int64Counter
 	unlogged metric.Int64Counter
+	told     metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
 	waits    metric.Float64Histogram
@@ -31,7 +32,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 9)
+	errs := make([]error, 10)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -51,6 +52,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Panics in background work, which end the work on one target or grant and are left to the sweep."))
 	i.unlogged, errs[8] = m.Int64Counter("portcullis.log.unwritten", metric.WithUnit("{entry}"),
 		metric.WithDescription("Entries of the activity log that could not be written when they were to be; some are tried again."))
+	i.told, errs[9] = m.Int64Counter("portcullis.messages", metric.WithUnit("{message}"),
+		metric.WithDescription("Tries to deliver a message to people, by channel and result."))
 	return i, errors.Join(errs...)
 }
 
@@ -63,6 +66,16 @@ func (t *Telemetry) Panicked(of string, stack []byte) {
 // Uncounted logs that the number of refusals could not be written to the activity log; it is tried again.
 func (t *Telemetry) Uncounted(err error) {
 	t.log.Error("refusals are not counted in the activity log", "error", err.Error())
+}
+
+// Told counts a try to deliver a message to people, and logs one that failed. Errors of channels hold no address.
+func (t *Telemetry) Told(channel string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+		t.log.Warn("message not delivered", "channel", channel, "error", err.Error())
+	}
+	t.instruments.told.Add(context.Background(), 1, metric.WithAttributes(attribute.String("channel", channel), attribute.String("result", outcome)))
 }
 
 // Queued is how many calls of one kind and lane wait for their turn.
