@@ -23,6 +23,7 @@ import (
 	"portcullis/local/easyauth"
 	"portcullis/local/hostsim"
 	"portcullis/local/hostsim/busqueue"
+	"portcullis/local/inbox"
 	"portcullis/local/issuer"
 	"portcullis/local/tablesim"
 )
@@ -43,6 +44,7 @@ type azure struct {
 	arm     *armsim.Server
 	bus     *bussim.Broker
 	tokens  *issuer.Issuer
+	inbox   inbox.Inbox
 	failed  chan error // receives the error of a failed listener
 	closers []func() error
 
@@ -177,6 +179,8 @@ func (a *azure) serveARM(p ports, dir string, tokens *issuer.Issuer) error {
 	mux.Handle("/local/knobs", a.arm)
 	mux.Handle("/local/walk", a.arm)
 	mux.Handle("/local/counts", a.arm)
+	mux.Handle(inbox.Path, &a.inbox)
+	mux.Handle(inbox.Path+"/", &a.inbox)
 	mux.Handle("/", tokens)
 	return a.listen(p.ARM, mux)
 }
@@ -308,6 +312,15 @@ func (a *azure) settings(p ports, secret string) []string {
 		"IDENTITY_ENDPOINT=" + url(p.ARM) + "/msi/token",
 		"IDENTITY_HEADER=" + secret,
 	}
+}
+
+// told returns the settings by which people are told through the inbox. They come first, so that others of the same names count.
+func told(p ports) []string {
+	out := []string{"PORTCULLIS_PAGE=" + url(p.Host) + "/api/portal", "PORTCULLIS_TELL=" + strings.Join(inbox.Channels(), ",")}
+	for _, channel := range inbox.Channels() {
+		out = append(out, "PORTCULLIS_TELL_"+strings.ToUpper(channel)+"="+url(p.ARM)+inbox.Path+"/"+channel)
+	}
+	return out
 }
 
 // names returns the names for signing in to the page.

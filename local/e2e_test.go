@@ -105,6 +105,12 @@ func newRig(t *testing.T, dir string, tap func(string, *http.Request, bool)) *ri
 
 func newRigOn(t *testing.T, real bool, dir string, tap func(string, *http.Request, bool)) *rig {
 	t.Helper()
+	return newRigWith(t, real, dir, tap, func(ports) []string { return nil })
+}
+
+// newRigWith is newRigOn with more settings of the app.
+func newRigWith(t *testing.T, real bool, dir string, tap func(string, *http.Request, bool), more func(ports) []string) *rig {
+	t.Helper()
 	if real && !realhost.Installed() {
 		t.Skip("NOT RUN: the Functions host that Azure runs is not installed; make check-host installs it (Linux on x86-64, npm)")
 	}
@@ -113,6 +119,7 @@ func newRigOn(t *testing.T, real bool, dir string, tap func(string, *http.Reques
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
 		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.more = more(r.ports)
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {
 			break

@@ -16,6 +16,7 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
   the page             {{.App}}/api/portal/    sign in as admin, requester or reader
   the app              {{.App}}/api/health
   the same over https  {{.Secure}}/api/health    for clients that send no token over http; to sign in: {{.Authority}}
+  the inbox            {{.ARM}}/local/inbox   what people are told: by mail, in Teams, in Slack, as events
   Resource Manager     {{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}

@@ -9,6 +9,7 @@
 //   - armsim and issuer: Azure Resource Manager and the token issuer, on one port
 //   - tablesim: Table Storage
 //   - bussim: Service Bus
+//   - inbox: what people are told, in place of mail, Teams and Slack
 //
 // The app and the token issuer are served over https too, with a certificate that is made here, since most clients send
 // no token over http.
@@ -92,7 +93,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 
 	began := time.Now()
-	azure := &azure{onReal: *onReal == "real", still: *still, more: settings}
+	azure := &azure{onReal: *onReal == "real", still: *still, more: append(told(ports), settings...)}
 	if err := azure.start(ctx, ports, *dir, *app, log); err != nil {
 		return err
 	}
