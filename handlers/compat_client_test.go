@@ -193,7 +193,6 @@ func TestW01(t *testing.T) {
 		all + "/providers/Microsoft.Security/locations/northeurope/jitNetworkAccessPolicies":                     1,
 		all + "/resourceGroups/demo/providers/Microsoft.Security/jitNetworkAccessPolicies":                       1,
 		all + "/resourceGroups/demo/providers/Microsoft.Security/locations/northeurope/jitNetworkAccessPolicies": 0,
-		all + "/resourceGroups/nobody/providers/Microsoft.Security/jitNetworkAccessPolicies":                     0,
 	} {
 		r := a.call("GET", path+version, "")
 		if value, ok := r.body["value"].([]any); r.status != 200 || !ok || len(value) != want || r.body["nextLink"] != nil {

@@ -93,8 +93,10 @@ func (w writers) Missing(_ context.Context, _ jit.Caller, scope string, actions 
 	return "", nil
 }
 
-// TestRightsBeforeReads: a named policy is not read for who may not change or delete it; its refusal is one row that names no machine.
+// TestRightsBeforeReads: a named policy is not read for who may not change or delete it; its refusal is one row that names no machine. Where
+// nothing in a replacement is in the policy's group, it is also asked whether he may be told that the group is not there.
 func TestRightsBeforeReads(t *testing.T) {
+	rights := map[string]int64{putBody(app1): 1, `{"properties":{"virtualMachines":[]}}`: 2, "": 1}
 	for _, c := range []walked{{"DELETE", policy + version, ""}, {"PUT", policy + version, putBody(app1)}, {"PUT", policy + version, `{"properties":{"virtualMachines":[]}}`}} {
 		a, n := newCounted(t)
 		var steps []string
@@ -105,7 +107,7 @@ func TestRightsBeforeReads(t *testing.T) {
 			return nil
 		}
 		a.call(c.method, c.path, c.body).wants(t, 403, "AuthorizationFailed")
-		if n.rights.Load() != 1 || n.cloud.Load() != 0 || strings.Join(steps, " ") != "Append" {
+		if int64(n.rights.Load()) != rights[c.body] || n.cloud.Load() != 0 || strings.Join(steps, " ") != "Append" {
 			t.Errorf("%s: asked %d times about rights, %d times Resource Manager, and the table for %v", c.method, n.rights.Load(), n.cloud.Load(), steps)
 		}
 		if e := a.lastEntry(); e.Result != store.Refused || c.method == "DELETE" && !e.VM.IsZero() {

@@ -150,7 +150,7 @@ func (s *server) compat(w http.ResponseWriter, r call) error {
 	if arm.Has(r.URL) {
 		return s.manager().Subscriptions(w, r.Request, r.who)
 	}
-	face := compat.Face{Named: s.app.Named, Own: ownAddress, Wait: s.Wait,
+	face := compat.Face{Named: s.app.Named, Own: ownAddress, Wait: s.Wait, GroupGone: s.app.Inventory.GroupGone,
 		Open: func(r *http.Request, who jit.Caller, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, error) {
 			after, _, err := s.open(call{Request: r, who: who}, rec, wait)
 			return after, err

@@ -19,6 +19,7 @@ import (
 var (
 	_ network.RuleStore = (*Cloud)(nil)
 	_ network.Network   = (*Cloud)(nil)
+	_ network.Groups    = (*Cloud)(nil)
 )
 
 // Step is one call of a port, at one of the two moments at which it can fail: before it takes effect, and after
@@ -232,6 +233,27 @@ func (c *Cloud) Machines(ctx context.Context, subscription string) ([]network.Ma
 	}
 	slices.SortFunc(out, func(a, b network.Machine) int { return strings.Compare(a.VM.Key(), b.VM.Key()) })
 	return out, nil
+}
+
+// HasGroup implements [network.Groups]: a group is there while a machine or a target is in it.
+func (c *Cloud) HasGroup(ctx context.Context, subscription, group string) (bool, error) {
+	if err := c.fault(ctx, Step{Op: "HasGroup", Of: group}); err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	begin := strings.ToLower("/subscriptions/" + subscription + "/resourceGroups/" + group + "/")
+	for key := range c.machines {
+		if strings.HasPrefix(key, begin) {
+			return true, nil
+		}
+	}
+	for key := range c.targets {
+		if strings.HasPrefix(key, begin) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Locate implements [network.Network].

@@ -60,6 +60,13 @@ type AdminRules interface {
 	AdminRules(ctx context.Context, network string) ([]reach.AdminRule, error)
 }
 
+// Groups is implemented by a [Network] that can tell whether a resource group is there.
+type Groups interface {
+	// HasGroup reports whether a subscription has a resource group, as Azure says now. ErrForbidden if the app lacks the
+	// permission, *Unavailable.
+	HasGroup(ctx context.Context, subscription, group string) (bool, error)
+}
+
 // Survey is the machines of one subscription, protected or not.
 type Survey struct {
 	Machines []Machine

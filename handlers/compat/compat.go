@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type Face struct {
 	Own func(*http.Request) (netip.Addr, bool)
 	// Open opens a grant and gives it as it then is, or as it was if that takes longer than wait; the opening goes on by itself.
 	Open func(r *http.Request, who jit.Caller, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, error)
+	// GroupGone reports whether the caller may be told that a resource group is not there, and it is not.
+	GroupGone func(ctx context.Context, who jit.Caller, subscription, group string) (bool, error)
 	// Wait bounds how long an initiate waits for its ports, as a request of the plain face does.
 	Wait time.Duration
 }

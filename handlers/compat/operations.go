@@ -21,7 +21,7 @@ func (f Face) list(w http.ResponseWriter, r call, p params) error {
 		return err
 	}
 	policies, next, err := f.Named.NamedPolicies(r.Context(), r.who, p.filter(), after, pageSize)
-	if err != nil {
+	if err = f.grouped(r, p, err != nil || len(policies) > 0, err); err != nil {
 		return err
 	}
 	page := wire.List[policy]{Value: []policy{}}
@@ -39,7 +39,7 @@ func (f Face) list(w http.ResponseWriter, r call, p params) error {
 func (f Face) get(w http.ResponseWriter, r call, p params) error {
 	policy, err := f.Named.NamedPolicy(r.Context(), r.who, p.policy())
 	if err != nil {
-		return err
+		return f.grouped(r, p, true, err)
 	}
 	w.Header().Set("ETag", policy.ETag)
 	wire.Write(w, http.StatusOK, toPolicy(policy))
@@ -59,6 +59,9 @@ func (f Face) put(w http.ResponseWriter, r call, p params) error {
 	}
 	machines, how, err := body.policies()
 	if err != nil {
+		return err
+	}
+	if err := f.mayHold(r, p, machines); err != nil {
 		return err
 	}
 	policy, err := f.Named.ReplacePolicy(r.Context(), r.who, p.policy(), machines, how, precondition(r.Header))
@@ -96,7 +99,7 @@ func inBody(err error) error {
 // remove disables every machine of a policy.
 func (f Face) remove(w http.ResponseWriter, r call, p params) error {
 	found, err := f.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
-	switch {
+	switch err = f.grouped(r, p, err != nil || found, err); {
 	case err != nil:
 		return err
 	case found:
@@ -129,7 +132,7 @@ func (f Face) initiate(w http.ResponseWriter, r call, p params) error {
 	}
 	rec, _, err := f.Named.Initiate(r.Context(), r.who, p.policy(), asked)
 	if err != nil {
-		return notSubset(err)
+		return notSubset(f.grouped(r, p, true, err))
 	}
 	if rec.Grant.Status() == jit.Initiating {
 		if rec, err = f.Open(r.Request, r.who, rec, min(confirmation, f.Wait)-time.Since(began)); err != nil {

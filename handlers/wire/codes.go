@@ -64,6 +64,7 @@ var Codes = []string{
 	"RequestEnded",
 	"RequestNotFound",
 	"RequestorQuotaExceeded",
+	"ResourceGroupNotFound",
 	"ScaleSetInstanceNotSupported",
 	"ScopeLocked",
 	"SecurityGroupNotFound",

@@ -43,6 +43,7 @@ const (
 	CodeInvalidVersion      jit.Code = "InvalidApiVersionParameter"
 	CodeInvalidSubscription jit.Code = "InvalidSubscriptionId"
 	CodeNoSubscription      jit.Code = "SubscriptionNotFound"
+	CodeNoGroup             jit.Code = "ResourceGroupNotFound"
 
 	codeInternal  jit.Code = "InternalServerError"
 	codeLocked    jit.Code = "ScopeLocked"
@@ -58,6 +59,7 @@ var statuses = map[jit.Code]int{
 	CodeNotFound:                       http.StatusNotFound,
 	CodeNotAllowed:                     http.StatusMethodNotAllowed,
 	CodeNoSubscription:                 http.StatusNotFound,
+	CodeNoGroup:                        http.StatusNotFound,
 	CodeBodyTooLarge:                   http.StatusRequestEntityTooLarge,
 	CodeTooManyDocuments:               http.StatusTooManyRequests,
 	inventory.CodeTooManyVerifications: http.StatusTooManyRequests,
@@ -98,6 +100,11 @@ func NotAllowed(h http.Header, r *http.Request, allowed ...string) error {
 // SubscriptionNotFound gives Resource Manager's answer for a subscription that is not there.
 func SubscriptionNotFound(id string) error {
 	return &jit.Error{Code: CodeNoSubscription, Target: id, Message: "the subscription '" + id + "' could not be found; it is none that this installation manages, or you may read nothing in it"}
+}
+
+// GroupNotFound gives Resource Manager's answer for a resource group that is not there.
+func GroupNotFound(name string) error {
+	return &jit.Error{Code: CodeNoGroup, Target: name, Message: "Resource group '" + name + "' could not be found."}
 }
 
 // Answer gives the status and what may be said of the error: a refusal in full,

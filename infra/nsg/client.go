@@ -21,6 +21,7 @@ var (
 	_ store.Pinger       = (*Client)(nil)
 	_ network.Turns      = (*Client)(nil)
 	_ network.AdminRules = (*Client)(nil)
+	_ network.Groups     = (*Client)(nil)
 )
 
 // Config says which Resource Manager to speak to and how.
