@@ -90,7 +90,7 @@ func TestSubscriptionsForm(t *testing.T) {
 		"/api/metadata/endpoints": `{"name":"Portcullis","portal":"https://app.example/api/portal/","resourceManager":"https://app.example/api",` +
 			`"authentication":{"loginEndpoint":"` + signIn + `","audiences":["` + audience + `","` + client + `"],"tenant":"common","identityProvider":"AAD"},"suffixes":{}}`,
 	} {
-		for _, v := range []string{"2016-06-01", "2022-12-01", "2022-09-01", "2024-11-01-Preview"} {
+		for _, v := range []string{"2016-06-01", "2019-06-01", "2022-12-01", "2022-09-01", "2024-11-01-Preview"} {
 			r := httptest.NewRequest("GET", path+"?API-version="+v, nil)
 			r.Header.Set("Authorization", "Bearer test")
 			r.Header.Set("X-Forwarded-Host", "app.example")

@@ -27,7 +27,8 @@
 //
 // Topics, subscriptions and rules; message sessions; transactions and
 // send-via; forwarding; partitioning; WebSockets and TLS; the HTTP
-// administration API; claims per right (a key or token grants send, listen and
+// administration API; Python's azure-servicebus, which puts its tokens in
+// another form and cannot sign in here; claims per right (a key or token grants send, listen and
 // manage at once); quotas; link recovery with unsettled state. Unlike the
 // service, it forgets locks when it restarts: the messages are active again
 // with the count they had.
