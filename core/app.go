@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
 	"portcullis/core/guard"
@@ -49,6 +50,8 @@ type Ports struct {
 	Panicked func(of string, stack []byte)
 	// Uncounted is told that the number of refusals could not be written to the activity log, which is tried again; nil tells nobody.
 	Uncounted func(error)
+	// TurnedAway is told of each call that was refused before it was looked at, and whether its caller had a valid token; nil tells nobody.
+	TurnedAway func(identified bool)
 }
 
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
@@ -64,7 +67,8 @@ type App struct {
 	Doctor     *doctor.Doctor
 	Refusals   *refusal.Log
 	Courier    *tell.Courier // nil where nobody is told
-	Floor      jit.Options   // what this installation demands of every request
+	Admission  *admission.Lanes
+	Floor      jit.Options // what this installation demands of every request
 	Now        func() time.Time
 }
 
@@ -72,9 +76,20 @@ type App struct {
 func New(p Ports) *App {
 	p.Grants, p.Alarm = p.Courier.Grants(p.Grants), p.Courier.Alarm(p.Alarm)
 	admins := &network.Admins{}
+	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
+	lanes := admission.New(func(who jit.Caller) {
+		if who.ID != "" {
+			refusals.TurnedAway(who)
+		}
+		if p.TurnedAway != nil {
+			p.TurnedAway(who.ID != "")
+		}
+	})
+	if p.Authority != nil {
+		p.Authority = lanes.Watch(p.Authority)
+	}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
-	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
@@ -94,7 +109,7 @@ func New(p Ports) *App {
 	}
 	rounds.Activity = p.Courier.Noting(doc.Noting(p.Activity))
 	app := &App{
-		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
+		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Admission: lanes, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
 		Inventory: looks,
 		Doctor:    doc,
 		Named:     &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},

@@ -31,7 +31,7 @@ const (
 
 // What operations refuse with, beside 401 and 503, which each that needs a token may answer.
 var (
-	reads   = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	reads   = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
 	finds   = append(slices.Clone(reads), http.StatusNotFound)
 	changed = append(slices.Clone(finds), http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusBadGateway)
 )
@@ -63,13 +63,13 @@ func descriptions() []openapi.Operation {
 		{Method: "POST", Path: "/api/requests/{id}/extend", ID: "extend", Tag: ofRequests, Summary: "Move a request's end, within the policy's maximum", Body: wire.ExtendBody{}, Example: shownExtend, Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "GET", Path: "/api/machines", ID: "machines", Tag: ofMachines, Summary: "List virtual machines; those that are configured, those that are not, and those that cannot be", Answer: wire.MachinesAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "GET", Path: "/api/activity", ID: "activity", Tag: ofLog, Summary: "List the activity log, newest first", Answer: wire.List[wire.Entry]{}, Texts: []string{"text/csv", "application/x-ndjson"}, Statuses: ok, Says: download, Refusals: reads},
-		{Method: "GET", Path: "/api/activity/verify", ID: "verifyActivity", Tag: ofLog, Summary: "Look whether the activity log is as it was written; a chain for each subscription and day, with the first entry that is not", Answer: wire.VerifyAnswer{}, Statuses: ok, Refusals: append(slices.Clone(reads), http.StatusTooManyRequests)},
+		{Method: "GET", Path: "/api/activity/verify", ID: "verifyActivity", Tag: ofLog, Summary: "Look whether the activity log is as it was written; a chain for each subscription and day, with the first entry that is not", Answer: wire.VerifyAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "GET", Path: "/api/compliance", ID: "compliance", Tag: ofApp, Summary: "Show what the last sweep found, and how old that is: null with a reason where nobody has looked", Answer: wire.ComplianceAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "POST", Path: "/api/sweep", ID: "sweep", Tag: ofApp, Summary: "Run a sweep now", Answer: wire.SweepAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "POST", Path: "/api/import", ID: "import", Tag: ofPolicies, Summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", Body: importBody{}, Loose: true, Example: shownImport, Answer: importAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "GET", Path: "/api/doctor", ID: "doctor", Tag: ofApp, Summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", Answer: wire.DoctorAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Tag: ofPolicies, Summary: "Download the policies that the caller may read; as the document that the import takes", Answer: document.PoliciesDocument{}, Statuses: ok, Says: download, Refusals: reads},
-		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Tag: ofPolicies, Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: document.PoliciesDocument{}, Example: shownRestore, Answer: restoreAnswer{}, Statuses: ok, Refusals: append(slices.Clone(changed), http.StatusTooManyRequests)},
+		{Method: "POST", Path: "/api/policies/import", ID: "importPolicies", Tag: ofPolicies, Summary: "Make policies what an exported document says, and remove none; what is so already costs no write", Body: document.PoliciesDocument{}, Example: shownRestore, Answer: restoreAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "GET", Path: "/api/health", ID: "health", Tag: ofApp, Summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", Answer: healthAnswer{}, Others: []any{healthStatus{}}, Statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, Refusals: []int{http.StatusBadRequest}, Open: true},
 		{Method: "GET", Path: "/api/openapi.json", ID: "openapi", Tag: ofApp, Summary: "Show this document", Answer: map[string]jsontext.Value{}, Statuses: ok, Refusals: []int{http.StatusBadRequest}, Open: true},
 	}

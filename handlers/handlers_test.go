@@ -115,6 +115,7 @@ func newAppOf(t *testing.T) (*app, error) {
 func (a *app) wire(change func(*core.Ports)) {
 	change(&a.ports)
 	a.rooms = core.New(a.ports)
+	a.rooms.Admission.Permitted(tenant + "/" + admin) // so that many of his calls may be refused: see TestStrangersWait
 	a.Handler = handlers.New(a.rooms, handlers.Options{
 		Address: hostAddress, ForwardedHeaders: true,
 		Caller: func(r *http.Request) (jit.Caller, error) {

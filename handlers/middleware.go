@@ -28,10 +28,10 @@ type call struct {
 // handler is a door: it writes the answer, or gives the error to be answered.
 type handler func(http.ResponseWriter, call) error
 
-// identified lets only identified callers through. Whose token cannot be judged
+// identified lets only identified callers through, when it is their turn: nothing of a call is read before. Whose token cannot be judged
 // because its issuer does not answer is told to come again, not to sign in.
 func (s *server) identified(h handler) http.Handler {
-	return lasting(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Where App Service authentication has signed a browser in, its cookie, and
 		// so a token, goes along with what another site has it send. Scripts say nothing of sites.
 		if err := new(http.CrossOriginProtection).Check(r); err != nil {
@@ -43,6 +43,12 @@ func (s *server) identified(h handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
+		leave, busy := s.app.Admission.Enter(r.Context(), who, changes(r.Pattern) == store.OpRevoke)
+		if busy != nil {
+			s.fail(w, r, busy)
+			return
+		}
+		defer leave()
 		if err != nil {
 			s.Log.Info("caller refused", "invocation", arrival.Invocation(r.Context()), "error", err.Error())
 			w.Header().Set("WWW-Authenticate", `Bearer`)
@@ -51,8 +57,10 @@ func (s *server) identified(h handler) http.Handler {
 		}
 		who.Correlation = arrival.Invocation(r.Context())
 		who.Address, _ = arrival.Caller(r.Context())
-		s.understood(w, call{Request: r, who: who}, h)
-	}))
+		lasting(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.understood(w, call{Request: r, who: who}, h)
+		})).ServeHTTP(w, r)
+	})
 }
 
 // lasting has a call that may change something go on when its caller goes away: what is begun is done and written down, and so is what is

@@ -198,6 +198,7 @@ func (s *server) revoke(w http.ResponseWriter, r call) error {
 	case err != nil:
 		return err
 	case closed:
+		s.app.Admission.Permitted(r.who.ID) // also who has lost his role, and closes his own
 		wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	default:
 		w.Header().Set("Location", "/api/requests/"+id)

@@ -49,6 +49,7 @@ type window struct {
 	callers     map[string]*tally // by tenant and object id
 	others      tally             // of callers that are not told apart
 	counted     int               // not written one by one
+	turned      int               // of these, turned away
 }
 
 // tally is the refusals of one caller.
@@ -63,7 +64,7 @@ func (l *Log) now() time.Time { return jit.Instant(l.Now()) }
 // append writes an entry, or counts it. The counts of windows that have ended are written after it: whether they can be does not
 // matter to its caller.
 func (l *Log) append(ctx context.Context, e store.Entry) error {
-	write, due := l.admit(e)
+	write, due := l.admit(e, false)
 	if !write {
 		return nil
 	}
@@ -74,8 +75,16 @@ func (l *Log) append(ctx context.Context, e store.Entry) error {
 	return err
 }
 
-// admit counts an entry. It reports whether the entry is to be written, and whether a window with a count has ended by it.
-func (l *Log) admit(e store.Entry) (write, due bool) {
+// TurnedAway counts a call that was refused before anybody looked at what it asks for. It has no entry of its own.
+func (l *Log) TurnedAway(who jit.Caller) {
+	e := store.EntryBy(who, store.OpRefusals)
+	e.Time = l.now()
+	l.admit(e, true)
+}
+
+// admit counts an entry. It reports whether the entry is to be written, which one of a call that was turned away never is, and whether a
+// window with a count has ended by it.
+func (l *Log) admit(e store.Entry, turned bool) (write, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.seen.start.IsZero() && !e.Time.Before(l.seen.start.Add(Window)) {
@@ -87,11 +96,14 @@ func (l *Log) admit(e store.Entry) (write, due bool) {
 	}
 	w.last = e.Time
 	by := w.of(e)
-	if by.written < PerCaller && w.written < Total {
+	if !turned && by.written < PerCaller && w.written < Total {
 		by.written, w.written = by.written+1, w.written+1
 		return true, due
 	}
 	by.counted, w.counted = by.counted+1, w.counted+1
+	if turned {
+		w.turned++
+	}
 	l.tellLater()
 	return false, due
 }
@@ -195,6 +207,9 @@ func (l *Log) sum(w window) store.Entry {
 	}
 	if rest > 0 {
 		told = append(told, fmt.Sprintf("%d by others", rest))
+	}
+	if w.turned > 0 {
+		callers = fmt.Sprintf("%s, %d of them turned away unread", callers, w.turned)
 	}
 	e.Message = store.Cut(fmt.Sprintf("%d more refusals between %s and %s, by %s: %s", w.counted, w.start.UTC().Format(time.RFC3339), w.last.UTC().Format(time.RFC3339), callers, strings.Join(told, ", ")), maxText)
 	return e

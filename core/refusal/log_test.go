@@ -111,6 +111,18 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestTurnedAway: a call that was turned away has no entry, also where there is room for one, and is counted with the others, as what it was.
+func TestTurnedAway(t *testing.T) {
+	d := newDesk(t)
+	d.refuse("bob", 1)
+	for range 3 {
+		d.TurnedAway(jit.Caller{ID: "tenant/ann", Name: "ANN"})
+	}
+	d.want(1)
+	d.timers[0]()
+	d.want(1, "3 more refusals between 2026-03-02T12:00:00Z and 2026-03-02T12:00:00Z, by 1 caller, 3 of them turned away unread: 3 by ANN ann")
+}
+
 // TestTotal: the bound of all callers together holds for as many as like.
 func TestTotal(t *testing.T) {
 	d := newDesk(t)

@@ -20,7 +20,7 @@ func Parameters() []query.Parameter {
 // Described tells of every operation, for the OpenAPI document.
 func Described() []openapi.Operation {
 	ok := []int{http.StatusOK}
-	reads := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	reads := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
 	finds := append(slices.Clone(reads), http.StatusNotFound)
 	return []openapi.Operation{
 		{Method: http.MethodGet, Path: PathEndpoints, ID: "Endpoints_Get", Tag: Tag, Summary: "Say where to sign in and for what, as Resource Manager does for clients", Query: Parameters(), Answer: endpoints{}, Statuses: ok, Refusals: []int{http.StatusBadRequest}, Open: true},

@@ -45,7 +45,7 @@ func Parameters() []query.Parameter {
 // describe tells of an operation of the compatible face, whose published definition is Microsoft's.
 func describe(op operation) openapi.Operation {
 	d := openapi.Operation{Method: op.method, Path: op.template, ID: op.id, Tag: Tag, Query: []query.Parameter{versionParameter()}, Statuses: []int{http.StatusOK},
-		Refusals: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusServiceUnavailable}}
+		Refusals: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}}
 	changes := append(slices.Clone(d.Refusals), http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusBadGateway)
 	edits := append(slices.Clone(changes), http.StatusPreconditionFailed)
 	match, none := openapi.Header{Name: "If-Match", Shape: "etag"}, openapi.Header{Name: "If-None-Match", Shape: "etag"}

@@ -241,6 +241,7 @@ func (s *server) closeNow(w http.ResponseWriter, c call) error {
 		}
 		s.Log.Warn("closing goes on", "invocation", c.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 	}
+	s.App.Admission.Permitted(c.who.ID)
 	return s.seeOther(w, c, "requests/"+rec.Grant.ID)
 }
 

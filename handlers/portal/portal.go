@@ -140,7 +140,8 @@ func (s *server) guarded(next http.Handler) http.Handler {
 // maxForm is the size in bytes over which a form is refused: 200 machines with every port fit.
 const maxForm = 4 << 20
 
-// identified lets identified callers through and shows the sign-in page to all others.
+// identified lets identified callers through, when it is their turn, and shows the sign-in page to all others: at once, since who has to close
+// something has to sign in.
 func (s *server) identified(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := call{Request: r, now: s.App.Now().UTC()}
@@ -154,6 +155,13 @@ func (s *server) identified(h handler) http.Handler {
 			s.signIn(w, c)
 			return
 		}
+		leave, busy := s.App.Admission.Enter(r.Context(), c.who, strings.HasPrefix(r.Pattern, "POST ") && strings.HasSuffix(r.Pattern, "/close"))
+		if busy != nil {
+			w.Header().Set("Retry-After", "5")
+			s.refuse(w, c, busy)
+			return
+		}
+		defer leave()
 		c.who.Correlation = s.Invocation(r.Context())
 		c.who.Address, _ = s.OwnAddress(r)
 		if r.Method == http.MethodPost {

@@ -87,6 +87,7 @@ var Codes = []string{
 	"TooManyNatRules",
 	"TooManyPolicies",
 	"TooManyPorts",
+	"TooManyRefusals",
 	"TooManyRules",
 	"TooManySources",
 	"TooManyVerifications",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"portcullis/core/access"
+	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/dial"
 	"portcullis/core/inventory"
@@ -62,6 +63,7 @@ var statuses = map[jit.Code]int{
 	CodeNoGroup:                        http.StatusNotFound,
 	CodeBodyTooLarge:                   http.StatusRequestEntityTooLarge,
 	CodeTooManyDocuments:               http.StatusTooManyRequests,
+	admission.CodeTooManyRefusals:      http.StatusTooManyRequests,
 	inventory.CodeTooManyVerifications: http.StatusTooManyRequests,
 	jit.CodePolicyNotFound:             http.StatusNotFound,
 	network.CodeVMNotFound:             http.StatusNotFound,

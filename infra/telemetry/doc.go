@@ -19,6 +19,7 @@
 //   - portcullis.arm.wait (s): what calls waited for their turn; by kind (reads, writes) and lane (closing, opening).
 //   - portcullis.arm.queue: calls that wait for their turn in this instance; by kind and lane.
 //   - portcullis.panics: panics in background work.
+//   - portcullis.calls.turned_away: calls refused before they were looked at, as their callers were lately permitted nothing; by whether they had a valid token.
 //   - portcullis.log.unwritten: entries of the activity log that could not be written when they were to be.
 //
 // The first two are read from the stored grants at each export, so that they

@@ -20,6 +20,7 @@ type instruments struct {
 	panics   metric.Int64Counter
 	unlogged metric.Int64Counter
 	told     metric.Int64Counter
+	turned   metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
 	waits    metric.Float64Histogram
@@ -32,7 +33,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 10)
+	errs := make([]error, 11)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -54,6 +55,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Entries of the activity log that could not be written when they were to be; some are tried again."))
 	i.told, errs[9] = m.Int64Counter("portcullis.messages", metric.WithUnit("{message}"),
 		metric.WithDescription("Tries to deliver a message to people, by channel and result."))
+	i.turned, errs[10] = m.Int64Counter("portcullis.calls.turned_away", metric.WithUnit("{call}"),
+		metric.WithDescription("Calls of callers who were lately permitted nothing that were refused before they were looked at, by whether they had a valid token."))
 	return i, errors.Join(errs...)
 }
 
@@ -76,6 +79,11 @@ func (t *Telemetry) Told(channel string, err error) {
 		t.log.Warn("message not delivered", "channel", channel, "error", err.Error())
 	}
 	t.instruments.told.Add(context.Background(), 1, metric.WithAttributes(attribute.String("channel", channel), attribute.String("result", outcome)))
+}
+
+// TurnedAway counts a call that was refused before it was looked at, because its caller was lately permitted nothing.
+func (t *Telemetry) TurnedAway(identified bool) {
+	t.instruments.turned.Add(context.Background(), 1, metric.WithAttributes(attribute.Bool("identified", identified)))
 }
 
 // Queued is how many calls of one kind and lane wait for their turn.

@@ -109,7 +109,9 @@ func (c *collector) take(path string, raw []byte) error {
 				for _, p := range m.GetSum().GetDataPoints() {
 					name := m.Name
 					for _, a := range p.Attributes {
-						name += " " + a.Value.GetStringValue()
+						if name += " " + a.Value.GetStringValue(); a.Value.GetBoolValue() {
+							name += a.Key
+						}
 					}
 					c.metrics[name] = float64(p.GetAsInt())
 				}
@@ -251,6 +253,9 @@ func TestMetricsAndSpans(t *testing.T) {
 	if err := down.Append(ctx, entry(store.OpOpen, store.Failed, "d", clock(), clock()), entry(store.OpRequest, store.Refused, "e", clock(), clock())); !errors.Is(err, refusal) {
 		t.Errorf("an append that failed is given on as %v", err)
 	}
+	for _, identified := range []bool{true, true, false} {
+		tel.TurnedAway(identified)
+	}
 	if err := tel.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +266,8 @@ func TestMetricsAndSpans(t *testing.T) {
 		"portcullis.arm.writes ok": 2, "portcullis.arm.writes unavailable": 1,
 		"portcullis.open.duration sum": 3, "portcullis.open.duration count": 1,
 		"portcullis.closing.lateness sum": 4, "portcullis.closing.lateness count": 1,
-		"portcullis.log.unwritten": 2,
-		"portcullis.windows.open":  2, "portcullis.closing.overdue": 90,
+		"portcullis.log.unwritten": 2, "portcullis.calls.turned_away identified": 2, "portcullis.calls.turned_away ": 1,
+		"portcullis.windows.open": 2, "portcullis.closing.overdue": 90,
 	}
 	if diff := cmp.Diff(want, c.metrics, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
