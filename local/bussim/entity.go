@@ -3,6 +3,7 @@ package bussim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"portcullis/local/bussim/amqp"
@@ -12,6 +13,9 @@ const (
 	deadLetterSuffix = "$DeadLetterQueue"
 	reasonDeliveries = "MaxDeliveryCountExceeded"
 	reasonExpired    = "TTLExpiredException"
+
+	// retryAfter is when a due change is tried again that could not be stored, such as on a full disk.
+	retryAfter = time.Second
 )
 
 var (
@@ -144,13 +148,14 @@ func (e *entity) ripen(m *message, now time.Time) {
 	case m.state == Scheduled:
 		err = e.activate(m, now)
 	case e.config.DeadLetterOnExpiry && e.dead != nil:
-		err = e.bury(m, deadLetter(reasonExpired, "The message expired and was dead lettered."))
+		err = e.bury(m, m.count, deadLetter(reasonExpired, "The message expired and was dead lettered."))
 	default:
 		err = e.remove(m)
 	}
 	if err != nil {
-		e.broker.config.Log.Error("a due change was not stored and is gone after a restart", "queue", e.name, "err", err)
-		e.broker.due.set(m, false)
+		e.broker.config.Log.Error("a due change was not stored and is tried again", "queue", e.name, "err", err)
+		m.retry = now.Add(retryAfter)
+		e.broker.due.set(m, true)
 	}
 }
 
@@ -159,7 +164,7 @@ func (e *entity) ripen(m *message, now time.Time) {
 func (e *entity) activate(m *message, now time.Time) error {
 	next := *m
 	e.seq++
-	next.seq, next.dueIndex, next.readyIndex = e.seq, -1, -1
+	next.seq, next.retry, next.dueIndex, next.readyIndex = e.seq, time.Time{}, -1, -1
 	next.live(now)
 	if err := e.broker.store.apply(changes{entity: e, put: []*message{&next}, drop: []int64{m.seq}}); err != nil {
 		return err
@@ -186,14 +191,24 @@ func (e *entity) release(m *message) {
 // fail frees m's lock and counts a failed delivery, the last of which moves
 // it to the dead-letter queue.
 func (e *entity) fail(m *message, amend amqp.Map) error {
-	m.count++
-	m.amend(amend)
-	if e.dead != nil && m.count >= uint32(e.config.MaxDeliveryCount) {
-		text := fmt.Sprintf("Message could not be consumed after %d delivery attempts.", m.count)
-		return e.bury(m, deadLetter(reasonDeliveries, text))
+	next := *m
+	next.count++
+	if e.dead != nil && next.count >= uint32(e.config.MaxDeliveryCount) {
+		text := fmt.Sprintf("Message could not be consumed after %d delivery attempts.", next.count)
+		return e.bury(m, next.count, slices.Concat(amend, deadLetter(reasonDeliveries, text)))
 	}
+	next.amend(amend)
+	return e.become(m, next)
+}
+
+// become stores m as next says and frees its lock. What cannot be stored has not happened: m is then what it was.
+func (e *entity) become(m *message, next message) error {
+	if err := e.broker.store.apply(changes{entity: e, put: []*message{&next}}); err != nil {
+		return err
+	}
+	m.count, m.state, m.application, m.retry = next.count, next.state, next.application, time.Time{}
 	e.release(m)
-	return e.broker.store.apply(changes{entity: e, put: []*message{m}})
+	return nil
 }
 
 // remove takes m away for good.
@@ -207,21 +222,21 @@ func (e *entity) remove(m *message) error {
 
 // setAside defers m: from now on only its sequence number finds it.
 func (e *entity) setAside(m *message, amend amqp.Map) error {
-	m.amend(amend)
-	m.state = Deferred
-	e.release(m)
-	return e.broker.store.apply(changes{entity: e, put: []*message{m}})
+	next := *m
+	next.state = Deferred
+	next.amend(amend)
+	return e.become(m, next)
 }
 
 // bury moves m to the dead-letter queue, under a new sequence number. Its
-// delivery count goes with it (unverified).
-func (e *entity) bury(m *message, amend amqp.Map) error {
+// delivery count, which is then count, goes with it (unverified).
+func (e *entity) bury(m *message, count uint32, amend amqp.Map) error {
 	if e.dead == nil {
 		return errDeadAlready
 	}
 	d := *m
-	d.home, d.source, d.state = e.dead, e.name, Active
-	d.lock, d.lockedUntil, d.expires, d.ttl = amqp.UUID{}, time.Time{}, time.Time{}, 0
+	d.home, d.source, d.state, d.count = e.dead, e.name, Active, count
+	d.retry, d.lock, d.lockedUntil, d.expires, d.ttl = time.Time{}, amqp.UUID{}, time.Time{}, time.Time{}, 0
 	d.dueIndex, d.readyIndex = -1, -1
 	d.amend(amend)
 	e.dead.seq++

@@ -79,8 +79,15 @@ func (h *messageHeap) Pop() any {
 }
 
 // dueAt is when time changes m next: the end of its lock, its scheduled time
-// or its expiry. The zero time means never.
+// or its expiry, or later where that could not be stored. The zero time means never.
 func (m *message) dueAt() time.Time {
+	if at := m.endsAt(); at.IsZero() || at.After(m.retry) {
+		return at
+	}
+	return m.retry
+}
+
+func (m *message) endsAt() time.Time {
 	switch {
 	case m.locked():
 		return m.lockedUntil

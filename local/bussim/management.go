@@ -213,7 +213,7 @@ func (e *entity) settleAll(args amqp.Map) (amqp.Map, error) {
 		case "defered":
 			err = e.setAside(m, amend)
 		case "suspended":
-			err = e.bury(m, append(deadLetter(reason, description), amend...))
+			err = e.bury(m, m.count, append(deadLetter(reason, description), amend...))
 		default:
 			err = badArgument("disposition-status")
 		}

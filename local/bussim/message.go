@@ -55,6 +55,7 @@ type message struct {
 
 	lock        amqp.UUID // zero: not locked
 	lockedUntil time.Time
+	retry       time.Time // not before this, since a due change could not be stored; zero: as it is due
 
 	dueIndex, readyIndex int
 }

@@ -106,7 +106,7 @@ func (e *entity) settle(token amqp.UUID, state any) (answer any, err error) {
 		_, cause, _ := amqp.Apart(f.At(0))
 		details, _ := cause.At(2).(amqp.Map)
 		// The answer has no error: clients would take it for a failure.
-		return amqp.New(amqp.CodeRejected), e.bury(m, withoutEmpty(details))
+		return amqp.New(amqp.CodeRejected), e.bury(m, m.count, withoutEmpty(details))
 	}
 	return nil, problem("amqp:not-implemented", "delivery state %#x", code)
 }
