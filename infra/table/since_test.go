@@ -77,3 +77,46 @@ func TestOneLineAtMidnight(t *testing.T) {
 		t.Errorf("the chains have %d entries", whole)
 	}
 }
+
+// TestClockBehindAtMidnight: an instance whose clock is before midnight meets a line that another has begun on the next day. That line alone is not
+// written again; what is appended with it is, and whoever waits for nothing else gets no error.
+func TestClockBehindAtMidnight(t *testing.T) {
+	_, url := simulator(t)
+	var stores []*table.Store
+	for range 2 {
+		s, err := table.New(url, token{}, impatient())
+		if err == nil {
+			err = s.Setup(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores = append(stores, s)
+	}
+	midnight := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	entry := func(id string, at time.Duration) store.Entry {
+		e := told(1)[0]
+		e.ID, e.Since, e.Time = id, midnight.Add(-time.Minute), midnight.Add(at)
+		return e
+	}
+	if err := stores[0].Append(t.Context(), entry("begun", time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := stores[1].Append(t.Context(), entry("begun", -time.Second), entry("other", -time.Second)); err == nil {
+		t.Error("the line of the next day passes for written on this one")
+	}
+	if err := stores[1].Append(t.Context(), entry("begun", 2*time.Second)); err != nil {
+		t.Errorf("after midnight: %v", err)
+	}
+	entries, _, err := stores[0].Entries(t.Context(), store.EntryFilter{}, "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[string]int{}
+	for _, e := range entries {
+		n[e.ID]++
+	}
+	if n["begun"] != 1 || n["other"] != 1 {
+		t.Errorf("the log has %v, want one line of each", n)
+	}
+}

@@ -182,7 +182,7 @@ func (l *Log) forget() {
 func (l *Log) work(ctx context.Context, c chainID, q *queue) {
 	for {
 		l.mu.Lock()
-		batch, groups := q.take()
+		batch, taken := q.take()
 		if len(batch) == 0 {
 			q.busy = false
 			l.mu.Unlock()
@@ -190,26 +190,30 @@ func (l *Log) work(ctx context.Context, c chainID, q *queue) {
 		}
 		l.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, appendTimeout)
-		err := parallel.Recover(func() error { return l.write(bounded, c, &q.end, batch) })
+		var late map[string]error
+		err := parallel.Recover(func() (err error) {
+			late, err = l.write(bounded, c, &q.end, batch)
+			return err
+		})
 		cancel()
 		l.mu.Lock()
-		q.settle(groups, err)
+		q.settle(taken, late, err)
 		l.mu.Unlock()
 	}
 }
 
-// take gives the entries for one transaction, each once, and for each entry taken its group.
-func (q *queue) take() (batch []entryDoc, groups []*group) {
+// take gives the entries for one transaction, each once, and all that it takes from those who wait.
+func (q *queue) take() (batch []entryDoc, taken []waiting) {
 	if len(q.waiting) == 0 {
-		batch, groups, q.refused = together(q.refused, maxRefusals)
-		return batch, groups
+		batch, taken, q.refused = together(q.refused, maxRefusals)
+		return batch, taken
 	}
-	batch, groups, q.waiting = together(q.waiting, (entity.MaxOps-1)/2)
-	return batch, groups
+	batch, taken, q.waiting = together(q.waiting, (entity.MaxOps-1)/2)
+	return batch, taken
 }
 
-// together gives the first entries that fit into one transaction, at most most, their groups, and what is left.
-func together(all []waiting, most int) (batch []entryDoc, groups []*group, left []waiting) {
+// together gives the first entries that fit into one transaction, at most most, all of whose waiting ends with it, and what is left.
+func together(all []waiting, most int) (batch []entryDoc, taken, left []waiting) {
 	seen, bytes, n := map[string]bool{}, 2*entity.OpOverhead, 0
 	for ; n < len(all); n++ {
 		w := all[n]
@@ -220,16 +224,19 @@ func together(all []waiting, most int) (batch []entryDoc, groups []*group, left 
 			seen[w.entry.ID] = true
 			batch = append(batch, w.entry.entryDoc)
 		}
-		groups = append(groups, w.group)
 	}
-	return batch, groups, slices.Clone(all[n:])
+	return batch, slices.Clone(all[:n]), slices.Clone(all[n:])
 }
 
-// settle tells the groups what became of their entries. A group that has failed
+// settle tells the groups what became of their entries: err of all, or what late says of one. A group that has failed
 // once waits for nothing more.
-func (q *queue) settle(groups []*group, err error) {
+func (q *queue) settle(taken []waiting, late map[string]error, all error) {
 	failed := map[*group]bool{}
-	for _, g := range groups {
+	for _, w := range taken {
+		g, err := w.group, all
+		if err == nil {
+			err = late[w.entry.ID]
+		}
 		if g.left--; g.err == nil && err != nil {
 			g.err, failed[g] = err, true
 			close(g.done)
@@ -242,41 +249,43 @@ func (q *queue) settle(groups []*group, err error) {
 }
 
 // write appends entries that fit in one transaction. After a conflict the end is
-// read again; where it is not what stood in the way, some entry has been written before.
-func (l *Log) write(ctx context.Context, c chainID, at *end, batch []entryDoc) error {
+// read again; where it is not what stood in the way, some entry has been written before. late says of entries, by id, why they
+// alone are not written.
+func (l *Log) write(ctx context.Context, c chainID, at *end, batch []entryDoc) (late map[string]error, err error) {
+	late = map[string]error{}
 	for try := range appendTries {
 		before := *at
 		if !at.known {
 			if err := l.readEnd(ctx, c, at); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if try > 0 && (sameEnd(before, *at) || try%8 == 0) {
-			fresh, err := l.unwritten(ctx, c, batch)
+			fresh, err := l.unwritten(ctx, c, batch, late)
 			if err != nil || len(fresh) == 0 {
-				return err
+				return late, err
 			}
 			batch = fresh
 		}
 		ops, next, err := c.ops(*at, batch)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		etags, err := l.table.Submit(ctx, ops)
 		if err == nil {
 			next.etag = etags[0]
 			*at = next
-			return nil
+			return late, nil
 		}
 		at.known = false
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
-			return err
+			return nil, err
 		}
 		if err := pause(ctx, try); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return &store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
+	return nil, &store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("the activity log was written by others %d times in a row", appendTries)}
 }
 
 // sameEnd reports whether reading the end again gave the same.
@@ -326,8 +335,9 @@ func (l *Log) readEnd(ctx context.Context, c chainID, at *end) error {
 	return nil
 }
 
-// unwritten gives the entries that have no mark yet.
-func (l *Log) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]entryDoc, error) {
+// unwritten gives the entries that have no mark yet. Those that were begun on a later day, by an instance whose clock is ahead, cannot be
+// written on this one: late says so of each, and the others do not wait for them.
+func (l *Log) unwritten(ctx context.Context, c chainID, batch []entryDoc, late map[string]error) ([]entryDoc, error) {
 	var fresh []entryDoc
 	for _, d := range batch {
 		at, err := l.marked(ctx, c, d)
@@ -335,8 +345,8 @@ func (l *Log) unwritten(ctx context.Context, c chainID, batch []entryDoc) ([]ent
 			fresh = append(fresh, d)
 			continue
 		}
-		if err == nil && !at.IsZero() { // by an instance whose clock is ahead
-			err = &store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("entry %s was begun on a later day, at %s", d.ID, at)}
+		if err == nil && !at.IsZero() {
+			late[d.ID] = &store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("entry %s was begun on a later day, at %s", d.ID, at)}
 		}
 		if err != nil {
 			return nil, err
