@@ -70,12 +70,12 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	if err != nil {
 		return rec, err
 	}
-	policy, err := s.policiesOf(ctx, rec.Grant)
-	if err != nil {
-		return rec, err
-	}
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
 		for {
+			policy, err := s.policiesOf(ctx, g) // after the grant: a change of a policy that the grant does not show yet meets this write
+			if err != nil {
+				return g, err
+			}
 			now := s.now()
 			next, err := decide.Extend(g, policy, s.Floor, duration, end, now)
 			if err == nil {

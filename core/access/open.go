@@ -21,14 +21,16 @@ import (
 // A repetition undoes nothing: of several tries of one grant, the last one in the process that stored it undoes it, unless one of them, of
 // whatever process, has been confirmed meanwhile. The grant is then given as that one has stored it.
 func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecord) (store.GrantRecord, error) {
-	ours := s.tries.begin(rec.Grant.ID)
-	after, err := rec, error(nil)
-	if !ours { // who has stored it may have died before it asked for its wake-ups
-		err = s.schedule(ctx, rec.Grant)
-	}
-	if err == nil {
-		after, err = s.try(ctx, who, rec)
-	}
+	ours, after := s.tries.begin(rec.Grant.ID), rec
+	err := s.Rounds.Recovered("the opening of grant "+rec.Grant.ID, func() (err error) {
+		if !ours { // who has stored it may have died before it asked for its wake-ups
+			err = s.schedule(ctx, rec.Grant)
+		}
+		if err == nil {
+			after, err = s.try(ctx, who, rec)
+		}
+		return err
+	})
 	switch last := s.tries.end(rec.Grant.ID, err == nil); {
 	case err == nil:
 		return after, nil

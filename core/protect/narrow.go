@@ -55,7 +55,7 @@ func (s *Protection) without(vms []jit.ID) ending {
 
 func anyVM(jit.ID) bool { return true }
 
-// Narrow brings what is open at the machines of policies within them: windows that could not be requested now are marked to
+// Narrow brings what is open at the machines of policies within what is stored of them: windows that could not be requested now are marked to
 // close, and those that are longer than the policies allow now end earlier (see [decide.Narrow]). Call it once the policies are stored: a request that was decided
 // before then is among what is open, or finds them when it opens. Then reconcile the targets, and call [Protection.Settle].
 // Repeating it does what an error has left.
@@ -67,7 +67,34 @@ func (s *Protection) Narrow(ctx context.Context, policies []jit.Policy) (narrow.
 	for _, p := range policies {
 		vms = append(vms, p.VM)
 	}
-	return s.narrow(ctx, vms, func(g jit.Grant) (jit.Grant, bool) { return s.narrowed(g, policies) })
+	var bad error
+	ends, err := s.narrow(ctx, vms, func(g jit.Grant) (jit.Grant, bool) {
+		stored, err := s.storedOf(ctx, g, vms)
+		bad = errors.Join(bad, err)
+		return s.narrowed(g, stored)
+	})
+	return ends, errors.Join(err, bad)
+}
+
+// storedOf reads the policies of those machines of a grant that are among vms. They are at least as new as those that allowed the grant, which was
+// read before: what a newer change of a policy allows does not end for the sake of an older one. A machine that has none any more is left to who
+// took it away.
+func (s *Protection) storedOf(ctx context.Context, g jit.Grant, vms []jit.ID) ([]jit.Policy, error) {
+	var out []jit.Policy
+	for _, vm := range g.Machines() {
+		if !slices.ContainsFunc(vms, vm.Equal) {
+			continue
+		}
+		rec, err := s.Policies.Policy(ctx, vm)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the policy of %s: %w", vm.Name, err)
+		}
+		out = append(out, rec.Policy)
+	}
+	return out, nil
 }
 
 // PreviewNarrow returns what [Protection.Narrow] would end, and writes nothing.
