@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if diff := cmp.Diff([]string{"azapi", "azapi-initiate", "curl-close", "curl-open", "go", "python"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"az", "az-rest", "azapi", "azapi-initiate", "curl-close", "curl-open", "go", "local", "python"}, names); diff != "" {
 		t.Fatalf("what is run here (-) and the tagged blocks of %s (+) differ:\n%s", clientsGuide, diff)
 	}
 	r := newRig(t, t.TempDir(), nil)
@@ -75,11 +76,48 @@ func TestClients(t *testing.T) {
 	}
 
 	t.Run("curl", func(t *testing.T) {
-		out := execute(t, "", env, "bash", "-eu", "-o", "pipefail", "-c", block["curl-open"]+"\nprintf %s \"$ID\"")
-		if id := standing(t, "127.0.0.1"); out != id {
-			t.Errorf("the block gives the id %q, the request is %s", out, id)
+		out := execute(t, "", env, "bash", "-eu", "-o", "pipefail", "-c", block["curl-open"])
+		id := standing(t, "127.0.0.1")
+		if out != "opened by request "+id+"\n" {
+			t.Errorf("the block prints %q, the request is %s", out, id)
 		}
-		closing(t, out)
+		closing(t, id)
+	})
+	t.Run("curl refused", func(t *testing.T) {
+		_, before := r.call("GET", "/api/requests?top=1000", nil)
+		for name, row := range map[string]struct{ variable, says string }{
+			"by the app":          {"TOKEN=none", `"code":"Unauthenticated"`},
+			"nobody listens":      {"APP=https://127.0.0.1:1", "nothing was opened"},
+			"no machine like it":  {"VM=" + web + "x", "nothing was opened"},
+			"a shell without -eu": {"TOKEN=none", "nothing was opened"},
+		} {
+			flags := []string{"-eu", "-o", "pipefail", "-c", block["curl-open"]}
+			if strings.HasPrefix(name, "a shell") {
+				flags = flags[3:]
+			}
+			c := exec.CommandContext(t.Context(), "bash", flags...)
+			c.Env = append(env, row.variable)
+			out, err := c.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), row.says) || strings.Contains(string(out), "opened by") {
+				t.Errorf("%s: %v %s", name, err, out)
+			}
+		}
+		c := exec.CommandContext(t.Context(), "bash", "-c", block["curl-close"])
+		c.Env = append(env, "ID=")
+		if out, err := c.CombinedOutput(); err == nil {
+			t.Errorf("a close of nothing: %s", out)
+		}
+		if _, after := r.call("GET", "/api/requests?top=1000", nil); len(after["value"].([]any)) != len(before["value"].([]any)) {
+			t.Error("a refused block opened something")
+		}
+	})
+	t.Run("local", func(t *testing.T) {
+		here := strings.NewReplacer(":7073", fmt.Sprint(":", r.ports.Secure), ":7072", fmt.Sprint(":", r.ports.ARM), "$PWD/.local/tls/certificate.pem", r.trust).Replace(block["local"])
+		plain := slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+			return slices.ContainsFunc([]string{"APP=", "AUDIENCE=", "VM=", "LOCATION=", "TOKEN=", "CURL_CA", "SSL_CERT", "REQUESTS_CA"}, func(name string) bool { return strings.HasPrefix(v, name) })
+		})
+		execute(t, "", plain, "bash", "-eu", "-o", "pipefail", "-c", here+block["curl-open"])
+		closing(t, standing(t, "127.0.0.1"))
 	})
 	t.Run("go", func(t *testing.T) {
 		// Inside this module, so that the clients are those of its go.mod; after an underscore, so
@@ -109,6 +147,33 @@ func TestClients(t *testing.T) {
 		}
 		closing(t, standing(t, "203.0.113.7"))
 	})
+}
+
+// TestClientsGuideSays: before each block of the page a line says what runs it, which has to be so, or that nothing does, and why.
+func TestClientsGuideSays(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(clientsGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile("(?ms)^```(\\w.*?)$.*?^```$").FindAllStringSubmatchIndex(string(page), -1)
+	if len(parts) < 14 {
+		t.Fatalf("the page has %d blocks", len(parts))
+	}
+	from := 0
+	for _, at := range parts {
+		info, before := string(page[at[2]:at[3]]), strings.TrimSpace(string(page[from:at[0]]))
+		from = at[1]
+		_, name, run := strings.Cut(info, " test=")
+		says := before[strings.LastIndex(before, "\n\n")+1:]
+		by := map[bool]string{true: "make check-azapi", false: "make test"}[strings.HasPrefix(name, "azapi")]
+		if name == "az" || name == "az-rest" {
+			by = "make check-az"
+		}
+		if run && !strings.Contains(says, "Run by `"+by+"`") || !run && !regexp.MustCompile(`Not run(:|, for the same reason)`).MatchString(says) {
+			t.Errorf("what stands before the block %q is %q", info, says)
+		}
+	}
 }
 
 // environment returns the parameters of the page's blocks for this machine. The app is
