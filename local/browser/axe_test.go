@@ -14,23 +14,29 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe returns axe-core, as package-lock.json pins it. It is installed once.
+// axe returns axe-core.
 func axe(t *testing.T) string {
+	t.Helper()
+	return installed(t, "axe", "axe-core/axe.min.js")
+}
+
+// installed returns a file of a package in the folder, as its package-lock.json pins it. It is installed once.
+func installed(t *testing.T, folder, file string) string {
 	t.Helper()
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Fatalf("npm is not installed; install Node.js 20 or later with npm, which make test needs for axe-core: %v", err)
+		t.Fatalf("npm is not installed; install Node.js 20 or later with npm, which make test needs for the browser's tests: %v", err)
 	}
-	want, err := os.ReadFile(filepath.Join("axe", "package-lock.json"))
+	want, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamp := filepath.Join("axe", "node_modules", ".made-from-package-lock.json")
+	stamp := filepath.Join(folder, "node_modules", ".made-from-package-lock.json")
 	if have, err := os.ReadFile(stamp); err != nil || !bytes.Equal(have, want) {
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-		cmd.Dir = "axe"
+		cmd.Dir = folder
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
@@ -38,7 +44,7 @@ func axe(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join("axe", "node_modules", "axe-core", "axe.min.js"))
+	text, err := os.ReadFile(filepath.Join(folder, "node_modules", filepath.FromSlash(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
