@@ -46,7 +46,7 @@ type action struct {
 // TestLogicApps holds the form of the workflows, and that what they call is there.
 func TestLogicApps(t *testing.T) {
 	files, err := filepath.Glob("logic-apps/*.json")
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 3 {
 		t.Fatal(files, err)
 	}
 	declared, err := functions.All()

@@ -62,6 +62,9 @@ locals {
 
   optional_settings = merge(
     var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint, OTEL_SERVICE_NAME = var.name },
+    length(var.tell) == 0 ? {} : { PORTCULLIS_TELL = join(",", sort(keys(var.tell))) },
+    { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}" => "@Microsoft.KeyVault(SecretUri=${channel.secret_uri})" },
+    { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}_AUDIENCE" => channel.audience if channel.audience != "" },
     length(var.critical_settings) == 0 ? {} : { PORTCULLIS_CRITICAL_SETTINGS = join(",", sort(var.critical_settings)) },
   )
 
@@ -117,6 +120,7 @@ locals {
         scmIpSecurityRestrictionsDefaultAction = "Allow"
       }
     },
+    length(var.tell) == 0 ? {} : { keyVaultReferenceIdentity = azurerm_user_assigned_identity.this.id }, # by itself the platform asks the Key Vault as the system-assigned one
     var.private_network == null ? {} : { virtualNetworkSubnetId = var.private_network.app_subnet_id },
   )
 

@@ -309,6 +309,26 @@ variable "right_lost" {
   }
 }
 
+variable "tell" {
+  description = "Channels through which people are told what happens to windows: webhook, teams, slack, email. Each has the URI of a Key Vault secret with its address (https://<vault>.vault.azure.net/secrets/<name>), which the app's identity may read, and, for webhook and email, the audience for which the app gets a token for the receiver."
+  type        = map(object({ secret_uri = string, audience = optional(string, "") }))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.tell) : contains(["webhook", "teams", "slack", "email"], name)])
+    error_message = "tell names channels: webhook, teams, slack, email."
+  }
+  validation {
+    condition     = alltrue([for name, channel in var.tell : can(regex("^https://[^/?#() ]+/secrets/[0-9A-Za-z-]+(/[0-9a-z]+)?$", channel.secret_uri))])
+    error_message = "tell: secret_uri is the URI of a Key Vault secret, such as https://vault.vault.azure.net/secrets/name, and never the address of a channel itself."
+  }
+  validation {
+    condition     = alltrue([for name, channel in var.tell : channel.audience == "" || contains(["webhook", "email"], name)])
+    error_message = "tell: only webhook and email have an audience; the address of a Teams or Slack webhook is its secret."
+  }
+}
+
 variable "critical_settings" {
   description = "Names of settings without which the app must not start, so that an older package is not deployed beside demands that it does not know (docs/operations.md, \"Going back\")."
   type        = set(string)

@@ -351,6 +351,24 @@ run "demands" {
   }
 }
 
+run "tell" {
+  variables {
+    tell = {
+      slack   = { secret_uri = "https://contoso.vault.azure.net/secrets/slack" }
+      webhook = { secret_uri = "https://contoso.vault.azure.net/secrets/hook/0123456789abcdef", audience = "api://receiver" }
+    }
+  }
+  assert {
+    condition = { for name, value in local.app_settings : name => value if startswith(name, "PORTCULLIS_TELL") } == {
+      PORTCULLIS_TELL                  = "slack,webhook"
+      PORTCULLIS_TELL_SLACK            = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/slack)"
+      PORTCULLIS_TELL_WEBHOOK          = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/hook/0123456789abcdef)"
+      PORTCULLIS_TELL_WEBHOOK_AUDIENCE = "api://receiver"
+    }
+    error_message = "the app is not told through which channels it tells people"
+  }
+}
+
 run "critical_settings" {
   variables {
     critical_settings = ["PORTCULLIS_REQUIRE_JUSTIFICATION", "PORTCULLIS_FORBID_ANY_SOURCE"]

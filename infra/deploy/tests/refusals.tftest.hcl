@@ -164,6 +164,30 @@ run "people_outside_of_what_is_managed" {
   expect_failures = [var.people]
 }
 
+run "a_channel_that_is_none" {
+  command = plan
+  variables {
+    tell = { sms = { secret_uri = "https://contoso.vault.azure.net/secrets/sms" } }
+  }
+  expect_failures = [var.tell]
+}
+
+run "an_address_in_place_of_a_secret" {
+  command = plan
+  variables {
+    tell = { slack = { secret_uri = "https://hooks.contoso.example/services/T0/B0/x" } }
+  }
+  expect_failures = [var.tell]
+}
+
+run "an_audience_of_a_channel_without_tokens" {
+  command = plan
+  variables {
+    tell = { teams = { secret_uri = "https://contoso.vault.azure.net/secrets/teams", audience = "api://x" } }
+  }
+  expect_failures = [var.tell]
+}
+
 run "a_collector_without_tls" {
   command = plan
   variables {
