@@ -219,6 +219,23 @@ func statusOf(path string) map[string]string {
 	return out
 }
 
+// cpu is the processor time that the handler has used; 0 where there is no /proc to find it in. Linux counts it in hundredths of a second.
+func (s *stack) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	if s.pid == 0 || err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // its name is in brackets
+	var ticks int64
+	if of := strings.Fields(rest); len(of) > 12 {
+		for _, field := range of[11:13] { // utime and stime
+			n, _ := strconv.ParseInt(field, 10, 64)
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
 // memory is the resident memory of the handler in MiB, as it is now and as it was at most.
 type memory struct {
 	now, most float64
