@@ -114,6 +114,7 @@ func TestAll(t *testing.T) {
 		{Name: "portal", Kind: functions.HTTP, BindingName: "req", Methods: []string{"GET", "POST"}, Route: "portal/{*path}", AuthLevel: "anonymous"},
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),
+		http("requests-again", "POST", "requests/{id}/again"),
 		http("requests-extend", "POST", "requests/{id}/extend"),
 		http("requests-revoke", "POST", "requests/{id}/revoke"),
 		{Name: "revoke", Kind: functions.ServiceBus, BindingName: "message", Queue: "portcullis-revoke", Connection: "ServiceBus"},

@@ -131,6 +131,7 @@ func TestBoundsComeFirst(t *testing.T) {
 			attack{"machines that say nothing", document(many(1<<18, func(int) string { return "{}" })), "TooManyVirtualMachines", "policies"},
 			attack{"sources that say nothing", document(of(`[{"allowedSourceAddressPrefixes":` + many(1<<21+1, func(int) string { return `""` }) + `}]`)), "TooManyVirtualMachines", "policies"}),
 		"POST /api/requests/{id}/revoke": nil,
+		"POST /api/requests/{id}/again":  nil,
 		"POST /api/requests/{id}/extend": {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},
 		"POST /api/sweep":                nil,
 		"PUT " + policy:                  append(machines(named, properties, 1000, bare), ports(named, properties)...),

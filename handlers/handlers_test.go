@@ -281,6 +281,7 @@ func TestRefusals(t *testing.T) {
 		{"an unknown request", "GET", "/api/requests/00000000-0000-7000-8000-000000000000", ``, 404, "RequestNotFound", "id"},
 		{"an id that is none", "GET", "/api/requests/x'%20or%20'1'%20eq%20'1", ``, 404, "RequestNotFound", "id"},
 		{"revoke an unknown request", "POST", "/api/requests/00000000-0000-7000-8000-000000000000/revoke", ``, 404, "RequestNotFound", "id"},
+		{"repeat an unknown request", "POST", "/api/requests/00000000-0000-7000-8000-000000000000/again", ``, 404, "RequestNotFound", "id"},
 		{"extend an unknown request", "POST", "/api/requests/00000000-0000-7000-8000-000000000000/extend", `{"duration":"PT1H"}`, 404, "RequestNotFound", "id"},
 		{"a status", "GET", "/api/requests?status=open", ``, 400, "InvalidQueryParameter", "status"},
 		{"a page size", "GET", "/api/requests?top=1001", ``, 400, "InvalidQueryParameter", "top"},

@@ -171,7 +171,7 @@ func changes(pattern string) store.Operation {
 		return store.OpEnable
 	case "POST /api/disable", "DELETE " + compat.Pattern:
 		return store.OpDisable
-	case "POST /api/request", "POST " + compat.Pattern:
+	case "POST /api/request", "POST /api/requests/{id}/again", "POST " + compat.Pattern:
 		return store.OpRequest
 	case "POST /api/requests/{id}/revoke":
 		return store.OpRevoke

@@ -33,6 +33,7 @@ func parameters() map[string][]query.Parameter {
 		"POST /api/disable":              {dryRun},
 		"POST /api/requests/{id}/revoke": {dryRun},
 		"POST /api/requests/{id}/extend": {dryRun},
+		"POST /api/requests/{id}/again":  {dryRun},
 		"POST /api/policies/import":      {dryRun},
 		"GET /api/policies/export":       {{Name: "subscription", Shape: "guid", Says: "a subscription's id; all that are managed where it is left out"}, {Name: "resourceGroup", Says: "a resource group of that subscription"}},
 		"POST /api/sweep":                {dryRun},

@@ -158,6 +158,7 @@ func TestDryRunNeverWrites(t *testing.T) {
 			{"POST", "/api/disable", `{"virtualMachines":[{"id":"` + web + `"}]}`},
 			{"POST", "/api/requests/" + id + "/revoke", ``},
 			{"POST", "/api/requests/" + id + "/extend", `{"duration":"PT2H"}`},
+			{"POST", "/api/requests/" + id + "/again", ``},
 			{"POST", "/api/sweep", ``},
 			{"POST", "/api/import", `{"value":[]}`},
 			{"PUT", policy + version, `{"properties":{"virtualMachines":[]}}`},

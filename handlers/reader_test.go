@@ -328,6 +328,7 @@ func walk() map[string]func(s *shared) []walked {
 		"GET /api/requests/{id}":         each("", "", false),
 		"POST /api/requests/{id}/revoke": each("/revoke", "", true),
 		"POST /api/requests/{id}/extend": each("/extend", `{"duration":"PT2H"}`, true),
+		"POST /api/requests/{id}/again":  each("/again", "", true),
 		"GET /api/policies/export":       get("/api/policies/export", "/api/policies/export?subscription="+sub, "/api/policies/export?subscription="+otherSub, "/api/policies/export?subscription="+sub+"&resourceGroup=zz-group"),
 		"POST /api/policies/import":      restored,
 		"GET /api/machines":              lists("/api/machines", "state=configured", "state=unsupported", "q=zz", "q=10.77", "subscription="+otherSub, "resourceGroup=zz-group", "vm="+neighbour, "sort=-lastAccess", "sort=requests&top=1"),

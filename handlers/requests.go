@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -21,7 +22,6 @@ import (
 // longer than the wait. The opening goes on by itself; where it fails it is undone.
 func (s *server) request(w http.ResponseWriter, r call) error {
 	began := time.Now()
-	dryRun := r.query.Flag("dryRun")
 	var body wire.RequestBody
 	if err := wire.Decode(r.Request, &body); err != nil {
 		return err
@@ -36,7 +36,34 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 		wire.SayCut(&answer, body.Ends)
 		return answer
 	}
-	if dryRun {
+	return s.ask(w, r, asked, began, told)
+}
+
+// again asks once more for what an earlier request of the caller asked for, from where he is now: POST /api/requests/{id}/again[?dryRun=true].
+// The answers are those of [server.request].
+func (s *server) again(w http.ResponseWriter, r call) error {
+	began := time.Now()
+	id, err := grantID(r)
+	if err != nil {
+		return err
+	}
+	if err := wire.DecodeNothing(r.Request); err != nil {
+		return err
+	}
+	var from jit.Sources // none where the caller's own address is not known: then the request is refused
+	if own, known := arrival.Caller(r.Context()); known {
+		from = jit.SourcesOf(netip.PrefixFrom(own, own.BitLen()))
+	}
+	asked, err := s.app.Access.Again(r.Context(), r.who, id, from, r.query.Flag("dryRun"))
+	if err != nil {
+		return err
+	}
+	return s.ask(w, r, asked, began, wire.ToGrant)
+}
+
+// ask opens ports, or says what would be opened. told writes the answer.
+func (s *server) ask(w http.ResponseWriter, r call, asked jit.Request, began time.Time, told func(store.GrantRecord) wire.GrantAnswer) error {
+	if r.query.Flag("dryRun") {
 		rec, changes, err := s.app.Access.Preview(r.Context(), r.who, asked)
 		if err != nil {
 			return err

@@ -83,6 +83,7 @@ func (s *server) routes() []route {
 		{"GET /api/requests/{id}", s.identified(s.requestByID)},
 		{"POST /api/requests/{id}/revoke", s.identified(s.revoke)},
 		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
+		{"POST /api/requests/{id}/again", s.identified(s.again)},
 		{"GET /api/policies/export", s.identified(s.exportPolicies)},
 		{"POST /api/policies/import", s.identified(s.restorePolicies)},
 		{"GET /api/machines", s.identified(s.machines)},

@@ -72,6 +72,9 @@ func TestNobodyCausesNothing(t *testing.T) {
 		"POST /api/requests/{id}/extend": func(func(int) string) []call {
 			return []call{{"POST", "/api/requests/" + unknown + "/extend", `{"duration":"PT1H"}`}}
 		},
+		"POST /api/requests/{id}/again": func(func(int) string) []call {
+			return []call{{"POST", "/api/requests/" + unknown + "/again", ""}, {"POST", "/api/requests/" + unknown + "/again?dryRun=true", ""}}
+		},
 		"GET /api/requests/{id}": func(func(int) string) []call { return []call{{"GET", "/api/requests/" + unknown, ""}} },
 		"GET /api/requests":      func(id func(int) string) []call { return []call{{"GET", "/api/requests?vm=" + id(7), ""}} },
 		"GET /api/machines":      nil, // lists what is managed: see below

@@ -33,6 +33,8 @@ requests/{id}/revoke requester's 401   401    401     401     404  403    200   
 requests/{id}/revoke admin's    401    401    401     401     404  403    403       200
 requests/{id}/extend requester's 401   401    401     401     404  403    200       403
 requests/{id}/extend admin's    401    401    401     401     404  403    403       200
+requests/{id}/again requester's 401    401    401     401     404  403    200+      403
+requests/{id}/again admin's     401    401    401     401     404  403    403       200+
 machines                        401    401    401     401     200- 200+   200+      200+
 activity                        401    401    401     401     200- 200+   200+      200+
 activity/verify                 401    401    401     401     403  200    200       200
@@ -112,7 +114,7 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"POST", path, vms(web)}
 	case "request", "request?dryRun=true":
 		return visit{"POST", path, wanted}
-	case "requests/{id}/revoke", "sweep":
+	case "requests/{id}/revoke", "requests/{id}/again", "sweep":
 		return visit{"POST", path, map[string]any{}}
 	case "requests/{id}/extend":
 		return visit{"POST", path, map[string]any{"duration": "PT1H"}}

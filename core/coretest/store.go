@@ -97,9 +97,9 @@ func grantOf(start time.Time, n int, guards ...int) store.GrantRecord {
 	g := store.GrantRecord{
 		Grant: jit.Grant{ID: idAt(start, n), RequestorID: "tid/oid", Requestor: "o'neil@example.com", Justification: "règle №1 – \"quoted\" <b>", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 			VMs: []jit.GrantVM{{VM: machine(n), Ports: []jit.Window{
-				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Status: jit.Initiating,
+				{Number: 22, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(time.Hour), Length: time.Hour, Status: jit.Initiating,
 					Mapped: netip.MustParseAddrPort("203.0.113.20:40022"), Via: jit.SourcesOf(netip.MustParsePrefix("10.0.9.0/26"))},
-				{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), End: start.Add(2 * time.Hour), Status: jit.Initiating},
+				{Number: 3389, Protocol: jit.AnyProtocol, Sources: jit.AnySource(), End: start.Add(2 * time.Hour), Length: 90*time.Minute + 500*time.Millisecond, Status: jit.Initiating},
 			}}}},
 		Connect:    map[string][]netip.Addr{machine(n).Key(): {netip.MustParseAddr("198.51.100.9")}},
 		Interfaces: map[string][]string{machine(n).Key(): {"nic-1", "nic-2"}},

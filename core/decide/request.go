@@ -166,5 +166,6 @@ func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, now tim
 	if err := options.AllowSources(want.Sources, want.Number); err != nil {
 		return jit.Window{}, err
 	}
-	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end.Truncate(time.Millisecond), Status: jit.Initiating}, nil
+	end = end.Truncate(time.Millisecond)
+	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end, Length: end.Sub(now), Status: jit.Initiating}, nil
 }

@@ -172,6 +172,25 @@ func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request
 	return checked, g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(r.Machines())...)
 }
 
+// Again returns the request that asks once more for what the caller asked for in a request of his own, from the given sources: [decide.Again].
+// [Verbs.Request] and [Verbs.Preview] then ask for the permission as for any other. Nobody repeats another's. A refusal is logged, but for a dry run's.
+func (g *Verbs) Again(ctx context.Context, who jit.Caller, id string, from jit.Sources, dryRun bool) (jit.Request, error) {
+	rec, err := g.whole(ctx, who, id)
+	if err != nil {
+		return jit.Request{}, err
+	}
+	var r jit.Request
+	if owns(who, rec.Grant) {
+		r, err = decide.Again(rec.Grant, from)
+	} else {
+		err = &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may send it again"}
+	}
+	if err != nil && !dryRun {
+		err = g.Service.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, err)
+	}
+	return r, err
+}
+
 // Find is [access.Service.Find] of what the caller may read, and of what became of one's own once no window of it is open. Nobody learns of
 // another's request that he may not read a machine of.
 func (g *Verbs) Find(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error) {

@@ -33,6 +33,7 @@ const (
 	CodeJustificationTooLong Code = "JustificationTooLong"          // over MaxJustification characters
 	CodeTextNotPrintable     Code = "TextNotPrintable"              // a text with invisible characters
 	CodeRequestEnded         Code = "RequestEnded"                  // extend or revoke of an ended grant
+	CodeLengthUnknown        Code = "RequestLengthUnknown"          // a request from before its lengths were stored cannot be repeated
 	CodeEndNotLater          Code = "EndTimeNotLater"               // an extension that would not end later
 	CodeTooManyVMs           Code = "TooManyVirtualMachines"        // over MaxVMs in one call, or MaxListedVMs in one list
 	CodeInvalidMappedPort    Code = "InvalidMappedPort"             // outside 1..MaxMapped, or the same port twice for one machine

@@ -63,6 +63,7 @@ type Window struct {
 	Protocol Protocol
 	Sources  Sources
 	End      time.Time
+	Length   time.Duration // for how long it was granted when it was decided, whatever became of it; 0: not stored
 	Status   Status
 	Reason   Reason // why it ends or ended; "" until something other than its end is known
 	// Unconfirmed says of a window that is closing or closed that it was never confirmed open.

@@ -62,6 +62,7 @@ var Codes = []string{
 	"RequestBodyMissing",
 	"RequestBodyTooLarge",
 	"RequestEnded",
+	"RequestLengthUnknown",
 	"RequestNotFound",
 	"RequestorQuotaExceeded",
 	"ResourceGroupNotFound",

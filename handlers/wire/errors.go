@@ -77,6 +77,7 @@ var statuses = map[jit.Code]int{
 	access.CodePolicyChanged:           http.StatusConflict,
 	round.CodeTargetGone:               http.StatusConflict,
 	jit.CodeRequestEnded:               http.StatusConflict,
+	jit.CodeLengthUnknown:              http.StatusConflict,
 	plan.CodeNoPriorityLeft:            http.StatusConflict,
 	plan.CodeTooManyRules:              http.StatusConflict,
 	plan.CodeTooManyPeers:              http.StatusConflict,

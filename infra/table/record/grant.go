@@ -78,6 +78,7 @@ type windowDoc struct {
 	P  string
 	S  []string
 	E  entity.Stamp
+	L  string `json:",omitempty"` // the length that was granted; in documents of before it was stored: nothing
 	St string
 	R  string   `json:",omitempty"`
 	U  bool     `json:",omitempty"` // never confirmed open
@@ -104,11 +105,26 @@ func fieldsOf(g jit.Grant) (grantFields, error) {
 			if err != nil {
 				return f, err
 			}
-			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), St: status, R: string(w.Reason), U: w.Unconfirmed, M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), L: lengthText(w.Length), St: status, R: string(w.Reason), U: w.Unconfirmed, M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
 		}
 		f.VMs = append(f.VMs, d)
 	}
 	return f, nil
+}
+
+// lengthText returns a length as it is stored, "" for none.
+func lengthText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+func lengthOf(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	return time.ParseDuration(text)
 }
 
 func (f grantFields) grant() (jit.Grant, error) {
@@ -128,6 +144,10 @@ func (f grantFields) grant() (jit.Grant, error) {
 			if err != nil {
 				return g, err
 			}
+			length, err := lengthOf(w.L)
+			if err != nil {
+				return g, err
+			}
 			mapped, err := entity.MappedOf(w.M)
 			if err != nil {
 				return g, err
@@ -136,7 +156,7 @@ func (f grantFields) grant() (jit.Grant, error) {
 			if err != nil {
 				return g, err
 			}
-			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Status: status, Reason: jit.Reason(w.R), Unconfirmed: w.U, Mapped: mapped, Via: via})
+			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Length: length, Status: status, Reason: jit.Reason(w.R), Unconfirmed: w.U, Mapped: mapped, Via: via})
 		}
 		g.VMs = append(g.VMs, vm)
 	}
