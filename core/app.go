@@ -77,17 +77,7 @@ func New(p Ports) *App {
 	p.Grants, p.Alarm = p.Courier.Grants(p.Grants), p.Courier.Alarm(p.Alarm)
 	admins := &network.Admins{}
 	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
-	lanes := admission.New(func(who jit.Caller) {
-		if who.ID != "" {
-			refusals.TurnedAway(who)
-		}
-		if p.TurnedAway != nil {
-			p.TurnedAway(who.ID != "")
-		}
-	})
-	if p.Authority != nil {
-		p.Authority = lanes.Watch(p.Authority)
-	}
+	lanes := lanesOf(&p, refusals)
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
 	verbs := &access.Service{
@@ -122,4 +112,20 @@ func New(p Ports) *App {
 		app.Sweeper.Teller = p.Courier
 	}
 	return app
+}
+
+// lanesOf gives the lanes, which know whom the ports' authority permits something from now on.
+func lanesOf(p *Ports, refusals *refusal.Log) *admission.Lanes {
+	lanes := admission.New(func(who jit.Caller) {
+		if who.ID != "" {
+			refusals.TurnedAway(who)
+		}
+		if p.TurnedAway != nil {
+			p.TurnedAway(who.ID != "")
+		}
+	})
+	if p.Authority != nil {
+		p.Authority = lanes.Watch(p.Authority)
+	}
+	return lanes
 }
