@@ -9,10 +9,10 @@ import (
 
 // What the slow lane takes.
 const (
-	AtOnce     = 2                     // calls worked on at a time
-	Pace       = 50 * time.Millisecond // between the beginnings of two
-	MaxWaiting = 48                    // calls that wait, of all callers together
-	MaxWait    = 10 * time.Second      // how long one waits, at most
+	AtOnce     = 2                      // calls worked on at a time
+	Pace       = 100 * time.Millisecond // between the beginnings of two
+	MaxWaiting = 48                     // calls that wait, of all callers together
+	MaxWait    = 10 * time.Second       // how long one waits, at most
 )
 
 // lane is the slow lane.
