@@ -556,6 +556,13 @@ func TestTriggers(t *testing.T) {
 	}
 	// a failed closing is not 2xx, so that the message comes again.
 	a.leap(2 * time.Hour)
+	// a reminder closes nothing, whatever is due.
+	if got := a.posts("/revoke", `{"Data":{"message":{"grant":"`+id+`","generation":1,"remind":true}},"Metadata":{}}`); got.status != 200 {
+		t.Errorf("a reminder: %d %s", got.status, got.text)
+	}
+	if got := a.call("GET", "/api/requests/"+id, ""); got.body["status"] == "Revoked" {
+		t.Errorf("a reminder has closed something: %s", got.text)
+	}
 	a.cloud.Fault = func(_ context.Context, s coretest.Step) error {
 		if s.Op == "Apply" {
 			return store.ErrLocked
