@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/preview"
 	"portcullis/core/roster"
@@ -28,14 +27,7 @@ func (s *Service) PreviewExtend(ctx context.Context, id string, duration time.Du
 	if err != nil {
 		return rec, nil, err
 	}
-	policy, err := s.policiesOf(ctx, rec.Grant)
-	if err != nil {
-		return rec, nil, err
-	}
-	after, err := decide.Extend(rec.Grant, policy, s.Floor, duration, end, s.now())
-	if err == nil {
-		err = s.together(ctx, rec, after, policy)
-	}
+	after, err := s.extended(ctx, rec, duration, end, s.now())
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
+	"portcullis/core/narrow"
+	"portcullis/core/network"
 	"portcullis/core/roster"
 	"portcullis/core/round"
 	"portcullis/core/store"
@@ -70,17 +72,12 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	if err != nil {
 		return rec, err
 	}
+	found := rec
 	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
-		for {
-			policy, err := s.policiesOf(ctx, g) // after the grant: a change of a policy that the grant does not show yet meets this write
-			if err != nil {
-				return g, err
-			}
+		at := found
+		for at.Grant = g; ; {
 			now := s.now()
-			next, err := decide.Extend(g, policy, s.Floor, duration, end, now)
-			if err == nil {
-				err = s.together(ctx, rec, next, policy)
-			}
+			next, err := s.extended(ctx, at, duration, end, now)
 			if err != nil {
 				return g, err
 			}
@@ -103,6 +100,38 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 		return rec, fmt.Errorf("write the activity log: %w", err)
 	}
 	return rec, s.moveEnds(ctx, who, rec)
+}
+
+// extended is [decide.Extend] of a grant by the policies as they are stored now, after the grant: a change of a policy that the grant does not
+// show yet meets the write that extends it. It refuses what else a request is refused for that lets in the same.
+func (s *Service) extended(ctx context.Context, rec store.GrantRecord, duration time.Duration, end, now time.Time) (jit.Grant, error) {
+	policy, err := s.policiesOf(ctx, rec.Grant)
+	if err != nil {
+		return rec.Grant, err
+	}
+	after, err := decide.Extend(rec.Grant, policy, s.Floor, duration, end, now)
+	if err == nil {
+		err = s.apart(ctx, rec.Grant, after)
+	}
+	if err == nil {
+		err = s.together(ctx, rec, after, policy)
+	}
+	return after, err
+}
+
+// apart refuses to have a window stand longer at a machine that no rule can tell from another by now (see [network.Apart]).
+func (s *Service) apart(ctx context.Context, before, after jit.Grant) error {
+	longer, _ := narrow.Differing(before, after, func(jit.ID) bool { return true })
+	machines, err := s.recalled(ctx, longer.Machines())
+	if err != nil {
+		return fmt.Errorf("locate the virtual machines: %w", err)
+	}
+	for _, vm := range longer.Machines() {
+		if err := network.Apart(machines[vm.Key()], "id"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moveEnds writes the ends of an extended grant. The rules stay; only the end in their descriptions moves. The sweep does it where this fails.

@@ -93,6 +93,44 @@ func TestTwinIsRefused(t *testing.T) {
 	}
 }
 
+// TestTwinIsNotExtended: a window at a machine that has got a twin since it opened is not extended, nor is it said that it would be; its end
+// stands. Once they are apart, it is.
+func TestTwinIsNotExtended(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.SetRules(nsgID("shared-nsg"))
+	w.at("web", "shared-nsg", "10.0.0.4", reach.Site{})
+	w.enable("web")
+	id := w.mustAsk(want("ann", 22, time.Hour, "203.0.113.7", "web"))
+	rec, err := w.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extend := func(dry bool) error {
+		if dry {
+			_, _, err := w.PreviewExtend(t.Context(), id, 2*time.Hour, time.Time{})
+			return err
+		}
+		_, err := w.Extend(t.Context(), who("ann"), id, 2*time.Hour, time.Time{})
+		return err
+	}
+	w.at("web", "shared-nsg", "10.0.0.4", reach.Site{}, network.Twin{VM: vmID("twin"), Target: nsgID("shared-nsg"), Address: netip.MustParseAddr("10.0.0.4")})
+	for _, dry := range []bool{true, false} {
+		refused := jit.Refused(extend(dry))
+		if refused == nil || refused.Code != network.CodeSharedAddress || refused.Target != "id" || strings.Contains(refused.Message, "twin") {
+			t.Errorf("dry run %t: %v, want %s without a name", dry, refused, network.CodeSharedAddress)
+		}
+	}
+	if after, err := w.Find(t.Context(), id); err != nil || !after.Grant.End().Equal(rec.Grant.End()) {
+		t.Errorf("ends %s, %v, want %s", after.Grant.End(), err, rec.Grant.End())
+	}
+	w.at("web", "shared-nsg", "10.0.0.4", reach.Site{})
+	for _, dry := range []bool{true, false} {
+		if err := extend(dry); err != nil {
+			t.Errorf("once they are apart, dry run %t: %v", dry, err)
+		}
+	}
+}
+
 func codeOf(err error) jit.Code {
 	if refused := jit.Refused(err); refused != nil {
 		return refused.Code
