@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"portcullis/core/claim"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -253,24 +254,24 @@ func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 
 // deletePolicy returns the machines that the policy listed, and whether it existed.
 func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, found bool, err error) {
-	unlock, err := s.editing.lock(ctx, name.Key())
+	unlock, err := s.editing.Lock(ctx, name.Key())
 	if err != nil {
 		return nil, false, err
 	}
 	defer unlock()
-	err = unclaimed(ctx, name, func(last bool) error {
+	err = claim.Unclaimed(ctx, name, func(last bool) error {
 		p, err := s.policyNamed(ctx, name)
 		if err != nil {
 			return err
 		}
-		if s.held(p, makesNothing, last) {
-			return errHeld
+		if s.lists().Held(p.list(), makesNothing, last) {
+			return claim.ErrHeld
 		}
 		vms, found = p.vms(), p.exists()
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
 			return err
 		}
-		if !begun(p, makesNothing) {
+		if !claim.Begun(p.list(), makesNothing) {
 			if err := c.check(p); err != nil {
 				return err
 			}
@@ -283,28 +284,27 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 	return vms, found, err
 }
 
+// makesNothing is what a deletion makes.
+const makesNothing = "nothing"
+
 // carryOutDeletion disables what the policy lists under a claim, gives it up before a target is written, and removes the
 // policy's record last, so that who repeats a deletion that failed finds the policy.
 func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPolicy) error {
-	claim, err := s.claim(ctx, p, makesNothing)
+	c, err := s.lists().Claim(ctx, p.list(), makesNothing)
 	if err != nil {
 		return err
 	}
-	defer claim.leave(ctx)
+	defer c.Leave(ctx)
 	if len(p.Machines) > 0 {
-		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Remove: claim.remove, Done: claim.leave})
+		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Remove: c.Remove, Done: c.Leave})
 	}
 	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-		return errClaimed // somebody else has disabled one of them; nothing was changed
+		return claim.ErrTaken // somebody else has disabled one of them; nothing was changed
 	}
 	if err != nil {
 		return err
 	}
-	claim.given = true
-	if err := s.Protection.Policies.DropNamed(ctx, claim.head); err != nil && !errors.Is(err, store.ErrConflict) { // who has taken it since keeps it
-		return fmt.Errorf("remove the policy %s: %w", p.Name.Name, err)
-	}
-	return nil
+	return c.Drop(ctx)
 }
 
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused

@@ -9,6 +9,7 @@ package defender
 import (
 	"time"
 
+	"portcullis/core/claim"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
@@ -24,8 +25,13 @@ type Named struct {
 	Permit     *permit.Permit
 	History    store.History
 
-	editing editing
+	editing claim.Editing
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
 func (s *Named) now() time.Time { return jit.Instant(s.Protection.Now()) }
+
+// lists returns the lists as they are stored.
+func (s *Named) lists() claim.Lists {
+	return claim.Lists{Policies: s.Protection.Policies, Now: s.now}
+}

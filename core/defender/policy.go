@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"portcullis/core/claim"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/side"
@@ -44,6 +45,11 @@ func (p NamedPolicy) exists() bool { return p.Head != nil && !p.Head.Draft || le
 func (p *NamedPolicy) withHead(n store.NamedRecord) error {
 	p.Name, p.Head = n.Name, &n
 	return nil
+}
+
+// list returns it as it is stored.
+func (p NamedPolicy) list() claim.List {
+	return claim.List{Name: p.Name, Head: p.Head, Machines: p.Machines}
 }
 
 // sealed sorts the machines and computes the ETag. The ETag depends on the content, not on the records' versions:
@@ -107,21 +113,12 @@ func (p NamedPolicy) DialledAt(policy jit.Policy) netip.Addr {
 }
 
 // Means reports whether what a client wrote of a machine says what is stored of it, as far as its contract can say it.
-func Means(written, stored jit.Policy) bool { return samePolicy(meant(written, stored), stored) }
+func Means(written, stored jit.Policy) bool { return claim.Same(meant(written, stored), stored) }
 
 // meant returns a written policy with what its contract cannot say as it is stored.
 func meant(written, stored jit.Policy) jit.Policy {
 	written.ExistingRules, written.Options = stored.ExistingRules, stored.Options
 	return written.WithPins(stored)
-}
-
-// samePolicy reports whether two policies say the same, in whatever order and case.
-func samePolicy(a, b jit.Policy) bool {
-	return a.VM.Equal(b.VM) && a.ExistingRules == b.ExistingRules && a.OwnOptions() == b.OwnOptions() && a.PublicAddress == b.PublicAddress && len(a.Ports) == len(b.Ports) &&
-		!slices.ContainsFunc(a.Ports, func(p jit.PortRule) bool {
-			q, ok := b.Port(p.Number)
-			return !ok || p.Protocol != q.Protocol || p.Maximum != q.Maximum || !p.Sources.Equal(q.Sources) || p.Mapped != q.Mapped
-		})
 }
 
 func (p NamedPolicy) vms() []jit.ID {
@@ -151,19 +148,11 @@ func (c Precondition) check(p NamedPolicy) error {
 
 // policyNamed reads one named policy, which need not exist. Its records have no Version.
 func (s *Named) policyNamed(ctx context.Context, name store.PolicyName) (NamedPolicy, error) {
-	p := NamedPolicy{Name: name}
-	f := store.PolicyFilter{Subscription: name.Subscription, ResourceGroup: name.ResourceGroup, Location: name.Location, Name: name.Name}
-	err := s.Protection.Policies.EachListed(ctx, f, store.PolicyName{}, p.withHead, func(rec store.PolicyRecord) error {
-		p.Machines = append(p.Machines, rec)
-		return nil
-	})
+	l, err := s.lists().Read(ctx, name)
 	if err != nil {
-		return NamedPolicy{}, fmt.Errorf("read the policies: %w", err)
+		return NamedPolicy{}, err
 	}
-	if p.Head == nil && len(p.Machines) > 0 {
-		p.Name = p.Machines[0].Listing() // in the casing in which it was created
-	}
-	return p.sealed(), nil
+	return NamedPolicy{Name: l.Name, Head: l.Head, Machines: l.Machines}.sealed(), nil
 }
 
 // storedNamed reads one named policy and the records of further machines with their Versions, and returns all

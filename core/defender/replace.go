@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"portcullis/core/claim"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/network"
@@ -39,18 +40,18 @@ type replacement struct {
 // stored, and touches no rule and no log.
 //
 // Refusals come before the first write. Of two callers with the same precondition one is refused, and of two without
-// one the later replaces the list of the earlier: what is written is written under a [claim].
+// one the later replaces the list of the earlier: what is written is written under a [claim.Claim].
 //
 // Repeating what has been done, or what was begun and not finished, succeeds whatever the precondition (RFC 9110,
 // section 13.1.1), since clients resend a PUT after an error.
 func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, c Precondition, mayDrop func([]jit.ID) error) (NamedPolicy, error) {
-	unlock, err := s.editing.lock(ctx, name.Key())
+	unlock, err := s.editing.Lock(ctx, name.Key())
 	if err != nil {
 		return NamedPolicy{}, err
 	}
 	defer unlock()
 	var p NamedPolicy
-	err = unclaimed(ctx, name, func(last bool) error {
+	err = claim.Unclaimed(ctx, name, func(last bool) error {
 		r, err := s.replacing(ctx, who, name, policies, w, last)
 		if err != nil {
 			return err
@@ -59,7 +60,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 			p, err = s.confirm(ctx, r)
 			return err
 		}
-		if !begun(r.before, r.makes()) {
+		if !claim.Begun(r.before.list(), r.makes()) {
 			if err := c.check(r.before); err != nil {
 				return err
 			}
@@ -100,7 +101,7 @@ func (s *Named) checkNamed(name store.PolicyName, policies []jit.Policy) error {
 	return nil
 }
 
-// replacing compares the wanted policies with what is stored. last is as in [unclaimed].
+// replacing compares the wanted policies with what is stored. last is as in [claim.Unclaimed].
 func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.PolicyName, policies []jit.Policy, w Written, last bool) (replacement, error) {
 	before, byVM, err := s.storedNamed(ctx, name, policyVMs(policies))
 	if err != nil {
@@ -134,8 +135,8 @@ func (s *Named) replacing(ctx context.Context, who jit.Caller, name store.Policy
 	if n := len(r.changed) + len(r.kept); n > jit.MaxListedVMs {
 		return r, &jit.Error{Code: jit.CodeTooManyVMs, Target: "virtualMachines", Message: fmt.Sprintf("the policy would list %d virtual machines; one lists at most %d", n, jit.MaxListedVMs)}
 	}
-	if s.held(before, r.makes(), last) {
-		return r, errHeld
+	if s.lists().Held(before.list(), r.makes(), last) {
+		return r, claim.ErrHeld
 	}
 	machines, err := s.Protection.Network.Locate(ctx, idsOf(r.changed))
 	if err != nil {
@@ -171,7 +172,7 @@ func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]st
 	}
 	p = meant(p, rec.Policy)
 	rec.Form = form
-	if known && samePolicy(rec.Policy, p) {
+	if known && claim.Same(rec.Policy, p) {
 		return rec, false, nil
 	}
 	rec.Policy, rec.ChangedBy, rec.ChangedAt = p, who.Name, s.now()
@@ -259,14 +260,14 @@ func (s *Named) hindered(ctx context.Context, r replacement) (side.Hindered, err
 // carryOut stores the new policies, disables the dropped machines, and reconciles every target. After an error
 // some of it may be done; repeating the call completes it. With a precondition, read the policy again first.
 func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
-	c, err := s.claim(ctx, r.before, r.makes())
+	c, err := s.lists().Claim(ctx, r.before.list(), r.makes())
 	if err != nil {
 		return NamedPolicy{}, err
 	}
-	defer c.leave(ctx)
+	defer c.Leave(ctx)
 	targets := targetsOfRecords(slices.Concat(r.before.Machines, r.changed))
 	for i, rec := range r.changed {
-		stored, err := s.putListed(ctx, name, rec, c.put)
+		stored, err := s.putListed(ctx, name, rec, c.Put)
 		if err != nil {
 			if i > 0 { // those before it are stored, and the log says so
 				err = errors.Join(err, s.Protection.Activity.Append(ctx, s.Protection.EditEntries(who, store.OpEnable, r.changed[:i+1], r.before.Machines, err)...))
@@ -277,8 +278,8 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	}
 	var p NamedPolicy
 	var finished error
-	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), protect.Removal{Remove: c.remove, Done: func(ctx context.Context) {
-		p, finished = s.reword(ctx, r, c.finish) // what is stored by then is enforced in any case
+	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), protect.Removal{Remove: c.Remove, Done: func(ctx context.Context) {
+		p, finished = s.reword(ctx, r, c.Finish) // what is stored by then is enforced in any case
 	}})
 	some, hindered, failed := s.enforce(ctx, slices.Concat(r.kept, r.changed), targets) // an earlier try may have stored some of it
 	narrowed, err = narrowed.With(some), errors.Join(err, failed)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"portcullis/core/claim"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
@@ -182,7 +183,7 @@ func (r *restoring) differs(i int) bool {
 	if p.Options == nil {
 		p.Options = rec.Policy.Options
 	}
-	if rec.Version != "" && samePolicy(rec.Policy, p) {
+	if rec.Version != "" && claim.Same(rec.Policy, p) {
 		r.out[i].Outcome = Unchanged
 		return false
 	}

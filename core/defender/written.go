@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"portcullis/core/claim"
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/store"
@@ -58,15 +59,15 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 	p, err := s.reword(ctx, r, func(ctx context.Context, head store.NamedRecord) error {
 		if r.head == nil {
 			now, err := s.policyNamed(ctx, r.before.Name)
-			if err == nil && (versionOf(now) != versionOf(r.before) || !sameList(now, r.before)) {
-				err = errClaimed
+			if err == nil && (now.list().Version() != r.before.list().Version() || !now.list().Same(r.before.list())) {
+				err = claim.ErrTaken
 			}
 			return err
 		}
-		head.Version = versionOf(r.before)
+		head.Version = r.before.list().Version()
 		_, err := s.Protection.Policies.PutNamed(ctx, head)
 		if errors.Is(err, store.ErrConflict) {
-			err = errClaimed
+			err = claim.ErrTaken
 		}
 		return err
 	})
@@ -75,14 +76,6 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 	}
 	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, targetsOfRecords(r.kept))
 	return p, err
-}
-
-// versionOf returns the version of a policy's own record; "" if there is none.
-func versionOf(p NamedPolicy) string {
-	if p.Head == nil {
-		return ""
-	}
-	return p.Head.Version
 }
 
 // reword stores how a replacement was written, once what it says is stored, and returns the policy as it is then. A

@@ -1,4 +1,4 @@
-package defender
+package claim
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// editing lets one caller at a time change a named policy in this process, since reading it, checking the
-// precondition and writing involves several rows. Between processes, a [claim] does this. The zero value is
+// Editing lets one caller at a time change a named policy in this process, since reading it, checking the
+// precondition and writing involves several rows. Between processes, a [Claim] does this. The zero value is
 // ready.
-type editing struct {
+type Editing struct {
 	mu   sync.Mutex
 	held map[string]chan struct{} // by the policy's key; closed when released
 }
 
-// lock waits until nobody else holds the key, and returns the function that releases it.
-func (e *editing) lock(ctx context.Context, key string) (func(), error) {
+// Lock waits until nobody else holds the key, and returns the function that releases it.
+func (e *Editing) Lock(ctx context.Context, key string) (func(), error) {
 	for {
 		e.mu.Lock()
 		other, taken := e.held[key]
