@@ -132,6 +132,7 @@ func TestToldLater(t *testing.T) {
 	ch := &told{down: true}
 	courier := w.telling(ch)
 	id := w.mustAsk(want("alice", 22, time.Hour, "203.0.113.7", "web"))
+	courier.Wait() // until the first try has failed
 	w.pass(15 * time.Minute)
 	if n := len(found(w.sweep(), store.FindingUndelivered)); n != 1 {
 		t.Errorf("%d findings", n)
