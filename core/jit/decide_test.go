@@ -148,7 +148,7 @@ func TestDecideTakesTheProtocolOfThePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := jit.Grant{ID: "id", Requestor: "ann", Justification: "why", Start: now, OpenBy: now.Add(5 * time.Minute), Generation: 1, VMs: []jit.GrantVM{{VM: vm("web"), Ports: []jit.Window{
-		{Number: 65535, Protocol: jit.UDP, Sources: sources(t, "8.8.8.8"), End: now.Add(time.Hour), Status: jit.Initiating}}}}}
+		{Number: 65535, Protocol: jit.UDP, Sources: sources(t, "8.8.8.8"), End: now.Add(time.Hour), Length: time.Hour, Status: jit.Initiating}}}}}
 	if d := cmp.Diff(want, g, cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 		t.Error(d)
 	}
