@@ -74,6 +74,14 @@ type List struct {
 	Machines []store.PolicyRecord // in any order
 }
 
+// Dropped returns the targets of machines that were dropped and are not known to be in order.
+func (l List) Dropped() []jit.ID {
+	if l.Head == nil {
+		return nil
+	}
+	return l.Head.Dropped
+}
+
 // Version returns the version of the policy's own record; "" if there is none.
 func (l List) Version() string {
 	if l.Head == nil {
@@ -200,10 +208,12 @@ func (c *Claim) Put(ctx context.Context, rec store.PolicyRecord) (store.PolicyRe
 	return stored, nil
 }
 
-// Remove is [store.Policies.DeletePolicy], as Put.
+// Remove is [store.Policies.DeletePolicy], as Put. The machine's targets stay in the policy's record until they are [Claim.Confirmed].
 func (c *Claim) Remove(ctx context.Context, rec store.PolicyRecord) error {
 	c.wrote = true
-	head, err := c.lists.Policies.DropListed(ctx, c.renewed(), rec)
+	next := c.renewed()
+	next.Dropped = store.Distinct(slices.Concat(next.Dropped, store.TargetsOf(rec.Placements)))
+	head, err := c.lists.Policies.DropListed(ctx, next, rec)
 	if err != nil {
 		return c.failed(ctx, err)
 	}
@@ -232,9 +242,13 @@ func (c *Claim) Finish(ctx context.Context, head store.NamedRecord) error {
 	if c.given {
 		return nil
 	}
-	head.Version, head.Claim, head.Draft = c.head.Version, store.Claim{}, false
-	if _, err := c.lists.Policies.PutNamed(ctx, head); err != nil && !errors.Is(err, store.ErrConflict) {
+	head.Version, head.Claim, head.Dropped, head.Draft = c.head.Version, store.Claim{}, c.head.Dropped, false
+	stored, err := c.lists.Policies.PutNamed(ctx, head)
+	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("store the policy %s: %w", head.Name.Name, err)
+	}
+	if err == nil {
+		c.head = stored
 	}
 	c.given = true
 	return nil
@@ -261,6 +275,22 @@ func (c *Claim) Leave(ctx context.Context) {
 	if stored, err := c.lists.Policies.PutNamed(ctx, next); err == nil {
 		c.head = stored
 	}
+}
+
+// Confirmed notes that the targets of the machines that were dropped are in order, once the claim is given up.
+func (c *Claim) Confirmed(ctx context.Context) error { return c.lists.Confirmed(ctx, c.head) }
+
+// Confirmed notes that the targets of the machines that were dropped are in order, by the version of the policy's record. Whoever has
+// written it since brings them in order, too.
+func (s Lists) Confirmed(ctx context.Context, head store.NamedRecord) error {
+	if len(head.Dropped) == 0 {
+		return nil
+	}
+	head.Dropped = nil
+	if _, err := s.Policies.PutNamed(ctx, head); err != nil && !errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("store the policy %s: %w", head.Name.Name, err)
+	}
+	return nil
 }
 
 // Drop removes the policy's record, as the end of a deletion. Whoever has taken the claim since it was given up keeps it.

@@ -76,7 +76,7 @@ func (m *Memory) heads(f store.PolicyFilter, after store.PolicyName) []store.Nam
 	var out []store.NamedRecord
 	for _, key := range slices.Sorted(maps.Keys(m.named)) {
 		if n := m.named[key]; f.Matches(n.Name) && (after == store.PolicyName{} || key > after.Key()) {
-			n.Order = slices.Clone(n.Order)
+			n.Order, n.Dropped = slices.Clone(n.Order), slices.Clone(n.Dropped)
 			out = append(out, n)
 		}
 	}
@@ -94,10 +94,10 @@ func (m *Memory) PutNamed(_ context.Context, n store.NamedRecord) (store.NamedRe
 }
 
 func (m *Memory) putNamed(n store.NamedRecord) store.NamedRecord {
-	n.Order, n.Since, n.Claim.Until = slices.Clone(n.Order), n.Since.UTC(), n.Claim.Until.UTC()
+	n.Order, n.Dropped, n.Since, n.Claim.Until = slices.Clone(n.Order), slices.Clone(n.Dropped), n.Since.UTC(), n.Claim.Until.UTC()
 	n.Version = m.version()
 	m.named[n.Name.Key()] = n
-	n.Order = slices.Clone(n.Order)
+	n.Order, n.Dropped = slices.Clone(n.Order), slices.Clone(n.Dropped)
 	return n
 }
 

@@ -134,7 +134,7 @@ func testHeads(t *testing.T, s Store) {
 	}
 	put := func(n store.PolicyName) store.NamedRecord {
 		t.Helper()
-		rec := store.NamedRecord{Name: n, Kind: "Basic", Append: true, Order: []string{"b", "a"}, Since: morning, Claim: store.Claim{Until: morning.Add(time.Minute), Makes: "a list"}, Draft: true}
+		rec := store.NamedRecord{Name: n, Kind: "Basic", Append: true, Order: []string{"b", "a"}, Since: morning, Claim: store.Claim{Until: morning.Add(time.Minute), Makes: "a list"}, Dropped: []jit.ID{nsg(1), nsg(2)}, Draft: true}
 		return must[store.NamedRecord](t)(s.PutNamed(t.Context(), rec))
 	}
 	machine := policyOf(1, 1)

@@ -14,6 +14,7 @@ import (
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
+	"portcullis/core/round"
 	"portcullis/core/store"
 )
 
@@ -267,7 +268,7 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 		if s.lists().Held(p.list(), makesNothing, last) {
 			return claim.ErrHeld
 		}
-		vms, found = p.vms(), p.exists()
+		vms, found = p.vms(), p.exists() || len(p.list().Dropped()) > 0
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
 			return err
 		}
@@ -300,6 +301,10 @@ func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPol
 	}
 	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 		return claim.ErrTaken // somebody else has disabled one of them; nothing was changed
+	}
+	if err == nil && len(p.list().Dropped()) > 0 { // by who could not bring their targets in order
+		c.Leave(ctx)
+		_, err = s.Protection.Rounds.ReconcileAll(ctx, p.list().Dropped(), round.Want{})
 	}
 	if err != nil {
 		return err

@@ -265,7 +265,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		return NamedPolicy{}, err
 	}
 	defer c.Leave(ctx)
-	targets := targetsOfRecords(slices.Concat(r.before.Machines, r.changed))
+	targets := store.Distinct(slices.Concat(targetsOfRecords(slices.Concat(r.before.Machines, r.changed)), r.before.list().Dropped()))
 	for i, rec := range r.changed {
 		stored, err := s.putListed(ctx, name, rec, c.Put)
 		if err != nil {
@@ -287,7 +287,10 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 		entries := protect.Noted(hindered, narrowed.Noted(s.Protection.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
 		err = errors.Join(err, s.Protection.Activity.Append(ctx, entries...))
 	}
-	if err = errors.Join(err, finished); err != nil {
+	if err = errors.Join(err, finished); err == nil {
+		err = c.Confirmed(ctx)
+	}
+	if err != nil {
 		return NamedPolicy{Narrowed: narrowed}, err
 	}
 	p.Narrowed, p.Hindered = narrowed, hindered

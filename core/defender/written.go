@@ -27,6 +27,7 @@ func (s *Named) headOf(name store.PolicyName, before NamedPolicy, policies []jit
 	if before.exists() {
 		want.Name = before.Name
 	}
+	want.Dropped = before.list().Dropped()
 	stored := before.Head != nil && !before.Head.Draft
 	switch {
 	case stored:
@@ -56,7 +57,11 @@ func (s *Named) headOf(name store.PolicyName, before NamedPolicy, policies []jit
 // reads the list again if it writes nothing: the machines' records were read one by one, and somebody may have changed the
 // list meanwhile.
 func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error) {
-	p, err := s.reword(ctx, r, func(ctx context.Context, head store.NamedRecord) error {
+	var stored store.NamedRecord
+	if r.before.Head != nil {
+		stored = *r.before.Head
+	}
+	p, err := s.reword(ctx, r, func(ctx context.Context, head store.NamedRecord) (err error) {
 		if r.head == nil {
 			now, err := s.policyNamed(ctx, r.before.Name)
 			if err == nil && (now.list().Version() != r.before.list().Version() || !now.list().Same(r.before.list())) {
@@ -65,7 +70,7 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 			return err
 		}
 		head.Version = r.before.list().Version()
-		_, err := s.Protection.Policies.PutNamed(ctx, head)
+		stored, err = s.Protection.Policies.PutNamed(ctx, head)
 		if errors.Is(err, store.ErrConflict) {
 			err = claim.ErrTaken
 		}
@@ -74,7 +79,10 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 	if err != nil {
 		return p, err
 	}
-	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, targetsOfRecords(r.kept))
+	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, store.Distinct(slices.Concat(targetsOfRecords(r.kept), stored.Dropped)))
+	if err == nil {
+		err = s.lists().Confirmed(ctx, stored)
+	}
 	return p, err
 }
 

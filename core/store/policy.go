@@ -144,8 +144,9 @@ type NamedRecord struct {
 	Order   []string   // marks of machines in the order in which they were written; the marks are the writer's
 	Since   time.Time  // when it came into being; zero if unknown
 	Claim   Claim
-	Draft   bool   // made by a claim: the policy exists only if it lists machines
-	Version string // "" for a record that must not exist yet
+	Dropped []jit.ID // targets of machines that were taken out of the list, until they are confirmed to be in order
+	Draft   bool     // made by a claim: the policy exists only if it lists machines
+	Version string   // "" for a record that must not exist yet
 }
 
 // Claim says that somebody is changing the list of a named policy, or has begun to and not finished. Whoever writes the

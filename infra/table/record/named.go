@@ -3,6 +3,7 @@ package record
 import (
 	"time"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
 )
@@ -21,6 +22,7 @@ type NamedDoc struct {
 	Since        entity.Stamp
 	Until        entity.Stamp // of the claim
 	Makes        string       `json:",omitempty"`
+	Dropped      []string     `json:",omitempty"`
 	Draft        bool         `json:",omitempty"`
 }
 
@@ -28,10 +30,14 @@ const noMachine = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceG
 
 // Named returns the document of a named policy.
 func Named(n store.NamedRecord) NamedDoc {
+	var dropped []string
+	for _, t := range n.Dropped {
+		dropped = append(dropped, t.String())
+	}
 	return NamedDoc{V: entity.Version, VM: noMachine, Subscription: n.Name.Subscription,
 		Listed: listedDoc{Group: n.Name.ResourceGroup, Location: n.Name.Location, Name: n.Name.Name},
 		Kind:   n.Kind, Append: n.Append, Order: n.Order, Since: entity.Stamp(n.Since),
-		Until: entity.Stamp(n.Claim.Until), Makes: n.Claim.Makes, Draft: n.Draft}
+		Until: entity.Stamp(n.Claim.Until), Makes: n.Claim.Makes, Dropped: dropped, Draft: n.Draft}
 }
 
 // ReadNamed reads the document of a named policy.
@@ -41,6 +47,14 @@ func ReadNamed(r entity.Stored) (store.NamedRecord, error) {
 		return store.NamedRecord{}, err
 	}
 	name := store.PolicyName{Subscription: d.Subscription, ResourceGroup: d.Listed.Group, Location: d.Listed.Location, Name: d.Listed.Name}
+	var dropped []jit.ID
+	for _, s := range d.Dropped {
+		t, err := entity.IDOf(s)
+		if err != nil {
+			return store.NamedRecord{}, err
+		}
+		dropped = append(dropped, t)
+	}
 	return store.NamedRecord{Name: name, Kind: d.Kind, Append: d.Append, Order: d.Order, Since: time.Time(d.Since),
-		Claim: store.Claim{Until: time.Time(d.Until), Makes: d.Makes}, Draft: d.Draft, Version: string(r.ETag)}, nil
+		Claim: store.Claim{Until: time.Time(d.Until), Makes: d.Makes}, Dropped: dropped, Draft: d.Draft, Version: string(r.ETag)}, nil
 }
