@@ -18,6 +18,9 @@ const (
 	// claimedFor is how long a claim holds after the last write under it. Nobody who works comes near it; it is what
 	// others wait for when somebody has died.
 	claimedFor = time.Minute
+	// repeatedFor is how long after its last write an unfinished change may be completed whatever the precondition: clients send again what
+	// has failed within minutes, a deployment within the hour.
+	repeatedFor = time.Hour
 	// firstWait is how long an editor waits for another at first, and then twice as long each time: six seconds in
 	// [store.Attempts] tries.
 	firstWait = 50 * time.Millisecond
@@ -109,6 +112,12 @@ func Same(a, b jit.Policy) bool {
 		})
 }
 
+// Meant returns a policy as a list says it, with what no list can say as it is stored.
+func Meant(written, stored jit.Policy) jit.Policy {
+	written.ExistingRules, written.Options = stored.ExistingRules, stored.Options
+	return written.WithPins(stored)
+}
+
 // Lists is the named policies as they are stored. Both fields must be set.
 type Lists struct {
 	Policies store.Policies
@@ -141,16 +150,22 @@ func (s Lists) Read(ctx context.Context, name store.PolicyName) (List, error) {
 // then completes it in the place of one who seems to have died. A claim that no clock like ours can have made is none. To
 // take one that is in use does no harm, since each write under it goes by the record's version.
 func (s Lists) Held(l List, makes string, last bool) bool {
-	if l.Head == nil || last && Begun(l, makes) {
+	if l.Head == nil || last && s.Begun(l, makes) {
 		return false
 	}
 	left := l.Head.Claim.Until.Sub(s.Now())
 	return left > 0 && left <= 2*claimedFor
 }
 
-// Begun reports whether a change that makes this was begun and not finished. Whoever repeats it need not have seen what
-// the first try left.
-func Begun(l List, makes string) bool { return l.Head != nil && l.Head.Claim.Makes == makes }
+// Begun reports whether a change that makes this was begun lately and not finished. Whoever repeats it need not have seen what the first try
+// left.
+func (s Lists) Begun(l List, makes string) bool {
+	if l.Head == nil || l.Head.Claim.Makes != makes {
+		return false
+	}
+	left := l.Head.Claim.Until.Sub(s.Now())
+	return left > -repeatedFor && left <= 2*claimedFor
+}
 
 // Claim is the right to change the list of a named policy: the policy's own record, as this process wrote it last. Each
 // machine is written in one transaction with that record, by its version. So nothing can be written once another has
@@ -159,6 +174,7 @@ type Claim struct {
 	lists  Lists
 	before *store.NamedRecord // the record before the claim; nil if there was none
 	head   store.NamedRecord
+	seen   map[string]jit.Policy // what the list says of its machines, by machine
 	wrote  bool
 	given  bool // up, or back
 }
@@ -186,6 +202,10 @@ func (s Lists) Claim(ctx context.Context, l List, makes string) (*Claim, error) 
 		c.Leave(ctx)
 		return nil, err
 	}
+	c.seen = map[string]jit.Policy{}
+	for _, rec := range now.Machines {
+		c.seen[rec.Policy.VM.Key()] = rec.Policy
+	}
 	return c, nil
 }
 
@@ -196,34 +216,86 @@ func (c *Claim) renewed() store.NamedRecord {
 	return next
 }
 
-// Put is [store.Policies.PutPolicy] for as long as the claim is ours. Its error is [store.ErrConflict] only if the
-// machine's own record is stale.
-func (c *Claim) Put(ctx context.Context, rec store.PolicyRecord) (store.PolicyRecord, error) {
-	c.wrote = true
-	head, stored, err := c.lists.Policies.PutListed(ctx, c.renewed(), rec)
-	if err != nil {
-		return rec, c.failed(ctx, err)
+// Check returns nil while records are as the list was when it was claimed: machines are changed by themselves, too. [ErrTaken] says that one is
+// not, and a refusal that one is not and others are written by now.
+func (c *Claim) Check(records []store.PolicyRecord) error {
+	for _, rec := range records {
+		if err := c.unchanged(rec.Policy.VM, rec); err != nil {
+			return err
+		}
 	}
-	c.head = head
-	return stored, nil
-}
-
-// Remove is [store.Policies.DeletePolicy], as Put. The machine's targets stay in the policy's record until they are [Claim.Confirmed].
-func (c *Claim) Remove(ctx context.Context, rec store.PolicyRecord) error {
-	c.wrote = true
-	next := c.renewed()
-	next.Dropped = store.Distinct(slices.Concat(next.Dropped, store.TargetsOf(rec.Placements)))
-	head, err := c.lists.Policies.DropListed(ctx, next, rec)
-	if err != nil {
-		return c.failed(ctx, err)
-	}
-	c.head = head
 	return nil
 }
 
-// failed returns the error of a write, or that the claim is lost.
-func (c *Claim) failed(ctx context.Context, err error) error {
+// unchanged is Check of one machine; now has no version if the machine has no policy.
+func (c *Claim) unchanged(vm jit.ID, now store.PolicyRecord) error {
+	switch {
+	case c.as(vm, now, func(seen jit.Policy) jit.Policy { return seen }):
+		return nil
+	case c.wrote:
+		return contended(c.head.Name, "somebody else has changed "+vm.Name+" meanwhile; read the policy again")
+	}
+	return ErrTaken
+}
+
+// as reports whether a machine is stored as it was seen, once f is applied to what was seen of it.
+func (c *Claim) as(vm jit.ID, now store.PolicyRecord, f func(jit.Policy) jit.Policy) bool {
+	seen, listed := c.seen[vm.Key()]
+	exists := now.Version != ""
+	return listed == exists && (!exists || Same(f(seen), now.Policy) && now.Listing().Key() == c.head.Name.Key())
+}
+
+// Put is [store.Policies.PutPolicy] for as long as the claim is ours. It stores nothing over what others have changed (see [Claim.Check]).
+// Only what no list can say is taken over, once others are written.
+func (c *Claim) Put(ctx context.Context, rec store.PolicyRecord) (store.PolicyRecord, error) {
+	vm := rec.Policy.VM
+	err := store.Retry(func(first bool) error {
+		if !first {
+			now, err := c.lists.Policies.Policy(ctx, vm)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("read the policy of %s: %w", vm.Name, err)
+			}
+			unsaid := func(p jit.Policy) jit.Policy { return Meant(p, now.Policy) }
+			if err := c.unchanged(vm, now); err != nil && !(c.wrote && c.as(vm, now, unsaid)) {
+				return err
+			}
+			if rec.Version = now.Version; now.Version != "" {
+				rec.Policy = unsaid(rec.Policy)
+			}
+		}
+		head, stored, err := c.lists.Policies.PutListed(ctx, c.renewed(), rec)
+		if err = c.written(ctx, head, err); err != nil {
+			return fmt.Errorf("store the policy of %s: %w", vm.Name, err)
+		}
+		rec = stored
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = store.ContendedPolicy(vm)
+	}
+	return rec, err
+}
+
+// Remove is [store.Policies.DeletePolicy], for as long as the claim is ours. Its error is [store.ErrConflict] only if the machine's own record
+// is stale. It removes nothing that others have changed (see [Claim.Check]). The machine's targets stay in the policy's record until they are
+// [Claim.Confirmed].
+func (c *Claim) Remove(ctx context.Context, rec store.PolicyRecord) error {
+	if err := c.unchanged(rec.Policy.VM, rec); err != nil {
+		return err
+	}
+	next := c.renewed()
+	next.Dropped = store.Distinct(slices.Concat(next.Dropped, store.TargetsOf(rec.Placements)))
+	head, err := c.lists.Policies.DropListed(ctx, next, rec)
+	return c.written(ctx, head, err)
+}
+
+// written takes the record as a write has left it, of which only a part may be done, and returns the write's error, or that the claim is lost.
+func (c *Claim) written(ctx context.Context, head store.NamedRecord, err error) error {
+	if head.Version != "" && head.Version != c.head.Version {
+		c.head, c.wrote = head, true
+	}
 	if !errors.Is(err, store.ErrConflict) {
+		c.wrote = c.wrote || err != nil // it may have been written
 		return err
 	}
 	now, bad := c.lists.Read(ctx, c.head.Name)
@@ -268,9 +340,11 @@ func (c *Claim) Leave(ctx context.Context) {
 		return
 	}
 	next := c.head
-	next.Claim.Until = time.Time{}
-	if !c.wrote {
-		next.Claim.Makes = c.before.Claim.Makes
+	if next.Claim.Until = c.lists.Now(); !c.wrote {
+		next.Claim = c.before.Claim
+		if next.Claim.Until.After(c.lists.Now()) {
+			next.Claim.Until = c.lists.Now()
+		}
 	}
 	if stored, err := c.lists.Policies.PutNamed(ctx, next); err == nil {
 		c.head = stored

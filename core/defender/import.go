@@ -238,7 +238,7 @@ func (s *Named) importOne(ctx context.Context, name store.PolicyName, rec store.
 	if err != nil || dryRun {
 		return rec, err
 	}
-	return s.putListed(ctx, name, rec, s.Protection.Policies.PutPolicy)
+	return s.putListed(ctx, name, rec)
 }
 
 // leftovers returns Defender's rules that apply to a machine.

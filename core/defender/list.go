@@ -272,7 +272,7 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 		if err := s.mayUnnamed(ctx, who, permit.VerbDisable, name, vms); err != nil {
 			return err
 		}
-		if !claim.Begun(p.list(), makesNothing) {
+		if !s.lists().Begun(p.list(), makesNothing) {
 			if err := c.check(p); err != nil {
 				return err
 			}
@@ -297,7 +297,7 @@ func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPol
 	}
 	defer c.Leave(ctx)
 	if len(p.Machines) > 0 {
-		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Remove: c.Remove, Done: c.Leave})
+		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Check: c.Check, Remove: c.Remove, Done: c.Leave})
 	}
 	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
 		return claim.ErrTaken // somebody else has disabled one of them; nothing was changed

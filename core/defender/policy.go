@@ -113,13 +113,7 @@ func (p NamedPolicy) DialledAt(policy jit.Policy) netip.Addr {
 }
 
 // Means reports whether what a client wrote of a machine says what is stored of it, as far as its contract can say it.
-func Means(written, stored jit.Policy) bool { return claim.Same(meant(written, stored), stored) }
-
-// meant returns a written policy with what its contract cannot say as it is stored.
-func meant(written, stored jit.Policy) jit.Policy {
-	written.ExistingRules, written.Options = stored.ExistingRules, stored.Options
-	return written.WithPins(stored)
-}
+func Means(written, stored jit.Policy) bool { return claim.Same(claim.Meant(written, stored), stored) }
 
 func (p NamedPolicy) vms() []jit.ID {
 	var out []jit.ID

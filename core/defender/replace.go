@@ -60,7 +60,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 			p, err = s.confirm(ctx, r)
 			return err
 		}
-		if !claim.Begun(r.before.list(), r.makes()) {
+		if !s.lists().Begun(r.before.list(), r.makes()) {
 			if err := c.check(r.before); err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (s *Named) replace(ctx context.Context, who jit.Caller, name store.PolicyNa
 		if err := s.previewReplacement(ctx, r); err != nil {
 			return err
 		}
-		p, err = s.carryOut(ctx, who, name, r)
+		p, err = s.carryOut(ctx, who, r)
 		return err
 	})
 	return p, err
@@ -170,7 +170,7 @@ func (s *Named) listed(who jit.Caller, name store.PolicyName, byVM map[string]st
 	if known && rec.Listing().Key() != name.Key() {
 		return rec, false, inOther(rec)
 	}
-	p = meant(p, rec.Policy)
+	p = claim.Meant(p, rec.Policy)
 	rec.Form = form
 	if known && claim.Same(rec.Policy, p) {
 		return rec, false, nil
@@ -259,7 +259,7 @@ func (s *Named) hindered(ctx context.Context, r replacement) (side.Hindered, err
 
 // carryOut stores the new policies, disables the dropped machines, and reconciles every target. After an error
 // some of it may be done; repeating the call completes it. With a precondition, read the policy again first.
-func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyName, r replacement) (NamedPolicy, error) {
+func (s *Named) carryOut(ctx context.Context, who jit.Caller, r replacement) (NamedPolicy, error) {
 	c, err := s.lists().Claim(ctx, r.before.list(), r.makes())
 	if err != nil {
 		return NamedPolicy{}, err
@@ -267,7 +267,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	defer c.Leave(ctx)
 	targets := store.Distinct(slices.Concat(targetsOfRecords(slices.Concat(r.before.Machines, r.changed)), r.before.list().Dropped()))
 	for i, rec := range r.changed {
-		stored, err := s.putListed(ctx, name, rec, c.Put)
+		stored, err := c.Put(ctx, rec)
 		if err != nil {
 			if i > 0 { // those before it are stored, and the log says so
 				err = errors.Join(err, s.Protection.Activity.Append(ctx, s.Protection.EditEntries(who, store.OpEnable, r.changed[:i+1], r.before.Machines, err)...))
@@ -278,11 +278,16 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	}
 	var p NamedPolicy
 	var finished error
-	narrowed, err := s.drop(ctx, who, idsOf(r.dropped), protect.Removal{Remove: c.Remove, Done: func(ctx context.Context) {
+	stored := slices.Concat(r.kept, r.changed)                    // by an earlier try, some of it
+	narrowed, bad := s.Protection.Narrow(ctx, policiesIn(stored)) // now: to bring the targets of the dropped machines in order may take minutes
+	dropped, err := s.drop(ctx, who, idsOf(r.dropped), protect.Removal{Check: c.Check, Remove: c.Remove, Done: func(ctx context.Context) {
 		p, finished = s.reword(ctx, r, c.Finish) // what is stored by then is enforced in any case
 	}})
-	some, hindered, failed := s.enforce(ctx, slices.Concat(r.kept, r.changed), targets) // an earlier try may have stored some of it
-	narrowed, err = narrowed.With(some), errors.Join(err, failed)
+	if errors.Is(err, claim.ErrTaken) {
+		return NamedPolicy{}, err
+	}
+	hindered, failed := s.enforce(ctx, stored, targets, narrowed)
+	narrowed, err = narrowed.With(dropped), errors.Join(err, bad, failed)
 	if len(r.changed) > 0 {
 		entries := protect.Noted(hindered, narrowed.Noted(s.Protection.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
 		err = errors.Join(err, s.Protection.Activity.Append(ctx, entries...))
@@ -297,12 +302,10 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, name store.PolicyN
 	return p, nil
 }
 
-// enforce brings targets in order, and ends what is open and the stored policies of machines do not allow. It returns what hinders the
-// protection of the machines, too.
-func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID) (narrow.Ends, side.Hindered, error) {
-	narrowed, err := s.Protection.Narrow(ctx, policiesIn(stored))
-	outs, failed := s.Protection.Rounds.ReconcileAll(ctx, targets, round.Want{})
-	return narrowed, s.Protection.Hindrances(outs, stored), errors.Join(err, failed, s.Protection.Settle(ctx, narrowed))
+// enforce brings targets in order, and closes what was marked for it. It returns what hinders the protection of the machines, too.
+func (s *Named) enforce(ctx context.Context, stored []store.PolicyRecord, targets []jit.ID, narrowed narrow.Ends) (side.Hindered, error) {
+	outs, err := s.Protection.Rounds.ReconcileAll(ctx, targets, round.Want{})
+	return s.Protection.Hindrances(outs, stored), errors.Join(err, s.Protection.Settle(ctx, narrowed))
 }
 
 // drop disables machines. It skips those that somebody else has disabled meanwhile.
@@ -324,8 +327,8 @@ func (s *Named) drop(ctx context.Context, who jit.Caller, vms []jit.ID, how prot
 }
 
 // putListed stores a machine's policy as part of a named one, replacing whatever is there now unless another named
-// policy lists the machine. put is [store.Policies.PutPolicy].
-func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord, put func(context.Context, store.PolicyRecord) (store.PolicyRecord, error)) (store.PolicyRecord, error) {
+// policy lists the machine.
+func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.PolicyRecord) (store.PolicyRecord, error) {
 	err := store.Retry(func(first bool) error {
 		if !first {
 			now, err := s.Protection.Policies.Policy(ctx, rec.Policy.VM)
@@ -341,7 +344,7 @@ func (s *Named) putListed(ctx context.Context, name store.PolicyName, rec store.
 				rec.Policy = rec.Policy.WithPins(now.Policy)
 			}
 		}
-		stored, err := put(ctx, rec)
+		stored, err := s.Protection.Policies.PutPolicy(ctx, rec)
 		if err != nil {
 			return fmt.Errorf("store the policy of %s: %w", rec.Policy.VM.Name, err)
 		}

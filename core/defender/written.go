@@ -79,8 +79,10 @@ func (s *Named) confirm(ctx context.Context, r replacement) (NamedPolicy, error)
 	if err != nil {
 		return p, err
 	}
-	p.Narrowed, p.Hindered, err = s.enforce(ctx, r.kept, store.Distinct(slices.Concat(targetsOfRecords(r.kept), stored.Dropped)))
-	if err == nil {
+	p.Narrowed, err = s.Protection.Narrow(ctx, policiesIn(r.kept))
+	hindered, failed := s.enforce(ctx, r.kept, store.Distinct(slices.Concat(targetsOfRecords(r.kept), stored.Dropped)), p.Narrowed)
+	p.Hindered = hindered
+	if err = errors.Join(err, failed); err == nil {
 		err = s.lists().Confirmed(ctx, stored)
 	}
 	return p, err

@@ -229,11 +229,12 @@ func keep[T any](list []T, f func(T) bool) []T {
 // [jit.CodePolicyNotFound] before anything changes. Machines that no longer exist can
 // be disabled too. It returns the windows that it has closed.
 func (s *Protection) Disable(ctx context.Context, who jit.Caller, vms []jit.ID) (narrow.Ends, error) {
-	return s.DisableBy(ctx, who, vms, Removal{Remove: s.Policies.DeletePolicy, Done: func(context.Context) {}})
+	return s.DisableBy(ctx, who, vms, Removal{Check: func([]store.PolicyRecord) error { return nil }, Remove: s.Policies.DeletePolicy, Done: func(context.Context) {}})
 }
 
 // Removal is how policies are removed.
 type Removal struct {
+	Check  func([]store.PolicyRecord) error                // refuses what is stored, before anything changes
 	Remove func(context.Context, store.PolicyRecord) error // as [store.Policies.DeletePolicy]
 	Done   func(context.Context)                           // called once all are removed, before a target is written
 }
@@ -241,6 +242,9 @@ type Removal struct {
 // DisableBy is Disable with a removal of the caller's own.
 func (s *Protection) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID, how Removal) (narrow.Ends, error) {
 	vms, records, err := s.disabling(ctx, vms)
+	if err == nil {
+		err = how.Check(records)
+	}
 	if err != nil {
 		return narrow.Ends{}, err
 	}

@@ -76,9 +76,11 @@ type Policies interface {
 	PutNamed(ctx context.Context, n NamedRecord) (NamedRecord, error)
 	// DropNamed removes the record of a named policy. The policies of its machines stay.
 	DropNamed(ctx context.Context, n NamedRecord) error
-	// PutListed is PutNamed and PutPolicy at once: it stores nothing if either record is stale.
+	// PutListed is PutNamed and PutPolicy at once: it stores nothing if either record is stale. A write that takes several steps may fail
+	// after some of them: the named policy's record comes with the error as it is stored then.
 	PutListed(ctx context.Context, n NamedRecord, p PolicyRecord) (NamedRecord, PolicyRecord, error)
-	// DropListed is PutNamed and DeletePolicy at once: it changes nothing if either record is stale.
+	// DropListed is PutNamed and DeletePolicy at once: it changes nothing if either record is stale. Its record comes
+	// with an error as that of PutListed.
 	DropListed(ctx context.Context, n NamedRecord, p PolicyRecord) (NamedRecord, error)
 	// PutPolicy stores the policy, its part at each of its placements' targets, and each of those targets as known. It
 	// removes parts at other targets. It returns the record with its new Version.
@@ -152,7 +154,7 @@ type NamedRecord struct {
 // Claim says that somebody is changing the list of a named policy, or has begun to and not finished. Whoever writes the
 // record that holds it, by its version, takes it.
 type Claim struct {
-	Until time.Time // nobody else takes it before; zero if nobody is at work
+	Until time.Time // nobody else takes it before; past if nobody is at work
 	Makes string    // names the list that the change makes; "" once it is made
 }
 
