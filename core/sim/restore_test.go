@@ -23,11 +23,24 @@ type backup struct {
 	at     time.Time
 }
 
-// backUp copies the tables while nothing is under way, as their remedy does.
+// backUp copies the tables while nothing is under way, as their remedy does. In half of the runs a machine is protected right after it, of which the
+// copy knows nothing.
 func (r *run) backUp() {
 	r.drain(true)
+	since := []jit.ID{vmID(protected[r.pick(len(protected))])}
+	if r.chance(50) {
+		since = nil
+	}
+	if since != nil {
+		r.disable(r.apps[0], since)
+		r.drain(true)
+	}
 	r.note("COPY of the tables")
 	r.backup = &backup{r.table.Copy(), time.Now()}
+	if since != nil {
+		r.enable(r.apps[0], since, false)
+		r.drain(true)
+	}
 }
 
 // putBack puts the older tables back once; every process starts again. What was ended or protected since is remembered by the run alone.
