@@ -327,7 +327,7 @@ func (r *run) closedToOthers() {
 					for _, protocol := range protocols(port.Protocol) {
 						for _, src := range sameFamily(dst) {
 							p := packet{src: src, dst: dst, port: port.Number, protocol: protocol, at: m.estate(dst)}
-							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x, kept) && !(rec.Policy.LeavesRoom && r.stopped(m, g, p)) {
+							if x, ok := first(g.packets, p, every); ok && x.Access == jit.Allow && !own(x) && outranked(g.packets, x, dst, kept) && !(rec.Policy.LeavesRoom && r.stopped(m, g, p)) {
 								r.violate("I4", "the foreign rule %s (%d) of %s opens port %d of %s, which its policy closes", x.Name, x.Priority, g.id.Name, port.Number, m.id.Name)
 								return
 							}
@@ -357,12 +357,17 @@ func (r *run) stopped(m *machine, at *group, p packet) bool {
 }
 
 // outranked reports whether there is room for one more rule between a rule of others and the last open window above it, and for as many more as
-// are kept. Where open windows and others have all places, they keep them, and where a window stands right above the rule, so does the window.
-func outranked(rules []jit.Rule, x jit.Rule, kept int) bool {
+// are kept. Where open windows and others have all places, they keep them, and where a window stands right above the rule, so does the window. One
+// that stands below the rule, for the same address, needs another place above our deny.
+func outranked(rules []jit.Rule, x jit.Rule, dst netip.Addr, kept int) bool {
 	last := 99
 	for _, o := range rules {
-		if own(o) && o.Access == jit.Allow && o.Priority < x.Priority {
+		switch {
+		case !own(o) || o.Access != jit.Allow:
+		case o.Priority < x.Priority:
 			last = max(last, o.Priority)
+		case within(o.Destination, dst):
+			kept++
 		}
 	}
 	taken := 0
