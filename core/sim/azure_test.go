@@ -45,6 +45,7 @@ type group struct {
 	labels  string
 	locked  bool
 	barred  bool
+	wiped   time.Time // when one last took or changed a deny of ours: with it goes what shows that nobody ended a window
 	dirty   time.Time // when a foreign writer last touched it or its machines; zero if clean
 	sweeps  int       // clean sweeps that began since
 
@@ -293,6 +294,9 @@ func (z *azure) hand(g *group, at time.Time, edit func(ours, foreign []jit.Rule)
 	for _, x := range slices.Concat(before, ours) {
 		if !holdsRule(before, x) || !holdsRule(ours, x) {
 			z.evicted[grantIn(x.Name)] = true
+			if x.Access == jit.Deny {
+				g.wiped = at
+			}
 			if _, known := g.harmed[strings.ToLower(x.Name)]; !known {
 				g.harmed[strings.ToLower(x.Name)] = x
 			}

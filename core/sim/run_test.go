@@ -80,7 +80,7 @@ type run struct {
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 	quiet     bool                    // nothing fails and nobody else writes, in this run
 	displaced bool                    // others have taken places where windows stand
-	meddled   bool                    // others write, or machines move, in this run or have until its end
+	moving    bool                    // machines move in this run, or have until its end
 }
 
 // op is one verb in progress.

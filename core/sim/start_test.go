@@ -79,7 +79,7 @@ func (r *run) mood() {
 		r.lose, r.foreign = true, r.chance(50)
 	}
 	r.quiet = !(r.faults || r.foreign || r.churn || r.skewed || r.supersede || r.crashes || r.lose)
-	r.meddled = r.foreign || r.churn
+	r.moving = r.churn
 	r.demands = r.seed%3 == 0
 	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v restore=%v demands=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes, r.restore, r.demands)
 }

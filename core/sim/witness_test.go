@@ -48,14 +48,31 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 		ok = m == nil || m.gone || m.lives > 0
 	case jit.RuleDisplaced:
 		ok = r.displaced && (r.azure.evicted[l.rec.Grant.ID] || r.churn) || r.azure.groups[gateName] != nil && w.Mapped.IsValid()
-	case jit.RemovedByOthers, jit.NotCertain: // others have removed its rule, or its machine was not followed in time
-		ok = r.meddled || r.bereft
+	case jit.RemovedByOthers: // or its machine was not followed in time
+		ok = r.azure.evicted[l.rec.Grant.ID] || r.moving || r.bereft
+	case jit.NotCertain:
+		ok = r.unproven(l, vm) || r.moving || r.bereft
 	case jit.OpeningFailed:
 		ok = false // what was confirmed has not failed, whatever becomes of another try
 	}
 	if !ok {
 		r.violate("I3", "the window of grant %s for %s:%d until %s was closed: %q", l.rec.Grant.ID, vm.Name, w.Number, old.End.Format(time.TimeOnly), w.Reason)
 	}
+}
+
+// unproven reports whether others have taken, since the grant is stored, what shows that nobody ended its window: a deny of ours on a security group
+// of the machine. A firewall has none.
+func (r *run) unproven(l *ledger, vm jit.ID) bool {
+	m := r.azure.vms[vm.Name]
+	if m == nil || m.front != "" {
+		return r.azure.evicted[l.rec.Grant.ID]
+	}
+	for g := range r.azure.places(m) {
+		if !g.wiped.Before(l.inserted) {
+			return true
+		}
+	}
+	return false
 }
 
 // narrowedBy reports whether a policy that was stored for the machine makes a window end as it does.

@@ -128,6 +128,9 @@ func (r *run) edit(g *group) (what string, takes bool, does edit) {
 	if g.id.Name == spare && r.chance(50) {
 		kind = 3
 	}
+	if x := firstWindow(g); x != nil && (kind == 7 || kind == 11) {
+		return editFirst(*x)
+	}
 	switch kind {
 	case 0:
 		return "Terraform puts the group without our rules", false, func(_, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) { return nil, foreign }
@@ -219,6 +222,28 @@ func (r *run) editHigh(g *group, instead bool) (what string, takes bool, does ed
 			return ours, foreign
 		}
 		return ours, append(foreign, x)
+	}
+}
+
+// firstWindow returns our allow at the first priority of all, nil where there is none or somebody else has his first rules there.
+func firstWindow(g *group) *jit.Rule {
+	if slices.ContainsFunc(g.foreign, func(x jit.Rule) bool { return strings.HasPrefix(x.Name, "High") }) {
+		return nil
+	}
+	i := slices.IndexFunc(g.model, func(x jit.Rule) bool { return own(x) && x.Access == jit.Allow && x.Priority == 100 })
+	if i < 0 {
+		return nil
+	}
+	return &g.model[i]
+}
+
+// editFirst puts a deny of the same ports in the place of an open window at the first priority: nothing of ours can stand above it. Our denies stay,
+// and with them what shows that nobody ended the window.
+func editFirst(ours jit.Rule) (what string, takes bool, does edit) {
+	x := ours.Clone()
+	x.Name, x.Access, x.Protocol, x.Source, x.Destination, x.Description = "High"+time.Now().Format("150405.000"), jit.Deny, jit.AnyProtocol, jit.AnyPeer(), jit.AnyPeer(), ""
+	return "somebody denies a protected port in the first place, where a window stood", true, func(list, foreign []jit.Rule) ([]jit.Rule, []jit.Rule) {
+		return slices.DeleteFunc(list, func(o jit.Rule) bool { return o.Priority == x.Priority }), append(foreign, x)
 	}
 }
 
