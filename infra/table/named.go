@@ -71,10 +71,13 @@ func (s *Store) PutListed(ctx context.Context, n store.NamedRecord, p store.Poli
 		return n, p, err
 	}
 	etags, err := s.state.Commit(ctx, entity.Owned{Head: namedOp(n)}, o)
+	if len(etags) > 0 {
+		n.Version = string(etags[0])
+	}
 	if err != nil {
 		return n, p, fmt.Errorf("store the policy of %s in %s: %w", p.Policy.VM, n.Name.Name, err)
 	}
-	n.Version, p.Version = string(etags[0]), versionOf(etags[1], placesOfPolicy(p))
+	p.Version = versionOf(etags[1], placesOfPolicy(p))
 	return n, p, nil
 }
 
@@ -83,10 +86,12 @@ func (s *Store) DropListed(ctx context.Context, n store.NamedRecord, p store.Pol
 	o, err := s.deleting(ctx, p)
 	if err == nil {
 		var etags []azcore.ETag
-		if etags, err = s.state.Commit(ctx, entity.Owned{Head: namedOp(n)}, o); err == nil {
+		if etags, err = s.state.Commit(ctx, entity.Owned{Head: namedOp(n)}, o); len(etags) > 0 {
 			n.Version = string(etags[0])
-			return n, nil
 		}
+	}
+	if err == nil {
+		return n, nil
 	}
 	return n, fmt.Errorf("remove the policy of %s from %s: %w", p.Policy.VM, n.Name.Name, err)
 }

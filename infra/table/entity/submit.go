@@ -173,13 +173,14 @@ type Owned struct {
 // Commit writes rows, each with what it owns, and gives their ETags. All of it
 // is one transaction where it fits. Where it does not, rows that fit together share
 // one, in their order, and a row that does not fit alone takes several: then an error
-// leaves the first ones written.
+// leaves the first ones written, whose ETags it gives with the error. Of a row that takes
+// several it gives the last one written.
 func (t Table) Commit(ctx context.Context, all ...Owned) ([]azcore.ETag, error) {
 	var etags []azcore.ETag
 	for len(all) > 0 {
 		n, err := together(all)
 		if err != nil {
-			return nil, err
+			return etags, err
 		}
 		var written []azcore.ETag
 		if n == 0 {
@@ -188,10 +189,11 @@ func (t Table) Commit(ctx context.Context, all ...Owned) ([]azcore.ETag, error) 
 		} else {
 			written, err = t.commitShort(ctx, all[:n])
 		}
+		etags = append(etags, written...)
 		if err != nil {
-			return nil, err
+			return etags, err
 		}
-		etags, all = append(etags, written...), all[n:]
+		all = all[n:]
 	}
 	return etags, nil
 }
@@ -249,8 +251,9 @@ func (t Table) commitShort(ctx context.Context, all []Owned) ([]azcore.ETag, err
 // commitLong writes one row and what it owns in several transactions. Each holds
 // the head, on the condition of the one before, so that a second writer cannot come
 // in between without notice; a head that is to be removed is replaced until the
-// last one. The package comment says what a crash in between leaves.
-func (t Table) commitLong(ctx context.Context, o Owned) ([]azcore.ETag, error) {
+// last one. The package comment says what a crash in between leaves. With an error it gives
+// the ETag that the head has by then, none where nothing is written.
+func (t Table) commitLong(ctx context.Context, o Owned) (written []azcore.ETag, err error) {
 	head, rest := o.Head, o.Rest
 	for {
 		n, err := room(head, rest)
@@ -258,13 +261,13 @@ func (t Table) commitLong(ctx context.Context, o Owned) ([]azcore.ETag, error) {
 			err = fmt.Errorf("store %s: %w", rest[0].Row.Key, ErrTooLarge)
 		}
 		if err != nil {
-			return nil, err
+			return written, err
 		}
 		step := head
 		if n < len(rest) && head.Kind == Remove {
 			step.Kind = Replace
 			if step.Row, err = o.Before(ctx); err != nil {
-				return nil, err
+				return written, err
 			}
 		}
 		ops := append([]Op{step}, rest[:n]...)
@@ -272,13 +275,13 @@ func (t Table) commitLong(ctx context.Context, o Owned) ([]azcore.ETag, error) {
 		if err != nil {
 			// What is left to drop may be gone since a crash.
 			if ops, err = t.present(ctx, ops, err); err != nil {
-				return nil, err
+				return written, err
 			}
 			rest = append(ops[1:len(ops):len(ops)], rest[n:]...)
 			continue
 		}
-		if rest = rest[n:]; len(rest) == 0 {
-			return etags[:1], nil
+		if written, rest = etags[:1], rest[n:]; len(rest) == 0 {
+			return written, nil
 		}
 		if head.Kind == Add {
 			head.Kind = Replace
