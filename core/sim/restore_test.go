@@ -21,6 +21,12 @@ const restoreAfter = 10 * time.Minute
 type backup struct {
 	tables *coretest.Memory
 	at     time.Time
+	back   time.Time // when it was put back; zero before
+}
+
+// forgot reports whether a line of the log is not in the copy that was put back.
+func (b *backup) forgot(e store.Entry) bool {
+	return b != nil && e.Time.After(b.at) && !e.Time.After(b.back)
 }
 
 // backUp copies the tables while nothing is under way, as their remedy does. In half of the runs a machine is protected right after it, of which the
@@ -36,7 +42,7 @@ func (r *run) backUp() {
 		r.drain(true)
 	}
 	r.note("COPY of the tables")
-	r.backup = &backup{r.table.Copy(), time.Now()}
+	r.backup = &backup{tables: r.table.Copy(), at: time.Now()}
 	if since != nil {
 		r.enable(r.apps[0], since, false)
 		r.drain(true)
@@ -56,7 +62,7 @@ func (r *run) putBack() {
 		}
 	}
 	r.note("PUT BACK the tables of %s", r.backup.at.Sub(r.start))
-	r.bereft = true
+	r.bereft, r.backup.back = true, time.Now()
 	r.table.Memory = r.backup.tables
 	for id, l := range r.table.grants {
 		rec, err := r.table.Grant(context.Background(), id)

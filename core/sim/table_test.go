@@ -126,13 +126,14 @@ func (t *table) Append(ctx context.Context, entries ...store.Entry) error {
 	return err
 }
 
-// once is I5 for what happens once: an opening and a closing of a window have one line each, whoever tells.
+// once is I5 for what happens once: an opening and a closing of a window have one line each, whoever tells. The tables that are
+// put back hold an older log.
 func (t *table) once(e store.Entry) {
 	if e.Operation != store.OpOpen && e.Operation != store.OpClose || e.Result != store.Succeeded {
 		return
 	}
 	for id, o := range t.told {
-		if id != e.ID && o.Operation == e.Operation && o.Result == e.Result && o.Grant == e.Grant && o.VM.Equal(e.VM) && slices.ContainsFunc(o.Ports, func(p uint16) bool { return slices.Contains(e.Ports, p) }) {
+		if id != e.ID && !t.run.backup.forgot(o) && o.Operation == e.Operation && o.Result == e.Result && o.Grant == e.Grant && o.VM.Equal(e.VM) && slices.ContainsFunc(o.Ports, func(p uint16) bool { return slices.Contains(e.Ports, p) }) {
 			t.twice = append(t.twice, id+" and "+e.ID)
 		}
 	}
