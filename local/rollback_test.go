@@ -82,7 +82,7 @@ func buildKnowing(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const table = "return []setting{\n"
+	const table = "return append([]setting{\n"
 	if strings.Count(string(text), table) != 1 {
 		t.Fatal("config.go has no table of settings to add one to")
 	}
