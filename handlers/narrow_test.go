@@ -60,6 +60,22 @@ func TestNarrowingIsTold(t *testing.T) {
 	}
 }
 
+// TestDeletionTellsWhatItEnds: the compatible DELETE says in its header how many windows it has closed, and nothing where none was open.
+func TestDeletionTellsWhatItEnds(t *testing.T) {
+	a := newCompat(t)
+	for _, want := range []string{"", "closes 1 window"} {
+		a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`","ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"*","maxRequestAccessDuration":"PT3H"}]}]}`).wants(t, 200, "")
+		if want != "" {
+			a.call("POST", "/api/request", `{"virtualMachines":[{"id":"`+web+`","ports":[{"number":22,"duration":"PT2H"}]}]}`)
+		}
+		gone := a.call("DELETE", policy+version, "")
+		gone.wants(t, 200, "")
+		if got := gone.header.Get("x-portcullis-windows"); got != want || len(gone.header.Values("x-portcullis-windows")) > 1 {
+			t.Errorf("the header says %q, want %q", got, want)
+		}
+	}
+}
+
 // tells holds that an answer has each of the texts, in which ID stands for the request's.
 func (r answer) tells(t *testing.T, request string, texts []string) {
 	t.Helper()

@@ -60,7 +60,7 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 		}},
 		"delete a policy": {store.OpDisable, "", // what it lists is not read for who may not delete it
 			func(g *doorway) error {
-				_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
+				_, _, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
 				return err
 			}},
 		"import": {store.OpEnable, "web", func(g *doorway) error {

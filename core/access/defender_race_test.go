@@ -229,7 +229,7 @@ func TestNamedPoliciesReadTheirOwn(t *testing.T) {
 			return err
 		}, ""},
 		{"delete", func() error {
-			_, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
+			_, _, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
 			return err
 		}, ""},
 	} {

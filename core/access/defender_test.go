@@ -114,13 +114,13 @@ func TestNamedPolicyPermissions(t *testing.T) {
 			return err
 		}},
 		{"delete", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
-			_, err := g.DeletePolicy(ctx, who, defaultPolicy, defender.Precondition{})
+			_, _, err := g.DeletePolicy(ctx, who, defaultPolicy, defender.Precondition{})
 			return err
 		}},
 		{"delete what does not exist", [7]jit.Code{"", no, no, no, no, no, no}, func(ctx context.Context, g doors, who jit.Caller) error {
 			other := defaultPolicy
 			other.Name = "other"
-			_, err := g.DeletePolicy(ctx, who, other, defender.Precondition{})
+			_, _, err := g.DeletePolicy(ctx, who, other, defender.Precondition{})
 			return err
 		}},
 		{"initiate", [7]jit.Code{"", no, "", no, no, "", no}, func(ctx context.Context, g doors, who jit.Caller) error {

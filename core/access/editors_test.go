@@ -106,7 +106,7 @@ func TestTwoEditorsInterleaved(t *testing.T) {
 		}
 	}
 	remove := func(ctx context.Context, d doors, c defender.Precondition) error {
-		_, err := d.DeletePolicy(ctx, person("admin"), defaultPolicy, c)
+		_, _, err := d.DeletePolicy(ctx, person("admin"), defaultPolicy, c)
 		return err
 	}
 	for _, row := range []struct {
@@ -224,7 +224,7 @@ func TestClaimThatStays(t *testing.T) {
 					return err
 				},
 				"delete": func() error {
-					_, err := guarded(w).DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
+					_, _, err := guarded(w).DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
 					return err
 				},
 			} {
@@ -275,7 +275,7 @@ func TestClaimWithoutWrites(t *testing.T) {
 	if list, _, err := g.NamedPolicies(t.Context(), person("admin"), store.PolicyFilter{Subscription: sub}, store.PolicyName{}, 10); err != nil || len(list) != 0 {
 		t.Errorf("list: %v, %v", list, err)
 	}
-	if found, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{}); err != nil || found {
+	if _, found, err := g.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{}); err != nil || found {
 		t.Errorf("delete: %t, %v", found, err)
 	}
 	if _, err := g.ReplacePolicy(t.Context(), person("admin"), defaultPolicy, policies("web"), defender.Written{}, defender.Precondition{NoneMatch: []string{"*"}}); err != nil {

@@ -382,7 +382,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err, v.Machines)
 		},
 		"DeletePolicy": func(g *doorway) string {
-			_, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
+			_, _, err := g.doors.DeletePolicy(ctx, g.who, name, defender.Precondition{})
 			return Outcome(t, err)
 		},
 		"Import": imported(false), "Import.dry": imported(true),

@@ -16,7 +16,7 @@ import (
 // where nothing is written yet the change begins again, with its precondition, and else it is refused. What the other made stands.
 func TestPlainEditMeanwhile(t *testing.T) {
 	remove := func(w *world, c defender.Precondition) error {
-		_, err := guarded(w).DeletePolicy(t.Context(), person("admin"), defaultPolicy, c)
+		_, _, err := guarded(w).DeletePolicy(t.Context(), person("admin"), defaultPolicy, c)
 		return err
 	}
 	replace := func(policies ...jit.Policy) func(*world, defender.Precondition) error {

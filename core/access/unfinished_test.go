@@ -12,7 +12,7 @@ import (
 // whoever repeats it, or changes the list otherwise, brings them in order, without a sweep.
 func TestUnfinishedDrop(t *testing.T) {
 	remove := func(d doors) error {
-		_, err := d.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
+		_, _, err := d.DeletePolicy(t.Context(), person("admin"), defaultPolicy, defender.Precondition{})
 		return err
 	}
 	replace := func(vms ...string) func(doors) error {

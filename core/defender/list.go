@@ -10,6 +10,7 @@ import (
 	"portcullis/core/claim"
 	"portcullis/core/guard"
 	"portcullis/core/jit"
+	"portcullis/core/narrow"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
 	"portcullis/core/permit"
@@ -244,20 +245,20 @@ func (s *Named) mayUnnamed(ctx context.Context, who jit.Caller, v permit.Verb, n
 }
 
 // DeletePolicy disables every machine that a named policy lists, for callers who may delete policies in its resource
-// group and on each of the machines. It reports whether the policy existed, and logs a refusal.
-func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (bool, error) {
+// group and on each of the machines. It returns what it has ended and whether the policy existed, and logs a refusal.
+func (s *Named) DeletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (narrow.Ends, bool, error) {
 	if err := s.Permit.May(ctx, who, permit.VerbDisable, name.Scope()); err != nil {
-		return false, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
+		return narrow.Ends{}, false, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, nil, err) // which machines it lists is not looked up for that
 	}
-	vms, found, err := s.deletePolicy(ctx, who, name, c)
-	return found, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, protect.PoliciesOf(vms), err)
+	vms, ends, found, err := s.deletePolicy(ctx, who, name, c)
+	return guard.Told(ctx, s.Permit, who, ends), found, s.Protection.LogRefusedPolicies(ctx, who, store.OpDisable, protect.PoliciesOf(vms), err)
 }
 
-// deletePolicy returns the machines that the policy listed, and whether it existed.
-func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, found bool, err error) {
+// deletePolicy returns the machines that the policy listed, what it has ended, and whether it existed.
+func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.PolicyName, c Precondition) (vms []jit.ID, ends narrow.Ends, found bool, err error) {
 	unlock, err := s.editing.Lock(ctx, name.Key())
 	if err != nil {
-		return nil, false, err
+		return nil, ends, false, err
 	}
 	defer unlock()
 	err = claim.Unclaimed(ctx, name, func(last bool) error {
@@ -280,9 +281,11 @@ func (s *Named) deletePolicy(ctx context.Context, who jit.Caller, name store.Pol
 		if !found {
 			return nil
 		}
-		return s.carryOutDeletion(ctx, who, p)
+		some, err := s.carryOutDeletion(ctx, who, p)
+		ends = ends.With(some) // what a try has marked that began again, too
+		return err
 	})
-	return vms, found, err
+	return vms, ends, found, err
 }
 
 // makesNothing is what a deletion makes.
@@ -290,26 +293,26 @@ const makesNothing = "nothing"
 
 // carryOutDeletion disables what the policy lists under a claim, gives it up before a target is written, and removes the
 // policy's record last, so that who repeats a deletion that failed finds the policy.
-func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPolicy) error {
+func (s *Named) carryOutDeletion(ctx context.Context, who jit.Caller, p NamedPolicy) (ends narrow.Ends, err error) {
 	c, err := s.lists().Claim(ctx, p.list(), makesNothing)
 	if err != nil {
-		return err
+		return ends, err
 	}
 	defer c.Leave(ctx)
 	if len(p.Machines) > 0 {
-		_, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Check: c.Check, Remove: c.Remove, Done: c.Leave})
+		ends, err = s.Protection.DisableBy(ctx, who, p.vms(), protect.Removal{Check: c.Check, Remove: c.Remove, Done: c.Leave})
 	}
 	if refused := jit.Refused(err); refused != nil && refused.Code == jit.CodePolicyNotFound {
-		return claim.ErrTaken // somebody else has disabled one of them; nothing was changed
+		return ends, claim.ErrTaken // somebody else has disabled one of them; nothing was changed
 	}
 	if err == nil && len(p.list().Dropped()) > 0 { // by who could not bring their targets in order
 		c.Leave(ctx)
 		_, err = s.Protection.Rounds.ReconcileAll(ctx, p.list().Dropped(), round.Want{})
 	}
 	if err != nil {
-		return err
+		return ends, err
 	}
-	return c.Drop(ctx)
+	return ends, c.Drop(ctx)
 }
 
 // Initiate is [guard.Verbs.Request] for machines that the named policy lists. An invalid request is refused

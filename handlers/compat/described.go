@@ -55,7 +55,7 @@ func describe(op operation) openapi.Operation {
 		d.Example, d.Refusals, d.Says = shownPolicy, edits, map[int][]string{http.StatusOK: {"ETag", EndedWindows}}
 	case op.method == http.MethodDelete:
 		d.Summary, d.Statuses, d.Headers = "Disable every virtual machine of a policy, and remove it; 204 where there is none", []int{http.StatusOK, http.StatusNoContent}, []openapi.Header{match}
-		d.Refusals = edits
+		d.Refusals, d.Says = edits, map[int][]string{http.StatusOK: {EndedWindows}}
 	case op.method == http.MethodPost:
 		d.Summary, d.Body, d.Answer, d.Statuses = "Open ports for a while", initiateBody{}, request{}, []int{http.StatusAccepted}
 		d.Example, d.Refusals, d.Says = shownInitiate, changes, map[int][]string{http.StatusAccepted: {EndedWindows}}

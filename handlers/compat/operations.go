@@ -98,11 +98,14 @@ func inBody(err error) error {
 
 // remove disables every machine of a policy.
 func (f Face) remove(w http.ResponseWriter, r call, p params) error {
-	found, err := f.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
+	ends, found, err := f.Named.DeletePolicy(r.Context(), r.who, p.policy(), precondition(r.Header))
 	switch err = f.grouped(r, p, err != nil || found, err); {
 	case err != nil:
 		return err
 	case found:
+		if ended := ends.String(); ended != "" {
+			w.Header().Set(EndedWindows, ended)
+		}
 		w.WriteHeader(http.StatusOK)
 	default:
 		w.WriteHeader(http.StatusNoContent)
