@@ -37,7 +37,7 @@ type configureVM struct {
 	Name, ID, Group string
 	Configured      bool
 	Key             string
-	Seen            string // the entity tag of the policy as it was when the form was drawn
+	Seen            string // the entity tag of the policy as it was when the form was drawn; "" if it was not shown
 	is              string // that of the policy as it is now
 }
 
@@ -113,7 +113,17 @@ func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]ji
 	}
 	for i, vm := range vms {
 		p, has := policies[vm.Key()]
-		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i), Seen: store.PolicyETag(p)})
+		seen := store.PolicyETag(p)
+		if !has { // or it is not shown to who may not read it, and the form builds on nothing
+			unread, err := s.lacks(c, permit.VerbRead, vm)
+			if err != nil {
+				return view, nil, err
+			}
+			if unread != "" {
+				seen = ""
+			}
+		}
+		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i), Seen: seen})
 	}
 	return view, policies, nil
 }
@@ -180,7 +190,9 @@ func (v *configureView) built(vms []jit.ID, tags []string) protect.Seen {
 	seen := protect.Seen{}
 	for i, vm := range vms {
 		v.VMs[i].is, v.VMs[i].Seen = v.VMs[i].Seen, tags[i]
-		seen[vm.Key()] = []string{tags[i]}
+		if tags[i] != "" {
+			seen[vm.Key()] = []string{tags[i]}
+		}
 	}
 	return seen
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/permit"
 )
 
 var seenField = regexp.MustCompile(`name="seen" value="([^"]*)"`)
@@ -53,4 +54,24 @@ func TestPreviewTellsWhatEnds(t *testing.T) {
 	form := []string{"vm", web, "number", "3389", "protocol", "TCP", "sources", "any", "maximum", "3 h"}
 	s.post("configure", append(form, "intent", "preview")...).holds(t, "Saving this ends open windows", "port 22 of web, which alice@example.com opened, closes")
 	s.post("configure", append(form, "intent", "save")...).holds(t, "Saved.", "have ended", "port 22 of web, which alice@example.com opened, closes")
+}
+
+// TestUnseenPolicy: the form of somebody who may write a policy and not read it builds on nothing that it has shown, and is saved.
+func TestUnseenPolicy(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	s.may = func(who jit.Caller, _, action string) bool {
+		return !strings.HasPrefix(who.Name, "writer") || action == permit.ActionWrite || action == permit.ActionWriteVM
+	}
+	as := []string{"X-Ms-Token-Aad-Id-Token", "writer"}
+	drawn := s.get("configure?vm="+web, as...)
+	field := seenField.FindStringSubmatch(drawn.text)
+	if field == nil || field[1] != "" {
+		t.Fatalf("%d, the form builds on %q", drawn.status, field)
+	}
+	form := "vm=" + web + "&number=22&protocol=TCP&sources=198.51.100.0%2F24&maximum=45+min&seen=&intent=save"
+	s.send(s.ask("POST", "configure", form, as...)).holds(t, "Saved.")
+	if got := s.get("configure?vm=" + web); !strings.Contains(got.text, "198.51.100.0/24") {
+		t.Error("it is not stored")
+	}
 }
