@@ -137,7 +137,7 @@ func (s *Named) importMachines(ctx context.Context, who jit.Caller, name store.P
 		return
 	}
 	for _, i := range slices.Sorted(maps.Keys(records)) {
-		if err := s.Protection.Activity.Append(ctx, narrowed.Noted(s.Protection.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err))...); err != nil {
+		if err := s.Protection.Activity.Append(ctx, store.Noted(s.Protection.PolicyEntries(who, store.OpEnable, []store.PolicyRecord{records[i]}, out[i].Err), narrowed.Says)...); err != nil {
 			out[i].Enabled, out[i].Err = false, errors.Join(out[i].Err, err)
 		}
 	}

@@ -289,7 +289,7 @@ func (s *Named) carryOut(ctx context.Context, who jit.Caller, r replacement) (Na
 	hindered, failed := s.enforce(ctx, stored, targets, narrowed)
 	narrowed, err = narrowed.With(dropped), errors.Join(err, bad, failed)
 	if len(r.changed) > 0 {
-		entries := protect.Noted(hindered, narrowed.Noted(s.Protection.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err)))
+		entries := store.Noted(store.Noted(s.Protection.EditEntries(who, store.OpEnable, r.changed, r.before.Machines, err), narrowed.Says), hindered.Says)
 		err = errors.Join(err, s.Protection.Activity.Append(ctx, entries...))
 	}
 	if err = errors.Join(err, finished); err == nil {

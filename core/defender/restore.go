@@ -319,7 +319,7 @@ func (r *restoring) log(ctx context.Context, some []int, errs map[string]error, 
 			r.fail(i, err)
 		}
 		told = append(told, i)
-		entries = append(entries, narrowed.Noted(r.Protection.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err))...)
+		entries = append(entries, store.Noted(r.Protection.EditEntries(r.who, store.OpEnable, r.records[i:i+1], r.before[i:i+1], err), narrowed.Says)...)
 	}
 	if len(entries) == 0 {
 		return

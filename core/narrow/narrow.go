@@ -81,15 +81,8 @@ func (n Ends) With(o Ends) Ends {
 	return Ends{Grants: slices.Concat(n.Grants, o.Grants), Hidden: n.Hidden + o.Hidden, Marked: slices.Concat(n.Marked, o.Marked)}
 }
 
-// Noted adds to the entries of machines what their change ends.
-func (n Ends) Noted(entries []store.Entry) []store.Entry {
-	for i, e := range entries {
-		if says := n.At(e.VM.Equal).String(); says != "" {
-			entries[i].Message += "; " + says
-		}
-	}
-	return entries
-}
+// Says says on one line what ends at a machine; "" for nothing.
+func (n Ends) Says(vm jit.ID) string { return n.At(vm.Equal).String() }
 
 // Differing returns the windows of after that are not as they are in before, for the machines among vms. Both are states of one grant.
 func Differing(before, after jit.Grant, among func(vm jit.ID) bool) (jit.Grant, bool) {

@@ -159,7 +159,7 @@ func (s *Protection) enable(ctx context.Context, who jit.Caller, records []store
 	targets := slices.DeleteFunc(store.TargetsOf(placements...), s.Kinds.Maps)
 	outs, err := s.Rounds.ReconcileAll(ctx, targets, round.Want{})
 	err = errors.Join(err, bad, s.Settle(ctx, narrowed))
-	logged := s.Activity.Append(ctx, narrowed.Noted(s.EditEntries(who, store.OpEnable, records, before, err))...)
+	logged := s.Activity.Append(ctx, store.Noted(s.EditEntries(who, store.OpEnable, records, before, err), narrowed.Says)...)
 	return outs, narrowed, errors.Join(err, logged)
 }
 
@@ -269,7 +269,7 @@ func (s *Protection) DisableBy(ctx context.Context, who jit.Caller, vms []jit.ID
 	if err == nil {
 		err = parallel.Each(outs, func(_ int, out round.Outcome) error { return s.Rounds.Forget(ctx, out) })
 	}
-	logged := s.Activity.Append(ctx, narrowed.Noted(s.PolicyEntries(who, store.OpDisable, records, err))...)
+	logged := s.Activity.Append(ctx, store.Noted(s.PolicyEntries(who, store.OpDisable, records, err), narrowed.Says)...)
 	return narrowed, errors.Join(err, settled, logged)
 }
 

@@ -57,13 +57,3 @@ func (s *Protection) sides(outs []round.Outcome) []side.Group {
 	}
 	return sides
 }
-
-// Noted adds to the entries of machines what is wrong with their protection.
-func Noted(h side.Hindered, entries []store.Entry) []store.Entry {
-	for i, e := range entries {
-		for _, one := range h[e.VM.Key()] {
-			entries[i].Message += "; " + one.Err.Message
-		}
-	}
-	return entries
-}

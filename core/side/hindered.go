@@ -1,6 +1,8 @@
 package side
 
 import (
+	"strings"
+
 	"portcullis/core/jit"
 )
 
@@ -13,6 +15,15 @@ func (h Hindered) Why(vm jit.ID) error {
 		return one.Err
 	}
 	return nil
+}
+
+// Says says on one line all that is wrong with the protection of a machine; "" for nothing.
+func (h Hindered) Says(vm jit.ID) string {
+	var says []string
+	for _, one := range h[vm.Key()] {
+		says = append(says, one.Err.Message)
+	}
+	return strings.Join(says, "; ")
 }
 
 // Bars is Why for who protects what can be protected: only of a deny that would not stand at all.

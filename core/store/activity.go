@@ -157,3 +157,13 @@ const (
 	BreakHeadMissing Break = "HeadMissing" // the record that names the last entry is missing
 	BreakRewound     Break = "Rewound"     // the chain is intact, but does not contain a head that was stated
 )
+
+// Noted adds to the message of each entry what says tells of its machine, if anything.
+func Noted(entries []Entry, says func(vm jit.ID) string) []Entry {
+	for i, e := range entries {
+		if said := says(e.VM); said != "" {
+			entries[i].Message += "; " + said
+		}
+	}
+	return entries
+}
