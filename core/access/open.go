@@ -137,12 +137,15 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
 }
 
-// opened returns a grant as open since then, but for windows whose place a newer request has taken meanwhile: their rules do not stand.
+// opened returns a grant as open since then, but for windows whose place a newer request has taken meanwhile: their rules do not stand. A request that was
+// left out takes nobody's place.
 func opened(g jit.Grant, outs []round.Outcome, at time.Time) jit.Grant {
 	g = g.Opened(at)
 	for _, out := range outs {
 		for _, o := range out.State.Openings {
-			g, _ = g.Superseded(o.Grant, at)
+			if refusedBy(outs, o.Grant.ID) == nil {
+				g, _ = g.Superseded(o.Grant, at)
+			}
 		}
 	}
 	return g
