@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,8 +53,11 @@ func TestPlainEditMeanwhile(t *testing.T) {
 			if p := mustReplace(w, "app1", "web"); !row.any {
 				seen.Match = []string{p.ETag}
 			}
+			var mu sync.Mutex
 			claimed, once := false, false
 			w.store.Fault = func(ctx context.Context, s coretest.Step) error {
+				mu.Lock()
+				defer mu.Unlock()
 				claimed = claimed || s.Op == "PutNamed"
 				if !claimed || once || s.Op != row.op || s.After || !strings.HasSuffix(s.Of, "/"+row.vm) {
 					return nil

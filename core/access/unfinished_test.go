@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"portcullis/core/coretest"
@@ -60,8 +61,11 @@ func TestUnfinishedDrop(t *testing.T) {
 			if head := headOf(w); len(head.Dropped) > 0 || (head.Version != "") != row.head {
 				t.Errorf("left %+v", head)
 			}
+			var mu sync.Mutex
 			calls := 0
 			w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if s.Op == "Rules" && s.Of == web.Key() {
 					calls++
 				}
