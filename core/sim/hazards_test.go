@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 68+17 {
-		t.Errorf("%d rows, want 68 of the platform and 17 of others", rows)
+	if rows != 72+17 {
+		t.Errorf("%d rows, want 72 of the platform and 17 of others", rows)
 	}
 }
 
