@@ -27,6 +27,7 @@ var packaged = flag.String("app", "", "folder of a packaged app to attack; empty
 
 // settings make the app demand what an attacker would get around, with quotas that few calls reach.
 var settings = []string{
+	"PORTCULLIS_TELL=", // messages to people are rows as well, one for each window and channel
 	"PORTCULLIS_FORBID_ANY_SOURCE=on", "PORTCULLIS_REQUIRE_JUSTIFICATION=on",
 	fmt.Sprintf("PORTCULLIS_REQUESTOR_WINDOWS=%d", mostWindows), fmt.Sprintf("PORTCULLIS_REQUESTOR_ADDRESSES=%d", mostAddresses),
 }
