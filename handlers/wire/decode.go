@@ -156,9 +156,10 @@ func ParseDuration(s, target string) (time.Duration, error) {
 	if len(s) > maxDuration || err != nil || d.Years != 0 || d.Months != 0 {
 		return 0, &jit.Error{Code: jit.CodeInvalidDuration, Target: target, Message: fmt.Sprintf("%.60q is not an ISO 8601 duration such as PT3H or PT45M", s)}
 	}
-	// Over 10 days is over every maximum, and far over it the arithmetic would wrap.
-	if d.Weeks > 1 || d.Days > 10 || d.Hours > 240 || d.Minutes > 14400 || d.Seconds > 864000 {
-		return 10 * 24 * time.Hour, nil
+	// A [time.Duration] ends at 292 years, and far over it the arithmetic would wrap.
+	const most = 200 * 365 * 24 // hours
+	if hours := 24*(7*d.Weeks+d.Days) + d.Hours + d.Minutes/60 + d.Seconds/3600; !(hours <= most) {
+		return most * time.Hour, nil
 	}
 	out := d.ToTimeDuration()
 	if out <= 0 {
