@@ -18,7 +18,11 @@ type scan struct {
 }
 
 // scanShare bounds the part of the time that scans take: one in so many. Where many grants are open that are not due, a scan is long.
-const scanShare = 5
+// minScanGap is between two in any case: the wake-ups of one instant want one.
+const (
+	scanShare  = 5
+	minScanGap = time.Second
+)
 
 // beginScan reports whether a scan may begin, and counts it as begun.
 func (c *closings) beginScan(now time.Time) bool {
@@ -34,7 +38,7 @@ func (c *closings) beginScan(now time.Time) bool {
 func (c *closings) endScan(began, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.scan = scan{next: now.Add((scanShare - 1) * now.Sub(began))}
+	c.scan = scan{next: now.Add(max(minScanGap, (scanShare-1)*now.Sub(began)))}
 }
 
 // closeAllDue closes all that is due, on every target, in the background. Where many windows end at once, their wake-ups are
