@@ -116,7 +116,7 @@ func New(p Ports) *App {
 
 // lanesOf gives the lanes, which know whom the ports' authority permits something from now on.
 func lanesOf(p *Ports, refusals *refusal.Log) *admission.Lanes {
-	lanes := admission.New(func(who jit.Caller) {
+	lanes := admission.New(p.Now, func(who jit.Caller) {
 		if who.ID != "" {
 			refusals.TurnedAway(who)
 		}

@@ -33,8 +33,9 @@ const (
 	MaxPermitted = 10_000 // known to be permitted
 )
 
-// Lanes admits calls. It is safe for concurrent use. It drives its clock by package time.
+// Lanes admits calls. It is safe for concurrent use.
 type Lanes struct {
+	now  func() time.Time
 	away func(jit.Caller) // is told of each call that is turned away; its ID is "" without a valid token
 	slow lane
 	held atomic.Int64 // calls that wait to be turned away
@@ -47,16 +48,17 @@ type Lanes struct {
 	unidentified allowance
 }
 
-// New returns the lanes of one process. away is told of each call that is turned away: who it was, with no ID if the call had no valid token.
-func New(away func(jit.Caller)) *Lanes {
-	return &Lanes{away: away, slow: newLane(), permitted: map[string]time.Time{}, callers: map[string]*allowance{}}
+// New returns the lanes of one process. now is the clock of what callers have left. away is told of each call that is turned away: who it was, with no
+// ID if the call had no valid token.
+func New(now func() time.Time, away func(jit.Caller)) *Lanes {
+	return &Lanes{now: now, away: away, slow: newLane(), permitted: map[string]time.Time{}, callers: map[string]*allowance{}}
 }
 
 // Enter returns when the call of a caller is to be taken up, and how to say that it is done, which must be called once. A caller without ID has no
 // valid token. closing says that the call closes a window. An error is a refusal with [CodeTooManyRefusals]: also where the
 // caller has gone.
 func (l *Lanes) Enter(ctx context.Context, who jit.Caller, closing bool) (leave func(), err error) {
-	wait, slow := l.look(who.ID, closing, time.Now())
+	wait, slow := l.look(who.ID, closing, l.now())
 	switch {
 	case slow:
 		if leave, ok := l.slow.enter(ctx, who.ID); ok {
@@ -123,7 +125,7 @@ func (l *Lanes) Permitted(id string) {
 	if id == "" {
 		return
 	}
-	if l.note(id, time.Now()) {
+	if l.note(id, l.now()) {
 		l.slow.free(id)
 	}
 }

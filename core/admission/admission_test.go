@@ -31,7 +31,7 @@ type door struct {
 
 func newDoor() *door {
 	d := &door{inside: map[string]int{}}
-	d.Lanes = admission.New(func(jit.Caller) { d.away.Add(1) })
+	d.Lanes = admission.New(time.Now, func(jit.Caller) { d.away.Add(1) })
 	return d
 }
 

@@ -22,8 +22,7 @@ type lane struct {
 	order   []string             // the callers who wait; the first is the next
 	waiting int
 	working int
-	next    time.Time // before it no call begins
-	timed   bool      // a timer runs that will have the next one begin
+	resting bool // a call began less than Pace ago; a timer ends it
 }
 
 // waiter is a call that waits. Its verdict comes once.
@@ -138,22 +137,15 @@ func (l *lane) free(id string) {
 	}
 }
 
-// move lets begin what may: one call of each caller in turn.
+// move lets the next call begin, if one may: callers take turns.
 func (l *lane) move() {
-	for l.working < AtOnce && l.waiting > 0 {
-		now := time.Now()
-		if wait := l.next.Sub(now); wait > 0 {
-			if !l.timed {
-				l.timed = true
-				time.AfterFunc(wait, l.tick)
-			}
-			return
-		}
+	if l.working < AtOnce && l.waiting > 0 && !l.resting {
 		id := l.order[0]
 		w := l.queues[id][0]
 		l.order = append(l.order[1:], id)
 		l.remove(id, w)
-		l.working, l.next = l.working+1, now.Add(Pace)
+		l.working, l.resting = l.working+1, true
+		time.AfterFunc(Pace, l.tick)
 		w.verdict <- turn
 	}
 }
@@ -162,6 +154,6 @@ func (l *lane) move() {
 func (l *lane) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.timed = false
+	l.resting = false
 	l.move()
 }
