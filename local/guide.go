@@ -13,7 +13,7 @@ import (
 var guideText = template.Must(template.New("guide").Parse(`
 Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C stops it.
 
-  the page             {{.App}}/api/portal/    sign in as admin, requester or reader
+  the page             {{.App}}/api/portal/    sign in as admin, requester, reader or approver
   the app              {{.App}}/api/health
   the same over https  {{.Secure}}/api/health    for clients that send no token over http; to sign in: {{.Authority}}
   the inbox            {{.ARM}}/local/inbox   what people are told: by mail, in Teams, in Slack, as events
@@ -30,7 +30,7 @@ The main job, step by step:
   APP={{.App}}/api  ARM={{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers
   WEB=/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web
   as() { curl -s -X POST "{{.ARM}}/local/token?as=$1" | sed 's/.*"access_token":"\([^"]*\)".*/Authorization: Bearer \1/'; }
-  ADMIN=$(as admin) REQUESTER=$(as requester) READER=$(as reader)    # three people; each token is good for an hour
+  ADMIN=$(as admin) REQUESTER=$(as requester) READER=$(as reader) APPROVER=$(as approver)    # four people; each token is good for an hour
   rules() { curl -s $ARM/Microsoft.Network/networkSecurityGroups/web-nsg/securityRules |
     grep -oE '"(name|access|priority)":"?[^",}]*' | sed 's/.*://; s/"//' | paste - - - | sort -nk3; }
 

@@ -21,42 +21,42 @@ import (
 // token; the app's own identity, which has no role as a caller; and the personas. A status with + shows something
 // about the machine web, one with - must not. A row is a function's route, followed by the subject of the call.
 const doors = `
-                                nobody forged foreign idtoken app  reader requester admin
-enable                          401    401    401     401     403  403    403       200
-enable?dryRun=true              401    401    401     401     403  403    403       200
-request                         401    401    401     401     403  403    200       200
-request?dryRun=true             401    401    401     401     403  403    200       200
-requests/{id?}                  401    401    401     401     200- 200+   200+      200+
-requests/{id?} requester's      401    401    401     401     404  200+   200+      200+
-requests/{id?} admin's          401    401    401     401     404  200+   200+      200+
-requests/{id}/revoke requester's 401   401    401     401     404  403    200       200
-requests/{id}/revoke admin's    401    401    401     401     404  403    403       200
-requests/{id}/extend requester's 401   401    401     401     404  403    200       403
-requests/{id}/extend admin's    401    401    401     401     404  403    403       200
-requests/{id}/again requester's 401    401    401     401     404  403    200+      403
-requests/{id}/again admin's     401    401    401     401     404  403    403       200+
-machines                        401    401    401     401     200- 200+   200+      200+
-activity                        401    401    401     401     200- 200+   200+      200+
-activity/verify                 401    401    401     401     403  200    200       200
-doctor                          401    401    401     401     403  403    403       200
-compliance                      401    401    401     401     200- 200    200       200
-sweep                           401    401    401     401     403  403    403       200
-import                          401    401    401     401     200- 200-   200-      200+
-policies/export                 401    401    401     401     200- 200+   200+      200+
-policies/import                 401    401    401     401     200- 200-   200-      200+
-subscriptions/{*path} list      401    401    401     401     200- 200+   200+      200+
-subscriptions/{*path} get       401    401    401     401     403  200+   200+      200+
-subscriptions/{*path} put       401    401    401     401     403  403    403       200+
-subscriptions/{*path} initiate  401    401    401     401     403  403    202+      202+
-subscriptions/{*path} delete    401    401    401     401     403  403    403       200
-disable                         401    401    401     401     403  403    403       200
-portal/{*path} machines         401    401    401     401     200- 200+   200+      200+
-tenants?api-version=2022-12-01  401    401    401     401     200- 200-   200-      200-
-subscriptions/{*path} all       401    401    401     401     200  200    200       200
-subscriptions/{*path} one       401    401    401     401     404  200    200       200
-metadata/endpoints?api-version=2022-09-01 200 200 200   200     200- 200-   200-      200-
-health                          200    200    200     200     200  200    200       200
-openapi.json                    200    200    200     200     200  200    200       200
+                                nobody forged foreign idtoken app  reader requester admin approver
+enable                          401    401    401     401     403  403    403       200   403
+enable?dryRun=true              401    401    401     401     403  403    403       200   403
+request                         401    401    401     401     403  403    200       200   403
+request?dryRun=true             401    401    401     401     403  403    200       200   403
+requests/{id?}                  401    401    401     401     200- 200+   200+      200+  200+
+requests/{id?} requester's      401    401    401     401     404  200+   200+      200+  200+
+requests/{id?} admin's          401    401    401     401     404  200+   200+      200+  200+
+requests/{id}/revoke requester's 401   401    401     401     404  403    200       200   403
+requests/{id}/revoke admin's    401    401    401     401     404  403    403       200   403
+requests/{id}/extend requester's 401   401    401     401     404  403    200       403   403
+requests/{id}/extend admin's    401    401    401     401     404  403    403       200   403
+requests/{id}/again requester's 401    401    401     401     404  403    200+      403   403
+requests/{id}/again admin's     401    401    401     401     404  403    403       200+  403
+machines                        401    401    401     401     200- 200+   200+      200+  200+
+activity                        401    401    401     401     200- 200+   200+      200+  200+
+activity/verify                 401    401    401     401     403  200    200       200   200
+doctor                          401    401    401     401     403  403    403       200   403
+compliance                      401    401    401     401     200- 200    200       200   200
+sweep                           401    401    401     401     403  403    403       200   403
+import                          401    401    401     401     200- 200-   200-      200+  200-
+policies/export                 401    401    401     401     200- 200+   200+      200+  200+
+policies/import                 401    401    401     401     200- 200-   200-      200+  200-
+subscriptions/{*path} list      401    401    401     401     200- 200+   200+      200+  200+
+subscriptions/{*path} get       401    401    401     401     403  200+   200+      200+  200+
+subscriptions/{*path} put       401    401    401     401     403  403    403       200+  403
+subscriptions/{*path} initiate  401    401    401     401     403  403    202+      202+  403
+subscriptions/{*path} delete    401    401    401     401     403  403    403       200   403
+disable                         401    401    401     401     403  403    403       200   403
+portal/{*path} machines         401    401    401     401     200- 200+   200+      200+  200+
+tenants?api-version=2022-12-01  401    401    401     401     200- 200-   200-      200-  200-
+subscriptions/{*path} all       401    401    401     401     200  200    200       200   200
+subscriptions/{*path} one       401    401    401     401     404  200    200       200   200
+metadata/endpoints?api-version=2022-09-01 200 200 200   200     200- 200-   200-      200- 200-
+health                          200    200    200     200     200  200    200       200   200
+openapi.json                    200    200    200     200     200  200    200       200   200
 `
 
 // callers returns the headers of each column.

@@ -16,7 +16,22 @@ type Caller struct {
 	Client  string     // id of the client application that got the token, in lower case; "" where the token names none
 	SignIn  string     // how the caller signed in: the token's amr, words with spaces between; "" where the token does not say
 	Address netip.Addr // from which the call came; the zero Addr where nothing that can be trusted says so
+
+	Roles Roles // what Azure RBAC cannot say
 }
+
+// Roles are the app roles of this app's registration that a caller's token has. Entra ID assigns them to people, groups and
+// applications; a token keeps them until it expires, which is about an hour after they were taken away.
+type Roles struct {
+	Approver   bool // RoleApprover: may approve what others ask for, on machines that he may read
+	BreakGlass bool // RoleBreakGlass: may open without an approval, in an emergency
+}
+
+// The values of the app roles, as the registration declares them and a token's claim roles has them.
+const (
+	RoleApprover   = "Portcullis.Approver"
+	RoleBreakGlass = "Portcullis.BreakGlass"
+)
 
 // CallerKind is the kind of a caller.
 type CallerKind string

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"portcullis/core/jit"
 )
 
 // place is the header in which a token was sent, which determines its kind. The zero value accepts none.
@@ -111,6 +113,11 @@ func roles(all jwt.MapClaims) []string {
 		}
 	}
 	return out
+}
+
+// known are the app roles that mean something here. A name counts in its own case alone, as Entra ID compares it.
+func known(roles []string) jit.Roles {
+	return jit.Roles{Approver: slices.Contains(roles, jit.RoleApprover), BreakGlass: slices.Contains(roles, jit.RoleBreakGlass)}
 }
 
 // client returns the application that got the token; version 1 calls the claim appid.

@@ -108,6 +108,34 @@ func TestIDTokensAccepted(t *testing.T) {
 	}
 }
 
+// TestRoles holds which app roles a caller has: those that the token names in their own spelling, in a list.
+func TestRoles(t *testing.T) {
+	both := jit.Roles{Approver: true, BreakGlass: true}
+	for _, tc := range []struct {
+		name   string
+		claims map[string]any
+		want   jit.Roles
+	}{
+		{"none", nil, jit.Roles{}},
+		{"another app's", map[string]any{"roles": []string{"Approver", "Access"}}, jit.Roles{}},
+		{"in another case", map[string]any{"roles": []string{"portcullis.approver", "PORTCULLIS.BREAKGLASS"}}, jit.Roles{}},
+		{"a text", map[string]any{"roles": "Portcullis.Approver"}, jit.Roles{}},
+		{"no texts", map[string]any{"roles": []any{1, nil, map[string]any{"Portcullis.Approver": true}}}, jit.Roles{}},
+		{"as groups", map[string]any{"groups": []string{"Portcullis.Approver"}, "wids": []string{"Portcullis.BreakGlass"}}, jit.Roles{}},
+		{"one", map[string]any{"roles": []string{"Portcullis.Approver"}}, jit.Roles{Approver: true}},
+		{"both", map[string]any{"roles": []string{"x", "Portcullis.BreakGlass", "Portcullis.Approver"}}, both},
+		{"an application's", map[string]any{"scp": nil, "preferred_username": nil, "name": nil, "roles": []string{"Portcullis.Approver", "Portcullis.BreakGlass"}}, both},
+	} {
+		e := newEntra()
+		d := e.draft()
+		d.set(tc.claims)
+		got, err := e.verifier(t, public).Caller(with(t, d.sign(t)))
+		if err != nil || got.Roles != tc.want {
+			t.Errorf("%s: %v, %+v, want %+v", tc.name, err, got.Roles, tc.want)
+		}
+	}
+}
+
 // TestPermissions holds that an access token needs a required scope, or, where it is an application's own, a required app role.
 func TestPermissions(t *testing.T) {
 	const why = "without any of the scopes or app roles"

@@ -83,7 +83,8 @@ func TestLocalPersonas(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p.Name, err)
 		}
-		if want := (jit.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername, Kind: jit.Person, Client: got.Client}); got != want || !jit.ValidGUID(got.Client) {
+		if want := (jit.Caller{ID: issuer.DefaultTenant + "/" + p.ObjectID, Name: p.PreferredUsername, Kind: jit.Person, Client: got.Client,
+			Roles: jit.Roles{Approver: p.Name == "approver", BreakGlass: p.Name == "requester"}}); got != want || !jit.ValidGUID(got.Client) {
 			t.Errorf("%s: %+v, want %+v", p.Name, got, want)
 		}
 	}

@@ -88,6 +88,7 @@ type claims struct {
 	Client           string   // the application that got the token, for itself or for a person
 	Application      bool     // it got it for itself
 	Methods          []string // how the person signed in
+	Roles            jit.Roles
 }
 
 // verify returns the claims of a token that passes every check of the package. They are read from a map rather
@@ -115,7 +116,7 @@ func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims,
 		return nil, refuse("an access token without any of the scopes or app roles that are required")
 	}
 	return &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Name: names(all), Client: client(all),
-		Application: at == inAuthorization && applications(all), Methods: methods(all)}, nil
+		Application: at == inAuthorization && applications(all), Methods: methods(all), Roles: known(roles(all))}, nil
 }
 
 // text returns a claim that is a string, and "" otherwise.
@@ -173,7 +174,7 @@ func reason(err error) error {
 
 // caller returns who the claims name.
 func (c *claims) caller() jit.Caller {
-	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " ")}
+	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " "), Roles: c.Roles}
 	if c.Application {
 		who.Kind = jit.Application
 	}

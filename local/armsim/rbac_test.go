@@ -308,7 +308,7 @@ func TestSeedGainsRoles(t *testing.T) {
 			got[p.Name] += at(d, "properties", "roleName").(string)
 		}
 	}
-	want := map[string]string{"requester": "Portcullis Requester", "admin": "Owner", "app": "Portcullis App"}
+	want := map[string]string{"requester": "Portcullis Requester", "admin": "Owner", "approver": "Reader", "app": "Portcullis App"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("roles (-want +got):\n%s", diff)
 	}

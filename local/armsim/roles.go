@@ -40,8 +40,8 @@ func personaID(name string) string {
 	return people[max(i, 0)].ObjectID
 }
 
-// DemoAccess returns the role definitions, and what the personas and the app may do in the demo subscription: reader is
-// Reader, requester has the least that asking for access needs, through groups, admin is Owner. The actions of built-in roles
+// DemoAccess returns the role definitions, and what the personas and the app may do in the demo subscription: reader and
+// approver are Reader, requester has the least that asking for access needs, through groups, admin is Owner. The actions of built-in roles
 // are Azure's where they concern this product; the ones on IoT, support, monitoring and policies are left out.
 func DemoAccess() []Resource {
 	var e estate
@@ -67,6 +67,7 @@ func DemoAccess() []Resource {
 	e.assign("00000000-0000-0000-0000-0000000000f1", Reader, personaID("reader"), "User")
 	e.assign("00000000-0000-0000-0000-0000000000f2", Requester, RequestersGroup, "Group")
 	e.assign("00000000-0000-0000-0000-0000000000f3", Owner, personaID("admin"), "User")
+	e.assign("00000000-0000-0000-0000-0000000000f5", Reader, personaID("approver"), "User")
 	e.assign("00000000-0000-0000-0000-0000000000f4", AppRole, issuer.AppObjectID, "ServicePrincipal")
 	return e.resources
 }

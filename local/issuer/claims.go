@@ -22,6 +22,7 @@ type Claims struct {
 	PreferredUsername string   `json:"preferred_username,omitempty"`
 	Name              string   `json:"name,omitempty"`
 	Groups            []string `json:"groups,omitempty"`
+	Roles             []string `json:"roles,omitempty"` // app roles of the app's registration, in tokens for the app alone
 	Version           string   `json:"ver"`
 	ClientID          string   `json:"azp,omitempty"`
 	Type              string   `json:"idtyp,omitempty"` // "app" for the managed identity

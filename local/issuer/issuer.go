@@ -52,15 +52,18 @@ type Persona struct {
 	PreferredUsername string   // a UPN
 	DisplayName       string   // name
 	Groups            []string // object ids of groups; none leaves the claim out
+	Roles             []string // app roles of the app's registration; none leaves the claim out
 }
 
-// Personas returns the three people of the demo: reader may look, requester may also ask, admin may do everything. What
-// each may do is not said here but in the role assignments that name their object ids.
+// Personas returns the four people of the demo: reader may look, requester may also ask and break the glass, admin may do
+// everything, approver may look and approve. What each may do in Azure is not said here but in the role assignments that
+// name their object ids.
 func Personas() []Persona {
 	return []Persona{
 		{Name: "reader", ObjectID: "00000000-0000-0000-0000-0000000000e1", PreferredUsername: "reader@portcullis.example", DisplayName: "Rae Reader"},
-		{Name: "requester", ObjectID: "00000000-0000-0000-0000-0000000000e2", PreferredUsername: "requester@portcullis.example", DisplayName: "Quinn Requester"},
+		{Name: "requester", ObjectID: "00000000-0000-0000-0000-0000000000e2", PreferredUsername: "requester@portcullis.example", DisplayName: "Quinn Requester", Roles: []string{"Portcullis.BreakGlass"}},
 		{Name: "admin", ObjectID: "00000000-0000-0000-0000-0000000000e3", PreferredUsername: "admin@portcullis.example", DisplayName: "Ada Admin"},
+		{Name: "approver", ObjectID: "00000000-0000-0000-0000-0000000000e4", PreferredUsername: "approver@portcullis.example", DisplayName: "Avery Approver", Roles: []string{"Portcullis.Approver"}},
 	}
 }
 
@@ -254,6 +257,9 @@ func (i *Issuer) TokenWith(persona, audience string, claims map[string]any) (str
 		return "", err
 	}
 	c.Audience, c.ClientID, c.Scope = audience, CallerClientID, Scope
+	if audience != i.cfg.Audience {
+		c.Roles = nil
+	}
 	if len(claims) == 0 {
 		return i.sign(c)
 	}
@@ -288,7 +294,7 @@ func (i *Issuer) person(persona string) (Claims, error) {
 	names := make([]string, 0, len(i.cfg.Personas))
 	for _, p := range i.cfg.Personas {
 		if p.Name == persona {
-			return Claims{ObjectID: p.ObjectID, Subject: p.ObjectID, PreferredUsername: p.PreferredUsername, Name: p.DisplayName, Groups: p.Groups}, nil
+			return Claims{ObjectID: p.ObjectID, Subject: p.ObjectID, PreferredUsername: p.PreferredUsername, Name: p.DisplayName, Groups: p.Groups, Roles: p.Roles}, nil
 		}
 		names = append(names, p.Name)
 	}
