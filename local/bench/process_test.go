@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -177,12 +178,41 @@ type rate struct {
 	bad       string // answers that are not 2xx, "" for none
 }
 
+// What wrk prints, each on a line of its own. The table above the distribution also ends in per cents.
 var (
-	perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	half      = regexp.MustCompile(`50%\s+(\S+)`)
-	nearlyAll = regexp.MustCompile(`99%\s+(\S+)`)
-	notGood   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+	perSecond = regexp.MustCompile(`(?m)^Requests/sec:\s+([0-9.]+)\s*$`)
+	half      = regexp.MustCompile(`(?m)^\s+50(?:\.0+)?%\s+([0-9.]+(?:us|ms|s|m|h))\s*$`)
+	nearlyAll = regexp.MustCompile(`(?m)^\s+99(?:\.0+)?%\s+([0-9.]+(?:us|ms|s|m|h))\s*$`)
+	notGood   = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)\s*$`)
 )
+
+// readRate reads wrk's output. Where a figure is missing or no number, it is an error.
+func readRate(out string) (rate, error) {
+	var r rate
+	for _, want := range []struct {
+		name string
+		re   *regexp.Regexp
+		into *string
+	}{{"50%", half, &r.p50}, {"99%", nearlyAll, &r.p99}} {
+		m := want.re.FindStringSubmatch(out)
+		if m == nil {
+			return rate{}, fmt.Errorf("wrk printed no time at %s", want.name)
+		}
+		*want.into = m[1]
+	}
+	m := perSecond.FindStringSubmatch(out)
+	if m == nil {
+		return rate{}, errors.New("wrk printed no requests per second")
+	}
+	var err error
+	if r.perSecond, err = strconv.ParseFloat(m[1], 64); err != nil {
+		return rate{}, fmt.Errorf("requests per second: %w", err)
+	}
+	if m := notGood.FindStringSubmatch(out); m != nil {
+		r.bad = m[1]
+	}
+	return r, nil
+}
 
 // wrk loads the app with GETs of a path over 16 connections for some seconds.
 func (p *process) wrk(t *testing.T, path string, length time.Duration) rate {
@@ -191,13 +221,40 @@ func (p *process) wrk(t *testing.T, path string, length time.Duration) rate {
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
 	}
-	find := func(re *regexp.Regexp) string {
-		if m := re.FindSubmatch(out); m != nil {
-			return string(m[1])
-		}
-		return ""
+	r, err := readRate(string(out))
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
 	}
-	r := rate{p50: find(half), p99: find(nearlyAll), bad: find(notGood)}
-	r.perSecond, _ = strconv.ParseFloat(find(perSecond), 64)
 	return r
+}
+
+// TestReadsWrk holds that figures are read by their names, also where the table above them ends in the same per cents.
+func TestReadsWrk(t *testing.T) {
+	const good = `Running 8s test @ http://127.0.0.1:7071/api/openapi.json
+  2 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    51.27ms   58.83ms 499.72ms   86.50%
+    Req/Sec   188.52     70.56   404.00     68.99%
+  Latency Distribution
+     50%   36.11ms
+     75%   80.02ms
+     90%  128.34ms
+     99%  232.36ms
+  3004 requests in 8.05s, 1.21GB read
+Requests/sec:    373.12
+Transfer/sec:    154.36MB
+`
+	got, err := readRate(good)
+	if want := (rate{perSecond: 373.12, p50: "36.11ms", p99: "232.36ms"}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	got, err = readRate(good + "  Non-2xx or 3xx responses: 7\n")
+	if err != nil || got.bad != "7" {
+		t.Errorf("answers that are not good: %+v, %v", got, err)
+	}
+	for _, gone := range []string{"     50%   36.11ms\n", "     99%  232.36ms\n", "Requests/sec:    373.12\n"} {
+		if got, err := readRate(strings.Replace(good, gone, "", 1)); err == nil {
+			t.Errorf("without %q: %+v", gone, got)
+		}
+	}
 }
