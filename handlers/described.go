@@ -84,11 +84,19 @@ func descriptions() []openapi.Operation {
 // openapi answers the document: GET /api/openapi.json. It needs no token: it
 // says nothing that is not published.
 func (s *server) openapi(w http.ResponseWriter, _ call) error {
+	text, err := s.description()
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
-	// The status is sent: an error now means that the caller is gone.
-	_ = json.MarshalWrite(w, openapi.Document(surface(s.Version)), json.Deterministic(true))
+	_, _ = w.Write(text) // the status is sent: an error now means that the caller is gone
 	return nil
+}
+
+// describe writes the OpenAPI document of a version.
+func describe(version string) ([]byte, error) {
+	return json.Marshal(openapi.Document(surface(version)), json.Deterministic(true))
 }
 
 // surface is everything that the document tells.

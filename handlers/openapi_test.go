@@ -75,6 +75,18 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// TestOpenAPIWrittenOnce holds that whoever asks for the document, which anybody may, costs next to nothing.
+func TestOpenAPIWrittenOnce(t *testing.T) {
+	a := newCompat(t)
+	first := openapi(t, a).text
+	if again := openapi(t, a).text; again != first {
+		t.Error("asked again, the document is another one")
+	}
+	if n := testing.AllocsPerRun(20, func() { a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/api/openapi.json", nil)) }); n > 500 {
+		t.Errorf("an answer takes %.0f allocations, as if the document were written again", n)
+	}
+}
+
 // at gives what a reference leads to, nil for nothing.
 func at(v any, ref string) any {
 	for _, name := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"portcullis/core"
@@ -62,7 +63,8 @@ type server struct {
 
 	documents *document.Reader // two at once, as large as 16 MiB each
 
-	parameters map[string][]query.Parameter // by pattern
+	parameters  map[string][]query.Parameter // by pattern
+	description func() ([]byte, error)       // the OpenAPI document, written once: anybody may ask for it
 }
 
 // route is one pattern and what stands behind it.
@@ -182,7 +184,8 @@ func Patterns() []string {
 
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
-	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second)}
+	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second),
+		description: sync.OnceValues(func() ([]byte, error) { return describe(o.Version) })}
 	routed := routing.New(compat.Canonical, s.fail)
 	for _, r := range s.routes() {
 		routed.Handle(r.pattern, r.handler)
