@@ -35,6 +35,7 @@ func assumed(m Machine) reach.Names {
 func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) []reach.Exposure {
 	ports := slices.DeleteFunc(reach.ManagementPorts(), func(n uint16) bool { _, protected := p.Port(n); return protected })
 	names := assumed(m)
+	from := names.Internet()
 	var out []reach.Exposure
 	for _, addr := range m.Private {
 		e := reach.Endpoint{VM: m.VM, Address: addr}
@@ -46,7 +47,7 @@ func Reachable(m Machine, p jit.Policy, rules func(jit.ID) ([]jit.Rule, bool)) [
 		if len(e.Guards) == 0 {
 			continue
 		}
-		for _, x := range names.Exposures(e, ports, names.Internet()) {
+		for _, x := range names.Exposures(e, ports, from) {
 			if (!x.Certain.IsEmpty() || x.Strangers) && !ours(x) {
 				out = append(out, x)
 			}

@@ -3,6 +3,7 @@ package reach
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"portcullis/core/jit"
 )
@@ -14,9 +15,9 @@ type span struct{ first, last netip.Addr }
 type addresses []span
 
 // everyAddress returns all addresses of both families.
-func everyAddress() addresses {
+var everyAddress = sync.OnceValue(func() addresses {
 	return addressesOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-}
+})
 
 func addressesOf(prefixes ...netip.Prefix) addresses {
 	if len(prefixes) == 0 {

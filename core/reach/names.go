@@ -3,6 +3,7 @@ package reach
 import (
 	"net/netip"
 	"strings"
+	"sync"
 
 	"portcullis/core/jit"
 )
@@ -41,14 +42,12 @@ const (
 
 // hosts returns the virtual addresses of the Azure host, the source of health probes: AzureLoadBalancer, and part
 // of VirtualNetwork (Azure's service tags page; the IPv6 address is that of load balancer probes).
-func hosts() addresses {
+var hosts = sync.OnceValue(func() addresses {
 	return addressesOf(netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("fe80::1234:5678:9abc/128"))
-}
+})
 
 // public returns the addresses of the public Internet. Documentation prefixes count as public.
-func public() addresses {
-	return everyAddress().minus(addressesOf(jit.NotPublic()...))
-}
+var public = sync.OnceValue(func() addresses { return everyAddress().minus(addressesOf(jit.NotPublic()...)) })
 
 // Internet returns the sources that may come from the public Internet: every public address that is not known to
 // be in the virtual network.

@@ -3,9 +3,9 @@ package roster
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"portcullis/core/jit"
@@ -21,8 +21,42 @@ const (
 // Note returns what is stored of a deny of ours.
 func Note(r jit.Rule) string {
 	r = r.Canonical()
-	sum := sha256.Sum256(fmt.Appendf(nil, "%v %v %v %v %v %v", r.Direction, r.Protocol, r.Source, r.SourcePorts, r.Destination, r.DestinationPorts))
+	b := make([]byte, 0, 512)
+	b = append(strconv.AppendUint(b, uint64(r.Direction), 10), ' ')
+	b = append(append(b, r.Protocol...), ' ')
+	b = append(appendPeers(b, r.Source), ' ')
+	b = append(appendPorts(b, r.SourcePorts), ' ')
+	b = append(appendPeers(b, r.Destination), ' ')
+	b = appendPorts(b, r.DestinationPorts)
+	sum := sha256.Sum256(b)
 	return strings.ToLower(r.Name) + " " + hex.EncodeToString(sum[:6])
+}
+
+// appendPeers writes peers as the digest of a note has them. The text is never stored, but the digest of it is.
+func appendPeers(b []byte, p jit.Peers) []byte {
+	b = append(strconv.AppendBool(append(b, '{'), p.Any), ' ')
+	b = appendList(b, p.Prefixes, func(b []byte, q netip.Prefix) []byte { return append(b, q.String()...) })
+	text := func(b []byte, s string) []byte { return append(b, s...) }
+	b = appendList(append(b, ' '), p.Tags, text)
+	return append(appendList(append(b, ' '), p.Groups, text), '}')
+}
+
+func appendPorts(b []byte, ports []jit.PortRange) []byte {
+	return appendList(b, ports, func(b []byte, p jit.PortRange) []byte {
+		b = append(strconv.AppendUint(append(b, '{'), uint64(p.First), 10), ' ')
+		return append(strconv.AppendUint(b, uint64(p.Last), 10), '}')
+	})
+}
+
+func appendList[T any](b []byte, list []T, one func([]byte, T) []byte) []byte {
+	b = append(b, '[')
+	for i, v := range list {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = one(b, v)
+	}
+	return append(b, ']')
 }
 
 // NoteKept returns what is stored of a deny of ours that closes addresses for which nothing stored asks: whatever else it closes later, these stay.
