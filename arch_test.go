@@ -153,6 +153,7 @@ func TestImports(t *testing.T) {
 		"handlers/portal":       with(door, bad{"portcullis/handlers": "the page is told what it needs, and writes no JSON"}),
 		"handlers/portal/words": with(door, bad{"portcullis/handlers": "words know no page", "net/http": "words know no request"}),
 		"handlers/portal/chart": with(door, bad{"portcullis/handlers/portal/form": "a picture is drawn of what is stored", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it draws, and asks nobody", "context": "it draws, and asks nobody"}),
+		"handlers/portal/show":  with(door, bad{"portcullis/core/access": "it is given what was read, and calls no verb", "portcullis/core/permit": "it is told what may be offered", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read, not the request", "context": "it is given what was read, and asks nobody"}),
 		"handlers/portal/form":  with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page reads no JSON", "net/http": "it reads what was typed, not the request", "context": "it reads what was typed, and asks nobody"}),
 		"handlers/wire":         with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
 		"handlers/api":          {"portcullis/": "the client of the API knows its shapes and nothing of the app", "net/http": "shapes are sent by others"},

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
 
@@ -20,7 +20,7 @@ import (
 type activityView struct {
 	Filter     activityFilter
 	Operations []store.Operation
-	Rows       []entryRow
+	Rows       []show.Entry
 	First      string
 	Next       string
 	CSV        string
@@ -31,23 +31,7 @@ type activityView struct {
 // activityFilter is the filter as it was typed.
 type activityFilter struct{ VM, Requestor, Operation, From, To string }
 
-// entryRow is one line of the log.
-type entryRow struct {
-	store.Entry
-	Machine string // its name, or the target's
-	VMID    string
-	PortsOf string
-	From    string
-	Said    string // why, in words
-	Tells   string // the end of the object id, which tells people of one name apart
-	Facts   []fact // who it was in full
-	Level   string
-}
-
 var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep, store.OpRefusals}
-
-// fact is something that is known of who did it.
-type fact struct{ Name, Value string }
 
 const activityLimit = 50
 
@@ -67,13 +51,13 @@ func (s *server) activity(w http.ResponseWriter, c call) error {
 		if err != nil {
 			return err
 		}
-		view.Rows = entryRows(entries)
+		view.Rows = show.EntriesOf(entries)
 		params := []string{"vm", view.Filter.VM, "requestor", view.Filter.Requestor, "operation", view.Filter.Operation, "from", view.Filter.From, "to", view.Filter.To}
 		if next != "" {
-			view.Next = link("activity", append(params, "cursor", next)...)
+			view.Next = show.Link("activity", append(params, "cursor", next)...)
 		}
 		if v.Get("cursor") != "" {
-			view.First = link("activity", params...)
+			view.First = show.Link("activity", params...)
 		}
 		for name, value := range map[string]string{"vm": f.VM, "requestor": f.Requestor, "requestorObjectId": f.Object, "operation": string(f.Operation), "from": instant(f.From), "to": instant(f.To)} {
 			if value != "" {
@@ -149,55 +133,4 @@ func (s *server) named(c call, text string, wrong form.Wrongs) (string, error) {
 	}
 	wrong.Put("vm", &jit.Error{Message: "several machines have this name; open one in the list and follow its activity"})
 	return "", nil
-}
-
-func entryRows(entries []store.Entry) []entryRow {
-	var out []entryRow
-	for _, e := range entries {
-		r := entryRow{Entry: e, From: strings.Join(e.Sources, ", "), Said: words.Because(words.Reason(e.Reason), words.WithoutCode(e.Message)), Level: "good", Facts: facts(e.Actor)}
-		r.Tells = e.Actor.Mark()
-		if r.From == "*" {
-			r.From = "any address"
-		}
-		switch {
-		case !e.VM.IsZero():
-			r.Machine, r.VMID = e.VM.Name, e.VM.String()
-		case !e.Target.IsZero():
-			r.Machine = e.Target.Name
-		}
-		var ports []string
-		for _, p := range e.Ports {
-			ports = append(ports, strconv.Itoa(int(p)))
-		}
-		r.PortsOf = strings.Join(ports, ", ")
-		switch e.Result {
-		case store.Refused:
-			r.Level = "warn"
-		case store.Failed:
-			r.Level = "bad"
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// facts gives what the log knows of who did it beside the name, nothing of what the app did by itself.
-func facts(a jit.Actor) []fact {
-	if a.Object == "" {
-		return nil
-	}
-	kind := "Person"
-	if a.Kind == jit.Application {
-		kind = "Application"
-	}
-	out := []fact{{kind, a.Object}, {"Directory", a.Tenant}}
-	for _, f := range []fact{{"Client", a.Client}, {"Signed in with", a.SignIn}} {
-		if f.Value != "" {
-			out = append(out, f)
-		}
-	}
-	if a.Address.IsValid() {
-		out = append(out, fact{"From", a.Address.String()})
-	}
-	return out
 }

@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -9,12 +8,11 @@ import (
 
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
-	"portcullis/core/narrow"
 	"portcullis/core/permit"
-	"portcullis/core/preview"
 	"portcullis/core/protect"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
 
@@ -28,7 +26,7 @@ type configureView struct {
 	Lacks      string // the permission to save that somebody lacks, "" for none
 	New        bool   // none of them is protected so far
 	Mixed      bool   // their policies differ
-	Changes    changesView
+	Changes    show.Changes
 	Saved      bool
 	Stale      bool // somebody else has changed a policy since the form was drawn
 }
@@ -39,31 +37,6 @@ type configureVM struct {
 	Key             string
 	Seen            string // the entity tag of the policy as it was when the form was drawn; "" if it was not shown
 	is              string // that of the policy as it is now
-}
-
-// changesView is what saving would change, or has changed.
-type changesView struct {
-	Computed   bool
-	Done       bool
-	Targets    []targetChanges
-	Overridden []string
-	Exposed    []string
-	Unguarded  []string
-	Windows    []string // which end, or end earlier
-	Ends       string   // how many
-	Wrong      string
-}
-
-type targetChanges struct {
-	Name, Kind string
-	Lines      []changeLine
-}
-
-type changeLine struct {
-	Sign, Class, Verb string
-	Text              string
-	Name              string
-	Priority          int
 }
 
 // configureForm draws the form for the machines that a link names: GET /api/portal/configure.
@@ -198,21 +171,21 @@ func (v *configureView) built(vms []jit.ID, tags []string) protect.Seen {
 }
 
 // preview computes what saving would change, and writes nothing.
-func (s *server) preview(c call, vms []jit.ID, v *configureView) changesView {
+func (s *server) preview(c call, vms []jit.ID, v *configureView) show.Changes {
 	policies := v.Policies(vms)
 	if v.Lacks != "" {
-		return changesView{Wrong: "What would change is shown to those who may save it."}
+		return show.Changes{Wrong: "What would change is shown to those who may save it."}
 	}
 	if v.Wrong.Any() {
-		return changesView{Wrong: "Correct the fields above, and what will change is shown here."}
+		return show.Changes{Wrong: "Correct the fields above, and what will change is shown here."}
 	}
 	enabled, changes, err := s.App.Access.Enable(c.Context(), c.who, policies, true)
 	if err != nil {
 		_, told := s.Explain(err)
 		v.Refused(told, vms)
-		return changesView{Wrong: words.Sentence(told.Message)}
+		return show.Changes{Wrong: words.Sentence(told.Message)}
 	}
-	return changesOf(enabled, changes)
+	return show.ChangesOf(enabled, changes)
 }
 
 // save protects the machines and gives the answer's status.
@@ -233,39 +206,9 @@ func (s *server) save(c call, vms []jit.ID, v *configureView, seen protect.Seen)
 		}
 		return status
 	}
-	v.Saved, v.Changes = true, changesOf(enabled, changes)
+	v.Saved, v.Changes = true, show.ChangesOf(enabled, changes)
 	v.Changes.Done = true
 	return http.StatusOK
-}
-
-func changesOf(enabled []protect.Enabled, changes []preview.Change) changesView {
-	v := changesView{Computed: true}
-	var narrowed narrow.Ends
-	for _, e := range enabled {
-		narrowed = narrowed.With(e.Narrowed)
-		v.Overridden = append(v.Overridden, words.Foreign(e.Overridden)...)
-		v.Exposed = append(v.Exposed, words.Foreign(e.Exposed)...)
-		for _, nic := range e.Unguarded {
-			v.Unguarded = append(v.Unguarded, nic[strings.LastIndex(nic, "/")+1:]+" of "+e.Policy.VM.Name)
-		}
-	}
-	v.Ends, v.Windows = words.Sentence(narrowed.String()), words.Ended(narrowed.Grants)
-	for _, change := range changes {
-		t := targetChanges{Name: change.Target.Name, Kind: words.Kind(change.Target)}
-		add := func(sign, class, verb string, rules []jit.Rule) {
-			for _, r := range rules {
-				t.Lines = append(t.Lines, changeLine{sign, class, verb, words.Rule(r), r.Name, r.Priority})
-			}
-		}
-		add("+", "add", "Add", change.Changes.Create)
-		add("~", "upd", "Change to", change.Changes.Update)
-		add("−", "del", "Remove", change.Changes.Delete)
-		if change.Hidden > 0 {
-			t.Lines = append(t.Lines, changeLine{Sign: "…", Text: fmt.Sprintf("%d more, to rules about machines that you may not read", change.Hidden)})
-		}
-		v.Targets = append(v.Targets, t)
-	}
-	return v
 }
 
 // disable ends the protection of machines: POST /api/portal/disable.

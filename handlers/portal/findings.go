@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"portcullis/core/store"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
 
@@ -21,24 +21,7 @@ type findingsView struct {
 	Closed    int
 	Error     string
 	Warnings  []string // why there may be more to find
-	Rows      []findingView
-}
-
-// findingView is a finding in plain words.
-type findingView struct {
-	words.Finding
-	Message string
-	VM      string // its name
-	VMID    string
-	Since   time.Time
-}
-
-func findingOf(f store.Finding) findingView {
-	v := findingView{Finding: words.OfFinding(f.Kind), Message: words.Sentence(f.Message), Since: f.Since}
-	if !f.VM.IsZero() {
-		v.VM, v.VMID = f.VM.Name, f.VM.String()
-	}
-	return v
+	Rows      []show.Finding
 }
 
 // findings draws the last sweep: GET /api/portal/findings.
@@ -52,10 +35,10 @@ func (s *server) findings(w http.ResponseWriter, c call) error {
 		view.Warnings = append(view.Warnings, words.Sentence(warning))
 	}
 	for _, f := range rec.Findings {
-		view.Rows = append(view.Rows, findingOf(f))
+		view.Rows = append(view.Rows, show.FindingOf(f))
 	}
 	rank := map[string]int{"bad": 0, "warn": 1, "note": 2}
-	slices.SortStableFunc(view.Rows, func(a, b findingView) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
+	slices.SortStableFunc(view.Rows, func(a, b show.Finding) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
 	s.render(w, c, http.StatusOK, "findings", "Findings", view)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"portcullis/core/inventory"
@@ -13,15 +12,16 @@ import (
 	"portcullis/core/permit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/chart"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
 
 // machinesView is the list of machines.
 type machinesView struct {
-	Tabs       []tab
+	Tabs       []show.Tab
 	State      inventory.MachineState
 	Rows       []machineRow
-	Columns    []column
+	Columns    []show.Column
 	Query      inventory.MachineQuery
 	Groups     []string
 	Subs       []string
@@ -37,19 +37,6 @@ type machinesView struct {
 	Lacks      string  // the permission that is missing to do what the tab is for with any row, "" for none
 }
 
-type tab struct {
-	Name    string
-	Link    string
-	Count   int
-	Current bool
-}
-
-type column struct {
-	Name  string
-	Link  string // "" where it cannot be sorted by
-	Order string // ascending, descending or ""
-}
-
 type incomplete struct{ Subscription, Why string }
 
 // machineRow is one machine in the list.
@@ -60,7 +47,7 @@ type machineRow struct {
 	Demanded []string // what requests must meet, beside ports and times
 	Reason   string
 	Advice   string
-	Findings []findingView // those that need somebody
+	Findings []show.Finding // those that need somebody
 	Firewall bool
 }
 
@@ -72,37 +59,17 @@ type sweepView struct {
 	Doubtful  bool      // there may be more to find
 }
 
-var tabs = []struct {
-	state inventory.MachineState
-	name  string
-}{{inventory.MachineConfigured, "Configured"}, {inventory.MachineNotConfigured, "Not configured"}, {inventory.MachineUnsupported, "Unsupported"}}
-
-var columns = map[inventory.MachineState][]struct {
-	name string
-	sort inventory.MachineSort
-}{
-	inventory.MachineConfigured:    {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7\u00a0days", inventory.SortByRequests}, {"Last access", inventory.SortByLastAccess}},
-	inventory.MachineNotConfigured: {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Connection details", ""}},
-	inventory.MachineUnsupported:   {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Why", ""}},
-}
-
-const pageSize = 50
-
 // machines draws the list: GET /api/portal/.
 func (s *server) machines(w http.ResponseWriter, c call) error {
-	q := queryMachines(c)
+	q := show.ReadList(c.URL.Query())
 	page, err := s.App.Inventory.Machines(c.Context(), c.who, q)
 	if err != nil {
 		return err
 	}
-	view := machinesView{Here: machinesLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
+	view := machinesView{Here: show.ListLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
 		Filtered: q.Text != "" || q.ResourceGroup != "" || q.Subscription != ""}
-	for _, t := range tabs {
-		other := q
-		other.State, other.Sort, other.Descending, other.Cursor = t.state, inventory.SortByName, false, ""
-		view.Tabs = append(view.Tabs, tab{t.name, machinesLink(other), page.Counts[t.state], t.state == q.State})
-	}
-	view.Columns = columnsOf(q)
+	view.Tabs = show.TabsOf(q, page.Counts)
+	view.Columns = show.ColumnsOf(q)
 	for _, m := range page.Machines {
 		row, err := s.rowOf(c, m)
 		if err != nil {
@@ -117,12 +84,12 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 	if q.Cursor != "" {
 		first := q
 		first.Cursor = ""
-		view.First = machinesLink(first)
+		view.First = show.ListLink(first)
 	}
 	if page.Next != "" {
 		next := q
 		next.Cursor = page.Next
-		view.Next = machinesLink(next)
+		view.Next = show.ListLink(next)
 	}
 	for sub, why := range page.Incomplete {
 		view.Incomplete = append(view.Incomplete, incomplete{sub, why})
@@ -136,62 +103,6 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 	}
 	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)
 	return nil
-}
-
-// queryMachines reads the query of the list. What it does not know it takes for left out:
-// a link that somebody edited still shows the list.
-func queryMachines(c call) inventory.MachineQuery {
-	v := c.URL.Query()
-	q := inventory.MachineQuery{State: inventory.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
-		Sort: inventory.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
-	for _, t := range tabs {
-		if v.Get("tab") == string(t.state) {
-			q.State = t.state
-		}
-	}
-	for _, col := range columns[q.State] {
-		if col.sort != "" && v.Get("sort") == string(col.sort) {
-			q.Sort = col.sort
-		}
-	}
-	return q
-}
-
-func machinesLink(q inventory.MachineQuery) string {
-	order, state, sort := "", string(q.State), string(q.Sort)
-	if q.Descending {
-		order = "descending"
-	}
-	if q.State == inventory.MachineConfigured {
-		state = ""
-	}
-	if q.Sort == inventory.SortByName {
-		sort = ""
-	}
-	return link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "cursor", q.Cursor)
-}
-
-func columnsOf(q inventory.MachineQuery) []column {
-	var out []column
-	for _, col := range columns[q.State] {
-		c := column{Name: col.name}
-		if col.sort != "" {
-			next := q
-			next.Sort, next.Cursor = col.sort, ""
-			// What is counted or dated is looked at from the top.
-			next.Descending = col.sort == inventory.SortByRequests || col.sort == inventory.SortByLastAccess
-			if q.Sort == col.sort {
-				next.Descending = !q.Descending
-				c.Order = "ascending"
-				if q.Descending {
-					c.Order = "descending"
-				}
-			}
-			c.Link = machinesLink(next)
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 // lacking gives what is missing to do what the tab is for, where no row offers it.
@@ -217,7 +128,7 @@ func (s *server) rowOf(c call, m inventory.MachineView) (machineRow, error) {
 		r.Reason, r.Advice = words.Unsupported(m.Reason)
 	}
 	for _, f := range m.Findings {
-		if v := findingOf(f); v.Level != "note" {
+		if v := show.FindingOf(f); v.Level != "note" {
 			r.Findings = append(r.Findings, v)
 		}
 	}
@@ -241,7 +152,7 @@ func (s *server) sweep(c call) (sweepView, error) {
 
 // openView is the windows that are open now.
 type openView struct {
-	Grants []grantView
+	Grants []show.Grant
 	Busy   bool // some are opening or closing: look again soon
 	More   bool
 	Stamp  string // of all the above
@@ -274,14 +185,14 @@ func (s *server) open(c call) (openView, error) {
 			if err != nil {
 				return view, err
 			}
-			shown := s.grantOf(c, rec)
+			shown := show.GrantOf(rec, c.who, c.now)
 			if err := s.offersOf(c, &shown, rec.Grant); err != nil {
 				return view, err
 			}
 			view.Grants = append(view.Grants, shown)
 		}
 	}
-	slices.SortStableFunc(view.Grants, func(a, b grantView) int {
+	slices.SortStableFunc(view.Grants, func(a, b show.Grant) int {
 		if a.Own != b.Own {
 			return map[bool]int{true: -1, false: 1}[a.Own]
 		}
@@ -298,7 +209,7 @@ func (s *server) open(c call) (openView, error) {
 type machineView struct {
 	Row      machineRow
 	Targets  []string
-	Entries  []entryRow
+	Entries  []show.Entry
 	Chart    chart.Chart
 	Activity string // link to the whole log of the machine
 }
@@ -330,7 +241,7 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	view := machineView{Row: row, Activity: link("activity", "vm", m.VM.String())}
+	view := machineView{Row: row, Activity: show.Link("activity", "vm", m.VM.String())}
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+words.Kind(t)+")")
 	}
@@ -338,7 +249,7 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	view.Entries = entryRows(entries)
+	view.Entries = show.EntriesOf(entries)
 	if view.Chart, err = s.chart(c, m.VM, day); err != nil {
 		return err
 	}

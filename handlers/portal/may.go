@@ -4,6 +4,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/handlers/portal/show"
 )
 
 // What somebody may not do is not offered, or said beside it. That is for people to see:
@@ -49,7 +50,7 @@ func (s *server) offers(c call, m inventory.MachineView) (offered, error) {
 }
 
 // offersOf notes in a view of a request what the caller may do with it.
-func (s *server) offersOf(c call, v *grantView, g jit.Grant) error {
+func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 	vms := g.Machines()
 	var err error
 	if !v.Own {

@@ -20,12 +20,13 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 	"portcullis/web"
 )
 
 // Root is the path below which the page is.
-const Root = "/api/portal/"
+const Root = show.Root
 
 // Provider is one way to sign in.
 type Provider struct {

@@ -8,10 +8,10 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 	"portcullis/web"
 )
@@ -42,7 +42,7 @@ func parse(files fs.FS, names ...string) map[string]*template.Template {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + stamp },
-		"at":       func(p string, params ...string) string { return link(p, params...) },
+		"at":       func(p string, params ...string) string { return show.Link(p, params...) },
 		"length":   jit.Length,
 		"ago":      words.Ago,
 		"when":     words.When,
@@ -58,20 +58,6 @@ func functions() template.FuncMap {
 		"widest":   words.Widest,
 		"add":      func(a, b int) int { return a + b },
 	}
-}
-
-// link gives the address of a part of the page, with parameters that have a value.
-func link(p string, params ...string) string {
-	q := url.Values{}
-	for i := 0; i+1 < len(params); i += 2 {
-		if params[i+1] != "" {
-			q.Set(params[i], params[i+1])
-		}
-	}
-	if len(q) == 0 {
-		return Root + p
-	}
-	return Root + p + "?" + q.Encode()
 }
 
 // stampOf tells one state of a view from another.

@@ -1,0 +1,155 @@
+package show
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/network"
+	"portcullis/core/store"
+	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/words"
+)
+
+// Grant is a request and what came of it.
+type Grant struct {
+	ID            string
+	Requestor     string
+	Justification string
+	Own           bool
+	MayClose      bool
+	MayExtend     bool
+	State         string // opening, open, closing, closed or failed
+	Busy          bool   // it will be another soon: look again
+	Why           string // why it ended, or was never opened
+	Start, End    time.Time
+	What          string // such as "port 22 of web", for announcements
+	Targets       []Step
+	Slow          bool // one of them takes minutes
+	VMs           []GrantVM
+	Wrong         form.Wrongs
+	Form          string // what was sent to be extended by
+	Stamp         string // of all the above
+}
+
+// Step is one security group or firewall that is being changed.
+type Step struct {
+	Name, Kind string
+	Confirmed  bool // it has confirmed the rule
+}
+
+// GrantVM is one machine of a request.
+type GrantVM struct {
+	Name, ID string
+	Ports    []GrantPort
+}
+
+// GrantPort is one port of it.
+type GrantPort struct {
+	Number  uint16
+	Service string
+	Sources string
+	End     time.Time
+	State   string
+	Why     string
+	Dial    []Dial
+	// Firewall says that it is dialled at a firewall.
+	Firewall bool
+	// Warnings are the sources that no connection comes in from.
+	Warnings []string
+}
+
+// Dial is how to connect to one address.
+type Dial struct {
+	Host    string
+	Port    uint16
+	Command string // to be copied
+	RDP     string // link to a file for remote desktop clients
+}
+
+// GrantOf returns a grant as the page shows it to who at an instant.
+func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
+	g := rec.Grant
+	v := Grant{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Own: g.SameRequestor(who.ID, who.Name), Start: g.Start, End: g.End()}
+	v.State = "closed"
+	var what []string
+	for _, vm := range g.VMs {
+		shown := GrantVM{Name: vm.VM.Name, ID: vm.VM.String()}
+		var numbers []string
+		for _, w := range vm.Ports {
+			p := GrantPort{Number: w.Number, Service: words.Service(w.Number), Sources: words.Sources(w.Sources), End: w.End, State: words.State(g, w, now), Why: words.Reason(string(w.Reason))}
+			if p.State == "open" {
+				for _, a := range rec.Dial(vm.VM, w) {
+					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
+				}
+				p.Firewall = w.Mapped.IsValid()
+			}
+			if p.State == "open" || p.State == "opening" {
+				p.Warnings = network.NeverArrives(rec, vm.VM, w)
+			}
+			numbers = append(numbers, strconv.Itoa(int(w.Number)))
+			v.State = more(v.State, p.State)
+			shown.Ports = append(shown.Ports, p)
+		}
+		what = append(what, "port "+strings.Join(numbers, ", ")+" of "+vm.VM.Name)
+		v.VMs = append(v.VMs, shown)
+	}
+	v.What = strings.Join(what, " and ")
+	v.Busy = v.State == "opening" || v.State == "closing"
+	if v.State == "closed" || v.State == "failed" {
+		v.Why = words.Reason(string(g.Reason()))
+	}
+	return v
+}
+
+// StepsOf returns what a grant waits for: of an opening with what has been confirmed, of a closing
+// where it stands.
+func StepsOf(rec store.GrantRecord) []Step {
+	var out []Step
+	for _, p := range rec.Progress() {
+		out = append(out, Step{Name: p.Target.Name, Kind: words.Kind(p.Target), Confirmed: p.Confirmed})
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, p := range rec.Placements {
+		out = append(out, Step{Name: p.Target.Name, Kind: words.Kind(p.Target)})
+	}
+	return out
+}
+
+// more gives the state that matters more to somebody who waits.
+func more(a, b string) string {
+	rank := map[string]int{"closed": 0, "failed": 1, "closing": 2, "open": 3, "opening": 4}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// dialing gives how to connect at an address and port to a port of a machine.
+func dialing(grant string, vm jit.ID, at netip.AddrPort, number uint16) Dial {
+	a, port := at.Addr(), at.Port()
+	d := Dial{Host: a.String(), Port: port, Command: net.JoinHostPort(a.String(), strconv.Itoa(int(port)))}
+	switch number {
+	case 22:
+		d.Command = fmt.Sprintf("ssh user@%s -p %d", a, port)
+	case 3389:
+		d.RDP = Link("requests/"+grant+"/rdp", "vm", vm.String(), "host", a.String())
+	case 5985:
+		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d", a, port)
+	case 5986:
+		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d -UseSSL", a, port)
+	}
+	return d
+}
+
+// Title returns the title of a page that shows the request.
+func (v Grant) Title() string { return titles[v.State] }
+
+// titles are by state.
+var titles = map[string]string{"opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "Ports were not opened"}

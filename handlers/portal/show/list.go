@@ -1,0 +1,108 @@
+package show
+
+import (
+	"net/url"
+	"strings"
+
+	"portcullis/core/inventory"
+)
+
+// Tab is one of the tabs of the list.
+type Tab struct {
+	Name    string
+	Link    string
+	Count   int
+	Current bool
+}
+
+// Column is a column of its table.
+type Column struct {
+	Name  string
+	Link  string // "" where it cannot be sorted by
+	Order string // ascending, descending or ""
+}
+
+var tabs = []struct {
+	state inventory.MachineState
+	name  string
+}{{inventory.MachineConfigured, "Configured"}, {inventory.MachineNotConfigured, "Not configured"}, {inventory.MachineUnsupported, "Unsupported"}}
+
+var columns = map[inventory.MachineState][]struct {
+	name string
+	sort inventory.MachineSort
+}{
+	inventory.MachineConfigured:    {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Connection details", ""}, {"Requests, 7\u00a0days", inventory.SortByRequests}, {"Last access", inventory.SortByLastAccess}},
+	inventory.MachineNotConfigured: {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Connection details", ""}},
+	inventory.MachineUnsupported:   {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Why", ""}},
+}
+
+// pageSize is how many machines one page of the list has.
+const pageSize = 50
+
+// ReadList reads the query of the list. What it does not know it takes for left out:
+// a link that somebody edited still shows the list.
+func ReadList(v url.Values) inventory.MachineQuery {
+	q := inventory.MachineQuery{State: inventory.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
+		Sort: inventory.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
+	for _, t := range tabs {
+		if v.Get("tab") == string(t.state) {
+			q.State = t.state
+		}
+	}
+	for _, col := range columns[q.State] {
+		if col.sort != "" && v.Get("sort") == string(col.sort) {
+			q.Sort = col.sort
+		}
+	}
+	return q
+}
+
+// ListLink returns the address of the list of a query.
+func ListLink(q inventory.MachineQuery) string {
+	order, state, sort := "", string(q.State), string(q.Sort)
+	if q.Descending {
+		order = "descending"
+	}
+	if q.State == inventory.MachineConfigured {
+		state = ""
+	}
+	if q.Sort == inventory.SortByName {
+		sort = ""
+	}
+	return Link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "cursor", q.Cursor)
+}
+
+// ColumnsOf returns the columns of the list of a query, each with the link that sorts by it.
+func ColumnsOf(q inventory.MachineQuery) []Column {
+	var out []Column
+	for _, col := range columns[q.State] {
+		c := Column{Name: col.name}
+		if col.sort != "" {
+			next := q
+			next.Sort, next.Cursor = col.sort, ""
+			// What is counted or dated is looked at from the top.
+			next.Descending = col.sort == inventory.SortByRequests || col.sort == inventory.SortByLastAccess
+			if q.Sort == col.sort {
+				next.Descending = !q.Descending
+				c.Order = "ascending"
+				if q.Descending {
+					c.Order = "descending"
+				}
+			}
+			c.Link = ListLink(next)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// TabsOf returns the tabs of the list of a query, which is one of them.
+func TabsOf(q inventory.MachineQuery, counts map[inventory.MachineState]int) []Tab {
+	var out []Tab
+	for _, t := range tabs {
+		other := q
+		other.State, other.Sort, other.Descending, other.Cursor = t.state, inventory.SortByName, false, ""
+		out = append(out, Tab{t.name, ListLink(other), counts[t.state], t.state == q.State})
+	}
+	return out
+}
