@@ -137,7 +137,7 @@ func (s *Rounds) Close(ctx context.Context, rec store.GrantRecord, want Want) (s
 			return rec, err
 		}
 	}
-	return rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, store.Attempts)}
+	return rec, store.ChangedByOthers(rec, store.ErrConflict)
 }
 
 // CloseAll closes many grants, and waits for those that are being closed already. It calls ended for each; counts says that
@@ -307,7 +307,7 @@ func (s *Rounds) again(ctx context.Context, k *closing) {
 		return
 	}
 	if k.tries++; k.tries >= store.Attempts {
-		s.closings.end(k, rec, &store.Unavailable{Dependency: "Table Storage", Err: fmt.Errorf("grant %s was changed by others %d times in a row", rec.Grant.ID, k.tries)})
+		s.closings.end(k, rec, store.ChangedByOthers(rec, store.ErrConflict))
 		return
 	}
 	k.rec = rec

@@ -123,8 +123,12 @@ func Answer(err error) (int, ErrorDetail) {
 	}
 	if down, ok := errors.AsType[*store.Unavailable](err); ok {
 		code := jit.Code(strings.ReplaceAll(down.Dependency, " ", "") + "Unavailable")
+		why := " cannot be reached or does not take the call now"
+		if errors.Is(err, store.ErrConflict) {
+			why = " took changes by others first, each time"
+		}
 		return http.StatusServiceUnavailable, ErrorDetail{Code: api.Code(code), Target: down.Dependency,
-			Message: down.Dependency + " cannot be reached or does not take the call now; nothing was left half open, send the same request again"}
+			Message: down.Dependency + why + "; nothing was left half open, send the same request again"}
 	}
 	switch {
 	case errors.Is(err, store.ErrLocked):

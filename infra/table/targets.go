@@ -180,7 +180,7 @@ func (s *Store) Remember(ctx context.Context, target jit.ID) error {
 			return wrap(err)
 		}
 	}
-	return wrap(&store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("changed by others %d times in a row", remembering)})
+	return wrap(&store.Unavailable{Dependency: entity.Dependency, Err: fmt.Errorf("%w, %d times in a row", store.ErrConflict, remembering)})
 }
 
 // remembering bounds how often Remember begins again after somebody else wrote first.
