@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -35,6 +36,7 @@ func cloneGrant(g store.GrantRecord) store.GrantRecord {
 			w.End = w.End.UTC()
 		}
 	}
+	g.Grant.Wait = cloneWait(g.Grant.Wait)
 	g.Placements = slices.Clone(g.Placements)
 	for i := range g.Placements {
 		g.Placements[i].Addresses = cloneAddresses(g.Placements[i].Addresses)
@@ -53,6 +55,15 @@ func cloneGrant(g store.GrantRecord) store.GrantRecord {
 		g.Interfaces[k] = slices.Clone(v)
 	}
 	return g
+}
+
+func cloneWait(w jit.Wait) jit.Wait {
+	w.Opens, w.Released, w.Denied.At = w.Opens.UTC(), w.Released.UTC(), w.Denied.At.UTC()
+	w.Approvals = slices.Clone(w.Approvals)
+	for i := range w.Approvals {
+		w.Approvals[i].At = w.Approvals[i].At.UTC()
+	}
+	return w
 }
 
 func cloneAddresses(m map[string][]netip.Addr) map[string][]netip.Addr {

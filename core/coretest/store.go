@@ -206,7 +206,8 @@ func TestPolicies(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		want := []store.PolicyRecord{policyOf(1, 1, 2), policyOf(2, 2), policyOf(3)}
 		want[1].Listed = store.Listed{ResourceGroup: "Other-Group", Location: "northeurope", Name: "night's shift"}
-		want[0].Policy.Options = &jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true}
+		want[0].Policy.Options = &jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, RequireJustification: true, Approvers: 2, ApprovedBy: must[jit.People](t)(jit.PeopleOf("00000000-0000-0000-0000-00000000000b", "00000000-0000-0000-0000-00000000000a"))}
+		want[1].Policy.Ports[0].Approvers = jit.MaxApprovers
 		want[2].Policy.Options = &jit.Options{RequireJustification: true}
 		for _, n := range []int{1, 0, 2} {
 			got := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), want[n]))

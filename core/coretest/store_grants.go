@@ -105,6 +105,7 @@ func TestGrants(t *testing.T, open func(*testing.T) Store) {
 		wantState(t, s, 1, 2, 3)
 		wantSame(t, "known targets", must[[]jit.ID](t)(s.Known(t.Context())), []jit.ID{nsg(1), nsg(2)})
 	})
+	t.Run("waits", func(t *testing.T) { grantWaits(t, open(t)) })
 	t.Run("placements move", func(t *testing.T) {
 		s := open(t)
 		g := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2), nil, morning))

@@ -11,7 +11,7 @@ import (
 // window's whole length, counted from the grant's start, must stay within the port's maximum. The policy and the
 // options in force now (the stricter of the policy's and floor) must still allow the port, the sources and the
 // justification. It is all or nothing: if one window may not be extended, it returns an [*jit.Error] and the unchanged
-// grant. [jit.CodeRequestEnded] if no window is live, [jit.CodeEndNotLater] if no window would end later.
+// grant. [jit.CodeRequestWaits] while the grant waits to be opened, [jit.CodeRequestEnded] if no window is live, [jit.CodeEndNotLater] if no window would end later.
 func Extend(g jit.Grant, policy func(jit.ID) (jit.Policy, bool), floor jit.Options, duration time.Duration, end, now time.Time) (jit.Grant, error) {
 	now = jit.Instant(now)
 	asked := jit.RequestPort{Duration: duration, End: end}
@@ -23,6 +23,9 @@ func Extend(g jit.Grant, policy func(jit.ID) (jit.Policy, bool), floor jit.Optio
 		return g, bad
 	}
 	to = to.Truncate(time.Millisecond)
+	if g.Waits(now) {
+		return g, refuse(jit.CodeRequestWaits, "id", "the request is not open yet, and is approved as it is; cancel it and send a new one for another length")
+	}
 	if !g.AnyLive(now) {
 		return g, refuse(jit.CodeRequestEnded, "id", "the request has ended; send a new one")
 	}
@@ -60,7 +63,7 @@ func extended(g jit.Grant, policy func(jit.ID) (jit.Policy, bool), floor jit.Opt
 	if allowJustification(options, g.Justification) != nil {
 		return to, refuse(jit.CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
 	}
-	out, err := decidePort(p, options, jit.RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Start)
+	out, err := decidePort(p, options, jit.RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Begins())
 	if err != nil {
 		return to, err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
 	}

@@ -24,7 +24,7 @@ func Narrow(g jit.Grant, p jit.Policy, floor jit.Options, now time.Time) (jit.Gr
 			changed = true
 			return w.Revoke(now, jit.PolicyChanged)
 		}
-		last := g.Start.Add(rule.Maximum)
+		last := g.Begins().Add(rule.Maximum)
 		switch {
 		case !w.End.After(last):
 			return w

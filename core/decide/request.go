@@ -54,6 +54,10 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 	if r.Justification, err = jit.Justification(r.Justification); err != nil {
 		return ValidRequest{}, err
 	}
+	begins, err := start(r.Opens, now)
+	if err != nil {
+		return ValidRequest{}, err
+	}
 	vms := map[string]bool{}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
@@ -61,7 +65,7 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 			return ValidRequest{}, refuse(jit.CodeDuplicateVM, at+".id", "%s stands twice", vm.VM.Name)
 		}
 		vms[vm.VM.Key()] = true
-		if err := check(vm, now); err != nil {
+		if err := check(vm, begins); err != nil {
 			return ValidRequest{}, err.At(at)
 		}
 	}
@@ -117,6 +121,11 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 		return jit.Grant{}, errNoVMs()
 	}
 	g := jit.Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: r.Justification, Start: now, OpenBy: now.Add(jit.OpeningTimeout), Generation: 1}
+	begins := now
+	if r.Opens.After(now) {
+		begins = jit.Instant(r.Opens)
+		g.Wait.Opens = begins
+	}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
 		p, ok := policy(vm.VM)
@@ -129,10 +138,12 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 		}
 		granted := jit.GrantVM{VM: p.VM}
 		for j, want := range vm.Ports {
-			w, err := decidePort(p, options, want, now)
+			w, err := decidePort(p, options, want, begins)
 			if err != nil {
 				return jit.Grant{}, err.At(fmt.Sprintf("%s.ports[%d]", at, j))
 			}
+			w.Fixed = w.Fixed || !r.Opens.IsZero()
+			g.Wait.Approvers = max(g.Wait.Approvers, Approvers(p, options, want.Number))
 			granted.Ports = append(granted.Ports, w)
 		}
 		g.VMs = append(g.VMs, granted)
@@ -167,5 +178,5 @@ func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, now tim
 		return jit.Window{}, err
 	}
 	end = end.Truncate(time.Millisecond)
-	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end, Length: end.Sub(now), Status: jit.Initiating}, nil
+	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end, Fixed: want.Duration == 0, Length: end.Sub(now), Status: jit.Initiating}, nil
 }

@@ -256,16 +256,16 @@ func (inv *machineList) dial(m *MachineView, snaps map[string]network.Standing) 
 	}
 }
 
-// windows returns the windows that are not closed, by machine, the earliest end first.
+// windows returns the windows that are neither closed nor waiting to be opened, by machine, the earliest end first.
 func (inv *machineList) windows() map[string][]MachineWindow {
 	out := map[string][]MachineWindow{}
 	for _, rec := range inv.open {
 		g := rec.Grant
 		for _, vm := range g.VMs {
 			for _, w := range vm.Ports {
-				if w.Status != jit.Revoked {
+				if w.Status != jit.Revoked && !w.Waits() {
 					out[vm.VM.Key()] = append(out[vm.VM.Key()], MachineWindow{Window: w, Grant: g.ID, Requestor: g.Requestor, Justification: g.Justification,
-						Start: g.Start, Own: g.SameRequestor(inv.who.ID, inv.who.Name)})
+						Start: g.Begins(), Own: g.SameRequestor(inv.who.ID, inv.who.Name)})
 				}
 			}
 		}

@@ -40,6 +40,8 @@ const (
 	CodeInvalidPublicAddress Code = "InvalidPublicIpAddress"        // not an IPv4 address
 	CodeTooManyPorts         Code = "TooManyPorts"                  // over MaxPorts for one machine
 	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port, or MaxMachineSources for one machine
+	CodeRequestWaits         Code = "RequestWaiting"                // extend of a grant that waits to be opened
+	CodeStartNotAllowed      Code = "StartTimeNotAllowed"           // a start that has passed, or that is too far ahead
 
 	// Refusals by the options in force.
 	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"     // all addresses, or too many public addresses of a family
@@ -47,6 +49,7 @@ const (
 	CodeSourceTooWide         Code = "SourceTooWide"          // a prefix wider than the widest allowed
 	CodeJustificationRequired Code = "JustificationRequired"  // a request without a justification
 	CodeInvalidWidestSource   Code = "InvalidWidestSource"    // options with an incomplete or out-of-range bound
+	CodeInvalidApprovers      Code = "InvalidApprovers"       // approvers outside 0 to MaxApprovers, or not named by object ids
 )
 
 // Error is a refusal to return to the caller. Target names what was wrong, as a path into the request body

@@ -14,18 +14,24 @@ const OpeningTimeout = 5 * time.Minute
 // Status is the state of a window. The zero value is not open.
 type Status uint8
 
-// The statuses, in the order in which a window goes through them. On the wire Revoking reads as Initiated, since
-// the port may still be open: no caller sees Revoked before the firewall has confirmed it.
+// The statuses, in the order in which a window goes through them; not every window has the first two. On the wire Revoking reads
+// as Initiated, since the port may still be open: no caller sees Revoked before the firewall has confirmed it.
 const (
-	Initiating Status = iota + 1 // stored, not yet confirmed open
-	Initiated                    // confirmed open
-	Revoking                     // to be closed, not yet confirmed
-	Revoked                      // confirmed closed
+	AwaitingApproval Status = iota + 1 // stored, people have to approve it first: see [Wait]
+	Scheduled                          // stored, and not before its start: see [Wait]
+	Initiating                         // stored, not yet confirmed open
+	Initiated                          // confirmed open
+	Revoking                           // to be closed, not yet confirmed
+	Revoked                            // confirmed closed
 )
 
 // String returns the wire contract's spelling.
 func (s Status) String() string {
 	switch s {
+	case AwaitingApproval:
+		return "AwaitingApproval"
+	case Scheduled:
+		return "Scheduled"
 	case Initiating:
 		return "Initiating"
 	case Initiated, Revoking:
@@ -41,13 +47,15 @@ type Reason string
 
 // The reasons. OpeningFailed is ours: the contract has no word for a grant that
 // was never confirmed, PolicyRemoved, PolicyChanged, MachineGone, RightLost and RuleDisplaced for what took its ground away.
-// RemovedByOthers is for a window whose rule others have removed for good, NotCertain for one whose rule is missing while nothing shows
+// ApprovalExpired and Denied end a wait for approval. RemovedByOthers is for a window whose rule others have removed for good, NotCertain for one whose rule is missing while nothing shows
 // that nobody has ended it.
 const (
 	UserRequested         Reason = "UserRequested"
 	Expired               Reason = "Expired"
 	NewerRequestInitiated Reason = "NewerRequestInitiated"
 	OpeningFailed         Reason = "OpeningFailed"
+	ApprovalExpired       Reason = "ApprovalExpired" // too few have approved in time
+	Denied                Reason = "Denied"
 	PolicyRemoved         Reason = "PolicyRemoved"
 	PolicyChanged         Reason = "PolicyChanged"
 	MachineGone           Reason = "VirtualMachineGone"
@@ -57,12 +65,13 @@ const (
 	NotCertain            Reason = "NotCertain"
 )
 
-// Window is one port of one machine, open to some sources in [Grant.Start, End).
+// Window is one port of one machine, open to some sources in [Grant.Begins, End).
 type Window struct {
 	Number   uint16
 	Protocol Protocol
 	Sources  Sources
-	End      time.Time
+	End      time.Time     // while it waits to be opened: the latest that it can become
+	Fixed    bool          // the end was asked for as a time, and stays when the window is opened later than it was asked for
 	Length   time.Duration // for how long it was granted when it was decided, whatever became of it; 0: not stored
 	Status   Status
 	Reason   Reason // why it ends or ended; "" until something other than its end is known
@@ -87,8 +96,9 @@ type Grant struct {
 	Requestor     string // the requestor's display name
 	Justification string
 	Start         time.Time
-	OpenBy        time.Time // an opening that is not confirmed by then is undone
-	Generation    int       // incremented when an end changes; wake-up messages name it
+	OpenBy        time.Time // an opening that is not confirmed by then is undone; while the grant waits: when its wait ends
+	Wait          Wait
+	Generation    int // incremented when an end changes; wake-up messages name it
 	VMs           []GrantVM
 }
 
@@ -209,32 +219,41 @@ func (w Window) Revoke(now time.Time, why Reason) Window {
 	if w.Status == Revoked || w.Status == Revoking || !now.Before(w.End) {
 		return w // already over: it keeps its reason
 	}
-	w.Status, w.Reason, w.End, w.Unconfirmed = Revoking, why, now, w.Status == Initiating
+	w.Status, w.Reason, w.End, w.Unconfirmed = Revoking, why, now, w.unopened()
 	return w
 }
 
-// Ending marks every window that is not live at now for closing, and reports whether it marked any. A window
+// unopened reports whether the window has not been confirmed open, and may come to be.
+func (w Window) unopened() bool { return w.Waits() || w.Status == Initiating }
+
+// Ending marks every window that is neither live nor waiting at now for closing, and reports whether it marked any. A window
 // without a reason gets one from its state. A marked window stays marked, whatever the clock says later.
 func (g Grant) Ending(now time.Time) (Grant, bool) {
 	found := false
 	out := g.Each(func(_ ID, w Window) Window {
-		if w.Status == Revoked || w.Status == Revoking || g.Live(w, now) {
+		if w.Status == Revoked || w.Status == Revoking || g.Live(w, now) || g.waits(w, now) {
 			return w
 		}
 		found = true
 		if w.Reason == "" {
 			w.Reason = Expired
-			if w.Status == Initiating && now.Before(w.End) {
+			switch {
+			case w.Status == AwaitingApproval:
+				w.Reason = ApprovalExpired
+			case w.Status == Scheduled, w.Status == Initiating && now.Before(w.End):
 				w.Reason = OpeningFailed
 			}
 		}
-		w.Status, w.Unconfirmed = Revoking, w.Status == Initiating
+		if w.Waits() && g.OpenBy.Before(w.End) {
+			w.End = g.OpenBy
+		}
+		w.Status, w.Unconfirmed = Revoking, w.unopened()
 		return w
 	})
 	return out, found
 }
 
-// Settled marks every window that is not live at now as confirmed closed, with the reason from [Grant.Ending].
+// Settled marks every window that is neither live nor waiting at now as confirmed closed, with the reason from [Grant.Ending].
 func (g Grant) Settled(now time.Time) Grant {
 	g, _ = g.Ending(now)
 	return g.Each(func(_ ID, w Window) Window {
@@ -282,7 +301,7 @@ func (g Grant) SameRequestor(id, name string) bool {
 }
 
 func (g Grant) newerThan(o Grant) bool {
-	if c := g.Start.Compare(o.Start); c != 0 {
+	if c := g.Begins().Compare(o.Begins()); c != 0 {
 		return c > 0
 	}
 	return g.ID > o.ID

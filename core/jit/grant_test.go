@@ -290,7 +290,7 @@ func drawGrant(t *rapid.T, id string) jit.Grant {
 	for _, name := range []string{"web", "app"} {
 		v := jit.GrantVM{VM: vm(name)}
 		for i := range rapid.IntRange(0, 2).Draw(t, "windows") {
-			v.Ports = append(v.Ports, jit.Window{Number: uint16(22 + i), Protocol: jit.TCP, Sources: drawSources(t, "sources"), Status: jit.Status(rapid.IntRange(0, 4).Draw(t, "status")),
+			v.Ports = append(v.Ports, jit.Window{Number: uint16(22 + i), Protocol: jit.TCP, Sources: drawSources(t, "sources"), Status: jit.Status(rapid.IntRange(0, int(jit.Revoked)).Draw(t, "status")),
 				End: now.Add(time.Duration(rapid.IntRange(-1, 3).Draw(t, "end")) * time.Minute)})
 		}
 		g.VMs = append(g.VMs, v)

@@ -42,9 +42,10 @@ func (g Grant) Lasts(from, to time.Time) bool {
 // Closed reports whether every window is confirmed closed.
 func (g Grant) Closed() bool { return !g.any(func(w Window) bool { return w.Status != Revoked }) }
 
-// Overdue reports whether a window should be closed at now but is not confirmed closed.
+// Overdue reports whether a window should be closed at now but is not confirmed closed; one that waits to be opened is due at the end of its
+// wait alone.
 func (g Grant) Overdue(now time.Time) bool {
-	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) })
+	return g.any(func(w Window) bool { return w.Status != Revoked && !g.Live(w, now) && !g.waits(w, now) })
 }
 
 // DueSince returns the earliest time since which a window should have been closed, and whether there is one: see
@@ -52,11 +53,11 @@ func (g Grant) Overdue(now time.Time) bool {
 func (g Grant) DueSince(now time.Time) (since time.Time, due bool) {
 	for _, vm := range g.VMs {
 		for _, w := range vm.Ports {
-			if w.Status == Revoked || g.Live(w, now) {
+			if w.Status == Revoked || g.Live(w, now) || g.waits(w, now) {
 				continue
 			}
 			end := w.End
-			if w.Status == Initiating && g.OpenBy.Before(end) {
+			if w.unopened() && g.OpenBy.Before(end) {
 				end = g.OpenBy
 			}
 			if !due || end.Before(since) {

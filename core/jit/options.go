@@ -21,15 +21,22 @@ type Options struct {
 	WidestIPv4, WidestIPv6 int
 	// RequireJustification refuses requests whose justification has no visible character.
 	RequireJustification bool
+	// Approvers is how many distinct people must approve a request before it is opened, 0 to [MaxApprovers]; never who asked.
+	Approvers int
+	// ApprovedBy are those who may; where nobody is named, everybody who holds the right does (see [Right]). Without Approvers it has no effect.
+	ApprovedBy People
 }
 
 // IsZero reports whether the options restrict nothing.
 func (o Options) IsZero() bool { return o == Options{} }
 
 // Validate refuses with [CodeInvalidWidestSource] a bound outside 1 to 32 for IPv4 or 1 to 128 for IPv6, and a
-// bound for one family without the other: anything could be requested in the unbounded family.
+// bound for one family without the other: anything could be requested in the unbounded family. It refuses with [CodeInvalidApprovers]
+// more than [MaxApprovers], or fewer than none.
 func (o Options) Validate() error {
 	switch {
+	case o.Approvers < 0 || o.Approvers > MaxApprovers:
+		return refuse(CodeInvalidApprovers, "approvers", "%d approvers are outside 0 to %d", o.Approvers, MaxApprovers)
 	case o.WidestIPv4 < 0 || o.WidestIPv4 > 32:
 		return refuse(CodeInvalidWidestSource, "widestIPv4Prefix", "a widest prefix of /%d is outside /1 to /32 of IPv4", o.WidestIPv4)
 	case o.WidestIPv6 < 0 || o.WidestIPv6 > 128:
@@ -49,6 +56,8 @@ func (o Options) With(p Options) Options {
 		WidestIPv4:           max(o.WidestIPv4, p.WidestIPv4),
 		WidestIPv6:           max(o.WidestIPv6, p.WidestIPv6),
 		RequireJustification: o.RequireJustification || p.RequireJustification,
+		Approvers:            max(o.Approvers, p.Approvers),
+		ApprovedBy:           o.ApprovedBy.And(p.ApprovedBy),
 	}
 }
 
@@ -63,6 +72,12 @@ func (o Options) String() string {
 	}
 	if o.RequireJustification {
 		says = append(says, "a justification required")
+	}
+	if o.Approvers > 0 {
+		says = append(says, fmt.Sprintf("to be approved by %d", o.Approvers))
+	}
+	if o.ApprovedBy.Named() {
+		says = append(says, "approvers "+o.ApprovedBy.String())
 	}
 	return strings.Join(says, ", ")
 }

@@ -79,6 +79,8 @@ type PortRule struct {
 	Sources  Sources       // the sources that a request may name
 	Maximum  time.Duration // 5 minutes to 1 day
 	Mapped   uint16        // the firewall port to dial for this port; 0: any that is free
+	// Approvers is how many distinct people must approve a request for this port, where that is more than [Options.Approvers]; 0 to [MaxApprovers].
+	Approvers int
 }
 
 // DefaultPorts are Defender for Cloud's proposals: SSH, RDP and both WinRM
@@ -201,6 +203,8 @@ func (p Policy) check() error {
 			return refuse(CodeInvalidSource, at+".allowedSourceAddressPrefix", "no source is allowed for port %d; give * for any", port.Number)
 		case port.Maximum < MinMaximum || port.Maximum > MaxMaximum:
 			return refuse(CodeInvalidMaximum, at+".maxRequestAccessDuration", "a maximum of %s is outside 5 min to 24 h", Length(port.Maximum))
+		case port.Approvers < 0 || port.Approvers > MaxApprovers:
+			return refuse(CodeInvalidApprovers, at+".approvers", "%d approvers are outside 0 to %d", port.Approvers, MaxApprovers)
 		case port.Mapped > MaxMapped:
 			return refuse(CodeInvalidMappedPort, at+".mappedPort", "a firewall does not map port %d; the last one is %d", port.Mapped, MaxMapped)
 		case port.Mapped != 0 && mapped[port.Mapped]:
@@ -217,13 +221,13 @@ func (p Policy) check() error {
 	return nil
 }
 
-// WithPins returns the policy with the firewall ports that old pins for the same ports, for clients that cannot
-// state them.
+// WithPins returns the policy with the firewall ports that old pins for the same ports, and with the approvers that it demands for
+// them, for clients that cannot state them.
 func (p Policy) WithPins(old Policy) Policy {
 	p.Ports = slices.Clone(p.Ports)
 	for i := range p.Ports {
 		if was, ok := old.Port(p.Ports[i].Number); ok {
-			p.Ports[i].Mapped = was.Mapped
+			p.Ports[i].Mapped, p.Ports[i].Approvers = was.Mapped, was.Approvers
 		}
 	}
 	return p

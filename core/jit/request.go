@@ -16,6 +16,7 @@ type Request struct {
 	Requestor     string // the requestor's display name: a user principal name or an application id
 	Justification string
 	VMs           []RequestVM
+	Opens         time.Time // its windows do not open before, and count from then; zero for at once
 }
 
 // RequestVM is the part of a request for one machine.

@@ -61,7 +61,7 @@ func heldBeside(g jit.Grant, vm jit.ID, w jit.Window, states []roster.State) []h
 	var out []held
 	for _, s := range states {
 		for _, o := range s.Openings {
-			if o.Grant.ID == g.ID || !o.Grant.SameRequestor(g.RequestorID, g.Requestor) || !o.Grant.Start.Before(w.End) {
+			if o.Grant.ID == g.ID || !o.Grant.SameRequestor(g.RequestorID, g.Requestor) || !o.Grant.Begins().Before(w.End) {
 				continue
 			}
 			for _, h := range windowsOf(o.Grant, vm, w.Number) {

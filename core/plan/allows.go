@@ -53,7 +53,7 @@ func allowsOf(o *roster.Opening, rivals rivals, now time.Time) []*wanted {
 	}
 	var out []*wanted
 	for i := range parts {
-		out = append(out, &wanted{rule: parts[i].rule(o.Grant.ID), grant: o.Grant.ID, start: o.Grant.Start, open: o.Grant.AnyOpen(now)})
+		out = append(out, &wanted{rule: parts[i].rule(o.Grant.ID), grant: o.Grant.ID, start: o.Grant.Begins(), open: o.Grant.AnyOpen(now)})
 	}
 	return out
 }

@@ -70,7 +70,7 @@ func translations(openings []roster.Opening, now time.Time) []*wanted {
 			for _, w := range vm.Ports {
 				from := sourcesOf(w.Sources, false)
 				if w.Mapped.IsValid() && !from.IsEmpty() && o.Grant.Desired(vm.VM, w, now, rivals[rivalOf(vm.VM, w)]) {
-					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Start, owner: dial.Owner(vm.VM, w.Number), open: o.Grant.AnyOpen(now)})
+					out = append(out, &wanted{rule: translation(o.Grant.ID, vm.VM, w, from, to[0]), grant: o.Grant.ID, start: o.Grant.Begins(), owner: dial.Owner(vm.VM, w.Number), open: o.Grant.AnyOpen(now)})
 				}
 			}
 		}

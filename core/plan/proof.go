@@ -104,7 +104,7 @@ func (s standing) letsIn(w *wanted) bool {
 	rules := s.rules[w.grant]
 	if g := s.grants[w.grant]; g != nil {
 		for _, n := range s.newcome[requestorOf(g)] {
-			if n.ID != g.ID && n.Start.Compare(g.Start) >= 0 {
+			if n.ID != g.ID && n.Begins().Compare(g.Begins()) >= 0 {
 				rules = slices.Concat(rules, s.rules[n.ID])
 			}
 		}

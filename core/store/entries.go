@@ -108,7 +108,7 @@ func windowEntries(who jit.Caller, op Operation, g jit.Grant, now time.Time, is 
 		for _, part := range parts {
 			e := grantEntry(who, op, Succeeded, g, part, now)
 			e.ID = fmt.Sprintf("%s/0/%s/%s/%s/%v", g.ID, op, Succeeded, vm.VM.Key(), e.Ports) // 0: of entries of one time the first by id is listed as the last
-			if e.Since = g.Start; op == OpClose {
+			if e.Since = g.Begins(); op == OpClose {
 				e.Since = dueSince(g, part.Ports[0])
 			}
 			if e.Time.Before(e.Since) {

@@ -16,12 +16,12 @@ type Wake struct {
 	Remind     bool // somebody is to be reminded that an end is near, and nothing has to close
 }
 
-// WakesOf returns a wake-up for each end of a grant's windows that is still to come at now.
+// WakesOf returns a wake-up for each time that is still to come at now and at which something of a grant is due: see [jit.Grant.Wakes].
 func WakesOf(g jit.Grant, now time.Time) []Wake {
 	var wakes []Wake
-	for _, end := range g.Ends() {
-		if end.After(now) {
-			wakes = append(wakes, Wake{Grant: g.ID, Generation: g.Generation, At: end})
+	for _, at := range g.Wakes() {
+		if at.After(now) {
+			wakes = append(wakes, Wake{Grant: g.ID, Generation: g.Generation, At: at})
 		}
 	}
 	return wakes

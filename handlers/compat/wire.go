@@ -180,7 +180,7 @@ func usualForm(p jit.Policy) VM {
 }
 
 func toRequest(g jit.Grant) request {
-	out := request{Start: ticks(g.Start), Requestor: g.Requestor, Justification: g.Justification}
+	out := request{Start: ticks(g.Begins()), Requestor: g.Requestor, Justification: g.Justification}
 	for _, vm := range g.VMs {
 		w := requestVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {

@@ -165,6 +165,10 @@ func SourcesOf(texts []string) (jit.Sources, error) {
 // statusNames are stored, not jit.Status.String: that one does not tell Revoking.
 func StatusName(s jit.Status) (string, error) {
 	switch s {
+	case jit.AwaitingApproval:
+		return "AwaitingApproval", nil
+	case jit.Scheduled:
+		return "Scheduled", nil
 	case jit.Initiating:
 		return "Initiating", nil
 	case jit.Initiated:
@@ -178,7 +182,7 @@ func StatusName(s jit.Status) (string, error) {
 }
 
 func StatusOf(name string) (jit.Status, error) {
-	for _, s := range []jit.Status{jit.Initiating, jit.Initiated, jit.Revoking, jit.Revoked} {
+	for _, s := range []jit.Status{jit.AwaitingApproval, jit.Scheduled, jit.Initiating, jit.Initiated, jit.Revoking, jit.Revoked} {
 		if n, err := StatusName(s); err == nil && n == name {
 			return s, nil
 		}

@@ -65,6 +65,7 @@ type grantFields struct {
 	Start         entity.Stamp
 	OpenBy        entity.Stamp
 	Generation    int
+	Wait          *waitDoc `json:",omitempty"` // what it waits or has waited for; nothing for most
 	VMs           []grantVMDoc
 }
 
@@ -78,6 +79,7 @@ type windowDoc struct {
 	P  string
 	S  []string
 	E  entity.Stamp
+	F  bool   `json:",omitempty"` // the end was asked for as a time
 	L  string `json:",omitempty"` // the length that was granted; in documents of before it was stored: nothing
 	St string
 	R  string   `json:",omitempty"`
@@ -93,7 +95,7 @@ type grantPlacementDoc struct {
 }
 
 func fieldsOf(g jit.Grant) (grantFields, error) {
-	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation}
+	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation, Wait: newWaitDoc(g.Wait)}
 	for _, vm := range g.VMs {
 		id, err := entity.IDText(vm.VM)
 		if err != nil {
@@ -105,7 +107,7 @@ func fieldsOf(g jit.Grant) (grantFields, error) {
 			if err != nil {
 				return f, err
 			}
-			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), L: lengthText(w.Length), St: status, R: string(w.Reason), U: w.Unconfirmed, M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
+			d.Ports = append(d.Ports, windowDoc{N: w.Number, P: string(w.Protocol), S: w.Sources.Strings(), E: entity.Stamp(w.End), F: w.Fixed, L: lengthText(w.Length), St: status, R: string(w.Reason), U: w.Unconfirmed, M: entity.MappedText(w.Mapped), V: w.Via.Strings()})
 		}
 		f.VMs = append(f.VMs, d)
 	}
@@ -128,7 +130,7 @@ func lengthOf(text string) (time.Duration, error) {
 }
 
 func (f grantFields) grant() (jit.Grant, error) {
-	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation}
+	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation, Wait: f.Wait.wait()}
 	for _, d := range f.VMs {
 		id, err := entity.IDOf(d.VM)
 		if err != nil {
@@ -156,7 +158,7 @@ func (f grantFields) grant() (jit.Grant, error) {
 			if err != nil {
 				return g, err
 			}
-			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Length: length, Status: status, Reason: jit.Reason(w.R), Unconfirmed: w.U, Mapped: mapped, Via: via})
+			vm.Ports = append(vm.Ports, jit.Window{Number: w.N, Protocol: jit.Protocol(w.P), Sources: sources, End: time.Time(w.E), Fixed: w.F, Length: length, Status: status, Reason: jit.Reason(w.R), Unconfirmed: w.U, Mapped: mapped, Via: via})
 		}
 		g.VMs = append(g.VMs, vm)
 	}

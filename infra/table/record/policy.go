@@ -37,14 +37,17 @@ type portDoc struct {
 	S   []string
 	Max string
 	M   uint16 `json:",omitempty"` // the firewall's port that is pinned
+	A   int    `json:",omitempty"` // approvers
 }
 
 // optionsDoc is what a policy demands of requests.
 type optionsDoc struct {
-	NoAny bool `json:",omitempty"`
-	V4    int  `json:",omitempty"`
-	V6    int  `json:",omitempty"`
-	Why   bool `json:",omitempty"`
+	NoAny bool     `json:",omitempty"`
+	V4    int      `json:",omitempty"`
+	V6    int      `json:",omitempty"`
+	Why   bool     `json:",omitempty"`
+	N     int      `json:",omitempty"` // approvers
+	By    []string `json:",omitempty"` // object ids of those who may approve
 }
 
 type listedDoc struct {
@@ -121,7 +124,7 @@ type policyPartDoc struct {
 func portDocs(ports []jit.PortRule) []portDoc {
 	var out []portDoc
 	for _, p := range ports {
-		out = append(out, portDoc{N: p.Number, P: string(p.Protocol), S: p.Sources.Strings(), Max: p.Maximum.String(), M: p.Mapped})
+		out = append(out, portDoc{N: p.Number, P: string(p.Protocol), S: p.Sources.Strings(), Max: p.Maximum.String(), M: p.Mapped, A: p.Approvers})
 	}
 	return out
 }
@@ -150,7 +153,7 @@ func policyOf(vm, existing, public string, room bool, ports []portDoc) (jit.Poli
 		if err != nil {
 			return jit.Policy{}, err
 		}
-		p.Ports = append(p.Ports, jit.PortRule{Number: d.N, Protocol: jit.Protocol(d.P), Sources: sources, Maximum: max, Mapped: d.M})
+		p.Ports = append(p.Ports, jit.PortRule{Number: d.N, Protocol: jit.Protocol(d.P), Sources: sources, Maximum: max, Mapped: d.M, Approvers: d.A})
 	}
 	return p, nil
 }
@@ -186,14 +189,18 @@ func newOptionsDoc(p jit.Policy) *optionsDoc {
 	if o.IsZero() {
 		return nil
 	}
-	return &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification}
+	return &optionsDoc{NoAny: o.ForbidAnySource, V4: o.WidestIPv4, V6: o.WidestIPv6, Why: o.RequireJustification, N: o.Approvers, By: o.ApprovedBy.IDs()}
 }
 
 func (d *optionsDoc) options() (*jit.Options, error) {
 	if d == nil {
 		return nil, nil
 	}
-	o := &jit.Options{ForbidAnySource: d.NoAny, WidestIPv4: d.V4, WidestIPv6: d.V6, RequireJustification: d.Why}
+	o := &jit.Options{ForbidAnySource: d.NoAny, WidestIPv4: d.V4, WidestIPv6: d.V6, RequireJustification: d.Why, Approvers: d.N}
+	var err error
+	if o.ApprovedBy, err = jit.PeopleOf(d.By...); err != nil {
+		return nil, err
+	}
 	return o, o.Validate() // one that was not stored so: what it should demand is not known
 }
 

@@ -1,0 +1,95 @@
+package decide
+
+import (
+	"time"
+
+	"portcullis/core/jit"
+)
+
+// start returns from when the windows of a request count, or refuses a start that has passed by more than [jit.ClockSkew], or that is
+// more than [jit.MaxStartAhead] ahead.
+func start(opens, now time.Time) (time.Time, error) {
+	switch {
+	case opens.IsZero():
+		return now, nil
+	case opens.Before(now.Add(-jit.ClockSkew)):
+		return now, refuse(jit.CodeStartNotAllowed, "startTimeUtc", "startTimeUtc %s is before %s", timeText(opens), timeText(now))
+	case opens.After(now.Add(jit.MaxStartAhead)):
+		return now, refuse(jit.CodeStartNotAllowed, "startTimeUtc", "startTimeUtc %s is more than %d days ahead", timeText(opens), int(jit.MaxStartAhead/(24*time.Hour)))
+	case opens.After(now):
+		return jit.Instant(opens), nil
+	}
+	return now, nil
+}
+
+// Approvers returns how many people must approve a request for a port of a policy under options: the more of what the options demand, which
+// are those in force, and of what the port does.
+func Approvers(p jit.Policy, options jit.Options, port uint16) int {
+	rule, _ := p.Port(port)
+	return max(options.Approvers, rule.Approvers)
+}
+
+// Hold returns a grant that [Request] has allowed as it waits for what it demands, or as it is where it demands nothing: for approval at most
+// for wait, and then for its start. A start that is later gives approvers time until then. No wait lasts beyond an end that was asked for as a time.
+func Hold(g jit.Grant, wait time.Duration, now time.Time) jit.Grant {
+	status := jit.Initiating
+	switch {
+	case g.Wait.Approvers > 0:
+		status, g.OpenBy = jit.AwaitingApproval, later(now.Add(wait), g.Wait.Opens)
+	case g.Wait.Opens.After(now):
+		status, g.OpenBy = jit.Scheduled, g.Wait.Opens.Add(jit.StartGrace)
+	default:
+		return g
+	}
+	return held(g, status)
+}
+
+// Schedule returns a grant that was approved before its start as it waits for that.
+func Schedule(g jit.Grant) jit.Grant {
+	g.OpenBy = g.Wait.Opens.Add(jit.StartGrace)
+	g.Generation++
+	return held(g, jit.Scheduled)
+}
+
+// held returns a grant with windows that wait, each until the latest end that it may get.
+func held(g jit.Grant, status jit.Status) jit.Grant {
+	for _, vm := range g.VMs {
+		for _, w := range vm.Ports {
+			if w.Fixed && w.End.Before(g.OpenBy) {
+				g.OpenBy = w.End
+			}
+		}
+	}
+	return g.Each(func(_ jit.ID, w jit.Window) jit.Window {
+		w.Status = status
+		if !w.Fixed {
+			w.End = g.OpenBy.Add(w.Length)
+		}
+		return w
+	})
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Asked returns the request that a grant which waits stands for: what people approve, and what is decided again when it is opened. Ends that
+// were asked for as times stay; others are lengths, which count from the opening.
+func Asked(g jit.Grant) jit.Request {
+	r := jit.Request{RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Opens: g.Wait.Opens}
+	for _, vm := range g.VMs {
+		asked := jit.RequestVM{VM: vm.VM}
+		for _, w := range vm.Ports {
+			p := jit.RequestPort{Number: w.Number, Duration: w.Length, Sources: w.Sources}
+			if w.Fixed {
+				p.Duration, p.End = 0, w.End
+			}
+			asked.Ports = append(asked.Ports, p)
+		}
+		r.VMs = append(r.VMs, asked)
+	}
+	return r
+}
