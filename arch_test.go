@@ -137,6 +137,7 @@ func TestImports(t *testing.T) {
 		"core/refusal":   with(inside, verbs, bad{"portcullis/core/round": "to write that nothing was done writes no rule", "portcullis/core/permit": "it is told what was refused"}),
 		"core/admission": with(inside, verbs, bad{"portcullis/core/store": "it is kept in memory alone", "portcullis/core/round": "to have callers wait writes no rule", "portcullis/core/refusal": "it is handed whom to tell"}),
 		"core/seen":      with(inside, verbs, bad{"portcullis/core/round": "what is remembered is looked at without rounds", "portcullis/core/permit": "what stands is read whoever asks"}),
+		"core/move":      with(noEdge, verbs, bad{"portcullis/core/round": "it is told what is followed, and writes nothing", "portcullis/core/store": "it is kept in memory alone", "portcullis/core/network": "it is kept in memory alone"}),
 		"core/round":     with(inside, verbs, bad{"portcullis/core/permit": "what is due is closed whoever asks"}),
 		"core/preview":   with(inside, verbs, bad{"portcullis/core/permit": "it is told what may be shown"}),
 		"core/tell":      with(inside, verbs, bad{"portcullis/core/round": "to tell changes no rule", "portcullis/core/network": "what is told is stored", "portcullis/core/permit": "a message is no permission"}),

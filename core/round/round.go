@@ -347,7 +347,7 @@ func (s *Rounds) Compute(ctx context.Context, snap network.Standing) (Outcome, e
 
 // input is what the rules of a target depend on.
 func (s *Rounds) input(snap network.Standing, state roster.State, at time.Time) plan.Input {
-	return plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: at, Moved: s.moves.grants(snap.Target), LeaveRemoved: s.LeaveRemoved}
+	return plan.Input{State: state, Current: snap.Rules, Public: snap.Addresses, Now: at, Moved: s.Moves.Grants(snap.Target), LeaveRemoved: s.LeaveRemoved}
 }
 
 // background runs f in a goroutine of its own and recovers from its panic.

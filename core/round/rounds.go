@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/move"
 	"portcullis/core/network"
 	"portcullis/core/seen"
 	"portcullis/core/store"
@@ -32,7 +33,7 @@ type Rounds struct {
 
 	queues   queues
 	closings closings
-	moves    moves
+	Moves    move.Moves // windows that a sweep follows
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

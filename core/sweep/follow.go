@@ -63,7 +63,7 @@ func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec sto
 		return next, moved || len(g.Placements) > maxPlacements, nil
 	})
 	if follow && err == nil {
-		w.after = append(w.after, w.Rounds.Follow(rec.Grant.ID, rec.Targets()))
+		w.after = append(w.after, w.Rounds.Moves.Follow(rec.Grant.ID, rec.Targets()))
 	}
 	if errors.Is(err, store.ErrConflict) {
 		return rec, nil // the next sweep tries again
