@@ -168,6 +168,18 @@ func TestImports(t *testing.T) {
 		"functions":             {"portcullis/": "declarations know nobody"},
 		"web":                   {"portcullis/": "files know nobody"},
 	}
+	// The command line client: of the app it knows the shapes of the API.
+	outside := bad{"portcullis/core": "the client knows the API and nothing of the app", "portcullis/handlers": "the client knows the API by its shapes alone", "portcullis/infra": "the client asks the app, and nothing of Azure",
+		"portcullis/local": "stand-ins are not the product's", "portcullis/functions": "the client knows the API and nothing of the app", "portcullis/web": "the client shows no page"}
+	room := "each room of the client does one thing"
+	rules["cmd/portcullis"] = outside
+	rules["cmd/portcullis/exit"] = bad{"portcullis/": "how a program ends is asked by all of its rooms"}
+	rules["cmd/portcullis/settings"] = with(outside, bad{"portcullis/cmd/portcullis/client": room, "portcullis/cmd/portcullis/find": room, "portcullis/cmd/portcullis/signin": room, "portcullis/cmd/portcullis/terminal": "it asks nobody", "portcullis/cmd/portcullis/verbs": room, "net/http": "it is asked before anything is called"})
+	rules["cmd/portcullis/client"] = with(outside, bad{"portcullis/cmd/portcullis/find": room, "portcullis/cmd/portcullis/settings": "it is told", "portcullis/cmd/portcullis/signin": "it is given a credential", "portcullis/cmd/portcullis/terminal": "it is called, and shows nothing", "portcullis/cmd/portcullis/verbs": room, "os": "it is told"})
+	rules["cmd/portcullis/find"] = with(outside, bad{"portcullis/cmd/portcullis/client": "it is handed what lists", "portcullis/cmd/portcullis/settings": room, "portcullis/cmd/portcullis/signin": room, "portcullis/cmd/portcullis/terminal": "it guesses nothing and asks nobody", "portcullis/cmd/portcullis/verbs": room, "net/http": "it is handed what lists", "os": "it is told"})
+	rules["cmd/portcullis/signin"] = with(outside, bad{"portcullis/cmd/portcullis/client": room, "portcullis/cmd/portcullis/find": room, "portcullis/cmd/portcullis/terminal": "it is handed what tells people", "portcullis/cmd/portcullis/verbs": room})
+	rules["cmd/portcullis/terminal"] = with(outside, bad{"portcullis/handlers/api": "it writes what it is given", "portcullis/cmd/portcullis/client": room, "portcullis/cmd/portcullis/find": room, "portcullis/cmd/portcullis/settings": room, "portcullis/cmd/portcullis/signin": room, "portcullis/cmd/portcullis/verbs": room, "net/http": "it calls nobody"})
+	rules["cmd/portcullis/verbs"] = with(outside, bad{"net/http": "calls are made by package client"})
 	adapter := bad{"portcullis/infra": "adapters do not know each other", "portcullis/handlers": "imports point inward", "portcullis/local": "stand-ins are not the product's", "portcullis/functions": "imports point inward"}
 	all := sources(t)
 	// Which adapters may import others, and why.
@@ -178,6 +190,9 @@ func TestImports(t *testing.T) {
 	}
 	for dir := range all {
 		switch {
+		case dir == "cmd/portcullis/apptest": // it is the whole app, for tests of its client
+		case strings.HasPrefix(dir, "cmd/") && rules[dir] == nil:
+			rules[dir] = outside
 		case strings.HasSuffix(dir, "test"):
 			rules[dir] = bad{"portcullis/handlers": "imports point inward", "portcullis/functions": "imports point inward"}
 		case dir == "infra/arm":
@@ -206,6 +221,7 @@ func TestImports(t *testing.T) {
 			for prefix, why := range forbidden {
 				room := strings.HasPrefix(imp, "portcullis/"+dir+"/") || strings.HasPrefix(dir, "infra/table/") && imp == "portcullis/infra/table/entity"
 				room = room || dir == "handlers/wire" && imp == "portcullis/handlers/api" // which it reads and fills
+				room = room || prefix == "portcullis/handlers" && imp == "portcullis/handlers/api" && strings.HasPrefix(dir, "cmd/")
 				if prefix == "portcullis/handlers" && room || prefix == "portcullis/infra" && (allowed[imp] != "" || room) && strings.HasPrefix(dir, "infra/") {
 					continue // an adapter or a handler may import its own subpackages, and those of the table may import entity
 				}
@@ -241,7 +257,7 @@ func TestPackageDocs(t *testing.T) {
 // product reports whether a package runs in Azure or is a program for operators: neither a stand-in nor for tests alone.
 func product(dir string) bool {
 	top, _, _ := strings.Cut(dir, "/")
-	return slices.Contains([]string{".", "core", "functions", "handlers", "infra", "web"}, top) && !strings.HasSuffix(dir, "test")
+	return slices.Contains([]string{".", "cmd", "core", "functions", "handlers", "infra", "web"}, top) && !strings.HasSuffix(dir, "test")
 }
 
 // TestSizes checks that what is read at a time stays small: a package and a function of the product, and every file but tests.

@@ -10,6 +10,7 @@ import (
 
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/handlers/api"
 	"portcullis/handlers/arrival"
 	"portcullis/handlers/query"
 	"portcullis/handlers/wire"
@@ -47,22 +48,6 @@ func subscriptionOf(u *url.URL) (string, bool) {
 	return id, path[len(pathAll):] == "" || below && id != "" && !strings.Contains(id, "/")
 }
 
-// endpoints has the members of Resource Manager's own answer that clients read; its api-version 2022-09-01, which the Azure CLI asks for.
-type endpoints struct {
-	Name            string            `json:"name"`
-	Portal          string            `json:"portal"`
-	ResourceManager string            `json:"resourceManager"`
-	Authentication  authentication    `json:"authentication"`
-	Suffixes        map[string]string `json:"suffixes"` // of services that are not here; clients look into it
-}
-
-type authentication struct {
-	LoginEndpoint    string   `json:"loginEndpoint"`
-	Audiences        []string `json:"audiences"`
-	Tenant           string   `json:"tenant"`
-	IdentityProvider string   `json:"identityProvider"`
-}
-
 // Endpoints says where to sign in and for what: GET /api/metadata/endpoints. Clients ask for it before they have a token, and it
 // holds nothing that a refused sign-in would not tell.
 func (f Face) Endpoints(w http.ResponseWriter, r *http.Request) error {
@@ -73,8 +58,8 @@ func (f Face) Endpoints(w http.ResponseWriter, r *http.Request) error {
 	audiences := slices.Clone(f.Audiences)
 	slices.SortStableFunc(audiences, func(a, b string) int { return isURI(b) - isURI(a) })
 	here := arrival.Scheme(r) + "://" + r.Host
-	wire.Write(w, http.StatusOK, endpoints{Name: "Portcullis", Portal: here + "/api/portal/", ResourceManager: here + "/api", Suffixes: map[string]string{},
-		Authentication: authentication{LoginEndpoint: strings.TrimSuffix(f.SignIn, "/"), Audiences: audiences, Tenant: "common", IdentityProvider: "AAD"}})
+	wire.Write(w, http.StatusOK, api.EndpointsAnswer{Name: "Portcullis", Portal: here + "/api/portal/", ResourceManager: here + "/api", Suffixes: map[string]string{},
+		Authentication: api.Authentication{LoginEndpoint: strings.TrimSuffix(f.SignIn, "/"), Audiences: audiences, Tenant: "common", IdentityProvider: "AAD"}})
 	return nil
 }
 
