@@ -120,6 +120,15 @@ func TestMachines(t *testing.T) {
 		"the subscription":      {inventory.MachineQuery{Subscription: strings.ToUpper(sub)}, []string{app1, app2, bare, managed, old, web}},
 		"a text and a state":    {inventory.MachineQuery{Text: "a", State: inventory.MachineUnsupported}, []string{bare, managed, old}},
 		"of a group, by a text": {inventory.MachineQuery{ResourceGroup: "legacy", Text: "web"}, []string{}},
+		"words, each found":     {inventory.MachineQuery{Text: "demo\tAPP pp1"}, []string{app1}},
+		"a word that is not":    {inventory.MachineQuery{Text: "demo app1 legacy"}, []string{}},
+		"an id":                 {inventory.MachineQuery{Text: strings.ToUpper(vmID("app1").String())}, []string{app1}},
+		"an id of a longer":     {inventory.MachineQuery{Text: vmID("app").String()}, []string{}},
+		"the address of a page": {inventory.MachineQuery{Text: "https://portal.example/#@contoso/resource" + vmID("app1").String() + "/overview"}, []string{app1}},
+		"a part of an id":       {inventory.MachineQuery{Text: "/subscriptions/" + sub + "/resourceGroups/legacy"}, []string{old}},
+		"an end of an id":       {inventory.MachineQuery{Text: "virtualMachines/app"}, []string{app1, app2}},
+		"spaces alone":          {inventory.MachineQuery{Text: " \t "}, []string{app1, app2, bare, managed, old, web}},
+		"more words than 20":    {inventory.MachineQuery{Text: strings.Repeat("app ", 20) + "web"}, []string{app1, app2}},
 	}
 	for name, row := range rows {
 		if diff := cmp.Diff(row.want, briefly(w.machines(row.q).Machines)); diff != "" {

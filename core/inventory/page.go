@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -130,17 +131,38 @@ func (q MachineQuery) matches(m MachineView) bool {
 		(q.Text == "" || q.holds(m))
 }
 
+// mostWords bounds the words of a text that are looked for; those after them are left out.
+const mostWords = 20
+
+// wordsOf returns the words of a text, each of which has to be found.
+func wordsOf(text string) []string {
+	words := strings.Fields(strings.ToLower(text))
+	return words[:min(len(words), mostWords)]
+}
+
 func (q MachineQuery) holds(m MachineView) bool {
-	text := strings.ToLower(strings.TrimSpace(q.Text))
-	if strings.Contains(strings.ToLower(m.VM.Name), text) || strings.Contains(strings.ToLower(m.VM.ResourceGroup), text) {
-		return true
-	}
-	for _, a := range slices.Concat(m.Dial, m.Private) {
-		if strings.Contains(a.String(), text) {
+	return !slices.ContainsFunc(wordsOf(q.Text), func(word string) bool { return !m.says(word) })
+}
+
+// says reports whether a machine's name, resource group or addresses hold a word, in lower case. A word with a slash is (a part of) an id,
+// or the address of a page about the machine, which goes on behind the id.
+func (m MachineView) says(word string) bool {
+	if i := strings.Index(word, "/subscriptions/"); i >= 0 {
+		word = strings.TrimRight(word[i:], "/")
+		id := strings.ToLower(m.VM.String())
+		if strings.HasPrefix(word+"/", id+"/") {
 			return true
 		}
+		_, err := jit.ParseID(word) // of another machine, whose name may only begin as this one's does
+		return err != nil && strings.Contains(id, word)
 	}
-	return false
+	if strings.Contains(word, "/") {
+		return strings.Contains(strings.ToLower(m.VM.String()), word)
+	}
+	if strings.Contains(strings.ToLower(m.VM.Name), word) || strings.Contains(strings.ToLower(m.VM.ResourceGroup), word) {
+		return true
+	}
+	return slices.ContainsFunc(slices.Concat(m.Dial, m.Private), func(a netip.Addr) bool { return strings.Contains(a.String(), word) })
 }
 
 // facets returns the distinct resource groups and subscriptions of machines.

@@ -44,7 +44,7 @@ const (
 // MachineQuery selects machines; zero fields select all, sorted by name.
 type MachineQuery struct {
 	State         MachineState
-	Text          string // part of the name, the resource group or an address, in any case
+	Text          string // words in any case, each of them part of the name, the resource group, an address or the id
 	ResourceGroup string // in any case
 	Subscription  string // in any case
 	VM            string // jit.ID.Key of one machine
