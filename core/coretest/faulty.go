@@ -194,3 +194,27 @@ func (f *Faulty) DropLetter(ctx context.Context, l store.Letter) error {
 	_, err := step(ctx, f, "DropLetter", l.ID(), func() (struct{}, error) { return done(f.Store.DropLetter(ctx, l)) })
 	return err
 }
+
+// Heads implements [store.Heads].
+func (f *Faulty) Heads(ctx context.Context, day time.Time) (out []store.ChainHead, more bool, err error) {
+	out, err = step(ctx, f, "Heads", day.Format(time.DateOnly), func() (heads []store.ChainHead, err error) {
+		heads, more, err = f.Store.Heads(ctx, day)
+		return heads, err
+	})
+	return out, more, err
+}
+
+// Follow implements [store.Chained].
+func (f *Faulty) Follow(ctx context.Context, subscription string, day time.Time, from store.Place, to, limit int) ([]store.Linked, error) {
+	return step(ctx, f, "Follow", subscription, func() ([]store.Linked, error) { return f.Store.Follow(ctx, subscription, day, from, to, limit) })
+}
+
+// Stream implements [store.Streams].
+func (f *Faulty) Stream(ctx context.Context) (store.StreamRecord, error) {
+	return step(ctx, f, "Stream", "", func() (store.StreamRecord, error) { return f.Store.Stream(ctx) })
+}
+
+// PutStream implements [store.Streams].
+func (f *Faulty) PutStream(ctx context.Context, r store.StreamRecord) (store.StreamRecord, error) {
+	return step(ctx, f, "PutStream", "", func() (store.StreamRecord, error) { return f.Store.PutStream(ctx, r) })
+}

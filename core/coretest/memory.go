@@ -3,6 +3,7 @@ package coretest
 import (
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -19,6 +20,8 @@ type Store interface {
 	store.Targets
 	store.Activity
 	store.Verifier
+	store.Chained
+	store.Streams
 	store.Sweeps
 	store.Outbox
 	store.Pinger
@@ -36,6 +39,8 @@ type Memory struct {
 	targets  map[string]mark
 	named    map[string]store.NamedRecord // by key of the name
 	entries  map[string]store.Entry
+	appended []string // ids of entries, in the order in which they came
+	stream   *store.StreamRecord
 	sweep    *store.SweepRecord
 	letters  map[[3]string]store.Letter // by channel, subject and number
 
@@ -69,10 +74,14 @@ func (m *Memory) Copy() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &Memory{writes: m.writes, policies: maps.Clone(m.policies), open: maps.Clone(m.open), closed: maps.Clone(m.closed), keys: maps.Clone(m.keys),
-		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters)}
+		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), appended: slices.Clone(m.appended), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters)}
 	if m.sweep != nil {
 		last := *m.sweep
 		c.sweep = &last
+	}
+	if m.stream != nil {
+		s := cloneStream(*m.stream)
+		c.stream = &s
 	}
 	return c
 }

@@ -47,32 +47,10 @@ func (m *Memory) Append(_ context.Context, entries ...store.Entry) error {
 	for _, e := range entries {
 		if _, told := m.entries[e.ID]; !told {
 			m.entries[e.ID] = cloneEntry(e)
+			m.appended = append(m.appended, e.ID)
 		}
 	}
 	return nil
-}
-
-// Verify implements store.Verifier: nobody else can write, so the log is intact. It keeps no hashes; the head
-// names what was appended so far.
-func (m *Memory) Verify(_ context.Context, subscription string, day time.Time, stated ...store.Head) (store.VerifyResult, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out store.VerifyResult
-	for _, e := range m.entries {
-		of := cmp.Or(e.VM.Subscription, e.Target.Subscription)
-		if strings.EqualFold(of, subscription) && e.Time.UTC().Format(time.DateOnly) == day.UTC().Format(time.DateOnly) {
-			out.Entries++
-		}
-	}
-	if out.Entries > 0 {
-		out.Head = fmt.Sprintf("%064x", out.Entries)
-	}
-	for _, s := range stated {
-		if s.Entries > out.Entries || s.Hash != fmt.Sprintf("%064x", s.Entries) {
-			out.FirstBroken = &store.BrokenEntry{Seq: s.Entries, Break: store.BreakRewound}
-		}
-	}
-	return out, nil
 }
 
 // Entries implements store.Activity.

@@ -28,6 +28,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Activity", func(t *testing.T) { TestActivity(t, open) })
 	t.Run("Verifier", func(t *testing.T) { TestVerifier(t, open) })
 	t.Run("Sweeps", func(t *testing.T) { TestSweeps(t, open) })
+	t.Run("Stream", func(t *testing.T) { TestStream(t, open) })
 	t.Run("Outbox", func(t *testing.T) { TestOutbox(t, open) })
 }
 

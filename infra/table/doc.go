@@ -20,6 +20,7 @@
 //	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
 //	          tell|<channel>|<start>|<id>|<seq>  a message to one channel, until it is delivered (package outbox)
 //	          sweep                              the last sweep
+//	          stream                             how far the activity log has been streamed (package position)
 //	          doctor|try, doctor|wake            what the doctor tries the table with; its last wake-up that came elsewhere
 //	History   closed grants, a partition for each day of their start
 //	Activity  the activity log, a partition for each day:

@@ -21,6 +21,7 @@ import (
 	"portcullis/infra/table/activity"
 	"portcullis/infra/table/entity"
 	"portcullis/infra/table/outbox"
+	"portcullis/infra/table/position"
 )
 
 // The ports that a Store implements.
@@ -32,7 +33,8 @@ var (
 	_ store.Targets  = (*Store)(nil)
 	_ store.Activity = (*Store)(nil)
 	_ store.Verifier = (*Store)(nil)
-	_ store.Heads    = (*Store)(nil)
+	_ store.Chained  = (*Store)(nil)
+	_ store.Streams  = (*Store)(nil)
 	_ store.Sweeps   = (*Store)(nil)
 	_ store.Outbox   = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
@@ -60,6 +62,7 @@ type Store struct {
 	parts   policyParts
 	*activity.Log
 	*outbox.Box
+	*position.Row
 }
 
 // New gives the store at the table endpoint of a storage account, such as
@@ -101,7 +104,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	}
 	in := func(i int) entity.Table { return entity.Table{Client: service.NewClient(s.names[i])} }
 	s.state, s.history, s.Log = in(0), in(1), activity.NewLog(in(2))
-	s.Box = &outbox.Box{Table: s.state, Partition: live}
+	s.Box, s.Row = &outbox.Box{Table: s.state, Partition: live}, &position.Row{Table: s.state, Partition: live}
 	return s, nil
 }
 
