@@ -55,6 +55,8 @@ type azure struct {
 	still bool
 	// more is settings of the app, NAME=value, beside and in place of those that fit the stand-ins; set before start.
 	more []string
+	// machine, if set before start, opens the way to the machine web in place of the stand-in for its SSH server.
+	machine func(context.Context) (net.Conn, error)
 	// onReal, if set before start, runs the Functions host that Azure runs.
 	onReal bool
 }
@@ -93,6 +95,9 @@ func (a *azure) start(ctx context.Context, p ports, dir, app string, log *slog.L
 	}
 	if err := a.serveSecure(p, dir); err != nil {
 		return fmt.Errorf("serve https: %w", err)
+	}
+	if err := a.serveMachine(p, dir); err != nil {
+		return fmt.Errorf("serve SSH on %s: %w", machineName, err)
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func newRigWith(t *testing.T, real bool, dir string, tap func(string, *http.Requ
 	out := &syncWriter{w: r.log}
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
-		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
 		r.more = more(r.ports)
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {

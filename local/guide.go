@@ -20,6 +20,7 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
   Resource Manager     {{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}
+  the machine web      ssh -F {{.SSH}} -o HostName=127.0.0.1 -p {{.Ports.Machine}} web    comes in while its security group lets it
 
 Have the clients of this shell trust the https ports (the certificate is for 127.0.0.1 alone; do not give it to the whole machine):
 
@@ -59,11 +60,16 @@ Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure
 `))
 
 func guide(w io.Writer, p ports, dir string, took time.Duration) {
-	trust := certificateFile(dir)
-	if whole, err := filepath.Abs(trust); err == nil {
-		trust = whole
-	}
+	trust, config := whole(certificateFile(dir)), whole(filepath.Join(dir, "ssh", "config"))
 	// Losing the terminal is no reason to stop.
-	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Secure": secureURL(p.Secure), "Authority": secureURL(p.Authority), "Trust": trust,
+	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Secure": secureURL(p.Secure), "Authority": secureURL(p.Authority), "Trust": trust, "SSH": config,
 		"Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
+}
+
+// whole gives a path that works from any folder.
+func whole(path string) string {
+	if out, err := filepath.Abs(path); err == nil {
+		return out
+	}
+	return path
 }

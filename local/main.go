@@ -10,6 +10,7 @@
 //   - tablesim: Table Storage
 //   - bussim: Service Bus
 //   - inbox: what people are told, in place of mail, Teams and Slack
+//   - sshsim, behind gate: the machine web, to which SSH leads while the security groups let it
 //
 // The app and the token issuer are served over https too, with a certificate that is made here, since most clients send
 // no token over http.
@@ -118,19 +119,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 // ports are where the stand-ins listen; these are the documented defaults.
 //
-// Secure is the app and Authority the token issuer, both over https.
-type ports struct{ Host, ARM, Table, Bus, Secure, Authority int }
+// Secure is the app and Authority the token issuer, both over https. Machine is where the machine web is dialled.
+type ports struct{ Host, ARM, Table, Bus, Secure, Authority, Machine int }
 
 // portsFrom moves all ports to base, base+1 and so on; "" keeps the defaults.
 func portsFrom(base string) (ports, error) {
 	if base == "" {
-		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672, Secure: 7073, Authority: 7074}, nil
+		return ports{Host: 7071, ARM: 7072, Table: 10002, Bus: 5672, Secure: 7073, Authority: 7074, Machine: 7075}, nil
 	}
 	n, err := strconv.Atoi(base)
-	if err != nil || n < 1 || n > 65530 {
-		return ports{}, fmt.Errorf("PORTCULLIS_LOCAL_PORT_BASE %q is not a port from 1 to 65530", base)
+	if err != nil || n < 1 || n > 65529 {
+		return ports{}, fmt.Errorf("PORTCULLIS_LOCAL_PORT_BASE %q is not a port from 1 to 65529", base)
 	}
-	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3, Secure: n + 4, Authority: n + 5}, nil
+	return ports{Host: n, ARM: n + 1, Table: n + 2, Bus: n + 3, Secure: n + 4, Authority: n + 5, Machine: n + 6}, nil
 }
 
 // marker marks a folder as ours, so that starting over deletes no other.
