@@ -90,9 +90,12 @@ func (c *Client) SignedIn(cred azcore.TokenCredential, audience string) *Client 
 // Scope gives what to ask a token for.
 func Scope(audience string) string { return strings.TrimSuffix(audience, "/") + "/.default" }
 
+// longest is how long one answer may take: longer than the 230 seconds after which the platform gives up on it.
+const longest = 4 * time.Minute
+
 func (c *Client) pipeline(each ...policy.Policy) runtime.Pipeline {
 	return runtime.NewPipeline("portcullis", strings.Fields(c.o.Version + " unknown")[0], runtime.PipelineOptions{PerRetry: append(each, c.seen.watch(c.o.Now))},
-		&policy.ClientOptions{Transport: c.o.Transport, Retry: policy.RetryOptions{RetryDelay: c.o.RetryDelay, MaxRetryDelay: 30 * time.Second},
+		&policy.ClientOptions{Transport: c.o.Transport, Retry: policy.RetryOptions{RetryDelay: c.o.RetryDelay, MaxRetryDelay: 30 * time.Second, TryTimeout: longest},
 			Telemetry: policy.TelemetryOptions{ApplicationID: "portcullis-cli"}})
 }
 
@@ -132,6 +135,9 @@ func (k *clock) watch(now func() time.Time) policy.Policy {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			k.ahead, k.known = date.Sub(began.Add(ended.Sub(began)/2)).Round(time.Second), true
+			if k.ahead.Abs() <= time.Second { // a Date has whole seconds
+				k.ahead = 0
+			}
 		}
 		return resp, nil
 	})
@@ -141,8 +147,8 @@ type policyFunc func(*policy.Request) (*http.Response, error)
 
 func (f policyFunc) Do(req *policy.Request) (*http.Response, error) { return f(req) }
 
-// pause waits, but not beyond the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits, but not beyond the end of ctx.
+func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"portcullis/handlers/api"
@@ -22,19 +21,26 @@ var (
 	oneRequest = operation[nothing, api.GrantAnswer]{method: http.MethodGet, path: "/api/requests/{id}"}
 	revoke     = operation[nothing, api.GrantAnswer]{method: http.MethodPost, path: "/api/requests/{id}/revoke", query: []string{dryRun}}
 	extend     = operation[api.ExtendBody, api.GrantAnswer]{method: http.MethodPost, path: "/api/requests/{id}/extend", query: []string{dryRun}}
+	enable     = operation[api.EnableBody, api.EnableAnswer]{method: http.MethodPost, path: "/api/enable", query: []string{dryRun}, headers: []string{"If-Match", "If-None-Match"}}
+	disable    = operation[api.VmsBody, api.DisableAnswer]{method: http.MethodPost, path: "/api/disable", query: []string{dryRun}}
+	activity   = operation[nothing, api.List[api.Entry]]{method: http.MethodGet, path: "/api/activity", query: []string{"subscription", "vm", "requestor", "requestorObjectId", "operation", "result", "from", "to", "format", "top", "cursor"}}
+	compliance = operation[nothing, api.ComplianceAnswer]{method: http.MethodGet, path: "/api/compliance"}
+	doctor     = operation[nothing, api.DoctorAnswer]{method: http.MethodGet, path: "/api/doctor"}
 	again      = operation[nothing, api.GrantAnswer]{method: http.MethodPost, path: "/api/requests/{id}/again", query: []string{dryRun}, headers: []string{"Idempotency-Key", "Prefer"}}
 )
 
 // Operations gives every operation that the client calls.
 func Operations() []Operation {
 	return []Operation{endpoints.described(), machines.described(), request.described(), requests.described(), oneRequest.described(),
-		revoke.described(), extend.described(), again.described()}
+		revoke.described(), extend.described(), again.described(), enable.described(), disable.described(), activity.described(), compliance.described(), doctor.described()}
 }
 
 // How says how a call that writes is made.
 type How struct {
 	DryRun bool   // say what would happen, and write nothing
 	Key    string // the Idempotency-Key, where the operation takes one; "" for none
+	Async  bool   // do not wait for the ports, where the operation can
+	ETag   string // of the policy that is changed, "*" for one that must not be there yet; "" for whatever there is
 }
 
 func (h How) query() url.Values {
@@ -45,10 +51,21 @@ func (h How) query() url.Values {
 }
 
 func (h How) header() http.Header {
-	if h.Key == "" {
-		return nil
+	out := http.Header{}
+	if h.Key != "" {
+		out["Idempotency-Key"] = []string{h.Key}
 	}
-	return http.Header{"Idempotency-Key": {h.Key}}
+	if h.Async {
+		out["Prefer"] = []string{"respond-async"}
+	}
+	switch h.ETag {
+	case "":
+	case "*":
+		out["If-None-Match"] = []string{"*"}
+	default:
+		out["If-Match"] = []string{h.ETag}
+	}
+	return out
 }
 
 // Pending is a request as it was answered: done, or (202) under way.
@@ -98,15 +115,27 @@ func (c *Client) Extend(ctx context.Context, id string, body api.ExtendBody, h H
 	return answer, err
 }
 
-// Requests gives a page of requests, newest first. The query's names are those of GET /api/requests.
-func (c *Client) Requests(ctx context.Context, q url.Values) (api.List[api.GrantAnswer], error) {
-	answer, _, err := requests.do(ctx, c, input[nothing]{query: q})
+// Enable protects machines. An ETag is only for one machine.
+func (c *Client) Enable(ctx context.Context, body api.EnableBody, h How) (api.EnableAnswer, error) {
+	answer, _, err := enable.do(ctx, c, input[api.EnableBody]{query: h.query(), header: h.header(), body: &body})
 	return answer, err
 }
 
-// RequestByID gives one request as it stands.
-func (c *Client) RequestByID(ctx context.Context, id string) (api.GrantAnswer, error) {
-	answer, _, err := oneRequest.do(ctx, c, input[nothing]{id: id})
+// Disable ends the protection of machines.
+func (c *Client) Disable(ctx context.Context, body api.VmsBody, h How) (api.DisableAnswer, error) {
+	answer, _, err := disable.do(ctx, c, input[api.VmsBody]{query: h.query(), body: &body})
+	return answer, err
+}
+
+// Compliance gives what the last sweep found.
+func (c *Client) Compliance(ctx context.Context) (api.ComplianceAnswer, error) {
+	answer, _, err := compliance.do(ctx, c, input[nothing]{})
+	return answer, err
+}
+
+// Doctor gives the state of the installation, to who administers it.
+func (c *Client) Doctor(ctx context.Context) (api.DoctorAnswer, error) {
+	answer, _, err := doctor.do(ctx, c, input[nothing]{})
 	return answer, err
 }
 
@@ -116,7 +145,7 @@ func (c *Client) Await(ctx context.Context, p Pending, done func(api.GrantAnswer
 	g := p.GrantAnswer
 	for !done(g) {
 		tell(g)
-		if err := pause(ctx, p.After); err != nil {
+		if err := Pause(ctx, p.After); err != nil {
 			return g, c.failure(ctx, err)
 		}
 		var err error
@@ -125,75 +154,4 @@ func (c *Client) Await(ctx context.Context, p Pending, done func(api.GrantAnswer
 		}
 	}
 	return g, nil
-}
-
-// pages walks over the pages of a list, at most limit of them: more than that is no list that somebody reads.
-func pages[T any](q url.Values, limit int, page func(url.Values) (T, string, error), each func(T) (more bool)) error {
-	for range limit {
-		answer, link, err := page(q)
-		if err != nil {
-			return err
-		}
-		if !each(answer) || link == "" {
-			return nil
-		}
-		if q, err = next(link); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// mostPages bounds a list: of a thousand each, as many as an installation can have machines, with room.
-const mostPages = 200
-
-// AllMachines gives the machines of all pages, at most the given number; 0 for all.
-func (c *Client) AllMachines(ctx context.Context, q url.Values, most int) (api.MachinesAnswer, error) {
-	var out api.MachinesAnswer
-	err := pages(sized(q, most), mostPages, func(q url.Values) (api.MachinesAnswer, string, error) {
-		page, err := c.Machines(ctx, q)
-		return page, page.NextLink, err
-	}, func(page api.MachinesAnswer) bool {
-		value := append(out.Value, page.Value...)
-		out = page
-		out.Value, out.NextLink = value, ""
-		return most == 0 || len(value) < most
-	})
-	if most > 0 && len(out.Value) > most {
-		out.Value = out.Value[:most]
-	}
-	return out, err
-}
-
-// AllRequests gives the requests of all pages, at most the given number; 0 for all.
-func (c *Client) AllRequests(ctx context.Context, q url.Values, most int) (api.List[api.GrantAnswer], error) {
-	return all(q, most, func(q url.Values) (api.List[api.GrantAnswer], error) { return c.Requests(ctx, q) })
-}
-
-// all gives the values of all pages, at most the given number; 0 for all.
-func all[T any](q url.Values, most int, page func(url.Values) (api.List[T], error)) (api.List[T], error) {
-	out := api.List[T]{Value: []T{}}
-	err := pages(sized(q, most), mostPages, func(q url.Values) ([]T, string, error) {
-		answer, err := page(q)
-		return answer.Value, answer.NextLink, err
-	}, func(value []T) bool {
-		out.Value = append(out.Value, value...)
-		return most == 0 || len(out.Value) < most
-	})
-	if most > 0 && len(out.Value) > most {
-		out.Value = out.Value[:most]
-	}
-	return out, err
-}
-
-// sized asks for pages of a thousand, or of as many as are wanted.
-func sized(q url.Values, most int) url.Values {
-	out := url.Values{"top": {"1000"}}
-	if most > 0 && most < 1000 {
-		out.Set("top", strconv.Itoa(most))
-	}
-	for name, values := range q {
-		out[name] = values
-	}
-	return out
 }

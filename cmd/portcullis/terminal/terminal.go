@@ -91,6 +91,17 @@ func Table(w io.Writer, header []string, rows [][]string) {
 	fmt.Fprintln(w, out.Render())
 }
 
+// Pairs writes names and values, one pair a line.
+func Pairs(w io.Writer, rows [][]string) {
+	widest := 0
+	for _, r := range rows {
+		widest = max(widest, len(r[0]))
+	}
+	for _, r := range rows {
+		fmt.Fprintf(w, "%-*s  %s\n", widest, Plain(r[0]), strings.ReplaceAll(Plain(r[1]), "\n", " "))
+	}
+}
+
 func cells(texts []string) table.Row {
 	row := make(table.Row, len(texts))
 	for i, s := range texts {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/pkg/browser"
 	"github.com/spf13/cobra"
 
 	"portcullis/cmd/portcullis/client"
@@ -27,11 +28,19 @@ type World struct {
 	Now      func() time.Time
 	// RetryDelay is the first wait before a call is sent again; 0 for the usual one.
 	RetryDelay time.Duration
+	// Browse shows a page of an http or https address.
+	Browse func(address string) error
 }
 
 // System gives the world of this process.
 func System() World {
-	return World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now}
+	return World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Browse: browse}
+}
+
+// browse starts the person's browser. What it prints is no answer of ours.
+func browse(address string) error {
+	browser.Stdout = os.Stderr
+	return browser.OpenURL(address)
 }
 
 // Run does what a command line says and gives the exit code. What went wrong is on stderr.
@@ -43,10 +52,11 @@ func Run(ctx context.Context, args []string, w World) exit.Code {
 	cmd.SetOut(w.Out)
 	cmd.SetErr(w.Err)
 	err := cmd.ExecuteContext(ctx)
+	defer s.clock()
 	if err == nil {
 		return exit.Done
 	}
-	if _, known := errors.AsType[*exit.Error](err); !known && s.app == nil && !s.began { // cobra's own: flags, arguments, unknown verbs
+	if _, known := errors.AsType[*exit.Error](err); !known && !s.began { // cobra's own: flags, arguments, unknown verbs
 		err = exit.With(exit.Usage, err)
 	}
 	s.complain(err)
@@ -68,8 +78,12 @@ func (s *session) complain(err error) {
 		return
 	}
 	fmt.Fprintln(s.world.Err, "portcullis: "+terminal.Plain(err.Error()))
-	if ahead, known := s.difference(); known && ahead.Abs() >= tolerated {
-		fmt.Fprintln(s.world.Err, "portcullis: "+clockSays(ahead))
+}
+
+// clock says that the clocks differ, which is behind much that looks like something else: a token that is refused, an end in the past.
+func (s *session) clock() {
+	if ahead, known := s.difference(); known && ahead.Abs() >= tolerated && !s.term.JSON {
+		s.term.Warn("%s", clockSays(ahead))
 	}
 }
 
@@ -90,7 +104,6 @@ resource id. A name that begins with a dash stands after --.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 waiting for approval, 5 timed out, 6 unreachable, 130 interrupted.`,
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRun: func(*cobra.Command, []string) { s.began = true },
 	}
 	flags := cmd.PersistentFlags()
 	flags.BoolVar(&s.term.JSON, "json", false, "answer in the shapes of the API")
@@ -117,7 +130,8 @@ const (
 
 // verbs is the whole command line.
 func verbs() []func(*session) *cobra.Command {
-	return []func(*session) *cobra.Command{machinesVerb}
+	return []func(*session) *cobra.Command{requestVerb, extendVerb, revokeVerb, againVerb, enableVerb, disableVerb, machinesVerb, requestsVerb, activityVerb, findingsVerb,
+		loginVerb, statusVerb, doctorVerb, openVerb, manVerb}
 }
 
 // flagError adds what people miss who name a machine that begins with a dash.

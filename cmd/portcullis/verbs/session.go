@@ -29,6 +29,7 @@ type session struct {
 
 // open gives the client of the app before anybody has signed in.
 func (s *session) open() (*client.Client, error) {
+	s.began = true
 	if s.app != nil {
 		return s.app, nil
 	}
