@@ -7,6 +7,7 @@
 #   make pictures        the README's pictures of the page, taken in Chromium
 #   make build           the app as the Functions host expects it, in dist/
 #   make package         the zips to deploy, dist/portcullis-linux-{amd64,arm64}.zip, licences of others inside: the same bytes from the same commit
+#   make cli             the command line client for Linux, macOS and Windows, in dist/cli, with SBOMs, notices, manual and checksums: the same bytes from the same commit
 #   make release         VERSION=x.y.z: packages, SBOMs, checksums, notes in dist/release/, and the tag; it pushes nothing
 #   make check-host      the app on the Functions host that Azure runs, beside the stand-in (180 MB, fetched once)
 #   make check-az        the real Azure CLI signs in, reads policies and opens a port (700 MB from PyPI, fetched once into dist/azure-cli)
@@ -26,7 +27,7 @@ FUZZTIME ?= 60s
 SEEDS ?= 2000
 ARCHES ?= amd64 arm64
 
-.PHONY: help run test pictures sim mutants attack bench scale build package release check-host check-api check-az check-azapi check-infra lint fuzz clean
+.PHONY: help run test pictures sim mutants attack bench scale build package cli release check-host check-api check-az check-azapi check-infra lint fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -58,6 +59,11 @@ $(PACKAGES): dist/portcullis-linux-%.zip:
 	  $(GO) run -trimpath ./local/archive -app $(CURDIR)/dist/linux-$* -out $(CURDIR)/$@
 	@rm -rf dist/source-$*
 	@sha256sum $@
+
+# The command line client. What is built, refused and added is local/ship's to say.
+cli:
+	set -e; source=$$(local/clean-source dist/source-cli); cd "$$source"; $(GO) run -trimpath ./local/ship -out $(CURDIR)/dist/cli
+	@rm -rf dist/source-cli
 
 release:
 	$(GO) run -trimpath ./local/release -version '$(VERSION)' -arches '$(ARCHES)'

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+
+	"portcullis/local/sbom"
 )
 
 // build makes the packages in a clone that has the tag, from which the Go command takes the version that it stamps. Whoever
@@ -46,7 +48,7 @@ func (r *release) collect(ctx context.Context, source, into, arch string) error 
 	if err := os.Rename(filepath.Join(source, "dist", name+".zip"), filepath.Join(into, name+".zip")); err != nil {
 		return err
 	}
-	return r.writeSBOM(ctx, source, handler, info, filepath.Join(into, name+".cdx.json"))
+	return sbom.Write(ctx, source, handler, filepath.Join(into, name+".cdx.json"))
 }
 
 // checkStamp refuses a handler that would say another version or commit of itself than is released.

@@ -1,5 +1,5 @@
 // Package thirdparty says what of others is in a built program, with the texts of its licences: the modules that are linked, Go's own library,
-// and what the page brings along in web/assets.
+// and, where the page is in it, what that brings along in web/assets.
 //
 // What is linked is read from the program itself, and the texts from the sources that it was built from: those beside a package that is
 // in the program, and those above it up to its module. A part without a licence, or under one that nobody knows by name,
@@ -63,8 +63,12 @@ func Of(ctx context.Context, dir, program string) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := onPage(web.Assets)
-	faults := []error{err}
+	var out []Part
+	var faults []error
+	if slices.Contains(linked[info.Main.Path].folders, "web") { // the page is in it
+		out, err = onPage(web.Assets)
+		faults = append(faults, err)
+	}
 	add := func(name, version, root string, folders []string) {
 		p := Part{Name: name, Version: version}
 		err := p.read(os.DirFS(root), folders)

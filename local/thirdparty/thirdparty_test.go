@@ -88,6 +88,8 @@ func TestOf(t *testing.T) {
 		"app/go.mod": "module example.com/app\n\ngo 1.26\n\nrequire (\n\texample.com/bare v1.0.0\n\texample.com/free v1.2.3\n)\n\n" +
 			"replace (\n\texample.com/bare => ../bare\n\texample.com/free => ../free\n)\n",
 		"app/main.go":        "package main\n\nimport \"example.com/free/inner\"\n\nfunc main() { inner.F() }\n",
+		"app/page/main.go":   "package main\n\nimport (\n\t\"example.com/app/web\"\n\t\"example.com/free/inner\"\n)\n\nfunc main() { inner.F(); web.F() }\n",
+		"app/web/web.go":     "package web\n\nfunc F() {}\n",
 		"app/bare/main.go":   "package main\n\nimport (\n\t\"example.com/bare\"\n\t\"example.com/free/inner\"\n)\n\nfunc main() { inner.F(); bare.F() }\n",
 		"bare/go.mod":        "module example.com/bare\n\ngo 1.26\n",
 		"bare/bare.go":       "package bare\n\nfunc F() {}\n",
@@ -118,16 +120,21 @@ func TestOf(t *testing.T) {
 	if _, err := Of(t.Context(), filepath.Join(dir, "app"), build("./bare")); err == nil || !strings.Contains(err.Error(), "example.com/bare") || strings.Contains(err.Error(), "example.com/free") {
 		t.Errorf("a linked module without a licence: %v, want an error that names example.com/bare alone", err)
 	}
-	parts, err := Of(t.Context(), filepath.Join(dir, "app"), build("."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, p := range parts {
-		got = append(got, fmt.Sprint(p.Name, " ", p.Licences))
-	}
-	if diff := cmp.Diff([]string{"example.com/free [MIT]", "htmx.org [0BSD]", "std [BSD-3-Clause]"}, got); diff != "" {
-		t.Errorf("parts (-want +got):\n%s", diff)
+	for pkg, want := range map[string][]string{
+		".":      {"example.com/free [MIT]", "std [BSD-3-Clause]"},
+		"./page": {"example.com/free [MIT]", "htmx.org [0BSD]", "std [BSD-3-Clause]"},
+	} {
+		parts, err := Of(t.Context(), filepath.Join(dir, "app"), build(pkg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range parts {
+			got = append(got, fmt.Sprint(p.Name, " ", p.Licences))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("parts of %s (-want +got):\n%s", pkg, diff)
+		}
 	}
 	if _, err := Of(t.Context(), dir, filepath.Join(dir, "free/LICENSE")); err == nil {
 		t.Error("what is no program was taken for one")

@@ -1,11 +1,16 @@
-package main
+// Package sbom writes what a built program is made of, as CycloneDX's JSON: the tool of CycloneDX lists the linked modules, and what that
+// cannot know is added. The same program gives the same bytes.
+package sbom
 
 import (
 	"bytes"
 	"cmp"
 	"context"
+	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -16,19 +21,24 @@ import (
 	"portcullis/local/thirdparty"
 )
 
-// writeSBOM has cyclonedx-gomod list what the handler says that it was made of, and adds what that cannot know: the licences, what
-// the page brings along, and when and by which commit it came to be.
-func (r *release) writeSBOM(ctx context.Context, source, handler string, info *debug.BuildInfo, out string) error {
+// Write has cyclonedx-gomod list what a program says that it was made of, and adds what that cannot know: the licences, what
+// the page brings along, and when and by which commit it came to be. source is the folder of the sources that it was built from. What the program
+// says of neither is left out: a build from changed files has no time.
+func Write(ctx context.Context, source, program, out string) error {
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		return err
+	}
 	text, err := run(ctx, source, "go", "-C", filepath.Join("local", "release", "tools"), "tool", "cyclonedx-gomod",
-		"bin", "-json", "-std", "-noserial", "-notimestamp", "-output-version", specVersion.String(), handler)
+		"bin", "-json", "-std", "-noserial", "-notimestamp", "-output-version", specVersion.String(), program)
 	if err != nil {
 		return err
 	}
 	var bom cdx.BOM
-	if err := cdx.NewBOMDecoder(bytes.NewReader([]byte(text)), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+	if err := cdx.NewBOMDecoder(bytes.NewReader(text), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
 		return err
 	}
-	parts, err := thirdparty.Of(ctx, source, handler)
+	parts, err := thirdparty.Of(ctx, source, program)
 	if err != nil {
 		return err
 	}
@@ -37,7 +47,7 @@ func (r *release) writeSBOM(ctx context.Context, source, handler string, info *d
 	}
 	// Nothing of the machine or the moment: the commit's time, and a number that follows from what it is about.
 	bom.Metadata.Timestamp = setting(info, "vcs.time")
-	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceURL, []byte(bom.Metadata.Component.PackageURL+"#"+r.commit)).URN()
+	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceURL, []byte(bom.Metadata.Component.PackageURL+"#"+setting(info, "vcs.revision"))).URN()
 	if tools := bom.Metadata.Tools; tools != nil && tools.Tools != nil {
 		for i := range *tools.Tools {
 			(*tools.Tools)[i].Hashes = nil // of the build on this machine
@@ -52,6 +62,26 @@ func (r *release) writeSBOM(ctx context.Context, source, handler string, info *d
 		return err
 	}
 	return f.Close()
+}
+
+// setting returns what the Go command stamped under a key, or nothing.
+func setting(info *debug.BuildInfo, key string) string {
+	for _, s := range info.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("%s %s: %w\n%s", name, args[0], err, failed.Stderr)
+	}
+	return out, err
 }
 
 // specVersion is the version of CycloneDX that is written.
@@ -90,7 +120,7 @@ func complete(bom *cdx.BOM, parts []thirdparty.Part) error {
 	return nil
 }
 
-// dependOn says that the handler has a part which depends on nothing.
+// dependOn says that the program has a part which depends on nothing.
 func dependOn(bom *cdx.BOM, ref string) {
 	dependencies := *bom.Dependencies
 	for i := range dependencies {
