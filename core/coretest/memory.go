@@ -24,25 +24,28 @@ type Store interface {
 	store.Streams
 	store.Sweeps
 	store.Outbox
+	store.Holds
 	store.Pinger
 }
 
 // Memory is the reference implementation of the storage ports, as simple as possible and without a backend. It is
 // safe for concurrent use, every call is atomic, and it shares no memory with the caller.
 type Memory struct {
-	mu       sync.Mutex
-	writes   int
-	policies map[string]store.PolicyRecord // by key of the machine
-	open     map[string]store.GrantRecord
-	closed   map[string]store.GrantRecord
-	keys     map[[2]string]store.Key
-	targets  map[string]mark
-	named    map[string]store.NamedRecord // by key of the name
-	entries  map[string]store.Entry
-	appended []string // ids of entries, in the order in which they came
-	stream   *store.StreamRecord
-	sweep    *store.SweepRecord
-	letters  map[[3]string]store.Letter // by channel, subject and number
+	mu        sync.Mutex
+	writes    int
+	policies  map[string]store.PolicyRecord // by key of the machine
+	open      map[string]store.GrantRecord
+	closed    map[string]store.GrantRecord
+	keys      map[[2]string]store.Key
+	targets   map[string]mark
+	named     map[string]store.NamedRecord // by key of the name
+	entries   map[string]store.Entry
+	appended  []string // ids of entries, in the order in which they came
+	stream    *store.StreamRecord
+	sweep     *store.SweepRecord
+	letters   map[[3]string]store.Letter // by channel, subject and number
+	holds     store.HoldSet              // without a version until somebody asks
+	lockdowns map[string]store.Lockdown
 
 	continuations map[string]string // of the activity log, by what stands for them outside
 }
@@ -58,7 +61,7 @@ type mark struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
-		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}, letters: map[[3]string]store.Letter{}}
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}, letters: map[[3]string]store.Letter{}, lockdowns: map[string]store.Lockdown{}}
 }
 
 // Ping always answers.
@@ -74,7 +77,7 @@ func (m *Memory) Copy() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &Memory{writes: m.writes, policies: maps.Clone(m.policies), open: maps.Clone(m.open), closed: maps.Clone(m.closed), keys: maps.Clone(m.keys),
-		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), appended: slices.Clone(m.appended), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters)}
+		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), appended: slices.Clone(m.appended), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters), holds: m.holds, lockdowns: maps.Clone(m.lockdowns)}
 	if m.sweep != nil {
 		last := *m.sweep
 		c.sweep = &last

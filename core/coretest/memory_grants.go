@@ -18,6 +18,9 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 	if _, ok := m.open[g.Grant.ID]; ok || g.Version != "" {
 		return g, store.ErrConflict
 	}
+	if err := m.heldAnew(g); err != nil {
+		return g, err
+	}
 	if g.Grant.Closed() {
 		return g, errors.New("a new grant must have a window that is not closed")
 	}
@@ -36,7 +39,7 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 func (m *Memory) keep(g store.GrantRecord) store.GrantRecord {
 	g = cloneGrant(g)
 	m.post(g.Tell)
-	g.Version, g.Tell = m.version(), nil
+	g.Version, g.Tell, g.Decided = m.version(), nil, ""
 	m.open[g.Grant.ID] = g
 	if g.Grant.Closed() {
 		return cloneGrant(g)
@@ -60,6 +63,9 @@ func (m *Memory) UpdateGrants(_ context.Context, gs ...store.GrantRecord) ([]sto
 		if old, ok := m.open[g.Grant.ID]; !ok || old.Version != g.Version {
 			return nil, store.ErrConflict
 		}
+	}
+	if err := m.heldAnew(gs...); err != nil {
+		return nil, err
 	}
 	var out []store.GrantRecord
 	for _, g := range gs {

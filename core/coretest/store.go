@@ -30,6 +30,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Sweeps", func(t *testing.T) { TestSweeps(t, open) })
 	t.Run("Stream", func(t *testing.T) { TestStream(t, open) })
 	t.Run("Outbox", func(t *testing.T) { TestOutbox(t, open) })
+	t.Run("Holds", func(t *testing.T) { TestHolds(t, open) })
 }
 
 // The world of the suites: a Monday morning in two subscriptions.
@@ -42,7 +43,7 @@ var (
 		cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
 		cmpopts.IgnoreFields(store.PolicyRecord{}, "Version"),
-		cmpopts.IgnoreFields(store.GrantRecord{}, "Version", "Tell"),
+		cmpopts.IgnoreFields(store.GrantRecord{}, "Version", "Tell", "Decided"),
 		cmpopts.IgnoreFields(store.Letter{}, "Version"),
 	}
 )

@@ -63,6 +63,7 @@ const (
 	RuleDisplaced         Reason = "RuleDisplaced" // others took the place of its rule
 	RemovedByOthers       Reason = "RemovedByOthers"
 	NotCertain            Reason = "NotCertain"
+	LockedDown            Reason = "LockedDown" // somebody who may has locked it down
 )
 
 // Window is one port of one machine, open to some sources in [Grant.Begins, End).

@@ -44,15 +44,17 @@ type Operation string
 
 // The operations.
 const (
-	OpEnable  Operation = "Enable"
-	OpDisable Operation = "Disable"
-	OpRequest Operation = "Request"
-	OpOpen    Operation = "Open"
-	OpExtend  Operation = "Extend"
-	OpRevoke  Operation = "Revoke"
-	OpClose   Operation = "Close"
-	OpRepair  Operation = "Repair"
-	OpSweep   Operation = "Sweep"
+	OpEnable   Operation = "Enable"
+	OpDisable  Operation = "Disable"
+	OpRequest  Operation = "Request"
+	OpOpen     Operation = "Open"
+	OpExtend   Operation = "Extend"
+	OpRevoke   Operation = "Revoke"
+	OpClose    Operation = "Close"
+	OpRepair   Operation = "Repair"
+	OpSweep    Operation = "Sweep"
+	OpLockdown Operation = "Lockdown"
+	OpLift     Operation = "Lift"
 	// OpRefusals tells how many refusals have no entry of their own.
 	OpRefusals Operation = "Refusals"
 )

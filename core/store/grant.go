@@ -30,6 +30,7 @@ type GrantRecord struct {
 	Replaces   []Replaced              // as it was decided: windows whose place it takes although they end later
 	Told       Told                    // what was told of it
 	Tell       []Letter                // what a write of the record is to put into the outbox, in the same transaction; no read returns any
+	Decided    string                  // the [HoldSet.Version] by which a write that opens or extends was decided; "" asks for none. No read returns any
 	Version    string                  // "" for a grant that must not exist yet
 }
 
@@ -45,14 +46,15 @@ type Key struct {
 
 // Grants stores grants. A grant is open until every window is confirmed closed (jit.Grant.Closed); then it is
 // history. Writes are conditional as for [Policies]. InsertGrant and UpdateGrants put what a record tells into the outbox with the
-// grant, all or none, and return records without it.
+// grant, all or none, and return records without it. Where a record says by which holds it was decided, they write nothing and return
+// ErrHeldAnew unless that set stands at the very moment of the write.
 type Grants interface {
 	// InsertGrant stores a new grant, its part at each placement's target, and the keys, all or none. ErrConflict if
 	// one of the keys names another grant at now.
 	InsertGrant(ctx context.Context, g GrantRecord, keys []Key, now time.Time) (GrantRecord, error)
 	// UpdateGrants replaces grants and their parts, all or none. Closed grants leave their targets and become history.
 	// It returns the records with their new Versions. Grants of more than 24 targets together may be written one by
-	// one, and a grant of more than 46 targets in several steps, the grant itself first; writing such a grant again
+	// one, and a grant of more than 45 targets in several steps, the grant itself first; writing such a grant again
 	// completes it.
 	UpdateGrants(ctx context.Context, gs ...GrantRecord) ([]GrantRecord, error)
 	// NoteConfirmed stores only which placements of an open grant are confirmed; all other fields of the record must

@@ -37,7 +37,7 @@ type app struct {
 func newApp(s *table.Store) *app {
 	a := &app{cloud: coretest.NewCloud(), bell: &coretest.Bell{}, clock: coretest.NewClock(day)}
 	rooms := core.New(core.Ports{
-		Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Sweeps: s,
+		Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud.Kind(jit.TypeNSG))), Policies: s, Grants: s, Keys: s, History: s, Targets: s, Activity: s, Holds: s, Sweeps: s,
 		Alarm: a.bell, Subscriptions: []string{subscription}, Now: a.clock.Now,
 		NewID: func() string {
 			a.ids++

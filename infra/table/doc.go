@@ -19,6 +19,7 @@
 //	          key|<requestor and value>          an idempotency key
 //	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
 //	          tell|<channel>|<start>|<id>|<seq>  a message to one channel, until it is delivered (package outbox)
+//	          hold|...                           holds and lock-downs (package hold)
 //	          sweep                              the last sweep
 //	          stream                             how far the activity log has been streamed (package position)
 //	          doctor|try, doctor|wake            what the doctor tries the table with; its last wake-up that came elsewhere

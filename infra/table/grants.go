@@ -48,9 +48,10 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 		o.Rest = slices.Concat(first, rows(claims), parts)
 		etags, err := s.state.Commit(ctx, o)
 		if err == nil {
-			g.Version, g.Tell = versionOf(etags[0], placesOfGrant(g)), nil
+			g.Version, g.Tell, g.Decided = versionOf(etags[0], placesOfGrant(g)), nil, ""
 			return g, nil
 		}
+		err = s.Explain(ctx, g.Decided, err)
 		if !errors.Is(err, store.ErrConflict) {
 			return g, wrap(err)
 		}
@@ -76,8 +77,12 @@ func (s *Store) grantRest(g store.GrantRecord) (first, parts []entity.Op, err er
 	if err != nil {
 		return nil, nil, err
 	}
+	first = append([]entity.Op{listed}, letters...)
+	if g.Decided != "" {
+		first = append(first, s.Gate(g.Decided))
+	}
 	parts, err = grantParts(g)
-	return append([]entity.Op{listed}, letters...), parts, err
+	return first, parts, err
 }
 
 // storable refuses a record that the layout could not hold.
@@ -141,7 +146,7 @@ func grantParts(g store.GrantRecord) ([]entity.Op, error) {
 // UpdateGrants is one transaction, after one that inserts the closed ones into
 // history, and after one read for each grant whose targets have changed. It is all or none
 // while it concerns at most 100 rows (for each open grant two and two for each
-// target, for a closed one two and one for each target, and one for each letter); a longer one writes the grants in their
+// target, for a closed one two and one for each target, and one for each letter and for the holds by which it was decided); a longer one writes the grants in their
 // order, each by itself all or none, so that an error may leave the first ones written.
 func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
 	var all []entity.Owned
@@ -174,16 +179,24 @@ func (s *Store) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 	}
 	etags, err := s.state.Commit(ctx, all...)
 	if err != nil {
-		return nil, fmt.Errorf("store grants: %w", err)
+		return nil, fmt.Errorf("store grants: %w", s.heldAnew(ctx, gs, err))
 	}
 	out := slices.Clone(gs)
 	for i := range out {
-		out[i].Version, out[i].Tell = versionOf(etags[i], placesOfGrant(out[i])), nil
+		out[i].Version, out[i].Tell, out[i].Decided = versionOf(etags[i], placesOfGrant(out[i])), nil, ""
 		if out[i].Grant.Closed() {
 			out[i].Version = closedVersion
 		}
 	}
 	return out, nil
+}
+
+// heldAnew explains why grants were not stored.
+func (s *Store) heldAnew(ctx context.Context, gs []store.GrantRecord, err error) error {
+	for _, g := range gs {
+		err = s.Explain(ctx, g.Decided, err)
+	}
+	return err
 }
 
 // NoteConfirmed is one write of the grant's own row, however many targets it has: its parts do not say what is confirmed.

@@ -20,6 +20,7 @@ import (
 	"portcullis/infra/loopback"
 	"portcullis/infra/table/activity"
 	"portcullis/infra/table/entity"
+	"portcullis/infra/table/hold"
 	"portcullis/infra/table/outbox"
 	"portcullis/infra/table/position"
 )
@@ -37,6 +38,7 @@ var (
 	_ store.Streams  = (*Store)(nil)
 	_ store.Sweeps   = (*Store)(nil)
 	_ store.Outbox   = (*Store)(nil)
+	_ store.Holds    = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
 )
 
@@ -63,6 +65,7 @@ type Store struct {
 	*activity.Log
 	*outbox.Box
 	*position.Row
+	*hold.Book
 }
 
 // New gives the store at the table endpoint of a storage account, such as
@@ -104,7 +107,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	}
 	in := func(i int) entity.Table { return entity.Table{Client: service.NewClient(s.names[i])} }
 	s.state, s.history, s.Log = in(0), in(1), activity.NewLog(in(2))
-	s.Box, s.Row = &outbox.Box{Table: s.state, Partition: live}, &position.Row{Table: s.state, Partition: live}
+	s.Box, s.Row, s.Book = &outbox.Box{Table: s.state, Partition: live}, &position.Row{Table: s.state, Partition: live}, &hold.Book{Table: s.state, Partition: live}
 	return s, nil
 }
 

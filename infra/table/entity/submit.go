@@ -24,6 +24,7 @@ const (
 	Remove              // the row must have the ETag
 	Put                 // whatever stands there: for rows that an owner in the same transaction guards, or of which the last writer is right
 	Drop                // the row must exist, whatever stands there: as for put
+	Keep                // the row must exist, and stays as it is: it says that a transaction may be
 )
 
 // Op is one operation of a transaction.
@@ -62,6 +63,8 @@ func (o Op) Action() (aztables.TransactionAction, error) {
 		}
 	case Drop:
 		a.ActionType, a.IfMatch = aztables.TransactionTypeDelete, &any
+	case Keep: // by any ETag, so that two transactions with one such row do not meet
+		a.ActionType, a.IfMatch = aztables.TransactionTypeUpdateReplace, &any
 	}
 	return a, nil
 }
