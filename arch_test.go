@@ -128,6 +128,8 @@ func TestImports(t *testing.T) {
 		"core/repair":    with(noEdge, verbs, bad{"portcullis/core/round": "it is given what was computed, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
 		"core/side":      with(noEdge, verbs, bad{"portcullis/core/round": "it is given what was computed, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
 		"core/limit":     with(noEdge, verbs, bad{"portcullis/core/round": "it is given what stands, and writes nothing", "portcullis/core/store": "it reads nothing", "portcullis/core/network": "it reads nothing"}),
+		"core/hold":      with(inside, verbs, bad{"portcullis/core/round": "to ask writes no rule", "portcullis/core/network": "it reads what is stored", "portcullis/core/permit": "whoever asks is held"}),
+		"core/lockdown":  with(inside, verbs, bad{"portcullis/core/inventory": "what is closed is read from what is stored"}),
 		"core":           inside,
 		"core/parallel":  with(noEdge, bad{"portcullis/core": "it knows nothing of what it works on"}),
 		"core/store":     with(inside, verbs, bad{"portcullis/core/network": "records know no ports of Azure", "portcullis/core/round": "records write no rule"}),

@@ -127,7 +127,7 @@ func TestInventoryOfTenThousand(t *testing.T) {
 			store := coretest.NewMemory()
 			now := time.Now() // fixed: on a slow machine the first answer would be too old for the second
 			rooms := core.New(core.Ports{Network: groups, Kinds: network.KindsOf(network.SecurityGroups(groups)), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-				Activity: store, Sweeps: store, Alarm: &coretest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
+				Activity: store, Holds: store, Sweeps: store, Alarm: &coretest.Bell{}, Subscriptions: []string{estateSubscription}, Now: func() time.Time { return now }, NewID: newID, Authority: anybody{}})
 			h := handlers.New(rooms, handlers.Options{
 				Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "tid/alice", Name: "alice"}, nil },
 				Wait:   time.Second, Version: "test", Log: slog.New(slog.DiscardHandler), NewID: newID,

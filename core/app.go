@@ -2,6 +2,7 @@
 package core
 
 import (
+	"context"
 	"time"
 
 	"portcullis/core/access"
@@ -9,9 +10,11 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
 	"portcullis/core/guard"
+	"portcullis/core/hold"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
@@ -36,6 +39,7 @@ type Ports struct {
 	Alarm         store.Alarm
 	Activity      store.Activity
 	Sweeps        store.Sweeps
+	Holds         store.Holds
 	Authority     permit.Authority
 	Subscriptions network.Subscriptions // those that the sweep looks at
 	Doctor        doctor.Outside        // what only the doctor needs
@@ -55,7 +59,7 @@ type Ports struct {
 }
 
 // App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
-// Sweeper SweepNow, and of Doctor Look. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs and Protection, without permissions, are for tests.
+// Sweeper SweepNow, of Doctor Look, and Lockdown. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs and Protection, without permissions, are for tests.
 type App struct {
 	Access     *guard.Verbs
 	Verbs      *access.Service
@@ -67,7 +71,9 @@ type App struct {
 	Doctor     *doctor.Doctor
 	Refusals   *refusal.Log
 	Courier    *tell.Courier // nil where nobody is told
+	Lockdown   *lockdown.Service
 	Admission  *admission.Lanes
+	holds      *hold.Asker
 	Floor      jit.Options // what this installation demands of every request
 	Now        func() time.Time
 }
@@ -78,11 +84,12 @@ func New(p Ports) *App {
 	admins := &network.Admins{}
 	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
 	lanes := lanesOf(&p, refusals)
+	holds := &hold.Asker{Holds: p.Holds}
 	may := &permit.Permit{Authority: p.Authority, Subscriptions: p.Subscriptions}
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-		Activity: p.Activity, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
+		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 	}
 	protection := &protect.Protection{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity,
@@ -97,21 +104,33 @@ func New(p Ports) *App {
 		Outside: p.Doctor, Permit: may, Authority: p.Authority, Subscriptions: p.Subscriptions, Targets: p.Targets, Sweeps: p.Sweeps, Alarm: p.Alarm,
 		Overdue: looks.Overdue, Now: p.Now, NewID: p.NewID,
 	}
+	noting := p.Courier.Noting(p.Activity)
 	rounds.Activity = p.Courier.Noting(doc.Noting(p.Activity))
 	app := &App{
 		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Admission: lanes, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
 		Inventory: looks,
 		Doctor:    doc,
-		Named:     &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
+		holds:     holds,
+		Lockdown: &lockdown.Service{
+			Permit: may, Rounds: rounds, Grants: p.Grants, Holds: p.Holds, Asker: holds, Activity: noting, Refusals: refusals, Subscriptions: p.Subscriptions, Sees: looks.SeesIn,
+			Now: p.Now, NewID: p.NewID,
+		},
+		Named: &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-			Activity: p.Activity, Refusals: refusals, Sweeps: p.Sweeps, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
+			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
 		},
 	}
 	if p.Courier != nil {
 		app.Sweeper.Teller = p.Courier
 	}
 	return app
+}
+
+// Ready reads what calls would have to wait for else: an instance that is about to serve calls it, and may serve though it fails.
+func (a *App) Ready(ctx context.Context) error {
+	_, err := a.holds.Look(ctx)
+	return err
 }
 
 // lanesOf gives the lanes, which know whom the ports' authority permits something from now on.

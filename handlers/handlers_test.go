@@ -106,7 +106,7 @@ func newAppOf(t *testing.T) (*app, error) {
 		Placements: []store.Placement{{Target: nsg, Addresses: addrs}}})
 	a.wire(func(p *core.Ports) {
 		*p = core.Ports{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
-			Activity: a.store, Sweeps: a.store, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+			Activity: a.store, Holds: a.store, Sweeps: a.store, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
 	return a, nil
 }

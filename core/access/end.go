@@ -72,8 +72,26 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 	if err != nil {
 		return rec, err
 	}
+	err = s.Holds.Proven(ctx, rec.Grant, func(decided string) (err error) {
+		rec, err = s.lengthen(ctx, rec, decided, duration, end)
+		return err
+	})
+	if jit.Refused(err) != nil {
+		return rec, s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
+	}
+	if err != nil {
+		return rec, err
+	}
+	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpExtend, store.Succeeded, rec.Grant, s.now())...); err != nil {
+		return rec, fmt.Errorf("write the activity log: %w", err)
+	}
+	return rec, s.moveEnds(ctx, who, rec)
+}
+
+// lengthen stores a grant with its later ends, after their wake-ups.
+func (s *Service) lengthen(ctx context.Context, rec store.GrantRecord, decided string, duration time.Duration, end time.Time) (store.GrantRecord, error) {
 	found := rec
-	rec, err = s.change(ctx, rec, func(g jit.Grant) (jit.Grant, error) {
+	return s.change(ctx, rec, decided, func(g jit.Grant) (jit.Grant, error) {
 		at := found
 		for at.Grant = g; ; {
 			now := s.now()
@@ -90,21 +108,14 @@ func (s *Service) Extend(ctx context.Context, who jit.Caller, id string, duratio
 			// Scheduling took so long that a window has ended meanwhile, and may be closed already.
 		}
 	})
-	if jit.Refused(err) != nil {
-		return rec, s.LogRefusedGrant(ctx, who, store.OpExtend, rec.Grant, err)
-	}
-	if err != nil {
-		return rec, err
-	}
-	if err := s.Activity.Append(ctx, store.GrantEntries(who, store.OpExtend, store.Succeeded, rec.Grant, s.now())...); err != nil {
-		return rec, fmt.Errorf("write the activity log: %w", err)
-	}
-	return rec, s.moveEnds(ctx, who, rec)
 }
 
 // extended is [decide.Extend] of a grant by the policies as they are stored now, after the grant: a change of a policy that the grant does not
 // show yet meets the write that extends it. It refuses what else a request is refused for that lets in the same.
 func (s *Service) extended(ctx context.Context, rec store.GrantRecord, duration time.Duration, end, now time.Time) (jit.Grant, error) {
+	if _, err := s.Holds.Refuses(ctx, rec.Grant.RequestorID, rec.Grant.Machines()); err != nil {
+		return rec.Grant, err
+	}
 	policy, err := s.policiesOf(ctx, rec.Grant)
 	if err != nil {
 		return rec.Grant, err

@@ -27,6 +27,9 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 			err = s.schedule(ctx, rec.Grant)
 		}
 		if err == nil {
+			err = s.stillFree(ctx, rec.Grant, ours)
+		}
+		if err == nil {
 			after, err = s.try(ctx, who, rec)
 		}
 		return err
@@ -42,6 +45,17 @@ func (s *Service) Open(ctx context.Context, who jit.Caller, rec store.GrantRecor
 		err = s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, err)
 	}
 	return after, err
+}
+
+// stillFree refuses a grant that is held by now. Where this process has just stored it, that write has proven what is remembered of holds; of any
+// other grant it may be long ago, and the holds are read.
+func (s *Service) stillFree(ctx context.Context, g jit.Grant, ours bool) (err error) {
+	if ours {
+		_, err = s.Holds.Refuses(ctx, g.RequestorID, g.Machines())
+	} else {
+		_, err = s.Holds.RefusesNow(ctx, g.RequestorID, g.Machines())
+	}
+	return err
 }
 
 // try is one try to open a grant. With an error it gives the grant as it was last seen.
@@ -118,7 +132,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		if err := s.Activity.Append(ctx, entries...); err != nil {
 			return fmt.Errorf("write the activity log: %w", err)
 		}
-		updated, err := s.Grants.UpdateGrants(ctx, append(older, changed)...)
+		updated, err := s.storeOpen(ctx, changed, older)
 		if err != nil {
 			return fmt.Errorf("store the grant as open: %w", err)
 		}
@@ -135,6 +149,16 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 		return rec, err
 	}
 	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
+}
+
+// storeOpen stores a grant as open unless it is held by now, with older ones as they end, in one step. The grant is the last of those that it returns.
+func (s *Service) storeOpen(ctx context.Context, rec store.GrantRecord, older []store.GrantRecord) (updated []store.GrantRecord, err error) {
+	err = s.Holds.Proven(ctx, rec.Grant, func(version string) (err error) {
+		rec.Decided = version
+		updated, err = s.Grants.UpdateGrants(ctx, append(older, rec)...)
+		return err
+	})
+	return updated, err
 }
 
 // opened returns a grant as open since then, but for windows whose place a newer request has taken meanwhile: their rules do not stand. A request that was
@@ -176,10 +200,11 @@ func (s *Service) supersede(ctx context.Context, g jit.Grant, outs []round.Outco
 }
 
 // change applies f to a stored grant, starting again from what is stored when
-// somebody else wrote first.
-func (s *Service) change(ctx context.Context, rec store.GrantRecord, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
+// somebody else wrote first. decided is the version of the holds by which f decides.
+func (s *Service) change(ctx context.Context, rec store.GrantRecord, decided string, f func(jit.Grant) (jit.Grant, error)) (store.GrantRecord, error) {
 	return store.ChangeOrRefuse(ctx, s.Grants, rec, func(g store.GrantRecord) (next store.GrantRecord, changed bool, err error) {
 		next = g
+		next.Decided = decided
 		next.Grant, err = f(g.Grant)
 		return next, true, err
 	})

@@ -106,6 +106,9 @@ func (s *Service) decide(ctx context.Context, r decide.ValidRequest) (store.Gran
 			return store.GrantRecord{}, states, err
 		}
 	}
+	if _, err := s.Holds.Refuses(ctx, r.Request().RequestorID, vms); err != nil {
+		return store.GrantRecord{}, states, err
+	}
 	machines, err := s.recalled(ctx, vms)
 	if err != nil {
 		return store.GrantRecord{}, states, fmt.Errorf("locate the virtual machines: %w", err)
@@ -312,7 +315,12 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		s.unmade(ctx, who, rec, now, err) // the log may write later what it has not confirmed
 		return store.GrantRecord{}, false, err
 	}
-	stored, err := s.Grants.InsertGrant(ctx, rec, keys, now)
+	var stored store.GrantRecord
+	err := s.Holds.Proven(ctx, rec.Grant, func(version string) (err error) {
+		rec.Decided = version
+		stored, err = s.Grants.InsertGrant(ctx, rec, keys, now)
+		return err
+	})
 	if err != nil {
 		s.unmade(ctx, who, rec, now, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/hold"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/network"
@@ -33,6 +34,7 @@ type Service struct {
 	Targets       store.Targets
 	Alarm         store.Alarm
 	Activity      store.Activity
+	Holds         *hold.Asker
 	Refusals      *refusal.Log
 	Subscriptions network.Subscriptions
 	Floor         jit.Options // what this installation demands of every request, whatever the policies do

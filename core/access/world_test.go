@@ -23,6 +23,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/label"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
@@ -89,6 +90,8 @@ type rooms struct {
 	*sweep.Sweeper
 	*inventory.Inventory
 	doors doors
+	lock  *lockdown.Service
+	ready func(context.Context) error
 }
 
 // doors are the verbs of all rooms behind the permissions.
@@ -98,11 +101,12 @@ type doors struct {
 	*defender.Named
 	*sweep.Sweeper
 	*doctor.Doctor
+	lock *lockdown.Service
 }
 
 func roomsOf(p core.Ports) rooms {
 	app := core.New(p)
-	return rooms{app.Verbs, app.Protection, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor}}
+	return rooms{app.Verbs, app.Protection, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor, app.Lockdown}, app.Lockdown, app.Ready}
 }
 
 // permitted has the permissions of all verbs from an authority from now on, and gives the verbs behind them.
@@ -124,7 +128,7 @@ func (w *world) startWith(change func(*core.Ports)) {
 func (w *world) portsOf() core.Ports {
 	return core.Ports{
 		Network: w.cloud, Kinds: network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
-		Activity: w.store, Sweeps: w.store, Alarm: w.bell, Authority: everybody{}, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
+		Activity: w.store, Holds: w.store, Sweeps: w.store, Alarm: w.bell, Authority: everybody{}, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
 	}
 }
 

@@ -31,7 +31,11 @@ func (s *Inventory) SubscriptionsOf(ctx context.Context, who jit.Caller) ([]stri
 // that is not managed nobody sees anything, and nobody is asked. It asks nothing of the machines in Azure, so that who
 // has no role costs no read there.
 func (s *Inventory) Sees(ctx context.Context, who jit.Caller, sub string) (bool, error) {
-	scope := "/subscriptions/" + sub
+	return s.SeesIn(ctx, who, "/subscriptions/"+sub, store.PolicyFilter{Subscription: sub})
+}
+
+// SeesIn is [Inventory.Sees] of a scope, the ARM id of a subscription or a resource group, whose policies f selects.
+func (s *Inventory) SeesIn(ctx context.Context, who jit.Caller, scope string, f store.PolicyFilter) (bool, error) {
 	if !s.Subscriptions.Within(scope) {
 		return false, nil
 	}
@@ -39,7 +43,7 @@ func (s *Inventory) Sees(ctx context.Context, who jit.Caller, sub string) (bool,
 		return whole, err
 	}
 	found := errors.New("something is readable")
-	err := s.Policies.EachListed(ctx, store.PolicyFilter{Subscription: sub}, store.PolicyName{}, func(store.NamedRecord) error { return nil },
+	err := s.Policies.EachListed(ctx, f, store.PolicyName{}, func(store.NamedRecord) error { return nil },
 		func(rec store.PolicyRecord) error {
 			reads, err := s.Permit.Reads(ctx, who, rec.Policy.VM.String())
 			if reads {
@@ -51,7 +55,7 @@ func (s *Inventory) Sees(ctx context.Context, who jit.Caller, sub string) (bool,
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look what the caller may read in subscription %s: %w", sub, err)
+		return false, fmt.Errorf("look what the caller may read in %s: %w", scope, err)
 	}
 	return false, nil
 }

@@ -40,6 +40,7 @@ const (
 	VerbDisable     Verb = "disable"
 	VerbList        Verb = "change what a named policy lists"
 	VerbSweep       Verb = "sweep"
+	VerbLockdown    Verb = "lock down"
 )
 
 // needs lists the actions that the caller's role assignments must all include, on every machine concerned (for a
@@ -54,6 +55,7 @@ var needs = map[Verb][]string{
 	VerbDisable:     {ActionDelete},
 	VerbList:        {ActionWrite}, // at the policy's resource group, and at machines that are taken out
 	VerbSweep:       {ActionWrite},
+	VerbLockdown:    {ActionWrite}, // at the scope; of a person and of everything at every managed subscription
 }
 
 // Needs returns the actions that a verb needs; none for an unknown verb, which is always refused.

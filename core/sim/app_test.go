@@ -74,7 +74,7 @@ func (r *run) newApp(name string) *app {
 	ports := port{a}
 	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(),
+		Activity: store, Holds: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(),
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named

@@ -15,9 +15,9 @@ import (
 )
 
 // maxPlacements is the largest number of targets for which a store can write a grant in one transaction of 100
-// rows: two for the grant, two for each target, and up to three for each of its two keys. A crash may leave a
+// rows: two for the grant, one for the holds by which it was decided, two for each target, and up to three for each of its two keys. A crash may leave a
 // larger grant half written, so each sweep writes it again.
-const maxPlacements = 46
+const maxPlacements = 45
 
 // follow updates policies and open grants to where their machines are now, so that no rule of ours names an
 // address that another machine has taken over.

@@ -22,6 +22,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	w.list(ctx)
 	w.follow(ctx)
 	w.narrow(ctx)
+	w.lockedDown(ctx)
 	w.rights(ctx)
 	w.countClosing(w.asMarked())
 	targets := w.targets(ctx)

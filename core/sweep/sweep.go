@@ -49,6 +49,7 @@ type sweep struct {
 //   - lists machines, targets and open grants;
 //   - moves policies and grants to where their machines stand now;
 //   - ends windows that their policies do not allow, or whose machines have none any more, where a change of a policy died half way;
+//   - marks to close what is locked down, and logs that, where a lock-down died half way;
 //   - settles every grant with something past its end, and undoes openings that were never
 //     confirmed: closings come before all else;
 //   - asks whether the owners of open windows could still ask for them;
@@ -78,6 +79,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	w.list(ctx)
 	w.follow(ctx)
 	w.narrow(ctx)
+	w.lockedDown(ctx)
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
 	mapping := slices.DeleteFunc(slices.Clone(targets), func(t jit.ID) bool { return !w.Kinds.Maps(t) })

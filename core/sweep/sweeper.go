@@ -28,6 +28,7 @@ type Sweeper struct {
 	Activity      store.Activity
 	Refusals      *refusal.Log
 	Sweeps        store.Sweeps
+	Holds         store.Holds
 	Subscriptions network.Subscriptions
 	Floor         jit.Options     // what this installation demands of every request; it may be empty
 	Admins        *network.Admins // what was seen of security admin rules

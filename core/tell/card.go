@@ -58,7 +58,7 @@ func wordings() map[store.EventKind]wording {
 		store.EventCouldNotClose: {"NOT CLOSED: %s", Bad, "It should be closed, and several tries have failed. Every sweep tries again. Look whether a lock or a missing permission keeps the rule.", "Look at the request"},
 		store.EventBreakGlass:    {"BREAK-GLASS: %s", Bad, "It was opened without approval, and somebody else has to review it.", "Look at the request"},
 		store.EventRepaired:      {"Repaired: rules were changed by others", Attention, "They have been put right.", "Look at the findings"},
-		store.EventLockdown:      {"LOCKED DOWN", Bad, "Windows were closed, and nothing may open there until it is lifted.", "Look at the findings"},
+		store.EventLockdown:      {"LOCKED DOWN", Bad, "What was open there is closed.", "Look at the findings"},
 	}
 }
 

@@ -93,12 +93,31 @@ func (r *reminding) Schedule(ctx context.Context, wakes ...store.Wake) error {
 	return r.Alarm.Schedule(ctx, all...)
 }
 
-// Noting returns a log that also tells of repairs, once the log has them. It is for what repairs; a repair has no grant in whose write it could ride.
+// Noting returns a log that also tells of repairs and of lock-downs, once the log has them. It is for what does either: neither has a grant in whose
+// write a message could ride.
 func (c *Courier) Noting(a store.Activity) store.Activity {
 	if c == nil {
 		return a
 	}
 	return &noting{a, c}
+}
+
+// noted returns what is told of an entry, and whether anything is.
+func noted(e store.Entry) (store.Message, bool) {
+	if e.Result != store.Succeeded {
+		return store.Message{}, false
+	}
+	sum := sha256.Sum256([]byte(e.ID))
+	m := store.Message{At: e.Time, Began: e.Time, Seq: 1, Text: e.Message}
+	switch e.Operation {
+	case store.OpRepair:
+		m.Kind, m.Subject, m.Requestor = store.EventRepaired, "repair-"+hex.EncodeToString(sum[:16]), e.Requestor
+	case store.OpLockdown:
+		m.Kind, m.Subject, m.By, m.Reason = store.EventLockdown, "lockdown-"+hex.EncodeToString(sum[:16]), e.Requestor, e.Justification
+	default:
+		return m, false
+	}
+	return m, true
 }
 
 type noting struct {
@@ -113,16 +132,15 @@ func (n *noting) Append(ctx context.Context, entries ...store.Entry) error {
 	}
 	var letters []store.Letter
 	for _, e := range entries {
-		if e.Operation == store.OpRepair && e.Result == store.Succeeded {
-			sum := sha256.Sum256([]byte(e.ID))
-			letters = append(letters, n.c.letters(store.Message{Kind: store.EventRepaired, At: e.Time, Began: e.Time, Subject: "repair-" + hex.EncodeToString(sum[:16]), Seq: 1, Requestor: e.Requestor, Text: e.Message})...)
+		if m, tells := noted(e); tells {
+			letters = append(letters, n.c.letters(m)...)
 		}
 	}
 	if len(letters) == 0 {
 		return nil
 	}
 	if err := n.c.Outbox.PutLetters(ctx, letters...); err != nil {
-		return fmt.Errorf("tell of a repair: %w", err)
+		return fmt.Errorf("tell of what the log has: %w", err)
 	}
 	n.c.kick(ctx, true)
 	return nil

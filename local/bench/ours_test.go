@@ -46,7 +46,7 @@ func bare(tb testing.TB) (http.Handler, *guard.Verbs) {
 	cloud.SetRules(target)
 	cloud.Place(network.Machine{VM: vm, Location: "westeurope", Private: addrs, Placements: []store.Placement{{Target: target, Addresses: addrs}}})
 	rooms := core.New(core.Ports{Network: cloud, Kinds: network.KindsOf(network.SecurityGroups(cloud)), Policies: memory, Grants: memory, Keys: memory, History: memory, Targets: memory,
-		Activity: memory, Sweeps: memory, Alarm: &coretest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID, Authority: anybody{}})
+		Activity: memory, Holds: memory, Sweeps: memory, Alarm: &coretest.Bell{}, Subscriptions: []string{sub}, Now: time.Now, NewID: newID, Authority: anybody{}})
 	h := handlers.New(rooms, handlers.Options{
 		Caller: func(*http.Request) (jit.Caller, error) {
 			return jit.Caller{ID: tenant + "/" + person, Name: "ann@example.com"}, nil
