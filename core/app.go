@@ -2,6 +2,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"portcullis/core/limit"
 	"portcullis/core/lockdown"
 	"portcullis/core/network"
+	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
 	"portcullis/core/refusal"
@@ -46,6 +48,7 @@ type Ports struct {
 	Floor         jit.Options           // what this installation demands of every request, whatever the policies do
 	CloseLost     bool                  // the sweep closes windows whose owner has lost the right to ask for them
 	LeaveRemoved  bool                  // an allow that others have removed is not put back once: its window closes
+	Wait          time.Duration         // how long a request waits for approval; 0: [jit.DefaultWait]
 	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string // a new UUID each time, in the order of time (version 7)
@@ -58,8 +61,8 @@ type Ports struct {
 	TurnedAway func(identified bool)
 }
 
-// App is the rooms. What people and scripts may call is behind their permissions: Access, Inventory, Named, of
-// Sweeper SweepNow, of Doctor Look, and Lockdown. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers; Verbs and Protection, without permissions, are for tests.
+// App is the rooms. What people and scripts may call is behind their permissions: Access, Approvals, Inventory, Named, of
+// Sweeper SweepNow, of Doctor Look, and Lockdown. Rounds, Sweeper.Sweep and Doctor.Woken are for triggers, and so is Desk; Verbs and Protection, without permissions, are for tests.
 type App struct {
 	Access     *guard.Verbs
 	Verbs      *access.Service
@@ -70,6 +73,8 @@ type App struct {
 	Rounds     *round.Rounds
 	Doctor     *doctor.Doctor
 	Refusals   *refusal.Log
+	Approvals  *pending.Approvals
+	Desk       *pending.Desk // goes on with what waits to be opened
 	Courier    *tell.Courier // nil where nobody is told
 	Lockdown   *lockdown.Service
 	Admission  *admission.Lanes
@@ -90,7 +95,10 @@ func New(p Ports) *App {
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
+		Wait: cmp.Or(p.Wait, jit.DefaultWait),
 	}
+	desk := &pending.Desk{Service: verbs, Permit: may}
+	rounds.Pending = desk.Due
 	protection := &protect.Protection{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity,
 		Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
@@ -109,6 +117,8 @@ func New(p Ports) *App {
 	app := &App{
 		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Admission: lanes, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
 		Inventory: looks,
+		Approvals: &pending.Approvals{Desk: desk},
+		Desk:      desk,
 		Doctor:    doc,
 		holds:     holds,
 		Lockdown: &lockdown.Service{
@@ -118,7 +128,7 @@ func New(p Ports) *App {
 		Named: &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID,
+			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID, Pending: desk,
 		},
 	}
 	if p.Courier != nil {

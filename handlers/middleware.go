@@ -175,6 +175,10 @@ func changes(pattern string) store.Operation {
 		return store.OpRequest
 	case "POST /api/requests/{id}/revoke":
 		return store.OpRevoke
+	case "POST /api/requests/{id}/approve":
+		return store.OpApprove
+	case "POST /api/requests/{id}/deny":
+		return store.OpDeny
 	case "POST /api/requests/{id}/extend":
 		return store.OpExtend
 	case "POST /api/sweep":

@@ -34,7 +34,7 @@ func RequestNotFound() error {
 	return &jit.Error{Code: CodeRequestNotFound, Target: "id", Message: "there is no request with this id"}
 }
 
-// Revoke closes a grant's windows now, whether or not the log can be written: who revoked it is stored in the write that marks it to close,
+// Revoke closes a grant's windows now, or ends its wait to be opened, whether or not the log can be written: who revoked it is stored in the write that marks it to close,
 // and logged beside the closing or after. It ends when every target has confirmed it; an error leaves the windows marked to close, which the
 // sweep completes. Where the targets have confirmed it and the log has not, the grant is given as it is stored, still to close, with its
 // intents. A grant that is closed already is given as it is; one in which nothing is open any more is closed, and nobody has revoked it.
@@ -45,7 +45,7 @@ func (s *Service) Revoke(ctx context.Context, who jit.Caller, id string) (store.
 	}
 	rec, err = store.ChangeOrRefuse(ctx, s.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		now := s.now()
-		if !g.Grant.AnyLive(now) {
+		if !g.Grant.AnyLive(now) && !g.Grant.Waits(now) {
 			return g, false, nil
 		}
 		g.Grant = g.Grant.Revoke(now, jit.UserRequested)

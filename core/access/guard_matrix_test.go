@@ -13,6 +13,7 @@ import (
 	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/sweep"
 )
@@ -80,7 +81,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		}
 	}
 	caller := reflect.TypeFor[jit.Caller]()
-	for _, room := range []reflect.Type{reflect.TypeFor[*guard.Verbs](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
+	for _, room := range []reflect.Type{reflect.TypeFor[*guard.Verbs](), reflect.TypeFor[*pending.Approvals](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
 		for i := range room.NumMethod() {
 			m := room.Method(i)
 			asked := m.Type.NumIn() > 2 && m.Type.In(2) == caller

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/core/access"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
@@ -56,6 +57,10 @@ Extend.other     404   404   404   down  404   403   403   404   403   403   403
 PreviewExtend.other 404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
 Again.own        ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
 Again.other      404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
+Approve          404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+PreviewApprove   404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+Deny             404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+PreviewDeny      404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 ListGrants       none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 Entries          none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
 LastSweep        none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
@@ -101,7 +106,7 @@ func (h holder) Missing(_ context.Context, who jit.Caller, scope string, actions
 	}
 	for _, a := range actions {
 		here := h.at == "" || strings.EqualFold(scope, vmID(h.at).String())
-		if !here || who != h.who || !slices.Contains(h.actions, a) {
+		if !here || who.ID != h.who.ID || who.Name != h.who.Name || !slices.Contains(h.actions, a) {
 			return a, nil
 		}
 	}
@@ -143,6 +148,7 @@ type doorway struct {
 	holder
 	own, other       string // ids of open requests
 	ownNew, otherNew store.GrantRecord
+	waiting          string // id of a request of bob's that waits for approval
 }
 
 func newDoorway(t *testing.T, h holder) *doorway {
@@ -152,6 +158,14 @@ func newDoorway(t *testing.T, h holder) *doorway {
 	g.own = g.mustAskAs(ann, 22, "203.0.113.7")
 	g.other = g.mustAskAs(bob, 22, "203.0.113.8")
 	g.ownNew, g.otherNew = g.intended(ann, "203.0.113.17"), g.intended(bob, "203.0.113.18")
+	held := g.otherNew
+	held.Grant.ID, held.Version, held.Placements = "waiting", "", nil
+	held.Grant.Wait.Approvers = 1
+	held.Grant = decide.Hold(held.Grant, time.Hour, noon)
+	if _, err := g.mem.InsertGrant(t.Context(), held, nil, noon); err != nil {
+		t.Fatal(err)
+	}
+	g.waiting = held.Grant.ID
 	found := store.SweepRecord{Started: noon, Ended: noon, Targets: 2, Findings: []store.Finding{{Kind: store.FindingExposed, VM: vmID("web"), Message: "web"}}}
 	if err := g.mem.PutSweep(t.Context(), found); err != nil {
 		t.Fatal(err)
@@ -182,6 +196,16 @@ func (w *world) intended(by jit.Caller, source string) store.GrantRecord {
 		w.t.Fatal(err)
 	}
 	return rec
+}
+
+// waitingGrant gives the request of bob's that waits.
+func waitingGrant(t *testing.T, g *doorway) jit.Grant {
+	t.Helper()
+	rec, err := g.mem.Grant(t.Context(), g.waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec.Grant
 }
 
 // Outcome says what became of a call in the words of the matrix; shown is what it gave.
@@ -290,7 +314,27 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err)
 		}
 	}
+	people := func(g *doorway) jit.Caller {
+		g.who.Kind = jit.Person
+		return g.who
+	}
 	return map[string]func(*doorway) string{
+		"Approve": func(g *doorway) string {
+			rec, err := g.doors.Approve(ctx, people(g), g.waiting, access.Digest(waitingGrant(t, g)))
+			return Outcome(t, err, rec.Grant.VMs)
+		},
+		"PreviewApprove": func(g *doorway) string {
+			decided, err := g.doors.PreviewApprove(ctx, people(g), g.waiting, "")
+			return Outcome(t, err, decided.Record.Grant.VMs)
+		},
+		"Deny": func(g *doorway) string {
+			rec, err := g.doors.Deny(ctx, people(g), g.waiting, "no")
+			return Outcome(t, err, rec.Grant.VMs)
+		},
+		"PreviewDeny": func(g *doorway) string {
+			rec, _, err := g.doors.PreviewDeny(ctx, people(g), g.waiting, "no")
+			return Outcome(t, err, rec.Grant.VMs)
+		},
 		"Lacks.request": lacks(permit.VerbRequest),
 		"Lacks.enable":  lacks(permit.VerbEnable),
 		"Lacks.nothing": lacks("no such verb"),

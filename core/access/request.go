@@ -36,6 +36,8 @@ const (
 // reports that the grant was there already, under the same key or from the same
 // request a moment ago; then Open has nothing more to do than to wait.
 //
+// A grant that needs approval, or that is for later, is stored as it waits: Open has nothing to do, and package pending goes on with it.
+//
 // An [*jit.Error] means that nothing was written: what [decide.Request] and [limit.Together] refuse, an
 // unknown machine, a source of a family that the machine does not have, a target without room, a foreign
 // rule that would block. Any other error leaves nothing that can open.
@@ -46,7 +48,8 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.Va
 	if err != nil || done(known) {
 		return known, err == nil, err
 	}
-	rec, states, bad := s.decide(ctx, checked)
+	id, now := s.newGrant()
+	rec, states, bad := s.decide(ctx, checked, id, now)
 	if bad != nil && jit.Refused(bad) == nil {
 		return store.GrantRecord{}, false, bad
 	}
@@ -59,6 +62,9 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.Va
 	_, err = s.previewGrant(ctx, s.Rounds.Recall, states.of, rec)
 	if jit.Refused(err) != nil { // what is remembered may be old: nobody is refused for that
 		_, err = s.previewGrant(ctx, s.Rounds.Shown, s.Targets.State, rec)
+	}
+	if err == nil {
+		rec, err = s.hold(ctx, rec)
 	}
 	if err != nil {
 		if jit.Refused(err) != nil {
@@ -88,17 +94,20 @@ func done(rec store.GrantRecord) bool {
 
 // Preview is what [Service.Request] would grant and change; nothing is written.
 func (s *Service) Preview(ctx context.Context, r decide.ValidRequest) (store.GrantRecord, []preview.Change, error) {
-	rec, states, err := s.decide(ctx, r)
+	id, now := s.newGrant()
+	rec, states, err := s.decide(ctx, r, id, now)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	outs, err := s.previewGrant(ctx, s.Rounds.Shown, states.of, rec)
+	if err == nil {
+		rec, err = s.hold(ctx, rec)
+	}
 	return rec, preview.Of(outs), err
 }
 
-// decide returns the grant as it would be stored, and what is stored of the targets.
-func (s *Service) decide(ctx context.Context, r decide.ValidRequest) (store.GrantRecord, states, error) {
-	id, now := s.newGrant()
+// decide returns the grant as it would be opened, and what is stored of the targets.
+func (s *Service) decide(ctx context.Context, r decide.ValidRequest, id string, now time.Time) (store.GrantRecord, states, error) {
 	states := states{Targets: s.Targets}
 	vms := r.Request().Machines()
 	for i, vm := range vms {
@@ -252,7 +261,7 @@ func (s *Service) repeated(ctx context.Context, requestor, key, digest string) (
 	free := digest
 	for range store.Attempts {
 		rec, k, err := s.keyed(ctx, requestor, free, digest)
-		if err != nil || rec.Grant.AnyLive(s.now()) {
+		if now := s.now(); err != nil || rec.Grant.AnyLive(now) || rec.Grant.Waits(now) {
 			return rec, nil, err
 		}
 		if rec.Version == "" {
@@ -290,6 +299,9 @@ func busyRequest() error {
 func digestOf(r jit.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%q %q\n", cmp.Or(r.RequestorID, r.Requestor), r.Justification) // not the name beside an id: one person's tokens may hold different ones
+	if !r.Opens.IsZero() {
+		fmt.Fprintf(&b, "from %s\n", r.Opens.UTC().Format(time.RFC3339Nano))
+	}
 	for _, vm := range r.VMs {
 		fmt.Fprintf(&b, "%s\n", vm.VM.Key())
 		for _, p := range vm.Ports {
@@ -339,7 +351,9 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		rec, err := s.abandon(ctx, who, stored, err)
 		return rec, err == nil, err
 	}
-	s.tries.stored(stored.Grant.ID)
+	if !stored.Grant.Held() {
+		s.tries.stored(stored.Grant.ID)
+	}
 	return stored, false, nil
 }
 

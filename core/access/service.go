@@ -17,9 +17,11 @@ import (
 // The refusals of this package, beside those of jit and plan.
 const (
 	CodeRequestNotFound jit.Code = "RequestNotFound"
-	CodeKeyReused       jit.Code = "IdempotencyKeyReused" // the same key with another body
-	CodePolicyChanged   jit.Code = "PolicyChanged"        // the policy was changed meanwhile, and does not allow it any more
-	CodeSourceFamily    jit.Code = "SourceFamilyMismatch" // an IPv6 source for a machine with IPv4 only, or the reverse
+	CodeKeyReused       jit.Code = "IdempotencyKeyReused"   // the same key with another body
+	CodePolicyChanged   jit.Code = "PolicyChanged"          // the policy was changed meanwhile, and does not allow it any more
+	CodeSourceFamily    jit.Code = "SourceFamilyMismatch"   // an IPv6 source for a machine with IPv4 only, or the reverse
+	CodeMachineReplaced jit.Code = "VirtualMachineReplaced" // another machine stands where the one was that was asked for
+	CodeTooManyWaiting  jit.Code = "TooManyWaiting"         // over MaxWaiting requests of one requestor wait to be opened
 )
 
 // Service holds the ports. Every field must be set, but for Floor and Quota; its methods are safe for
@@ -37,8 +39,9 @@ type Service struct {
 	Holds         *hold.Asker
 	Refusals      *refusal.Log
 	Subscriptions network.Subscriptions
-	Floor         jit.Options // what this installation demands of every request, whatever the policies do
-	Quota         limit.Quota // what one requestor may have of one target; the zero value is no bound
+	Floor         jit.Options   // what this installation demands of every request, whatever the policies do
+	Quota         limit.Quota   // what one requestor may have of one target; the zero value is no bound
+	Wait          time.Duration // how long a grant waits for approval; zero: such a request has expired when it is stored
 	Now           func() time.Time
 	Admins        *network.Admins // what was seen of security admin rules
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)

@@ -25,6 +25,7 @@ import (
 	"portcullis/core/label"
 	"portcullis/core/lockdown"
 	"portcullis/core/network"
+	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
 	"portcullis/core/round"
@@ -89,6 +90,7 @@ type rooms struct {
 	*round.Rounds
 	*sweep.Sweeper
 	*inventory.Inventory
+	desk  *pending.Desk
 	doors doors
 	lock  *lockdown.Service
 	ready func(context.Context) error
@@ -97,6 +99,7 @@ type rooms struct {
 // doors are the verbs of all rooms behind the permissions.
 type doors struct {
 	*guard.Verbs
+	*pending.Approvals
 	*inventory.Inventory
 	*defender.Named
 	*sweep.Sweeper
@@ -106,7 +109,7 @@ type doors struct {
 
 func roomsOf(p core.Ports) rooms {
 	app := core.New(p)
-	return rooms{app.Verbs, app.Protection, app.Rounds, app.Sweeper, app.Inventory, doors{app.Access, app.Inventory, app.Named, app.Sweeper, app.Doctor, app.Lockdown}, app.Lockdown, app.Ready}
+	return rooms{app.Verbs, app.Protection, app.Rounds, app.Sweeper, app.Inventory, app.Desk, doors{app.Access, app.Approvals, app.Inventory, app.Named, app.Sweeper, app.Doctor, app.Lockdown}, app.Lockdown, app.Ready}
 }
 
 // permitted has the permissions of all verbs from an authority from now on, and gives the verbs behind them.

@@ -9,11 +9,11 @@ import (
 	"portcullis/core/preview"
 )
 
-// shown leaves of changes what the caller may see: rules that are about the machines of the call, which he may change, and about
+// Shown leaves of changes what the caller may see: rules that are about the machines of the call, which he may change, and about
 // others that he may read. What is not known to be so is counted and not shown: a security group is shared, and a rule tells from
 // where another's machine can be reached, and until when.
-func (g *Verbs) shown(ctx context.Context, who jit.Caller, named []jit.ID, changes []preview.Change) []preview.Change {
-	visible := readable(ctx, g.Permit, who, named...)
+func Shown(ctx context.Context, p *permit.Permit, who jit.Caller, named []jit.ID, changes []preview.Change) []preview.Change {
+	visible := readable(ctx, p, who, named...)
 	var out []preview.Change
 	for _, c := range changes {
 		out = append(out, c.Among(visible))

@@ -54,7 +54,7 @@ func (g *Verbs) EnableIf(ctx context.Context, who jit.Caller, policies []jit.Pol
 	for i := range enabled {
 		enabled[i].Narrowed = Told(ctx, g.Permit, who, enabled[i].Narrowed)
 	}
-	return enabled, g.shown(ctx, who, machinesOf(policies), changes), err
+	return enabled, Shown(ctx, g.Permit, who, machinesOf(policies), changes), err
 }
 
 func (g *Verbs) enable(ctx context.Context, who jit.Caller, policies []jit.Policy, seen protect.Seen, dryRun bool) ([]protect.Enabled, []preview.Change, error) {
@@ -89,7 +89,7 @@ func (g *Verbs) PreviewDisable(ctx context.Context, who jit.Caller, vms []jit.ID
 		return narrow.Ends{}, nil, err
 	}
 	closing, changes, err := g.Protection.PreviewDisable(ctx, vms)
-	return Told(ctx, g.Permit, who, closing), g.shown(ctx, who, vms, changes), err
+	return Told(ctx, g.Permit, who, closing), Shown(ctx, g.Permit, who, vms, changes), err
 }
 
 func (g *Verbs) mayDisable(ctx context.Context, who jit.Caller, vms []jit.ID) error {
@@ -145,7 +145,7 @@ func (g *Verbs) Preview(ctx context.Context, who jit.Caller, r jit.Request) (sto
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.Preview(ctx, checked)
-	return rec, g.shown(ctx, who, r.Machines(), changes), err
+	return rec, Shown(ctx, g.Permit, who, r.Machines(), changes), err
 }
 
 // MayRequest returns a request as the caller's own, checked, and an error unless he may initiate. A refusal is logged.
@@ -287,7 +287,7 @@ func (g *Verbs) PreviewRevoke(ctx context.Context, who jit.Caller, id string) (s
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.PreviewRevoke(ctx, id)
-	return rec, g.shown(ctx, who, rec.Grant.Machines(), changes), err
+	return rec, Shown(ctx, g.Permit, who, rec.Grant.Machines(), changes), err
 }
 
 // mayRevoke gives the grant, and refuses unless the caller may revoke it. What he may not know of comes with
@@ -326,7 +326,7 @@ func (g *Verbs) PreviewExtend(ctx context.Context, who jit.Caller, id string, du
 		return store.GrantRecord{}, nil, err
 	}
 	rec, changes, err := g.Service.PreviewExtend(ctx, id, duration, end)
-	return rec, g.shown(ctx, who, rec.Grant.Machines(), changes), err
+	return rec, Shown(ctx, g.Permit, who, rec.Grant.Machines(), changes), err
 }
 
 // mayExtend gives the grant, and refuses unless the caller may extend it. What he may not know of comes with

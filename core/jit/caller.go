@@ -17,7 +17,8 @@ type Caller struct {
 	SignIn  string     // how the caller signed in: the token's amr, words with spaces between; "" where the token does not say
 	Address netip.Addr // from which the call came; the zero Addr where nothing that can be trusted says so
 
-	Roles Roles // what Azure RBAC cannot say
+	Roles  Roles  // what Azure RBAC cannot say
+	Groups People // the groups that the token names; nobody where it names none, as where there are too many for a token
 }
 
 // Roles are the app roles of this app's registration that a caller's token has. Entra ID assigns them to people, groups and

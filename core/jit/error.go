@@ -47,7 +47,7 @@ const (
 	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"     // all addresses, or too many public addresses of a family
 	CodeSourcesTogether       Code = "SourcesTooManyTogether" // more addresses than allowed, in one request or together with open windows
 	CodeSourceTooWide         Code = "SourceTooWide"          // a prefix wider than the widest allowed
-	CodeJustificationRequired Code = "JustificationRequired"  // a request without a justification
+	CodeJustificationRequired Code = "JustificationRequired"  // a request, or a denial, without a justification
 	CodeInvalidWidestSource   Code = "InvalidWidestSource"    // options with an incomplete or out-of-range bound
 	CodeInvalidApprovers      Code = "InvalidApprovers"       // approvers outside 0 to MaxApprovers, or not named by object ids
 )

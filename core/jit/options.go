@@ -32,11 +32,13 @@ func (o Options) IsZero() bool { return o == Options{} }
 
 // Validate refuses with [CodeInvalidWidestSource] a bound outside 1 to 32 for IPv4 or 1 to 128 for IPv6, and a
 // bound for one family without the other: anything could be requested in the unbounded family. It refuses with [CodeInvalidApprovers]
-// more than [MaxApprovers], or fewer than none.
+// more than [MaxApprovers], fewer than none, and more than [MaxPeople] who may approve.
 func (o Options) Validate() error {
 	switch {
 	case o.Approvers < 0 || o.Approvers > MaxApprovers:
 		return refuse(CodeInvalidApprovers, "approvers", "%d approvers are outside 0 to %d", o.Approvers, MaxApprovers)
+	case len(o.ApprovedBy.IDs()) > MaxPeople:
+		return refuse(CodeInvalidApprovers, "approverObjectIds", "%d object ids; a policy names at most %d: name a group", len(o.ApprovedBy.IDs()), MaxPeople)
 	case o.WidestIPv4 < 0 || o.WidestIPv4 > 32:
 		return refuse(CodeInvalidWidestSource, "widestIPv4Prefix", "a widest prefix of /%d is outside /1 to /32 of IPv4", o.WidestIPv4)
 	case o.WidestIPv6 < 0 || o.WidestIPv6 > 128:

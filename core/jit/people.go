@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// People are the object ids of people and groups that a policy names. The zero value names nobody in particular: anyone who may otherwise.
+// People are the object ids of people and groups. In a policy the zero value names nobody in particular: anyone who may otherwise.
 // Values can be compared by ==.
 type People struct {
 	named bool
@@ -16,11 +16,8 @@ type People struct {
 const MaxPeople = 50
 
 // PeopleOf returns the people with these object ids; no ids name nobody in particular. It refuses with [CodeInvalidApprovers] what is not a
-// GUID, and more than [MaxPeople]. It does NOT ensure that anybody has the id.
+// GUID. It does NOT bound their number, nor ensure that anybody has the id.
 func PeopleOf(ids ...string) (People, error) {
-	if len(ids) > MaxPeople {
-		return People{}, refuse(CodeInvalidApprovers, "", "%d object ids; a policy names at most %d: name a group", len(ids), MaxPeople)
-	}
 	var all []string
 	for _, id := range ids {
 		if id = strings.ToLower(id); !ValidGUID(id) {

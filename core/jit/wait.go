@@ -50,6 +50,11 @@ func (g Grant) Held() bool { return g.any(Window.Waits) }
 // Waits reports whether the grant waits to be opened at now. Its wait ends at OpenBy, exclusively.
 func (g Grant) Waits(now time.Time) bool { return g.Held() && now.Before(g.OpenBy) }
 
+// Pending reports whether somebody has to go on with the grant at now: it waits, or has waited and is not confirmed open yet.
+func (g Grant) Pending(now time.Time) bool {
+	return g.Waits(now) || !g.Wait.Released.IsZero() && g.Status() == Initiating && g.AnyLive(now)
+}
+
 // waits reports whether a window of the grant waits to be opened at now.
 func (g Grant) waits(w Window, now time.Time) bool { return w.Waits() && now.Before(g.OpenBy) }
 
@@ -62,6 +67,11 @@ func (g Grant) Begins() time.Time {
 		return g.Wait.Opens
 	}
 	return g.Start
+}
+
+// Unreleased reports whether the grant had something to wait for, and that was not over: it waits, or has ended before it was opened.
+func (g Grant) Unreleased() bool {
+	return g.Wait.Released.IsZero() && (g.Wait.Approvers > 0 || !g.Wait.Opens.IsZero())
 }
 
 // Approved returns the grant as approved by one more person; the oldest approval goes where there are more than are stored.

@@ -41,6 +41,7 @@ const (
 	VerbList        Verb = "change what a named policy lists"
 	VerbSweep       Verb = "sweep"
 	VerbLockdown    Verb = "lock down"
+	VerbApprove     Verb = "approve" // beside reading; the app role, or a policy, may stand for it: see package pending
 )
 
 // needs lists the actions that the caller's role assignments must all include, on every machine concerned (for a
@@ -56,6 +57,7 @@ var needs = map[Verb][]string{
 	VerbList:        {ActionWrite}, // at the policy's resource group, and at machines that are taken out
 	VerbSweep:       {ActionWrite},
 	VerbLockdown:    {ActionWrite}, // at the scope; of a person and of everything at every managed subscription
+	VerbApprove:     {ActionWrite},
 }
 
 // Needs returns the actions that a verb needs; none for an unknown verb, which is always refused.

@@ -7,6 +7,7 @@
 package round
 
 import (
+	"context"
 	"time"
 
 	"portcullis/core/jit"
@@ -30,6 +31,9 @@ type Rounds struct {
 
 	// LeaveRemoved says that an allow which others have removed is not put back, not even once.
 	LeaveRemoved bool
+
+	// Pending goes on with a grant that waits to be opened, or whose opening began after a wait (see [jit.Grant.Pending]); must be set where any does.
+	Pending func(ctx context.Context, rec store.GrantRecord) error
 
 	queues   queues
 	closings closings

@@ -32,6 +32,8 @@ func (s *Rounds) Wake(ctx context.Context, grant string, generation int) error {
 		return nil
 	case rec.Grant.Overdue(now):
 		return s.due(ctx, rec)
+	case rec.Grant.Pending(now):
+		return s.Pending(ctx, rec)
 	case generation != rec.Grant.Generation:
 		return nil
 	}

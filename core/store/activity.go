@@ -49,6 +49,8 @@ const (
 	OpRequest  Operation = "Request"
 	OpOpen     Operation = "Open"
 	OpExtend   Operation = "Extend"
+	OpApprove  Operation = "Approve"
+	OpDeny     Operation = "Deny"
 	OpRevoke   Operation = "Revoke"
 	OpClose    Operation = "Close"
 	OpRepair   Operation = "Repair"
@@ -61,7 +63,7 @@ const (
 
 // Operations returns every operation that the log can be asked for.
 func Operations() []Operation {
-	return []Operation{OpEnable, OpDisable, OpRequest, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpRefusals}
+	return []Operation{OpEnable, OpDisable, OpRequest, OpApprove, OpDeny, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpRefusals}
 }
 
 // Result is how an operation ended.

@@ -52,6 +52,7 @@ type sweep struct {
 //   - marks to close what is locked down, and logs that, where a lock-down died half way;
 //   - settles every grant with something past its end, and undoes openings that were never
 //     confirmed: closings come before all else;
+//   - goes on with grants that wait to be opened, beside everything else;
 //   - asks whether the owners of open windows could still ask for them;
 //   - reconciles every target whose rules are not what they should be, ours and those
 //     that hold rules of ours without being known, and closes windows whose rules are missing where it is not
@@ -90,6 +91,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.firewalls(ctx, mapping); return nil }))
 	})
 	w.settle(ctx, w.due(func(g store.GrantRecord) bool { return !w.isSlow(g) }))
+	slow.Go(func() { w.pend(ctx, open) })
 	lost := w.rights(ctx)
 	slow.Go(func() {
 		w.failed(w.Rounds.Recovered("the sweep of lost rights", func() error { w.settle(ctx, keep(lost, w.isSlow)); return nil }))

@@ -36,6 +36,7 @@ type Sweeper struct {
 	Now           func() time.Time
 	NewID         func() string
 	Teller        Teller // nil where nobody is told
+	Pending       Pending
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

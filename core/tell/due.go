@@ -47,7 +47,7 @@ func Due(rec store.GrantRecord, now time.Time) (store.GrantRecord, []store.Messa
 	var reason jit.Reason
 	opened := windowsOf(rec, func(n int, w jit.Window) bool { return w.Status == jit.Initiated && marks[n] == markNone })
 	ended := windowsOf(rec, func(n int, w jit.Window) bool {
-		is := w.Status == jit.Revoked && (marks[n] == markOpen || marks[n] == markNone && !w.Unconfirmed)
+		is := w.Status == jit.Revoked && (marks[n] == markOpen || marks[n] == markNone && (!w.Unconfirmed || w.Reason != jit.Denied && rec.Grant.Unreleased()))
 		if is && reason == "" {
 			reason = w.Reason
 		}
@@ -71,7 +71,7 @@ func Due(rec store.GrantRecord, now time.Time) (store.GrantRecord, []store.Messa
 		add(store.Message{Kind: store.EventCouldNotClose, Text: rec.LastError}, windowsOf(rec, func(_ int, w jit.Window) bool { return w.Status == jit.Revoking }))
 	}
 	if len(ended) > 0 {
-		add(store.Message{Kind: store.EventEnded, Reason: string(reason)}, ended)
+		add(store.Message{Kind: store.EventEnded, Reason: string(reason), Text: rec.Failed}, ended)
 	}
 	return rec, out
 }

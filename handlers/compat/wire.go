@@ -184,7 +184,7 @@ func toRequest(g jit.Grant) request {
 	for _, vm := range g.VMs {
 		w := requestVM{ID: vm.VM.String()}
 		for _, p := range vm.Ports {
-			port := requestPort{Number: p.Number, End: ticks(p.End), Status: p.Status.String(), Reason: reason(p), Mapped: p.Mapped.Port()}
+			port := requestPort{Number: p.Number, End: ticks(p.End), Status: status(p.Status), Reason: reason(p), Mapped: p.Mapped.Port()}
 			if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 				port.Prefix = prefixes[0]
 			} else {
@@ -230,9 +230,17 @@ func (out *requestPort) sent(w jit.Window, port wire.RequestPort) {
 	}
 }
 
+// status says how a port is in the words of the contract, which knows no wait: what waits for approval, or for its start, is about to be opened.
+func status(s jit.Status) string {
+	if s == jit.AwaitingApproval || s == jit.Scheduled {
+		s = jit.Initiating
+	}
+	return s.String()
+}
+
 // reason says why a port is as it is in the three words of the contract.
 // What is open or opening is so because somebody asked. Of our own reasons, a
-// policy's change or removal was somebody's wish; an opening that failed and a machine that is gone
+// policy's change or removal, and a denial, was somebody's wish; an opening that failed and a machine that is gone
 // ended by themselves.
 func reason(w jit.Window) string {
 	if w.Status != jit.Revoked {
@@ -241,7 +249,7 @@ func reason(w jit.Window) string {
 	switch w.Reason {
 	case jit.UserRequested, jit.Expired, jit.NewerRequestInitiated:
 		return string(w.Reason)
-	case jit.PolicyRemoved, jit.PolicyChanged:
+	case jit.PolicyRemoved, jit.PolicyChanged, jit.Denied:
 		return string(jit.UserRequested)
 	}
 	return string(jit.Expired)

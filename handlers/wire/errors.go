@@ -14,6 +14,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/network"
+	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/plan"
 	"portcullis/core/round"
@@ -83,6 +84,18 @@ var statuses = map[jit.Code]int{
 	plan.CodeTooManyPeers:              http.StatusConflict,
 	plan.CodeNotCertain:                http.StatusConflict,
 	plan.CodeBlocked:                   http.StatusConflict,
+
+	pending.CodeOwnRequest:      http.StatusForbidden,
+	pending.CodeNotAPerson:      http.StatusForbidden,
+	pending.CodeOtherTenant:     http.StatusForbidden,
+	pending.CodeAlreadyApproved: http.StatusConflict,
+	pending.CodeNotWaiting:      http.StatusConflict,
+	pending.CodeExpired:         http.StatusConflict,
+	pending.CodeContentChanged:  http.StatusConflict,
+	pending.CodeTooEarly:        http.StatusConflict,
+	jit.CodeRequestWaits:        http.StatusConflict,
+	access.CodeTooManyWaiting:   http.StatusConflict,
+	access.CodeMachineReplaced:  http.StatusConflict,
 
 	dial.CodeMappedPortTaken:       http.StatusConflict,
 	dial.CodeNoMappedPort:          http.StatusConflict,

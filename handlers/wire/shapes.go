@@ -75,8 +75,8 @@ func texts() map[string]Shape {
 // answers are the words of answers, and those of bodies among them.
 func answers() map[string]Shape {
 	return map[string]Shape{
-		"status":         {"enum": words(jit.Initiating.String(), jit.Initiated.String(), jit.Revoked.String())},
-		"reason":         {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated, jit.OpeningFailed, jit.PolicyRemoved, jit.PolicyChanged, jit.MachineGone, jit.RightLost, jit.RuleDisplaced, jit.RemovedByOthers, jit.NotCertain)},
+		"status":         {"enum": words(jit.AwaitingApproval.String(), jit.Scheduled.String(), jit.Initiating.String(), jit.Initiated.String(), jit.Revoked.String())},
+		"reason":         {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated, jit.OpeningFailed, jit.PolicyRemoved, jit.PolicyChanged, jit.MachineGone, jit.RightLost, jit.RuleDisplaced, jit.RemovedByOthers, jit.NotCertain, jit.ApprovalExpired, jit.Denied)},
 		"contractReason": {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated)},
 		"progress":       {"enum": []string{"Waiting", "Confirmed"}},
 		"access":         {"enum": []string{jit.Allow.String(), jit.Deny.String()}},

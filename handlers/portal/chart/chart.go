@@ -102,7 +102,7 @@ func barOf(g jit.Grant, vm jit.ID, w jit.Window, grants []jit.Grant, from, to ti
 	if w.Reason == jit.NewerRequestInitiated {
 		b.End = replaced(g, vm, w, grants)
 	}
-	if !b.End.After(from) || !b.Start.Before(to) {
+	if w.Waits() || !b.End.After(from) || !b.Start.Before(to) {
 		return b, false
 	}
 	b.Class = map[string]string{"closed": "bar-closed", "failed": "bar-failed"}[b.State]

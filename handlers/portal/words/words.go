@@ -162,6 +162,7 @@ var reasons = map[string]string{
 	string(jit.Expired): "its time ran out", string(jit.UserRequested): "closed early", string(jit.NewerRequestInitiated): "replaced by a newer request",
 	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.PolicyChanged): "the policy of the machine does not allow it any more", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
 	string(jit.RuleDisplaced): "other rules took the place of its rule", string(jit.RemovedByOthers): "others removed its rule", string(jit.NotCertain): "it was not certain that nobody had ended it",
+	string(jit.ApprovalExpired): "too few had approved it in time", string(jit.Denied): "it was denied",
 }
 
 // Unsupported says why a machine cannot be protected and what would change that.
@@ -304,10 +305,14 @@ func Because(a, b string) string {
 // State gives where a window stands.
 func State(g jit.Grant, w jit.Window, now time.Time) string {
 	switch {
-	case w.Status == jit.Revoked && w.Reason == jit.OpeningFailed:
+	case w.Status == jit.Revoked && (w.Reason == jit.OpeningFailed || g.Unreleased()):
 		return "failed"
 	case w.Status == jit.Revoked:
 		return "closed"
+	case w.Status == jit.AwaitingApproval && g.Waits(now):
+		return "waiting"
+	case w.Status == jit.Scheduled && g.Waits(now):
+		return "scheduled"
 	case w.Status == jit.Revoking || !g.Live(w, now):
 		return "closing"
 	case w.Status == jit.Initiating:
