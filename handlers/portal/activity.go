@@ -31,7 +31,7 @@ type activityView struct {
 // activityFilter is the filter as it was typed.
 type activityFilter struct{ VM, Requestor, Operation, From, To string }
 
-var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpApprove, store.OpDeny, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep, store.OpRefusals}
+var operations = []store.Operation{store.OpEnable, store.OpDisable, store.OpRequest, store.OpApprove, store.OpDeny, store.OpOpen, store.OpExtend, store.OpRevoke, store.OpClose, store.OpRepair, store.OpSweep, store.OpLockdown, store.OpLift, store.OpRefusals}
 
 const activityLimit = 50
 
