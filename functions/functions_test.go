@@ -115,6 +115,8 @@ func TestAll(t *testing.T) {
 		http("request", "POST", "request"),
 		http("requests", "GET", "requests/{id?}"),
 		http("requests-again", "POST", "requests/{id}/again"),
+		http("requests-approve", "POST", "requests/{id}/approve"),
+		http("requests-deny", "POST", "requests/{id}/deny"),
 		http("requests-extend", "POST", "requests/{id}/extend"),
 		http("requests-revoke", "POST", "requests/{id}/revoke"),
 		{Name: "revoke", Kind: functions.ServiceBus, BindingName: "message", Queue: "portcullis-revoke", Connection: "ServiceBus"},

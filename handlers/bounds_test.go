@@ -130,12 +130,14 @@ func TestBoundsComeFirst(t *testing.T) {
 		"POST /api/policies/import": append(ports(document, "policies[0].virtualMachines"),
 			attack{"machines that say nothing", document(many(1<<18, func(int) string { return "{}" })), "TooManyVirtualMachines", "policies"},
 			attack{"sources that say nothing", document(of(`[{"allowedSourceAddressPrefixes":` + many(1<<21+1, func(int) string { return `""` }) + `}]`)), "TooManyVirtualMachines", "policies"}),
-		"POST /api/requests/{id}/revoke": nil,
-		"POST /api/requests/{id}/again":  nil,
-		"POST /api/requests/{id}/extend": {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},
-		"POST /api/sweep":                nil,
-		"PUT " + policy:                  append(machines(named, properties, 1000, bare), ports(named, properties)...),
-		"POST " + policy + "/initiate":   append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
+		"POST /api/requests/{id}/revoke":  nil,
+		"POST /api/requests/{id}/again":   nil,
+		"POST /api/requests/{id}/approve": {{"a long digest", `{"digest":"` + strings.Repeat("0", 513) + `"}`, "FieldTooLong", "digest"}},
+		"POST /api/requests/{id}/deny":    {{"a long justification", `{"justification":"` + strings.Repeat("é", 1001) + `"}`, "JustificationTooLong", "justification"}},
+		"POST /api/requests/{id}/extend":  {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},
+		"POST /api/sweep":                 nil,
+		"PUT " + policy:                   append(machines(named, properties, 1000, bare), ports(named, properties)...),
+		"POST " + policy + "/initiate":    append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
 	}
 	for _, route := range plainRoutes(t) {
 		if _, ok := attacks[route]; !ok && strings.HasPrefix(route, "POST ") {

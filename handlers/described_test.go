@@ -185,6 +185,8 @@ func TestExamples(t *testing.T) {
 	run(200, "POST", "/api/enable")
 	id := run(200, "POST", "/api/request").body["id"].(string)
 	run(200, "POST", "/api/requests/"+id+"/extend")
+	run(403, "POST", "/api/requests/"+id+"/approve") // the bodies are taken; who asked does not decide
+	run(403, "POST", "/api/requests/"+id+"/deny")
 	run(200, "PUT", policy+version)
 	run(202, "POST", policy+"/initiate"+version)
 	run(200, "POST", "/api/disable")

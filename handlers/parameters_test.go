@@ -143,9 +143,10 @@ func TestDryRunNeverWrites(t *testing.T) {
 	for _, spelling := range []string{"dryRun=true", "DryRun=true", "dryrun=TRUE", "DRYRUN=True", "dryRun", "dryRun=", "dryRun=1", "dryRun=yes", "dryRun=true&dryRun=false", "dryRun=false&DryRun=true", "dry-run=true", "dry_run=true",
 		"whatIf=true", "WhatIf", "what-if=1", "validateOnly=true", "dryRun=true;a=b", "dryRun=true%00", "%64ryRun=true", "dryRun%5B%5D=true"} {
 		a := newCompat(t)
-		if r := a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`"}]}`); r.status != 200 {
+		if r := a.call("POST", "/api/enable", `{"virtualMachines":[{"id":"`+web+`","ports":[{"number":22},{"number":3389,"approvers":1}]}]}`); r.status != 200 {
 			t.Fatal(r.text)
 		}
+		waiting := a.call("POST", "/api/request", strings.Replace(ask, "22", "3389", 1), "Authorization", "Bearer requester").body["id"].(string)
 		open := a.call("POST", "/api/request", ask)
 		if open.status != 200 {
 			t.Fatalf("%d %s", open.status, open.text)
@@ -159,6 +160,8 @@ func TestDryRunNeverWrites(t *testing.T) {
 			{"POST", "/api/requests/" + id + "/revoke", ``},
 			{"POST", "/api/requests/" + id + "/extend", `{"duration":"PT2H"}`},
 			{"POST", "/api/requests/" + id + "/again", ``},
+			{"POST", "/api/requests/" + waiting + "/approve", `{}`},
+			{"POST", "/api/requests/" + waiting + "/deny", `{"justification":"no"}`},
 			{"POST", "/api/sweep", ``},
 			{"POST", "/api/import", `{"value":[]}`},
 			{"PUT", policy + version, `{"properties":{"virtualMachines":[]}}`},

@@ -19,7 +19,7 @@ import (
 //
 // It answers 200 once every port is confirmed open, or 202 with a Location to
 // look at where the caller prefers that (Prefer: respond-async) or it takes
-// longer than the wait. The opening goes on by itself; where it fails it is undone.
+// longer than the wait. The opening goes on by itself; where it fails it is undone. A request that waits for approval is answered with 202 too.
 func (s *server) request(w http.ResponseWriter, r call) error {
 	began := time.Now()
 	var body wire.RequestBody
@@ -83,7 +83,13 @@ func (s *server) ask(w http.ResponseWriter, r call, asked jit.Request, began tim
 	if err != nil {
 		return err
 	}
-	if rec.Grant.Status() != jit.Initiating { // sent before, and done by now
+	switch {
+	case rec.Grant.Held():
+		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
+		w.Header().Set("Retry-After", "30")
+		wire.Write(w, http.StatusAccepted, told(rec))
+		return nil
+	case rec.Grant.Status() != jit.Initiating: // sent before, and done by now
 		wire.Write(w, http.StatusOK, told(rec))
 		return nil
 	}
@@ -127,6 +133,11 @@ func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, w
 // open opens a grant and gives it as it then is, or as it was if that takes
 // longer than wait; the opening goes on by itself. The flag reports which.
 func (s *server) open(r call, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, bool, error) {
+	return s.begin(r, rec, wait, func(ctx context.Context) (store.GrantRecord, error) { return s.app.Access.Open(ctx, r.who, rec) })
+}
+
+// begin runs an opening as [server.open] does.
+func (s *server) begin(r call, rec store.GrantRecord, wait time.Duration, open func(context.Context) (store.GrantRecord, error)) (store.GrantRecord, bool, error) {
 	type opened struct {
 		rec store.GrantRecord
 		err error
@@ -134,7 +145,7 @@ func (s *server) open(r call, rec store.GrantRecord, wait time.Duration) (store.
 	done := make(chan opened, 1)
 	ctx := context.WithoutCancel(r.Context()) // the caller's going away must not leave half an opening
 	go func() {
-		after, err := s.app.Access.Open(ctx, r.who, rec)
+		after, err := open(ctx)
 		if err != nil {
 			s.Log.Warn("opening failed", "invocation", r.who.Correlation, "grant", rec.Grant.ID, "error", err.Error())
 		}

@@ -111,6 +111,9 @@ func TestRequiredMembers(t *testing.T) {
 	}
 	for path, item := range described().doc["paths"].(map[string]any) {
 		for method, op := range item.(map[string]any) {
+			if decides := strings.HasSuffix(path, "/approve") || strings.HasSuffix(path, "/deny"); decides {
+				continue // nothing is required of these, and who asked cannot send them: see TestApproveOverHTTP
+			}
 			if op.(map[string]any)["requestBody"] != nil && wholeBodies[strings.ToUpper(method)+" "+path] == "" {
 				t.Errorf("%s %s has no body here", method, path)
 			}

@@ -75,6 +75,12 @@ func TestNobodyCausesNothing(t *testing.T) {
 		"POST /api/requests/{id}/again": func(func(int) string) []call {
 			return []call{{"POST", "/api/requests/" + unknown + "/again", ""}, {"POST", "/api/requests/" + unknown + "/again?dryRun=true", ""}}
 		},
+		"POST /api/requests/{id}/approve": func(func(int) string) []call {
+			return []call{{"POST", "/api/requests/" + unknown + "/approve", `{"digest":""}`}, {"POST", "/api/requests/" + unknown + "/approve?dryRun=true", `{}`}}
+		},
+		"POST /api/requests/{id}/deny": func(func(int) string) []call {
+			return []call{{"POST", "/api/requests/" + unknown + "/deny", `{"justification":"no"}`}}
+		},
 		"GET /api/requests/{id}": func(func(int) string) []call { return []call{{"GET", "/api/requests/" + unknown, ""}} },
 		"GET /api/requests":      func(id func(int) string) []call { return []call{{"GET", "/api/requests?vm=" + id(7), ""}} },
 		"GET /api/machines":      nil, // lists what is managed: see below

@@ -35,6 +35,10 @@ requests/{id}/extend requester's 401   401    401     401     404  403    200   
 requests/{id}/extend admin's    401    401    401     401     404  403    403       200   403
 requests/{id}/again requester's 401    401    401     401     404  403    200+      403   403
 requests/{id}/again admin's     401    401    401     401     404  403    403       200+  403
+requests/{id}/approve requester's 401  401    401     401     404  403    403       409   403
+requests/{id}/approve admin's   401    401    401     401     404  403    403       403   403
+requests/{id}/deny requester's  401    401    401     401     404  403    403       409   403
+requests/{id}/deny admin's      401    401    401     401     404  403    403       403   403
 machines                        401    401    401     401     200- 200+   200+      200+  200+
 activity                        401    401    401     401     200- 200+   200+      200+  200+
 activity/verify                 401    401    401     401     403  200    200       200   200
@@ -116,6 +120,10 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"POST", path, wanted}
 	case "requests/{id}/revoke", "requests/{id}/again", "sweep":
 		return visit{"POST", path, map[string]any{}}
+	case "requests/{id}/approve":
+		return visit{"POST", path, map[string]any{"digest": ""}}
+	case "requests/{id}/deny":
+		return visit{"POST", path, map[string]any{"justification": "no"}}
 	case "requests/{id}/extend":
 		return visit{"POST", path, map[string]any{"duration": "PT1H"}}
 	case "import":

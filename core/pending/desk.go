@@ -131,7 +131,11 @@ func (a *Approvals) PreviewApprove(ctx context.Context, who jit.Caller, id, dige
 // Deny ends the wait of a grant, with a reason that is kept. Who may approve may deny, also after others have approved, until the grant is let go. A refusal is logged.
 func (a *Approvals) Deny(ctx context.Context, who jit.Caller, id, reason string) (store.GrantRecord, error) {
 	d := a.Desk
-	rec, denial, err := d.mayDeny(ctx, who, id, &reason)
+	reason, err := why(reason)
+	if err != nil {
+		return store.GrantRecord{}, d.Service.LogRefusedCall(ctx, who, store.OpDeny, err)
+	}
+	rec, denial, err := d.mayDeny(ctx, who, id, reason)
 	if err != nil {
 		return store.GrantRecord{}, d.Service.LogRefusedGrant(ctx, who, store.OpDeny, rec.Grant, err)
 	}
@@ -158,26 +162,32 @@ func (a *Approvals) Deny(ctx context.Context, who jit.Caller, id, reason string)
 // PreviewDeny tells what a denial would make of a grant. It writes nothing, a refusal included.
 func (a *Approvals) PreviewDeny(ctx context.Context, who jit.Caller, id, reason string) (store.GrantRecord, []preview.Change, error) {
 	d := a.Desk
-	rec, denial, err := d.mayDeny(ctx, who, id, &reason)
+	reason, err := why(reason)
+	if err != nil {
+		return store.GrantRecord{}, nil, err
+	}
+	rec, denial, err := d.mayDeny(ctx, who, id, reason)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}
 	return denied(rec, denial), nil, nil
 }
 
-func (d *Desk) mayDeny(ctx context.Context, who jit.Caller, id string, reason *string) (store.GrantRecord, jit.Approval, error) {
-	text, err := jit.Justification(*reason)
-	if err != nil {
-		return store.GrantRecord{}, jit.Approval{}, err
+// why returns the reason of a denial as it is kept, or refuses one that says nothing.
+func why(reason string) (string, error) {
+	text, err := jit.Justification(reason)
+	if err == nil && text == "" {
+		err = &jit.Error{Code: jit.CodeJustificationRequired, Target: "justification", Message: "say why; who asked is told"}
 	}
-	if *reason = text; text == "" {
-		return store.GrantRecord{}, jit.Approval{}, &jit.Error{Code: jit.CodeJustificationRequired, Target: "justification", Message: "say why; who asked is told"}
-	}
+	return text, err
+}
+
+func (d *Desk) mayDeny(ctx context.Context, who jit.Caller, id, reason string) (store.GrantRecord, jit.Approval, error) {
 	rec, denial, err := d.mayDecide(ctx, who, id)
 	if err == nil {
 		err = waits(rec.Grant, d.now())
 	}
-	denial.Reason = *reason
+	denial.Reason = reason
 	return rec, denial, err
 }
 

@@ -58,6 +58,9 @@ func policyText(p jit.Policy) string {
 	var ports []string
 	for _, r := range p.Ports {
 		port := fmt.Sprintf("%d %s from %s for %s", r.Number, r.Protocol, strings.Join(r.Sources.Strings(), " "), jit.Length(r.Maximum))
+		if r.Approvers > 0 {
+			port += fmt.Sprintf(" approved by %d", r.Approvers)
+		}
 		if r.Mapped != 0 {
 			port += fmt.Sprintf(" at port %d of the firewall", r.Mapped)
 		}

@@ -24,7 +24,10 @@ func PolicyETag(p jit.Policy) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %+v\n", p.ExistingRules, p.PublicAddress, p.OwnOptions())
 	for _, r := range p.Ports {
-		fmt.Fprintf(&b, "%d %s %s %s %d %d\n", r.Number, r.Protocol, r.Maximum, r.Sources, r.Mapped, r.Approvers)
+		fmt.Fprintf(&b, "%d %s %s %s %d\n", r.Number, r.Protocol, r.Maximum, r.Sources, r.Mapped)
+		if r.Approvers > 0 {
+			fmt.Fprintf(&b, "%d approve\n", r.Approvers)
+		}
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`

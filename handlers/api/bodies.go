@@ -22,6 +22,10 @@ type Options struct {
 	WidestIPv4Prefix     int  `json:"widestIPv4Prefix" api:"widest4"` // such as 24; 0 for no bound
 	WidestIPv6Prefix     int  `json:"widestIPv6Prefix" api:"widest6"`
 	RequireJustification bool `json:"requireJustification"`
+	// Approvers is how many distinct people must approve a request before it is opened, 0 to 5, never who asked; for one port see PortRule.
+	Approvers int `json:"approvers,omitzero" api:"approvers"`
+	// ApproverObjectIDs are those who may, people and groups; where it is left out, whoever may write the policy, or has the app role.
+	ApproverObjectIDs []string `json:"approverObjectIds,omitempty" api:"approverIDs guid"`
 }
 
 // PortRule is a port of a policy, in both directions.
@@ -32,6 +36,8 @@ type PortRule struct {
 	Prefixes []string   `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix either"`
 	Maximum  string     `json:"maxRequestAccessDuration" api:"maximum"`
 	Mapped   uint16     `json:"mappedPort,omitzero" api:"mapped"` // the firewall's, where the policy pins it
+	// Approvers is how many people must approve a request for this port, where that is more than the options ask for.
+	Approvers int `json:"approvers,omitzero" api:"approvers"`
 }
 
 // VmsBody is the body of POST /api/disable.
@@ -69,6 +75,16 @@ type RequestPort struct {
 type ExtendBody struct {
 	Duration *string `json:"duration" api:"duration one"`
 	End      *string `json:"endTimeUtc" api:"time one"`
+}
+
+// ApproveBody is the body of POST /api/requests/{id}/approve: the digest that the request has, so that exactly what was seen is approved.
+type ApproveBody struct {
+	Digest string `json:"digest" api:"digest"` // may be left out of a dry run
+}
+
+// DenyBody is the body of POST /api/requests/{id}/deny: why, which is kept.
+type DenyBody struct {
+	Justification string `json:"justification" api:"justification"`
 }
 
 // SourcePrefixes gives the prefixes of the plural field, which are bounded.

@@ -14,7 +14,36 @@ type GrantAnswer struct {
 	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
 	Replaces      []EndedWindow  `json:"replaces,omitempty"`  // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
 	Targets       []GrantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
+	Approval      *Approval      `json:"approval,omitzero"`   // where the request waits for approval, or has
+	Open          []HeldWindow   `json:"openNow,omitempty"`   // of a dry run of an approval: who has windows at its machines now
 	Changes       []TargetChange `json:"changes,omitzero"`
+}
+
+// Approval is what a request waits for, and who has decided it.
+type Approval struct {
+	Needed int        `json:"approversNeeded"`
+	Until  string     `json:"waitsUntilUtc,omitempty" api:"time"` // while it waits
+	Digest string     `json:"digest,omitempty" api:"digest"`      // of its exact content, while it waits
+	By     []Decision `json:"approvedBy"`
+	Denied *Decision  `json:"denied,omitzero"`
+}
+
+// Decision is what one person has decided, and by what right.
+type Decision struct {
+	Name          string `json:"name"`
+	ObjectID      string `json:"objectId" api:"uuid"`
+	At            string `json:"timeUtc" api:"time"`
+	Right         string `json:"right" api:"right"`
+	Justification string `json:"justification,omitempty"`
+}
+
+// HeldWindow is a window that somebody has open.
+type HeldWindow struct {
+	Requestor string   `json:"requestor"`
+	ID        string   `json:"virtualMachineId" api:"vm"`
+	Number    uint16   `json:"number"`
+	Prefixes  []string `json:"allowedSourceAddressPrefixes"`
+	End       string   `json:"endTimeUtc" api:"time"`
 }
 
 // GrantTarget is a target that a request waits for, or did: Waiting or Confirmed.
@@ -35,7 +64,8 @@ type GrantPort struct {
 	Protocol string    `json:"protocol" api:"protocol"`
 	Prefix   string    `json:"allowedSourceAddressPrefix,omitempty"`
 	Prefixes []string  `json:"allowedSourceAddressPrefixes,omitempty"`
-	End      string    `json:"endTimeUtc" api:"time"`
+	End      string    `json:"endTimeUtc" api:"time"`                    // while it waits: the latest that it may become
+	Duration string    `json:"duration,omitempty" api:"answer:duration"` // while it waits: for how long it is opened, where its end was not asked for as a time
 	Status   string    `json:"status" api:"status"`
 	Reason   string    `json:"statusReason" api:"reason"`
 	Mapped   uint16    `json:"mappedPort,omitzero"` // the firewall's

@@ -72,6 +72,8 @@ type documentPort struct {
 	Prefixes []string       `json:"allowedSourceAddressPrefixes,omitempty" api:"prefixes prefix one"`
 	Maximum  string         `json:"maxRequestAccessDuration" api:"required maximum"`
 	Mapped   uint16         `json:"mappedPort,omitzero" api:"mapped"`
+
+	Approvers int `json:"approvers,omitzero" api:"approvers"`
 }
 
 // ErrFull is that a document holds defender.MaxRestored machines; the policy was not added.

@@ -37,7 +37,7 @@ func PublicIP(text, at string) (netip.Addr, error) {
 // toPortRule reads a port of a policy. Protocol, source and maximum left out are
 // Defender's: any, any, three hours.
 func toPortRule(p PortRule, at string) (jit.PortRule, error) {
-	rule := jit.PortRule{Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped}
+	rule := jit.PortRule{Protocol: jit.AnyProtocol, Sources: jit.AnySource(), Maximum: 3 * time.Hour, Mapped: p.Mapped, Approvers: p.Approvers}
 	var err error
 	if rule.Number, err = portNumber(p.Number, at); err != nil {
 		return rule, err
@@ -143,6 +143,20 @@ func (b EnableBody) Policies() ([]jit.Policy, error) {
 	})
 }
 
+// toOptions reads options; nil where nothing is said of them. A list of approvers that names nobody says something else than none, and is refused.
+func toOptions(o *Options) (*jit.Options, error) {
+	if o == nil {
+		return nil, nil
+	}
+	out := &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification, Approvers: o.Approvers}
+	if o.ApproverObjectIDs != nil && len(o.ApproverObjectIDs) == 0 {
+		return nil, &jit.Error{Code: jit.CodeInvalidApprovers, Target: "approverObjectIds", Message: "the list names nobody; leave it out where everybody counts who may approve"}
+	}
+	people, err := jit.PeopleOf(o.ApproverObjectIDs...)
+	out.ApprovedBy = people
+	return out, Below(err, "approverObjectIds")
+}
+
 // ToPolicy reads what a body says of a machine, without ports where it says nothing of them.
 func ToPolicy(vm EnableVM, at string) (jit.Policy, error) {
 	id, err := jit.ParseVM(vm.ID)
@@ -153,8 +167,8 @@ func ToPolicy(vm EnableVM, at string) (jit.Policy, error) {
 	if p.ExistingRules, err = jit.ParseExistingRules(vm.ExistingRules); err != nil {
 		return p, Below(err, at)
 	}
-	if o := vm.Options; o != nil {
-		p.Options = &jit.Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4: o.WidestIPv4Prefix, WidestIPv6: o.WidestIPv6Prefix, RequireJustification: o.RequireJustification}
+	if p.Options, err = toOptions(vm.Options); err != nil {
+		return p, Below(err, at+".options")
 	}
 	if p.PublicAddress, err = PublicIP(vm.PublicIP, at); err != nil {
 		return p, err

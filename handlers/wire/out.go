@@ -30,14 +30,14 @@ func ToOptions(o jit.Options) *Options {
 	if o.IsZero() {
 		return nil
 	}
-	return &Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4Prefix: o.WidestIPv4, WidestIPv6Prefix: o.WidestIPv6, RequireJustification: o.RequireJustification}
+	return &Options{ForbidAnySource: o.ForbidAnySource, WidestIPv4Prefix: o.WidestIPv4, WidestIPv6Prefix: o.WidestIPv6, RequireJustification: o.RequireJustification, Approvers: o.Approvers, ApproverObjectIDs: o.ApprovedBy.IDs()}
 }
 
 // ToPortRules writes ports of a policy: one source in the singular field, several in the plural.
 func ToPortRules(ports []jit.PortRule) []PortRule {
 	var out []PortRule
 	for _, p := range ports {
-		r := PortRule{Number: api.PortOf(p.Number), Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped}
+		r := PortRule{Number: api.PortOf(p.Number), Protocol: string(p.Protocol), Maximum: duration.Format(p.Maximum), Mapped: p.Mapped, Approvers: p.Approvers}
 		if prefixes := p.Sources.Strings(); len(prefixes) == 1 {
 			r.Prefix = &prefixes[0]
 		} else {
@@ -126,7 +126,7 @@ func toPeers(p jit.Peers) []string {
 func ToGrant(rec store.GrantRecord) GrantAnswer {
 	g := rec.Grant
 	out := GrantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
-		Justification: g.Justification, Start: Stamp(g.Begins()), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0, Replaces: toReplaced(rec)}
+		Justification: g.Justification, Start: Stamp(g.Begins()), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0, Replaces: toReplaced(rec), Approval: toApproval(g)}
 	for _, p := range rec.Progress() {
 		t := api.GrantTarget{ID: p.Target.String(), Status: "Waiting"}
 		if p.Confirmed {
@@ -142,6 +142,9 @@ func ToGrant(rec store.GrantRecord) GrantAnswer {
 				port.Prefix = prefixes[0]
 			} else {
 				port.Prefixes = prefixes
+			}
+			if p.Waits() && !p.Fixed {
+				port.Duration = duration.Format(p.Length)
 			}
 			if p.Status == jit.Initiated || p.Status == jit.Initiating {
 				for _, a := range rec.Dial(vm.VM, p) {

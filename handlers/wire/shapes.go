@@ -66,6 +66,9 @@ func texts() map[string]Shape {
 		"mapped":         {"maximum": jit.MaxMapped},
 		"widest4":        {"minimum": 0, "maximum": 32, "description": "the length of the widest prefix, such as 24; 0 for no bound"},
 		"widest6":        {"minimum": 0, "maximum": 128, "description": "the length of the widest prefix, such as 64; 0 for no bound"},
+		"approvers":      {"minimum": 0, "maximum": jit.MaxApprovers},
+		"approverIDs":    {"minItems": 1, "maxItems": jit.MaxPeople},
+		"digest":         {"pattern": "^[0-9a-f]{64}$"},
 		"justification":  {"maxLength": jit.MaxJustification},
 		"documentFormat": {"enum": []string{"portcullis-policies"}},
 		"kind":           {"minLength": 1, "maxLength": 100},
@@ -77,6 +80,7 @@ func answers() map[string]Shape {
 	return map[string]Shape{
 		"status":         {"enum": words(jit.AwaitingApproval.String(), jit.Scheduled.String(), jit.Initiating.String(), jit.Initiated.String(), jit.Revoked.String())},
 		"reason":         {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated, jit.OpeningFailed, jit.PolicyRemoved, jit.PolicyChanged, jit.MachineGone, jit.RightLost, jit.RuleDisplaced, jit.RemovedByOthers, jit.NotCertain, jit.ApprovalExpired, jit.Denied)},
+		"right":          {"enum": words(jit.ByWrite, jit.ByRole, jit.ByPolicy)},
 		"contractReason": {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated)},
 		"progress":       {"enum": []string{"Waiting", "Confirmed"}},
 		"access":         {"enum": []string{jit.Allow.String(), jit.Deny.String()}},

@@ -28,6 +28,8 @@ type (
 	PortRule         = api.PortRule
 	RequestPort      = api.RequestPort
 	ExtendBody       = api.ExtendBody
+	ApproveBody      = api.ApproveBody
+	DenyBody         = api.DenyBody
 )
 
 // The bodies, which are read here.

@@ -1,6 +1,7 @@
 package form
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -14,16 +15,17 @@ type Demands struct {
 	Any     bool   // forbid every source
 	V4, V6  string // the widest prefixes, such as /24; "" for no bound
 	Why     bool   // require a justification
+	N, By   string // how many must approve, and the object ids of those who may, with spaces between; the form keeps them
 	Floor   jit.Options
 	Unasked bool // the form does not speak of it: it was drawn before there was such a part
 }
 
 func demandsOf(o, floor jit.Options) Demands {
-	return Demands{Any: o.ForbidAnySource, V4: slash(o.WidestIPv4), V6: slash(o.WidestIPv6), Why: o.RequireJustification, Floor: floor}
+	return Demands{Any: o.ForbidAnySource, V4: slash(o.WidestIPv4), V6: slash(o.WidestIPv6), Why: o.RequireJustification, N: number(o.Approvers), By: o.ApprovedBy.String(), Floor: floor}
 }
 
 func readDemands(f url.Values, floor jit.Options) Demands {
-	return Demands{Any: f.Has("noany"), V4: strings.TrimSpace(f.Get("widest4")), V6: strings.TrimSpace(f.Get("widest6")), Why: f.Has("needwhy"), Floor: floor, Unasked: !f.Has("demands")}
+	return Demands{Any: f.Has("noany"), V4: strings.TrimSpace(f.Get("widest4")), V6: strings.TrimSpace(f.Get("widest6")), Why: f.Has("needwhy"), N: f.Get("allapprovers"), By: f.Get("approvedby"), Floor: floor, Unasked: !f.Has("demands")}
 }
 
 // options reads the part; nil where the form does not speak of it. What is wrong stands in w.
@@ -47,7 +49,29 @@ func (d Demands) options(w Wrongs) *jit.Options {
 		}
 		*to.n = n
 	}
+	o.Approvers = approvers(d.N, "allapprovers", w)
+	var err error
+	if o.ApprovedBy, err = jit.PeopleOf(strings.Fields(d.By)...); err != nil {
+		w.Put("approvedby", err)
+	}
 	return &o
+}
+
+// approvers reads how many people must approve; "" for nobody. What is wrong stands in w.
+func approvers(text, field string, w Wrongs) int {
+	n, err := strconv.Atoi(cmp.Or(strings.TrimSpace(text), "0"))
+	if err != nil || n < 0 || n > jit.MaxApprovers {
+		w.Put(field, &jit.Error{Message: fmt.Sprintf("%.20q is not a number from 0 to %d", text, jit.MaxApprovers)})
+	}
+	return n
+}
+
+// number writes a number, "" for 0.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 func slash(n int) string {

@@ -27,6 +27,7 @@ type PortRow struct {
 	Index                              int
 	Number, Protocol, Sources, Maximum string
 	Mapped                             string // the port of the firewall, "" for any
+	Approvers                          string // "" for as many as the machine asks for; the form keeps them
 }
 
 // ipText gives "" for no address.
@@ -41,7 +42,7 @@ func ipText(a netip.Addr) string {
 func rowsOf(ports []jit.PortRule) []PortRow {
 	var out []PortRow
 	for i, p := range ports {
-		row := PortRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: jit.Length(p.Maximum)}
+		row := PortRow{Index: i, Number: strconv.Itoa(int(p.Number)), Protocol: string(p.Protocol), Sources: strings.Join(p.Sources.Strings(), ", "), Maximum: jit.Length(p.Maximum), Approvers: number(p.Approvers)}
 		if p.Sources.IsAny() {
 			row.Sources = "any"
 		}
@@ -68,7 +69,7 @@ func ReadPolicy(f url.Values, floor jit.Options) Policy {
 	v := Policy{Existing: cmp.Or(f.Get("existing"), jit.Override.String()), PublicIP: f.Get("publicip"), Demands: readDemands(f, floor), Wrong: Wrongs{}}
 	for i := range f["number"] {
 		row := PortRow{Index: i, Number: f["number"][i]}
-		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped} {
+		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped, "approvers": &row.Approvers} {
 			if i < len(f[name]) {
 				*to = f[name][i]
 			}
@@ -137,6 +138,7 @@ func (v *Policy) rule(row PortRow) jit.PortRule {
 		}
 		rule.Mapped = uint16(n)
 	}
+	rule.Approvers = approvers(row.Approvers, field("approvers"), v.Wrong)
 	return rule
 }
 

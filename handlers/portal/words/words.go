@@ -349,5 +349,8 @@ func Demanded(o jit.Options) []string {
 	if o.RequireJustification {
 		out = append(out, "with a justification")
 	}
+	if o.Approvers > 0 {
+		out = append(out, fmt.Sprintf("approved by %s", Counted(o.Approvers, "person", "people")))
+	}
 	return out
 }
