@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"portcullis": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			w := verbs.System()
 			w.RetryDelay = time.Millisecond
 			code := verbs.Run(ctx, os.Args[1:], w)
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 		},
+		"ssh": fakeSSH,
 		// xdg-open is the browser: it writes down its arguments, one a line.
 		"xdg-open": func() {
 			if err := os.WriteFile(os.Getenv("OPENED"), []byte(strings.Join(os.Args[1:], "\n")+"\n"), 0o600); err != nil {
@@ -74,6 +76,7 @@ func TestSessions(t *testing.T) {
 			e.Setenv("PORTCULLIS_URL", app.URL)
 			e.Setenv("PORTCULLIS_CONFIG", filepath.Join(e.WorkDir, "config", "config.json"))
 			e.Setenv("PORTCULLIS_TOKEN_COMMAND", `["token"]`)
+			e.Setenv("PORTCULLIS_STATE", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("OPENED", filepath.Join(e.WorkDir, "opened"))
 			e.Setenv("SUB", apptest.Subscription)
 			return nil
