@@ -115,16 +115,18 @@ func byID(ctx context.Context, from Lister, id string) (api.Machine, error) {
 	return answer.Value[0], nil
 }
 
-// Meant gives the machines that words mean: those with that whole name where there are any, and otherwise those of which every word is a part.
+// Meant gives the machines that words mean: those of which every word is a part, and of these, where there are any, those whose whole name
+// is one of the words or all of them.
 func Meant(all []api.Machine, words []string) []api.Machine {
-	name := strings.Join(words, " ")
+	names := append(slices.Clone(words), strings.Join(words, " "))
 	var named, matching []api.Machine
 	for _, m := range all {
-		if strings.EqualFold(m.Name, name) {
-			named = append(named, m)
+		if !Matches(m, words) {
+			continue
 		}
-		if Matches(m, words) {
-			matching = append(matching, m)
+		matching = append(matching, m)
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, m.Name) }) {
+			named = append(named, m)
 		}
 	}
 	if len(named) > 0 {

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -111,10 +113,10 @@ func Credential(how settings.SignIn, interactive bool, ask func(string)) (azcore
 }
 
 func build(how settings.SignIn, interactive bool, ask func(string)) (azcore.TokenCredential, error) {
-	o := azcore.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: how.Authority}}
+	o, local := azcore.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: how.Authority}}, here(how.Authority)
 	switch how.Method {
 	case Auto:
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o, TenantID: how.Tenant})
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o, TenantID: how.Tenant, DisableInstanceDiscovery: local})
 	case AzureCLI:
 		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: how.Tenant})
 	case AZD:
@@ -126,11 +128,21 @@ func build(how settings.SignIn, interactive bool, ask func(string)) (azcore.Toke
 		}
 		return azidentity.NewManagedIdentityCredential(m)
 	case Workload:
-		return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, ClientID: how.Client, TenantID: how.Tenant})
+		return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, ClientID: how.Client, TenantID: how.Tenant, DisableInstanceDiscovery: local})
 	case Environment:
-		return azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o})
+		return azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o, DisableInstanceDiscovery: local})
 	}
 	return person(how, o, interactive, ask)
+}
+
+// here reports whether an authority is on this machine, as that of make run is. MSAL would ask Microsoft whether it is one of theirs.
+func here(authority string) bool {
+	u, err := url.Parse(authority)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
 }
 
 // authenticator signs a person in.
@@ -149,10 +161,10 @@ func person(how settings.SignIn, o azcore.ClientOptions, interactive bool, ask f
 	switch how.Method {
 	case Browser:
 		return azidentity.NewInteractiveBrowserCredential(&azidentity.InteractiveBrowserCredentialOptions{ClientOptions: o, AuthenticationRecord: account, Cache: store,
-			ClientID: how.Client, TenantID: how.Tenant, DisableAutomaticAuthentication: !interactive})
+			ClientID: how.Client, TenantID: how.Tenant, DisableAutomaticAuthentication: !interactive, DisableInstanceDiscovery: here(how.Authority)})
 	case DeviceCode:
 		return azidentity.NewDeviceCodeCredential(&azidentity.DeviceCodeCredentialOptions{ClientOptions: o, AuthenticationRecord: account, Cache: store,
-			ClientID: how.Client, TenantID: how.Tenant, DisableAutomaticAuthentication: !interactive,
+			ClientID: how.Client, TenantID: how.Tenant, DisableAutomaticAuthentication: !interactive, DisableInstanceDiscovery: here(how.Authority),
 			UserPrompt: func(_ context.Context, m azidentity.DeviceCodeMessage) error { ask(m.Message); return nil }})
 	}
 	return nil, fmt.Errorf("%q is no way to sign in", how.Method)
