@@ -18,6 +18,7 @@ import (
 
 // machinesView is the list of machines.
 type machinesView struct {
+	Now        time.Time
 	Tabs       []show.Tab
 	State      inventory.MachineState
 	Rows       []machineRow
@@ -66,7 +67,7 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	view := machinesView{Here: show.ListLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
+	view := machinesView{Now: c.now, Here: show.ListLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
 		Filtered: q.Text != "" || q.ResourceGroup != "" || q.Subscription != ""}
 	view.Tabs = show.TabsOf(q, page.Counts)
 	view.Columns = show.ColumnsOf(q)

@@ -54,16 +54,40 @@
     return found ? Math.round(total) : null;
   };
 
+  // What is ticked stays ticked while the list shows other machines: what is not in view is sent by hidden fields.
+  const ticked = new Set();
+  const boxes = (form) => all(form, 'tbody input[name="vm"]');
+
   const selection = (form) => {
-    const boxes = all(form, 'tbody input[name="vm"]');
-    const n = boxes.filter((b) => b.checked).length;
+    const shown = boxes(form), n = shown.filter((b) => b.checked).length;
+    for (const b of shown) ticked[b.checked ? "add" : "delete"](b.value);
+    for (const el of all(form, "[data-elsewhere]")) el.remove();
+    const inView = new Set(shown.map((b) => b.value));
+    const elsewhere = [...ticked].filter((id) => !inView.has(id));
+    for (const id of elsewhere) {
+      const el = document.createElement("input");
+      Object.assign(el, { type: "hidden", name: "vm", value: id });
+      el.dataset.elsewhere = "";
+      form.append(el);
+    }
     const count = form.querySelector("[data-count]");
-    if (count) count.textContent = n === 1 ? "1 machine selected" : `${n} machines selected`;
+    if (count) count.textContent = (ticked.size === 1 ? "1 machine selected" : `${ticked.size} machines selected`) + (elsewhere.length ? `, ${elsewhere.length} not in view` : "");
     const every = form.querySelector("[data-all]");
     if (every) {
-      every.checked = n > 0 && n === boxes.length;
-      every.indeterminate = n > 0 && n < boxes.length;
+      every.checked = n > 0 && n === shown.length;
+      every.indeterminate = n > 0 && n < shown.length;
     }
+  };
+  const selections = (ticks) => {
+    for (const form of all(document, "form[data-selection]")) {
+      if (ticks) for (const b of boxes(form)) b.checked = ticked.has(b.value);
+      selection(form);
+    }
+  };
+  // What was done to machines needs no tick any more.
+  const untick = (ids) => {
+    for (const id of ids) ticked.delete(id);
+    selections(true);
   };
 
   // Who says how long, or from where, has chosen what that belongs to.
@@ -86,7 +110,7 @@
     } else if (el.matches('input[name="vm"]') && el.form) {
       selection(el.form);
     } else if (el.matches("[data-all]")) {
-      for (const box of all(el.form, 'tbody input[name="vm"]')) box.checked = el.checked;
+      for (const box of boxes(el.form)) box.checked = el.checked;
       selection(el.form);
     } else if (el.matches("[data-every]")) {
       for (const box of all(el.form, `[data-port="${el.dataset.every}"]`)) box.checked = el.checked;
@@ -114,9 +138,7 @@
       setTimeout(() => { copy.textContent = "Copy"; }, 2000);
     }
     if (e.target.closest("[data-clear]")) {
-      const form = e.target.closest("form");
-      for (const box of all(form, 'input[name="vm"]')) box.checked = false;
-      selection(form);
+      untick([...ticked]);
     }
     const close = e.target.closest("[data-close]");
     if (pane && (close || e.target === pane) && pane.open) {
@@ -128,7 +150,10 @@
   // The pane is a modal dialog: the browser keeps the focus in it and gives it back.
   let opener = null, said = "";
   const filled = (panel) => {
-    if (panel.dataset.changed !== undefined && (!said || panel.dataset.say !== said)) window.htmx?.trigger(document.body, "machines-changed");
+    if (panel.dataset.changed !== undefined && (!said || panel.dataset.say !== said)) {
+      untick(all(panel, "[data-did]").map((el) => el.dataset.did));
+      window.htmx?.trigger(document.body, "machines-changed");
+    }
     // A panel that looks again by itself is the same one: it says what is new and leaves the focus alone.
     const again = panel.dataset.say && said;
     if (panel.dataset.say && panel.dataset.say !== said) announce(panel.dataset.say);
@@ -155,7 +180,7 @@
     const el = e.detail.elt;
     if (el.matches?.(".panel")) filled(el);
     tick();
-    all(document, "form[data-selection]").forEach(selection);
+    selections(el.id === "results");
   });
   // An answer that is not the page's own would be put into it as it is.
   document.body.addEventListener("htmx:beforeSwap", (e) => {
@@ -172,6 +197,23 @@
   document.body.addEventListener("htmx:sendError", () => document.getElementById("offline")?.removeAttribute("hidden"));
   document.body.addEventListener("htmx:afterOnLoad", () => document.getElementById("offline")?.setAttribute("hidden", ""));
 
-  all(document, "form[data-selection]").forEach(selection);
+  // Find looks while somebody types; the address follows, and so does what is said.
+  const text = document.getElementById("text");
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || !text || pane?.open) return;
+    if (e.target.closest('textarea, select, input:not([type="checkbox"], [type="radio"])')) return;
+    e.preventDefault();
+    text.focus();
+    text.select();
+  });
+  document.body.addEventListener("htmx:afterSwap", (e) => {
+    if (e.detail.requestConfig?.elt.id !== "filters") return;
+    const results = document.getElementById("results");
+    history.replaceState(history.state, "", results.getAttribute("hx-get"));
+    const n = results.querySelector(".tabs [aria-current] .count").textContent;
+    announce(n === "1" ? "1 machine found" : `${n} machines found`);
+  });
+
+  selections(false);
   tick();
 })();
