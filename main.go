@@ -83,6 +83,7 @@ func run(ctx context.Context, environ []string, stdout io.Writer) error {
 type application struct {
 	handler http.Handler
 	store   *table.Store
+	ready   func(context.Context) error // reads what the first call would wait for else
 }
 
 func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application, error) {
@@ -130,7 +131,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 		Wait:         wait, Version: version(), Log: log, NewID: newID, SignIn: cfg.SignIn, UnknownSettings: cfg.Unknown,
 		Authority: identityOf(cfg).Authority, Audiences: cfg.Audiences,
 	})
-	return &application{handler: h, store: tables}, nil
+	return &application{handler: h, store: tables, ready: rooms.Ready}, nil
 }
 
 // resourceManagers are the adapters of Azure Resource Manager. They share its pacer: it counts the calls of an identity together,
@@ -196,6 +197,10 @@ func (a *application) setUp(ctx context.Context, log *slog.Logger) {
 	if err := a.store.Setup(bounded); err != nil {
 		log.Error("create the tables", "error", err.Error())
 		go a.keepSettingUp(ctx, log)
+		return
+	}
+	if err := a.ready(bounded); err != nil {
+		log.Warn("read what calls will need", "error", err.Error()) // the first call does
 	}
 }
 

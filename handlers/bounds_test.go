@@ -136,8 +136,12 @@ func TestBoundsComeFirst(t *testing.T) {
 		"POST /api/requests/{id}/deny":    {{"a long justification", `{"justification":"` + strings.Repeat("é", 1001) + `"}`, "JustificationTooLong", "justification"}},
 		"POST /api/requests/{id}/extend":  {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},
 		"POST /api/sweep":                 nil,
-		"PUT " + policy:                   append(machines(named, properties, 1000, bare), ports(named, properties)...),
-		"POST " + policy + "/initiate":    append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
+		"POST /api/lockdown": {{"a long reason", `{"scope":{"everything":true},"reason":"` + strings.Repeat("é", 2001) + `"}`, "ReasonTooLong", "reason"},
+			{"a long id", `{"scope":{"virtualMachine":"` + strings.Repeat("x", 513) + `"},"reason":"r"}`, "FieldTooLong", "scope.virtualMachine"},
+			{"a long person", `{"scope":{"person":"` + strings.Repeat("0", 513) + `"},"reason":"r"}`, "FieldTooLong", "scope.person"}},
+		"POST /api/lockdown/{id}/lift": {{"a long reason", `{"reason":"` + strings.Repeat("é", 2001) + `"}`, "ReasonTooLong", "reason"}},
+		"PUT " + policy:                append(machines(named, properties, 1000, bare), ports(named, properties)...),
+		"POST " + policy + "/initiate": append(append(machines(plain, vms, 200, bare), ports(plain, vms)...), reason),
 	}
 	for _, route := range plainRoutes(t) {
 		if _, ok := attacks[route]; !ok && strings.HasPrefix(route, "POST ") {

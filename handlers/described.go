@@ -38,15 +38,17 @@ var (
 
 // Bodies that the document shows, of the machine that `make run` has.
 const (
-	shownVM      = `"id":"/subscriptions/00000000-0000-0000-0000-00000000d3e0/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"`
-	shownEnable  = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.0/24","maxRequestAccessDuration":"PT3H"}]}]}`
-	shownDisable = `{"virtualMachines":[{` + shownVM + `}]}`
-	shownRequest = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.7"}]}],"justification":"ticket 4711"}`
-	shownExtend  = `{"duration":"PT2H"}`
-	shownApprove = `{"digest":"` + "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" + `"}`
-	shownDeny    = `{"justification":"not during the release"}`
-	shownImport  = `{"value":[]}`
-	shownRestore = `{"format":"portcullis-policies","version":1,"policies":[],"virtualMachineCount":0,"complete":true}`
+	shownVM       = `"id":"/subscriptions/00000000-0000-0000-0000-00000000d3e0/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/web"`
+	shownEnable   = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"203.0.113.0/24","maxRequestAccessDuration":"PT3H"}]}]}`
+	shownDisable  = `{"virtualMachines":[{` + shownVM + `}]}`
+	shownRequest  = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.7"}]}],"justification":"ticket 4711"}`
+	shownExtend   = `{"duration":"PT2H"}`
+	shownLockdown = `{"scope":{"person":"00000000-0000-0000-0000-0000000000e2"},"reason":"has left the company","hold":true}`
+	shownLift     = `{"reason":"the device was found"}`
+	shownApprove  = `{"digest":"` + "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" + `"}`
+	shownDeny     = `{"justification":"not during the release"}`
+	shownImport   = `{"value":[]}`
+	shownRestore  = `{"format":"portcullis-policies","version":1,"policies":[],"virtualMachineCount":0,"complete":true}`
 )
 
 // descriptions is every operation for people and scripts.
@@ -71,6 +73,10 @@ func descriptions() []openapi.Operation {
 		{Method: "GET", Path: "/api/activity/verify", ID: "verifyActivity", Tag: ofLog, Summary: "Look whether the activity log is as it was written; a chain for each subscription and day, with the first entry that is not", Answer: wire.VerifyAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "GET", Path: "/api/compliance", ID: "compliance", Tag: ofApp, Summary: "Show what the last sweep found, and how old that is: null with a reason where nobody has looked", Answer: wire.ComplianceAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "POST", Path: "/api/sweep", ID: "sweep", Tag: ofApp, Summary: "Run a sweep now", Answer: wire.SweepAnswer{}, Statuses: ok, Refusals: changed},
+		{Method: "POST", Path: "/api/lockdown", ID: "lockdown", Tag: ofApp, Summary: "Close every window in a scope, with one write for each security group, and hold new ones there if asked; 202 until all is confirmed closed", Body: wire.LockdownBody{}, Example: shownLockdown, Answer: wire.LockdownAnswer{}, Statuses: later, Says: accepted, Refusals: changed},
+		{Method: "GET", Path: "/api/lockdown", ID: "holds", Tag: ofApp, Summary: "List the holds that stand, as far as the caller may see them", Answer: wire.HoldsAnswer{}, Statuses: ok, Refusals: reads},
+		{Method: "GET", Path: "/api/lockdown/{id}", ID: "lockdownById", Tag: ofApp, Summary: "Show how far a lock-down is; 202 until all that it found is confirmed closed", Answer: wire.LockdownAnswer{}, Statuses: later, Says: accepted, Refusals: finds},
+		{Method: "POST", Path: "/api/lockdown/{id}/lift", ID: "lift", Tag: ofApp, Summary: "Lift a hold: new windows may open in its scope again", Body: wire.LiftBody{}, Example: shownLift, Answer: wire.Hold{}, Statuses: ok, Refusals: changed},
 		{Method: "POST", Path: "/api/import", ID: "import", Tag: ofPolicies, Summary: "Enable here what Defender for Cloud's own list says is enabled there; its leftover rules are told and not touched", Body: importBody{}, Loose: true, Example: shownImport, Answer: importAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "GET", Path: "/api/doctor", ID: "doctor", Tag: ofApp, Summary: "Say what the installation needs and has, to whom administers a managed subscription; 200 whatever is found", Answer: wire.DoctorAnswer{}, Statuses: ok, Refusals: reads},
 		{Method: "GET", Path: "/api/policies/export", ID: "exportPolicies", Tag: ofPolicies, Summary: "Download the policies that the caller may read; as the document that the import takes", Answer: document.PoliciesDocument{}, Statuses: ok, Says: download, Refusals: reads},

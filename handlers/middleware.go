@@ -183,6 +183,10 @@ func changes(pattern string) store.Operation {
 		return store.OpExtend
 	case "POST /api/sweep":
 		return store.OpSweep
+	case "POST /api/lockdown":
+		return store.OpLockdown
+	case "POST /api/lockdown/{id}/lift":
+		return store.OpLift
 	}
 	return ""
 }

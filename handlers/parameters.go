@@ -39,6 +39,8 @@ func parameters() map[string][]query.Parameter {
 		"POST /api/policies/import":       {dryRun},
 		"GET /api/policies/export":        {{Name: "subscription", Shape: "guid", Says: "a subscription's id; all that are managed where it is left out"}, {Name: "resourceGroup", Says: "a resource group of that subscription"}},
 		"POST /api/sweep":                 {dryRun},
+		"POST /api/lockdown":              {dryRun},
+		"POST /api/lockdown/{id}/lift":    {dryRun},
 		"POST /api/import":                {dryRun},
 		"GET /api/requests": {vm, {Name: "status", Says: "how requests stand", Values: []string{"AwaitingApproval", "Scheduled", "Initiating", "Initiated", "Revoked"}},
 			who, object, from, to, top, cursor},

@@ -58,6 +58,23 @@ type shared struct {
 	hidden, closed string // requests: alice's own at her machine, another's there, one for it and its neighbour, and two that are not for her
 }
 
+// heldID is the id of hold n of heldElsewhere.
+func heldID(n int) string { return fmt.Sprintf("00000000-0000-7000-9000-%012d", n) }
+
+// heldElsewhere has holds set that are not for the reader to see, beside two that are, but for who set them and why.
+func (s *shared) heldElsewhere() {
+	id := func(vm string) jit.ID {
+		out, err := jit.ParseVM(vm)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return out
+	}
+	for n, scope := range []jit.Scope{{VM: id(neighbour)}, {Subscription: sub, ResourceGroup: "zz-group"}, {Subscription: otherSub}, {Person: requester}, {Everything: true}, {Subscription: sub}} {
+		s.held(heldID(n), scope, "zz-why")
+	}
+}
+
 // newShared has everything happen that an answer could tell of.
 func newShared(t *testing.T, rights onlyMine) *shared {
 	t.Helper()
@@ -339,6 +356,29 @@ func walk() map[string]func(s *shared) []walked {
 		"GET /api/compliance":             get("/api/compliance"),
 		"POST /api/sweep": func(*shared) []walked {
 			return []walked{{"POST", "/api/sweep", ""}, {"POST", "/api/sweep?dryRun=true", ""}}
+		},
+		"GET /api/lockdown": func(s *shared) []walked {
+			s.heldElsewhere()
+			return []walked{{"GET", "/api/lockdown", ""}}
+		},
+		"GET /api/lockdown/{id}": func(s *shared) []walked {
+			s.heldElsewhere()
+			return []walked{{"GET", "/api/lockdown/" + heldID(0), ""}, {"GET", "/api/lockdown/" + heldID(3), ""}, {"GET", "/api/lockdown/" + heldID(9), ""}}
+		},
+		"POST /api/lockdown/{id}/lift": func(s *shared) []walked {
+			s.heldElsewhere()
+			var out []walked
+			for n := range 6 {
+				out = append(out, walked{"POST", "/api/lockdown/" + heldID(n) + "/lift", `{"reason":"r"}`}, walked{"POST", "/api/lockdown/" + heldID(n) + "/lift?dryRun=true", `{"reason":"r"}`})
+			}
+			return out
+		},
+		"POST /api/lockdown": func(*shared) []walked {
+			var out []walked
+			for _, scope := range []string{`{"virtualMachine":"` + mine + `"}`, `{"virtualMachine":"` + neighbour + `"}`, `{"resourceGroup":"/subscriptions/` + sub + `/resourceGroups/demo"}`, `{"subscription":"` + sub + `"}`, `{"subscription":"` + otherSub + `"}`, `{"everything":true}`, `{"person":"` + requester + `"}`} {
+				out = append(out, walked{"POST", "/api/lockdown?dryRun=true", `{"scope":` + scope + `,"reason":"r"}`}, walked{"POST", "/api/lockdown", `{"scope":` + scope + `,"reason":"r","hold":true}`})
+			}
+			return out
 		},
 		"GET /api/doctor":       get("/api/doctor"),
 		"GET /api/health":       get("/api/health"),

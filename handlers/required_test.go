@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"portcullis/core/jit"
 )
 
 // wholeBodies are bodies that have every member that the document requires, by operation. What is called NEWEST is the id of a request.
@@ -15,6 +17,8 @@ var wholeBodies = map[string]string{
 	"POST /api/request":                      `{"virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"duration":"PT1H"}]}]}`,
 	"POST /api/requests/{id}/extend":         `{"duration":"PT2H"}`,
 	"POST /api/import":                       `{"value":[]}`,
+	"POST /api/lockdown":                     `{"scope":{"virtualMachine":"` + web + `"},"reason":"test","hold":true}`,
+	"POST /api/lockdown/{id}/lift":           `{"reason":"test"}`,
 	"POST /api/policies/import":              `{"format":"portcullis-policies","version":1,"policies":[{"id":"` + strings.TrimPrefix(policy, "/api") + `","virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"protocol":"TCP","allowedSourceAddressPrefix":"*","maxRequestAccessDuration":"PT3H"}],"existingRules":"override"}]}],"virtualMachineCount":1,"complete":true}`,
 	"PUT " + documentedPolicy:                putBody(web),
 	"POST " + documentedPolicy + "/initiate": initiate(web, `{"number":22,"duration":"PT1H"}`),
@@ -65,6 +69,9 @@ func TestRequiredMembers(t *testing.T) {
 			a.enable()
 			a.put(web)
 			id := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`)).body["id"].(string)
+			if strings.HasSuffix(operation, "/lift") {
+				a.held(id, jit.Scope{Person: requester}, "test")
+			}
 			method, path, _ := strings.Cut(operation, " ")
 			at, op := described().operation(method, path)
 			if at == "" {

@@ -90,8 +90,20 @@ func TestNobodyCausesNothing(t *testing.T) {
 		"GET /api/activity/verify": func(id func(int) string) []call {
 			return []call{{"GET", "/api/activity/verify?subscription=" + subscription(id), ""}}
 		},
-		"GET /api/compliance":   nil, // names nothing
-		"POST /api/sweep":       nil,
+		"GET /api/compliance": nil, // names nothing
+		"POST /api/sweep":     nil,
+		"GET /api/lockdown":   nil,
+		"POST /api/lockdown": func(id func(int) string) []call {
+			var out []call
+			for _, scope := range []string{`{"virtualMachine":"` + id(7) + `"}`, `{"subscription":"` + subscription(id) + `"}`, `{"resourceGroup":"/subscriptions/` + subscription(id) + `/resourceGroups/g"}`} {
+				out = append(out, call{"POST", "/api/lockdown", `{"scope":` + scope + `,"reason":"r","hold":true}`}, call{"POST", "/api/lockdown?dryRun=true", `{"scope":` + scope + `,"reason":"r"}`})
+			}
+			return out
+		},
+		"GET /api/lockdown/{id}": func(func(int) string) []call { return []call{{"GET", "/api/lockdown/" + unknown, ""}} },
+		"POST /api/lockdown/{id}/lift": func(func(int) string) []call {
+			return []call{{"POST", "/api/lockdown/" + unknown + "/lift", `{"reason":"r"}`}}
+		},
 		"GET /api/doctor":       nil,
 		"GET /api/health":       nil,
 		"GET /api/openapi.json": nil,

@@ -63,7 +63,7 @@ const (
 
 // Operations returns every operation that the log can be asked for.
 func Operations() []Operation {
-	return []Operation{OpEnable, OpDisable, OpRequest, OpApprove, OpDeny, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpRefusals}
+	return []Operation{OpEnable, OpDisable, OpRequest, OpApprove, OpDeny, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpLockdown, OpLift, OpRefusals}
 }
 
 // Result is how an operation ended.

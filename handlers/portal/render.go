@@ -24,6 +24,7 @@ type page struct {
 	Now    time.Time
 	Part   bool // for htmx: no whole page
 	Others []Provider
+	Held   []string // what is locked down
 	Data   any
 }
 
@@ -75,6 +76,16 @@ func (c call) unchanged(w http.ResponseWriter, stamp string) {
 	}
 }
 
+// held says what is locked down, as far as who looks may know it.
+func (s *server) held(c call) []string {
+	list, err := s.App.Lockdown.Standing(c.Context(), c.who)
+	if err != nil {
+		s.Log.Warn("read whether openings are held", "invocation", c.who.Correlation, "error", err.Error())
+		return []string{words.HeldUnknown}
+	}
+	return words.Held(list)
+}
+
 // render draws a view: within the layout, or alone where htmx asked. The whole is drawn
 // before a byte is sent, so that an error never leaves half a page.
 func (s *server) render(w http.ResponseWriter, c call, status int, view, title string, data any) {
@@ -85,6 +96,8 @@ func (s *server) render(w http.ResponseWriter, c call, status int, view, title s
 	name := "layout.html"
 	if p.Part {
 		name = "main"
+	} else if p.Who != "" {
+		p.Held = s.held(c)
 	}
 	var out bytes.Buffer
 	if err := views[view].ExecuteTemplate(&out, name, p); err != nil {

@@ -43,6 +43,10 @@ func longTexts(body []byte, most int) error {
 			continue
 		}
 		switch where := d.StackPointer(); {
+		case where == "/reason" && len(value.String()) > utf8.UTFMax*jit.MaxJustification:
+			_, err := jit.ReasonText(value.String())
+			return err
+		case where == "/reason":
 		case where != "/justification":
 			at := store.Cut(path(where), maxPath)
 			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}

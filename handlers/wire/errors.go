@@ -10,9 +10,11 @@ import (
 	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/dial"
+	"portcullis/core/hold"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/pending"
 	"portcullis/core/permit"
@@ -77,6 +79,10 @@ var statuses = map[jit.Code]int{
 	store.CodeConcurrent:               http.StatusConflict,
 	access.CodePolicyChanged:           http.StatusConflict,
 	round.CodeTargetGone:               http.StatusConflict,
+	hold.CodeHeld:                      http.StatusConflict,
+	lockdown.CodeTooManyHolds:          http.StatusConflict,
+	lockdown.CodeNotFound:              http.StatusNotFound,
+	lockdown.CodeHoldNotFound:          http.StatusNotFound,
 	jit.CodeRequestEnded:               http.StatusConflict,
 	jit.CodeLengthUnknown:              http.StatusConflict,
 	plan.CodeNoPriorityLeft:            http.StatusConflict,

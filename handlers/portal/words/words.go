@@ -162,6 +162,7 @@ var reasons = map[string]string{
 	string(jit.Expired): "its time ran out", string(jit.UserRequested): "closed early", string(jit.NewerRequestInitiated): "replaced by a newer request",
 	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.PolicyChanged): "the policy of the machine does not allow it any more", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
 	string(jit.RuleDisplaced): "other rules took the place of its rule", string(jit.RemovedByOthers): "others removed its rule", string(jit.NotCertain): "it was not certain that nobody had ended it",
+	string(jit.LockedDown):      "it was locked down",
 	string(jit.ApprovalExpired): "too few had approved it in time", string(jit.Denied): "it was denied",
 }
 
