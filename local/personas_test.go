@@ -45,6 +45,10 @@ activity/verify                 401    401    401     401     403  200    200   
 doctor                          401    401    401     401     403  403    403       200   403
 compliance                      401    401    401     401     200- 200    200       200   200
 sweep                           401    401    401     401     403  403    403       200   403
+lockdown?dryRun=true            401    401    401     401     403  403    403       200+  403
+lockdown                        401    401    401     401     403  403    403       200+  403
+lockdown/{id}/lift              401    401    401     401     404  403    403       200   403
+lockdown/{id?}                  401    401    401     401     200  200    200       200   200
 import                          401    401    401     401     200- 200-   200-      200+  200-
 policies/export                 401    401    401     401     200- 200+   200+      200+  200+
 policies/import                 401    401    401     401     200- 200-   200-      200+  200-
@@ -105,6 +109,7 @@ func (r *rig) visits(row, source string) visit {
 	policy := map[string]any{"virtualMachines": []any{map[string]any{"id": web, "ports": []any{port}}}}
 	wanted := map[string]any{"virtualMachines": []any{map[string]any{"id": web,
 		"ports": []any{map[string]any{"number": 22, "duration": "PT30M", "allowedSourceAddressPrefix": source}}}}}
+	locked := map[string]any{"scope": map[string]any{"virtualMachine": web}, "reason": "a test"}
 	route, about, _ := strings.Cut(row, " ")
 	path := "/api/" + route
 	if who, ok := strings.CutSuffix(about, "'s"); ok {
@@ -124,6 +129,13 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"POST", path, map[string]any{"digest": ""}}
 	case "requests/{id}/deny":
 		return visit{"POST", path, map[string]any{"justification": "no"}}
+	case "lockdown", "lockdown?dryRun=true":
+		return visit{"POST", path, locked}
+	case "lockdown/{id}/lift":
+		held := r.mustAs(r.as("admin"), 200, "POST", "/api/lockdown", map[string]any{"scope": map[string]any{"resourceGroup": sub + "/resourceGroups/elsewhere"}, "reason": "a test", "hold": true})
+		return visit{"POST", strings.Replace(path, "{id}", held["hold"].(string), 1), map[string]any{"reason": "a test"}}
+	case "lockdown/{id?}":
+		return visit{"GET", strings.TrimSuffix(path, "/{id?}"), nil}
 	case "requests/{id}/extend":
 		return visit{"POST", path, map[string]any{"duration": "PT1H"}}
 	case "import":

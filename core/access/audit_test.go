@@ -13,6 +13,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/permit"
 	"portcullis/core/store"
@@ -72,6 +73,14 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 				return err
 			}
 			return v[0].Err
+		}},
+		"lock down": {store.OpLockdown, "", func(g *doorway) error {
+			_, err := g.doors.lock.Begin(ctx, g.who, lockdown.Order{Scope: jit.Scope{Everything: true}, Reason: "test"})
+			return err
+		}},
+		"lift": {store.OpLift, "", func(g *doorway) error {
+			_, err := g.doors.lock.Lift(ctx, g.who, g.held(jit.Scope{VM: vmID("web")}), "test", false)
+			return err
 		}},
 		"sweep": {store.OpSweep, "", func(g *doorway) error { _, err := g.doors.SweepNow(ctx, g.who); return err }},
 	}

@@ -13,6 +13,7 @@ import (
 	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/lockdown"
 	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/sweep"
@@ -81,11 +82,11 @@ func TestMatrixIsComplete(t *testing.T) {
 		}
 	}
 	caller := reflect.TypeFor[jit.Caller]()
-	for _, room := range []reflect.Type{reflect.TypeFor[*guard.Verbs](), reflect.TypeFor[*pending.Approvals](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*permit.Permit]()} {
+	for _, room := range []reflect.Type{reflect.TypeFor[*guard.Verbs](), reflect.TypeFor[*pending.Approvals](), reflect.TypeFor[*inventory.Inventory](), reflect.TypeFor[*defender.Named](), reflect.TypeFor[*sweep.Sweeper](), reflect.TypeFor[*doctor.Doctor](), reflect.TypeFor[*lockdown.Service](), reflect.TypeFor[*permit.Permit]()} {
 		for i := range room.NumMethod() {
 			m := room.Method(i)
 			asked := m.Type.NumIn() > 2 && m.Type.In(2) == caller
-			own := []string{"May", "MayStored", "MayRequest", "LogRefusedCall", "Reads", "Visible", "Sees", "SeesIn", "SubscriptionsOf", "GroupGone", "Sweep"} // what rooms ask for others, what refuses nobody and leaves out instead, and the timer's
+			own := []string{"May", "MayStored", "MayRequest", "LogRefusedCall", "Reads", "Visible", "Sees", "SeesIn", "Progress", "SubscriptionsOf", "GroupGone", "Sweep"} // what rooms ask for others, what refuses nobody and leaves out instead, and the timer's
 			if asked && !slices.Contains(methods, m.Name) && !slices.Contains(own, m.Name) {
 				t.Errorf("%s.%s has no row: say for whom it is", room, m.Name)
 			}

@@ -15,6 +15,7 @@ import (
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
+	"portcullis/core/lockdown"
 	"portcullis/core/permit"
 	"portcullis/core/protect"
 	"portcullis/core/store"
@@ -84,6 +85,15 @@ Lacks.nothing    403   403   403   403   403   403   403   403   403   403   403
 SweepNow         403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 PreviewNow       403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
 Look             403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+Begin.web        403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    ok
+Begin.group      403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+Begin.person     403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+Begin.all        403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    403
+Preview.lock     403   403   403   down  403   403   403   ok    403   403   ok    ok     403   ok    ok
+Find.lock        404   404   404   down  404   404   404   ok    404   404   ok    ok     404   ok    ok
+Standing         none  none  none  down  none  ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
+Lift             404   404   404   down  404   403   403   ok    403   403   ok    ok     403   ok    ok
+Lift.dry         404   404   404   down  404   403   403   ok    403   403   ok    ok     403   ok    ok
 `
 
 var (
@@ -217,7 +227,7 @@ func Outcome(t *testing.T, err error, shown ...any) string {
 	switch code(err) {
 	case permit.CodeForbidden:
 		return "403"
-	case access.CodeRequestNotFound, jit.CodePolicyNotFound:
+	case access.CodeRequestNotFound, jit.CodePolicyNotFound, lockdown.CodeNotFound, lockdown.CodeHoldNotFound:
 		return "404"
 	}
 	if err != nil {
@@ -318,6 +328,19 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		g.who.Kind = jit.Person
 		return g.who
 	}
+	locked := jit.Scope{VM: vmID("web")}
+	begin := func(scope jit.Scope) func(*doorway) string {
+		return func(g *doorway) string {
+			_, err := g.doors.lock.Begin(ctx, g.who, lockdown.Order{Scope: scope, Reason: "test", Hold: true})
+			return Outcome(t, err)
+		}
+	}
+	lift := func(dryRun bool) func(*doorway) string {
+		return func(g *doorway) string {
+			_, err := g.doors.lock.Lift(ctx, g.who, g.held(locked), "test", dryRun)
+			return Outcome(t, err)
+		}
+	}
 	return map[string]func(*doorway) string{
 		"Approve": func(g *doorway) string {
 			rec, err := g.doors.Approve(ctx, people(g), g.waiting, access.Digest(waitingGrant(t, g)))
@@ -335,6 +358,21 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			rec, _, err := g.doors.PreviewDeny(ctx, people(g), g.waiting, "no")
 			return Outcome(t, err, rec.Grant.VMs)
 		},
+		"Begin.web": begin(locked), "Begin.group": begin(jit.Scope{Subscription: sub, ResourceGroup: "demo"}), "Begin.person": begin(jit.Scope{Person: annID}), "Begin.all": begin(jit.Scope{Everything: true}),
+		"Preview.lock": func(g *doorway) string {
+			_, err := g.doors.lock.Preview(ctx, g.who, lockdown.Order{Scope: locked, Reason: "test"})
+			return Outcome(t, err)
+		},
+		"Find.lock": func(g *doorway) string {
+			v, err := g.doors.lock.Find(ctx, g.who, g.held(locked))
+			return Outcome(t, err, v)
+		},
+		"Standing": func(g *doorway) string {
+			g.held(locked)
+			v, err := g.doors.lock.Standing(ctx, g.who)
+			return Outcome(t, err, v)
+		},
+		"Lift": lift(false), "Lift.dry": lift(true),
 		"Lacks.request": lacks(permit.VerbRequest),
 		"Lacks.enable":  lacks(permit.VerbEnable),
 		"Lacks.nothing": lacks("no such verb"),
@@ -444,6 +482,21 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			return Outcome(t, err)
 		},
 	}
+}
+
+// held has a scope held, and gives the id of the hold and its lock-down.
+func (g *doorway) held(scope jit.Scope) string {
+	g.t.Helper()
+	h := store.Hold{ID: "00000000-0000-7000-8000-0000000000aa", Scope: scope, Reason: "test", At: noon}
+	set, err := g.mem.Holds(g.t.Context())
+	set.Holds = []store.Hold{h}
+	if err == nil {
+		_, err = g.mem.PutHolds(g.t.Context(), set)
+	}
+	if err = errors.Join(err, g.mem.PutLockdown(g.t.Context(), h.Ordered())); err != nil {
+		g.t.Fatal(err)
+	}
+	return h.ID
 }
 
 // state is everything that an operation may change but the activity log, as text.

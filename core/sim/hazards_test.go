@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 72+17 {
-		t.Errorf("%d rows, want 72 of the platform and 17 of others", rows)
+	if rows != 75+17 {
+		t.Errorf("%d rows, want 75 of the platform and 17 of others", rows)
 	}
 }
 

@@ -135,6 +135,7 @@ func newWorld(tb testing.TB, s setting) *world {
 		_, _, w.second = w.wire()
 	}
 	w.check(w.store.Setup(tb.Context()))
+	w.check(w.rooms.Ready(tb.Context()))
 	return w
 }
 
