@@ -1,4 +1,4 @@
-// Package loopback recognises hosts that can only be this machine, to which a token may be sent in clear. It
+// Package loopback recognises hosts that can only be this machine, to which a token may be sent in clear, and sends there what SDKs send over https alone. It
 // resolves no names.
 package loopback
 

@@ -133,29 +133,12 @@ func endpointURL(endpoint string, o *aztables.ClientOptions) (string, error) {
 		if next == nil {
 			next = http.DefaultClient
 		}
-		o.Transport = plain{next: next, host: u.Host}
+		o.Transport = loopback.Plain{Next: next, Host: u.Host}
 		u.Scheme = "https"
 	default:
 		return "", fmt.Errorf("endpoint %s is neither https nor http", u)
 	}
 	return strings.TrimSuffix(u.String(), "/"), nil
-}
-
-// plain sends the client's https requests to one loopback host over http.
-type plain struct {
-	next policy.Transporter
-	host string
-}
-
-// Do sends the request. It refuses any host but its own, so that no redirect
-// carries a token elsewhere in clear.
-func (p plain) Do(r *http.Request) (*http.Response, error) {
-	if r.URL.Host != p.host {
-		return nil, fmt.Errorf("%s is not %s", r.URL.Host, p.host)
-	}
-	r = r.Clone(r.Context())
-	r.URL.Scheme = "http"
-	return p.next.Do(r)
 }
 
 // Setup creates the tables that are missing. It may be called at every start.
