@@ -24,12 +24,13 @@ import (
 	"portcullis/core/round"
 	"portcullis/core/seen"
 	"portcullis/core/store"
+	"portcullis/core/stream"
 	"portcullis/core/sweep"
 	"portcullis/core/tell"
 )
 
 // Ports are what core needs from outside. Every field must be set, but for Floor, Quota, CloseLost and LeaveRemoved, for Authority where
-// nobody asks what a caller may do, for Doctor where nobody asks for it, and for Courier.
+// nobody asks what a caller may do, for Doctor where nobody asks for it, and for Courier and Stream.
 type Ports struct {
 	Network       network.Network
 	Kinds         network.Kinds // see [network.KindsOf]
@@ -51,8 +52,9 @@ type Ports struct {
 	Wait          time.Duration         // how long a request waits for approval; 0: [jit.DefaultWait]
 	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
-	NewID         func() string // a new UUID each time, in the order of time (version 7)
-	Courier       *tell.Courier // tells people what happens to windows; nil tells nobody
+	NewID         func() string  // a new UUID each time, in the order of time (version 7)
+	Courier       *tell.Courier  // tells people what happens to windows; nil tells nobody
+	Stream        *stream.Stream // sends the activity log out of the account; nil leaves it where it is
 	// Panicked is told of a panic in background work, of what it was for, and the stack; nil tells nobody. What was left is the sweep's.
 	Panicked func(of string, stack []byte)
 	// Uncounted is told that the number of refusals could not be written to the activity log, which is tried again; nil tells nobody.
@@ -133,6 +135,9 @@ func New(p Ports) *App {
 	}
 	if p.Courier != nil {
 		app.Sweeper.Teller = p.Courier
+	}
+	if p.Stream != nil {
+		app.Sweeper.Streamer = p.Stream
 	}
 	return app
 }

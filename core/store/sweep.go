@@ -41,12 +41,13 @@ const (
 	FindingRightLost     FindingKind = "RightLost"           // the owner of an open window could not ask for it any more
 	FindingEnded         FindingKind = "EndedEarly"          // an open window was closed for a reason of its own
 	FindingUnchecked     FindingKind = "Unchecked"           // something that may matter could not be looked at
-	FindingUndelivered   FindingKind = "Undelivered"         // messages have not reached a channel
+	FindingUndelivered   FindingKind = "Undelivered"         // messages have not reached a channel, or the activity log has not been streamed for a day
+	FindingLogBroken     FindingKind = "LogBroken"           // a chain of the activity log is not what was streamed of it
 )
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked, FindingUndelivered}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked, FindingUndelivered, FindingLogBroken}
 }
 
 // SweepLate is the age of the last complete sweep from which on something is wrong: one runs every five minutes.

@@ -59,7 +59,7 @@ type sweep struct {
 //     certain that nobody has ended them;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
 //   - logs openings whose rules stand, and whose callers may have died before they could;
-//   - delivers messages that are left, beside everything else;
+//   - delivers messages that are left, and sends the activity log away, beside everything else;
 //   - removes idempotency keys that have expired;
 //   - stores what it found. That record is the heartbeat.
 //
@@ -87,6 +87,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	var slow sync.WaitGroup
 	open := slices.Clone(w.grants)
 	slow.Go(func() { w.tell(ctx, open) })
+	slow.Go(func() { w.stream(ctx) })
 	slow.Go(func() {
 		w.failed(w.Rounds.Recovered("the sweep of firewalls", func() error { w.firewalls(ctx, mapping); return nil }))
 	})

@@ -14,7 +14,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper sweeps. Every field but CloseLost, Floor and Teller must be set.
+// Sweeper sweeps. Every field but CloseLost, Floor, Teller and Streamer must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
@@ -35,7 +35,8 @@ type Sweeper struct {
 	CloseLost     bool            // windows whose owner could not ask for them any more are closed, and not only found
 	Now           func() time.Time
 	NewID         func() string
-	Teller        Teller // nil where nobody is told
+	Teller        Teller   // nil where nobody is told
+	Streamer      Streamer // nil where the activity log stays where it is
 	Pending       Pending
 }
 

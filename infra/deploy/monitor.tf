@@ -64,7 +64,7 @@ locals {
     }
     findings = {
       title       = "a sweep found something broken"
-      description = "A security group could not be read or written, rules of ours stand where nothing is stored, an opening had to be undone, a window stands open whose owner has lost the right to it or that is more than is demanded now, a window was closed before its end, or a protected machine seems to have moved, so that nobody can open it. docs/operations.md, alert findings."
+      description = "A security group could not be read or written, rules of ours stand where nothing is stored, an opening had to be undone, a window stands open whose owner has lost the right to it or that is more than is demanded now, a window was closed before its end, a protected machine seems to have moved, so that nobody can open it, or the activity log is not what was streamed of it. docs/operations.md, alert findings."
       severity    = 2
       window      = "PT30M"
     }

@@ -21,6 +21,7 @@ type instruments struct {
 	unlogged metric.Int64Counter
 	told     metric.Int64Counter
 	turned   metric.Int64Counter
+	streamed metric.Int64Counter
 	open     metric.Int64ObservableGauge
 	overdue  metric.Float64ObservableGauge
 	waits    metric.Float64Histogram
@@ -33,7 +34,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	openings := []float64{0.5, 1, 2, 3, 5, 8, 13, 25, 60, 120, 300}
 	closings := []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400}
 	var i instruments
-	errs := make([]error, 11)
+	errs := make([]error, 12)
 	i.lateness, errs[0] = m.Float64Histogram("portcullis.closing.lateness", metric.WithUnit("s"),
 		metric.WithDescription("From a window's end until its closing was confirmed."), metric.WithExplicitBucketBoundaries(closings...))
 	i.opening, errs[1] = m.Float64Histogram("portcullis.open.duration", metric.WithUnit("s"),
@@ -57,6 +58,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Tries to deliver a message to people, by channel and result."))
 	i.turned, errs[10] = m.Int64Counter("portcullis.calls.turned_away", metric.WithUnit("{call}"),
 		metric.WithDescription("Calls of callers who were lately permitted nothing that were refused before they were looked at, by whether they had a valid token."))
+	i.streamed, errs[11] = m.Int64Counter("portcullis.log.streamed", metric.WithUnit("{event}"),
+		metric.WithDescription("Events of the activity log that the receiver of the stream has taken."))
 	return i, errors.Join(errs...)
 }
 
@@ -79,6 +82,14 @@ func (t *Telemetry) Told(channel string, err error) {
 		t.log.Warn("message not delivered", "channel", channel, "error", err.Error())
 	}
 	t.instruments.told.Add(context.Background(), 1, metric.WithAttributes(attribute.String("channel", channel), attribute.String("result", outcome)))
+}
+
+// Streamed counts the events of the activity log that a receiver has taken, and logs why it has not taken all. The error holds no event.
+func (t *Telemetry) Streamed(taken int, err error) {
+	if err != nil {
+		t.log.Warn("activity not streamed", "taken", taken, "error", err.Error())
+	}
+	t.instruments.streamed.Add(context.Background(), int64(taken))
 }
 
 // TurnedAway counts a call that was refused before it was looked at, because its caller was lately permitted nothing.

@@ -31,7 +31,7 @@ type sweeps struct {
 // Urgent reports whether findings of a kind get a line of their own, which an alert looks for: what stands open that should not, and
 // what the app cannot put right by itself, or has closed in the middle of somebody's work. Of the others somebody reads in the result of the sweep.
 func Urgent(k store.FindingKind) bool {
-	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken, store.FindingRightLost, store.FindingBeyond, store.FindingVMMoved, store.FindingEnded}, k)
+	return slices.Contains([]store.FindingKind{store.FindingOverdue, store.FindingOpeningFailed, store.FindingLost, store.FindingBroken, store.FindingRightLost, store.FindingBeyond, store.FindingVMMoved, store.FindingEnded, store.FindingLogBroken}, k)
 }
 
 const maxLines = 100

@@ -222,7 +222,9 @@ func OfFinding(k store.FindingKind) Finding {
 	case store.FindingUnchecked:
 		return Finding{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
 	case store.FindingUndelivered:
-		return Finding{"Messages have not reached a channel", "warn", "Look whether its receiver answers, and whether its address and permission are right. They are tried for a day."}
+		return Finding{"Messages have not reached a channel, or the log its receiver", "warn", "Look whether the receiver answers, and whether its address and permission are right. Messages are tried for a day, the log until it is taken."}
+	case store.FindingLogBroken:
+		return Finding{"The activity log is not what was streamed of it", "bad", "Somebody has put its table back, or changed it. Compare it with what the receiver holds."}
 	case store.FindingRepaired:
 		return Finding{"Rules were changed and have been put right", "note", "Somebody or something edits the rules of Portcullis. Nothing needs to be done."}
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // Follow is one query as a rule. Rows stand in the order of their times and not of their places, so that it looks from a little before the last
-// entry onwards, in ever longer steps, until it has found every place; and, where it does not, through the rest of the day.
+// entry onwards, in ever longer steps where there is more than is wanted, until it has found every place; and, where it does not, through the rest of the day.
 func (l *Log) Follow(ctx context.Context, subscription string, on time.Time, from store.Place, to, limit int) ([]store.Linked, error) {
 	c := chainAt(subscription, on)
 	f := follower{log: l, chain: c, first: max(1, from.Seq), last: to, found: map[int][]store.Linked{}}
@@ -33,6 +33,9 @@ func (l *Log) Follow(ctx context.Context, subscription string, on time.Time, fro
 		near = at
 	}
 	step := followAhead
+	if f.last == to {
+		step = end.Sub(near) // every entry that follows is wanted
+	}
 	for at := near; at.Before(end) && !f.whole(); at, step = at.Add(step), 2*step {
 		if err := f.look(ctx, at, min(step, end.Sub(at))); err != nil {
 			return nil, fmt.Errorf("follow the activity log of %s: %w", c.date, err)
