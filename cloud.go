@@ -27,6 +27,7 @@ type place struct {
 	authority     string   // of Entra ID
 	tables        []string // what the host name of a table service ends with
 	bus           string   // what the host name of a Service Bus namespace ends with
+	ingestion     string   // what the host name of the log ingestion ends with
 }
 
 // clouds are the supported clouds, and everything that differs between them.
@@ -39,11 +40,11 @@ type place struct {
 func clouds() map[string]place {
 	return map[string]place{
 		"AzurePublic": {cloud.AzurePublic, "https://login.microsoftonline.com",
-			[]string{".table.core.windows.net", ".table.storage.azure.net"}, ".servicebus.windows.net"},
+			[]string{".table.core.windows.net", ".table.storage.azure.net"}, ".servicebus.windows.net", ".ingest.monitor.azure.com"},
 		"AzureUSGovernment": {cloud.AzureGovernment, "https://login.microsoftonline.us",
-			[]string{".table.core.usgovcloudapi.net"}, ".servicebus.usgovcloudapi.net"},
+			[]string{".table.core.usgovcloudapi.net"}, ".servicebus.usgovcloudapi.net", ".ingest.monitor.azure.us"},
 		"AzureChina": {cloud.AzureChina, "https://login.partner.microsoftonline.cn",
-			[]string{".table.core.chinacloudapi.cn"}, ".servicebus.chinacloudapi.cn"},
+			[]string{".table.core.chinacloudapi.cn"}, ".servicebus.chinacloudapi.cn", ".ingest.monitor.azure.cn"},
 	}
 }
 
@@ -60,6 +61,9 @@ func misplaced(c config) map[string]error {
 	}
 	if c.BusNamespace != "" && c.BusAddress == "" && !endsWith(c.BusNamespace, in.bus) {
 		out["ServiceBus__fullyQualifiedNamespace"] = fmt.Errorf("%q is not in %s, where it ends with %s", c.BusNamespace, c.Cloud, in.bus)
+	}
+	if err := unstreamed(c, in.ingestion); err != nil {
+		out[endpointSetting] = err
 	}
 	return out
 }

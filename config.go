@@ -84,7 +84,7 @@ func settings() []setting {
 		{"PORTCULLIS_SERVICEBUS_ADDRESS", oneMachine, "host:port of a Service Bus without TLS on a loopback address", readBusAddress},
 		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
 			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
-	}, tellSettings()...)
+	}, append(tellSettings(), streamSettings()...)...)
 }
 
 func readWriteLimit(c *config, v string) error {
@@ -170,6 +170,7 @@ type config struct {
 	Critical []string // names of settings that must be known and set
 	Channels []string // through which people are told, sorted
 	Tell     map[string]telling
+	Stream   streaming
 	Page     string // URL of the page; "" if the platform does not say
 }
 

@@ -110,6 +110,13 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a channel without an address", map[string]string{"PORTCULLIS_TELL": "email"}, []string{"PORTCULLIS_TELL_EMAIL, its address, is not set"}},
 		{"a channel in the clear", map[string]string{"PORTCULLIS_TELL": "slack", "PORTCULLIS_TELL_SLACK": "http://hooks.example.com/"}, []string{"PORTCULLIS_TELL_SLACK", "neither https nor http on a loopback address"}},
 		{"two audiences of one receiver", map[string]string{"PORTCULLIS_TELL_WEBHOOK_AUDIENCE": "api://a,api://b"}, []string{"PORTCULLIS_TELL_WEBHOOK_AUDIENCE"}},
+		{"half of a stream", map[string]string{"PORTCULLIS_LOG_INGESTION_ENDPOINT": "https://a.westeurope-1.ingest.monitor.azure.com"}, []string{"PORTCULLIS_LOG_INGESTION_ENDPOINT", "set together"}},
+		{"the other half of a stream", map[string]string{"PORTCULLIS_LOG_INGESTION_RULE": "dcr-00000000000000000000000000000000", "PORTCULLIS_LOG_INGESTION_STREAM": "Custom-P"}, []string{"PORTCULLIS_LOG_INGESTION_ENDPOINT", "set together"}},
+		{"a stream to elsewhere", map[string]string{"PORTCULLIS_LOG_INGESTION_ENDPOINT": "https://ingest.monitor.azure.com.example.com", "PORTCULLIS_LOG_INGESTION_RULE": "dcr-00000000000000000000000000000000", "PORTCULLIS_LOG_INGESTION_STREAM": "Custom-P"}, []string{"PORTCULLIS_LOG_INGESTION_ENDPOINT", "is not in AzurePublic"}},
+		{"a stream in another cloud", map[string]string{"PORTCULLIS_LOG_INGESTION_ENDPOINT": "https://a.ingest.monitor.azure.us", "PORTCULLIS_LOG_INGESTION_RULE": "dcr-00000000000000000000000000000000", "PORTCULLIS_LOG_INGESTION_STREAM": "Custom-P"}, []string{"is not in AzurePublic"}},
+		{"a stream in the clear", map[string]string{"PORTCULLIS_LOG_INGESTION_ENDPOINT": "http://a.ingest.monitor.azure.com"}, []string{"PORTCULLIS_LOG_INGESTION_ENDPOINT", "neither https nor http on a loopback address"}},
+		{"a rule that is none", map[string]string{"PORTCULLIS_LOG_INGESTION_RULE": "../x"}, []string{"PORTCULLIS_LOG_INGESTION_RULE", "dcr-"}},
+		{"a stream that is none", map[string]string{"PORTCULLIS_LOG_INGESTION_STREAM": "Microsoft-Syslog"}, []string{"PORTCULLIS_LOG_INGESTION_STREAM", "Custom-"}},
 		{"a page that is not here", map[string]string{"PORTCULLIS_PAGE": "https://example.com/"}, []string{"PORTCULLIS_PAGE", "only a loopback address"}},
 		{"everything wrong at once", map[string]string{"PORTCULLIS_TENANT": "", "PORTCULLIS_AUDIENCE": "", "PORTCULLIS_CLOUD": "x", "PORTCULLIS_TABLE_ENDPOINT": ""}, []string{"PORTCULLIS_TENANT", "PORTCULLIS_AUDIENCE", "PORTCULLIS_CLOUD", "PORTCULLIS_TABLE_ENDPOINT"}},
 	} {
@@ -283,5 +290,20 @@ func TestTell(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// TestStream reads where the log is streamed, in each cloud, and to a stand-in.
+func TestStream(t *testing.T) {
+	for _, c := range [][2]string{{"AzurePublic", "https://a.westeurope-1.ingest.monitor.azure.com"}, {"AzureUSGovernment", "https://a.ingest.monitor.azure.us"}, {"AzureChina", "https://a.ingest.monitor.azure.cn"}, {"AzurePublic", "http://127.0.0.1:24009"}} {
+		got, err := readConfig(environ(map[string]string{endpointSetting: c[1] + "/", "PORTCULLIS_LOG_INGESTION_RULE": "dcr-00000000000000000000000000000000", "PORTCULLIS_LOG_INGESTION_STREAM": "Custom-Portcullis", "PORTCULLIS_CLOUD": c[0],
+			"PORTCULLIS_TABLE_ENDPOINT": "http://127.0.0.1:1", "ServiceBus__fullyQualifiedNamespace": "a" + clouds()[c[0]].bus}))
+		if want := (streaming{c[1], "dcr-00000000000000000000000000000000", "Custom-Portcullis"}); err != nil || got.Stream != want {
+			t.Errorf("%s: %+v, %v", c[0], got.Stream, err)
+		}
+	}
+	none, err := readConfig(environ(nil))
+	if s, failed := streamOf(none, nil, nil, nil); err != nil || failed != nil || s != nil {
+		t.Errorf("unless it is set: %v, %v, %v", s, err, failed)
 	}
 }
