@@ -152,14 +152,15 @@ resource "azurerm_role_assignment" "people" {
 # What the app and the Functions host need of their own resources, each at the
 # narrowest scope that Azure takes.
 resource "azurerm_role_assignment" "own" {
-  for_each = {
+  for_each = merge({
     tables  = { scope = local.log_account.id, role = "Storage Table Data Contributor", id = null }
     blobs   = { scope = local.log_account.id, role = "Storage Blob Data Owner", id = null } # the host's locks and the package
     send    = { scope = azurerm_servicebus_queue.revoke.id, role = "Azure Service Bus Data Sender", id = null }
     receive = { scope = azurerm_servicebus_queue.revoke.id, role = "Azure Service Bus Data Receiver", id = null }
     count   = { scope = azurerm_servicebus_queue.revoke.id, role = null, id = azurerm_role_definition.app_count.role_definition_resource_id }
     publish = { scope = azurerm_application_insights.this.id, role = "Monitoring Metrics Publisher", id = null }
-  }
+    }, { for key in keys(local.streams) : "stream" => { scope = azurerm_monitor_data_collection_rule.stream[key].id, role = "Monitoring Metrics Publisher", id = null } # it may add rows, and read none
+  })
 
   name                             = uuidv5("url", "${local.installation}/own/${each.key}/assignment")
   scope                            = each.value.scope

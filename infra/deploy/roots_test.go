@@ -14,6 +14,7 @@ import (
 // namespaces are the resource providers of the module's resources, by what their Terraform types begin with.
 var namespaces = map[string]string{
 	"azurerm_application_insights": "microsoft.insights", "azurerm_monitor": "microsoft.insights", "azurerm_log_analytics": "Microsoft.OperationalInsights",
+	"azurerm_sentinel":         "", // which whoever turned Sentinel on in the workspace has registered, in its subscription
 	"azurerm_private_endpoint": "Microsoft.Network", "azurerm_service_plan": "Microsoft.Web", "azurerm_servicebus": "Microsoft.ServiceBus", "azurerm_storage": "Microsoft.Storage",
 	"azurerm_user_assigned_identity": "Microsoft.ManagedIdentity", "azurerm_resource_group": "Microsoft.Resources", "azurerm_role": "", "azurerm_management_lock": "", // always there
 }

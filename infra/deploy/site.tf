@@ -65,6 +65,7 @@ locals {
     length(var.tell) == 0 ? {} : { PORTCULLIS_TELL = join(",", sort(keys(var.tell))) },
     { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}" => "@Microsoft.KeyVault(SecretUri=${channel.secret_uri})" },
     { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}_AUDIENCE" => channel.audience if channel.audience != "" },
+    local.stream_settings,
     length(var.critical_settings) == 0 ? {} : { PORTCULLIS_CRITICAL_SETTINGS = join(",", sort(var.critical_settings)) },
   )
 

@@ -329,6 +329,29 @@ variable "tell" {
   }
 }
 
+variable "stream_log" {
+  description = "Where the activity log is streamed for the security team: {} for the workspace of this installation, or workspace_id (with location, if it is in another region). sentinel makes analytic rules and a workbook, in a workspace that has Microsoft Sentinel; time_zone is that of the rule about nights. It holds personal data: names, object ids, addresses. Not given, nothing is streamed."
+  type = object({
+    workspace_id            = optional(string, "")
+    location                = optional(string, "")
+    retention_in_days       = optional(number)
+    total_retention_in_days = optional(number)
+    public_network_access   = optional(bool, true)
+    sentinel                = optional(bool, false)
+    time_zone               = optional(string, "UTC")
+  })
+  default = null
+
+  validation {
+    condition     = var.stream_log == null || try(var.stream_log.workspace_id, "") == "" || can(regex("(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.OperationalInsights/workspaces/[^/]+$", var.stream_log.workspace_id))
+    error_message = "stream_log: workspace_id is the id of a Log Analytics workspace."
+  }
+  validation {
+    condition     = var.stream_log == null || can(regex("^[A-Za-z0-9+_/-]+$", var.stream_log.time_zone))
+    error_message = "stream_log: time_zone is a name such as UTC or Europe/Berlin."
+  }
+}
+
 variable "critical_settings" {
   description = "Names of settings without which the app must not start, so that an older package is not deployed beside demands that it does not know (docs/operations.md, \"Going back\")."
   type        = set(string)

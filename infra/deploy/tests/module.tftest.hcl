@@ -68,6 +68,20 @@ mock_provider "azurerm" {
     }
   }
 
+  mock_resource "azurerm_monitor_data_collection_endpoint" {
+    defaults = {
+      id                      = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Insights/dataCollectionEndpoints/contoso"
+      logs_ingestion_endpoint = "https://contoso.westeurope-1.ingest.monitor.azure.com"
+    }
+  }
+
+  mock_resource "azurerm_monitor_data_collection_rule" {
+    defaults = {
+      id           = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Insights/dataCollectionRules/contoso"
+      immutable_id = "dcr-00000000000000000000000000000001"
+    }
+  }
+
   mock_resource "azurerm_application_insights" {
     defaults = {
       id                = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Insights/components/contoso"
@@ -366,6 +380,49 @@ run "tell" {
       PORTCULLIS_TELL_WEBHOOK_AUDIENCE = "api://receiver"
     }
     error_message = "the app is not told through which channels it tells people"
+  }
+}
+
+run "stream_nothing" {
+  assert {
+    condition     = length(azurerm_monitor_data_collection_rule.stream) == 0 && length(azurerm_sentinel_alert_rule_scheduled.stream) == 0 && length([for name in keys(local.app_settings) : name if startswith(name, "PORTCULLIS_LOG_INGESTION")]) == 0
+    error_message = "the log is streamed although nobody has asked for it"
+  }
+}
+
+run "stream" {
+  variables {
+    stream_log = {}
+  }
+  assert {
+    condition     = local.app_settings["PORTCULLIS_LOG_INGESTION_RULE"] == azurerm_monitor_data_collection_rule.stream["log"].immutable_id && local.app_settings["PORTCULLIS_LOG_INGESTION_STREAM"] == "Custom-Portcullis" && local.app_settings["PORTCULLIS_LOG_INGESTION_ENDPOINT"] == azurerm_monitor_data_collection_endpoint.stream["log"].logs_ingestion_endpoint
+    error_message = "the app is not told where to stream"
+  }
+  assert {
+    condition     = azurerm_role_assignment.own["stream"].scope == azurerm_monitor_data_collection_rule.stream["log"].id && azurerm_role_assignment.own["stream"].role_definition_name == "Monitoring Metrics Publisher"
+    error_message = "the app may not add to the rule, or more"
+  }
+  assert {
+    condition     = length(azurerm_sentinel_alert_rule_scheduled.stream) == 0 && length(azurerm_application_insights_workbook.stream) == 0
+    error_message = "rules are made where no Sentinel is said to be"
+  }
+  assert {
+    condition     = toset([for c in azurerm_log_analytics_workspace_table_custom_log.stream["log"].column : c.name]) == toset(concat(["TimeGenerated"], [for c in local.stream_columns : c.name if c.name != "time"]))
+    error_message = "the table lacks a column of the stream"
+  }
+}
+
+run "stream_sentinel" {
+  variables {
+    stream_log = { sentinel = true, time_zone = "Europe/Berlin", workspace_id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/soc/providers/Microsoft.OperationalInsights/workspaces/soc", location = "westeurope" }
+  }
+  assert {
+    condition     = sort(keys(azurerm_sentinel_alert_rule_scheduled.stream)) == tolist(["any_source", "break_glass", "new_place", "night", "refusals", "rewound"]) && strcontains(azurerm_sentinel_alert_rule_scheduled.stream["night"].query, "let zone = 'Europe/Berlin';")
+    error_message = "a rule is missing, or does not know the time zone"
+  }
+  assert {
+    condition     = alltrue([for r in azurerm_sentinel_alert_rule_scheduled.stream : endswith(r.log_analytics_workspace_id, "/workspaces/soc")]) && azurerm_monitor_data_collection_rule.stream["log"].location == "westeurope"
+    error_message = "the rules are elsewhere than the table"
   }
 }
 
