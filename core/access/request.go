@@ -343,6 +343,9 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		}
 		return store.GrantRecord{}, false, busyRequest()
 	}
+	if jit.Refused(err) != nil { // it is held by now
+		return store.GrantRecord{}, false, s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, err)
+	}
 	if err != nil {
 		return store.GrantRecord{}, false, fmt.Errorf("store the grant: %w", err)
 	}
