@@ -15,7 +15,9 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
+	"portcullis/core/permit"
 	"portcullis/core/plan"
 	"portcullis/core/protect"
 	"portcullis/core/round"
@@ -37,6 +39,7 @@ type app struct {
 	*round.Rounds
 	*sweep.Sweeper
 	*defender.Named
+	lock *lockdown.Service
 	run  *run
 	name string
 	skew time.Duration
@@ -78,6 +81,9 @@ func (r *run) newApp(name string) *app {
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
+	lock := *rooms.Lockdown
+	lock.Permit = &permit.Permit{Authority: everybody{}, Subscriptions: lock.Subscriptions} // the sweep asks nobody for rights
+	a.lock = &lock
 	return a
 }
 
@@ -166,7 +172,7 @@ func (a *app) stop(ctx context.Context, s coretest.Step) error {
 
 func writes(op string) bool {
 	switch op {
-	case "Apply", "PutPolicy", "DeletePolicy", "PutNamed", "DropNamed", "PutListed", "DropListed", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm":
+	case "Apply", "PutPolicy", "DeletePolicy", "PutNamed", "DropNamed", "PutListed", "DropListed", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm", "PutHolds", "PutLockdown", "DropLockdown":
 		return true
 	}
 	return false

@@ -15,7 +15,7 @@ import (
 
 // sweep starts one. If it is clean, it has seen everything from before its beginning.
 func (r *run) sweep(a *app) *op {
-	disturbed := r.disturbed
+	disturbed, stood := r.disturbed, r.standing()
 	versions := map[string]string{}
 	for key, rec := range r.table.policies {
 		versions[key] = rec.Version
@@ -27,6 +27,7 @@ func (r *run) sweep(a *app) *op {
 	o.after = func(o *op) {
 		if o.err == nil {
 			r.swept(o, disturbed, versions)
+			r.sweptHolds(o, stood)
 		}
 	}
 	return o

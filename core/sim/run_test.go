@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
@@ -76,6 +77,7 @@ type run struct {
 	orphans   map[string]bool         // the machines that were protected when older tables were put back which do not know them
 	bereft    bool                    // that has happened
 	revoked   map[string]bool         // the grants that somebody asked to close
+	locked    []jit.Scope             // what somebody has locked down
 	wasBehind map[string]bool         // the machines that the firewall stood in front of
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 	quiet     bool                    // nothing fails and nobody else writes, in this run
@@ -100,11 +102,12 @@ type line struct {
 }
 
 // counts shows how eventful runs were: a simulation in which nothing happens proves nothing.
-type counts struct{ Opened, Closed, Refused, Repaired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
+type counts struct{ Opened, Closed, Locked, Refused, Repaired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
 
 func (c *counts) add(o counts) {
 	c.Opened += o.Opened
 	c.Closed += o.Closed
+	c.Locked += o.Locked
 	c.Refused += o.Refused
 	c.Repaired += o.Repaired
 	c.Conflicts += o.Conflicts

@@ -55,6 +55,7 @@ func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 		t.grants[rec.Grant.ID] = &ledger{rec: rec, inserted: time.Now(), turn: t.run.taken, stored: map[window]bool{}, closed: map[window]time.Time{}, behind: map[window][]string{}, mapped: map[window]netip.AddrPort{}}
 		t.run.mu.Unlock()
 		t.run.given(t.grants[rec.Grant.ID])
+		t.run.free("stored", rec.Grant, func(jit.ID) bool { return true })
 	}
 	return rec, err
 }

@@ -52,6 +52,10 @@ func (r *run) someVMs() []jit.ID {
 
 // verb starts a verb on an instance.
 func (r *run) verb() {
+	if len(r.standing()) > 0 && r.chance(25) {
+		r.lift(r.any())
+		return
+	}
 	switch n := r.pick(100); {
 	case n < 40:
 		r.request(r.any(), r.newRequest())
@@ -69,8 +73,10 @@ func (r *run) verb() {
 		r.enable(r.any(), r.someVMs(), r.chance(20))
 	case n < 87:
 		r.disable(r.any(), r.someVMs())
-	case n < 94:
+	case n < 91:
 		r.stale(r.any())
+	case n < 97:
+		r.lockdown(r.any())
 	default:
 		r.sweep(r.any())
 	}
@@ -78,7 +84,7 @@ func (r *run) verb() {
 
 func (r *run) newRequest() asked {
 	who := users[r.pick(len(users))]
-	q := jit.Request{RequestorID: who + "-id", Requestor: who, Justification: "work"}
+	q := jit.Request{RequestorID: "t/" + who, Requestor: who, Justification: "work"}
 	pool := sourcePool
 	if r.demands {
 		pool = piecePool

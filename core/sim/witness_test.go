@@ -14,6 +14,13 @@ import (
 // lawful is the other half of I3: an open window ends early only for its own recorded reason, and a window is not
 // extended without a wake-up for its new end (I1).
 func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
+	this := func(id jit.ID) bool { return id.Equal(vm) }
+	if old.Status == jit.Initiating && w.Status == jit.Initiated {
+		r.free("confirmed", l.rec.Grant, this)
+	}
+	if w.End.After(old.End) {
+		r.free("extended", l.rec.Grant, this)
+	}
 	if w.End.After(old.End) && !r.bus.has(l.rec.Grant.ID, w.End) {
 		r.violate("I1", "grant %s now ends at %s, and no wake-up is scheduled for then", l.rec.Grant.ID, w.End.Format(time.TimeOnly))
 	}
@@ -52,6 +59,8 @@ func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 		ok = r.azure.evicted[l.rec.Grant.ID] || r.moving || r.bereft
 	case jit.NotCertain:
 		ok = r.unproven(l, vm) || r.moving || r.bereft
+	case jit.LockedDown:
+		ok = r.lockedDown(l.rec.Grant, vm)
 	case jit.OpeningFailed:
 		ok = false // what was confirmed has not failed, whatever becomes of another try
 	}
