@@ -128,7 +128,7 @@ func mutations() []mutation {
 		{name: "a rule opens to every destination", at: "core/plan:finish", noticed: "I4",
 			edits: []replacement{{old: "	r.Destination = jit.PeersOf(addrs...)\n", new: "	r.Destination = jit.AnyPeer()\n"}}},
 		{name: "superseding is not stored", at: "core/access:Service.storeOpen", noticed: "I4 I5",
-			edits: []replacement{{old: "s.Grants.UpdateGrants(ctx, append(older, rec)...)", new: "s.Grants.UpdateGrants(ctx, append(older[:0], changed)...)"}}},
+			edits: []replacement{{old: "s.Grants.UpdateGrants(ctx, append(older, rec)...)", new: "s.Grants.UpdateGrants(ctx, append(older[:0], rec)...)"}}},
 		{name: "a request supersedes those of others", at: "core/jit:Grant.supersedes", noticed: "I3",
 			edits: []replacement{{old: "if g.ID == older.ID || !g.SameRequestor(older.RequestorID, older.Requestor) ||", new: "if g.ID == older.ID ||"}}},
 		{name: "a machine is followed by its name", at: "core/sweep:sweep.moved", noticed: "I4 I1",
