@@ -59,8 +59,9 @@ func signedIn(name string) jit.Caller {
 // waitingWorld is a world in which the ports of web ask for so many approvers, and alice's request for port 22 for two hours waits.
 type waitingWorld struct {
 	*world
-	staff *staff
-	id    string
+	staff  *staff
+	id     string
+	digest string // of the newest request
 }
 
 func newWaitingWorld(t *testing.T, approvers int, change func(*jit.Policy)) *waitingWorld {
@@ -93,6 +94,7 @@ func (w *waitingWorld) request(r jit.Request) string {
 	if err != nil || again || !rec.Grant.Waits(w.now()) || w.allows("web-nsg") != 0 || len(rec.Placements) != 0 {
 		w.t.Fatalf("request: %v, again %t, %s, %d rules", err, again, rec.Grant.Status(), w.allows("web-nsg"))
 	}
+	w.digest = access.Digest(rec.Grant)
 	return rec.Grant.ID
 }
 

@@ -120,6 +120,27 @@ func known(roles []string) jit.Roles {
 	return jit.Roles{Approver: slices.Contains(roles, jit.RoleApprover), BreakGlass: slices.Contains(roles, jit.RoleBreakGlass)}
 }
 
+// maxGroups is how many groups a token names at most: beyond 200 Entra ID names none and refers to Microsoft Graph.
+const maxGroups = 200
+
+// groups returns the object ids of the groups that the token names, if the registration asks for them; nobody where one is none, or there are too many.
+func groups(all jwt.MapClaims) jit.People {
+	list, _ := all["groups"].([]any)
+	if len(list) > maxGroups {
+		return jit.People{}
+	}
+	var ids []string
+	for _, g := range list {
+		id, _ := g.(string)
+		ids = append(ids, id)
+	}
+	people, err := jit.PeopleOf(ids...)
+	if err != nil {
+		return jit.People{}
+	}
+	return people
+}
+
 // client returns the application that got the token; version 1 calls the claim appid.
 func client(all jwt.MapClaims) string {
 	if azp := text(all, "azp"); azp != "" {

@@ -1,7 +1,10 @@
 package identity_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"portcullis/core/jit"
@@ -132,6 +135,31 @@ func TestRoles(t *testing.T) {
 		got, err := e.verifier(t, public).Caller(with(t, d.sign(t)))
 		if err != nil || got.Roles != tc.want {
 			t.Errorf("%s: %v, %+v, want %+v", tc.name, err, got.Roles, tc.want)
+		}
+	}
+}
+
+// TestGroups holds which groups a caller is known to be in: those that the token names, if it names all of them by their ids.
+func TestGroups(t *testing.T) {
+	const one, two = "11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002"
+	many := make([]string, 201)
+	for i := range many {
+		many[i] = fmt.Sprintf("11111111-0000-4000-8000-%012d", i)
+	}
+	for _, tc := range []struct {
+		name   string
+		groups any
+		want   []string
+	}{
+		{"none", nil, nil}, {"a text", one, nil}, {"names", []string{"Admins"}, nil}, {"a name among ids", []string{one, "Admins"}, nil}, {"no texts", []any{1, one}, nil}, {"more than a token names", many, nil},
+		{"ids", []string{two, strings.ToUpper(one)}, []string{one, two}},
+	} {
+		e := newEntra()
+		d := e.draft()
+		d.set(map[string]any{"groups": tc.groups})
+		got, err := e.verifier(t, public).Caller(with(t, d.sign(t)))
+		if err != nil || !slices.Equal(got.Groups.IDs(), tc.want) {
+			t.Errorf("%s: %v, %v, want %v", tc.name, err, got.Groups, tc.want)
 		}
 	}
 }

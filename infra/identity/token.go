@@ -89,6 +89,7 @@ type claims struct {
 	Application      bool     // it got it for itself
 	Methods          []string // how the person signed in
 	Roles            jit.Roles
+	Groups           jit.People
 }
 
 // verify returns the claims of a token that passes every check of the package. They are read from a map rather
@@ -116,7 +117,7 @@ func (v *Verifier) verify(ctx context.Context, token string, at place) (*claims,
 		return nil, refuse("an access token without any of the scopes or app roles that are required")
 	}
 	return &claims{ObjectID: strings.ToLower(text(all, "oid")), Tenant: text(all, "tid"), Name: names(all), Client: client(all),
-		Application: at == inAuthorization && applications(all), Methods: methods(all), Roles: known(roles(all))}, nil
+		Application: at == inAuthorization && applications(all), Methods: methods(all), Roles: known(roles(all)), Groups: groups(all)}, nil
 }
 
 // text returns a claim that is a string, and "" otherwise.
@@ -174,7 +175,7 @@ func reason(err error) error {
 
 // caller returns who the claims name.
 func (c *claims) caller() jit.Caller {
-	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " "), Roles: c.Roles}
+	who := jit.Caller{ID: c.Tenant + "/" + c.ObjectID, Name: c.name(), Kind: jit.Person, SignIn: strings.Join(c.Methods, " "), Roles: c.Roles, Groups: c.Groups}
 	if c.Application {
 		who.Kind = jit.Application
 	}
