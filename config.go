@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/limit"
@@ -84,7 +85,7 @@ func settings() []setting {
 		{"PORTCULLIS_SERVICEBUS_ADDRESS", oneMachine, "host:port of a Service Bus without TLS on a loopback address", readBusAddress},
 		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
 			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
-	}, append(tellSettings(), streamSettings()...)...)
+	}, slices.Concat(approvalSettings(), tellSettings(), streamSettings())...)
 }
 
 func readWriteLimit(c *config, v string) error {
@@ -155,6 +156,7 @@ type config struct {
 	BusAddress    string            // "" for the namespace's
 	SignIn        []portal.Provider // none: as in App Service authentication
 	Floor         jit.Options       // what every request must meet, regardless of the policies
+	Wait          time.Duration     // how long a request waits for approval
 	Quota         limit.Quota       // what one requestor may have on one target
 	Room          plan.Room         // the priorities of windows in security groups
 	CloseLost     bool              // the sweep closes windows whose owner has lost the right to request them

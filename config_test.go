@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,6 +87,11 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"an empty scope among others", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a,"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `""`}},
 		{"removed windows that are put back always", map[string]string{"PORTCULLIS_REMOVED_WINDOWS": "always"}, []string{"PORTCULLIS_REMOVED_WINDOWS", `"always" is neither once nor never`}},
 		{"a lost right that is neither reported nor closed", map[string]string{"PORTCULLIS_RIGHT_LOST": "Close"}, []string{"PORTCULLIS_RIGHT_LOST", `"Close" is neither report nor close`}},
+		{"more approvers than anybody finds", map[string]string{"PORTCULLIS_APPROVERS": "6"}, []string{"PORTCULLIS_APPROVERS", "0 to 5"}},
+		{"approvers that are no number", map[string]string{"PORTCULLIS_APPROVERS": "two"}, []string{"PORTCULLIS_APPROVERS", `"two"`}},
+		{"a wait that nobody approves in", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "PT4M59S"}, []string{"PORTCULLIS_APPROVAL_WAIT", "PT5M to P1D"}},
+		{"a wait beyond a day", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "PT24H1S"}, []string{"PORTCULLIS_APPROVAL_WAIT", "PT5M to P1D"}},
+		{"a wait without a unit", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "60"}, []string{"PORTCULLIS_APPROVAL_WAIT", `"60"`}},
 		{"a quota that is no number", map[string]string{"PORTCULLIS_REQUESTOR_WINDOWS": "many"}, []string{"PORTCULLIS_REQUESTOR_WINDOWS", `"many"`}},
 		{"a quota below nothing", map[string]string{"PORTCULLIS_REQUESTOR_ADDRESSES": "-1"}, []string{"PORTCULLIS_REQUESTOR_ADDRESSES", `"-1"`}},
 		{"priorities that run backwards", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "199-100"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", `"199-100"`}},
@@ -151,6 +157,8 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_REQUESTOR_WINDOWS":     "0",
 		"PORTCULLIS_RIGHT_LOST":            "close",
 		"PORTCULLIS_REMOVED_WINDOWS":       "never",
+		"PORTCULLIS_APPROVERS":             "2",
+		"PORTCULLIS_APPROVAL_WAIT":         "PT30M",
 
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
@@ -164,7 +172,8 @@ func TestReadConfig(t *testing.T) {
 		Permissions:   []string{"user_impersonation", "Portcullis.Call"},
 		Subscriptions: []string{"00000000-0000-0000-0000-00000000d3e0", "00000000-0000-0000-0000-00000000d3e1"},
 		TableEndpoint: "https://example.table.core.chinacloudapi.cn",
-		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64},
+		Floor:         jit.Options{ForbidAnySource: true, WidestIPv4: 24, WidestIPv6: 64, Approvers: 2},
+		Wait:          30 * time.Minute,
 		Unlimited:     true,
 		CloseLost:     true,
 		LeaveRemoved:  true,

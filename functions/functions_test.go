@@ -281,6 +281,8 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_KEPT_PRIORITIES":          "1",
 		"PORTCULLIS_NETWORK_WRITE_LIMIT":      "on",
 		"PORTCULLIS_CRITICAL_SETTINGS":        "",
+		"PORTCULLIS_APPROVERS":                "",
+		"PORTCULLIS_APPROVAL_WAIT":            "",
 		"PORTCULLIS_TELL":                     "",
 		"PORTCULLIS_TELL_WEBHOOK":             "",
 		"PORTCULLIS_TELL_WEBHOOK_AUDIENCE":    "",

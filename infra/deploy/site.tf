@@ -66,6 +66,8 @@ locals {
     { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}" => "@Microsoft.KeyVault(SecretUri=${channel.secret_uri})" },
     { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}_AUDIENCE" => channel.audience if channel.audience != "" },
     local.stream_settings,
+    var.approval.approvers == 0 ? {} : { PORTCULLIS_APPROVERS = tostring(var.approval.approvers) },
+    var.approval.wait == "" ? {} : { PORTCULLIS_APPROVAL_WAIT = var.approval.wait },
     length(var.critical_settings) == 0 ? {} : { PORTCULLIS_CRITICAL_SETTINGS = join(",", sort(var.critical_settings)) },
   )
 

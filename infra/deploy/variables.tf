@@ -363,6 +363,25 @@ variable "critical_settings" {
   }
 }
 
+variable "approval" {
+  description = "What every request waits for, whatever the policies ask for: so many distinct approvers, 0 to 5; and for how long a request waits for approval, such as PT30M (an hour unless set)."
+  type = object({
+    approvers = optional(number, 0)
+    wait      = optional(string, "")
+  })
+  default = {}
+
+  validation {
+    condition     = var.approval.approvers >= 0 && var.approval.approvers <= 5 && floor(var.approval.approvers) == var.approval.approvers
+    error_message = "approval.approvers is a whole number from 0 to 5."
+  }
+
+  validation {
+    condition     = var.approval.wait == "" || can(regex("^P", var.approval.wait))
+    error_message = "approval.wait is a length in ISO 8601 such as PT30M."
+  }
+}
+
 variable "network_write_limit" {
   description = "Whether the app keeps to 1,000 network writes in five minutes and region, the documented limit of Azure's network provider. Off, only Resource Manager's own limits pace it: a storm over more than 1,000 security groups may end sooner, or calls may be refused and repeated."
   type        = bool
