@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -200,6 +201,7 @@ func TestPart(t *testing.T) {
 // first copies in their order, and a copy is known by its uid.
 func TestGoneAndBack(t *testing.T) {
 	const loses = 2
+	var mu sync.Mutex
 	var answers []int // of the next calls
 	next := func() int {
 		if len(answers) == 0 {
@@ -209,6 +211,8 @@ func TestGoneAndBack(t *testing.T) {
 	}
 	s := &logsim.Service{}
 	s.Answer = func(int) (int, int) {
+		mu.Lock()
+		defer mu.Unlock()
 		switch a := next(); a {
 		case 0, loses:
 			return 0, 0
@@ -218,6 +222,8 @@ func TestGoneAndBack(t *testing.T) {
 		}
 	}
 	s.Lost = func(int) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		lost := next() == loses
 		if lost {
 			answers = answers[1:]
@@ -227,7 +233,9 @@ func TestGoneAndBack(t *testing.T) {
 	client, memory, now := served(t, s), coretest.NewMemory(), morning
 	appended := 0
 	for round, a := range [][]int{{}, {503}, {loses}, {429}, {logsim.Hangs}, {loses, loses}, {500}, {}, {413}, {401}, {loses}} {
+		mu.Lock()
 		answers = a
+		mu.Unlock()
 		for range 3 {
 			appended++
 			if err := memory.Append(t.Context(), store.Entry{ID: fmt.Sprint("entry ", appended), Time: now, Operation: store.OpSweep, Result: store.Succeeded}); err != nil {
@@ -244,7 +252,9 @@ func TestGoneAndBack(t *testing.T) {
 			now = now.Add(20 * time.Minute)
 		}
 	}
+	mu.Lock()
 	answers = nil
+	mu.Unlock()
 	for range 2 {
 		str := &stream.Stream{Log: memory, Record: memory, Receiver: client, Now: func() time.Time { return now }}
 		if found, err := str.Swept(t.Context()); err != nil || len(found) > 0 {
