@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"portcullis/cmd/portcullis/client"
+	"portcullis/cmd/portcullis/connect"
 	"portcullis/cmd/portcullis/exit"
+	"portcullis/cmd/portcullis/settings"
 	"portcullis/cmd/portcullis/terminal"
 	"portcullis/handlers/api"
 )
@@ -117,6 +119,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 waiting for approval, 5 time
 	for _, verb := range verbs() {
 		cmd.AddCommand(verb(s))
 	}
+	cmd.AddCommand(connect.Verbs(&connect.Session{Term: s.term, In: s.world.In, Out: s.world.Out, Err: s.world.Err, Getenv: s.world.Getenv, Group: access, Client: s.client,
+		Known: func() settings.Settings { return s.known }, How: func() settings.SignIn { return s.how }})...)
 	return cmd
 }
 
