@@ -40,6 +40,7 @@ build:
 	$(GO) run ./local/pack -out dist
 
 run: build
+	$(GO) build -trimpath -o dist/bin/portcullis ./cmd/portcullis
 	$(GO) build -trimpath -o dist/.local-azure ./local
 	$(if $(HOST),$(GO) run ./local/realhost/install)
 	exec dist/.local-azure -app dist $(if $(HOST),-host $(HOST)) $(if $(FOR),-for $(FOR)) $(if $(FRESH),-fresh) $(if $(VERBOSE),-verbose)
@@ -107,6 +108,7 @@ test:
 	@infra/deploy/check --ready || echo "NOT CHECKED: the templates in infra/deploy, since no Terraform provider is built on this machine; make check-infra builds one" >&2
 	@$(GO) run ./local/realhost/install || echo "NOT RUN: the tests on the Functions host that Azure runs" >&2
 	@echo "NOT RUN: what takes minutes on that host, a missed timer and one that another host takes over; make check-host" >&2
+	@[ -x /usr/sbin/sshd ] || echo "NOT RUN: portcullis ssh with OpenSSH's own server; Debian has it as openssh-server" >&2
 	@python3 -c 'import azure.mgmt.security' 2>/dev/null || echo "NOT RUN: the Python block of docs/clients.md; pip install azure-mgmt-security" >&2
 	$(GO) vet -race ./...
 	$(GO) test -race -vet=off -shuffle=on -ldflags '-s -w' -p 3 -timeout 20m $(LONGEST) ./...

@@ -111,6 +111,12 @@ func newRigOn(t *testing.T, real bool, dir string, tap func(string, *http.Reques
 // newRigWith is newRigOn with more settings of the app.
 func newRigWith(t *testing.T, real bool, dir string, tap func(string, *http.Request, bool), more func(ports) []string) *rig {
 	t.Helper()
+	return newRigOf(t, real, dir, func(p ports) *azure { return &azure{tap: tap, more: more(p)} })
+}
+
+// newRigOf is newRigOn for stand-ins that are set up otherwise.
+func newRigOf(t *testing.T, real bool, dir string, setUp func(ports) *azure) *rig {
+	t.Helper()
 	if real && !realhost.Installed() {
 		t.Skip("NOT RUN: the Functions host that Azure runs is not installed; make check-host installs it (Linux on x86-64, npm)")
 	}
@@ -118,8 +124,9 @@ func newRigWith(t *testing.T, real bool, dir string, tap func(string, *http.Requ
 	out := &syncWriter{w: r.log}
 	for tries := 1; ; tries++ {
 		// A port that was free may be taken by another test before it is listened to.
-		r.azure, r.ports = &azure{tap: tap, still: true, onReal: real}, ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
-		r.more = more(r.ports)
+		r.ports = ports{freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)}
+		r.azure = setUp(r.ports)
+		r.still, r.onReal = true, real
 		err := r.start(t.Context(), r.ports, dir, app(t), slog.New(slog.NewTextHandler(out, nil)))
 		if err == nil {
 			break

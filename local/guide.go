@@ -20,7 +20,6 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
   Resource Manager     {{.ARM}}/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}
-  the machine web      ssh -F {{.SSH}} -o HostName=127.0.0.1 -p {{.Ports.Machine}} web    comes in while its security group lets it
 
 Have the clients of this shell trust the https ports (the certificate is for 127.0.0.1 alone; do not give it to the whole machine):
 
@@ -48,6 +47,11 @@ The main job, step by step:
   curl -s -H "$ADMIN" -X POST -H 'Content-Length: 0' $APP/sweep      # the guarantee, run now
   curl -s -H "$ADMIN" $APP/disable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
 
+SSH to web, by the command line client: it opens the port, runs ssh, and closes the port (before the first step above SSH is open to all)
+
+  export{{range .Client}} '{{.}}'{{end}}
+  dist/bin/portcullis ssh web --for 2m -- -F {{.SSH}}    # help says what it knows; when the window ends, so does the session, which in Azure goes on
+
 Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure): the answer may be 202 with an id to ask for again
 
   FW=/subscriptions/{{.Sub}}/resourceGroups/demo/providers/Microsoft.Compute/virtualMachines/behindfw
@@ -62,7 +66,7 @@ Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure
 func guide(w io.Writer, p ports, dir string, took time.Duration) {
 	trust, config := whole(certificateFile(dir)), whole(filepath.Join(dir, "ssh", "config"))
 	// Losing the terminal is no reason to stop.
-	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Secure": secureURL(p.Secure), "Authority": secureURL(p.Authority), "Trust": trust, "SSH": config,
+	_ = guideText.Execute(w, map[string]any{"App": url(p.Host), "ARM": url(p.ARM), "Secure": secureURL(p.Secure), "Authority": secureURL(p.Authority), "Trust": trust, "SSH": config, "Client": clientSettings(p, "requester"),
 		"Ports": p, "Sub": armsim.DemoSubscription, "Firewall": armsim.DemoFirewallWrite, "Took": took.Round(time.Millisecond)})
 }
 

@@ -51,3 +51,13 @@ func (a *azure) serveMachine(p ports, dir string) error {
 	a.closers = append(a.closers, g.Close)
 	return nil
 }
+
+// clientSettings gives what the environment of the command line client holds for one of the demo's people, as NAME=value: where the app is, what
+// prints a token, and where the machine's address is here.
+func clientSettings(p ports, persona string) []string {
+	return []string{
+		"PORTCULLIS_URL=" + url(p.Host),
+		`PORTCULLIS_TOKEN_COMMAND=["curl","-sS","-X","POST","` + url(p.ARM) + "/local/token?as=" + persona + `"]`,
+		fmt.Sprintf("PORTCULLIS_CONNECT_TO=%s:127.0.0.1:%d", machineAt, p.Machine),
+	}
+}
