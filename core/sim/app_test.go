@@ -17,6 +17,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
 	"portcullis/core/network"
+	"portcullis/core/pending"
 	"portcullis/core/permit"
 	"portcullis/core/plan"
 	"portcullis/core/protect"
@@ -40,6 +41,8 @@ type app struct {
 	*sweep.Sweeper
 	*defender.Named
 	lock *lockdown.Service
+	*pending.Approvals
+	desk *pending.Desk
 	run  *run
 	name string
 	skew time.Duration
@@ -77,13 +80,14 @@ func (r *run) newApp(name string) *app {
 	ports := port{a}
 	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Holds: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(),
+		Activity: store, Holds: store, Sweeps: store, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(), Authority: everybody{}, Wait: 30 * time.Minute,
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
 	lock := *rooms.Lockdown
 	lock.Permit = &permit.Permit{Authority: everybody{}, Subscriptions: lock.Subscriptions} // the sweep asks nobody for rights
 	a.lock = &lock
+	a.Approvals, a.desk = rooms.Approvals, rooms.Desk
 	return a
 }
 

@@ -32,6 +32,8 @@
 //     through at that moment, and as closed only if nothing of it is left;
 //   - I9 where the installation bounds sources, the open windows of one person at one port
 //     of a machine let in no more addresses together than that, counted one by one.
+//   - I10 what waits for approval begins to open only once so many people have approved it who did not ask for it,
+//     before the wait was over, and where nobody has denied it.
 //   - I14 nothing in a scope that is held is stored, confirmed or extended, and what a lock-down, or a sweep that completes one, has found is
 //     closed or closing when it ends.
 //   - I13 no allow is made again for a grant that had ended when older tables were put back.

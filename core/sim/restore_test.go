@@ -77,6 +77,9 @@ func (r *run) putBack() {
 		if g.Grant.Status() == jit.Initiating && time.Now().Before(g.Grant.OpenBy.Add(restoreAfter+2*skewMax)) {
 			return
 		}
+		if g.Grant.Held() && time.Now().Before(g.Grant.OpenBy.Add(2*skewMax)) {
+			return // it would wait once more, and might be approved once more: docs/operations.md has it cancelled first
+		}
 	}
 	r.note("PUT BACK the tables of %s", r.backup.at.Sub(r.start))
 	r.bereft, r.backup.back = true, time.Now()

@@ -102,7 +102,7 @@ type line struct {
 }
 
 // counts shows how eventful runs were: a simulation in which nothing happens proves nothing.
-type counts struct{ Opened, Closed, Locked, Refused, Repaired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
+type counts struct{ Opened, Closed, Locked, Refused, Repaired, Approved, Denied, Expired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
 
 func (c *counts) add(o counts) {
 	c.Opened += o.Opened
@@ -110,6 +110,9 @@ func (c *counts) add(o counts) {
 	c.Locked += o.Locked
 	c.Refused += o.Refused
 	c.Repaired += o.Repaired
+	c.Approved += o.Approved
+	c.Denied += o.Denied
+	c.Expired += o.Expired
 	c.Conflicts += o.Conflicts
 	c.Faults += o.Faults
 	c.Throttled += o.Throttled

@@ -35,7 +35,7 @@ func TestSim(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds, %d steps, %+v", last-first+1, steps, seen)
-	if last-first >= 19 && min(seen.Opened, seen.Closed, seen.Locked, seen.Refused, seen.Repaired, seen.Conflicts, seen.Faults, seen.Throttled, seen.Crashes, seen.Sweeps, seen.Wakes) == 0 {
+	if last-first >= 19 && min(seen.Opened, seen.Closed, seen.Locked, seen.Refused, seen.Repaired, seen.Approved, seen.Denied, seen.Expired, seen.Conflicts, seen.Faults, seen.Throttled, seen.Crashes, seen.Sweeps, seen.Wakes) == 0 {
 		t.Errorf("something never happens: %+v", seen)
 	}
 }

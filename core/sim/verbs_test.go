@@ -56,6 +56,9 @@ func (r *run) verb() {
 		r.lift(r.any())
 		return
 	}
+	if r.chance(25) && r.decide(r.any()) {
+		return
+	}
 	switch n := r.pick(100); {
 	case n < 40:
 		r.request(r.any(), r.newRequest())
@@ -84,7 +87,7 @@ func (r *run) verb() {
 
 func (r *run) newRequest() asked {
 	who := users[r.pick(len(users))]
-	q := jit.Request{RequestorID: "t/" + who, Requestor: who, Justification: "work"}
+	q := jit.Request{RequestorID: "sim/" + who, Requestor: who, Justification: "work"}
 	pool := sourcePool
 	if r.demands {
 		pool = piecePool
@@ -262,6 +265,12 @@ func (r *run) enable(a *app, vms []jit.ID, dry bool) {
 		}
 		if r.chance(15) {
 			p.ExistingRules = jit.Respect
+		}
+		switch n := r.pick(12); {
+		case n < 2:
+			p.Options = &jit.Options{Approvers: 1 + r.pick(3)/2}
+		case n < 4:
+			p.Options = &jit.Options{}
 		}
 		ps = append(ps, p)
 	}
