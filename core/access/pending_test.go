@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
@@ -273,6 +274,36 @@ func TestApprovalWithoutTheLog(t *testing.T) {
 	w.sweep()
 	if rec := w.is(jit.Initiated, ""); len(rec.Intents) != 0 {
 		t.Errorf("to be logged: %+v", rec.Intents)
+	}
+}
+
+// TestOvertakenWhileLogging: somebody else lets the grant go and opens it while an approval is logged; whoever logged it leaves it open (found by the
+// simulation: the grant went back to be opened once more).
+func TestOvertakenWhileLogging(t *testing.T) {
+	w := newWaitingWorld(t, 1, nil)
+	other := w.instanceWith(func(p *core.Ports) { p.Authority = w.staff })
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
+		if s.Op == "Append" {
+			return &store.Unavailable{Dependency: "Table Storage", Err: errFault}
+		}
+		return nil
+	}
+	if err := w.approve("bob"); err != nil {
+		t.Fatal(err)
+	}
+	once := true
+	w.store.Fault = func(ctx context.Context, s coretest.Step) error {
+		if s.Op != "Append" || s.After || !once {
+			return nil
+		}
+		once = false
+		return other.desk.Due(ctx, w.rec())
+	}
+	if rec, err := w.desk.Release(t.Context(), w.rec()); err != nil || once || rec.Grant.Status() != jit.Initiated {
+		t.Errorf("let go: %v, %s", err, rec.Grant.Status())
+	}
+	if rec := w.is(jit.Initiated, ""); rec.Grant.Generation != 2 {
+		t.Errorf("generation %d", rec.Grant.Generation)
 	}
 }
 

@@ -34,6 +34,12 @@ func (d *Desk) Release(ctx context.Context, rec store.GrantRecord) (store.GrantR
 
 func (d *Desk) release(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
 	now := d.now()
+	if rec.Grant.Waits(now) { // first, since somebody else may let it go meanwhile: what follows is decided of the grant as it is then
+		var err error
+		if rec, err = d.logged(ctx, rec); err != nil {
+			return rec, err
+		}
+	}
 	waiting, scheduled := rec.Grant.Status() == jit.AwaitingApproval, rec.Grant.Status() == jit.Scheduled
 	if !rec.Grant.Waits(now) || scheduled && now.Before(rec.Grant.Wait.Opens) || waiting && len(rec.Grant.Wait.Approvals) == 0 {
 		return rec, nil
@@ -57,9 +63,6 @@ func (d *Desk) release(ctx context.Context, rec store.GrantRecord) (store.GrantR
 		return rec, nil
 	case len(names) < wanted.approvers:
 		return d.end(ctx, rec, jit.RightLost, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: fmt.Sprintf("of those who approved it, %d may still do so, and %d have to", len(names), wanted.approvers)})
-	}
-	if rec, err = d.logged(ctx, rec); err != nil {
-		return rec, err
 	}
 	approved := store.Letter{Message: store.Message{Kind: store.EventApproved, By: strings.Join(names, ", ")}}
 	if rec.Grant.Wait.Opens.After(now) {
