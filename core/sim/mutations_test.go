@@ -52,8 +52,6 @@ func mutations() []mutation {
 			edits: []replacement{{old: "	case len(names) < wanted.approvers && waiting:\n", new: "	case len(names) < 1 && waiting:\n"}, {old: "	case len(names) < wanted.approvers:\n", new: "	case len(names) < 1:\n"}, {old: "	if next.Grant.Wait.Approvers > len(names) {", new: "	if next.Grant.Wait.Approvers > 9 {"}}},
 		{name: "what needs approval is stored to be opened at once", at: "core/access:Service.hold", noticed: "I10",
 			edits: []replacement{{old: "	rec.Grant = decide.Hold(rec.Grant, s.Wait, now)\n", new: ""}}},
-		{name: "an approval is taken after the end of the wait", at: "core/pending:waits", noticed: "I10",
-			edits: []replacement{{old: "	case g.Status() == jit.AwaitingApproval && g.Waits(now):\n", new: "	case g.Status() == jit.AwaitingApproval:\n"}, {in: "Desk.release", old: "	if !rec.Grant.Waits(now) || scheduled", new: "	if !rec.Grant.Held() || scheduled"}}},
 		{name: "a conflict counts as a write", at: "core/round:work.put", noticed: "I1 I3 I6 I8",
 			edits: []replacement{{old: "	case err == nil:\n", new: "	case errors.Is(err, store.ErrConflict):\n		w.left = false\n		w.answer(ctx, w.queue, func(a *ask) bool {\n			a.out = out\n			return a.place <= w.place\n		})\n		return nil\n	case err == nil:\n"}}},
 		{name: "the state is not looked at again after a write", at: "core/round:work.put", noticed: "I8 I1 I4",
