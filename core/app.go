@@ -99,8 +99,7 @@ func New(p Ports) *App {
 		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 		Wait: cmp.Or(p.Wait, jit.DefaultWait),
 	}
-	desk := &pending.Desk{Service: verbs, Permit: may}
-	rounds.Pending = desk.Due
+	desk := deskOf(verbs, may)
 	protection := &protect.Protection{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity,
 		Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, Now: p.Now, NewID: p.NewID,
@@ -118,11 +117,8 @@ func New(p Ports) *App {
 	rounds.Activity = p.Courier.Noting(doc.Noting(p.Activity))
 	app := &App{
 		Access: doors, Verbs: verbs, Protection: protection, Rounds: rounds, Refusals: refusals, Admission: lanes, Floor: p.Floor, Now: p.Now, Courier: p.Courier,
-		Inventory: looks,
-		Approvals: &pending.Approvals{Desk: desk},
-		Desk:      desk,
-		Doctor:    doc,
-		holds:     holds,
+		Inventory: looks, Doctor: doc, holds: holds,
+		Approvals: &pending.Approvals{Desk: desk}, Desk: desk,
 		Lockdown: &lockdown.Service{
 			Permit: may, Rounds: rounds, Grants: p.Grants, Holds: p.Holds, Asker: holds, Activity: noting, Refusals: refusals, Subscriptions: p.Subscriptions, Sees: looks.SeesIn,
 			Now: p.Now, NewID: p.NewID,
@@ -146,6 +142,13 @@ func New(p Ports) *App {
 func (a *App) Ready(ctx context.Context) error {
 	_, err := a.holds.Look(ctx)
 	return err
+}
+
+// deskOf gives the desk at which grants wait, to which their wake-ups come.
+func deskOf(verbs *access.Service, may *permit.Permit) *pending.Desk {
+	desk := &pending.Desk{Service: verbs, Permit: may}
+	verbs.Rounds.Pending = desk.Due
+	return desk
 }
 
 // lanesOf gives the lanes, which know whom the ports' authority permits something from now on.

@@ -151,7 +151,7 @@ func (s *Service) confirm(ctx context.Context, who jit.Caller, rec store.GrantRe
 	return s.Rounds.Close(ctx, rec, round.Want{}) // a window that has ended meanwhile; it does nothing where none has
 }
 
-// storeOpen stores a grant as open unless it is held by now, with older ones as they end, in one step. The grant is the last of those that it returns.
+// storeOpen stores a grant as open, or to be opened, unless it is held by now, with older ones as they end, in one step. The grant is the last of those that it returns.
 func (s *Service) storeOpen(ctx context.Context, rec store.GrantRecord, older []store.GrantRecord) (updated []store.GrantRecord, err error) {
 	err = s.Holds.Proven(ctx, rec.Grant, func(version string) (err error) {
 		rec.Decided = version

@@ -138,7 +138,7 @@ func holders(g jit.Grant, outs []round.Outcome, now time.Time) []Holder {
 const lookAgain = 30 * time.Second
 
 // Release stores a grant that [Service.Redecide] has returned, to be opened at once: its wake-ups first. [Service.Open] opens it then. The
-// error is [store.ErrConflict] where others have changed it since.
+// error is [store.ErrConflict] where others have changed it since, and a refusal where it is held by now.
 func (s *Service) Release(ctx context.Context, next store.GrantRecord) (store.GrantRecord, error) {
 	wakes := store.WakesOf(next.Grant, s.now())
 	at := next.Grant.Wait.Released.Add(lookAgain)
@@ -147,7 +147,7 @@ func (s *Service) Release(ctx context.Context, next store.GrantRecord) (store.Gr
 	if err := s.Alarm.Schedule(ctx, wakes...); err != nil {
 		return next, fmt.Errorf("schedule the end: %w", err)
 	}
-	updated, err := s.Grants.UpdateGrants(ctx, next)
+	updated, err := s.storeOpen(ctx, next, nil)
 	if err != nil {
 		return next, fmt.Errorf("store the grant to be opened: %w", err)
 	}

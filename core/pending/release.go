@@ -68,6 +68,15 @@ func (d *Desk) release(ctx context.Context, rec store.GrantRecord) (store.GrantR
 	if rec.Grant.Wait.Opens.After(now) {
 		return d.schedule(ctx, rec, approved)
 	}
+	var tell []store.Letter
+	if waiting {
+		tell = append(tell, approved)
+	}
+	return d.letGo(ctx, rec, len(names), tell)
+}
+
+// letGo decides a grant again that so many have approved whose approval counts, and stores it to be opened, with what is told of that.
+func (d *Desk) letGo(ctx context.Context, rec store.GrantRecord, approvers int, tell []store.Letter) (store.GrantRecord, error) {
 	decided, err := d.Service.Redecide(ctx, rec)
 	if refused := jit.Refused(err); refused != nil {
 		return d.end(ctx, rec, jit.OpeningFailed, refused)
@@ -76,13 +85,15 @@ func (d *Desk) release(ctx context.Context, rec store.GrantRecord) (store.GrantR
 		return rec, err
 	}
 	next := decided.Record
-	if next.Grant.Wait.Approvers > len(names) { // the policies have changed since they were read
+	if next.Grant.Wait.Approvers > approvers { // the policies have changed since they were read
 		return rec, store.ErrConflict
 	}
-	if waiting {
-		next.Tell = append(next.Tell, approved)
+	next.Tell = append(next.Tell, tell...)
+	released, err := d.Service.Release(ctx, next)
+	if refused := jit.Refused(err); refused != nil {
+		return d.end(ctx, rec, jit.OpeningFailed, refused)
 	}
-	return d.Service.Release(ctx, next)
+	return released, err
 }
 
 // schedule stores that a grant was approved before its start, its wake-ups first.

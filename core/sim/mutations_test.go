@@ -49,7 +49,7 @@ func mutations() []mutation {
 		{name: "who asked approves", at: "core/pending:Desk.mayDecide", noticed: "I10",
 			edits: []replacement{{old: "	case own || sameObject(who.ID, rec.Grant.RequestorID):\n", new: "	case false && own:\n"}}},
 		{name: "fewer approvers than are asked for are enough", at: "core/pending:Desk.release", noticed: "I10",
-			edits: []replacement{{old: "	case len(names) < wanted.approvers && waiting:\n", new: "	case len(names) < 1 && waiting:\n"}, {old: "	case len(names) < wanted.approvers:\n", new: "	case len(names) < 1:\n"}, {old: "	if next.Grant.Wait.Approvers > len(names) {", new: "	if next.Grant.Wait.Approvers > 9 {"}}},
+			edits: []replacement{{old: "	case len(names) < wanted.approvers && waiting:\n", new: "	case len(names) < 1 && waiting:\n"}, {old: "	case len(names) < wanted.approvers:\n", new: "	case len(names) < 1:\n"}, {in: "Desk.letGo", old: "	if next.Grant.Wait.Approvers > approvers {", new: "	if next.Grant.Wait.Approvers > 9 {"}}},
 		{name: "what needs approval is stored to be opened at once", at: "core/access:Service.hold", noticed: "I10",
 			edits: []replacement{{old: "	rec.Grant = decide.Hold(rec.Grant, s.Wait, now)\n", new: ""}}},
 		{name: "a conflict counts as a write", at: "core/round:work.put", noticed: "I1 I3 I6 I8",
