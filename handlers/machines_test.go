@@ -48,7 +48,7 @@ func TestMachines(t *testing.T) {
 		"value": []any{map[string]any{
 			"id": web, "name": "web", "resourceGroup": "demo", "subscription": sub, "location": "westeurope", "state": "configured",
 			"targets":    []any{"/subscriptions/" + sub + "/resourceGroups/demo/providers/Microsoft.Network/networkSecurityGroups/web-nsg"},
-			"connection": map[string]any{"kind": "networkSecurityGroup", "hosts": []any{"198.51.100.4"}, "public": true}, "existingRules": "override", "etag": `"4nNjOQ70QM3-8L7NGPa2nXnu"`,
+			"connection": map[string]any{"kind": "networkSecurityGroup", "hosts": []any{"198.51.100.4"}, "public": true}, "existingRules": "override", "etag": `"Dmun2tAd3KuVW-dBfOfzcmg-"`,
 			"ports": []any{
 				map[string]any{"number": 22.0, "protocol": "TCP", "allowedSourceAddressPrefix": "203.0.113.0/24", "maxRequestAccessDuration": "PT3H"},
 				map[string]any{"number": 3389.0, "protocol": "*", "allowedSourceAddressPrefix": "*", "maxRequestAccessDuration": "PT3H"}},
