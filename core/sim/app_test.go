@@ -18,7 +18,6 @@ import (
 	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/pending"
-	"portcullis/core/permit"
 	"portcullis/core/plan"
 	"portcullis/core/protect"
 	"portcullis/core/round"
@@ -84,9 +83,7 @@ func (r *run) newApp(name string) *app {
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
-	lock := *rooms.Lockdown
-	lock.Permit = &permit.Permit{Authority: everybody{}, Subscriptions: lock.Subscriptions} // the sweep asks nobody for rights
-	a.lock = &lock
+	a.lock = rooms.Lockdown
 	a.Approvals, a.desk = rooms.Approvals, rooms.Desk
 	return a
 }

@@ -9,13 +9,6 @@ import (
 	"portcullis/core/store"
 )
 
-// everybody may do everything.
-type everybody struct{}
-
-func (everybody) Missing(context.Context, jit.Caller, string, ...string) (string, error) {
-	return "", nil
-}
-
 // locker may lock down.
 var locker = jit.Caller{ID: "t/admin", Name: "admin", Correlation: "sim"}
 
