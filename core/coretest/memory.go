@@ -25,6 +25,7 @@ type Store interface {
 	store.Sweeps
 	store.Outbox
 	store.Holds
+	store.Reviews
 	store.Pinger
 }
 
@@ -46,6 +47,8 @@ type Memory struct {
 	letters   map[[3]string]store.Letter // by channel, subject and number
 	holds     store.HoldSet              // without a version until somebody asks
 	lockdowns map[string]store.Lockdown
+	owed      map[string]store.Review // by the requestor's id
+	reviews   map[string]store.Review // those that are written, by grant
 
 	continuations map[string]string // of the activity log, by what stands for them outside
 }
@@ -61,7 +64,8 @@ type mark struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{policies: map[string]store.PolicyRecord{}, open: map[string]store.GrantRecord{}, closed: map[string]store.GrantRecord{},
-		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}, letters: map[[3]string]store.Letter{}, lockdowns: map[string]store.Lockdown{}}
+		keys: map[[2]string]store.Key{}, targets: map[string]mark{}, named: map[string]store.NamedRecord{}, entries: map[string]store.Entry{}, continuations: map[string]string{}, letters: map[[3]string]store.Letter{}, lockdowns: map[string]store.Lockdown{},
+		owed: map[string]store.Review{}, reviews: map[string]store.Review{}}
 }
 
 // Ping always answers.
@@ -77,7 +81,7 @@ func (m *Memory) Copy() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &Memory{writes: m.writes, policies: maps.Clone(m.policies), open: maps.Clone(m.open), closed: maps.Clone(m.closed), keys: maps.Clone(m.keys),
-		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), appended: slices.Clone(m.appended), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters), holds: m.holds, lockdowns: maps.Clone(m.lockdowns)}
+		targets: maps.Clone(m.targets), entries: maps.Clone(m.entries), appended: slices.Clone(m.appended), continuations: maps.Clone(m.continuations), letters: maps.Clone(m.letters), holds: m.holds, lockdowns: maps.Clone(m.lockdowns), owed: maps.Clone(m.owed), reviews: maps.Clone(m.reviews)}
 	if m.sweep != nil {
 		last := *m.sweep
 		c.sweep = &last

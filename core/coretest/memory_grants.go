@@ -29,6 +29,9 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 			return g, store.ErrConflict
 		}
 	}
+	if err := m.owe(g); err != nil {
+		return g, err
+	}
 	for _, k := range keys {
 		m.keys[[2]string{k.Requestor, k.Value}] = k
 	}
@@ -39,7 +42,7 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 func (m *Memory) keep(g store.GrantRecord) store.GrantRecord {
 	g = cloneGrant(g)
 	m.post(g.Tell)
-	g.Version, g.Tell, g.Decided = m.version(), nil, ""
+	g.Version, g.Tell, g.Decided, g.Settles = m.version(), nil, "", ""
 	m.open[g.Grant.ID] = g
 	if g.Grant.Closed() {
 		return cloneGrant(g)

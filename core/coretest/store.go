@@ -31,6 +31,7 @@ func TestStore(t *testing.T, open func(*testing.T) Store) {
 	t.Run("Stream", func(t *testing.T) { TestStream(t, open) })
 	t.Run("Outbox", func(t *testing.T) { TestOutbox(t, open) })
 	t.Run("Holds", func(t *testing.T) { TestHolds(t, open) })
+	t.Run("Reviews", func(t *testing.T) { TestReviews(t, open) })
 }
 
 // The world of the suites: a Monday morning in two subscriptions.

@@ -2,9 +2,7 @@ package decide
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"portcullis/core/jit"
 )
@@ -18,7 +16,7 @@ func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.9
 
 // allowJustification refuses a justification without visible characters if one is required.
 func allowJustification(o jit.Options, text string) *jit.Error {
-	if o.RequireJustification && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }) {
+	if o.RequireJustification && !jit.Says(text) {
 		return refuse(jit.CodeJustificationRequired, "justification", "say why access is needed: a justification is required")
 	}
 	return nil

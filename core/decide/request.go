@@ -54,6 +54,9 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 	if r.Justification, err = jit.Justification(r.Justification); err != nil {
 		return ValidRequest{}, err
 	}
+	if r.BreakGlass != jit.NoBreakGlass && !jit.Says(r.Justification) {
+		return ValidRequest{}, refuse(jit.CodeBreakGlassReason, "justification", "say what the emergency is: break-glass needs a justification")
+	}
 	begins, err := start(r.Opens, now)
 	if err != nil {
 		return ValidRequest{}, err
@@ -120,7 +123,7 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 	if len(r.VMs) == 0 { // the zero value
 		return jit.Grant{}, errNoVMs()
 	}
-	g := jit.Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: r.Justification, Start: now, OpenBy: now.Add(jit.OpeningTimeout), Generation: 1}
+	g := jit.Grant{ID: id, RequestorID: r.RequestorID, Requestor: r.Requestor, Justification: r.Justification, BreakGlass: r.BreakGlass, Start: now, OpenBy: now.Add(jit.OpeningTimeout), Generation: 1}
 	begins := now
 	if r.Opens.After(now) {
 		begins = jit.Instant(r.Opens)

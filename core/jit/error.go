@@ -31,6 +31,10 @@ const (
 	CodePortNotInPolicy      Code = "PortNotInPolicy"               // the policy does not name the port
 	CodeInvalidExistingRules Code = "InvalidExistingRules"          // neither override nor respect
 	CodeJustificationTooLong Code = "JustificationTooLong"          // over MaxJustification characters
+	CodeBreakGlassReason     Code = "BreakGlassReasonRequired"      // break-glass without a justification
+	CodeDrillAlone           Code = "DrillWithoutBreakGlass"        // a drill of nothing
+	CodeReviewMissing        Code = "ReviewMissing"                 // a review that says nothing
+	CodeReviewTooLong        Code = "ReviewTooLong"                 // over MaxReview characters
 	CodeTextNotPrintable     Code = "TextNotPrintable"              // a text with invisible characters
 	CodeRequestEnded         Code = "RequestEnded"                  // extend or revoke of an ended grant
 	CodeLengthUnknown        Code = "RequestLengthUnknown"          // a request from before its lengths were stored cannot be repeated

@@ -64,6 +64,7 @@ const (
 	RemovedByOthers       Reason = "RemovedByOthers"
 	NotCertain            Reason = "NotCertain"
 	LockedDown            Reason = "LockedDown" // somebody who may has locked it down
+	DrillOnly             Reason = "Drill"      // a drill of break-glass, which opens nothing
 )
 
 // Window is one port of one machine, open to some sources in [Grant.Begins, End).
@@ -96,6 +97,7 @@ type Grant struct {
 	RequestorID   string // directory and object id of the requestor; unlike a name it is never reassigned
 	Requestor     string // the requestor's display name
 	Justification string
+	BreakGlass    BreakGlass
 	Start         time.Time
 	OpenBy        time.Time // an opening that is not confirmed by then is undone; while the grant waits: when its wait ends
 	Wait          Wait

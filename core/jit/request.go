@@ -6,6 +6,7 @@ import "time"
 const (
 	MaxVMs           = 200
 	MaxJustification = 1000 // characters
+	MaxReview        = 2000 // characters of what somebody writes about a break-glass
 	// ClockSkew is how far a client's clock may be ahead: an end that exceeds the maximum by no more is cut to it.
 	ClockSkew = 2 * time.Minute
 )
@@ -15,6 +16,7 @@ type Request struct {
 	RequestorID   string // the requestor's permanent id, compared by [Grant.SameRequestor]
 	Requestor     string // the requestor's display name: a user principal name or an application id
 	Justification string
+	BreakGlass    BreakGlass
 	VMs           []RequestVM
 	Opens         time.Time // its windows do not open before, and count from then; zero for at once
 }

@@ -51,13 +51,18 @@ func unprintable(c rune, n int) error {
 // Justification returns the justification as [Text] normalizes it, without surrounding spaces. It refuses, with
 // the target justification, text longer than [MaxJustification] characters and text that [Text] refuses.
 func Justification(s string) (string, error) {
+	return bounded(s, MaxJustification, CodeJustificationTooLong, "justification")
+}
+
+// bounded returns text of at most most characters as it is stored. It refuses a longer one with the given code.
+func bounded(s string, most int, tooLong Code, target string) (string, error) {
 	// A character takes at most four bytes, so text that is far too long is refused without counting.
-	if len(s) > utf8.UTFMax*MaxJustification || utf8.RuneCountInString(s) > MaxJustification {
-		return "", refuse(CodeJustificationTooLong, "justification", "the justification is longer than %d characters", MaxJustification)
+	if len(s) > utf8.UTFMax*most || utf8.RuneCountInString(s) > most {
+		return "", refuse(tooLong, target, "the %s is longer than %d characters", target, most)
 	}
 	text, err := Text(s)
 	if err != nil {
-		return "", Below(err, "justification")
+		return "", Below(err, target)
 	}
 	return strings.TrimSpace(text), nil
 }

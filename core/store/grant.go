@@ -31,6 +31,7 @@ type GrantRecord struct {
 	Told       Told                    // what was told of it
 	Tell       []Letter                // what a write of the record is to put into the outbox, in the same transaction; no read returns any
 	Decided    string                  // the [HoldSet.Version] by which a write that opens or extends was decided; "" asks for none. No read returns any
+	Settles    string                  // of a new grant: the version of a review that its requestor does not owe any more (see [Reviews]); never stored
 	Version    string                  // "" for a grant that must not exist yet
 }
 
@@ -49,8 +50,8 @@ type Key struct {
 // grant, all or none, and return records without it. Where a record says by which holds it was decided, they write nothing and return
 // ErrHeldAnew unless that set stands at the very moment of the write.
 type Grants interface {
-	// InsertGrant stores a new grant, its part at each placement's target, and the keys, all or none. ErrConflict if
-	// one of the keys names another grant at now.
+	// InsertGrant stores a new grant, its part at each placement's target, the keys, and the review that a break-glass owes, all or
+	// none. ErrConflict if one of the keys names another grant at now, or its requestor owes a review that it does not settle.
 	InsertGrant(ctx context.Context, g GrantRecord, keys []Key, now time.Time) (GrantRecord, error)
 	// UpdateGrants replaces grants and their parts, all or none. Closed grants leave their targets and become history.
 	// It returns the records with their new Versions. Grants of more than 24 targets together may be written one by

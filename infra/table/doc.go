@@ -20,6 +20,8 @@
 //	          age|<expiry>|<requestor and value> says that this key is there, the oldest first
 //	          tell|<channel>|<start>|<id>|<seq>  a message to one channel, until it is delivered (package outbox)
 //	          hold|...                           holds and lock-downs (package hold)
+//	          review|owed|<person>               the review that a break-glass owes (package review)
+//	          review|of|<id>                     what was written about it
 //	          sweep                              the last sweep
 //	          stream                             how far the activity log has been streamed (package position)
 //	          doctor|try, doctor|wake            what the doctor tries the table with; its last wake-up that came elsewhere

@@ -48,7 +48,7 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 		o.Rest = slices.Concat(first, rows(claims), parts)
 		etags, err := s.state.Commit(ctx, o)
 		if err == nil {
-			g.Version, g.Tell, g.Decided = versionOf(etags[0], placesOfGrant(g)), nil, ""
+			g.Version, g.Tell, g.Decided, g.Settles = versionOf(etags[0], placesOfGrant(g)), nil, "", ""
 			return g, nil
 		}
 		err = s.Explain(ctx, g.Decided, err)
@@ -67,7 +67,7 @@ func (s *Store) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 	return g, wrap(store.ErrConflict)
 }
 
-// grantRest gives what is written with the row of an open grant: where lists find it and what it tells, which come first, and its parts.
+// grantRest gives what is written with the row of an open grant: where lists find it, what it tells and what a new one owes, which come first, and its parts.
 func (s *Store) grantRest(g store.GrantRecord) (first, parts []entity.Op, err error) {
 	listed, err := listGrant(g.Grant)
 	if err != nil {
@@ -80,6 +80,13 @@ func (s *Store) grantRest(g store.GrantRecord) (first, parts []entity.Op, err er
 	first = append([]entity.Op{listed}, letters...)
 	if g.Decided != "" {
 		first = append(first, s.Gate(g.Decided))
+	}
+	if g.Version == "" { // a new one
+		owed, err := s.Owing(g)
+		if err != nil {
+			return nil, nil, err
+		}
+		first = append(first, owed...)
 	}
 	parts, err = grantParts(g)
 	return first, parts, err

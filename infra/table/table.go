@@ -23,6 +23,7 @@ import (
 	"portcullis/infra/table/hold"
 	"portcullis/infra/table/outbox"
 	"portcullis/infra/table/position"
+	"portcullis/infra/table/review"
 )
 
 // The ports that a Store implements.
@@ -39,6 +40,7 @@ var (
 	_ store.Sweeps   = (*Store)(nil)
 	_ store.Outbox   = (*Store)(nil)
 	_ store.Holds    = (*Store)(nil)
+	_ store.Reviews  = (*Store)(nil)
 	_ store.Pinger   = (*Store)(nil)
 )
 
@@ -66,6 +68,7 @@ type Store struct {
 	*outbox.Box
 	*position.Row
 	*hold.Book
+	*review.Ledger
 }
 
 // New gives the store at the table endpoint of a storage account, such as
@@ -108,6 +111,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	in := func(i int) entity.Table { return entity.Table{Client: service.NewClient(s.names[i])} }
 	s.state, s.history, s.Log = in(0), in(1), activity.NewLog(in(2))
 	s.Box, s.Row, s.Book = &outbox.Box{Table: s.state, Partition: live}, &position.Row{Table: s.state, Partition: live}, &hold.Book{Table: s.state, Partition: live}
+	s.Ledger = &review.Ledger{Table: s.state, Partition: live}
 	return s, nil
 }
 

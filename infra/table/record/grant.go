@@ -62,6 +62,7 @@ type grantFields struct {
 	RequestorID   string `json:",omitempty"`
 	Requestor     string
 	Justification string
+	Glass         string `json:",omitempty"`
 	Start         entity.Stamp
 	OpenBy        entity.Stamp
 	Generation    int
@@ -95,7 +96,7 @@ type grantPlacementDoc struct {
 }
 
 func fieldsOf(g jit.Grant) (grantFields, error) {
-	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation, Wait: newWaitDoc(g.Wait)}
+	f := grantFields{ID: g.ID, RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Glass: string(g.BreakGlass), Start: entity.Stamp(g.Start), OpenBy: entity.Stamp(g.OpenBy), Generation: g.Generation, Wait: newWaitDoc(g.Wait)}
 	for _, vm := range g.VMs {
 		id, err := entity.IDText(vm.VM)
 		if err != nil {
@@ -130,7 +131,7 @@ func lengthOf(text string) (time.Duration, error) {
 }
 
 func (f grantFields) grant() (jit.Grant, error) {
-	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation, Wait: f.Wait.wait()}
+	g := jit.Grant{ID: f.ID, RequestorID: f.RequestorID, Requestor: f.Requestor, Justification: f.Justification, BreakGlass: jit.BreakGlass(f.Glass), Start: time.Time(f.Start), OpenBy: time.Time(f.OpenBy), Generation: f.Generation, Wait: f.Wait.wait()}
 	for _, d := range f.VMs {
 		id, err := entity.IDOf(d.VM)
 		if err != nil {
