@@ -143,6 +143,7 @@ func TestImports(t *testing.T) {
 		"core/round":     with(inside, verbs, bad{"portcullis/core/permit": "what is due is closed whoever asks"}),
 		"core/preview":   with(inside, verbs, bad{"portcullis/core/permit": "it is told what may be shown"}),
 		"core/tell":      with(inside, verbs, bad{"portcullis/core/round": "to tell changes no rule", "portcullis/core/network": "what is told is stored", "portcullis/core/permit": "a message is no permission"}),
+		"core/glass":     with(inside, verbs, bad{"portcullis/core/round": "to say who may break the glass writes no rule", "portcullis/core/network": "it reads what is stored", "portcullis/core/permit": "who may ask is decided before, but for an app role in the token"}),
 		"core/stream":    with(inside, verbs, bad{"portcullis/core/round": "to send the log away changes no rule", "portcullis/core/network": "what is sent is stored", "portcullis/core/permit": "it sends what is logged, whoever asks"}),
 		"core/sweep": with(inside, bad{"portcullis/core/access": "a sweep changes what stands, and asks for nothing", "portcullis/core/protect": "a sweep changes what stands, and asks for nothing", "portcullis/core/guard": "a sweep changes what stands, and asks for nothing", "portcullis/core/defender": "a sweep knows machines and no names of policies",
 			"portcullis/core/inventory": "what people look at is no ground for a sweep"}),

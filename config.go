@@ -85,7 +85,7 @@ func settings() []setting {
 		{"PORTCULLIS_SERVICEBUS_ADDRESS", oneMachine, "host:port of a Service Bus without TLS on a loopback address", readBusAddress},
 		{"PORTCULLIS_SIGN_IN", oneMachine, "names that the page offers to sign in as, separated by commas",
 			func(c *config, v string) (err error) { c.SignIn, err = signIn(v); return err }},
-	}, slices.Concat(approvalSettings(), tellSettings(), streamSettings())...)
+	}, slices.Concat(approvalSettings(), tellSettings(), streamSettings(), glassSettings())...)
 }
 
 func readWriteLimit(c *config, v string) error {
@@ -159,6 +159,7 @@ type config struct {
 	Wait          time.Duration     // how long a request waits for approval
 	Quota         limit.Quota       // what one requestor may have on one target
 	Room          plan.Room         // the priorities of windows in security groups
+	BreakGlass    time.Duration     // how long a window that nobody approved of lasts at most
 	CloseLost     bool              // the sweep closes windows whose owner has lost the right to request them
 	LeaveRemoved  bool              // an allow that others have deleted is not put back
 	Unlimited     bool              // the network provider's own limit is not enforced

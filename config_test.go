@@ -85,6 +85,9 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a scope with its app before it", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "api://x/user_impersonation"}, []string{"PORTCULLIS_REQUIRED_SCOPE", "user_impersonation"}},
 		{"two scopes as a token writes them", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a b"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `"a b"`}},
 		{"an empty scope among others", map[string]string{"PORTCULLIS_REQUIRED_SCOPE": "a,"}, []string{"PORTCULLIS_REQUIRED_SCOPE", `""`}},
+		{"break-glass for longer than a day", map[string]string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION": "PT25H"}, []string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION", `"PT25H"`, "PT5M"}},
+		{"break-glass for less than any request", map[string]string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION": "PT4M59S"}, []string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION", `"PT4M59S"`}},
+		{"break-glass for a number", map[string]string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION": "60"}, []string{"PORTCULLIS_BREAK_GLASS_MAX_DURATION", `"60"`}},
 		{"removed windows that are put back always", map[string]string{"PORTCULLIS_REMOVED_WINDOWS": "always"}, []string{"PORTCULLIS_REMOVED_WINDOWS", `"always" is neither once nor never`}},
 		{"a lost right that is neither reported nor closed", map[string]string{"PORTCULLIS_RIGHT_LOST": "Close"}, []string{"PORTCULLIS_RIGHT_LOST", `"Close" is neither report nor close`}},
 		{"more approvers than anybody finds", map[string]string{"PORTCULLIS_APPROVERS": "6"}, []string{"PORTCULLIS_APPROVERS", "0 to 5"}},
@@ -160,6 +163,8 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_APPROVERS":             "2",
 		"PORTCULLIS_APPROVAL_WAIT":         "PT30M",
 
+		"PORTCULLIS_BREAK_GLASS_MAX_DURATION": "PT30M",
+
 		"PORTCULLIS_TABLE_ENDPOINT":           "https://example.table.core.chinacloudapi.cn/",
 		"ServiceBus__fullyQualifiedNamespace": "example.servicebus.chinacloudapi.cn",
 	}))
@@ -177,6 +182,7 @@ func TestReadConfig(t *testing.T) {
 		Unlimited:     true,
 		CloseLost:     true,
 		LeaveRemoved:  true,
+		BreakGlass:    30 * time.Minute,
 		Quota:         limit.Quota{Addresses: 1000}, Room: plan.Room{Kept: 1},
 		BusNamespace: "example.servicebus.chinacloudapi.cn",
 		SignIn:       []portal.Provider{{Name: "Sign in as reader", Path: "/.auth/login/local?as=reader"}, {Name: "Sign in as a&b", Path: "/.auth/login/local?as=a%26b"}},

@@ -10,6 +10,7 @@ import (
 	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
+	"portcullis/core/glass"
 	"portcullis/core/guard"
 	"portcullis/core/hold"
 	"portcullis/core/inventory"
@@ -29,7 +30,7 @@ import (
 	"portcullis/core/tell"
 )
 
-// Ports are what core needs from outside. Every field must be set, but for Floor, Quota, CloseLost and LeaveRemoved, for Authority where
+// Ports are what core needs from outside. Every field must be set, but for Reviews, BreakGlass, Floor, Quota, CloseLost and LeaveRemoved, for Authority where
 // nobody asks what a caller may do, for Doctor where nobody asks for it, and for Courier and Stream.
 type Ports struct {
 	Network       network.Network
@@ -43,6 +44,8 @@ type Ports struct {
 	Activity      store.Activity
 	Sweeps        store.Sweeps
 	Holds         store.Holds
+	Reviews       store.Reviews // of break-glass; nil where nobody may break the glass
+	BreakGlass    time.Duration // how long a window of break-glass lasts at most; 0 where nobody may break the glass
 	Authority     permit.Authority
 	Subscriptions network.Subscriptions // those that the sweep looks at
 	Doctor        doctor.Outside        // what only the doctor needs
@@ -96,7 +99,7 @@ func New(p Ports) *App {
 	rounds := &round.Rounds{Rules: &seen.Rules{Kinds: p.Kinds, Now: p.Now}, Kinds: p.Kinds, Targets: p.Targets, Grants: p.Grants, Alarm: p.Alarm, Activity: p.Activity, Now: p.Now, Panicked: p.Panicked, LeaveRemoved: p.LeaveRemoved}
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
+		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Glass: p.glass(), Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
 		Wait: cmp.Or(p.Wait, jit.DefaultWait),
 	}
 	desk := deskOf(verbs, may)
@@ -126,7 +129,7 @@ func New(p Ports) *App {
 		Named: &defender.Named{Guard: doors, Protection: protection, Permit: may, History: p.History},
 		Sweeper: &sweep.Sweeper{
 			Permit: may, Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
-			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Now: p.Now, NewID: p.NewID, Pending: desk,
+			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Glass: p.glass(), Now: p.Now, NewID: p.NewID, Pending: desk,
 		},
 	}
 	if p.Courier != nil {
@@ -149,6 +152,11 @@ func deskOf(verbs *access.Service, may *permit.Permit) *pending.Desk {
 	desk := &pending.Desk{Service: verbs, Permit: may}
 	verbs.Rounds.Pending = desk.Due
 	return desk
+}
+
+// glass returns the rule of break-glass.
+func (p *Ports) glass() glass.Rule {
+	return glass.Rule{Reviews: p.Reviews, Grants: p.Grants, Most: p.BreakGlass}
 }
 
 // lanesOf gives the lanes, which know whom the ports' authority permits something from now on.

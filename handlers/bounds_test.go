@@ -132,6 +132,7 @@ func TestBoundsComeFirst(t *testing.T) {
 			attack{"sources that say nothing", document(of(`[{"allowedSourceAddressPrefixes":` + many(1<<21+1, func(int) string { return `""` }) + `}]`)), "TooManyVirtualMachines", "policies"}),
 		"POST /api/requests/{id}/revoke":  nil,
 		"POST /api/requests/{id}/again":   nil,
+		"POST /api/requests/{id}/review":  {{"a long review", `{"review":"` + strings.Repeat("é", 4001) + `"}`, "ReviewTooLong", "review"}, {"a long field", `{"reviews":"` + strings.Repeat("x", 4001) + `"}`, "FieldTooLong", "reviews"}},
 		"POST /api/requests/{id}/approve": {{"a long digest", `{"digest":"` + strings.Repeat("0", 513) + `"}`, "FieldTooLong", "digest"}},
 		"POST /api/requests/{id}/deny":    {{"a long justification", `{"justification":"` + strings.Repeat("é", 1001) + `"}`, "JustificationTooLong", "justification"}},
 		"POST /api/requests/{id}/extend":  {{"a long duration", `{"duration":"` + strings.Repeat("P", 513) + `"}`, "FieldTooLong", "duration"}},

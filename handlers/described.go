@@ -43,6 +43,7 @@ const (
 	shownDisable  = `{"virtualMachines":[{` + shownVM + `}]}`
 	shownRequest  = `{"virtualMachines":[{` + shownVM + `,"ports":[{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"203.0.113.7"}]}],"justification":"ticket 4711"}`
 	shownExtend   = `{"duration":"PT2H"}`
+	shownReview   = `{"review":"the pager rang at 3: the disk was full; emptied /var/log and left"}`
 	shownLockdown = `{"scope":{"person":"00000000-0000-0000-0000-0000000000e2"},"reason":"has left the company","hold":true}`
 	shownLift     = `{"reason":"the device was found"}`
 	shownApprove  = `{"digest":"` + "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" + `"}`
@@ -66,6 +67,7 @@ func descriptions() []openapi.Operation {
 		{Method: "POST", Path: "/api/requests/{id}/revoke", ID: "revoke", Tag: ofRequests, Summary: "Close a request's ports now; 202 where that takes longer", Answer: wire.GrantAnswer{}, Statuses: later, Says: accepted, Refusals: changed},
 		{Method: "POST", Path: "/api/requests/{id}/extend", ID: "extend", Tag: ofRequests, Summary: "Move a request's end, within the policy's maximum", Body: wire.ExtendBody{}, Example: shownExtend, Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "POST", Path: "/api/requests/{id}/again", ID: "again", Tag: ofRequests, Summary: "Ask once more for what an earlier request of the caller asked for, from the address that this call comes from; 200 once the ports are open, 202 where that takes longer", Headers: []openapi.Header{{Name: "Idempotency-Key", Shape: "key"}, {Name: "Prefer"}}, Answer: wire.GrantAnswer{}, Statuses: later, Says: accepted, Refusals: append(slices.Clone(changed), http.StatusUnprocessableEntity)},
+		{Method: "POST", Path: "/api/requests/{id}/review", ID: "review", Tag: ofRequests, Summary: "Write what happened after somebody else's break-glass; once", Body: wire.ReviewBody{}, Example: shownReview, Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "POST", Path: "/api/requests/{id}/approve", ID: "approve", Tag: ofRequests, Summary: "Approve exactly what a request asks for, as its digest says; with the last approval its ports open: 200 once they are, or while more people have to approve it, 202 where the opening takes longer", Headers: []openapi.Header{{Name: "Prefer"}}, Body: wire.ApproveBody{}, Example: shownApprove, Answer: wire.GrantAnswer{}, Statuses: later, Says: accepted, Refusals: changed},
 		{Method: "POST", Path: "/api/requests/{id}/deny", ID: "deny", Tag: ofRequests, Summary: "Deny a request that waits for approval, with a reason that is kept", Body: wire.DenyBody{}, Example: shownDeny, Answer: wire.GrantAnswer{}, Statuses: ok, Refusals: changed},
 		{Method: "GET", Path: "/api/machines", ID: "machines", Tag: ofMachines, Summary: "List virtual machines; those that are configured, those that are not, and those that cannot be", Answer: wire.MachinesAnswer{}, Statuses: ok, Refusals: reads},

@@ -185,6 +185,7 @@ func TestExamples(t *testing.T) {
 	run(200, "POST", "/api/enable")
 	id := run(200, "POST", "/api/request").body["id"].(string)
 	run(200, "POST", "/api/requests/"+id+"/extend")
+	run(200, "POST", "/api/requests/"+a.drill()+"/review")
 	run(403, "POST", "/api/requests/"+id+"/approve") // the bodies are taken; who asked does not decide
 	run(403, "POST", "/api/requests/"+id+"/deny")
 	run(200, "PUT", policy+version)

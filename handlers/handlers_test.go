@@ -106,7 +106,7 @@ func newAppOf(t *testing.T) (*app, error) {
 		Placements: []store.Placement{{Target: nsg, Addresses: addrs}}})
 	a.wire(func(p *core.Ports) {
 		*p = core.Ports{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
-			Activity: a.store, Holds: a.store, Sweeps: a.store, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+			Activity: a.store, Holds: a.store, Sweeps: a.store, Reviews: a.store, BreakGlass: time.Hour, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
 	return a, nil
 }
@@ -124,6 +124,9 @@ func (a *app) wire(change func(*core.Ports)) {
 			}
 			if r.Header.Get("Authorization") == "Bearer requester" { // whose name is that of somebody else
 				return jit.Caller{ID: tenant + "/" + requester, Name: "Alice@Example.com", Kind: jit.Person, Client: client}, nil
+			}
+			if r.Header.Get("Authorization") == "Bearer glass" { // the requester, in an app role
+				return jit.Caller{ID: tenant + "/" + requester, Name: "bob@example.com", Kind: jit.Person, Client: client, Roles: jit.Roles{BreakGlass: true}}, nil
 			}
 			return jit.Caller{ID: tenant + "/" + admin, Name: "alice@example.com", Kind: jit.Person, Client: client, SignIn: "pwd mfa"}, nil
 		},

@@ -181,6 +181,8 @@ func changes(pattern string) store.Operation {
 		return store.OpDeny
 	case "POST /api/requests/{id}/extend":
 		return store.OpExtend
+	case "POST /api/requests/{id}/review":
+		return store.OpReview
 	case "POST /api/sweep":
 		return store.OpSweep
 	case "POST /api/lockdown":

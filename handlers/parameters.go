@@ -34,6 +34,7 @@ func parameters() map[string][]query.Parameter {
 		"POST /api/requests/{id}/revoke":  {dryRun},
 		"POST /api/requests/{id}/extend":  {dryRun},
 		"POST /api/requests/{id}/again":   {dryRun},
+		"POST /api/requests/{id}/review":  {dryRun},
 		"POST /api/requests/{id}/approve": {dryRun},
 		"POST /api/requests/{id}/deny":    {dryRun},
 		"POST /api/policies/import":       {dryRun},

@@ -346,6 +346,7 @@ func walk() map[string]func(s *shared) []walked {
 		"POST /api/requests/{id}/revoke":  each("/revoke", "", true),
 		"POST /api/requests/{id}/extend":  each("/extend", `{"duration":"PT2H"}`, true),
 		"POST /api/requests/{id}/again":   each("/again", "", true),
+		"POST /api/requests/{id}/review":  each("/review", `{"review":"the disk was full"}`, true),
 		"POST /api/requests/{id}/approve": each("/approve", `{"digest":""}`, true),
 		"POST /api/requests/{id}/deny":    each("/deny", `{"justification":"no"}`, true),
 		"GET /api/policies/export":        get("/api/policies/export", "/api/policies/export?subscription="+sub, "/api/policies/export?subscription="+otherSub, "/api/policies/export?subscription="+sub+"&resourceGroup=zz-group"),

@@ -34,6 +34,9 @@ func (s *server) request(w http.ResponseWriter, r call) error {
 	told := func(rec store.GrantRecord) wire.GrantAnswer {
 		answer := wire.ToGrant(rec)
 		wire.SayCut(&answer, body.Ends)
+		if answer.BreakGlass {
+			answer.Review = wire.ToReview(store.ReviewOf(rec.Grant), true)
+		}
 		return answer
 	}
 	return s.ask(w, r, asked, began, told)
@@ -214,7 +217,11 @@ func (s *server) requestByID(w http.ResponseWriter, r call) error {
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, wire.ToGrant(rec))
+	answer, err := s.reviewed(r.Context(), rec)
+	if err != nil {
+		return err
+	}
+	wire.Write(w, http.StatusOK, answer)
 	return nil
 }
 

@@ -16,6 +16,7 @@ var wholeBodies = map[string]string{
 	"POST /api/disable":                      `{"virtualMachines":[{"id":"` + web + `"}]}`,
 	"POST /api/request":                      `{"virtualMachines":[{"id":"` + web + `","ports":[{"number":22,"duration":"PT1H"}]}]}`,
 	"POST /api/requests/{id}/extend":         `{"duration":"PT2H"}`,
+	"POST /api/requests/{id}/review":         `{"review":"the disk was full"}`,
 	"POST /api/import":                       `{"value":[]}`,
 	"POST /api/lockdown":                     `{"scope":{"virtualMachine":"` + web + `"},"reason":"test","hold":true}`,
 	"POST /api/lockdown/{id}/lift":           `{"reason":"test"}`,
@@ -71,6 +72,9 @@ func TestRequiredMembers(t *testing.T) {
 			id := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`)).body["id"].(string)
 			if strings.HasSuffix(operation, "/lift") {
 				a.held(id, jit.Scope{Person: requester}, "test")
+			}
+			if strings.HasSuffix(operation, "/review") {
+				id = a.drill()
 			}
 			method, path, _ := strings.Cut(operation, " ")
 			at, op := described().operation(method, path)

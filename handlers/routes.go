@@ -86,6 +86,7 @@ func (s *server) routes() []route {
 		{"POST /api/requests/{id}/revoke", s.identified(s.revoke)},
 		{"POST /api/requests/{id}/extend", s.identified(s.extend)},
 		{"POST /api/requests/{id}/again", s.identified(s.again)},
+		{"POST /api/requests/{id}/review", s.identified(s.review)},
 		{"POST /api/requests/{id}/approve", s.identified(s.approve)},
 		{"POST /api/requests/{id}/deny", s.identified(s.deny)},
 		{"GET /api/policies/export", s.identified(s.exportPolicies)},

@@ -81,6 +81,9 @@ func TestNobodyCausesNothing(t *testing.T) {
 		"POST /api/requests/{id}/deny": func(func(int) string) []call {
 			return []call{{"POST", "/api/requests/" + unknown + "/deny", `{"justification":"no"}`}}
 		},
+		"POST /api/requests/{id}/review": func(func(int) string) []call {
+			return []call{{"POST", "/api/requests/" + unknown + "/review", `{"review":"x"}`}, {"POST", "/api/requests/" + unknown + "/review?dryRun=true", `{"review":"x"}`}}
+		},
 		"GET /api/requests/{id}": func(func(int) string) []call { return []call{{"GET", "/api/requests/" + unknown, ""}} },
 		"GET /api/requests":      func(id func(int) string) []call { return []call{{"GET", "/api/requests?vm=" + id(7), ""}} },
 		"GET /api/machines":      nil, // lists what is managed: see below

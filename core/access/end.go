@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/core/decide"
+	"portcullis/core/glass"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
 	"portcullis/core/narrow"
@@ -120,7 +121,9 @@ func (s *Service) extended(ctx context.Context, rec store.GrantRecord, duration 
 	if err != nil {
 		return rec.Grant, err
 	}
-	after, err := decide.Extend(rec.Grant, policy, s.Floor, duration, end, now)
+	after, err := s.Glass.Within(rec.Grant.BreakGlass, policy, func(policy glass.Policies) (jit.Grant, error) {
+		return decide.Extend(rec.Grant, policy, s.Floor, duration, end, now)
+	})
 	if err == nil {
 		err = s.apart(ctx, rec.Grant, after)
 	}

@@ -24,7 +24,7 @@ import (
 func TestNeeds(t *testing.T) {
 	const jitPolicies = "Microsoft.Security/locations/jitNetworkAccessPolicies/"
 	got := map[permit.Verb]string{}
-	for _, v := range []permit.Verb{permit.VerbRead, permit.VerbRequest, permit.VerbExtend, permit.VerbRevokeOther, permit.VerbEnable, permit.VerbDisable, permit.VerbList, permit.VerbSweep, "something else", ""} {
+	for _, v := range []permit.Verb{permit.VerbRead, permit.VerbRequest, permit.VerbExtend, permit.VerbRevokeOther, permit.VerbEnable, permit.VerbDisable, permit.VerbList, permit.VerbSweep, permit.VerbReview, "something else", ""} {
 		got[v] = strings.ReplaceAll(strings.Join(permit.Needs(v), " "), jitPolicies, "")
 	}
 	want := map[permit.Verb]string{
@@ -36,6 +36,7 @@ func TestNeeds(t *testing.T) {
 		permit.VerbDisable:     "delete",
 		permit.VerbList:        "write",
 		permit.VerbSweep:       "write",
+		permit.VerbReview:      "write",
 		"something else":       "", // which nobody may do
 		"":                     "",
 	}

@@ -13,6 +13,8 @@ import (
 	"portcullis/core/coretest"
 	"portcullis/core/decide"
 	"portcullis/core/defender"
+	"portcullis/core/glass"
+	"portcullis/core/guard"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
@@ -56,6 +58,17 @@ Extend.own       403   404   403   down  403   403   403   403   403   ok    403
 PreviewExtend.own 403   404   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
 Extend.other     404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
 PreviewExtend.other 404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
+Request.glass    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Request.norole   403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
+Preview.glass    403   403   403   down  403   403   403   403   403   ok    403   403    403   ok    ok
+Preview.norole   403   403   403   403   403   403   403   403   403   403   403   403    403   403   403
+Review.own       403   404   403   403   403   403   403   403   403   403   403   403    403   403   403
+Review.other     404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+Review.approver  404   404   404   down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
+Review.app       404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
+PreviewReview.own 403  404   403   403   403   403   403   403   403   403   403   403    403   403   403
+PreviewReview.other 404 404  404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+PreviewReview.approver 404 404 404 down  404   ok    ok    404   ok    ok    ok    ok     ok    ok    ok
 Again.own        ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok    ok     ok    ok    ok
 Again.other      404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
 Approve          404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
@@ -225,7 +238,7 @@ func Outcome(t *testing.T, err error, shown ...any) string {
 		return "down"
 	}
 	switch code(err) {
-	case permit.CodeForbidden:
+	case permit.CodeForbidden, glass.CodeNotPermitted, glass.CodeOwnReview, glass.CodeNotPerson:
 		return "403"
 	case access.CodeRequestNotFound, jit.CodePolicyNotFound, lockdown.CodeNotFound, lockdown.CodeHoldNotFound:
 		return "404"
@@ -420,20 +433,43 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			rec, err := g.doors.Open(ctx, g.who, g.otherNew)
 			return Outcome(t, err, rec.Grant.VMs)
 		},
-		"Again.own":           repeated(true),
-		"Again.other":         repeated(false),
-		"Find.own":            byID(find, true),
-		"Find.other":          byID(find, false),
-		"Closing.own":         byID(closing, true),
-		"Closing.other":       byID(closing, false),
-		"Revoke.own":          byID(revoke, true),
-		"Revoke.other":        byID(revoke, false),
-		"Extend.own":          byID(extend, true),
-		"Extend.other":        byID(extend, false),
-		"PreviewRevoke.own":   byID(previewRevoke, true),
-		"PreviewRevoke.other": byID(previewRevoke, false),
-		"PreviewExtend.own":   byID(previewExtend, true),
-		"PreviewExtend.other": byID(previewExtend, false),
+		"Request.glass": func(g *doorway) string {
+			rec, _, err := g.doors.Request(ctx, inRole(g.who, jit.Roles{BreakGlass: true}), broken(fresh, jit.BreakGlassOpens), "key")
+			return requested(rec, g, err)
+		},
+		"Request.norole": func(g *doorway) string {
+			rec, _, err := g.doors.Request(ctx, inRole(g.who, jit.Roles{Approver: true}), broken(fresh, jit.BreakGlassOpens), "key")
+			return requested(rec, g, err)
+		},
+		"Preview.glass": func(g *doorway) string {
+			rec, _, err := g.doors.Preview(ctx, inRole(g.who, jit.Roles{BreakGlass: true}), broken(fresh, jit.BreakGlassDrill))
+			return requested(rec, g, err)
+		},
+		"Preview.norole": func(g *doorway) string {
+			rec, _, err := g.doors.Preview(ctx, inRole(g.who, jit.Roles{}), broken(fresh, jit.BreakGlassDrill))
+			return requested(rec, g, err)
+		},
+		"Review.own":             reviewed((*guard.Verbs).Review, ann, jit.Person, jit.Roles{Approver: true}),
+		"Review.other":           reviewed((*guard.Verbs).Review, bob, jit.Person, jit.Roles{BreakGlass: true}),
+		"Review.approver":        reviewed((*guard.Verbs).Review, bob, jit.Person, jit.Roles{Approver: true}),
+		"Review.app":             reviewed((*guard.Verbs).Review, bob, jit.Application, jit.Roles{Approver: true}),
+		"PreviewReview.own":      reviewed((*guard.Verbs).PreviewReview, ann, jit.Person, jit.Roles{Approver: true}),
+		"PreviewReview.other":    reviewed((*guard.Verbs).PreviewReview, bob, jit.Person, jit.Roles{}),
+		"PreviewReview.approver": reviewed((*guard.Verbs).PreviewReview, bob, jit.Person, jit.Roles{Approver: true}),
+		"Again.own":              repeated(true),
+		"Again.other":            repeated(false),
+		"Find.own":               byID(find, true),
+		"Find.other":             byID(find, false),
+		"Closing.own":            byID(closing, true),
+		"Closing.other":          byID(closing, false),
+		"Revoke.own":             byID(revoke, true),
+		"Revoke.other":           byID(revoke, false),
+		"Extend.own":             byID(extend, true),
+		"Extend.other":           byID(extend, false),
+		"PreviewRevoke.own":      byID(previewRevoke, true),
+		"PreviewRevoke.other":    byID(previewRevoke, false),
+		"PreviewExtend.own":      byID(previewExtend, true),
+		"PreviewExtend.other":    byID(previewExtend, false),
 		"ListGrants": func(g *doorway) string {
 			v, _, err := g.doors.ListGrants(ctx, g.who, store.GrantFilter{}, "", 100)
 			return Outcome(t, err, v)

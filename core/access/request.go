@@ -72,7 +72,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.Va
 		}
 		return store.GrantRecord{}, false, err
 	}
-	return s.intend(ctx, who, rec, keys, key, digest)
+	return s.intend(ctx, who, drilled(rec), keys, key, digest)
 }
 
 // Known gives what [Service.Request] gives of a request that was sent before and has come to something: from what is
@@ -103,7 +103,7 @@ func (s *Service) Preview(ctx context.Context, r decide.ValidRequest) (store.Gra
 	if err == nil {
 		rec, err = s.hold(ctx, rec)
 	}
-	return rec, preview.Of(outs), err
+	return drilled(rec), changesOf(rec, outs), err
 }
 
 // decide returns the grant as it would be opened, and what is stored of the targets.
@@ -130,7 +130,7 @@ func (s *Service) decide(ctx context.Context, r decide.ValidRequest, id string, 
 		return store.GrantRecord{}, states, err
 	}
 	policy := func(vm jit.ID) (jit.Policy, bool) { p, ok := policies[vm.Key()]; return p, ok }
-	g, err := decide.Request(policy, s.Floor, r, id, now)
+	g, err := s.granted(policy, r, id, now)
 	if err != nil {
 		return store.GrantRecord{}, states, err
 	}
@@ -146,6 +146,9 @@ func (s *Service) decide(ctx context.Context, r decide.ValidRequest, id string, 
 	}
 	rec, err := (&network.Fronts{Kinds: s.Kinds, State: s.Targets.State, Rules: s.Rounds.Shown, Policy: policy, Now: s.now()}).Mapped(ctx, network.Place(g, machines), machines)
 	if err != nil {
+		return store.GrantRecord{}, states, err
+	}
+	if rec, err = s.Glass.Free(ctx, rec, now); err != nil {
 		return store.GrantRecord{}, states, err
 	}
 	rec.Replaces = store.ReplacedBy(rec.Grant, states.read, now)
@@ -298,7 +301,7 @@ func busyRequest() error {
 // digestOf names the content of a request: what two clicks on one button have in common.
 func digestOf(r jit.Request) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q %q\n", cmp.Or(r.RequestorID, r.Requestor), r.Justification) // not the name beside an id: one person's tokens may hold different ones
+	fmt.Fprintf(&b, "%q %q %s\n", cmp.Or(r.RequestorID, r.Requestor), r.Justification, r.BreakGlass) // not the name beside an id: one person's tokens may hold different ones
 	if !r.Opens.IsZero() {
 		fmt.Fprintf(&b, "from %s\n", r.Opens.UTC().Format(time.RFC3339Nano))
 	}
@@ -341,7 +344,7 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		if known, _, err := s.repeated(ctx, keys[0].Requestor, key, digest); err != nil || known.Version != "" {
 			return known, err == nil, err
 		}
-		return store.GrantRecord{}, false, busyRequest()
+		return store.GrantRecord{}, false, s.outrun(ctx, who, rec)
 	}
 	if jit.Refused(err) != nil { // it is held by now
 		return store.GrantRecord{}, false, s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/glass"
 	"portcullis/core/hold"
 	"portcullis/core/jit"
 	"portcullis/core/limit"
@@ -24,7 +25,7 @@ const (
 	CodeTooManyWaiting  jit.Code = "TooManyWaiting"         // over MaxWaiting requests of one requestor wait to be opened
 )
 
-// Service holds the ports. Every field must be set, but for Floor and Quota; its methods are safe for
+// Service holds the ports. Every field must be set, but for Floor, Glass and Quota; its methods are safe for
 // concurrent use.
 type Service struct {
 	Rounds        *round.Rounds
@@ -40,6 +41,7 @@ type Service struct {
 	Refusals      *refusal.Log
 	Subscriptions network.Subscriptions
 	Floor         jit.Options   // what this installation demands of every request, whatever the policies do
+	Glass         glass.Rule    // break-glass; the zero value lets nobody
 	Quota         limit.Quota   // what one requestor may have of one target; the zero value is no bound
 	Wait          time.Duration // how long a grant waits for approval; zero: such a request has expired when it is stored
 	Now           func() time.Time

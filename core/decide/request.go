@@ -54,8 +54,8 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 	if r.Justification, err = jit.Justification(r.Justification); err != nil {
 		return ValidRequest{}, err
 	}
-	if r.BreakGlass != jit.NoBreakGlass && !jit.Says(r.Justification) {
-		return ValidRequest{}, refuse(jit.CodeBreakGlassReason, "justification", "say what the emergency is: break-glass needs a justification")
+	if err := emergency(r, now); err != nil {
+		return ValidRequest{}, err
 	}
 	begins, err := start(r.Opens, now)
 	if err != nil {
@@ -146,7 +146,9 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 				return jit.Grant{}, err.At(fmt.Sprintf("%s.ports[%d]", at, j))
 			}
 			w.Fixed = w.Fixed || !r.Opens.IsZero()
-			g.Wait.Approvers = max(g.Wait.Approvers, Approvers(p, options, want.Number))
+			if r.BreakGlass == jit.NoBreakGlass {
+				g.Wait.Approvers = max(g.Wait.Approvers, Approvers(p, options, want.Number))
+			}
 			granted.Ports = append(granted.Ports, w)
 		}
 		g.VMs = append(g.VMs, granted)

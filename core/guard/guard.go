@@ -169,6 +169,9 @@ func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request
 	if err := g.Permit.Managed(r.Machines()); err != nil {
 		return checked, err
 	}
+	if err := g.Service.Glass.May(who, r.BreakGlass); err != nil {
+		return checked, err
+	}
 	return checked, g.Permit.May(ctx, who, permit.VerbRequest, permit.ScopesOf(r.Machines())...)
 }
 
@@ -301,13 +304,17 @@ func (g *Verbs) mayRevoke(ctx context.Context, who jit.Caller, id string) (store
 		return rec, nil
 	}
 	err = g.Permit.MayStored(ctx, who, permit.VerbRevokeOther, permit.ScopesOf(rec.Grant.Machines())...)
+	return rec, g.unnamed(ctx, who, err)
+}
+
+// unnamed gives a refusal for want of the permission to write without the machine that it names, where the caller may not learn of that here.
+func (g *Verbs) unnamed(ctx context.Context, who jit.Caller, err error) error {
 	if refused := jit.Refused(err); refused != nil {
-		// It names a machine of the request, which he must not learn of here.
 		if reads, _ := g.Permit.Reads(ctx, who, refused.Target); !reads {
-			err = &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: who.Name + " does not have the permission " + permit.ActionWrite + " at every machine of the request; ask for a role that holds it"}
+			return &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: who.Name + " does not have the permission " + permit.ActionWrite + " at every machine of the request; ask for a role that holds it"}
 		}
 	}
-	return rec, err
+	return err
 }
 
 // Extend is [access.Service.Extend] of one's own grant for those who may initiate. Nobody
@@ -338,6 +345,9 @@ func (g *Verbs) mayExtend(ctx context.Context, who jit.Caller, id string) (store
 	}
 	if !owns(who, rec.Grant) {
 		return rec, &jit.Error{Code: permit.CodeForbidden, Target: "id", Message: "the request is another's; only who sent it may extend it"}
+	}
+	if err := g.Service.Glass.May(who, rec.Grant.BreakGlass); err != nil {
+		return rec, err
 	}
 	// Not MayStored: in a subscription that is not managed any more no sweep would close what goes on.
 	return rec, g.Permit.May(ctx, who, permit.VerbExtend, permit.ScopesOf(rec.Grant.Machines())...)

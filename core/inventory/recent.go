@@ -41,7 +41,7 @@ type approved struct {
 }
 
 func approvedOf(g jit.Grant) (approved, bool) {
-	if g.Reason() == jit.OpeningFailed || g.Unreleased() {
+	if g.Reason() == jit.OpeningFailed || g.Unreleased() || g.BreakGlass == jit.BreakGlassDrill {
 		return approved{}, false // it was never open
 	}
 	a := approved{start: g.Start, requestor: g.Requestor}

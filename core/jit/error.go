@@ -32,6 +32,7 @@ const (
 	CodeInvalidExistingRules Code = "InvalidExistingRules"          // neither override nor respect
 	CodeJustificationTooLong Code = "JustificationTooLong"          // over MaxJustification characters
 	CodeBreakGlassReason     Code = "BreakGlassReasonRequired"      // break-glass without a justification
+	CodeBreakGlassLater      Code = "BreakGlassLater"               // break-glass that begins later
 	CodeDrillAlone           Code = "DrillWithoutBreakGlass"        // a drill of nothing
 	CodeReviewMissing        Code = "ReviewMissing"                 // a review that says nothing
 	CodeReviewTooLong        Code = "ReviewTooLong"                 // over MaxReview characters

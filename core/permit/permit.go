@@ -42,6 +42,7 @@ const (
 	VerbSweep       Verb = "sweep"
 	VerbLockdown    Verb = "lock down"
 	VerbApprove     Verb = "approve" // beside reading; the app role, or a policy, may stand for it: see package pending
+	VerbReview      Verb = "review"  // what happened after a break-glass; who has the app role Portcullis.Approver needs VerbRead instead
 )
 
 // needs lists the actions that the caller's role assignments must all include, on every machine concerned (for a
@@ -58,6 +59,7 @@ var needs = map[Verb][]string{
 	VerbSweep:       {ActionWrite},
 	VerbLockdown:    {ActionWrite}, // at the scope; of a person and of everything at every managed subscription
 	VerbApprove:     {ActionWrite},
+	VerbReview:      {ActionWrite},
 }
 
 // Needs returns the actions that a verb needs; none for an unknown verb, which is always refused.

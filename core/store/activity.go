@@ -23,7 +23,7 @@ type Entry struct {
 	Sources       []string
 	End           time.Time
 	Justification string
-	Reason        string // why a window closed, an error code, or what was repaired
+	Reason        string // why a window closed, an error code, what was repaired, or that nobody approved of it: a jit.BreakGlass
 	Message       string
 	Correlation   string // the invocation id
 }
@@ -57,13 +57,14 @@ const (
 	OpSweep    Operation = "Sweep"
 	OpLockdown Operation = "Lockdown"
 	OpLift     Operation = "Lift"
+	OpReview   Operation = "Review" // what happened after a break-glass; the message has it
 	// OpRefusals tells how many refusals have no entry of their own.
 	OpRefusals Operation = "Refusals"
 )
 
 // Operations returns every operation that the log can be asked for.
 func Operations() []Operation {
-	return []Operation{OpEnable, OpDisable, OpRequest, OpApprove, OpDeny, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpLockdown, OpLift, OpRefusals}
+	return []Operation{OpEnable, OpDisable, OpRequest, OpApprove, OpDeny, OpOpen, OpExtend, OpRevoke, OpClose, OpRepair, OpSweep, OpLockdown, OpLift, OpReview, OpRefusals}
 }
 
 // Result is how an operation ended.

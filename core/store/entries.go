@@ -58,6 +58,9 @@ func grantEntry(who jit.Caller, op Operation, result Result, g jit.Grant, vm jit
 			e.Reason = string(w.Reason)
 		}
 	}
+	if e.Reason == "" {
+		e.Reason = string(g.BreakGlass)
+	}
 	return e
 }
 

@@ -20,14 +20,15 @@ const (
 	EventReminder      EventKind = "EndsSoon"   // ten minutes are left
 	EventEnded         EventKind = "Ended"      // confirmed closed
 	EventCouldNotClose EventKind = "NotClosed"  // past its end, and three tries to close it have failed
-	EventBreakGlass    EventKind = "BreakGlass" // opened without approval
-	EventRepaired      EventKind = "Repaired"   // rules of ours were put right
+	EventBreakGlass    EventKind = "BreakGlass" // asked for without approval: it opens now
+	EventDrill         EventKind = "BreakGlassDrill"
+	EventRepaired      EventKind = "Repaired" // rules of ours were put right
 	EventLockdown      EventKind = "LockedDown"
 )
 
 // EventKinds returns every kind.
 func EventKinds() []EventKind {
-	return []EventKind{EventWaiting, EventApproved, EventDenied, EventOpen, EventReminder, EventEnded, EventCouldNotClose, EventBreakGlass, EventRepaired, EventLockdown}
+	return []EventKind{EventWaiting, EventApproved, EventDenied, EventOpen, EventReminder, EventEnded, EventCouldNotClose, EventBreakGlass, EventDrill, EventRepaired, EventLockdown}
 }
 
 // Message tells an event to people. It holds what was true when the event happened.

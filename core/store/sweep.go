@@ -42,12 +42,13 @@ const (
 	FindingEnded         FindingKind = "EndedEarly"          // an open window was closed for a reason of its own
 	FindingUnchecked     FindingKind = "Unchecked"           // something that may matter could not be looked at
 	FindingUndelivered   FindingKind = "Undelivered"         // messages have not reached a channel, or the activity log has not been streamed for a day
+	FindingReviewOwed    FindingKind = "ReviewOwed"          // nobody has written yet what happened after a break-glass
 	FindingLogBroken     FindingKind = "LogBroken"           // a chain of the activity log is not what was streamed of it
 )
 
 // FindingKinds gives every kind.
 func FindingKinds() []FindingKind {
-	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked, FindingUndelivered, FindingLogBroken}
+	return []FindingKind{FindingExposed, FindingUnguarded, FindingOverdue, FindingOpeningFailed, FindingRepaired, FindingRefused, FindingCannotOpen, FindingBlocked, FindingReachable, FindingShared, FindingBeyond, FindingVMGone, FindingVMMoved, FindingLost, FindingBroken, FindingRightLost, FindingEnded, FindingUnchecked, FindingUndelivered, FindingLogBroken, FindingReviewOwed}
 }
 
 // SweepLate is the age of the last complete sweep from which on something is wrong: one runs every five minutes.

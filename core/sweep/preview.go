@@ -47,6 +47,7 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	}
 	w.countClosing(gone)
 	w.judge(ctx)
+	w.reviews(ctx)
 	w.rec.Ended = s.now()
 	return w.rec, w.told()
 }

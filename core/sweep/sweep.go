@@ -59,6 +59,8 @@ type sweep struct {
 //     certain that nobody has ended them;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
 //   - logs openings whose rules stand, and whose callers may have died before they could;
+//   - delivers messages that are left, beside everything else;
+//   - looks which reviews of break-glass are owed;
 //   - delivers messages that are left, and sends the activity log away, beside everything else;
 //   - removes idempotency keys that have expired;
 //   - stores what it found. That record is the heartbeat.
@@ -101,6 +103,7 @@ func (s *Sweeper) Sweep(ctx context.Context, who jit.Caller) (store.SweepRecord,
 	w.repair(ctx, slices.DeleteFunc(targets, w.Kinds.Maps))
 	w.settle(ctx, w.takeGone(func(g store.GrantRecord) bool { return !w.isSlow(g) }))
 	w.judge(ctx)
+	w.reviews(ctx)
 	w.dropKeys(ctx)
 	slow.Wait()
 	w.settle(ctx, w.takeGone(w.isSlow))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"portcullis/core/glass"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
@@ -14,6 +15,7 @@ import (
 	"portcullis/core/store"
 )
 
+// Sweeper sweeps. Every field but CloseLost, Floor, Teller and Glass must be set.
 // Sweeper sweeps. Every field but CloseLost, Floor, Teller and Streamer must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
@@ -38,6 +40,7 @@ type Sweeper struct {
 	Teller        Teller   // nil where nobody is told
 	Streamer      Streamer // nil where the activity log stays where it is
 	Pending       Pending
+	Glass         glass.Rule
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.

@@ -56,7 +56,8 @@ func wordings() map[store.EventKind]wording {
 		store.EventReminder:      {"Ends soon: %s", Attention, "It closes by itself. Extend it if it is still needed, or close it now.", "Extend or close"},
 		store.EventEnded:         {"Ended: %s", Plain, "The rules are gone; that was confirmed.", "Look at the request"},
 		store.EventCouldNotClose: {"NOT CLOSED: %s", Bad, "It should be closed, and several tries have failed. Every sweep tries again. Look whether a lock or a missing permission keeps the rule.", "Look at the request"},
-		store.EventBreakGlass:    {"BREAK-GLASS: %s", Bad, "It was opened without approval, and somebody else has to review it.", "Look at the request"},
+		store.EventBreakGlass:    {"BREAK-GLASS: %s", Bad, "It opens now, without approval. Somebody else has to write what happened.", "Look at the request"},
+		store.EventDrill:         {"DRILL of break-glass: %s", Attention, "This is a drill: nothing opens. Somebody else has to write what happened all the same.", "Look at the request"},
 		store.EventRepaired:      {"Repaired: rules were changed by others", Attention, "They have been put right.", "Look at the findings"},
 		store.EventLockdown:      {"LOCKED DOWN", Bad, "What was open there is closed.", "Look at the findings"},
 	}
@@ -125,6 +126,8 @@ func windowText(kind store.EventKind, w store.ToldWindow) string {
 	switch {
 	case kind == store.EventEnded || kind == store.EventCouldNotClose:
 		return "was to end " + end
+	case kind == store.EventDrill:
+		return "from " + strings.Join(w.Sources, ", ")
 	case len(w.Dial) > 0:
 		return fmt.Sprintf("dial %s, from %s, until %s", strings.Join(w.Dial, " or "), strings.Join(w.Sources, ", "), end)
 	}

@@ -35,7 +35,7 @@ func Due(rec store.GrantRecord, now time.Time) (store.GrantRecord, []store.Messa
 		m.More = len(windows) - len(m.Windows)
 		out = append(out, m)
 	}
-	for _, l := range rec.Tell {
+	for _, l := range append(broken(rec), rec.Tell...) {
 		windows := l.Windows
 		if windows == nil {
 			windows = windowsOf(rec, func(int, jit.Window) bool { return true })
@@ -74,6 +74,18 @@ func Due(rec store.GrantRecord, now time.Time) (store.GrantRecord, []store.Messa
 		add(store.Message{Kind: store.EventEnded, Reason: string(reason), Text: rec.Failed}, ended)
 	}
 	return rec, out
+}
+
+// broken returns what the write that stores a break-glass tells: at once, and in the transaction that lets it open.
+func broken(rec store.GrantRecord) []store.Letter {
+	kind := store.EventBreakGlass
+	if rec.Grant.BreakGlass == jit.BreakGlassDrill {
+		kind = store.EventDrill
+	}
+	if rec.Version != "" || rec.Grant.BreakGlass == jit.NoBreakGlass {
+		return nil
+	}
+	return []store.Letter{{Message: store.Message{Kind: kind}}}
 }
 
 // reminded returns a grant that is to remind people of the windows that are about to end, and whether there are any of which nobody was reminded yet.

@@ -54,6 +54,8 @@ type VmRef struct {
 type RequestBody struct {
 	VirtualMachines []RequestVM `json:"virtualMachines" api:"required machines"`
 	Justification   string      `json:"justification" api:"justification"`
+	BreakGlass      bool        `json:"breakGlass"` // opens without approval, in an emergency: the justification is needed, and somebody else has to review it
+	Drill           bool        `json:"drill"`      // with breakGlass: all of that, and nothing opens
 }
 
 // RequestVM is a machine and the ports that are asked for.
@@ -85,6 +87,11 @@ type ApproveBody struct {
 // DenyBody is the body of POST /api/requests/{id}/deny: why, which is kept.
 type DenyBody struct {
 	Justification string `json:"justification" api:"justification"`
+}
+
+// ReviewBody is the body of POST /api/requests/{id}/review: what happened.
+type ReviewBody struct {
+	Review string `json:"review" api:"required review"`
 }
 
 // SourcePrefixes gives the prefixes of the plural field, which are bounded.

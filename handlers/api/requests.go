@@ -8,6 +8,8 @@ type GrantAnswer struct {
 	StatusReason  string         `json:"statusReason" api:"reason"`
 	Requestor     string         `json:"requestor"`
 	Justification string         `json:"justification,omitempty"`
+	BreakGlass    bool           `json:"breakGlass,omitzero"` // opened without approval
+	Drill         bool           `json:"drill,omitzero"`      // with breakGlass: and nothing opened
 	Start         string         `json:"startTimeUtc" api:"time"`
 	End           string         `json:"endTimeUtc" api:"time"`
 	VMs           []GrantVM      `json:"virtualMachines"`
@@ -16,6 +18,7 @@ type GrantAnswer struct {
 	Targets       []GrantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
 	Approval      *Approval      `json:"approval,omitzero"`   // where the request waits for approval, or has
 	Open          []HeldWindow   `json:"openNow,omitempty"`   // of a dry run of an approval: who has windows at its machines now
+	Review        *Review        `json:"review,omitempty"`    // of a break-glass that is shown by itself, not in a list
 	Changes       []TargetChange `json:"changes,omitzero"`
 }
 
@@ -44,6 +47,15 @@ type HeldWindow struct {
 	Number    uint16   `json:"number"`
 	Prefixes  []string `json:"allowedSourceAddressPrefixes"`
 	End       string   `json:"endTimeUtc" api:"time"`
+}
+
+// Review is what somebody else has to write about a break-glass: Owed, Written, or NotOwed where its opening failed.
+type Review struct {
+	Status     string `json:"status" api:"reviewStatus"`
+	Text       string `json:"text,omitempty"`
+	Reviewer   string `json:"reviewer,omitempty"`
+	ReviewerID string `json:"reviewerObjectId,omitempty" api:"uuid"`
+	Time       string `json:"timeUtc,omitempty" api:"time"`
 }
 
 // GrantTarget is a target that a request waits for, or did: Waiting or Confirmed.

@@ -27,7 +27,7 @@ func (o Oversized) Unwrap() error { return o.error }
 // maxPath is how many bytes of a path are shown, which names may have made long.
 const maxPath = 200
 
-// longTexts refuses a body in which a text is longer than most bytes, a justification longer than its most characters can be. What is not
+// longTexts refuses a body in which a text is longer than most bytes, and a justification or a review longer than its most characters can be. What is not
 // JSON it leaves to who reads it.
 func longTexts(body []byte, most int) error {
 	if len(body) <= most {
@@ -43,10 +43,13 @@ func longTexts(body []byte, most int) error {
 			continue
 		}
 		switch where := d.StackPointer(); {
+		case where == "/review" && len(value.String()) > utf8.UTFMax*jit.MaxReview:
+			_, err := jit.Review(value.String())
+			return err
 		case where == "/reason" && len(value.String()) > utf8.UTFMax*jit.MaxJustification:
 			_, err := jit.ReasonText(value.String())
 			return err
-		case where == "/reason":
+		case where == "/reason", where == "/review":
 		case where != "/justification":
 			at := store.Cut(path(where), maxPath)
 			return &jit.Error{Code: CodeFieldTooLong, Target: at, Message: fmt.Sprintf("%s is longer than %d bytes", at, most)}

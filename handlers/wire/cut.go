@@ -13,8 +13,12 @@ func SayCut(g *GrantAnswer, asked func(vm, port int) time.Time) {
 	for i, vm := range g.VMs {
 		for j := range vm.Ports {
 			p, end := &vm.Ports[j], Stamp(asked(i, j))
-			if open := p.Status == jit.Initiated.String() || p.Status == jit.Initiating.String(); open && p.End < end { // texts of one length
-				p.Warnings = append(p.Warnings, fmt.Sprintf("the end that was asked for, %s, is beyond the policy's maximum: the port closes at %s", end, p.End))
+			if open := p.Status == jit.Initiated.String() || p.Status == jit.Initiating.String(); open && !g.Drill && p.End < end { // texts of one length
+				maximum := "the policy's maximum"
+				if g.BreakGlass {
+					maximum = "the maximum of the policy and of break-glass"
+				}
+				p.Warnings = append(p.Warnings, fmt.Sprintf("the end that was asked for, %s, is beyond %s: the port closes at %s", end, maximum, p.End))
 			}
 		}
 	}

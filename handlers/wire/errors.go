@@ -10,6 +10,7 @@ import (
 	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/dial"
+	"portcullis/core/glass"
 	"portcullis/core/hold"
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
@@ -85,6 +86,13 @@ var statuses = map[jit.Code]int{
 	lockdown.CodeHoldNotFound:          http.StatusNotFound,
 	jit.CodeRequestEnded:               http.StatusConflict,
 	jit.CodeLengthUnknown:              http.StatusConflict,
+	glass.CodeNotPermitted:             http.StatusForbidden,
+	glass.CodeOwnReview:                http.StatusForbidden,
+	glass.CodeNotPerson:                http.StatusForbidden,
+	glass.CodeReviewOwed:               http.StatusConflict,
+	glass.CodeStillOpen:                http.StatusConflict,
+	glass.CodeReviewWritten:            http.StatusConflict,
+	glass.CodeReviewNotOwed:            http.StatusConflict,
 	plan.CodeNoPriorityLeft:            http.StatusConflict,
 	plan.CodeTooManyRules:              http.StatusConflict,
 	plan.CodeTooManyPeers:              http.StatusConflict,

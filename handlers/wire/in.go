@@ -93,8 +93,14 @@ func Requested[VM, Port any](justification string, vms []VM, parts func(VM) (id 
 
 // Request reads a request; own is the caller's address, the source of ports that name none.
 func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
-	return Requested(b.Justification, b.VirtualMachines, func(vm api.RequestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
+	kind, err := jit.BreakGlassOf(b.BreakGlass, b.Drill)
+	if err != nil {
+		return jit.Request{}, err
+	}
+	out, err := Requested(b.Justification, b.VirtualMachines, func(vm api.RequestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
 		func(port RequestPort, at string) (jit.RequestPort, error) { return ToPort(port, own, at) })
+	out.BreakGlass = kind
+	return out, err
 }
 
 // ToPort reads a port; own is the caller's address, the source where the port names none and the address is known.

@@ -70,6 +70,7 @@ func texts() map[string]Shape {
 		"approverIDs":     {"minItems": 1, "maxItems": jit.MaxPeople},
 		"digest":          {"pattern": "^[0-9a-f]{64}$"},
 		"justification":   {"maxLength": jit.MaxJustification},
+		"review":          {"minLength": 1, "maxLength": jit.MaxReview},
 		"reasonText":      {"minLength": 1, "maxLength": jit.MaxJustification, "description": "why, for others to read"},
 		"resourceGroupId": {"maxLength": jit.MaxField, "pattern": "^" + anyCase("/subscriptions/") + guid + anyCase("/resourceGroups/") + `[^/%\s]{1,90}$`, "description": "the ARM id of a resource group"},
 		"documentFormat":  {"enum": []string{"portcullis-policies"}},
@@ -81,9 +82,10 @@ func texts() map[string]Shape {
 func answers() map[string]Shape {
 	return map[string]Shape{
 		"status":         {"enum": words(jit.AwaitingApproval.String(), jit.Scheduled.String(), jit.Initiating.String(), jit.Initiated.String(), jit.Revoked.String())},
-		"reason":         {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated, jit.OpeningFailed, jit.PolicyRemoved, jit.PolicyChanged, jit.MachineGone, jit.RightLost, jit.RuleDisplaced, jit.RemovedByOthers, jit.NotCertain, jit.ApprovalExpired, jit.Denied, jit.LockedDown)},
+		"reason":         {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated, jit.OpeningFailed, jit.PolicyRemoved, jit.PolicyChanged, jit.MachineGone, jit.RightLost, jit.RuleDisplaced, jit.RemovedByOthers, jit.NotCertain, jit.ApprovalExpired, jit.Denied, jit.LockedDown, jit.DrillOnly)},
 		"right":          {"enum": words(jit.ByWrite, jit.ByRole, jit.ByPolicy)},
 		"contractReason": {"enum": words(jit.UserRequested, jit.Expired, jit.NewerRequestInitiated)},
+		"reviewStatus":   {"enum": []string{reviewOwed, reviewWritten, reviewNotOwed}},
 		"progress":       {"enum": []string{"Waiting", "Confirmed"}},
 		"access":         {"enum": []string{jit.Allow.String(), jit.Deny.String()}},
 		"machineState":   {"enum": words(inventory.MachineConfigured, inventory.MachineNotConfigured, inventory.MachineUnsupported)},

@@ -30,6 +30,7 @@ type (
 	ExtendBody       = api.ExtendBody
 	ApproveBody      = api.ApproveBody
 	DenyBody         = api.DenyBody
+	ReviewBody       = api.ReviewBody
 )
 
 // The bodies, which are read here.

@@ -29,6 +29,7 @@ locals {
     PORTCULLIS_KEPT_PRIORITIES          = tostring(var.window_priorities.kept)
     PORTCULLIS_RIGHT_LOST               = var.right_lost
     PORTCULLIS_REMOVED_WINDOWS          = var.removed_windows
+    PORTCULLIS_BREAK_GLASS_MAX_DURATION = var.break_glass_max_duration
     PORTCULLIS_NETWORK_WRITE_LIMIT      = var.network_write_limit ? "on" : "off"
     ASPNETCORE_FORWARDEDHEADERS_ENABLED = "true" # else the caller's address is the front end's
     ServiceBus__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.${local.cloud.bus}"

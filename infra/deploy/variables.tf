@@ -287,6 +287,17 @@ variable "demands" {
   }
 }
 
+variable "break_glass_max_duration" {
+  description = "How long a window lasts at most that somebody with the app role Portcullis.BreakGlass opens without approval, in ISO 8601 from PT5M to P1D. Nobody has the role unless it is given."
+  type        = string
+  default     = "PT1H"
+  nullable    = false
+  validation {
+    condition     = can(regex("^(PT([5-9]|[1-9][0-9]+)M|PT([1-9]|1[0-9]|2[0-4])H|P1D)$", var.break_glass_max_duration))
+    error_message = "break_glass_max_duration is a length in minutes or hours from PT5M to PT24H, such as PT45M or PT2H, or P1D."
+  }
+}
+
 variable "removed_windows" {
   description = "What becomes of an open window whose rule others have deleted: once puts it back the first time, where it is certain that nobody has ended it; never closes it."
   type        = string

@@ -20,6 +20,7 @@ type Grant struct {
 	ID            string
 	Requestor     string
 	Justification string
+	BreakGlass    string // badge of a request that skipped the approval; "" for any other
 	Own           bool
 	MayClose      bool
 	MayExtend     bool
@@ -74,7 +75,7 @@ type Dial struct {
 // GrantOf returns a grant as the page shows it to who at an instant.
 func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 	g := rec.Grant
-	v := Grant{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, Own: g.SameRequestor(who.ID, who.Name), Start: g.Start, End: g.End()}
+	v := Grant{ID: g.ID, Requestor: g.Requestor, Justification: g.Justification, BreakGlass: words.BreakGlass(g.BreakGlass), Own: g.SameRequestor(who.ID, who.Name), Start: g.Start, End: g.End()}
 	v.State = "closed"
 	var what []string
 	for _, vm := range g.VMs {

@@ -164,6 +164,18 @@ var reasons = map[string]string{
 	string(jit.RuleDisplaced): "other rules took the place of its rule", string(jit.RemovedByOthers): "others removed its rule", string(jit.NotCertain): "it was not certain that nobody had ended it",
 	string(jit.LockedDown):      "it was locked down",
 	string(jit.ApprovalExpired): "too few had approved it in time", string(jit.Denied): "it was denied",
+	string(jit.DrillOnly): "it was a drill, and nothing was opened", string(jit.BreakGlassOpens): "asked for without approval, in an emergency",
+}
+
+// BreakGlass is the badge of a request that skipped the approval, "" for any other.
+func BreakGlass(kind jit.BreakGlass) string {
+	switch kind {
+	case jit.NoBreakGlass:
+		return ""
+	case jit.BreakGlassDrill:
+		return "Break-glass drill"
+	}
+	return "Break-glass"
 }
 
 // Unsupported says why a machine cannot be protected and what would change that.
@@ -221,6 +233,8 @@ func OfFinding(k store.FindingKind) Finding {
 		return Finding{"An open window was closed early", "warn", "The message says why. Whoever needs it asks again."}
 	case store.FindingUnchecked:
 		return Finding{"Something that may matter could not be looked at", "warn", "Give the app the permission that its role in the deployment names."}
+	case store.FindingReviewOwed:
+		return Finding{"A break-glass has no review", "warn", "Somebody else has to write what happened. Until then the same person cannot do it again."}
 	case store.FindingUndelivered:
 		return Finding{"Messages have not reached a channel, or the log its receiver", "warn", "Look whether the receiver answers, and whether its address and permission are right. Messages are tried for a day, the log until it is taken."}
 	case store.FindingLogBroken:
