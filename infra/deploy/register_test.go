@@ -185,13 +185,17 @@ func TestRegister(t *testing.T) {
 			const scope = "6b0d4b3e-2f0c-4d0b-9a57-2f3a0a4f7c11"
 			scopes, _ := field(app, "api", "oauth2PermissionScopes").([]any)
 			roles, _ := app["appRoles"].([]any)
-			if len(scopes) != 1 || len(roles) != 1 {
+			if len(scopes) != 1 || len(roles) != 3 {
 				t.Fatalf("scopes %v, roles %v", scopes, roles)
+			}
+			var values, members []any
+			for _, r := range roles {
+				values, members = append(values, field(r.(map[string]any), "value")), append(members, field(r.(map[string]any), "allowedMemberTypes"))
 			}
 			got := map[string]any{
 				"uris": app["identifierUris"], "audience": app["signInAudience"], "version": field(app, "api", "requestedAccessTokenVersion"),
-				"scope":   []any{field(scopes[0].(map[string]any), "value"), field(scopes[0].(map[string]any), "id"), field(scopes[0].(map[string]any), "isEnabled")},
-				"role":    field(roles[0].(map[string]any), "value"),
+				"scope": []any{field(scopes[0].(map[string]any), "value"), field(scopes[0].(map[string]any), "id"), field(scopes[0].(map[string]any), "isEnabled")},
+				"roles": values, "members": members,
 				"clients": field(app, "api", "preAuthorizedApplications"), "theirs": field(app, "api", "knownClientApplications"),
 				"redirects": field(app, "web", "redirectUris"), "idTokens": field(app, "web", "implicitGrantSettings", "enableIdTokenIssuance"),
 				"principal": field(g.lists["/servicePrincipals"][0], "appId"), "assigned": field(g.lists["/servicePrincipals"][0], "appRoleAssignmentRequired"),
@@ -201,7 +205,8 @@ func TestRegister(t *testing.T) {
 			got["trust"] = trust
 			want := map[string]any{
 				"uris": []any{"api://" + id}, "audience": "AzureADMyOrg", "version": 2.0,
-				"scope": []any{"user_impersonation", scope, true}, "role": "Portcullis.Call",
+				"scope": []any{"user_impersonation", scope, true}, "roles": []any{"Portcullis.Approver", "Portcullis.BreakGlass", "Portcullis.Call"},
+				"members": []any{[]any{"User"}, []any{"User"}, []any{"User", "Application"}},
 				"clients": []any{
 					map[string]any{"appId": "04b07795-8ddb-461a-bbee-02f9e1bf7b46", "delegatedPermissionIds": []any{scope}},
 					map[string]any{"appId": "1950a258-227b-4e31-a9cf-717495945fc2", "delegatedPermissionIds": []any{scope}},
