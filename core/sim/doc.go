@@ -36,7 +36,9 @@
 //     before the wait was over, and where nobody has denied it.
 //   - I14 nothing in a scope that is held is stored, confirmed or extended, and what a lock-down, or a sweep that completes one, has found is
 //     closed or closing when it ends.
-//   - I13 no allow is made again for a grant that had ended when older tables were put back.
+//   - I13 no allow is made again for a grant that had ended when older tables were put back;
+//   - I15 from the write that stores a break-glass on, its review is owed or written, unless its opening failed; its windows
+//     end within what break-glass may last, counted from the start; no window of a drill is live at any time.
 //
 // Behind a firewall I2 includes that no window gets a port that a foreign rule has, I3 that an open window keeps
 // its port, I4 that no two machine ports share one firewall port.

@@ -50,6 +50,7 @@ type run struct {
 	// What this run's world does:
 	faults, foreign, churn, skewed, lossy, supersede, crashes bool
 	demands                                                   bool // the installation bounds sources: see demand
+	glass                                                     bool // people break the glass
 
 	mu        sync.Mutex
 	ids       int
@@ -102,7 +103,7 @@ type line struct {
 }
 
 // counts shows how eventful runs were: a simulation in which nothing happens proves nothing.
-type counts struct{ Opened, Closed, Locked, Refused, Repaired, Approved, Denied, Expired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes int }
+type counts struct{ Opened, Closed, Locked, Refused, Repaired, Approved, Denied, Expired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes, Broken, Reviewed, Owing int }
 
 func (c *counts) add(o counts) {
 	c.Opened += o.Opened
@@ -119,6 +120,9 @@ func (c *counts) add(o counts) {
 	c.Crashes += o.Crashes
 	c.Sweeps += o.Sweeps
 	c.Wakes += o.Wakes
+	c.Broken += o.Broken
+	c.Reviewed += o.Reviewed
+	c.Owing += o.Owing
 }
 
 type lazy func() string
@@ -230,6 +234,7 @@ func (r *run) check() {
 		}
 	}
 	r.taken++
+	r.reviewed()
 	r.oracle()
 }
 

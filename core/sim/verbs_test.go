@@ -56,6 +56,10 @@ func (r *run) verb() {
 		r.lift(r.any())
 		return
 	}
+	if r.glass && r.chance(12) {
+		r.review(r.any())
+		return
+	}
 	if r.chance(25) && r.decide(r.any()) {
 		return
 	}
@@ -104,6 +108,9 @@ func (r *run) newRequest() asked {
 		}
 		q.VMs = append(q.VMs, jit.RequestVM{VM: vm, Ports: ports})
 	}
+	if r.glass {
+		q.BreakGlass = r.brokenGlass()
+	}
 	a := asked{request: q}
 	if r.chance(40) {
 		a.key = fmt.Sprint("key-", len(r.asked))
@@ -128,10 +135,14 @@ func (r *run) request(a *app, q asked) {
 	r.note("  %s asks %s with key %q", q.request.Requestor, lazy(func() string { return requestText(q.request) }), q.key)
 	o.after = func(o *op) {
 		if o.err != nil {
+			r.owes(o.err)
 			r.refused(o, store.OpRequest, q.request.Requestor)
 			return
 		}
 		l := r.table.grants[got.Grant.ID]
+		if got.Grant.BreakGlass != jit.NoBreakGlass {
+			r.seen.Broken++
+		}
 		if got.Grant.Status() == jit.Initiated && (l == nil || !l.opened) {
 			r.violate("I8", "%s was told that grant %s is open, and it never was", o.name, got.Grant.ID)
 		}
