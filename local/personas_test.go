@@ -39,6 +39,8 @@ requests/{id}/approve requester's 401  401    401     401     404  403    403   
 requests/{id}/approve admin's   401    401    401     401     404  403    403       403   403
 requests/{id}/deny requester's  401    401    401     401     404  403    403       409   403
 requests/{id}/deny admin's      401    401    401     401     404  403    403       403   403
+requests/{id}/review requester's 401   401    401     401     404  403    403       409   409
+requests/{id}/review?dryRun=true admin's 401 401 401   401     404  403    403       403   409
 machines                        401    401    401     401     200- 200+   200+      200+  200+
 activity                        401    401    401     401     200- 200+   200+      200+  200+
 activity/verify                 401    401    401     401     403  200    200       200   200
@@ -136,6 +138,8 @@ func (r *rig) visits(row, source string) visit {
 		return visit{"POST", strings.Replace(path, "{id}", held["hold"].(string), 1), map[string]any{"reason": "a test"}}
 	case "lockdown/{id?}":
 		return visit{"GET", strings.TrimSuffix(path, "/{id?}"), nil}
+	case "requests/{id}/review", "requests/{id}/review?dryRun=true":
+		return visit{"POST", path, map[string]any{"review": "it was no break-glass, so nobody may say so"}}
 	case "requests/{id}/extend":
 		return visit{"POST", path, map[string]any{"duration": "PT1H"}}
 	case "import":

@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 86+17 {
-		t.Errorf("%d rows, want 86 of the platform and 17 of others", rows)
+	if rows != 90+17 {
+		t.Errorf("%d rows, want 90 of the platform and 17 of others", rows)
 	}
 }
 

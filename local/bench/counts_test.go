@@ -76,7 +76,7 @@ func TestCountsOfStorm(t *testing.T) {
 }
 
 // TestCountsOfSweep checks that a look at groups on which nothing is wrong reads lists alone: of the table one page of
-// grants, of targets, of expired keys and of lock-downs, two of policies, one state for each group, and three operations of the sweep and its entry.
+// grants, of targets, of expired keys, of lock-downs and of reviews that are owed, two of policies, one state for each group, and three operations of the sweep and its entry.
 func TestCountsOfSweep(t *testing.T) {
 	out := sweeps(t, 40, sweepByUs)
 	if want := (cost{Reads: 6, Table: 49}); out.cost != want {

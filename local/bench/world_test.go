@@ -220,7 +220,7 @@ func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 	w.check(err)
 	rooms := core.New(core.Ports{
 		Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
-		Policies: rows, Grants: rows, Keys: rows, History: rows, Targets: rows, Activity: rows, Holds: rows, Sweeps: rows,
+		Policies: rows, Grants: rows, Keys: rows, History: rows, Targets: rows, Activity: rows, Holds: rows, Sweeps: rows, Reviews: rows, BreakGlass: time.Hour,
 		Alarm: alarm{w.queue}, Authority: authority, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	})
 	app := handlers.New(rooms, handlers.Options{
