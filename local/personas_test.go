@@ -92,6 +92,7 @@ func (r *rig) callers() map[string]http.Header {
 		"reader":    r.as("reader"),
 		"requester": r.as("requester"),
 		"admin":     r.as("admin"),
+		"approver":  r.as("approver"),
 	}
 }
 
