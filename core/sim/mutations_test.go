@@ -38,11 +38,11 @@ const mutantSeeds = 200
 func mutations() []mutation {
 	return []mutation{
 		{name: "who owes a review may break the glass again", at: "core/glass:Rule.void", noticed: "I15",
-			edits: []replacement{{old: "	return rec.Failed != \"\" && rec.Grant.NeverOpened(now), nil\n", new: "	return true, nil\n"}}},
+			edits: []replacement{{old: "	return rec.Failed != \"\" && rec.Grant.NeverOpened(now), nil\n", new: "	_ = rec\n	return true, nil\n"}}},
 		{name: "break-glass lasts as long as the policy lets", at: "core/glass:Rule.Within", noticed: "I15",
 			edits: []replacement{{old: "		return p.AtMost(r.Most), ok\n", new: "		return p, ok\n"}}},
-		{name: "a drill is stored as what it drills", at: "core/access:drilled", noticed: "I15",
-			edits: []replacement{{old: "	if rec.Grant.BreakGlass == jit.BreakGlassDrill {\n", new: "	if rec.Grant.BreakGlass == \"\" {\n"}}},
+		{name: "a drill has the end of what it drills", at: "core/jit:Grant.Drilled", noticed: "I15",
+			edits: []replacement{{old: "		w.End, w.Reason = g.Start, DrillOnly\n", new: "		w.Reason = DrillOnly\n"}}},
 		{name: "a deny does not outrank foreign allows", at: "core/plan:layout.next", noticed: "I4",
 			edits: []replacement{{old: "			d.cause, d.below = f, f.Priority\n", new: "			d.cause = f\n"}}},
 		{name: "who is in an application security group is not asked", at: "core/reach:Names.member", noticed: "I4",
