@@ -21,7 +21,7 @@ const patience = time.Minute
 // open returns a gate in front of a machine that says hello and then repeats each line.
 func open(t *testing.T, admits func(netip.Addr) bool) *gate.Gate {
 	t.Helper()
-	g := &gate.Gate{Listen: "127.0.0.1:0", Admits: admits, Every: time.Millisecond, Dial: func(context.Context) (net.Conn, error) {
+	return openTo(t, admits, func(context.Context) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -29,7 +29,12 @@ func open(t *testing.T, admits func(netip.Addr) bool) *gate.Gate {
 			_, _ = io.Copy(far, far)
 		}()
 		return near, nil
-	}}
+	})
+}
+
+func openTo(t *testing.T, admits func(netip.Addr) bool, dial func(context.Context) (net.Conn, error)) *gate.Gate {
+	t.Helper()
+	g := &gate.Gate{Listen: "127.0.0.1:0", Admits: admits, Every: time.Millisecond, Dial: dial}
 	if err := g.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +85,8 @@ func TestNobodyElse(t *testing.T) {
 // TestShut: without a rule nobody comes in, and the machine is not even dialled.
 func TestShut(t *testing.T) {
 	var asked atomic.Value
-	g := open(t, func(from netip.Addr) bool { asked.Store(from); return false })
-	g.Dial = func(context.Context) (net.Conn, error) { t.Error("dialled"); return nil, io.EOF }
+	g := openTo(t, func(from netip.Addr) bool { asked.Store(from); return false },
+		func(context.Context) (net.Conn, error) { t.Error("dialled"); return nil, io.EOF })
 	_, r := dial(t, g)
 	cut(t, r)
 	if asked.Load() != netip.MustParseAddr("127.0.0.1") {
@@ -116,8 +121,7 @@ func TestStands(t *testing.T) {
 
 // TestUnreachable: a machine that cannot be dialled ends the connection.
 func TestUnreachable(t *testing.T) {
-	g := open(t, func(netip.Addr) bool { return true })
-	g.Dial = func(context.Context) (net.Conn, error) { return nil, io.EOF }
+	g := openTo(t, func(netip.Addr) bool { return true }, func(context.Context) (net.Conn, error) { return nil, io.EOF })
 	_, r := dial(t, g)
 	cut(t, r)
 }
