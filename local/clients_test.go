@@ -48,7 +48,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if diff := cmp.Diff([]string{"az", "az-rest", "azapi", "azapi-initiate", "curl-close", "curl-open", "go", "local", "python"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"az", "az-rest", "azapi", "azapi-initiate", "cli", "cli-local", "cli-script", "curl-close", "curl-open", "go", "local", "python"}, names); diff != "" {
 		t.Fatalf("what is run here (-) and the tagged blocks of %s (+) differ:\n%s", clientsGuide, diff)
 	}
 	r := newRig(t, t.TempDir(), nil)
@@ -119,6 +119,7 @@ func TestClients(t *testing.T) {
 		execute(t, "", plain, "bash", "-eu", "-o", "pipefail", "-c", here+block["curl-open"])
 		closing(t, standing(t, "127.0.0.1"))
 	})
+	t.Run("portcullis", func(t *testing.T) { r.commandLine(t, block, env) })
 	t.Run("go", func(t *testing.T) {
 		// Inside this module, so that the clients are those of its go.mod; after an underscore, so
 		// that no pattern such as ./... matches it meanwhile.

@@ -21,6 +21,11 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}
 
+The command line client, here as the requester; portcullis --help says what else it does:
+
+  export PORTCULLIS_URL={{.App}} PORTCULLIS_TOKEN_COMMAND='["curl","-sS","-X","POST","{{.ARM}}/local/token?as=requester"]'
+  dist/portcullis machines
+
 Have the clients of this shell trust the https ports (the certificate is for 127.0.0.1 alone; do not give it to the whole machine):
 
   export CURL_CA_BUNDLE={{.Trust}} SSL_CERT_FILE={{.Trust}} REQUESTS_CA_BUNDLE={{.Trust}} NODE_EXTRA_CA_CERTS={{.Trust}}

@@ -178,7 +178,7 @@ func TestBlocks(t *testing.T) {
 		"infra/deploy/README.md":            {"azd up", "make package", "terraform -chdir=root init", "terraform -chdir=root apply", "az functionapp deployment source config-zip", "az rest --method post"},
 		"docs/install.md":                   {"curl -fsS https://app.example/api/health", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/machines"},
 		"docs/operations.md":                {"az network nsg rule list", "az network nsg rule delete", "az extension add --name azure-firewall", "az network firewall nat-rule collection list", "az network firewall nat-rule delete", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default", "curl -fsS -H Authorization: Bearer TOKEN https://app.example/api/doctor", "az functionapp stop", "go run ./infra/deploy/copy-tables -from https://portcullislog.table.core.windows.net -to https://new.table.core.windows.net", "go run ./infra/deploy/live-check", "az network nsg list", "az network firewall list"},
-		"docs/clients.md":                   {"az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default"}, // local runs the other blocks
+		"docs/clients.md":                   {"install dist/cli/portcullis-linux-amd64", "portcullis login https://app.example", "az account get-access-token --scope api://33333333-3333-3333-3333-333333333333/.default"}, // local runs the other blocks
 		"infra/deploy/logic-apps/README.md": {"az resource create -g GROUP -n teams", "az logic workflow create", "curl -fsS https://trigger.example"},
 		"docs/runbooks.md": {"az account get-access-token", "az functionapp stop", "az role assignment delete", "terraform -chdir=root apply -replace=module.portcullis.azurerm_user_assigned_identity.this", "az functionapp start",
 			"az ad user update --id ada@example.com", "curl -fsS -X POST -H Authorization: Bearer TOKEN https://app.example/api/requests/01a2096e-73ef-7d3d-a557-77b95e6aa284/revoke",
@@ -201,7 +201,7 @@ func TestBlocks(t *testing.T) {
 			dir, bin := t.TempDir(), t.TempDir()
 			for file, script := range map[string]string{
 				"az":  "( " + recorder + ")\ncase $* in *https://app.example/api*) exit ;; esac\n" + strings.Replace(strings.Replace(az, "curl ", `"$REAL_CURL" `, 1), "*) echo", "'account get-access-token') echo TOKEN ;;\n*) exit 0; echo", 1),
-				"azd": recorder, "terraform": recorder, "make": recorder, "go": recorder, "curl": recorder,
+				"azd": recorder, "terraform": recorder, "make": recorder, "go": recorder, "curl": recorder, "install": recorder, "portcullis": recorder,
 			} {
 				if err := os.WriteFile(filepath.Join(bin, file), []byte("#!/usr/bin/env bash\nset -eu\n"+script), 0o755); err != nil {
 					t.Fatal(err)

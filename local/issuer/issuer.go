@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -214,7 +215,10 @@ func (i *Issuer) clientToken(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxClaims)
 	form := r.PostFormValue
-	resource, whole := strings.CutSuffix(form("scope"), "/.default")
+	// MSAL for Go adds three scopes of OpenID Connect to what it is asked for, and Entra ID passes over them here.
+	scopes := slices.DeleteFunc(strings.Fields(form("scope")), func(s string) bool { return s == "openid" || s == "offline_access" || s == "profile" })
+	resource, whole := strings.CutSuffix(strings.Join(scopes, " "), "/.default")
+	whole = whole && len(scopes) == 1
 	switch {
 	case form("grant_type") != "client_credentials":
 		fail(w, http.StatusBadRequest, "unsupported_grant_type", "only client_credentials is known here")

@@ -161,6 +161,7 @@ func TestClientCredentials(t *testing.T) {
 	for name, change := range map[string]url.Values{
 		"another grant": {"grant_type": {"password"}}, "no secret": {"client_secret": nil}, "nobody": {"client_id": {issuer.AppObjectID}},
 		"no scope": {"scope": nil}, "a scope of people": {"scope": {issuer.DefaultAudience + "/user_impersonation"}}, "a scope of nothing": {"scope": {"/.default"}},
+		"two scopes": {"scope": {issuer.DefaultAudience + "/.default " + issuer.DefaultAudience + "/.default"}}, "no scope but OpenID Connect's": {"scope": {"openid profile"}},
 	} {
 		form := maps.Clone(good)
 		maps.Copy(form, change)
@@ -171,6 +172,7 @@ func TestClientCredentials(t *testing.T) {
 	if status, token := ask("common", good); status != 400 || token != "" {
 		t.Errorf("another tenant: %d %q", status, token)
 	}
+	good.Set("scope", issuer.DefaultAudience+"/.default openid offline_access profile") // as MSAL for Go asks
 	status, token := ask(issuer.DefaultTenant, good)
 	got, err := i.Verify(token, issuer.DefaultAudience)
 	if status != 200 || err != nil || got.ObjectID != reader || got.ClientID != reader || got.Type != "app" || got.Scope != "" || got.PreferredUsername != "" {

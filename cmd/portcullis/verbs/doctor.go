@@ -153,14 +153,13 @@ func (p *Permission) tried(err error) error {
 }
 
 func showExamination(w io.Writer, e Examination) {
-	showAccount(w, e.Account)
 	value := func(v *string, name string) string {
 		if v == nil {
 			return "not known: " + e.Unknown[name]
 		}
 		return *v
 	}
-	rows := [][]string{{"the app knows you as", value(e.Requestor, "requestor")}, {"your address", value(e.Address, "address")}}
+	rows := append(e.Account.rows(), [][]string{{"the app knows you as", value(e.Requestor, "requestor")}, {"your address", value(e.Address, "address")}}...)
 	for _, p := range e.May {
 		says := "not known: " + p.Reason
 		if p.May != nil {

@@ -118,13 +118,16 @@ func (s *session) account(ctx context.Context) (Account, error) {
 	return out, nil
 }
 
-func showAccount(w io.Writer, a Account) {
+func showAccount(w io.Writer, a Account) { terminal.Pairs(w, a.rows()) }
+
+// rows gives the account as names and values.
+func (a Account) rows() [][]string {
 	rows := [][]string{{"app", a.App}, {"signed in as", name(a.Who)}, {"by", a.Method}, {"at", a.Authority}, {"for", a.Audience},
 		{"token until", a.Who.Expires.Local().Format(time.DateTime)}, {"clock", clock(a.Ahead, a.Unknown)}, {"machines", fmt.Sprint(*a.Machines)}}
 	if a.File != "" {
 		rows = append(rows, []string{"saved in", a.File})
 	}
-	terminal.Pairs(w, rows)
+	return rows
 }
 
 // name gives whom a token names.
