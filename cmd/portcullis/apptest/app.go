@@ -78,7 +78,7 @@ func New(t testing.TB, names ...string) *App {
 	}
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	rooms := core.New(core.Ports{Network: a.Cloud, Kinds: network.KindsOf(network.SecurityGroups(a.Cloud)), Policies: a.Store, Grants: a.Store, Keys: a.Store, History: a.Store, Targets: a.Store,
-		Activity: a.Store, Sweeps: a.Store, Alarm: &coretest.Bell{}, Authority: roles{}, Subscriptions: []string{Subscription}, Now: a.now, NewID: newID})
+		Activity: a.Store, Holds: a.Store, Sweeps: a.Store, Alarm: &coretest.Bell{}, Authority: roles{}, Subscriptions: []string{Subscription}, Now: a.now, NewID: newID})
 	doors := handlers.New(rooms, handlers.Options{Address: "127.0.0.1:1", ForwardedHeaders: true, Caller: a.caller,
 		ParseWake: func(b []byte) (w store.Wake, err error) { return w, json.Unmarshal(b, &w) },
 		Wait:      10 * time.Second, Version: "test", Authority: Authority, Audiences: []string{Audience}, NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
