@@ -3,8 +3,6 @@ package guard
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"slices"
 	"time"
 
 	"portcullis/core/access"
@@ -204,44 +202,14 @@ func (g *Verbs) Find(ctx context.Context, who jit.Caller, id string) (store.Gran
 	if owns(who, rec.Grant) && !rec.Grant.AnyLive(g.Service.Now()) {
 		return rec, nil
 	}
-	shown, err := g.Permit.Visible(ctx, who, rec.Grant)
+	shown, err := g.Permit.VisibleRecord(ctx, who, rec)
 	if err != nil {
 		return store.GrantRecord{}, err
 	}
-	if len(shown.VMs) == 0 {
+	if len(shown.Grant.VMs) == 0 {
 		return store.GrantRecord{}, access.RequestNotFound()
 	}
-	return shownOf(rec, shown), nil
-}
-
-// shownOf returns the record of a grant as far as its machines are shown: where the others
-// stand, and what went wrong with it, is not.
-func shownOf(rec store.GrantRecord, shown jit.Grant) store.GrantRecord {
-	addresses := map[string][]netip.Addr{}
-	for _, vm := range shown.Machines() {
-		addresses[vm.Key()] = rec.Connect[vm.Key()]
-	}
-	out := store.GrantRecord{Grant: shown, Connect: addresses, Version: rec.Version}
-	if len(shown.VMs) == len(rec.Grant.VMs) {
-		out.Failed = rec.Failed
-	}
-	for _, w := range rec.Replaces {
-		if slices.ContainsFunc(shown.Machines(), w.VM.Equal) {
-			out.Replaces = append(out.Replaces, w)
-		}
-	}
-	for _, p := range rec.Placements {
-		here := map[string][]netip.Addr{}
-		for _, vm := range shown.Machines() {
-			if a := p.Addresses[vm.Key()]; len(a) > 0 {
-				here[vm.Key()] = a
-			}
-		}
-		if len(here) > 0 {
-			out.Placements = append(out.Placements, store.GrantPlacement{Target: p.Target, Addresses: here, Confirmed: p.Confirmed})
-		}
-	}
-	return out
+	return shown, nil
 }
 
 // whole returns a grant with all of its machines, for a change: the caller's own, or one of which the caller may read

@@ -81,6 +81,9 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 	if err := inv.complete(ctx, page.Machines); err != nil {
 		return MachinePage{}, err
 	}
+	if page.Open, err = s.openTo(ctx, who, inv.open); err != nil {
+		return MachinePage{}, err
+	}
 	page.Incomplete, err = s.incomplete(ctx, who, page.Incomplete)
 	return page, err
 }

@@ -110,6 +110,9 @@ type MachinePage struct {
 	// Incomplete names the subscriptions that could not be listed, each with the reason. Their machines are missing
 	// from the page.
 	Incomplete map[string]string
+	// Open is every grant that is not closed, as [Inventory.OpenNow] returns it: what the windows of the machines were read from, whatever
+	// machines the query selects.
+	Open []store.GrantRecord
 	// RequestsCut says that there were more requests in 7 days than are counted: Requests is then a lower bound.
 	RequestsCut bool
 }

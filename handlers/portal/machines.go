@@ -34,6 +34,7 @@ type machinesView struct {
 	Cut        bool // there were more requests than are counted
 	Open       openView
 	Sweep      sweepView
+	Again      bool    // the rows are drawn again, beside what is open
 	May        offered // what may be done with some row
 	Lacks      string  // the permission that is missing to do what the tab is for with any row, "" for none
 }
@@ -49,6 +50,7 @@ type machineRow struct {
 	Reason   string
 	Advice   string
 	Findings []show.Finding // those that need somebody
+	Windows  []show.Window  // what is open, opening or closing
 	Firewall bool
 }
 
@@ -62,25 +64,38 @@ type sweepView struct {
 
 // machines draws the list: GET /api/portal/.
 func (s *server) machines(w http.ResponseWriter, c call) error {
+	view, err := s.list(c)
+	if err != nil {
+		return err
+	}
+	if view.Sweep, err = s.sweep(c); err != nil {
+		return err
+	}
+	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)
+	return nil
+}
+
+// list reads what the list shows of machines, and what is open: both come from one read.
+func (s *server) list(c call) (machinesView, error) {
 	q := show.ReadList(c.URL.Query())
 	page, err := s.App.Inventory.Machines(c.Context(), c.who, q)
 	if err != nil {
-		return err
+		return machinesView{}, err
 	}
 	view := machinesView{Now: c.now, Here: show.ListLink(q), State: q.State, Query: q, Groups: page.ResourceGroups, Subs: page.Subscriptions, Cut: page.RequestsCut,
 		Filtered: q.Text != "" || q.ResourceGroup != "" || q.Subscription != ""}
 	view.Tabs = show.TabsOf(q, page.Counts)
 	view.Columns = show.ColumnsOf(q)
 	for _, m := range page.Machines {
-		row, err := s.rowOf(c, m)
+		row, err := s.rowOf(c, m, page.Open)
 		if err != nil {
-			return err
+			return machinesView{}, err
 		}
 		view.Rows = append(view.Rows, row)
 		view.May.Request, view.May.Configure = view.May.Request || row.May.Request, view.May.Configure || row.May.Configure
 	}
 	if view.Lacks, err = s.lacking(c, view); err != nil {
-		return err
+		return machinesView{}, err
 	}
 	if q.Cursor != "" {
 		first := q
@@ -96,14 +111,8 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 		view.Incomplete = append(view.Incomplete, incomplete{sub, why})
 	}
 	slices.SortFunc(view.Incomplete, func(a, b incomplete) int { return cmp.Compare(a.Subscription, b.Subscription) })
-	if view.Open, err = s.open(c); err != nil {
-		return err
-	}
-	if view.Sweep, err = s.sweep(c); err != nil {
-		return err
-	}
-	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)
-	return nil
+	view.Open, err = s.openOf(c, page.Open)
+	return view, err
 }
 
 // lacking gives what is missing to do what the tab is for, where no row offers it.
@@ -119,8 +128,9 @@ func (s *server) lacking(c call, view machinesView) (string, error) {
 	return "", nil
 }
 
-func (s *server) rowOf(c call, m inventory.MachineView) (machineRow, error) {
-	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == inventory.ConnectionFirewall, Demanded: words.Demanded(m.InForce)}
+// rowOf gives a machine as it is shown, with its windows among what is open.
+func (s *server) rowOf(c call, m inventory.MachineView, open []store.GrantRecord) (machineRow, error) {
+	r := machineRow{MachineView: m, ID: m.VM.String(), Firewall: m.Connect == inventory.ConnectionFirewall, Demanded: words.Demanded(m.InForce), Windows: show.WindowsOf(m.VM, open, c.who, c.now)}
 	var err error
 	if r.May, err = s.offers(c, m); err != nil {
 		return r, err
@@ -151,61 +161,6 @@ func (s *server) sweep(c call) (sweepView, error) {
 	return view, nil
 }
 
-// openView is the windows that are open now.
-type openView struct {
-	Grants []show.Grant
-	Busy   bool // some are opening or closing: look again soon
-	More   bool
-	Stamp  string // of all the above
-}
-
-const openLimit = 20
-
-// openNow draws the windows that are open now: GET /api/portal/open.
-func (s *server) openNow(w http.ResponseWriter, c call) error {
-	view, err := s.open(c)
-	if err != nil {
-		return err
-	}
-	c.unchanged(w, view.Stamp)
-	s.render(w, c, http.StatusOK, "open", "Open now", view)
-	return nil
-}
-
-// open gives the grants that may be open, the caller's own first, the next to end first.
-func (s *server) open(c call) (openView, error) {
-	var view openView
-	for _, status := range []jit.Status{jit.Initiating, jit.Initiated} {
-		grants, next, err := s.App.Inventory.ListGrants(c.Context(), c.who, store.GrantFilter{Status: status.String()}, "", openLimit)
-		if err != nil {
-			return view, err
-		}
-		view.More = view.More || next != ""
-		for _, g := range grants {
-			rec, err := s.App.Access.Find(c.Context(), c.who, g.ID)
-			if err != nil {
-				return view, err
-			}
-			shown := show.GrantOf(rec, c.who, c.now)
-			if err := s.offersOf(c, &shown, rec.Grant); err != nil {
-				return view, err
-			}
-			view.Grants = append(view.Grants, shown)
-		}
-	}
-	slices.SortStableFunc(view.Grants, func(a, b show.Grant) int {
-		if a.Own != b.Own {
-			return map[bool]int{true: -1, false: 1}[a.Own]
-		}
-		return a.End.Compare(b.End)
-	})
-	for _, g := range view.Grants {
-		view.Busy = view.Busy || g.Busy
-	}
-	view.Stamp = stampOf(view)
-	return view, nil
-}
-
 // machineView is one machine in full.
 type machineView struct {
 	Row      machineRow
@@ -213,18 +168,19 @@ type machineView struct {
 	Entries  []show.Entry
 	Chart    chart.Chart
 	Activity string // link to the whole log of the machine
+	Stamp    string // of its state and its windows
 }
 
-// find gives one machine that the caller may read, or refuses.
-func (s *server) find(c call, vm jit.ID) (inventory.MachineView, error) {
+// find gives one machine that the caller may read with what is open, or refuses.
+func (s *server) find(c call, vm jit.ID) (inventory.MachineView, []store.GrantRecord, error) {
 	page, err := s.App.Inventory.Machines(c.Context(), c.who, inventory.MachineQuery{VM: vm.Key(), Limit: 1})
 	if err != nil {
-		return inventory.MachineView{}, err
+		return inventory.MachineView{}, nil, err
 	}
 	if len(page.Machines) == 0 {
-		return inventory.MachineView{}, &jit.Error{Code: network.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
+		return inventory.MachineView{}, nil, &jit.Error{Code: network.CodeVMNotFound, Message: vm.Name + " was not found, or you may not read it"}
 	}
-	return page.Machines[0], nil
+	return page.Machines[0], page.Open, nil
 }
 
 // machine draws one machine: GET /api/portal/machine?vm=ID.
@@ -234,15 +190,16 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.find(c, id)
+	m, open, err := s.find(c, id)
 	if err != nil {
 		return err
 	}
-	row, err := s.rowOf(c, m)
+	row, err := s.rowOf(c, m, open)
 	if err != nil {
 		return err
 	}
-	view := machineView{Row: row, Activity: show.Link("activity", "vm", m.VM.String())}
+	view := machineView{Row: row, Stamp: stampOf([]any{row.State, row.Windows}), Activity: show.Link("activity", "vm", m.VM.String())}
+	c.unchanged(w, view.Stamp)
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+words.Kind(t)+")")
 	}

@@ -236,7 +236,11 @@ func TestUnchanged(t *testing.T) {
 	again := func(p page) string {
 		t.Helper()
 		_, after, _ := strings.Cut(p.text, `hx-get="/api/portal/`)
-		link, _, ok := strings.Cut(after, `"`)
+		link, rest, ok := strings.Cut(after, `"`)
+		if values, shown, sent := strings.Cut(rest[:min(len(rest), 60)], `hx-vals='{"shown":"`); sent && strings.TrimSpace(values) == "" {
+			stamp, _, _ := strings.Cut(shown, `"`)
+			link += "?shown=" + stamp
+		}
 		if !ok || !strings.Contains(link, "shown=") {
 			t.Fatalf("no link with what is shown in %s", p.text)
 		}
@@ -257,10 +261,8 @@ func TestUnchanged(t *testing.T) {
 	stays(second, "none")
 	s.clock.Set(noon.Add(time.Minute))
 	stays(second, "none") // the browser counts by itself
-	whole := s.get("").text
-	if !strings.Contains(whole, second) {
-		t.Error("the page around it looks again by another link")
-	}
+	_, stamp, _ := strings.Cut(second, "=")
+	s.get("").holds(t, `hx-vals='{"shown":"`+stamp+`"}'`)
 	s.clock.Set(noon.Add(2 * time.Hour))
 	stays(second, "")
 
@@ -276,4 +278,63 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays(opening, "").holds(t, "Ports are open")
+}
+
+// TestOpenWithRows: what is open, opening or closing is said of the same read in Open now and in the rows of the list that is shown; the
+// rows come along when anything has changed, and only then.
+func TestOpenWithRows(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	shown := func() string {
+		t.Helper()
+		_, stamp, _ := strings.Cut(s.get("").text, `{"shown":"`)
+		return stamp[:16]
+	}
+	look := func(stamp, query string) page { return s.get("open?shown="+stamp+query, "HX-Request", "true") }
+	first := shown()
+	look(first, "").lacks(t, `id="results"`)
+
+	caller := jit.Caller{ID: "tid/alice", Name: "alice@example.com"}
+	rec, _, err := s.app.Access.Request(t.Context(), caller, jit.Request{VMs: []jit.RequestVM{{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := look(first, "")
+	p.holds(t, `id="results"`, `hx-swap-oob="true"`)
+	if open, rows, _ := strings.Cut(p.text, `id="results"`); !strings.Contains(open, "Opening") || !strings.Contains(rows, "Opening") || strings.Contains(rows, "data-countdown") {
+		t.Errorf("while it opens: %s", p.text)
+	}
+	p = look(first, "&tab=unsupported&text=bare")
+	p.holds(t, `>bare</a>`, "tab=unsupported&amp;text=bare")
+	p.lacks(t, `>web</a>`)
+	if _, err := s.app.Access.Open(t.Context(), caller, rec); err != nil {
+		t.Fatal(err)
+	}
+	p = look(first, "")
+	if open, rows, _ := strings.Cut(p.text, `id="results"`); !strings.Contains(open, "data-countdown") || !strings.Contains(rows, "data-countdown") || strings.Contains(p.text, "Opening") {
+		t.Errorf("once it is open: %s", p.text)
+	}
+	p = s.get("machine?vm=" + web)
+	p.holds(t, "Configured: ", "requests/"+rec.Grant.ID)
+	p.lacks(t, "until somebody asks")
+	s.clock.Set(noon.Add(time.Hour))
+	p = look(first, "")
+	if open, rows, _ := strings.Cut(p.text, `id="results"`); !strings.Contains(open, "Closing") || !strings.Contains(rows, "Closing") || strings.Contains(p.text, "data-countdown") {
+		t.Errorf("after its end: %s", p.text)
+	}
+}
+
+// TestManyOpen: one's own windows come first and are never left out for those of others, of which the rest are counted.
+func TestManyOpen(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	for i := range 25 {
+		s.opened(fmt.Sprintf("other%02d", i), "logs", time.Hour, 22)
+	}
+	mine := s.opened("alice", "mine", 2*time.Hour, 22)
+	p := s.get("open")
+	p.holds(t, "6 more open.", `<span class="count">26</span>`)
+	if own, other := strings.Index(p.text, mine), strings.Index(p.text, "other00"); own < 0 || other < own {
+		t.Errorf("the caller's own stands at %d, another's at %d", own, other)
+	}
 }

@@ -52,9 +52,9 @@ func TestFind(t *testing.T) {
 	b.says("#pane header", "app1, app2")
 	b.closePane()
 
-	for text, want := range map[string]string{demo + "app2": "app2", "https://portal.example/#resource" + demo + "app2/overview": "app2", "demo zzz": ""} {
-		b.fill("#text", text)
-		b.eventually("found by "+text, func() bool { return b.text("#results tbody .vm") == want })
+	for _, row := range []struct{ text, want string }{{demo + "app2", "app2"}, {"https://portal.example/#resource" + demo + "app2/overview", "app2"}, {"demo zzz", ""}} {
+		b.fill("#text", row.text)
+		b.eventually("found by "+row.text, func() bool { return b.text("#results tbody .vm") == row.want })
 	}
 	b.says("#results", "No machine matches")
 	b.fill("#text", "app")

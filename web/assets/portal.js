@@ -179,9 +179,23 @@
   document.body.addEventListener("htmx:load", (e) => {
     const el = e.detail.elt;
     if (el.matches?.(".panel")) filled(el);
+    if (el.id === "open") window.htmx.trigger(document.body, "windows-new");
     tick();
     selections(el.id === "results");
   });
+  // What is open and the rows of the list come in one answer, so that they never say two things. After what was done here both are asked
+  // for whatever is shown.
+  document.body.addEventListener("htmx:configRequest", (e) => {
+    if (e.detail.elt.id === "open" && e.detail.triggeringEvent?.type === "machines-changed") delete e.detail.parameters.shown;
+  });
+  // Nothing is replaced under a finger or a button of the mouse that is down: it is asked for again once that is up.
+  let pressed = false, late = false;
+  document.addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const up of ["pointerup", "pointercancel"]) document.addEventListener(up, () => {
+    pressed = false;
+    if (late) setTimeout(() => { late = false; window.htmx?.trigger(document.body, "windows-changed"); });
+  }, true);
+
   // An answer that is not the page's own would be put into it as it is.
   document.body.addEventListener("htmx:beforeSwap", (e) => {
     const type = e.detail.xhr.getResponseHeader("Content-Type") || "";
@@ -192,6 +206,10 @@
     }
     // A panel that looks again by itself stays while a form of it is under way: the answer goes into it, and is newer.
     const { target, requestConfig } = e.detail;
+    if (pressed && requestConfig.elt.id === "open" && e.detail.shouldSwap && e.detail.xhr.getResponseHeader("HX-Reswap") !== "none") {
+      late = true;
+      e.detail.shouldSwap = false;
+    }
     if (requestConfig.elt === target && target.matches(".panel") && target.querySelector(".htmx-request")) e.detail.shouldSwap = false;
   });
   document.body.addEventListener("htmx:sendError", () => document.getElementById("offline")?.removeAttribute("hidden"));
@@ -209,7 +227,7 @@
   document.body.addEventListener("htmx:afterSwap", (e) => {
     if (e.detail.requestConfig?.elt.id !== "filters") return;
     const results = document.getElementById("results");
-    history.replaceState(history.state, "", results.getAttribute("hx-get"));
+    history.replaceState(history.state, "", results.dataset.here);
     const n = results.querySelector(".tabs [aria-current] .count").textContent;
     announce(n === "1" ? "1 machine found" : `${n} machines found`);
   });
