@@ -22,6 +22,7 @@ type requestView struct {
 	Lacks   string // the permission to ask that somebody lacks, "" for none
 	Every   []everyPort
 	Asks    replacing // what has to be agreed to first
+	Drawn   bool      // nothing was sent yet: what is wrong is of the machines or of the link
 }
 
 // everyPort is a port that several of the machines have: what is chosen for it is chosen for all of them.
@@ -59,7 +60,8 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 	return err
 }
 
-// requestForm draws the form for the machines that a link names: GET /api/portal/request.
+// requestForm draws the form for the machines that a link names, filled in as the link says ([form.Request.Prefill]), and opens nothing:
+// GET /api/portal/request?vm=ID&port=22&for=1h&why=TEXT.
 func (s *server) requestForm(w http.ResponseWriter, c call) error {
 	vms, err := c.vms()
 	if err != nil {
@@ -74,6 +76,10 @@ func (s *server) requestForm(w http.ResponseWriter, c call) error {
 		view.Proxy = own.String()
 	}
 	view.Request = form.NewRequest(view.Proxy, vms, policies)
+	if c.Method == http.MethodGet {
+		view.Drawn = true
+		view.Prefill(c.URL.Query())
+	}
 	if err := view.complete(s, c, vms, policies); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,6 +122,58 @@ func ReadRequest(f url.Values, vms []jit.ID, policies map[string]jit.Policy) (Re
 		view.Wrong.Put("ports", &jit.Error{Message: "choose at least one port to open"})
 	}
 	return view, asked
+}
+
+// mostPrefilled bounds how many ports a link may choose; those after them are left out.
+const mostPrefilled = 50
+
+// Prefill fills the form in as a link asks: port chooses the ports, one or several with commas, on every machine that has them, for says
+// how long, why is the justification. What is left out stays as [NewRequest] proposes it. Nothing is asked for by that: what cannot be as the
+// link says is marked in Wrong, and somebody sends the form.
+func (v *Request) Prefill(q url.Values) {
+	if why := q.Get("why"); why != "" {
+		v.Why = why
+		_, err := jit.Justification(why)
+		v.Wrong.Put("why", err)
+	}
+	var numbers []string
+	for _, list := range q["port"] {
+		numbers = append(numbers, strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })...)
+	}
+	numbers = numbers[:min(len(numbers), mostPrefilled)]
+	length := strings.TrimSpace(q.Get("for"))
+	found := map[string]bool{}
+	for i := range v.VMs {
+		for j := range v.VMs[i].Ports {
+			p := &v.VMs[i].Ports[j]
+			number := strconv.Itoa(int(p.Number))
+			if len(numbers) > 0 {
+				p.On = slices.Contains(numbers, number)
+			}
+			found[number] = true
+			if p.On && length != "" {
+				v.last(p, length)
+			}
+		}
+	}
+	for _, n := range numbers {
+		if !found[n] {
+			v.Wrong.Put("ports", &jit.Error{Message: fmt.Sprintf("port %.20q of the link is in no policy of these machines", n)})
+		}
+	}
+}
+
+// last makes a port be asked for as long as a text says.
+func (v *Request) last(p *RequestPort, text string) {
+	d, err := words.ReadLength(text)
+	p.For = text
+	if err == nil {
+		p.For, p.Value = jit.Length(d), min(int(d/time.Minute), p.Minutes)
+		if d > p.Maximum {
+			err = &jit.Error{Message: fmt.Sprintf("%s is longer than the %s that the policy allows", p.For, jit.Length(p.Maximum))}
+		}
+	}
+	v.Wrong.Put("for-"+p.Key, err)
 }
 
 // readSource reads from where access may come; none where each port has its own.
