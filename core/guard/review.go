@@ -23,8 +23,8 @@ func (g *Verbs) Review(ctx context.Context, who jit.Caller, id, text string) (st
 	if err != nil {
 		return store.GrantRecord{}, store.Review{}, err
 	}
-	shown, err := g.Permit.Visible(ctx, who, rec.Grant)
-	return shownOf(rec, shown), review, err
+	shown, err := g.Permit.VisibleRecord(ctx, who, rec)
+	return shown, review, err
 }
 
 // PreviewReview refuses what [Verbs.Review] refuses, and gives the request and its review as it stands. Nothing is written, a refusal included.
@@ -37,8 +37,8 @@ func (g *Verbs) PreviewReview(ctx context.Context, who jit.Caller, id, text stri
 	if err != nil {
 		return store.GrantRecord{}, store.Review{}, err
 	}
-	shown, err := g.Permit.Visible(ctx, who, rec.Grant)
-	return shownOf(rec, shown), review, err
+	shown, err := g.Permit.VisibleRecord(ctx, who, rec)
+	return shown, review, err
 }
 
 // mayReview gives the grant and the text as it is stored, and refuses unless the caller may write it. What he may not know of comes with an

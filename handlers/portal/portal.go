@@ -177,12 +177,9 @@ func (s *server) identified(h handler) http.Handler {
 	})
 }
 
-// signIn asks somebody unknown who they are. Within the page there is nothing to
-// be shown, so the browser is sent to it.
+// signIn asks somebody unknown who they are. Within the page its script says so beside what is shown, since to leave the page would throw
+// away what is typed there.
 func (s *server) signIn(w http.ResponseWriter, c call) {
-	if c.partly() {
-		w.Header().Set("HX-Redirect", Root)
-	}
 	back := Root
 	if c.Method == http.MethodGet && !c.partly() {
 		back = strings.TrimSuffix(Root, "/") + c.URL.RequestURI()

@@ -105,6 +105,7 @@ func (s *server) render(w http.ResponseWriter, c call, status int, view, title s
 		http.Error(w, "The page could not be drawn. The log holds why under this request id: "+c.who.Correlation, http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Portcullis-View", view) // which tells the page's script that the answer is the app's
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(out.Bytes()) // an error now means that the browser is gone

@@ -21,8 +21,18 @@
     return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
   };
 
+  // The tab's title says what the pane shows, and how long what is open stays so.
+  const plain = document.title;
+  const title = (now) => {
+    const panel = document.querySelector("#pane .panel");
+    const open = (panel || document).querySelector("[data-countdown][data-title]"), left = open ? Date.parse(open.dataset.countdown) - now : 0;
+    const head = panel?.querySelector("h2")?.textContent;
+    document.title = left > 0 ? `${clock(left)} ${open.dataset.title} · Portcullis` : head ? `${head} · Portcullis` : plain;
+  };
+
   const tick = () => {
     const now = Date.now() + skew;
+    title(now);
     for (const el of all(document, "[data-countdown]")) {
       const left = Date.parse(el.dataset.countdown) - now;
       el.textContent = left > 0 ? clock(left) : "closing";
@@ -140,45 +150,10 @@
     if (e.target.closest("[data-clear]")) {
       untick([...ticked]);
     }
-    const close = e.target.closest("[data-close]");
-    if (pane && (close || e.target === pane) && pane.open) {
-      e.preventDefault();
-      pane.close();
-    }
-  });
-
-  // The pane is a modal dialog: the browser keeps the focus in it and gives it back.
-  let opener = null, said = "";
-  const filled = (panel) => {
-    if (panel.dataset.changed !== undefined && (!said || panel.dataset.say !== said)) {
-      untick(all(panel, "[data-did]").map((el) => el.dataset.did));
-      window.htmx?.trigger(document.body, "machines-changed");
-    }
-    // A panel that looks again by itself is the same one: it says what is new and leaves the focus alone.
-    const again = panel.dataset.say && said;
-    if (panel.dataset.say && panel.dataset.say !== said) announce(panel.dataset.say);
-    said = panel.dataset.say || "";
-    if (pane?.contains(panel) && !pane.open) {
-      opener = document.activeElement;
-      pane.showModal();
-    } else if (again && panel.contains(document.activeElement)) {
-      return;
-    }
-    const first = panel.querySelector('[aria-invalid="true"]') || panel.querySelector("h2");
-    if (first) first.focus();
-  };
-  pane?.addEventListener("close", () => {
-    const id = opener?.id;
-    pane.replaceChildren();
-    said = "";
-    const back = opener?.isConnected ? opener : id && document.getElementById(id);
-    if (back) back.focus();
-    window.htmx?.trigger(document.body, "windows-changed");
   });
 
   document.body.addEventListener("htmx:load", (e) => {
     const el = e.detail.elt;
-    if (el.matches?.(".panel")) filled(el);
     if (el.id === "open") window.htmx.trigger(document.body, "windows-new");
     tick();
     selections(el.id === "results");
@@ -196,24 +171,12 @@
     if (late) setTimeout(() => { late = false; window.htmx?.trigger(document.body, "windows-changed"); });
   }, true);
 
-  // An answer that is not the page's own would be put into it as it is.
   document.body.addEventListener("htmx:beforeSwap", (e) => {
-    const type = e.detail.xhr.getResponseHeader("Content-Type") || "";
-    if (!type.startsWith("text/html")) {
-      e.detail.shouldSwap = false;
-      announce("The app did not answer as expected. Try again.");
-      document.getElementById("offline")?.removeAttribute("hidden");
-    }
-    // A panel that looks again by itself stays while a form of it is under way: the answer goes into it, and is newer.
-    const { target, requestConfig } = e.detail;
-    if (pressed && requestConfig.elt.id === "open" && e.detail.shouldSwap && e.detail.xhr.getResponseHeader("HX-Reswap") !== "none") {
+    if (pressed && e.detail.requestConfig.elt.id === "open" && e.detail.shouldSwap && e.detail.xhr.getResponseHeader("HX-Reswap") !== "none") {
       late = true;
       e.detail.shouldSwap = false;
     }
-    if (requestConfig.elt === target && target.matches(".panel") && target.querySelector(".htmx-request")) e.detail.shouldSwap = false;
   });
-  document.body.addEventListener("htmx:sendError", () => document.getElementById("offline")?.removeAttribute("hidden"));
-  document.body.addEventListener("htmx:afterOnLoad", () => document.getElementById("offline")?.setAttribute("hidden", ""));
 
   // Find looks while somebody types; the address follows, and so does what is said.
   const text = document.getElementById("text");
@@ -232,6 +195,8 @@
     announce(n === "1" ? "1 machine found" : `${n} machines found`);
   });
 
+  // What pane.js needs of all this.
+  window.portcullis = { all, announce, untick, minutes, tick };
   selections(false);
   tick();
 })();

@@ -154,3 +154,12 @@ func (v Grant) Title() string { return titles[v.State] }
 
 // titles are by state.
 var titles = map[string]string{"opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "Ports were not opened"}
+
+// Names are the names of its machines, such as "web, app1".
+func (v Grant) Names() string {
+	var names []string
+	for _, vm := range v.VMs {
+		names = append(names, vm.Name)
+	}
+	return strings.Join(names, ", ")
+}
