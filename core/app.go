@@ -132,13 +132,18 @@ func New(p Ports) *App {
 			Activity: noting, Refusals: refusals, Sweeps: p.Sweeps, Holds: p.Holds, Subscriptions: p.Subscriptions, Floor: p.Floor, Admins: admins, CloseLost: p.CloseLost, Glass: p.glass(), Now: p.Now, NewID: p.NewID, Pending: desk,
 		},
 	}
+	p.goesOut(app.Sweeper)
+	return app
+}
+
+// goesOut has a sweep send what is to leave the app: messages, and the activity log.
+func (p *Ports) goesOut(s *sweep.Sweeper) {
 	if p.Courier != nil {
-		app.Sweeper.Teller = p.Courier
+		s.Teller = p.Courier
 	}
 	if p.Stream != nil {
-		app.Sweeper.Streamer = p.Stream
+		s.Streamer = p.Stream
 	}
-	return app
 }
 
 // Ready reads what calls would have to wait for else: an instance that is about to serve calls it, and may serve though it fails.

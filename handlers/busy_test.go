@@ -13,6 +13,7 @@ import (
 	"portcullis/core/admission"
 	"portcullis/core/jit"
 	"portcullis/handlers/document"
+	"portcullis/handlers/surface"
 	"portcullis/handlers/wire"
 )
 
@@ -28,7 +29,7 @@ func TestBusy(t *testing.T) {
 		"a turn":  {1, 400, wire.CodeUnknownFormat, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &server{app: &core.App{Now: time.Now, Admission: admission.New(time.Now, func(jit.Caller) {})}, parameters: parameters(), documents: document.NewReader(tc.atOnce, time.Duration(tc.atOnce)*time.Hour), Options: Options{
+			s := &server{app: &core.App{Now: time.Now, Admission: admission.New(time.Now, func(jit.Caller) {})}, parameters: surface.Parameters(), documents: document.NewReader(tc.atOnce, time.Duration(tc.atOnce)*time.Hour), Options: Options{
 				Log: slog.New(slog.DiscardHandler), Caller: func(*http.Request) (jit.Caller, error) { return jit.Caller{ID: "t/a", Name: "ann"}, nil }}}
 			mux := http.NewServeMux()
 			mux.Handle("POST /api/policies/import", s.identified(s.restorePolicies))

@@ -13,6 +13,7 @@ import (
 	"portcullis/handlers/compat"
 	"portcullis/handlers/document"
 	"portcullis/handlers/openapi"
+	"portcullis/handlers/surface"
 	"portcullis/handlers/wire"
 )
 
@@ -86,7 +87,7 @@ func descriptions() []openapi.Operation {
 		{Method: "GET", Path: "/api/health", ID: "health", Tag: ofApp, Summary: "Say whether every dependency answers; 503 where one does not. With a token: which one, when the last sweep ended and what is overdue; without one the status alone", Answer: healthAnswer{}, Others: []any{healthStatus{}}, Statuses: []int{http.StatusOK, http.StatusServiceUnavailable}, Refusals: []int{http.StatusBadRequest}, Open: true},
 		{Method: "GET", Path: "/api/openapi.json", ID: "openapi", Tag: ofApp, Summary: "Show this document", Answer: map[string]jsontext.Value{}, Statuses: ok, Refusals: []int{http.StatusBadRequest}, Open: true},
 	}
-	known := parameters()
+	known := surface.Parameters()
 	for i, d := range all {
 		all[i].Query = known[d.Method+" "+d.Path]
 	}
@@ -108,11 +109,11 @@ func (s *server) openapi(w http.ResponseWriter, _ call) error {
 
 // describe writes the OpenAPI document of a version.
 func describe(version string) ([]byte, error) {
-	return json.Marshal(openapi.Document(surface(version)), json.Deterministic(true))
+	return json.Marshal(openapi.Document(described(version)), json.Deterministic(true))
 }
 
-// surface is everything that the document tells.
-func surface(version string) openapi.API {
+// described is everything that the document tells.
+func described(version string) openapi.API {
 	text := func(says string) openapi.Object {
 		return openapi.Object{"description": says, "schema": openapi.Object{"type": "string"}}
 	}

@@ -188,6 +188,8 @@ func TestExamples(t *testing.T) {
 	run(200, "POST", "/api/requests/"+a.drill()+"/review")
 	run(403, "POST", "/api/requests/"+id+"/approve") // the bodies are taken; who asked does not decide
 	run(403, "POST", "/api/requests/"+id+"/deny")
+	hold := run(200, "POST", "/api/lockdown").body["hold"].(string)
+	run(200, "POST", "/api/lockdown/"+hold+"/lift")
 	run(200, "PUT", policy+version)
 	run(202, "POST", policy+"/initiate"+version)
 	run(200, "POST", "/api/disable")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portcullis/core"
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
@@ -83,7 +84,7 @@ func (requesters) Missing(_ context.Context, who jit.Caller, _ string, actions .
 }
 
 // held has a scope held under an id.
-func (a *app) held(id string, scope jit.Scope, why string) {
+func (a *app) held(id string, scope area.Scope, why string) {
 	a.t.Helper()
 	h := store.Hold{ID: id, Scope: scope, By: "zz-mallory@example.com", Reason: why, At: a.now()}
 	set, err := a.store.Store.Holds(context.Background())

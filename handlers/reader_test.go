@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"portcullis/core"
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/decide"
 	"portcullis/core/defender"
@@ -70,7 +71,7 @@ func (s *shared) heldElsewhere() {
 		}
 		return out
 	}
-	for n, scope := range []jit.Scope{{VM: id(neighbour)}, {Subscription: sub, ResourceGroup: "zz-group"}, {Subscription: otherSub}, {Person: requester}, {Everything: true}, {Subscription: sub}} {
+	for n, scope := range []area.Scope{{VM: id(neighbour)}, {Subscription: sub, ResourceGroup: "zz-group"}, {Subscription: otherSub}, {Person: requester}, {Everything: true}, {Subscription: sub}} {
 		s.held(heldID(n), scope, "zz-why")
 	}
 }

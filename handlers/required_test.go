@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"portcullis/core/jit"
+	"portcullis/core/area"
 )
 
 // wholeBodies are bodies that have every member that the document requires, by operation. What is called NEWEST is the id of a request.
@@ -71,7 +71,7 @@ func TestRequiredMembers(t *testing.T) {
 			a.put(web)
 			id := a.call("POST", "/api/request", ports(`{"number":22,"duration":"PT1H"}`)).body["id"].(string)
 			if strings.HasSuffix(operation, "/lift") {
-				a.held(id, jit.Scope{Person: requester}, "test")
+				a.held(id, area.Scope{Person: requester}, "test")
 			}
 			if strings.HasSuffix(operation, "/review") {
 				id = a.drill()

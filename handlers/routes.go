@@ -18,6 +18,7 @@ import (
 	"portcullis/handlers/portal"
 	"portcullis/handlers/query"
 	"portcullis/handlers/routing"
+	"portcullis/handlers/surface"
 	"portcullis/handlers/wire"
 )
 
@@ -191,7 +192,7 @@ func Patterns() []string {
 
 // New gives the handler of everything that the Functions host sends.
 func New(app *core.App, o Options) http.Handler {
-	s := &server{Options: o, app: app, parameters: parameters(), documents: document.NewReader(2, 2*time.Second),
+	s := &server{Options: o, app: app, parameters: surface.Parameters(), documents: document.NewReader(2, 2*time.Second),
 		description: sync.OnceValues(func() ([]byte, error) { return describe(o.Version) })}
 	routed := routing.New(compat.Canonical, s.fail)
 	for _, r := range s.routes() {
@@ -204,4 +205,12 @@ func New(app *core.App, o Options) http.Handler {
 func probe(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("portcullis\n"))
+}
+
+// queryOf reads the query of a call by the table.
+func (s *server) queryOf(r *http.Request) (query.Values, error) {
+	if compat.Takes(r.Pattern) {
+		return nil, query.Tolerate(r.URL.RawQuery, compat.Parameters())
+	}
+	return query.Read(r.URL.RawQuery, s.parameters[r.Pattern])
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/defender"
 	"portcullis/core/inventory"
@@ -75,11 +76,11 @@ func TestEveryRefusalIsLogged(t *testing.T) {
 			return v[0].Err
 		}},
 		"lock down": {store.OpLockdown, "", func(g *doorway) error {
-			_, err := g.doors.lock.Begin(ctx, g.who, lockdown.Order{Scope: jit.Scope{Everything: true}, Reason: "test"})
+			_, err := g.doors.lock.Begin(ctx, g.who, lockdown.Order{Scope: area.Scope{Everything: true}, Reason: "test"})
 			return err
 		}},
 		"lift": {store.OpLift, "", func(g *doorway) error {
-			_, err := g.doors.lock.Lift(ctx, g.who, g.held(jit.Scope{VM: vmID("web")}), "test", false)
+			_, err := g.doors.lock.Lift(ctx, g.who, g.held(area.Scope{VM: vmID("web")}), "test", false)
 			return err
 		}},
 		"sweep": {store.OpSweep, "", func(g *doorway) error { _, err := g.doors.SweepNow(ctx, g.who); return err }},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/decide"
 	"portcullis/core/defender"
@@ -341,8 +342,8 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 		g.who.Kind = jit.Person
 		return g.who
 	}
-	locked := jit.Scope{VM: vmID("web")}
-	begin := func(scope jit.Scope) func(*doorway) string {
+	locked := area.Scope{VM: vmID("web")}
+	begin := func(scope area.Scope) func(*doorway) string {
 		return func(g *doorway) string {
 			_, err := g.doors.lock.Begin(ctx, g.who, lockdown.Order{Scope: scope, Reason: "test", Hold: true})
 			return Outcome(t, err)
@@ -371,7 +372,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			rec, _, err := g.doors.PreviewDeny(ctx, people(g), g.waiting, "no")
 			return Outcome(t, err, rec.Grant.VMs)
 		},
-		"Begin.web": begin(locked), "Begin.group": begin(jit.Scope{Subscription: sub, ResourceGroup: "demo"}), "Begin.person": begin(jit.Scope{Person: annID}), "Begin.all": begin(jit.Scope{Everything: true}),
+		"Begin.web": begin(locked), "Begin.group": begin(area.Scope{Subscription: sub, ResourceGroup: "demo"}), "Begin.person": begin(area.Scope{Person: annID}), "Begin.all": begin(area.Scope{Everything: true}),
 		"Preview.lock": func(g *doorway) string {
 			_, err := g.doors.lock.Preview(ctx, g.who, lockdown.Order{Scope: locked, Reason: "test"})
 			return Outcome(t, err)
@@ -521,7 +522,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 }
 
 // held has a scope held, and gives the id of the hold and its lock-down.
-func (g *doorway) held(scope jit.Scope) string {
+func (g *doorway) held(scope area.Scope) string {
 	g.t.Helper()
 	h := store.Hold{ID: "00000000-0000-7000-8000-0000000000aa", Scope: scope, Reason: "test", At: noon}
 	set, err := g.mem.Holds(g.t.Context())

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/hold"
 	"portcullis/core/jit"
@@ -35,7 +36,7 @@ func (w *world) locks(r rooms, o lockdown.Order) (lockdown.Run, error) {
 	return run, r.lock.Complete(w.t.Context(), run)
 }
 
-func (w *world) mustLock(scope jit.Scope, holds bool) lockdown.Run {
+func (w *world) mustLock(scope area.Scope, holds bool) lockdown.Run {
 	w.t.Helper()
 	run, err := w.locks(w.rooms, lockdown.Order{Scope: scope, Reason: "somebody left", Hold: holds})
 	if err != nil {
@@ -45,9 +46,9 @@ func (w *world) mustLock(scope jit.Scope, holds bool) lockdown.Run {
 }
 
 // scopes are one of each kind that cover annie at web, and one of each kind that do not.
-func scopes() (covering, others []jit.Scope) {
-	return []jit.Scope{{Everything: true}, {Person: annID}, {VM: vmID("WEB")}, {Subscription: sub}, {Subscription: sub, ResourceGroup: "DEMO"}},
-		[]jit.Scope{{Person: bobID}, {VM: vmID("app1")}, {Subscription: "00000000-0000-0000-0000-000000000bad"}, {Subscription: sub, ResourceGroup: "dem"}, {}}
+func scopes() (covering, others []area.Scope) {
+	return []area.Scope{{Everything: true}, {Person: annID}, {VM: vmID("WEB")}, {Subscription: sub}, {Subscription: sub, ResourceGroup: "DEMO"}},
+		[]area.Scope{{Person: bobID}, {VM: vmID("app1")}, {Subscription: "00000000-0000-0000-0000-000000000bad"}, {Subscription: sub, ResourceGroup: "dem"}, {}}
 }
 
 // TestHeld: what is held neither begins nor lasts longer, by no verb, and what is not held does; it is the same after a restart, until it is lifted.
@@ -138,7 +139,7 @@ func TestOldHoldsProveNothing(t *testing.T) {
 	}
 	w.store.Fault = nil
 	other := w.instance()
-	run, err := w.locks(other, lockdown.Order{Scope: jit.Scope{VM: vmID("web")}, Reason: "test", Hold: true})
+	run, err := w.locks(other, lockdown.Order{Scope: area.Scope{VM: vmID("web")}, Reason: "test", Hold: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestLockdownDuringAnOpening(t *testing.T) {
 					}
 					locking.Store(true)
 					defer locking.Store(false)
-					run, err := other.lock.Begin(t.Context(), admin, lockdown.Order{Scope: jit.Scope{Everything: true}, Reason: "test", Hold: true})
+					run, err := other.lock.Begin(t.Context(), admin, lockdown.Order{Scope: area.Scope{Everything: true}, Reason: "test", Hold: true})
 					if err == nil && !dies {
 						err = other.lock.Complete(t.Context(), run)
 					}
@@ -255,7 +256,7 @@ func TestHeldWhileItOpened(t *testing.T) {
 			if err != nil || len(set.Holds) > 0 {
 				return err
 			}
-			set.Holds = []store.Hold{{ID: "h", Scope: jit.Scope{Person: annID}, At: noon}}
+			set.Holds = []store.Hold{{ID: "h", Scope: area.Scope{Person: annID}, At: noon}}
 			_, err = w.mem.PutHolds(t.Context(), set)
 			return err
 		}

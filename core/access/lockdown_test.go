@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"portcullis/core"
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
@@ -21,20 +22,20 @@ import (
 // TestLockdownRefuses: what is not understood, not managed or not permitted changes nothing, and each has its own code.
 func TestLockdownRefuses(t *testing.T) {
 	foreign := "00000000-0000-0000-0000-000000000bad"
-	web := jit.Scope{VM: vmID("web")}
+	web := area.Scope{VM: vmID("web")}
 	for name, tc := range map[string]struct {
 		order lockdown.Order
 		want  jit.Code
 		at    string
 	}{
-		"no scope":                {lockdown.Order{Reason: "r"}, jit.CodeNoScope, "scope"},
-		"no reason":               {lockdown.Order{Scope: web}, jit.CodeReasonMissing, "reason"},
-		"a reason of spaces":      {lockdown.Order{Scope: web, Reason: " \n "}, jit.CodeReasonMissing, "reason"},
-		"a long reason":           {lockdown.Order{Scope: web, Reason: strings.Repeat("é", 1001)}, jit.CodeReasonTooLong, "reason"},
+		"no scope":                {lockdown.Order{Reason: "r"}, area.CodeNoScope, "scope"},
+		"no reason":               {lockdown.Order{Scope: web}, area.CodeReasonMissing, "reason"},
+		"a reason of spaces":      {lockdown.Order{Scope: web, Reason: " \n "}, area.CodeReasonMissing, "reason"},
+		"a long reason":           {lockdown.Order{Scope: web, Reason: strings.Repeat("é", 1001)}, area.CodeReasonTooLong, "reason"},
 		"a reason nobody can see": {lockdown.Order{Scope: web, Reason: "a\u202e"}, jit.CodeTextNotPrintable, "reason"},
-		"another subscription":    {lockdown.Order{Scope: jit.Scope{Subscription: foreign}, Reason: "r"}, "SubscriptionNotManaged", ""},
-		"a machine elsewhere":     {lockdown.Order{Scope: jit.Scope{VM: jit.ID{Subscription: foreign, ResourceGroup: "g", Type: jit.TypeVM, Name: "v"}}, Reason: "r"}, "SubscriptionNotManaged", ""},
-		"not permitted":           {lockdown.Order{Scope: jit.Scope{Subscription: sub}, Reason: "r"}, permit.CodeForbidden, ""},
+		"another subscription":    {lockdown.Order{Scope: area.Scope{Subscription: foreign}, Reason: "r"}, "SubscriptionNotManaged", ""},
+		"a machine elsewhere":     {lockdown.Order{Scope: area.Scope{VM: jit.ID{Subscription: foreign, ResourceGroup: "g", Type: jit.TypeVM, Name: "v"}}, Reason: "r"}, "SubscriptionNotManaged", ""},
+		"not permitted":           {lockdown.Order{Scope: area.Scope{Subscription: sub}, Reason: "r"}, permit.CodeForbidden, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -66,7 +67,7 @@ func TestLockdownNeedsEverySubscription(t *testing.T) {
 	asks := &recording{}
 	w := newWorld(t)
 	w.startWith(func(p *core.Ports) { p.Authority, p.Subscriptions = asks, []string{sub, second} })
-	for scope, want := range map[jit.Scope][]string{
+	for scope, want := range map[area.Scope][]string{
 		{Everything: true}:     {"/subscriptions/" + sub, "/subscriptions/" + second},
 		{Person: bobID}:        {"/subscriptions/" + sub, "/subscriptions/" + second},
 		{Subscription: second}: {"/subscriptions/" + second},
@@ -198,7 +199,7 @@ func TestLockdownCrash(t *testing.T) {
 				w.mustAskAs(bobby, 22, "203.0.113.8")
 				w.leap(time.Minute)
 				seen := w.crashAt(n)
-				_, err := w.locks(w.rooms, lockdown.Order{Scope: jit.Scope{Everything: true}, Reason: "test", Hold: holds})
+				_, err := w.locks(w.rooms, lockdown.Order{Scope: area.Scope{Everything: true}, Reason: "test", Hold: holds})
 				if err != nil {
 					died++
 				}
@@ -246,7 +247,7 @@ func TestLockdownHonest(t *testing.T) {
 		}
 		return nil
 	}
-	run, err := w.locks(w.rooms, lockdown.Order{Scope: jit.Scope{Person: annID}, Reason: "test", Hold: true})
+	run, err := w.locks(w.rooms, lockdown.Order{Scope: area.Scope{Person: annID}, Reason: "test", Hold: true})
 	if err == nil {
 		t.Fatal("a group that is locked was closed")
 	}
@@ -266,25 +267,25 @@ func TestHoldIsSeen(t *testing.T) {
 	const none, bare, whole = "none", "bare", "whole"
 	rd, wr := permit.ActionRead, permit.ActionWrite
 	for name, tc := range map[string]struct {
-		scope   jit.Scope
+		scope   area.Scope
 		actions []string
 		at      string
 		want    string
 	}{
-		"everything, to nobody":               {jit.Scope{Everything: true}, nil, "", none},
-		"everything, to who reads a machine":  {jit.Scope{Everything: true}, []string{rd}, "web", bare},
-		"everything, to who reads elsewhere":  {jit.Scope{Everything: true}, []string{rd}, "app1", none},
-		"everything, to an admin":             {jit.Scope{Everything: true}, []string{wr}, "", whole},
-		"everything, to an admin of one":      {jit.Scope{Everything: true}, []string{rd, wr}, "web", bare},
-		"a group, to who reads a machine":     {jit.Scope{Subscription: sub, ResourceGroup: "demo"}, []string{rd}, "web", bare},
-		"another group":                       {jit.Scope{Subscription: sub, ResourceGroup: "other"}, []string{rd}, "web", none},
-		"a machine, to who reads it":          {jit.Scope{VM: vmID("web")}, []string{rd}, "web", bare},
-		"a machine, to who reads another":     {jit.Scope{VM: vmID("web")}, []string{rd}, "app1", none},
-		"a machine, to its admin":             {jit.Scope{VM: vmID("web")}, []string{wr}, "web", whole},
-		"oneself":                             {jit.Scope{Person: annID}, nil, "", bare},
-		"another person":                      {jit.Scope{Person: bobID}, []string{rd}, "", none},
-		"another person, to an admin of one":  {jit.Scope{Person: bobID}, []string{rd, wr}, "web", none},
-		"another person, to an admin of each": {jit.Scope{Person: bobID}, []string{wr}, "", whole},
+		"everything, to nobody":               {area.Scope{Everything: true}, nil, "", none},
+		"everything, to who reads a machine":  {area.Scope{Everything: true}, []string{rd}, "web", bare},
+		"everything, to who reads elsewhere":  {area.Scope{Everything: true}, []string{rd}, "app1", none},
+		"everything, to an admin":             {area.Scope{Everything: true}, []string{wr}, "", whole},
+		"everything, to an admin of one":      {area.Scope{Everything: true}, []string{rd, wr}, "web", bare},
+		"a group, to who reads a machine":     {area.Scope{Subscription: sub, ResourceGroup: "demo"}, []string{rd}, "web", bare},
+		"another group":                       {area.Scope{Subscription: sub, ResourceGroup: "other"}, []string{rd}, "web", none},
+		"a machine, to who reads it":          {area.Scope{VM: vmID("web")}, []string{rd}, "web", bare},
+		"a machine, to who reads another":     {area.Scope{VM: vmID("web")}, []string{rd}, "app1", none},
+		"a machine, to its admin":             {area.Scope{VM: vmID("web")}, []string{wr}, "web", whole},
+		"oneself":                             {area.Scope{Person: annID}, nil, "", bare},
+		"another person":                      {area.Scope{Person: bobID}, []string{rd}, "", none},
+		"another person, to an admin of one":  {area.Scope{Person: bobID}, []string{rd, wr}, "web", none},
+		"another person, to an admin of each": {area.Scope{Person: bobID}, []string{wr}, "", whole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -322,7 +323,7 @@ func TestHoldIsSeen(t *testing.T) {
 func TestLift(t *testing.T) {
 	w := newWorld(t)
 	w.enable("web")
-	first, again := w.mustLock(jit.Scope{VM: vmID("web")}, true), w.mustLock(jit.Scope{VM: vmID("WEB")}, true)
+	first, again := w.mustLock(area.Scope{VM: vmID("web")}, true), w.mustLock(area.Scope{VM: vmID("WEB")}, true)
 	if first.Hold != first.ID || again.Hold != first.ID || again.ID == first.ID {
 		t.Fatalf("holds of one scope: %s and %s", first.Hold, again.Hold)
 	}
@@ -336,7 +337,7 @@ func TestLift(t *testing.T) {
 			return last(w.lock.Lift(t.Context(), admin, first.Hold, "r", false))
 		}(),
 	} {
-		wants := map[string]jit.Code{"no reason": jit.CodeReasonMissing, "unknown": lockdown.CodeHoldNotFound}[name]
+		wants := map[string]jit.Code{"no reason": area.CodeReasonMissing, "unknown": lockdown.CodeHoldNotFound}[name]
 		if code(err) != wants || name == "not loggable" && err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -376,12 +377,12 @@ func TestTooManyHolds(t *testing.T) {
 	w.enable("web")
 	w.mustAskAs(annie, 22, "203.0.113.7")
 	for n := range store.MaxHolds {
-		w.mustLock(jit.Scope{Subscription: sub, ResourceGroup: fmt.Sprint("group-", n)}, true)
+		w.mustLock(area.Scope{Subscription: sub, ResourceGroup: fmt.Sprint("group-", n)}, true)
 	}
-	if _, err := w.locks(w.rooms, lockdown.Order{Scope: jit.Scope{VM: vmID("web")}, Reason: "r", Hold: true}); code(err) != lockdown.CodeTooManyHolds {
+	if _, err := w.locks(w.rooms, lockdown.Order{Scope: area.Scope{VM: vmID("web")}, Reason: "r", Hold: true}); code(err) != lockdown.CodeTooManyHolds {
 		t.Errorf("%v", err)
 	}
-	if w.mustLock(jit.Scope{VM: vmID("web")}, false); w.allows("web-nsg") != 0 {
+	if w.mustLock(area.Scope{VM: vmID("web")}, false); w.allows("web-nsg") != 0 {
 		t.Errorf("%d allows", w.allows("web-nsg"))
 	}
 }
@@ -393,7 +394,7 @@ func TestLockdownIsTold(t *testing.T) {
 	ch := &told{}
 	courier := w.telling(ch)
 	w.mustAskAs(annie, 22, "203.0.113.7")
-	w.mustLock(jit.Scope{Person: annID}, true)
+	w.mustLock(area.Scope{Person: annID}, true)
 	w.sweep()
 	courier.Wait()
 	slices.Sort(ch.got)

@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
 // everyScope returns one scope of each kind.
-func everyScope() []jit.Scope {
-	return []jit.Scope{{Person: "00000000-0000-0000-0000-0000000000e3"}, {VM: machine(1)}, {Subscription: subscriptionOne, ResourceGroup: "Group-1"}, {Subscription: subscriptionTwo}, {Everything: true}}
+func everyScope() []area.Scope {
+	return []area.Scope{{Person: "00000000-0000-0000-0000-0000000000e3"}, {VM: machine(1)}, {Subscription: subscriptionOne, ResourceGroup: "Group-1"}, {Subscription: subscriptionTwo}, {Everything: true}}
 }
 
 // holdOf returns hold number n with every field, of one scope of each kind in turn.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -50,7 +51,7 @@ func (s *Service) view(ctx context.Context, who jit.Caller, h store.Hold) (Stand
 	return Standing{Hold: h}, sees, err
 }
 
-func (s *Service) sees(ctx context.Context, who jit.Caller, scope jit.Scope) (bool, error) {
+func (s *Service) sees(ctx context.Context, who jit.Caller, scope area.Scope) (bool, error) {
 	switch {
 	case who.ID == "":
 		return false, nil
@@ -104,7 +105,7 @@ func (s *Service) Lift(ctx context.Context, who jit.Caller, id, reason string, d
 
 // mayLift returns a hold that the caller may lift, and why he does.
 func (s *Service) mayLift(ctx context.Context, who jit.Caller, id, reason string) (store.Hold, string, error) {
-	reason, err := jit.ReasonText(reason)
+	reason, err := area.Reason(reason)
 	if err != nil {
 		return store.Hold{}, "", err
 	}

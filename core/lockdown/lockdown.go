@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"portcullis/core/area"
 	"portcullis/core/hold"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -42,7 +43,7 @@ type Service struct {
 
 // Order is what to lock down.
 type Order struct {
-	Scope  jit.Scope
+	Scope  area.Scope
 	Reason string
 	Hold   bool // nothing new opens in the scope until that is lifted
 }
@@ -86,18 +87,18 @@ func (s *Service) Begin(ctx context.Context, who jit.Caller, o Order) (Run, erro
 // allowed returns an order as it is stored, and an error unless the caller may give it. Bounds come first, then the scope, then the permission.
 func (s *Service) allowed(ctx context.Context, who jit.Caller, o Order) (Order, error) {
 	if o.Scope.Key() == "" {
-		_, err := jit.ParseScope("", "", "", "", false)
+		_, err := area.Parse("", "", "", "", false)
 		return o, jit.Below(err, "scope")
 	}
 	var err error
-	if o.Reason, err = jit.ReasonText(o.Reason); err != nil {
+	if o.Reason, err = area.Reason(o.Reason); err != nil {
 		return o, err
 	}
 	return o, s.may(ctx, who, o.Scope)
 }
 
 // may refuses unless the caller may lock a scope down and lift that.
-func (s *Service) may(ctx context.Context, who jit.Caller, scope jit.Scope) error {
+func (s *Service) may(ctx context.Context, who jit.Caller, scope area.Scope) error {
 	scopes := []string{scope.Azure()}
 	if scopes[0] == "" {
 		scopes = nil
@@ -142,14 +143,14 @@ func (s *Service) replace(ctx context.Context, set store.HoldSet) error {
 }
 
 // open returns the grants with a window in the scope that is not over, whatever its status.
-func (s *Service) open(ctx context.Context, scope jit.Scope) ([]store.GrantRecord, error) {
+func (s *Service) open(ctx context.Context, scope area.Scope) ([]store.GrantRecord, error) {
 	all, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the open grants: %w", err)
 	}
 	now := s.now()
 	return slices.DeleteFunc(all, func(rec store.GrantRecord) bool {
-		_, found := rec.Grant.LockDown(scope, now)
+		_, found := scope.LockDown(rec.Grant, now)
 		return !found
 	}), nil
 }

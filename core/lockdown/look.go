@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/narrow"
 	"portcullis/core/store"
@@ -32,7 +33,7 @@ func (s *Service) Preview(ctx context.Context, who jit.Caller, o Order) (Preview
 	var targets []jit.ID
 	now := s.now()
 	for _, rec := range open {
-		next, _ := rec.Grant.LockDown(o.Scope, now)
+		next, _ := o.Scope.LockDown(rec.Grant, now)
 		ends, _ := narrow.Differing(rec.Grant, next, func(jit.ID) bool { return true })
 		out.Ends.Grants = append(out.Ends.Grants, ends)
 		for _, p := range rec.Placements {
@@ -137,7 +138,7 @@ func (s *Service) progress(ctx context.Context, who jit.Caller, set store.HoldSe
 }
 
 // left reports whether every window of a grant in the scope is at least marked to close, and whether every one is confirmed closed.
-func left(g jit.Grant, scope jit.Scope) (marked, closed bool) {
+func left(g jit.Grant, scope area.Scope) (marked, closed bool) {
 	marked, closed = true, true
 	for _, vm := range g.VMs {
 		for _, w := range vm.Ports {

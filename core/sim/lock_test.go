@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
 	"portcullis/core/store"
@@ -19,19 +20,19 @@ func (r *run) standing() []store.Hold {
 }
 
 // scope draws a scope: mostly a person or a machine.
-func (r *run) scope() jit.Scope {
+func (r *run) scope() area.Scope {
 	vm := vmID(protected[r.pick(len(protected))])
 	switch n := r.pick(10); {
 	case n < 4:
-		return jit.Scope{VM: vm}
+		return area.Scope{VM: vm}
 	case n < 7:
-		return jit.Scope{Person: users[r.pick(len(users))]}
+		return area.Scope{Person: users[r.pick(len(users))]}
 	case n < 8:
-		return jit.Scope{Subscription: vm.Subscription, ResourceGroup: vm.ResourceGroup}
+		return area.Scope{Subscription: vm.Subscription, ResourceGroup: vm.ResourceGroup}
 	case n < 9:
-		return jit.Scope{Subscription: vm.Subscription}
+		return area.Scope{Subscription: vm.Subscription}
 	}
-	return jit.Scope{Everything: true}
+	return area.Scope{Everything: true}
 }
 
 // lockdown locks a scope down, and holds it in two of three cases.
@@ -67,7 +68,7 @@ func (r *run) lift(a *app) {
 }
 
 // shut is I14 for what was open: what a verb has locked down, of grants that were stored before it began, is at least as far as said.
-func (r *run) shut(o *op, scope jit.Scope, least jit.Status) {
+func (r *run) shut(o *op, scope area.Scope, least jit.Status) {
 	for id, l := range r.table.grants {
 		if l.lost || l.turn >= o.turn {
 			continue
@@ -104,5 +105,5 @@ func (r *run) sweptHolds(o *op, stood []store.Hold) {
 
 // lockedDown reports whether somebody has ordered to lock down where a window is.
 func (r *run) lockedDown(g jit.Grant, vm jit.ID) bool {
-	return slices.ContainsFunc(r.locked, func(s jit.Scope) bool { return s.Covers(g.RequestorID, vm) })
+	return slices.ContainsFunc(r.locked, func(s area.Scope) bool { return s.Covers(g.RequestorID, vm) })
 }

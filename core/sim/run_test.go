@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"portcullis/core/jit"
+	"portcullis/core/area"
 	"portcullis/core/store"
 )
 
@@ -78,7 +78,7 @@ type run struct {
 	orphans   map[string]bool         // the machines that were protected when older tables were put back which do not know them
 	bereft    bool                    // that has happened
 	revoked   map[string]bool         // the grants that somebody asked to close
-	locked    []jit.Scope             // what somebody has locked down
+	locked    []area.Scope            // what somebody has locked down
 	wasBehind map[string]bool         // the machines that the firewall stood in front of
 	disabled  map[string]bool         // the machines whose policies somebody asked to remove
 	quiet     bool                    // nothing fails and nobody else writes, in this run

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 )
 
@@ -14,7 +15,7 @@ var ErrHeldAnew = errors.New("the holds have changed")
 // Hold keeps new windows in a scope from opening until it is lifted.
 type Hold struct {
 	ID     string // a UUID: that of the lock-down that set it
-	Scope  jit.Scope
+	Scope  area.Scope
 	By     string // the name of who set it
 	Actor  jit.Actor
 	Reason string
@@ -33,7 +34,7 @@ const MaxHolds = 100
 // Lockdown is a lock-down as it was ordered. It stands until it is dropped, so that whoever completes it knows what is left to close.
 type Lockdown struct {
 	ID          string // a UUID
-	Scope       jit.Scope
+	Scope       area.Scope
 	By          string // the name of who ordered it
 	Actor       jit.Actor
 	Correlation string
@@ -57,7 +58,7 @@ func (l Lockdown) caller() jit.Caller {
 
 // Mark returns a grant with its windows in the scope marked to close, with who has ordered that, and whether there were any.
 func (l Lockdown) Mark(g GrantRecord, now time.Time) (GrantRecord, bool) {
-	next, found := g.Grant.LockDown(l.Scope, now)
+	next, found := l.Scope.LockDown(g.Grant, now)
 	if !found {
 		return g, false
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/area"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
@@ -21,7 +22,7 @@ func TestLockedDownStandsOnEveryPage(t *testing.T) {
 	s := newSite(t)
 	s.enable()
 	id := s.opened("alice", "work", time.Hour, 22)
-	if _, err := s.app.Lockdown.Begin(t.Context(), caller("alice"), lockdown.Order{Scope: jit.Scope{VM: vm(t, web)}, Reason: "the disk is being copied", Hold: true}); err != nil {
+	if _, err := s.app.Lockdown.Begin(t.Context(), caller("alice"), lockdown.Order{Scope: area.Scope{VM: vm(t, web)}, Reason: "the disk is being copied", Hold: true}); err != nil {
 		t.Fatal(err)
 	}
 	pages := 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"portcullis/core/area"
 	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
@@ -47,7 +48,7 @@ func longTexts(body []byte, most int) error {
 			_, err := jit.Review(value.String())
 			return err
 		case where == "/reason" && len(value.String()) > utf8.UTFMax*jit.MaxJustification:
-			_, err := jit.ReasonText(value.String())
+			_, err := area.Reason(value.String())
 			return err
 		case where == "/reason", where == "/review":
 		case where != "/justification":

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
 	"portcullis/core/store"
@@ -23,15 +24,15 @@ func (b LockdownBody) Order() (lockdown.Order, error) {
 	if said == nil {
 		said = &api.LockdownScope{}
 	}
-	scope, err := jit.ParseScope(said.Person, said.VM, said.ResourceGroup, said.Subscription, said.Everything)
+	scope, err := area.Parse(said.Person, said.VM, said.ResourceGroup, said.Subscription, said.Everything)
 	if err != nil {
 		return lockdown.Order{}, jit.Below(err, "scope")
 	}
-	reason, err := jit.ReasonText(b.Reason)
+	reason, err := area.Reason(b.Reason)
 	return lockdown.Order{Scope: scope, Reason: reason, Hold: b.Hold}, err
 }
 
-func toScope(s jit.Scope) api.LockdownScope {
+func toScope(s area.Scope) api.LockdownScope {
 	out := api.LockdownScope{Person: s.Person, Everything: s.Everything}
 	switch {
 	case !s.VM.IsZero():

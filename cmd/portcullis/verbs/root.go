@@ -135,8 +135,7 @@ const (
 // verbs is the whole command line.
 func verbs() []func(*session) *cobra.Command {
 	return []func(*session) *cobra.Command{requestVerb, extendVerb, revokeVerb, againVerb, enableVerb, disableVerb, machinesVerb, requestsVerb, activityVerb, findingsVerb,
-		loginVerb, statusVerb, doctorVerb, openVerb, manVerb,
-		sshVerb, proxyVerb, sshConfigVerb, tunnelVerb, rdpVerb, winrmVerb}
+		loginVerb, statusVerb, doctorVerb, openVerb, manVerb}
 }
 
 // flagError adds what people miss who name a machine that begins with a dash.

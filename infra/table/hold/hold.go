@@ -19,6 +19,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"portcullis/core/area"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/infra/table/entity"
@@ -262,7 +263,7 @@ func (b *Book) DropLockdown(ctx context.Context, id string) error {
 	return nil
 }
 
-func scopeDocOf(s jit.Scope) (scopeDoc, error) {
+func scopeDocOf(s area.Scope) (scopeDoc, error) {
 	d := scopeDoc{Person: s.Person, Subscription: s.Subscription, ResourceGroup: s.ResourceGroup, Everything: s.Everything}
 	if s.VM.IsZero() {
 		return d, nil
@@ -273,8 +274,8 @@ func scopeDocOf(s jit.Scope) (scopeDoc, error) {
 }
 
 // scopeOf reads a scope. One that covers nothing is an error: a hold must not be lost in silence.
-func scopeOf(d scopeDoc) (jit.Scope, error) {
-	s := jit.Scope{Person: d.Person, Subscription: d.Subscription, ResourceGroup: d.ResourceGroup, Everything: d.Everything}
+func scopeOf(d scopeDoc) (area.Scope, error) {
+	s := area.Scope{Person: d.Person, Subscription: d.Subscription, ResourceGroup: d.ResourceGroup, Everything: d.Everything}
 	if d.VM != "" {
 		var err error
 		if s.VM, err = entity.IDOf(d.VM); err != nil {

@@ -1,34 +1,38 @@
-package jit
+// Package area is what a lock-down closes and holds: a person, a machine, a resource group, a subscription, or everything.
+package area
 
 import (
+	"fmt"
 	"strings"
 	"time"
+
+	"portcullis/core/jit"
 )
 
 // The refusals of a scope.
 const (
-	CodeNoScope       Code = "ScopeMissing"           // a scope that names nothing
-	CodeManyScopes    Code = "ScopeAmbiguous"         // a scope that names more than one thing
-	CodeInvalidObject Code = "InvalidObjectId"        // a person that is not an object id
-	CodeInvalidGroup  Code = "InvalidResourceGroupId" // not the ARM id of a resource group
-	CodeInvalidSubID  Code = "InvalidSubscriptionId"  // not a subscription's id
-	CodeReasonMissing Code = "ReasonMissing"          // why is for others to read
-	CodeReasonTooLong Code = "ReasonTooLong"          // over MaxJustification characters
+	CodeNoScope       jit.Code = "ScopeMissing"           // a scope that names nothing
+	CodeManyScopes    jit.Code = "ScopeAmbiguous"         // a scope that names more than one thing
+	CodeInvalidObject jit.Code = "InvalidObjectId"        // a person that is not an object id
+	CodeInvalidGroup  jit.Code = "InvalidResourceGroupId" // not the ARM id of a resource group
+	CodeInvalidSubID  jit.Code = "InvalidSubscriptionId"  // not a subscription's id
+	CodeReasonMissing jit.Code = "ReasonMissing"          // why is for others to read
+	CodeReasonTooLong jit.Code = "ReasonTooLong"          // over MaxJustification characters
 )
 
 // Scope is what a lock-down closes and holds: one person, one machine, one resource group, one subscription, or everything. The zero value is
 // nothing.
 type Scope struct {
 	Person        string // object id, in lower case
-	VM            ID
+	VM            jit.ID
 	Subscription  string // of a subscription, or of a resource group
 	ResourceGroup string
 	Everything    bool
 }
 
-// ParseScope reads a scope of which exactly one part is said: a person's object id, the ARM id of a machine or of a resource group, a
+// Parse reads a scope of which exactly one part is said: a person's object id, the ARM id of a machine or of a resource group, a
 // subscription's id, or everything. Its refusals have the part as their target.
-func ParseScope(person, vm, group, subscription string, all bool) (Scope, error) {
+func Parse(person, vm, group, subscription string, all bool) (Scope, error) {
 	said := 0
 	for _, is := range []bool{person != "", vm != "", group != "", subscription != "", all} {
 		if is {
@@ -43,39 +47,39 @@ func ParseScope(person, vm, group, subscription string, all bool) (Scope, error)
 	case all:
 		return Scope{Everything: true}, nil
 	case person != "":
-		if !ValidGUID(person) {
+		if !jit.ValidGUID(person) {
 			return Scope{}, refuse(CodeInvalidObject, "person", "a person is named by the object id, a GUID")
 		}
 		return Scope{Person: strings.ToLower(person)}, nil
 	case vm != "":
-		id, err := ParseVM(vm)
-		return Scope{VM: id}, Below(err, "virtualMachine")
+		id, err := jit.ParseVM(vm)
+		return Scope{VM: id}, jit.Below(err, "virtualMachine")
 	case subscription != "":
-		if !ValidGUID(subscription) {
+		if !jit.ValidGUID(subscription) {
 			return Scope{}, refuse(CodeInvalidSubID, "subscription", "a subscription is named by its id, a GUID")
 		}
 		return Scope{Subscription: strings.ToLower(subscription)}, nil
 	}
-	part := strings.Split(group, "/")
-	if len(part) != 5 || part[0] != "" || !same(part[1], "subscriptions") || !same(part[3], "resourceGroups") || !ValidGUID(part[2]) || !nameOf(part[4], 90) {
+	within, err := jit.ParseVM(group + "/providers/Microsoft.Compute/virtualMachines/any")
+	if err != nil {
 		return Scope{}, refuse(CodeInvalidGroup, "resourceGroup", "expected /subscriptions/{subscription}/resourceGroups/{group}")
 	}
-	return Scope{Subscription: strings.ToLower(part[2]), ResourceGroup: part[4]}, nil
+	return Scope{Subscription: strings.ToLower(within.Subscription), ResourceGroup: within.ResourceGroup}, nil
 }
 
 // Covers reports whether windows of who has this id, as grants have it, at a machine are in the scope.
-func (s Scope) Covers(requestorID string, vm ID) bool {
+func (s Scope) Covers(requestorID string, vm jit.ID) bool {
 	switch {
 	case s.Everything:
 		return true
 	case s.Person != "":
-		return same(Caller{ID: requestorID}.Actor().Object, s.Person)
+		return strings.EqualFold(jit.Caller{ID: requestorID}.Actor().Object, s.Person)
 	case !s.VM.IsZero():
 		return s.VM.Equal(vm)
-	case s.Subscription == "" || !same(s.Subscription, vm.Subscription):
+	case s.Subscription == "" || !strings.EqualFold(s.Subscription, vm.Subscription):
 		return false
 	}
-	return s.ResourceGroup == "" || same(s.ResourceGroup, vm.ResourceGroup)
+	return s.ResourceGroup == "" || s.group().Key() == jit.ID{Subscription: vm.Subscription, ResourceGroup: vm.ResourceGroup}.Key()
 }
 
 // Azure returns the ARM id of the scope; "" for a person and for everything, which is every managed subscription.
@@ -98,8 +102,17 @@ func (s Scope) Key() string {
 		return "everything"
 	case s.Person != "":
 		return "person " + s.Person
+	case !s.VM.IsZero():
+		return s.VM.Key()
+	case s.ResourceGroup != "":
+		return s.group().Key()
 	}
-	return fold(s.Azure())
+	return strings.ToLower(s.Azure())
+}
+
+// group names the resource group as ids do, which are compared by their keys.
+func (s Scope) group() jit.ID {
+	return jit.ID{Subscription: s.Subscription, ResourceGroup: s.ResourceGroup}
 }
 
 // String names the scope for people.
@@ -119,14 +132,14 @@ func (s Scope) String() string {
 	return "nothing"
 }
 
-// LockDown marks every window in the scope that is not over for closing, whatever its status, and reports whether there was one.
-func (g Grant) LockDown(s Scope, now time.Time) (Grant, bool) {
+// LockDown marks every window of a grant that is in the scope and not over for closing, whatever its status, and reports whether there was one.
+func (s Scope) LockDown(g jit.Grant, now time.Time) (jit.Grant, bool) {
 	found := false
-	out := g.Each(func(vm ID, w Window) Window {
+	out := g.Each(func(vm jit.ID, w jit.Window) jit.Window {
 		if !s.Covers(g.RequestorID, vm) {
 			return w
 		}
-		next := w.Revoke(now, LockedDown)
+		next := w.Revoke(now, jit.LockedDown)
 		found = found || next.Status != w.Status
 		return next
 	})
@@ -137,18 +150,22 @@ func (g Grant) LockDown(s Scope, now time.Time) (Grant, bool) {
 	return out, true
 }
 
-// ReasonText returns why something is locked down or lifted, as [Text] normalizes it. It is required.
-func ReasonText(s string) (string, error) {
-	text, err := Justification(s)
-	if refused := Refused(err); refused != nil {
+// Reason returns why something is locked down or lifted, as [jit.Text] normalizes it. It is required.
+func Reason(s string) (string, error) {
+	text, err := jit.Justification(s)
+	if refused := jit.Refused(err); refused != nil {
 		code := refused.Code
-		if code == CodeJustificationTooLong {
+		if code == jit.CodeJustificationTooLong {
 			code = CodeReasonTooLong
 		}
-		return "", &Error{Code: code, Target: "reason", Message: strings.Replace(refused.Message, "justification", "reason", 1)}
+		return "", &jit.Error{Code: code, Target: "reason", Message: strings.Replace(refused.Message, "justification", "reason", 1)}
 	}
 	if text == "" {
 		return "", refuse(CodeReasonMissing, "reason", "say why, in a sentence that others can read")
 	}
 	return text, nil
+}
+
+func refuse(code jit.Code, target, format string, args ...any) *jit.Error {
+	return &jit.Error{Code: code, Target: target, Message: fmt.Sprintf(format, args...)}
 }

@@ -1,19 +1,17 @@
-package handlers
+// Package surface is what queries of the plain face may hold, as one table.
+package surface
 
 import (
-	"net/http"
-
 	"portcullis/core/inventory"
 	"portcullis/core/store"
 	"portcullis/handlers/arm"
-	"portcullis/handlers/compat"
 	"portcullis/handlers/query"
 )
 
-// parameters is the one table of what the query of each route may hold, by the
+// Parameters is the one table of what the query of each route may hold, by the
 // route's pattern: calls are held to it, and the OpenAPI document is written from it. A route
 // that is not here takes none.
-func parameters() map[string][]query.Parameter {
+func Parameters() map[string][]query.Parameter {
 	var (
 		dryRun = query.Parameter{Name: "dryRun", Flag: true, Says: "true: give the changes, make none"}
 		from   = query.Parameter{Name: "from", Shape: "time", Says: "RFC 3339 time: from then on"}
@@ -73,12 +71,4 @@ func bothWays[T ~string](values ...T) []string {
 		out = append(out, "-"+string(v))
 	}
 	return out
-}
-
-// queryOf reads the query of a call by the table.
-func (s *server) queryOf(r *http.Request) (query.Values, error) {
-	if compat.Takes(r.Pattern) {
-		return nil, query.Tolerate(r.URL.RawQuery, compat.Parameters())
-	}
-	return query.Read(r.URL.RawQuery, s.parameters[r.Pattern])
 }
