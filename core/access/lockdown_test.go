@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -174,13 +175,16 @@ func TestLockdownCloses(t *testing.T) {
 // recording is an authority that lacks one scope and keeps what it was asked.
 type recording struct {
 	everybody
+	mu    sync.Mutex
 	asked []string
 	lacks string
 }
 
 // Missing implements [permit.Authority].
 func (r *recording) Missing(_ context.Context, _ jit.Caller, scope string, actions ...string) (string, error) {
+	r.mu.Lock()
 	r.asked = append(r.asked, scope)
+	r.mu.Unlock()
 	if scope == r.lacks {
 		return actions[0], nil
 	}

@@ -15,7 +15,7 @@ import (
 
 // placeholders are what a reader puts in the place of <name> in the documents.
 var placeholders = strings.NewReplacer(
-	"<app>", "app.example", "<client_id>", "33333333-3333-3333-3333-333333333333", "<principal_id>", "44444444-4444-4444-4444-444444444444",
+	"<app>", "app.example", "<client_id>", "33333333-3333-3333-3333-333333333333", "<object_id>", "55555555-5555-5555-5555-555555555555", "<principal_id>", "44444444-4444-4444-4444-444444444444",
 	"<redirect_uri>", "https://app.example/.auth/login/aad/callback", "<function_app_name>", "app", "<group>", "group", "<nsg>", "web-nsg", "<name>", "portcullis-allow-x",
 	"<account>", "portcullislog", "<new_account>", "new", "<firewall>", "fw", "<your root>", "root", "<id>", "00000000-0000-0000-0000-00000000d3e0",
 	"<assignment>", "/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/a", "<user>", "ada@example.com", "<request>", "01a2096e-73ef-7d3d-a557-77b95e6aa284",
