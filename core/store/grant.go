@@ -81,7 +81,7 @@ type KeyStore interface {
 // GrantFilter selects grants; zero fields select all.
 type GrantFilter struct {
 	VM        string    // jit.ID.Key of a machine
-	Status    string    // Initiating, Initiated or Revoked
+	Status    string    // AwaitingApproval, Scheduled, Initiating, Initiated or Revoked
 	Requestor string    // the name, without regard to case
 	Object    string    // id of who asked
 	From, To  time.Time // start in [From, To)

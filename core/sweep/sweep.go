@@ -59,7 +59,6 @@ type sweep struct {
 //     certain that nobody has ended them;
 //   - looks what else can be reached, and what security admin rules do, machine by machine;
 //   - logs openings whose rules stand, and whose callers may have died before they could;
-//   - delivers messages that are left, beside everything else;
 //   - looks which reviews of break-glass are owed;
 //   - delivers messages that are left, and sends the activity log away, beside everything else;
 //   - removes idempotency keys that have expired;

@@ -117,7 +117,7 @@ func requestsVerb(s *session) *cobra.Command {
 			return s.term.Print(list, func(w io.Writer) { showRequests(w, list.Value) })
 		}}
 	f.flags(cmd)
-	cmd.Flags().StringVar(&status, "status", "", "Initiating, Initiated or Revoked")
+	cmd.Flags().StringVar(&status, "status", "", "AwaitingApproval, Scheduled, Initiating, Initiated or Revoked")
 	return cmd
 }
 
