@@ -197,6 +197,7 @@ func TestImports(t *testing.T) {
 	allowed := map[string]string{
 		"portcullis/infra/arm":      "one Resource Manager is behind several adapters: raw documents, conditional writes and the meaning of its errors are the same for all",
 		"portcullis/infra/loopback": "which hosts are this machine has one answer",
+		"portcullis/infra/reply":    "what a Retry-After and a missing answer say is the same of every receiver",
 		"portcullis/infra/hook":     "every channel posts in one way, which keeps addresses secret and follows no redirect",
 	}
 	for dir := range all {

@@ -38,23 +38,13 @@ func (s *server) approve(w http.ResponseWriter, r call) error {
 		return err
 	}
 	if rec.Grant.Status() == jit.Initiating {
-		wait := s.Wait - time.Since(began)
-		if prefersAsync(r.Header) {
-			wait = 0
-		}
-		after, confirmed, err := s.begin(r, rec, wait, func(ctx context.Context) (store.GrantRecord, error) { return s.app.Desk.Open(ctx, rec) })
-		switch {
-		case err != nil:
-			if after, err = s.app.Access.Find(r.Context(), r.who, id); err != nil {
-				return err
-			}
-		case !confirmed:
-			w.Header().Set("Location", "/api/requests/"+id)
-			w.Header().Set("Retry-After", "2")
-			wire.Write(w, http.StatusAccepted, wire.ToGrant(after))
+		open := func(ctx context.Context) (store.GrantRecord, error) { return s.app.Desk.Open(ctx, rec) }
+		if s.openingBy(w, r, rec, s.Wait-time.Since(began), wire.ToGrant, open) == nil {
 			return nil
 		}
-		rec = after
+		if rec, err = s.app.Access.Find(r.Context(), r.who, id); err != nil {
+			return err
+		}
 	}
 	wire.Write(w, http.StatusOK, wire.ToGrant(rec))
 	return nil

@@ -114,12 +114,17 @@ func idempotencyKey(h http.Header) (string, error) {
 	return keys[0], nil
 }
 
-// opening opens a grant and waits for it, but not longer than wait. told writes the answer.
+// opening opens a grant and waits for it, but not longer than wait. told writes the answer; with an error nothing is written.
 func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, wait time.Duration, told func(store.GrantRecord) wire.GrantAnswer) error {
+	return s.openingBy(w, r, rec, wait, told, s.opens(r, rec))
+}
+
+// openingBy is opening by another way to open.
+func (s *server) openingBy(w http.ResponseWriter, r call, rec store.GrantRecord, wait time.Duration, told func(store.GrantRecord) wire.GrantAnswer, open func(context.Context) (store.GrantRecord, error)) error {
 	if prefersAsync(r.Header) {
 		wait = 0
 	}
-	rec, confirmed, err := s.open(r, rec, wait)
+	rec, confirmed, err := s.begin(r, rec, wait, open)
 	switch {
 	case err != nil:
 		return err
@@ -136,7 +141,12 @@ func (s *server) opening(w http.ResponseWriter, r call, rec store.GrantRecord, w
 // open opens a grant and gives it as it then is, or as it was if that takes
 // longer than wait; the opening goes on by itself. The flag reports which.
 func (s *server) open(r call, rec store.GrantRecord, wait time.Duration) (store.GrantRecord, bool, error) {
-	return s.begin(r, rec, wait, func(ctx context.Context) (store.GrantRecord, error) { return s.app.Access.Open(ctx, r.who, rec) })
+	return s.begin(r, rec, wait, s.opens(r, rec))
+}
+
+// opens is how a request is opened that nothing waits for.
+func (s *server) opens(r call, rec store.GrantRecord) func(context.Context) (store.GrantRecord, error) {
+	return func(ctx context.Context) (store.GrantRecord, error) { return s.app.Access.Open(ctx, r.who, rec) }
 }
 
 // begin runs an opening as [server.open] does.

@@ -13,10 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 
 	"portcullis/core/store"
 	"portcullis/infra/loopback"
+	"portcullis/infra/reply"
 )
 
 // Config is where a channel posts. The name and the address must be set.
@@ -106,7 +105,7 @@ func (c *Client) Post(ctx context.Context, contentType string, body []byte) erro
 	}
 	answer, err := c.client.Do(r)
 	if err != nil {
-		return c.unavailable(0, reason(err)) // the error itself holds the address
+		return c.unavailable(0, reply.Missing(err)) // the error itself holds the address
 	}
 	defer func() { _ = answer.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, answer.Body, 64<<10) // so that the connection can be used again
@@ -124,35 +123,9 @@ func (c *Client) judge(answer *http.Response) error {
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
 		return fmt.Errorf("%s refused the message with %d", c.config.Name, status)
 	}
-	return c.unavailable(retryAfter(answer.Header.Get("Retry-After"), c.config.Now()), fmt.Sprintf("it answered %d", status))
+	return c.unavailable(reply.RetryAfter(answer.Header.Get("Retry-After"), c.config.Now()), fmt.Sprintf("it answered %d", status))
 }
 
 func (c *Client) unavailable(after time.Duration, why string) error {
 	return &store.Unavailable{Dependency: c.config.Name, RetryAfter: after, Err: errors.New(why)}
-}
-
-// reason says why there was no answer, without the address.
-func reason(err error) string {
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "its host name is not found"
-	}
-	var slow interface{ Timeout() bool }
-	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.Canceled) {
-		return "it did not answer in time"
-	}
-	return "it could not be reached"
-}
-
-// maxRetryAfter bounds what a receiver may ask for.
-const maxRetryAfter = 24 * time.Hour
-
-// retryAfter reads a number of seconds or a time; 0 for anything else.
-func retryAfter(value string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(value); err == nil && n > 0 {
-		return time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return min(at.Sub(now), maxRetryAfter)
-	}
-	return 0
 }

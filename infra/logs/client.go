@@ -14,10 +14,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +27,7 @@ import (
 	"portcullis/core/stream"
 	"portcullis/infra/logs/ocsf"
 	"portcullis/infra/loopback"
+	"portcullis/infra/reply"
 )
 
 var _ stream.Receiver = (*Client)(nil)
@@ -55,7 +54,6 @@ const Dependency = "the log ingestion"
 const (
 	maxBody = 1_000_000 // bytes of a call, of 1,048,576
 	timeout = 10 * time.Second
-	longest = 24 * time.Hour // that a Retry-After may say
 )
 
 // New returns a client. It makes no call.
@@ -82,7 +80,7 @@ func New(c Config) (*Client, error) {
 
 // Send makes one call for each [maxBody] bytes, one after the other, and stops at the first that fails.
 func (c *Client) Send(ctx context.Context, events []stream.Event) (int, error) {
-	rows := make([][]byte, len(events))
+	rows := make([]json.RawMessage, len(events))
 	for i, e := range events {
 		row, err := json.Marshal(ocsf.Of(e, c.config.Version))
 		if err != nil {
@@ -93,7 +91,11 @@ func (c *Client) Send(ctx context.Context, events []stream.Event) (int, error) {
 	taken, most := 0, len(rows)
 	for taken < len(rows) {
 		n := fitting(rows[taken:min(len(rows), taken+most)])
-		status, err := c.call(ctx, body(rows[taken:taken+n]))
+		body, err := json.Marshal(rows[taken : taken+n])
+		if err != nil {
+			return taken, fmt.Errorf("write events: %w", err)
+		}
+		status, err := c.call(ctx, body)
 		if status == http.StatusRequestEntityTooLarge && n > 1 {
 			most = n / 2 // its idea of the limit is not ours
 			continue
@@ -107,7 +109,7 @@ func (c *Client) Send(ctx context.Context, events []stream.Event) (int, error) {
 }
 
 // fitting returns how many of the first rows a call holds, at least one.
-func fitting(rows [][]byte) int {
+func fitting(rows []json.RawMessage) int {
 	bytes := 1
 	for i, r := range rows {
 		if bytes += len(r) + 1; bytes > maxBody && i > 0 {
@@ -115,17 +117,6 @@ func fitting(rows [][]byte) int {
 		}
 	}
 	return len(rows)
-}
-
-func body(rows [][]byte) []byte {
-	out := []byte{'['}
-	for i, r := range rows {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, r...)
-	}
-	return append(out, ']')
 }
 
 // call makes one call, and returns the status of a refusal.
@@ -142,7 +133,7 @@ func (c *Client) call(ctx context.Context, body []byte) (int, error) {
 	}
 	after := time.Duration(0)
 	if answer.RawResponse != nil {
-		after = retryAfter(answer.RawResponse.Header.Get("Retry-After"), time.Now())
+		after = reply.RetryAfter(answer.RawResponse.Header.Get("Retry-After"), time.Now())
 	}
 	why := fmt.Sprintf("it answered %d", answer.StatusCode)
 	if answer.StatusCode == http.StatusForbidden {
@@ -153,29 +144,11 @@ func (c *Client) call(ctx context.Context, body []byte) (int, error) {
 
 // reason says why there was no answer.
 func reason(err error) string {
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "its host name is not found"
-	}
 	if _, ok := errors.AsType[interface {
 		error
 		NonRetriable()
 	}](err); ok {
 		return "the identity gets no token for it, or it answered what nobody can read"
 	}
-	var slow interface{ Timeout() bool }
-	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.Canceled) {
-		return "it did not answer in time"
-	}
-	return "it could not be reached"
-}
-
-// retryAfter reads a number of seconds or a time; 0 for anything else.
-func retryAfter(value string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(value); err == nil && n > 0 {
-		return time.Duration(min(n, int(longest/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return min(at.Sub(now), longest)
-	}
-	return 0
+	return reply.Missing(err)
 }

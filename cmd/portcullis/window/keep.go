@@ -20,7 +20,7 @@ func lead(length time.Duration) time.Duration { return min(max(length/10, time.S
 // Keep extends the window, each time by what was wanted, until ctx ends, and then gives nil. An error says why it cannot be extended any more.
 func (w *Window) Keep(ctx context.Context) error {
 	for {
-		if !pause(ctx, w.Ends().Sub(w.keeper.App.Now())-lead(w.want.Length)) {
+		if client.Pause(ctx, w.Ends().Sub(w.keeper.App.Now())-lead(w.want.Length)) != nil {
 			return nil
 		}
 		g, err := w.keeper.App.RequestByID(ctx, w.Request)
@@ -81,16 +81,4 @@ func Longest(m api.Machine, port uint16) time.Duration {
 		}
 	}
 	return 0
-}
-
-// pause waits, and reports whether it came to its end before ctx.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
