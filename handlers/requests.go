@@ -87,7 +87,7 @@ func (s *server) ask(w http.ResponseWriter, r call, asked jit.Request, began tim
 		return err
 	}
 	switch {
-	case rec.Grant.Held():
+	case rec.Grant.Waiting():
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
 		w.Header().Set("Retry-After", "30")
 		wire.Write(w, http.StatusAccepted, told(rec))

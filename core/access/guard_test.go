@@ -185,7 +185,7 @@ func newDoorway(t *testing.T, h holder) *doorway {
 	held := g.otherNew
 	held.Grant.ID, held.Version, held.Placements = "waiting", "", nil
 	held.Grant.Wait.Approvers = 1
-	held.Grant = decide.Hold(held.Grant, time.Hour, noon)
+	held.Grant = decide.Wait(held.Grant, time.Hour, noon)
 	if _, err := g.mem.InsertGrant(t.Context(), held, nil, noon); err != nil {
 		t.Fatal(err)
 	}

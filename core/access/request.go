@@ -64,7 +64,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.Va
 		_, err = s.previewGrant(ctx, s.Rounds.Shown, s.Targets.State, rec)
 	}
 	if err == nil {
-		rec, err = s.hold(ctx, rec)
+		rec, err = s.waiting(ctx, rec)
 	}
 	if err != nil {
 		if jit.Refused(err) != nil {
@@ -101,7 +101,7 @@ func (s *Service) Preview(ctx context.Context, r decide.ValidRequest) (store.Gra
 	}
 	outs, err := s.previewGrant(ctx, s.Rounds.Shown, states.of, rec)
 	if err == nil {
-		rec, err = s.hold(ctx, rec)
+		rec, err = s.waiting(ctx, rec)
 	}
 	return drilled(rec), changesOf(rec, outs), err
 }
@@ -357,7 +357,7 @@ func (s *Service) intend(ctx context.Context, who jit.Caller, rec store.GrantRec
 		rec, err := s.abandon(ctx, who, stored, err)
 		return rec, err == nil, err
 	}
-	if !stored.Grant.Held() {
+	if !stored.Grant.Waiting() {
 		s.tries.stored(stored.Grant.ID)
 	}
 	return stored, false, nil

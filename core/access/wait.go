@@ -21,12 +21,12 @@ import (
 // sent at the same moment may exceed it by their number.
 const MaxWaiting = 20
 
-// hold returns a decided record as it is stored: one that waits, for approval or for its start, stands nowhere yet, and is placed again when it is
+// waiting returns a decided record as it is stored: one that waits, for approval or for its start, stands nowhere yet, and is placed again when it is
 // opened. It refuses with [CodeTooManyWaiting].
-func (s *Service) hold(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
+func (s *Service) waiting(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, error) {
 	now := s.now()
-	rec.Grant = decide.Hold(rec.Grant, s.Wait, now)
-	if !rec.Grant.Held() {
+	rec.Grant = decide.Wait(rec.Grant, s.Wait, now)
+	if !rec.Grant.Waiting() {
 		return rec, nil
 	}
 	rec.Grant = rec.Grant.Mapped(func(jit.ID, jit.Window) (netip.AddrPort, jit.Sources) { return netip.AddrPort{}, jit.Sources{} })

@@ -29,9 +29,9 @@ func Approvers(p jit.Policy, options jit.Options, port uint16) int {
 	return max(options.Approvers, rule.Approvers)
 }
 
-// Hold returns a grant that [Request] has allowed as it waits for what it demands, or as it is where it demands nothing: for approval at most
+// Wait returns a grant that [Request] has allowed as it waits for what it demands, or as it is where it demands nothing: for approval at most
 // for wait, and then for its start. A start that is later gives approvers time until then. No wait lasts beyond an end that was asked for as a time.
-func Hold(g jit.Grant, wait time.Duration, now time.Time) jit.Grant {
+func Wait(g jit.Grant, wait time.Duration, now time.Time) jit.Grant {
 	status := jit.Initiating
 	switch {
 	case g.Wait.Approvers > 0:
@@ -41,18 +41,18 @@ func Hold(g jit.Grant, wait time.Duration, now time.Time) jit.Grant {
 	default:
 		return g
 	}
-	return held(g, status)
+	return waiting(g, status)
 }
 
 // Schedule returns a grant that was approved before its start as it waits for that.
 func Schedule(g jit.Grant) jit.Grant {
 	g.OpenBy = g.Wait.Opens.Add(jit.StartGrace)
 	g.Generation++
-	return held(g, jit.Scheduled)
+	return waiting(g, jit.Scheduled)
 }
 
-// held returns a grant with windows that wait, each until the latest end that it may get.
-func held(g jit.Grant, status jit.Status) jit.Grant {
+// waiting returns a grant with windows that wait, each until the latest end that it may get.
+func waiting(g jit.Grant, status jit.Status) jit.Grant {
 	for _, vm := range g.VMs {
 		for _, w := range vm.Ports {
 			if w.Fixed && w.End.Before(g.OpenBy) {

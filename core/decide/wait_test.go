@@ -66,8 +66,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestHold: a grant waits for what the strictest of its ports, its machines and the installation demand, and no longer than an end that stays.
-func TestHold(t *testing.T) {
+// TestWait: a grant waits for what the strictest of its ports, its machines and the installation demand, and no longer than an end that stays.
+func TestWait(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		g         jit.Grant
@@ -83,7 +83,7 @@ func TestHold(t *testing.T) {
 		{"longer than an end that stays", asking(t, 1, jit.Options{}, time.Time{}), 24 * time.Hour, 1, jit.AwaitingApproval, noon.Add(2 * time.Hour), noon.Add(3 * time.Hour)},
 		{"with a start", asking(t, 1, jit.Options{}, noon.Add(90*time.Minute)), time.Hour, 1, jit.AwaitingApproval, noon.Add(90 * time.Minute), noon.Add(150 * time.Minute)},
 	} {
-		g := decide.Hold(tt.g, tt.wait, noon)
+		g := decide.Wait(tt.g, tt.wait, noon)
 		w := g.VMs[0].Ports[0]
 		if g.Wait.Approvers != tt.approvers || g.Status() != tt.status || !g.OpenBy.Equal(tt.openBy) || !w.End.Equal(tt.end) || !g.VMs[0].Ports[1].End.Equal(noon.Add(2*time.Hour)) {
 			t.Errorf("%s: %d approvers, %s until %s, ends at %s", tt.name, g.Wait.Approvers, g.Status(), g.OpenBy, w.End)
@@ -94,15 +94,15 @@ func TestHold(t *testing.T) {
 	}
 	direct := asking(t, 0, jit.Options{}, time.Time{})
 	direct.Wait.Approvers = 0
-	if d := cmp.Diff(direct.OpenBy, decide.Hold(direct, time.Hour, noon).OpenBy); d != "" || decide.Hold(direct, time.Hour, noon).Status() != jit.Initiating {
+	if d := cmp.Diff(direct.OpenBy, decide.Wait(direct, time.Hour, noon).OpenBy); d != "" || decide.Wait(direct, time.Hour, noon).Status() != jit.Initiating {
 		t.Errorf("nothing is demanded, and it waits: %s", d)
 	}
 	later := asking(t, 0, jit.Options{}, noon.Add(time.Hour))
 	later.Wait.Approvers = 0
-	if g := decide.Hold(later, time.Hour, noon); g.Status() != jit.Scheduled || !g.OpenBy.Equal(noon.Add(time.Hour+jit.StartGrace)) || !g.VMs[0].Ports[0].End.Equal(noon.Add(2*time.Hour)) {
+	if g := decide.Wait(later, time.Hour, noon); g.Status() != jit.Scheduled || !g.OpenBy.Equal(noon.Add(time.Hour+jit.StartGrace)) || !g.VMs[0].Ports[0].End.Equal(noon.Add(2*time.Hour)) {
 		t.Errorf("later: %s until %s, %+v", g.Status(), g.OpenBy, g.VMs[0].Ports)
 	}
-	approved := decide.Schedule(decide.Hold(asking(t, 1, jit.Options{}, noon.Add(110*time.Minute)), time.Hour, noon))
+	approved := decide.Schedule(decide.Wait(asking(t, 1, jit.Options{}, noon.Add(110*time.Minute)), time.Hour, noon))
 	if approved.Status() != jit.Scheduled || approved.Generation != 2 || !approved.OpenBy.Equal(noon.Add(2*time.Hour)) { // an end that stays comes before the grace ends
 		t.Errorf("approved: %s of generation %d until %s", approved.Status(), approved.Generation, approved.OpenBy)
 	}

@@ -44,11 +44,11 @@ const (
 // Waits reports whether the window waits to be opened, whatever the time.
 func (w Window) Waits() bool { return w.Status == AwaitingApproval || w.Status == Scheduled }
 
-// Held reports whether the grant waits to be opened, whatever the time: nothing of it stands anywhere.
-func (g Grant) Held() bool { return g.any(Window.Waits) }
+// Waiting reports whether the grant waits to be opened, whatever the time: nothing of it stands anywhere.
+func (g Grant) Waiting() bool { return g.any(Window.Waits) }
 
 // Waits reports whether the grant waits to be opened at now. Its wait ends at OpenBy, exclusively.
-func (g Grant) Waits(now time.Time) bool { return g.Held() && now.Before(g.OpenBy) }
+func (g Grant) Waits(now time.Time) bool { return g.Waiting() && now.Before(g.OpenBy) }
 
 // Pending reports whether somebody has to go on with the grant at now: it waits, or has waited and is not confirmed open yet.
 func (g Grant) Pending(now time.Time) bool {

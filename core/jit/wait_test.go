@@ -30,8 +30,8 @@ func TestWaitingGrant(t *testing.T) {
 	} {
 		t.Run(tt.text, func(t *testing.T) {
 			g := waiting(tt.status)
-			if g.Status().String() != tt.text || !g.Held() || g.Closed() {
-				t.Errorf("reads as %s, held %t, closed %t", g.Status(), g.Held(), g.Closed())
+			if g.Status().String() != tt.text || !g.Waiting() || g.Closed() {
+				t.Errorf("reads as %s, waiting %t, closed %t", g.Status(), g.Waiting(), g.Closed())
 			}
 			for _, at := range []time.Time{now.Add(-time.Hour), now, until.Add(-1), until, now.Add(3 * time.Hour), now.Add(4 * time.Hour)} {
 				over := !at.Before(until)

@@ -28,7 +28,7 @@ func (r *run) decide(a *app) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	waiting := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.table.grants[id].rec.Grant.Held() })
+	waiting := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.table.grants[id].rec.Grant.Waiting() })
 	if len(waiting) > 0 && r.chance(80) {
 		ids = waiting
 	}
@@ -71,7 +71,7 @@ func (r *run) decided(o *op, operation store.Operation, who string) {
 
 // unapproved is I10 for a grant that is stored: one that needs approvers waits for them.
 func (r *run) unapproved(g jit.Grant) {
-	if g.Wait.Approvers > 0 && !g.Held() {
+	if g.Wait.Approvers > 0 && !g.Waiting() {
 		r.violate("I10", "grant %s needs %d approvers, and is stored to be opened at once", g.ID, g.Wait.Approvers)
 	}
 }
@@ -79,7 +79,7 @@ func (r *run) unapproved(g jit.Grant) {
 // approved is I10: a grant that policies ask approvers for begins to open only when so many people have approved it who did not ask for it, before the wait was over.
 func (r *run) approved(before, after jit.Grant) {
 	switch {
-	case !before.Held() || after.Held():
+	case !before.Waiting() || after.Waiting():
 		return
 	case after.Reason() == jit.Denied:
 		r.seen.Denied++

@@ -77,7 +77,7 @@ func (r *run) putBack() {
 		if g.Grant.Status() == jit.Initiating && time.Now().Before(g.Grant.OpenBy.Add(restoreAfter+2*skewMax)) {
 			return
 		}
-		if g.Grant.Held() && time.Now().Before(g.Grant.OpenBy.Add(2*skewMax)) {
+		if g.Grant.Waiting() && time.Now().Before(g.Grant.OpenBy.Add(2*skewMax)) {
 			return // it would wait once more, and might be approved once more: docs/operations.md has it cancelled first
 		}
 	}

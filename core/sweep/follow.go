@@ -49,7 +49,7 @@ func (w *sweep) follow(ctx context.Context) {
 // followGrant updates one grant. If the grant changes meanwhile, such as by an extension, it is read and updated
 // again.
 func (w *sweep) followGrant(ctx context.Context, fronts *network.Fronts, rec store.GrantRecord) (store.GrantRecord, error) {
-	if rec.Grant.Held() {
+	if rec.Grant.Waiting() {
 		return rec, nil // it stands nowhere yet
 	}
 	if w.dry {
