@@ -121,8 +121,11 @@ func TestConfigureByHand(t *testing.T) {
 	b.eventually("one row is left", func() bool { return b.count("#pane .rules tbody tr") == 1 })
 	b.click(`#pane button[value=add]`)
 	b.eventually("a row is added", func() bool { return b.count("#pane .rules tbody tr") == 2 })
+	// What would change is still asked for when somebody saves: saving comes first.
+	b.next("/configure", `window.asked = true`)
 	b.fill(`#pane tbody tr:last-child input[name=number]`, "8443")
 	b.fill(`#pane tbody tr:last-child input[name=sources]`, "203.0.113.0/33")
+	b.eventually("what would change is asked for", func() bool { return script[bool](b, `window.asked === true`) })
 	b.click(`#pane button[value=save]`)
 	b.says("#wrong-sources-1", "is not a prefix")
 	b.fill(`#pane tbody tr:last-child input[name=sources]`, "203.0.113.0/24")
