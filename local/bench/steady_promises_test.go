@@ -62,9 +62,10 @@ func (s steady) broken(o steadied) (out []string) {
 		hold(o.answers[later] == 0, "%d requests were answered with 202", o.answers[later])
 		p99 := percentile(o.took, .99)
 		hold(p99 <= most, "p99 of opening is %s, more than %g times the %s of a write", seconds(p99), mostWrites, s.writeTime())
-		// Whose window ended meanwhile is answered when its rule is gone: one write more.
+		// Whose window ended meanwhile is answered when its rule is gone: after one that began just before the end, by the
+		// write after it. Two instances also lose a race to each other, and such a request then has 25 s, as any has.
 		p99 = percentile(o.tooLate, .99)
-		hold(p99 <= most+s.within(1), "p99 of opening too late is %s, more than %g times the %s of a write", seconds(p99), mostWrites+1, s.writeTime())
+		hold(s.second || p99 <= most+s.within(2), "p99 of opening too late is %s, more than %g times the %s of a write", seconds(p99), mostWrites+2, s.writeTime())
 	}
 	return out
 }

@@ -65,8 +65,8 @@ type verdict int
 const (
 	failed   verdict = iota // with an error, or with 202 and not opened afterwards
 	opened                  // 200, and open
-	later                   // 202
-	tooLate                 // 200, and its window had ended before it could be open
+	later                   // 202, before its window had ended
+	tooLate                 // 200 or 202, and its window had ended before it could be open
 	tooEarly                // 200, and said to have ended before its end
 	refused                 // the group holds as many rules as it can
 )
@@ -76,7 +76,7 @@ type steadied struct {
 	cost     cost
 	answers  map[verdict]int
 	took     []time.Duration // from a request to its 200, where it is open
-	tooLate  []time.Duration // the same, where its window had ended
+	tooLate  []time.Duration // from a request to its answer, where its window had ended
 	closed   []time.Duration // from the end of a window until its rule no longer stood
 	undone   int             // rules that stopped to stand before their windows ended
 	unfound  int             // requests that were answered as open and whose rules never stood
@@ -281,16 +281,19 @@ func steadyOurs(w *world, s steady) steadyDesign {
 
 // verdictOf reads the answer to a request.
 func verdictOf(status int, a steadyAnswer, end time.Time) verdict {
+	over := !end.IsZero() && !time.Now().Before(end)
 	switch {
-	case status == http.StatusAccepted:
+	case status == http.StatusAccepted && !over:
 		return later
+	case status == http.StatusAccepted:
+		return tooLate
 	case status == http.StatusConflict && a.Error.Code == string(plan.CodeTooManyRules):
 		return refused
 	case status != http.StatusOK:
 		return failed
 	case a.Status == "Initiated":
 		return opened
-	case a.Status == "Revoked" && !time.Now().Before(end):
+	case a.Status == "Revoked" && over:
 		return tooLate
 	}
 	return tooEarly
@@ -350,7 +353,7 @@ func benchSteady(t *testing.T, r *report) {
 	r.text("## B7: a steady load on one security group")
 	r.text("Requests for two minutes that come at any time and do not wait for each other, each for another machine, with a sweep every 20 s; ours also with two instances that share nothing but the services. "+
 		"L is how long a write takes, or the 3 s for which Resource Manager asks to be left alone. Open p99 is of the requests that were answered with 200 and open, close p99 from the end of a window until the rule no longer stood. "+
-		"202 are answers after 25 s that the opening still goes on, failed are errors and openings that came to nothing later, full those for which the group's 1,000 rules left no room. Too late are requests whose window ended before a write could open it. "+
+		"202 are answers after 25 s that the opening still goes on, of windows that had not ended by then, failed are errors and openings that came to nothing later, full those for which the group's 1,000 rules left no room. Too late are requests whose window ended before a write could open it, however they were answered. "+
 		"Undone are rules that stood and were removed before the end of their window. Writes for each L is how many Resource Manager took in the time of one, on average over the time from the first to the last. "+
 		"The obvious design is not run above %g requests a second.", steadyPeerRate)
 	r.table([]string{"L", "window", "a second", "design", "open p99", "p99 / L", "close p99", "202", "failed", "full", "too late", "undone", "writes", "for each L", "rejected"}, rows)
