@@ -48,6 +48,7 @@ type site struct {
 	log   *bytes.Buffer
 	may   func(who jit.Caller, scope string, action string) bool
 	down  error // of whoever identifies callers
+	roles map[string]jit.Roles
 }
 
 // Missing implements [permit.Authority].
@@ -96,7 +97,7 @@ func (s *site) wire(change func(*core.Ports)) {
 			if name == "" {
 				return jit.Caller{}, errors.New("no token")
 			}
-			return jit.Caller{ID: "tid/" + name, Name: name + "@example.com"}, nil
+			return jit.Caller{ID: "tid/" + name, Name: name + "@example.com", Kind: jit.Person, Roles: s.roles[name]}, nil
 		},
 		OwnAddress: func(*http.Request) (netip.Addr, bool) { return netip.MustParseAddr("203.0.113.7"), true },
 		Invocation: func(context.Context) string { return "invocation-1" },
@@ -168,11 +169,21 @@ func (s *site) ask(method, path, body string, headers ...string) *http.Request {
 // post sends a form: names and values in turn.
 func (s *site) post(path string, form ...string) page {
 	s.t.Helper()
+	return s.postAs("alice", path, form...)
+}
+
+func (s *site) postAs(who, path string, form ...string) page {
+	s.t.Helper()
 	v := url.Values{}
 	for i := 0; i+1 < len(form); i += 2 {
 		v.Add(form[i], form[i+1])
 	}
-	return s.send(s.ask("POST", path, v.Encode()))
+	return s.send(s.ask("POST", path, v.Encode(), "X-Ms-Token-Aad-Id-Token", who))
+}
+
+func (s *site) getAs(who, path string, headers ...string) page {
+	s.t.Helper()
+	return s.get(path, append(headers, "X-Ms-Token-Aad-Id-Token", who)...)
 }
 
 func caller(who string) jit.Caller {

@@ -34,7 +34,7 @@ var views = parse(web.Templates, "machines", "open", "machine", "request", "conf
 func parse(files fs.FS, names ...string) map[string]*template.Template {
 	out := map[string]*template.Template{}
 	for _, name := range names {
-		out[name] = template.Must(template.New("layout.html").Funcs(functions()).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
+		out[name] = template.Must(template.New("layout.html").Funcs(functions()).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/waiting.html", "templates/"+name+".html"))
 	}
 	return out
 }

@@ -138,7 +138,7 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 		view.Refused(told, vms, asked)
 		return s.askAgain(w, c, status, view)
 	}
-	if !known {
+	if !known && !rec.Grant.Waiting() {
 		go s.opening(context.WithoutCancel(c.Context()), c.who, rec)
 	}
 	return s.seeOther(w, c, "requests/"+rec.Grant.ID)

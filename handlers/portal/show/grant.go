@@ -24,8 +24,10 @@ type Grant struct {
 	Own           bool
 	MayClose      bool
 	MayExtend     bool
-	State         string // opening, open, closing, closed or failed
+	MayDecide     bool   // approve or deny it while it waits
+	State         string // waiting, scheduled, opening, open, closing, closed or failed
 	Busy          bool   // it will be another soon: look again
+	Waits         string // what it waits for; "" where it does not
 	Why           string // why it ended, or was never opened
 	Start, End    time.Time
 	What          string // such as "port 22 of web", for announcements
@@ -55,6 +57,7 @@ type GrantPort struct {
 	Service string
 	Sources string
 	End     time.Time
+	Lasts   string // how long it is asked for, while it waits
 	State   string
 	Why     string
 	Dial    []Dial
@@ -89,6 +92,9 @@ func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 				}
 				p.Firewall = w.Mapped.IsValid()
 			}
+			if p.State == "waiting" || p.State == "scheduled" {
+				p.Lasts, v.Waits = words.Lasts(w), words.Waits(g)
+			}
 			if p.State == "open" || p.State == "opening" {
 				p.Warnings = network.NeverArrives(rec, vm.VM, w)
 			}
@@ -101,8 +107,11 @@ func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 	}
 	v.What = strings.Join(what, " and ")
 	v.Busy = v.State == "opening" || v.State == "closing"
-	if v.State == "closed" || v.State == "failed" {
+	switch v.State {
+	case "closed":
 		v.Why = words.Reason(string(g.Reason()))
+	case "failed":
+		v.Why = words.Unopened(g)
 	}
 	return v
 }
@@ -125,7 +134,7 @@ func StepsOf(rec store.GrantRecord) []Step {
 
 // more gives the state that matters more to somebody who waits.
 func more(a, b string) string {
-	rank := map[string]int{"closed": 0, "failed": 1, "closing": 2, "open": 3, "opening": 4}
+	rank := map[string]int{"closed": 0, "failed": 1, "closing": 2, "scheduled": 3, "waiting": 4, "open": 5, "opening": 6}
 	if rank[b] > rank[a] {
 		return b
 	}
@@ -153,7 +162,7 @@ func dialing(grant string, vm jit.ID, at netip.AddrPort, number uint16) Dial {
 func (v Grant) Title() string { return titles[v.State] }
 
 // titles are by state.
-var titles = map[string]string{"opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "Ports were not opened"}
+var titles = map[string]string{"waiting": "Waiting for approval", "scheduled": "Opens later", "opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "The ports were not opened"}
 
 // Names are the names of its machines, such as "web, app1".
 func (v Grant) Names() string {

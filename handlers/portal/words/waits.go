@@ -1,0 +1,54 @@
+package words
+
+import (
+	"fmt"
+	"strings"
+
+	"portcullis/core/jit"
+)
+
+// Waits says what a request waits for, as of its status; "" for one that does not wait.
+func Waits(g jit.Grant) string {
+	switch g.Status() {
+	case jit.Scheduled:
+		return "It opens by itself at " + When(g.Wait.Opens) + ", and is decided again then."
+	case jit.AwaitingApproval:
+	default:
+		return ""
+	}
+	text := fmt.Sprintf("%s must approve until %s.", Counted(max(g.Wait.Approvers, 1), "other person", "other people"), When(g.OpenBy))
+	if by := approvedBy(g); by != "" {
+		text += " Approved so far by " + by + "."
+	}
+	if !g.Wait.Opens.IsZero() {
+		text += " It opens at " + When(g.Wait.Opens) + "."
+	}
+	return text
+}
+
+func approvedBy(g jit.Grant) string {
+	var names []string
+	for _, a := range g.Wait.Approvals {
+		names = append(names, a.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Unopened says why a request was never opened.
+func Unopened(g jit.Grant) string {
+	switch {
+	case g.Reason() == jit.Denied && g.Wait.Denied.Name != "":
+		return fmt.Sprintf("%s denied it: %s", g.Wait.Denied.Name, Sentence(g.Wait.Denied.Reason))
+	case g.Reason() == jit.UserRequested && g.Unreleased():
+		return "It was cancelled before it was opened."
+	}
+	return Because(Reason(string(g.Reason())), "")
+}
+
+// Lasts says how long a window is asked for that waits to be opened: its length counts from then, an end that was asked for as a time stays.
+func Lasts(w jit.Window) string {
+	if w.Fixed || w.Length == 0 {
+		return "until " + When(w.End)
+	}
+	return "for " + jit.Length(w.Length)
+}
