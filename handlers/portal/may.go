@@ -54,10 +54,23 @@ func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 	vms := g.Machines()
 	var err error
 	if !v.Own {
+		if v.State == "waiting" {
+			if v.MayDecide, err = allowed(s.App.Approvals.MayDecide(c.Context(), c.who, g.ID)); err != nil {
+				return err
+			}
+		}
 		v.MayClose, err = s.may(c, permit.VerbRevokeOther, vms...)
 		return err
 	}
 	v.MayClose = true // whatever became of the role
 	v.MayExtend, err = s.may(c, permit.VerbExtend, vms...)
 	return err
+}
+
+// allowed reports whether what was looked at is not refused; the error is why that cannot be told.
+func allowed(err error) (bool, error) {
+	if jit.Refused(err) != nil {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/access"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/core/store"
@@ -89,4 +90,73 @@ func TestOpensLater(t *testing.T) {
 	}
 	s.get("requests/"+rec.Grant.ID).holds(t, "Opens later", "It opens by itself at 23 Nov 2026, 15:00:00 UTC, and is decided again then.", "until 23 Nov 2026, 16:00:00 UTC", "Cancel the request")
 	s.get("").holds(t, "Opens later", `<section id="open" class="card" hidden`)
+}
+
+// TestDecideIsRefused: who may not decide is not offered it, and is refused when he sends it all the same; a denial says why, and what is approved is what was
+// shown. Nothing is opened or ended by that.
+func TestDecideIsRefused(t *testing.T) {
+	s, id := waits(t, 1)
+	digest := access.Digest(s.grant(id).Grant)
+	for who, code := range map[string]string{"alice": "OwnRequest", "rea": string(permit.CodeForbidden), "sam": string(access.CodeRequestNotFound)} {
+		for _, p := range []page{s.getAs(who, "requests/"+id+"/decide"), s.postAs(who, "requests/"+id+"/approve", "digest", digest), s.postAs(who, "requests/"+id+"/deny", "reason", "no")} {
+			if p.status < 400 || p.status >= 500 || !strings.Contains(p.text, code) {
+				t.Errorf("%s: %d %s", who, p.status, p.text)
+			}
+		}
+		s.getAs(who, "").lacks(t, "/decide")
+		s.getAs(who, "requests/"+id).lacks(t, "/decide")
+	}
+	if p := s.postAs("ann", "requests/"+id+"/approve", "digest", "0123"); p.status != 400 || !strings.Contains(p.text, "ContentChanged") {
+		t.Errorf("another digest: %d %s", p.status, p.text)
+	}
+	if p := s.postAs("ann", "requests/"+id+"/approve"); p.status != 400 || !strings.Contains(p.text, "ContentChanged") {
+		t.Errorf("no digest: %d %s", p.status, p.text)
+	}
+	p := s.postAs("ann", "requests/"+id+"/deny", "reason", "  ")
+	p.holds(t, `id="wrong-reason"`, "Say why; who asked is told.", `aria-invalid="true"`)
+	p = s.postAs("ann", "requests/"+id+"/deny", "reason", strings.Repeat("x", 1001))
+	p.holds(t, `id="wrong-reason"`, strings.Repeat("x", 1001))
+	if got := s.grant(id).Grant.Status(); got != jit.AwaitingApproval {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// TestApproveOnThePage: who may approve sees the exact rules and who has access, approves, and cannot twice; with the last approval it opens.
+func TestApproveOnThePage(t *testing.T) {
+	s, id := waits(t, 2)
+	s.getAs("ann", "").holds(t, `href="/api/portal/requests/`+id+`/decide"`)
+	s.getAs("ann", "requests/"+id).holds(t, `href="/api/portal/requests/`+id+`/decide"`)
+	digest := access.Digest(s.grant(id).Grant)
+	p := s.getAs("ann", "requests/"+id+"/decide")
+	p.holds(t, "restart the &lt;shop&gt;", "alice@example.com", "22 SSH", "from 203.0.113.7, for 45 min", "Allow 22 SSH (any protocol) from 203.0.113.7 to 10.0.0.4", "web-nsg", `value="`+digest+`"`, "Nobody.")
+	if p := s.postAs("ann", "requests/"+id+"/approve", "digest", digest); p.status != 303 {
+		t.Fatalf("%d %s", p.status, p.text)
+	}
+	s.get("requests/"+id).holds(t, "Waiting for approval", "Approved so far by ann@example.com.")
+	p = s.getAs("ann", "requests/"+id+"/decide")
+	p.holds(t, "It cannot be approved by you now.", "You have approved this already")
+	p.lacks(t, ">Approve<")
+	if p := s.postAs("ann", "requests/"+id+"/approve", "digest", digest); p.status != 400 || !strings.Contains(p.text, "AlreadyApproved") {
+		t.Errorf("twice: %d %s", p.status, p.text)
+	}
+	if p := s.postAs("ben", "requests/"+id+"/approve", "digest", digest); p.status != 303 {
+		t.Fatalf("%d %s", p.status, p.text)
+	}
+	s.eventually("open", func() bool { return strings.Contains(s.get("requests/"+id).text, "Ports are open") })
+	if p := s.getAs("ben", "requests/"+id+"/decide"); p.status != 400 || !strings.Contains(p.text, "RequestNotWaiting") {
+		t.Errorf("afterwards: %d %s", p.status, p.text)
+	}
+	sent := s.post("request", "intent", "open", "vm", web, "source", "other", "other", "203.0.113.8", "why", "once more", "port-0-22", "on", "for-0-22", "20 min")
+	next, _ := strings.CutPrefix(sent.header.Get("Location"), "/api/portal/requests/")
+	s.getAs("ann", "requests/"+next+"/decide").holds(t, "alice@example.com: port 22 of web from 203.0.113.7, until 23 Nov 2026, 12:45:00 UTC")
+}
+
+// TestDenyOnThePage: the reason is kept, and who asked reads by whom and why.
+func TestDenyOnThePage(t *testing.T) {
+	s, id := waits(t, 1)
+	if p := s.postAs("ann", "requests/"+id+"/deny", "reason", "not <today>"); p.status != 303 {
+		t.Fatalf("%d %s", p.status, p.text)
+	}
+	s.get("requests/"+id).holds(t, "The ports were not opened", "ann@example.com denied it: not &lt;today&gt;.")
+	s.getAs("ann", "").lacks(t, "/decide")
 }

@@ -51,6 +51,13 @@ func ChangesOf(enabled []protect.Enabled, changes []preview.Change) Changes {
 		}
 	}
 	v.Ends, v.Windows = words.Sentence(narrowed.String()), words.Ended(narrowed.Grants)
+	v.Targets = TargetsOf(changes)
+	return v
+}
+
+// TargetsOf returns what changes, by target.
+func TargetsOf(changes []preview.Change) []TargetChanges {
+	var out []TargetChanges
 	for _, change := range changes {
 		t := TargetChanges{Name: change.Target.Name, Kind: words.Kind(change.Target)}
 		add := func(sign, class, verb string, rules []jit.Rule) {
@@ -64,7 +71,7 @@ func ChangesOf(enabled []protect.Enabled, changes []preview.Change) Changes {
 		if change.Hidden > 0 {
 			t.Lines = append(t.Lines, ChangeLine{Sign: "…", Text: fmt.Sprintf("%d more, to rules about machines that you may not read", change.Hidden)})
 		}
-		v.Targets = append(v.Targets, t)
+		out = append(out, t)
 	}
-	return v
+	return out
 }
