@@ -74,6 +74,7 @@ Again.own        ok    404   ok    ok    ok    ok    ok    ok    ok    ok    ok 
 Again.other      404   404   404   down  404   403   403   404   403   403   403   403    403   403   403
 Approve          404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 PreviewApprove   404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
+MayDecide        404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 Deny             404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 PreviewDeny      404   404   404   down  404   403   403   404   403   403   ok    ok     403   ok    ok
 ListGrants       none  none  none  down  none  ok    ok    none  ok    ok    ok    ok     ok    ok    ok
@@ -364,6 +365,7 @@ func operations(t *testing.T) map[string]func(*doorway) string {
 			decided, err := g.doors.PreviewApprove(ctx, people(g), g.waiting, "")
 			return Outcome(t, err, decided.Record.Grant.VMs)
 		},
+		"MayDecide": func(g *doorway) string { return Outcome(t, g.doors.MayDecide(ctx, people(g), g.waiting)) },
 		"Deny": func(g *doorway) string {
 			rec, err := g.doors.Deny(ctx, people(g), g.waiting, "no")
 			return Outcome(t, err, rec.Grant.VMs)
