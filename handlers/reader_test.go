@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,10 +19,12 @@ import (
 	"portcullis/core/decide"
 	"portcullis/core/defender"
 	"portcullis/core/jit"
+	"portcullis/core/lockdown"
 	"portcullis/core/network"
 	"portcullis/core/store"
 	"portcullis/handlers"
 	"portcullis/handlers/portal"
+	"portcullis/handlers/portal/lock"
 )
 
 // What the reader's own machine, app2, stands among. All that is not for its reader has a name that begins with zz-, an address
@@ -416,10 +419,38 @@ func walk() map[string]func(s *shared) []walked {
 		"portal GET /requests/{id}/decide":   func(s *shared) []walked { return portalOf(s, "/decide") },
 		"portal POST /requests/{id}/approve": form("/approve", "digest=x"),
 		"portal POST /requests/{id}/deny":    form("/deny", "reason=x"),
-		"portal GET /activity":               get("/api/portal/activity", "/api/portal/activity?vm=zz-neighbour", "/api/portal/activity?operation=Repair"),
-		"portal GET /windows":                pages("windows", "", "?span=7d"),
-		"portal GET /findings":               get("/api/portal/findings"),
-		"portal /":                           get("/api/portal/nothing"),
+		"portal GET /lockdown": func(s *shared) []walked {
+			s.heldElsewhere()
+			return pages("lockdown", "")(s)
+		},
+		"portal POST /lockdown": func(*shared) []walked {
+			var out []walked
+			for _, scope := range []string{"machine&machine=" + mine, "machine&machine=" + neighbour, "group&group=/subscriptions/" + sub + "/resourceGroups/demo", "subscription&subscription=" + sub, "subscription&subscription=" + otherSub, "everything", "person&person=" + requester} {
+				out = append(out, walked{"POST", "/api/portal/lockdown", "scope=" + scope + "&reason=r&intent=preview"})
+			}
+			id, err := jit.ParseVM(mine)
+			if err != nil {
+				panic(err)
+			}
+			return append(out, walked{"POST", "/api/portal/lockdown", "scope=machine&machine=" + mine + "&reason=r&hold=on&intent=now&seen=" + url.QueryEscape(lock.Key(lockdown.Order{Scope: area.Scope{VM: id}, Hold: true}))},
+				walked{"POST", "/api/portal/lockdown", "scope=everything&reason=r&hold=on&intent=now&seen=everything+held"})
+		},
+		"portal GET /lockdown/{id}": func(s *shared) []walked {
+			s.heldElsewhere()
+			return []walked{{"GET", "/api/portal/lockdown/" + heldID(0), ""}, {"GET", "/api/portal/lockdown/" + heldID(3), ""}, {"GET", "/api/portal/lockdown/" + heldID(9), ""}}
+		},
+		"portal POST /lockdown/{id}/lift": func(s *shared) []walked {
+			s.heldElsewhere()
+			var out []walked
+			for n := range 6 {
+				out = append(out, walked{"POST", "/api/portal/lockdown/" + heldID(n) + "/lift", "reason=r"}, walked{"POST", "/api/portal/lockdown/" + heldID(n) + "/lift", "reason="})
+			}
+			return out
+		},
+		"portal GET /activity": get("/api/portal/activity", "/api/portal/activity?vm=zz-neighbour", "/api/portal/activity?operation=Repair"),
+		"portal GET /windows":  pages("windows", "", "?span=7d"),
+		"portal GET /findings": get("/api/portal/findings"),
+		"portal /":             get("/api/portal/nothing"),
 	}
 }
 

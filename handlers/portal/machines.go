@@ -36,6 +36,7 @@ type machinesView struct {
 	Sweep      sweepView
 	Again      bool    // the rows are drawn again, beside what is open
 	May        offered // what may be done with some row
+	MayLock    bool    // a whole subscription may be locked down
 	Lacks      string  // the permission that is missing to do what the tab is for with any row, "" for none
 }
 
@@ -69,6 +70,9 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 		return err
 	}
 	if view.Sweep, err = s.sweep(c); err != nil {
+		return err
+	}
+	if view.MayLock, err = s.mayLock(c); err != nil {
 		return err
 	}
 	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)
@@ -164,6 +168,7 @@ func (s *server) sweep(c call) (sweepView, error) {
 // machineView is one machine in full.
 type machineView struct {
 	Row      machineRow
+	MayLock  bool
 	Targets  []string
 	Entries  []show.Entry
 	Chart    chart.Chart
@@ -200,6 +205,9 @@ func (s *server) machine(w http.ResponseWriter, c call) error {
 	}
 	view := machineView{Row: row, Stamp: stampOf([]any{row.State, row.Windows}), Activity: show.Link("activity", "vm", m.VM.String())}
 	c.unchanged(w, view.Stamp)
+	if view.MayLock, err = s.may(c, permit.VerbLockdown, m.VM); err != nil {
+		return err
+	}
 	for _, t := range m.Targets {
 		view.Targets = append(view.Targets, t.Name+" ("+words.Kind(t)+")")
 	}
