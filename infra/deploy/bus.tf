@@ -32,9 +32,9 @@ resource "azurerm_servicebus_queue" "revoke" {
   lock_duration      = "PT1M"
   max_delivery_count = 10
 
-  # The longest that a message may live; the app gives each a week. A wake-up that nobody
+  # The longest that a message may live; the app gives each 38 days, a week more than the furthest start. A wake-up that nobody
   # took in that time is for people to see.
-  default_message_ttl                  = "P14D"
+  default_message_ttl                  = "P45D"
   dead_lettering_on_message_expiration = true
   max_size_in_megabytes                = 1024
 }

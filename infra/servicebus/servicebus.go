@@ -37,9 +37,9 @@ const MaxWait = 20 * time.Second
 const closeTimeout = time.Second
 
 // lifetime is a message's time to live. It is not verified whether Service Bus counts it from when a scheduled
-// message is sent or from its scheduled time. Either way it outlives the longest window, a day, and by its end the
-// sweep has long done the work.
-const lifetime = 7 * 24 * time.Hour
+// message is sent or from its scheduled time. Either way it outlives the furthest start, 31 days ahead, with the longest window after it, a day, and
+// by its end the sweep has long done the work.
+const lifetime = 38 * 24 * time.Hour
 
 // Options configure an Alarm besides its namespace. The zero value is for production.
 type Options struct {

@@ -49,7 +49,7 @@ func newBus(t testing.TB) *bus {
 	b := &bus{now: coretest.AlarmStart, seen: map[string]bool{}}
 	broker, err := bussim.Open(bussim.Config{
 		Now:    b.clock,
-		Queues: []bussim.Queue{{Name: servicebus.DefaultQueue, DuplicateWindow: time.Hour, DefaultTTL: 14 * 24 * time.Hour}},
+		Queues: []bussim.Queue{{Name: servicebus.DefaultQueue, DuplicateWindow: time.Hour, DefaultTTL: 45 * 24 * time.Hour}},
 		VerifyToken: func(_ context.Context, token, audience string) error {
 			if token != "good" {
 				return errors.New("not the good token")

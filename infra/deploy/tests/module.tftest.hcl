@@ -225,7 +225,7 @@ run "queue" {
     error_message = "the same wake-up sent twice would be delivered twice"
   }
   assert {
-    condition     = azurerm_servicebus_queue.revoke.lock_duration == "PT1M" && azurerm_servicebus_queue.revoke.max_delivery_count == 10 && azurerm_servicebus_queue.revoke.dead_lettering_on_message_expiration && azurerm_servicebus_queue.revoke.default_message_ttl == "P14D"
+    condition     = azurerm_servicebus_queue.revoke.lock_duration == "PT1M" && azurerm_servicebus_queue.revoke.max_delivery_count == 10 && azurerm_servicebus_queue.revoke.dead_lettering_on_message_expiration && azurerm_servicebus_queue.revoke.default_message_ttl == "P45D"
     error_message = "the queue is not what the stand-in and the code take it for"
   }
 }
