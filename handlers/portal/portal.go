@@ -2,17 +2,12 @@ package portal
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -20,9 +15,9 @@ import (
 	"portcullis/core"
 	"portcullis/core/jit"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/asset"
 	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
-	"portcullis/web"
 )
 
 // Root is the path below which the page is.
@@ -80,7 +75,7 @@ func New(o Options) http.Handler {
 	for pattern, h := range s.routes() {
 		s.mux.Handle(pattern, s.identified(h))
 	}
-	s.mux.HandleFunc("GET /assets/{file...}", s.asset)
+	s.mux.HandleFunc("GET /assets/{file...}", asset.Serve)
 	return http.StripPrefix(strings.TrimSuffix(Root, "/"), s.guarded(s.mux))
 }
 
@@ -267,50 +262,4 @@ func (c call) vms() ([]jit.ID, error) {
 		return nil, &jit.Error{Code: jit.CodeTooManyVMs, Message: "too many virtual machines at once; choose at most 200"}
 	}
 	return out, nil
-}
-
-// stamp names the assets' content, so that browsers may keep them for ever.
-var stamp = digest(web.Assets)
-
-func digest(files fs.FS) string {
-	sum := sha256.New()
-	err := fs.WalkDir(files, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(files, p)
-		sum.Write([]byte(p))
-		sum.Write(text)
-		return err
-	})
-	if err != nil {
-		return "none" // cannot be: the files are embedded
-	}
-	return hex.EncodeToString(sum.Sum(nil))[:16]
-}
-
-// asset serves an embedded file. It holds no data, so anybody may have it.
-func (s *server) asset(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("file")
-	text, err := fs.ReadFile(web.Assets, path.Join("assets", name))
-	if err != nil {
-		http.NotFound(w, r)
-		return
-	}
-	kind := mime.TypeByExtension(path.Ext(name))
-	switch path.Ext(name) { // not left to the platform's own table
-	case ".js":
-		kind = "text/javascript; charset=utf-8"
-	case ".css":
-		kind = "text/css; charset=utf-8"
-	case ".svg":
-		kind = "image/svg+xml"
-	case "":
-		kind = "text/plain; charset=utf-8"
-	}
-	w.Header().Set("Content-Type", kind)
-	if r.URL.Query().Get("v") == stamp {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	}
-	_, _ = w.Write(text) // an error now means that the browser is gone
 }

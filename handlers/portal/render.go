@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/handlers/portal/asset"
 	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 	"portcullis/web"
@@ -42,7 +43,7 @@ func parse(files fs.FS, names ...string) map[string]*template.Template {
 // functions are what templates may call.
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + stamp },
+		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + asset.Stamp },
 		"at":       func(p string, params ...string) string { return show.Link(p, params...) },
 		"length":   jit.Length,
 		"ago":      words.Ago,
