@@ -14,6 +14,7 @@ import (
 
 	"portcullis/cmd/portcullis/client"
 	"portcullis/cmd/portcullis/exit"
+	"portcullis/cmd/portcullis/outcome"
 	"portcullis/cmd/portcullis/terminal"
 	"portcullis/handlers/api"
 )
@@ -69,7 +70,7 @@ func activityVerb(s *session) *cobra.Command {
 func showEntries(w io.Writer, all []api.Entry) {
 	rows := make([][]string, 0, len(all))
 	for _, e := range all {
-		rows = append(rows, []string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, nameOf(e.VM), numbers(e.Ports), strings.Join(e.Sources, " "), said(e)})
+		rows = append(rows, []string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), numbers(e.Ports), strings.Join(e.Sources, " "), said(e)})
 	}
 	terminal.Table(w, []string{"Time", "Operation", "Result", "Who", "Machine", "Ports", "From", "Says"}, rows)
 }
@@ -135,7 +136,7 @@ func (s *session) line(e api.Entry, asJSON bool) error {
 		_, err := fmt.Fprintln(s.world.Out)
 		return err
 	}
-	_, err := fmt.Fprintln(s.world.Out, strings.Join(strings.Fields(terminal.Plain(strings.Join([]string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, nameOf(e.VM), numbers(e.Ports), strings.Join(e.Sources, ","), said(e)}, " "))), " "))
+	_, err := fmt.Fprintln(s.world.Out, strings.Join(strings.Fields(terminal.Plain(strings.Join([]string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), numbers(e.Ports), strings.Join(e.Sources, ","), said(e)}, " "))), " "))
 	return err
 }
 
@@ -176,7 +177,7 @@ func showFindings(w io.Writer, a api.ComplianceAnswer) {
 	}
 	rows := make([][]string, 0, len(*a.Findings))
 	for _, f := range *a.Findings {
-		rows = append(rows, []string{f.Kind, terminal.Local(f.Since), nameOf(f.VM), nameOf(f.Target), f.Message})
+		rows = append(rows, []string{f.Kind, terminal.Local(f.Since), outcome.Name(f.VM), outcome.Name(f.Target), f.Message})
 	}
 	terminal.Table(w, []string{"Finding", "Since", "Machine", "Target", "Says"}, rows)
 }

@@ -11,6 +11,7 @@ import (
 	"portcullis/cmd/portcullis/client"
 	"portcullis/cmd/portcullis/exit"
 	"portcullis/cmd/portcullis/find"
+	"portcullis/cmd/portcullis/outcome"
 	"portcullis/cmd/portcullis/settings"
 	"portcullis/cmd/portcullis/terminal"
 	"portcullis/handlers/api"
@@ -36,7 +37,7 @@ func (p *policy) flags(cmd *cobra.Command) {
 	f.BoolVar(&p.options.RequireJustification, "require-reason", false, "refuse requests without a reason")
 	f.IntVar(&p.options.WidestIPv4Prefix, "widest-ipv4", 0, "refuse wider ranges than /N")
 	f.IntVar(&p.options.WidestIPv6Prefix, "widest-ipv6", 0, "refuse wider ranges than /N")
-	f.BoolVar(&p.dry, "dry-run", false, dryRunSays)
+	f.BoolVar(&p.dry, "dry-run", false, outcome.DryRunSays)
 }
 
 // of gives the policy of one machine. What no flag says is left out, so that the app's own defaults and what is stored count.
@@ -133,19 +134,19 @@ func (s *session) showEnabled(w io.Writer, a api.EnableAnswer) {
 	}
 	rows := make([][]string, 0, len(a.VirtualMachines))
 	for _, vm := range a.VirtualMachines {
-		rows = append(rows, []string{nameOf(vm.ID), ports(vm.Ports), foreign(vm.Overridden), foreign(vm.Exposed), foreign(vm.Blocked)})
+		rows = append(rows, []string{outcome.Name(vm.ID), ports(vm.Ports), foreign(vm.Overridden), foreign(vm.Exposed), foreign(vm.Blocked)})
 		if len(vm.Unguarded) > 0 {
-			s.term.Warn("%s has network interfaces without a security group: %s", nameOf(vm.ID), strings.Join(vm.Unguarded, ", "))
+			s.term.Warn("%s has network interfaces without a security group: %s", outcome.Name(vm.ID), strings.Join(vm.Unguarded, ", "))
 		}
 		if len(vm.Shared) > 0 {
-			s.term.Warn("%s shares addresses with another machine behind the same security group, so no request is granted: %s", nameOf(vm.ID), strings.Join(vm.Shared, ", "))
+			s.term.Warn("%s shares addresses with another machine behind the same security group, so no request is granted: %s", outcome.Name(vm.ID), strings.Join(vm.Shared, ", "))
 		}
 		if vm.Unchecked != "" {
-			s.term.Warn("%s: rules of others were not looked at: %s", nameOf(vm.ID), vm.Unchecked)
+			s.term.Warn("%s: rules of others were not looked at: %s", outcome.Name(vm.ID), vm.Unchecked)
 		}
 	}
 	terminal.Table(w, []string{"Machine", "Closed", "Overrides", "Still open by", "Kept shut by"}, rows)
-	showChanges(w, a.Changes)
+	outcome.Changes(w, a.Changes)
 	if a.Windows != nil {
 		fmt.Fprintln(w, a.Windows.Summary)
 		showEnded(w, append(a.Windows.Closes, a.Windows.Shortens...), a.Windows.Hidden)
@@ -169,7 +170,7 @@ func showEnded(w io.Writer, all []api.EndedWindow, hidden int) {
 			if e.End != "" {
 				end = terminal.Local(e.End)
 			}
-			rows = append(rows, []string{e.Request, nameOf(e.VM), numbers(e.Ports), end})
+			rows = append(rows, []string{e.Request, outcome.Name(e.VM), numbers(e.Ports), end})
 		}
 		terminal.Table(w, []string{"Ends request", "Machine", "Ports", "At"}, rows)
 	}
@@ -214,7 +215,7 @@ func disableVerb(s *session) *cobra.Command {
 			}
 			return s.term.Print(answer, func(w io.Writer) { showDisabled(w, answer) })
 		}}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, dryRunSays)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, outcome.DryRunSays)
 	return cmd
 }
 
@@ -224,11 +225,11 @@ func showDisabled(w io.Writer, a api.DisableAnswer) {
 	}
 	var names []string
 	for _, vm := range a.VirtualMachines {
-		names = append(names, nameOf(vm.ID))
+		names = append(names, outcome.Name(vm.ID))
 	}
 	fmt.Fprintln(w, "no policy any more: "+terminal.Plain(strings.Join(names, " ")))
 	showEnded(w, a.Closes, a.Hidden)
 	if a.DryRun {
-		showChanges(w, a.Changes)
+		outcome.Changes(w, a.Changes)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"portcullis/cmd/portcullis/client"
 	"portcullis/cmd/portcullis/exit"
 	"portcullis/cmd/portcullis/find"
+	"portcullis/cmd/portcullis/outcome"
 	"portcullis/cmd/portcullis/settings"
 	"portcullis/cmd/portcullis/signin"
 	"portcullis/handlers/api"
@@ -27,7 +28,7 @@ type wanted struct {
 	from          []string
 	reason, key   string
 	dry           bool
-	wait          waiting
+	wait          outcome.Wait
 }
 
 // flags adds those of a request.
@@ -45,19 +46,17 @@ func (a *wanted) flags(cmd *cobra.Command) {
 // writes adds the flags of whatever asks for ports.
 func (a *wanted) writes(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.key, "key", "", "the Idempotency-Key: the same key gives the same request again; a new one where it is left out")
-	cmd.Flags().BoolVar(&a.dry, "dry-run", false, dryRunSays)
-	cmd.Flags().BoolVar(&a.wait.approval, "wait", false, "also wait for somebody's approval, as long as --timeout")
-	a.wait.flags(cmd)
+	cmd.Flags().BoolVar(&a.dry, "dry-run", false, outcome.DryRunSays)
+	cmd.Flags().BoolVar(&a.wait.Approval, "wait", false, "also wait for somebody's approval, as long as --timeout")
+	a.wait.Flags(cmd)
 }
-
-const dryRunSays = "say what would happen, and write nothing"
 
 // how gives how to send it.
 func (a *wanted) how() client.How {
 	if a.key == "" {
 		a.key = uuid.NewString()
 	}
-	return client.How{DryRun: a.dry, Key: a.key, Async: a.wait.never}
+	return client.How{DryRun: a.dry, Key: a.key, Async: a.wait.Never}
 }
 
 func requestVerb(s *session) *cobra.Command {
@@ -84,11 +83,11 @@ Each argument names one machine; words of one machine stand in quotes: portculli
 
 // opened sends a request, waits for it and shows it.
 func (s *session) opened(ctx context.Context, c *client.Client, a wanted, send func(context.Context) (client.Pending, error)) error {
-	g, err := s.obtain(ctx, c, a.wait, send)
+	g, err := a.wait.Open(ctx, c, s.term, send)
 	if g.ID == "" && !g.DryRun {
 		return err
 	}
-	if shown := s.term.Print(g, func(w io.Writer) { s.showGrant(w, g) }); err == nil {
+	if shown := s.term.Print(g, func(w io.Writer) { outcome.Show(w, s.term, c, g) }); err == nil {
 		return shown
 	}
 	return err
@@ -222,7 +221,7 @@ func againVerb(s *session) *cobra.Command {
 // earlier gives the id of an earlier request: that which is named, or the newest of who is signed in.
 func (s *session) earlier(ctx context.Context, c *client.Client, args []string) (string, error) {
 	if len(args) == 1 {
-		return requestID(args[0])
+		return outcome.ID(args[0])
 	}
 	who, err := signin.WhoIs(ctx, s.cred, client.Scope(s.how.Audience))
 	if err != nil {
@@ -239,13 +238,4 @@ func (s *session) earlier(ctx context.Context, c *client.Client, args []string) 
 		return "", exit.Usagef("you have made no request yet")
 	}
 	return newest.Value[0].ID, nil
-}
-
-// requestID reads the id of a request.
-func requestID(text string) (string, error) {
-	id, err := uuid.Parse(text)
-	if err != nil {
-		return "", exit.Usagef("%q is not the id of a request; portcullis requests lists them", text)
-	}
-	return id.String(), nil
 }

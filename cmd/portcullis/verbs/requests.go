@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"portcullis/cmd/portcullis/client"
 	"portcullis/cmd/portcullis/exit"
 	"portcullis/cmd/portcullis/find"
+	"portcullis/cmd/portcullis/outcome"
 	"portcullis/cmd/portcullis/settings"
 	"portcullis/cmd/portcullis/terminal"
 	"portcullis/handlers/api"
@@ -93,7 +95,7 @@ func requestsVerb(s *session) *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				id, err := requestID(args[0])
+				id, err := outcome.ID(args[0])
 				if err != nil {
 					return err
 				}
@@ -101,7 +103,7 @@ func requestsVerb(s *session) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return s.term.Print(g, func(w io.Writer) { s.showGrant(w, g) })
+				return s.term.Print(g, func(w io.Writer) { outcome.Show(w, s.term, c, g) })
 			}
 			q, err := f.query(cmd.Context(), c)
 			if err != nil {
@@ -127,7 +129,7 @@ func showRequests(w io.Writer, all []api.GrantAnswer) {
 		var what []string
 		for _, vm := range g.VMs {
 			for _, p := range vm.Ports {
-				what = append(what, fmt.Sprintf("%s:%d", nameOf(vm.ID), p.Number))
+				what = append(what, fmt.Sprintf("%s:%d", outcome.Name(vm.ID), p.Number))
 			}
 		}
 		rows = append(rows, []string{g.ID, terminal.Local(g.Start), terminal.Local(g.End), g.Status, g.Requestor, strings.Join(what, " "), g.Justification})
@@ -152,7 +154,7 @@ func (s *session) meant(ctx context.Context, c *client.Client, text string) ([]s
 }
 
 func revokeVerb(s *session) *cobra.Command {
-	var w waiting
+	var w outcome.Wait
 	var dry bool
 	cmd := &cobra.Command{Use: "revoke request|machine...", GroupID: access, Args: cobra.MinimumNArgs(1), Short: "Close ports now: of a request, or all that you have open at a machine",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -168,7 +170,7 @@ func revokeVerb(s *session) *cobra.Command {
 					return err
 				}
 				for _, id := range ids { // one that is not closed is no reason to leave the others open
-					g, err := s.close(cmd.Context(), c, w, id, client.How{DryRun: dry})
+					g, err := w.Close(cmd.Context(), c, s.term, id, client.How{DryRun: dry})
 					if err != nil && failed == nil {
 						failed = err
 					}
@@ -179,7 +181,7 @@ func revokeVerb(s *session) *cobra.Command {
 			}
 			err = s.term.Print(oneOr(list), func(w io.Writer) {
 				for _, g := range list.Value {
-					s.showGrant(w, g)
+					outcome.Show(w, s.term, c, g)
 				}
 			})
 			if failed != nil {
@@ -187,8 +189,8 @@ func revokeVerb(s *session) *cobra.Command {
 			}
 			return err
 		}}
-	w.flags(cmd)
-	cmd.Flags().BoolVar(&dry, "dry-run", false, dryRunSays)
+	w.Flags(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, outcome.DryRunSays)
 	return cmd
 }
 
@@ -198,21 +200,6 @@ func oneOr(list api.List[api.GrantAnswer]) any {
 		return list.Value[0]
 	}
 	return list
-}
-
-// close revokes a request and waits until it is closed.
-func (s *session) close(ctx context.Context, c *client.Client, w waiting, id string, how client.How) (api.GrantAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.most)
-	defer cancel()
-	p, err := c.Revoke(ctx, id, how)
-	if err != nil || p.DryRun || w.never || !p.UnderWay {
-		return p.GrantAnswer, err
-	}
-	g, err := c.Await(ctx, p, func(g api.GrantAnswer) bool { return g.Status == revoked && !g.LogPending }, func(g api.GrantAnswer) { s.term.Progress("closing request %s", g.ID) })
-	if err != nil {
-		return g, goesOn(p.GrantAnswer, err)
-	}
-	return g, nil
 }
 
 func extendVerb(s *session) *cobra.Command {
@@ -242,11 +229,22 @@ func extendVerb(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.term.Print(g, func(w io.Writer) { s.showGrant(w, g) })
+			return s.term.Print(g, func(w io.Writer) { outcome.Show(w, s.term, c, g) })
 		}}
 	cmd.Flags().StringVarP(&a.length, "for", "d", "", "how long from now on, such as 30m; otherwise PORTCULLIS_DURATION")
 	cmd.Flags().StringVar(&a.until, "until", "", "until when, an RFC 3339 time, in place of --for")
 	cmd.MarkFlagsMutuallyExclusive("for", "until")
-	cmd.Flags().BoolVar(&a.dry, "dry-run", false, dryRunSays)
+	cmd.Flags().BoolVar(&a.dry, "dry-run", false, outcome.DryRunSays)
 	return cmd
+}
+
+// ownAt gives the requests of the caller that are open at a machine.
+func ownAt(m api.Machine) []string {
+	var ids []string
+	for _, win := range m.Windows {
+		if win.Own && !slices.Contains(ids, win.Grant) {
+			ids = append(ids, win.Grant)
+		}
+	}
+	return ids
 }
