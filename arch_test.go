@@ -172,6 +172,7 @@ func TestImports(t *testing.T) {
 		"handlers/document":     with(door, bad{"portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it reads and writes, and calls no verb", "portcullis/handlers/openapi": "it is told of, and tells nothing"}),
 		"handlers/openapi":      with(door, bad{"portcullis/core": "it writes down types, whatever they mean", "portcullis/handlers/wire": "it is handed the shapes", "portcullis/handlers/compat": "it is handed the shapes", "portcullis/handlers/document": "it is handed the shapes", "portcullis/handlers/portal": "it is handed the shapes"}),
 		"handlers/surface":      with(door, bad{"portcullis/handlers/wire": "a table of names and shapes reads and writes nothing", "portcullis/handlers/portal": "two faces do not know each other", "portcullis/core/access": "it calls no verb"}),
+		"handlers/sheet":        with(door, bad{"portcullis/": "cells are text, whatever it means", "net/http": "it is handed where to write", "context": "it asks nobody"}),
 		"handlers/query":        with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
 		"handlers/routing":      with(door, bad{"portcullis/handlers/compat": "it is given the routes", "portcullis/handlers/arm": "it is given the routes", "portcullis/handlers/portal": "it is given the routes", "portcullis/core/access": "it calls no verb"}),
 		"functions":             {"portcullis/": "declarations know nobody"},

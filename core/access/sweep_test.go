@@ -266,11 +266,11 @@ func TestSweepFindsWhatCanBeReached(t *testing.T) {
 	w.cloud.SetRules(nsgID("web-nsg"), rules...)
 	var got []string
 	for _, f := range w.sweep().Findings {
-		got = append(got, fmt.Sprint(f.Kind, " ", f.Rule, " ", f.VM.Name, ": ", f.Message))
+		got = append(got, fmt.Sprint(f.Kind, " ", f.Rule, " of ", f.Target.Name, " ", f.Port, " ", f.VM.Name, ": ", f.Message))
 	}
 	want := []string{}
 	for _, port := range []int{5900, 5985, 5986} {
-		want = append(want, fmt.Sprintf("Reachable AllowVnc web: port %d of web (10.0.0.4), which its policy does not name, can be reached from the Internet through the rule AllowVnc", port))
+		want = append(want, fmt.Sprintf("Reachable AllowVnc of web-nsg %d web: port %d of web (10.0.0.4), which its policy does not name, can be reached from the Internet through the rule AllowVnc", port, port))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

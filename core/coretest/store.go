@@ -316,7 +316,7 @@ func TestSweeps(t *testing.T, open func(*testing.T) Store) {
 		s := open(t)
 		first := store.SweepRecord{Started: morning, Targets: 3, Error: "it's \"broken\""}
 		second := store.SweepRecord{Started: morning.Add(time.Minute), Ended: morning.Add(2 * time.Minute), Completed: morning.Add(-time.Hour), Next: "it's/a key", Targets: 4, Changed: 2, Closed: 1, Findings: []store.Finding{
-			{Kind: store.FindingExposed, Target: nsg(1), VM: machine(1), Rule: "allow-all", Message: "close it", Since: morning},
+			{Kind: store.FindingExposed, Target: nsg(1), VM: machine(1), Rule: "allow-all", Port: 22, Message: "close it", Since: morning},
 			{Kind: store.FindingOverdue, Grant: idAt(morning, 1), Message: "é 'x'", Since: morning.Add(time.Millisecond)},
 		}}
 		for _, want := range []store.SweepRecord{first, second, first} {

@@ -63,8 +63,17 @@ func Reached(m Machine, e reach.Exposure) store.Finding {
 	if e.Certain.IsEmpty() {
 		from = "by strangers, from the addresses of Azure that the service tag " + openTagOf(e) + " stands for,"
 	}
-	return store.Finding{Kind: store.FindingReachable, VM: m.VM, Rule: by.Name,
+	return store.Finding{Kind: store.FindingReachable, Target: guardOf(m, e.By[len(e.By)-1].Guard), VM: m.VM, Rule: by.Name, Port: e.Port,
 		Message: fmt.Sprintf("port %d of %s (%s), which its policy does not name, can be reached %s through the rule %s", e.Port, m.VM.Name, e.Address, from, by.Name)}
+}
+
+// guardOf returns the target of a machine with a name; zero where none, or more than one, has it.
+func guardOf(m Machine, name string) jit.ID {
+	named := slices.DeleteFunc(slices.Clone(m.Placements), func(p store.Placement) bool { return p.Target.Name != name })
+	if len(named) != 1 {
+		return jit.ID{}
+	}
+	return named[0].Target
 }
 
 // openTagOf returns the service tag that lets strangers in.

@@ -14,6 +14,7 @@ type Finding struct {
 	VM      jit.ID
 	Grant   string
 	Rule    string
+	Port    uint16 // the port that it is about; 0 for none in particular
 	Message string // what it is and what to do about it
 	Since   time.Time
 }

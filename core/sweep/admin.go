@@ -25,7 +25,7 @@ func (w *sweep) adminRules(ctx context.Context) map[string][]reach.AdminRule {
 // adminOnPorts reports the effects of security admin rules on the ports that a policy protects.
 func (w *sweep) adminOnPorts(m network.Machine, p jit.Policy, rules []reach.AdminRule) {
 	for _, r := range network.RuledBy(m, p, rules) {
-		f := store.Finding{Kind: store.FindingExposed, VM: r.VM, Rule: r.Title, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.Title, r.Rule.Priority, r.Port, r.VM.Name)}
+		f := store.Finding{Kind: store.FindingExposed, VM: r.VM, Rule: r.Title, Port: r.Port, Message: fmt.Sprintf("the %s (priority %d) opens port %d of %s, whatever the security groups say", r.Title, r.Rule.Priority, r.Port, r.VM.Name)}
 		if !r.Opens {
 			f.Kind, f.Message = store.FindingBlocked, fmt.Sprintf("port %d of %s cannot be opened: it is blocked by the %s (priority %d)", r.Port, r.VM.Name, r.Title, r.Rule.Priority)
 		}

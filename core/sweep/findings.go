@@ -77,7 +77,7 @@ func (w *sweep) standing(out round.Outcome) {
 // leading reports foreign NAT rules that lead to a protected port.
 func leading(out round.Outcome, on func(store.Finding)) {
 	for _, f := range out.Plan.Exposed {
-		on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name,
+		on(store.Finding{Kind: store.FindingExposed, VM: f.VM, Rule: f.Rule.Name, Port: f.Port,
 			Message: fmt.Sprintf("the NAT rule %s of %s leads to port %d of %s: while a window of that port is open, whoever it takes comes in too", f.Rule.Name, out.Target.Name, f.Port, f.VM.Name)})
 	}
 }
@@ -125,7 +125,7 @@ func (w *sweep) exposed() {
 				continue
 			}
 			open[f.Rule.Name] = true
-			w.found(store.Finding{Kind: store.FindingExposed, Target: group.Target, VM: f.VM, Rule: f.Rule.Name,
+			w.found(store.Finding{Kind: store.FindingExposed, Target: group.Target, VM: f.VM, Rule: f.Rule.Name, Port: f.Port,
 				Message: fmt.Sprintf("the rule %s (priority %d) of %s opens port %d of %s", f.Rule.Name, f.Rule.Priority, group.Target.Name, f.Port, f.VM.Name)})
 		}
 		for _, r := range group.Plan.Refused {

@@ -1,14 +1,11 @@
 package activity
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,6 +13,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/arrival"
+	"portcullis/handlers/sheet"
 	"portcullis/handlers/wire"
 )
 
@@ -98,19 +96,15 @@ func (f Face) stream(r *http.Request, who jit.Caller, filter store.EntryFilter, 
 const exportCut = "ExportCut"
 
 // csvExporter writes RFC 4180. Cells that a spreadsheet could take for formulas are made safe.
-type csvExporter struct{ *csv.Writer }
+type csvExporter struct{ *sheet.Writer }
 
-func newCSV(w io.Writer) exporter {
-	out := csvExporter{csv.NewWriter(w)}
-	out.UseCRLF = true
-	return out
-}
+func newCSV(w io.Writer) exporter { return csvExporter{sheet.New(w)} }
 
 const csvColumns = "time,subscription,resourceGroup,virtualMachine,operation,result,requestor,requestorTenantId,requestorObjectId,requestorKind,clientId,authenticationMethods,callerAddress,sourceAddressPrefixes,ports,endTimeUtc,justification,correlationId,target,request,reason,message,id"
 
 func (c csvExporter) name() string        { return "csv" }
-func (c csvExporter) contentType() string { return "text/csv; charset=utf-8; header=present" }
-func (c csvExporter) begin() error        { return c.Write(strings.Split(csvColumns, ",")) }
+func (c csvExporter) contentType() string { return sheet.ContentType }
+func (c csvExporter) begin() error        { return c.Write(strings.Split(csvColumns, ",")...) }
 
 func (c csvExporter) add(e wire.Entry) error {
 	var ports []string
@@ -119,52 +113,14 @@ func (c csvExporter) add(e wire.Entry) error {
 	}
 	cells := []string{e.Time, e.Subscription, e.ResourceGroup, e.VM, e.Operation, e.Result, e.Requestor, e.Tenant, e.Object, e.Kind, e.Client, strings.Join(e.SignIn, " "), e.Address, strings.Join(e.Sources, " "), strings.Join(ports, " "), e.End,
 		e.Justification, e.Correlation, e.Target, e.Grant, e.Reason, e.Message, e.ID}
-	for i, cell := range cells {
-		cells[i] = safeCell(oneLine(cell))
-	}
-	return c.Write(cells)
+	return c.Write(cells...)
 }
 
 func (c csvExporter) cut(why string) error {
 	return c.add(wire.Entry{Operation: exportCut, Message: why})
 }
 
-func (c csvExporter) end() error {
-	c.Flush()
-	return c.Error()
-}
-
-// oneLine gives a cell that stays on its line for whatever reads by lines, and that holds nothing by which it looks
-// like another: line breaks of every kind become spaces, and what cannot be seen becomes U+FFFD. What comes in now holds
-// neither (see jit.Text); earlier entries, and messages of others, may. JSON lines hold them as they are, escaped.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(s, "\r\n", " ")
-	return strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c) || unicode.Is(unicode.Z, c):
-			return ' '
-		case unicode.IsPrint(c) || c == '\u200c' || c == '\u200d':
-			return c
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
-// safeCell puts an apostrophe before what a spreadsheet could take for a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection): a text whose first character is one of
-// = + - @, a tab or an end of line, their full-width forms included, also after blanks and quotes, which
-// some strip.
-func safeCell(s string) string {
-	for _, c := range s {
-		switch {
-		case slices.Contains([]rune("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"), c):
-			return "'" + s
-		case !unicode.IsSpace(c) && !strings.ContainsRune("\"'`\ufeff\u200b\u201c\u201d\u2018\u2019", c):
-			return s
-		}
-	}
-	return s
-}
+func (c csvExporter) end() error { return c.End() }
 
 // lineExporter writes JSON lines: the entries as the list has them.
 type lineExporter struct{ io.Writer }

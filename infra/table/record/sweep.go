@@ -29,6 +29,7 @@ type FindingDoc struct {
 	VM      string
 	Grant   string
 	Rule    string
+	Port    uint16 `json:",omitempty"`
 	Message string
 	Since   entity.Stamp
 }
@@ -45,7 +46,7 @@ func Sweep(r store.SweepRecord) (SweepDoc, error) {
 		if err != nil {
 			return d, err
 		}
-		d.Findings = append(d.Findings, FindingDoc{Kind: string(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: entity.Stamp(f.Since)})
+		d.Findings = append(d.Findings, FindingDoc{Kind: string(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Port: f.Port, Message: f.Message, Since: entity.Stamp(f.Since)})
 	}
 	return d, nil
 }
@@ -66,7 +67,7 @@ func ReadSweep(row entity.Stored) (store.SweepRecord, error) {
 		if err != nil {
 			return r, fmt.Errorf("read entity %s: %w", row.Key, err)
 		}
-		r.Findings = append(r.Findings, store.Finding{Kind: store.FindingKind(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Message: f.Message, Since: time.Time(f.Since)})
+		r.Findings = append(r.Findings, store.Finding{Kind: store.FindingKind(f.Kind), Target: target, VM: vm, Grant: f.Grant, Rule: f.Rule, Port: f.Port, Message: f.Message, Since: time.Time(f.Since)})
 	}
 	return r, nil
 }
