@@ -157,6 +157,7 @@ type config struct {
 	SignIn        []portal.Provider // none: as in App Service authentication
 	Floor         jit.Options       // what every request must meet, regardless of the policies
 	Wait          time.Duration     // how long a request waits for approval
+	Ahead         time.Duration     // how far ahead a request may begin
 	Quota         limit.Quota       // what one requestor may have on one target
 	Room          plan.Room         // the priorities of windows in security groups
 	BreakGlass    time.Duration     // how long a window that nobody approved of lasts at most

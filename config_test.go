@@ -95,6 +95,9 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"a wait that nobody approves in", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "PT4M59S"}, []string{"PORTCULLIS_APPROVAL_WAIT", "PT5M to P1D"}},
 		{"a wait beyond a day", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "PT24H1S"}, []string{"PORTCULLIS_APPROVAL_WAIT", "PT5M to P1D"}},
 		{"a wait without a unit", map[string]string{"PORTCULLIS_APPROVAL_WAIT": "60"}, []string{"PORTCULLIS_APPROVAL_WAIT", `"60"`}},
+		{"a start further ahead than wake-ups last", map[string]string{"PORTCULLIS_MAX_START_AHEAD": "P31DT1S"}, []string{"PORTCULLIS_MAX_START_AHEAD", "PT0S to P31D"}},
+		{"a start that is ahead by less than nothing", map[string]string{"PORTCULLIS_MAX_START_AHEAD": "-PT1S"}, []string{"PORTCULLIS_MAX_START_AHEAD", `"-PT1S"`}},
+		{"a start ahead without a unit", map[string]string{"PORTCULLIS_MAX_START_AHEAD": "14"}, []string{"PORTCULLIS_MAX_START_AHEAD", `"14"`}},
 		{"a quota that is no number", map[string]string{"PORTCULLIS_REQUESTOR_WINDOWS": "many"}, []string{"PORTCULLIS_REQUESTOR_WINDOWS", `"many"`}},
 		{"a quota below nothing", map[string]string{"PORTCULLIS_REQUESTOR_ADDRESSES": "-1"}, []string{"PORTCULLIS_REQUESTOR_ADDRESSES", `"-1"`}},
 		{"priorities that run backwards", map[string]string{"PORTCULLIS_WINDOW_PRIORITIES": "199-100"}, []string{"PORTCULLIS_WINDOW_PRIORITIES", `"199-100"`}},
@@ -162,6 +165,7 @@ func TestReadConfig(t *testing.T) {
 		"PORTCULLIS_REMOVED_WINDOWS":       "never",
 		"PORTCULLIS_APPROVERS":             "2",
 		"PORTCULLIS_APPROVAL_WAIT":         "PT30M",
+		"PORTCULLIS_MAX_START_AHEAD":       "PT0S",
 
 		"PORTCULLIS_BREAK_GLASS_MAX_DURATION": "PT30M",
 

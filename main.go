@@ -118,7 +118,7 @@ func build(cfg config, log *slog.Logger, tel *telemetry.Telemetry) (*application
 	rooms := core.New(core.Ports{
 		Network: azure.groups, Kinds: network.KindsOf(network.SecurityGroups(tel.RuleStore(azure.groups)).WithRoom(cfg.Room), network.AzureFirewalls(tel.RuleStore(azure.firewalls))),
 		Policies: tables, Grants: tables, Keys: tables, History: tables, Targets: tables, Activity: audited{tel.Activity(tables), tables}, Holds: tables, Sweeps: tel.Sweeps(tables, tables), Reviews: tables, BreakGlass: cfg.BreakGlass,
-		Alarm: alarm, Authority: azure.authority, Doctor: outside, Courier: courier, Stream: streamer, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Wait: cfg.Wait, Quota: cfg.Quota, CloseLost: cfg.CloseLost, LeaveRemoved: cfg.LeaveRemoved, Now: time.Now, NewID: newID, Panicked: tel.Panicked, Uncounted: tel.Uncounted, TurnedAway: tel.TurnedAway,
+		Alarm: alarm, Authority: azure.authority, Doctor: outside, Courier: courier, Stream: streamer, Subscriptions: cfg.Subscriptions, Floor: cfg.Floor, Wait: cfg.Wait, Ahead: cfg.Ahead, Quota: cfg.Quota, CloseLost: cfg.CloseLost, LeaveRemoved: cfg.LeaveRemoved, Now: time.Now, NewID: newID, Panicked: tel.Panicked, Uncounted: tel.Uncounted, TurnedAway: tel.TurnedAway,
 	})
 	if err := errors.Join(tel.Watch(tables, rooms.Inventory.OverdueOf), tel.WatchQueue(queued(azure.pacer))); err != nil {
 		return nil, err

@@ -53,6 +53,7 @@ type Ports struct {
 	CloseLost     bool                  // the sweep closes windows whose owner has lost the right to ask for them
 	LeaveRemoved  bool                  // an allow that others have removed is not put back once: its window closes
 	Wait          time.Duration         // how long a request waits for approval; 0: [jit.DefaultWait]
+	Ahead         time.Duration         // how far ahead a request may begin; 0: at once alone
 	Quota         limit.Quota           // what one requestor may have of one target; the zero value is no bound
 	Now           func() time.Time
 	NewID         func() string  // a new UUID each time, in the order of time (version 7)
@@ -100,7 +101,7 @@ func New(p Ports) *App {
 	verbs := &access.Service{
 		Rounds: rounds, Network: p.Network, Kinds: p.Kinds, Policies: p.Policies, Grants: p.Grants, Keys: p.Keys, Targets: p.Targets, Alarm: p.Alarm,
 		Activity: p.Activity, Holds: holds, Refusals: refusals, Subscriptions: p.Subscriptions, Floor: p.Floor, Glass: p.glass(), Quota: p.Quota, Admins: admins, Now: p.Now, NewID: p.NewID,
-		Wait: cmp.Or(p.Wait, jit.DefaultWait),
+		Wait: cmp.Or(p.Wait, jit.DefaultWait), Ahead: p.Ahead,
 	}
 	desk := deskOf(verbs, may)
 	protection := &protect.Protection{

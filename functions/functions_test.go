@@ -285,6 +285,7 @@ func TestSettingsExample(t *testing.T) {
 		"PORTCULLIS_CRITICAL_SETTINGS":        "",
 		"PORTCULLIS_APPROVERS":                "",
 		"PORTCULLIS_APPROVAL_WAIT":            "",
+		"PORTCULLIS_MAX_START_AHEAD":          "",
 		"PORTCULLIS_TELL":                     "",
 		"PORTCULLIS_TELL_WEBHOOK":             "",
 		"PORTCULLIS_TELL_WEBHOOK_AUDIENCE":    "",

@@ -33,7 +33,10 @@ func TestMembers(t *testing.T) {
 
 		{"a request's own", ask(`"justification":"why","requestor":"x","startTimeUtc":"2026-11-23T12:00:00Z",`, ``, ``), ""},
 		{"a start by a clock that is ahead", ask(``, ``, `"startTimeUtc":"2026-11-23T12:02:00Z",`), ""},
-		{"a start that is later", ask(`"startTimeUtc":"2026-11-23T12:02:01Z",`, ``, ``), "startTimeUtc"},
+		{"a start that is later", ask(`"startTimeUtc":"2026-11-23T12:02:01Z",`, ``, ``), ""},
+		{"a start that is later, of all its parts", ask(`"startTimeUtc":"2026-11-24T12:00:00Z",`, `"startTimeUtc":"2026-11-24T13:00:00+01:00",`, `"startTimeUtc":"2026-11-24T12:01:00Z",`), ""},
+		{"a start that is now in a request that is later", ask(`"startTimeUtc":"2026-11-24T12:00:00Z",`, ``, `"startTimeUtc":"2026-11-23T12:00:00Z",`), in + ".ports[0].startTimeUtc"},
+		{"a start of a port without an offset", ask(``, ``, `"startTimeUtc":"2026-11-24T12:00:00",`), in + ".ports[0].startTimeUtc"},
 		{"a start that has passed", ask(``, `"startTimeUtc":"2026-11-23T11:57:59Z",`, ``), in + ".startTimeUtc"},
 		{"a start of a port that is later", ask(``, ``, `"startTimeUtc":"2026-11-24T12:00:00Z",`), in + ".ports[0].startTimeUtc"},
 		{"a justification of a machine", ask(``, `"justification":"why",`, ``), in + ".justification"},
@@ -54,7 +57,7 @@ func TestMembers(t *testing.T) {
 				return
 			}
 			code, target := r.code()
-			if r.status != 400 || code != "UnknownField" && code != "InvalidInitiateInput" || target != tc.refused || a.cloud.Writes() != writes {
+			if r.status != 400 || code != "UnknownField" && code != "InvalidInitiateInput" && code != "StartTimeWithoutOffset" || target != tc.refused || a.cloud.Writes() != writes {
 				t.Errorf("%d %s at %q, want %q: %s", r.status, code, target, tc.refused, r.text)
 			}
 		})

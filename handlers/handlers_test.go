@@ -20,6 +20,7 @@ import (
 
 	"portcullis/core"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/store"
@@ -106,7 +107,7 @@ func newAppOf(t *testing.T) (*app, error) {
 		Placements: []store.Placement{{Target: nsg, Addresses: addrs}}})
 	a.wire(func(p *core.Ports) {
 		*p = core.Ports{Network: a.cloud, Kinds: network.KindsOf(network.SecurityGroups(a.cloud)), Policies: a.store, Grants: a.store, Keys: a.store, History: a.store, Targets: a.store,
-			Activity: a.store, Holds: a.store, Sweeps: a.store, Reviews: a.store, BreakGlass: time.Hour, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+			Activity: a.store, Holds: a.store, Sweeps: a.store, Reviews: a.store, BreakGlass: time.Hour, Ahead: decide.DefaultAhead, Alarm: a.bell, Authority: anything{}, Subscriptions: []string{sub}, Now: a.now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
 	return a, nil
 }

@@ -139,7 +139,7 @@ func newShared(t *testing.T, rights onlyMine) *shared {
 			must(err)
 			r.VMs = append(r.VMs, jit.RequestVM{VM: id, Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: source}}})
 		}
-		checked, err := decide.Validate(r, s.rooms.Verbs.Now())
+		checked, err := decide.Validate(r, s.rooms.Verbs.Now(), decide.DefaultAhead)
 		must(err)
 		rec, _, err := s.rooms.Verbs.Request(t.Context(), who, checked, "")
 		must(err)

@@ -19,7 +19,7 @@ import (
 //
 // It answers 200 once every port is confirmed open, or 202 with a Location to
 // look at where the caller prefers that (Prefer: respond-async) or it takes
-// longer than the wait. The opening goes on by itself; where it fails it is undone. A request that waits for approval is answered with 202 too.
+// longer than the wait. The opening goes on by itself; where it fails it is undone. A request that waits for approval, or for its start, is answered with 202 too.
 func (s *server) request(w http.ResponseWriter, r call) error {
 	began := time.Now()
 	var body wire.RequestBody

@@ -10,6 +10,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/pending"
 	"portcullis/core/permit"
@@ -123,6 +124,113 @@ func TestApprovedForLater(t *testing.T) {
 	w.id = w.request(later(noon.Add(3 * time.Hour)))
 	w.pass(3 * time.Hour)
 	w.is(jit.Revoked, jit.ApprovalExpired)
+}
+
+// TestDeniedBeforeItsStart: what waits for its start alone, or was approved for it, is denied by who may approve and by nobody else, until it begins.
+func TestDeniedBeforeItsStart(t *testing.T) {
+	for name, approved := range map[string]bool{"needs nobody": false, "approved": true} {
+		w := newScheduledWorld(t)
+		if approved {
+			w = newWaitingWorld(t, 1, nil)
+			w.id = w.request(later(noon.Add(time.Hour)))
+			if err := w.approve("bob"); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		for who, code := range map[string]jit.Code{"alice": pending.CodeOwnRequest, "eve": permit.CodeForbidden} {
+			_, err := w.doors.Deny(t.Context(), signedIn(who), w.id, "no")
+			wantRefusal(t, name+", by "+who, err, code)
+		}
+		w.is(jit.Scheduled, "")
+		if rec, _, err := w.doors.PreviewDeny(t.Context(), signedIn("bob"), w.id, "the release is off"); err != nil || rec.Grant.Reason() != jit.Denied {
+			t.Errorf("%s: a look: %v", name, err)
+		}
+		w.is(jit.Scheduled, "")
+		if _, err := w.doors.Deny(t.Context(), signedIn("bob"), w.id, "the release is off"); err != nil {
+			t.Fatal(name, err)
+		}
+		if rec := w.is(jit.Revoked, jit.Denied); rec.Grant.Wait.Denied.Reason != "the release is off" {
+			t.Errorf("%s: %+v", name, rec.Grant.Wait)
+		}
+		w.pass(time.Hour)
+		w.is(jit.Revoked, jit.Denied)
+		if w.allows("web-nsg") != 0 {
+			t.Error(name, "opened although it was denied")
+		}
+	}
+	w := newScheduledWorld(t)
+	w.pass(time.Hour)
+	_, err := w.doors.Deny(t.Context(), signedIn("bob"), w.id, "too late")
+	wantRefusal(t, "of what is open", err, pending.CodeNotWaiting)
+	w.is(jit.Initiated, "")
+}
+
+// TestCancelledBeforeItsStart: by who asked, whatever became of the right to ask, and by who may write the policy.
+func TestCancelledBeforeItsStart(t *testing.T) {
+	for _, who := range []string{"alice", "bob"} {
+		w := newScheduledWorld(t)
+		_, err := w.doors.Revoke(t.Context(), signedIn("carol"), w.id)
+		wantRefusal(t, "by who may only approve", err, permit.CodeForbidden)
+		w.staff.set("alice", permit.ActionRead)
+		if _, err := w.doors.Revoke(t.Context(), signedIn(who), w.id); err != nil {
+			t.Fatal(who, err)
+		}
+		w.pass(time.Hour)
+		w.is(jit.Revoked, jit.UserRequested)
+	}
+}
+
+// TestApprovalIsPreviewedAtItsStart: who approves what begins in days sees what would be then, and the policy's maximum counts from then.
+func TestApprovalIsPreviewedAtItsStart(t *testing.T) {
+	w := newWaitingWorld(t, 1, nil)
+	start := noon.Add(3 * 24 * time.Hour)
+	w.id = w.request(later(start))
+	out, err := w.doors.PreviewApprove(t.Context(), signedIn("bob"), w.id, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := out.Record.Grant; !g.Begins().Equal(start) || !g.End().Equal(start.Add(time.Hour)) || len(out.Changes) != 1 || len(out.Changes[0].Changes.Create) != 1 {
+		t.Errorf("from %s to %s, %+v", g.Begins(), g.End(), out.Changes)
+	}
+	w.is(jit.AwaitingApproval, "")
+}
+
+// TestStartIsAskedFor: what could not open is refused when it is asked for, and what ends before the start does not stand in its way.
+func TestStartIsAskedFor(t *testing.T) {
+	w := newScheduledWorld(t)
+	if _, err := w.doors.Revoke(t.Context(), signedIn("alice"), w.id); err != nil {
+		t.Fatal(err)
+	}
+	w.policy(0, func(p *jit.Policy) { p.Options = &jit.Options{WidestIPv4: 30, WidestIPv6: 64} })
+	ask := func(opens time.Time, source string) error {
+		r := want("alice", 22, time.Hour, source, "web")
+		r.Opens = opens
+		_, _, err := w.doors.Request(t.Context(), signedIn("alice"), r, "")
+		return err
+	}
+	now := want("alice", 22, time.Hour, "203.0.113.4/30", "web")
+	now.RequestorID = signedIn("alice").ID
+	w.mustAsk(now)
+	wantRefusal(t, "beside what is open then", ask(noon.Add(time.Hour-time.Second), "203.0.113.0/30"), jit.CodeSourcesTogether)
+	if err := ask(noon.Add(time.Hour), "203.0.113.0/30"); err != nil {
+		t.Error("after what is open now:", err)
+	}
+	wantRefusal(t, "in the past", ask(noon.Add(-time.Hour), "203.0.113.0/30"), decide.CodeStartInPast)
+	wantRefusal(t, "too far ahead", ask(noon.Add(decide.DefaultAhead+time.Second), "203.0.113.0/30"), decide.CodeStartTooFar)
+	_, _, err := w.doors.Preview(t.Context(), signedIn("alice"), later(noon.Add(decide.DefaultAhead+time.Second)))
+	wantRefusal(t, "a look too far ahead", err, decide.CodeStartTooFar)
+	if rec, changes, err := w.doors.Preview(t.Context(), signedIn("alice"), later(noon.Add(time.Hour))); err != nil || rec.Grant.Status() != jit.Scheduled || len(changes) != 1 || len(changes[0].Changes.Create) != 1 {
+		t.Errorf("a look: %v, %s, %+v", err, rec.Grant.Status(), changes)
+	}
+}
+
+// TestAgainBeginsAtOnce: what is asked for once more begins at once, and lasts as long as what was for later.
+func TestAgainBeginsAtOnce(t *testing.T) {
+	w := newScheduledWorld(t)
+	r, err := w.doors.Again(t.Context(), signedIn("alice"), w.id, jit.AnySource(), false)
+	if err != nil || !r.Opens.IsZero() || r.VMs[0].Ports[0].Duration != time.Hour || !r.VMs[0].Ports[0].End.IsZero() {
+		t.Errorf("%v, %+v", err, r)
+	}
 }
 
 // TestTwoDecideAtOnce: whatever two people do at the same moment, each counts once, and what is denied is not opened.

@@ -135,7 +135,7 @@ func (s *Service) decide(ctx context.Context, r decide.ValidRequest, id string, 
 		return store.GrantRecord{}, states, err
 	}
 	demands := func(vm jit.ID) jit.Options { return policies[vm.Key()].InForce(s.Floor) }
-	if err := limit.Together(g, demands, slices.Collect(maps.Values(states.read)), now, limit.InRequest); err != nil {
+	if err := limit.Together(g, demands, slices.Collect(maps.Values(states.read)), g.Begins(), limit.InRequest); err != nil {
 		return store.GrantRecord{}, states, err
 	}
 	if err := sameFamily(g, machines); err != nil {
@@ -153,7 +153,7 @@ func (s *Service) decide(ctx context.Context, r decide.ValidRequest, id string, 
 	}
 	rec.Replaces = store.ReplacedBy(rec.Grant, states.read, now)
 	if within := s.Kinds.Slowest(rec.Targets(), func(k network.TargetKind) time.Duration { return k.OpenWithin }); within > 0 {
-		rec.Grant.OpenBy = rec.Grant.Start.Add(within)
+		rec.Grant.OpenBy = rec.Grant.Begins().Add(within)
 	}
 	return rec, states, nil
 }
@@ -224,7 +224,7 @@ func (s *Service) previewGrant(ctx context.Context, from func(context.Context, j
 		return outs, err
 	}
 	for _, out := range outs {
-		if err := s.Quota.Allows(out.Target, out.State.Openings, rec.Grant, s.now()); err != nil {
+		if err := s.Quota.Allows(out.Target, out.State.Openings, rec.Grant, rec.Grant.Begins()); err != nil {
 			return outs, err
 		}
 	}

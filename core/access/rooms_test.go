@@ -13,7 +13,7 @@ import (
 // The verbs of rooms take input as tests write it, and check it as their callers must.
 
 func (r rooms) Request(ctx context.Context, who jit.Caller, asked jit.Request, key string) (store.GrantRecord, bool, error) {
-	checked, err := decide.Validate(asked, r.Service.Now())
+	checked, err := decide.Validate(asked, r.Service.Now(), decide.DefaultAhead)
 	if err != nil {
 		return store.GrantRecord{}, false, err
 	}
@@ -21,7 +21,7 @@ func (r rooms) Request(ctx context.Context, who jit.Caller, asked jit.Request, k
 }
 
 func (r rooms) Preview(ctx context.Context, asked jit.Request) (store.GrantRecord, []preview.Change, error) {
-	checked, err := decide.Validate(asked, r.Service.Now())
+	checked, err := decide.Validate(asked, r.Service.Now(), decide.DefaultAhead)
 	if err != nil {
 		return store.GrantRecord{}, nil, err
 	}

@@ -44,6 +44,7 @@ type Service struct {
 	Glass         glass.Rule    // break-glass; the zero value lets nobody
 	Quota         limit.Quota   // what one requestor may have of one target; the zero value is no bound
 	Wait          time.Duration // how long a grant waits for approval; zero: such a request has expired when it is stored
+	Ahead         time.Duration // how far ahead a request may begin; zero: at once alone
 	Now           func() time.Time
 	Admins        *network.Admins // what was seen of security admin rules
 	NewID         func() string   // a new UUID each time, in the order of time (version 7)

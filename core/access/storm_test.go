@@ -132,7 +132,7 @@ func (w *world) windows(groups, each int) (ids []string, end time.Time) {
 		for n := range each {
 			r := want(fmt.Sprintf("p%d-%d", g, n), 22, 0, fmt.Sprintf("198.51.100.%d", n), name)
 			r.VMs[0].Ports[0].End = end
-			checked, err := decide.Validate(r, time.Now())
+			checked, err := decide.Validate(r, time.Now(), decide.DefaultAhead)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -61,19 +61,22 @@ type Holder struct {
 	Window    jit.Window
 }
 
-// Decided is a grant that waits, as it would be opened at once.
+// Decided is a grant that waits, as it would be opened at once, or at its start.
 type Decided struct {
 	Record  store.GrantRecord // as it would be stored
 	Changes []preview.Change  // what it would do to the rules of targets
 	Open    []Holder          // who has windows at its machines now
 }
 
-// Redecide decides a grant that waits once more, as it was asked for, by the policies, demands and rules of now, whatever its start and
-// its approvals. It refuses what [Service.Request] refuses, and a machine that is another one by now. It writes nothing.
+// Redecide decides a grant that waits once more, as it was asked for, by the policies, demands and rules of now, whatever its
+// approvals: as it would be opened at once, or at its start where that is still to come. It refuses what [Service.Request] refuses, and a machine
+// that is another one by now. It writes nothing.
 func (s *Service) Redecide(ctx context.Context, rec store.GrantRecord) (Decided, error) {
 	now, asked := s.now(), decide.Asked(rec.Grant)
-	asked.Opens = time.Time{}
-	checked, err := decide.Validate(asked, now)
+	if !asked.Opens.After(now) {
+		asked.Opens = time.Time{} // it may have passed long ago
+	}
+	checked, err := decide.Validate(asked, now, decide.MaxAhead) // that it is not too far ahead was decided when it was asked for
 	if err != nil {
 		return Decided{}, err
 	}
@@ -94,7 +97,7 @@ func (s *Service) Redecide(ctx context.Context, rec store.GrantRecord) (Decided,
 	next := fresh
 	next.Grant.Start, next.Grant.Generation = rec.Grant.Start, rec.Grant.Generation+1
 	next.Grant.Wait = rec.Grant.Wait
-	next.Grant.Wait.Approvers, next.Grant.Wait.Released = fresh.Grant.Wait.Approvers, now
+	next.Grant.Wait.Approvers, next.Grant.Wait.Released = fresh.Grant.Wait.Approvers, fresh.Grant.Begins()
 	for i, vm := range next.Grant.VMs {
 		for j := range vm.Ports {
 			w := rec.Grant.VMs[i].Ports[j]

@@ -17,6 +17,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
 	"portcullis/core/guard"
@@ -131,7 +132,7 @@ func (w *world) startWith(change func(*core.Ports)) {
 func (w *world) portsOf() core.Ports {
 	return core.Ports{
 		Network: w.cloud, Kinds: network.KindsOf(network.SecurityGroups(w.cloud.Kind(jit.TypeNSG)), network.AzureFirewalls(w.cloud.Kind(jit.TypeFirewall))), Policies: w.store, Grants: w.store, Keys: w.store, History: w.store, Targets: w.store,
-		Activity: w.store, Holds: w.store, Sweeps: w.store, Reviews: w.store, BreakGlass: time.Hour, Alarm: w.bell, Authority: everybody{}, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
+		Activity: w.store, Holds: w.store, Sweeps: w.store, Reviews: w.store, BreakGlass: time.Hour, Ahead: decide.DefaultAhead, Alarm: w.bell, Authority: everybody{}, Subscriptions: []string{sub}, Now: w.now, NewID: w.newID,
 	}
 }
 

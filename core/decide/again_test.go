@@ -28,7 +28,7 @@ func TestAgain(t *testing.T) {
 		{VM: vm("web"), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}, {Number: 3389, End: now.Add(90*time.Minute + 1500*time.Microsecond), Sources: sources("198.51.100.0/24")}}},
 		{VM: vm("app"), Ports: []jit.RequestPort{{Number: 22, Duration: 2 * time.Second, Sources: sources("192.0.2.1")}}},
 	}}
-	checked, err := decide.Validate(asked, now)
+	checked, err := decide.Validate(asked, now, decide.DefaultAhead)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func Extend(g jit.Grant, policy func(jit.ID) (jit.Policy, bool), floor jit.Optio
 	if bad := checkEnd(asked); bad != nil {
 		return g, bad
 	}
-	to, bad := endOf(asked, now)
+	to, bad := endOf(asked, now, now)
 	if bad != nil {
 		return g, bad
 	}
@@ -63,7 +63,7 @@ func extended(g jit.Grant, policy func(jit.ID) (jit.Policy, bool), floor jit.Opt
 	if allowJustification(options, g.Justification) != nil {
 		return to, refuse(jit.CodeJustificationRequired, "justification", "the request does not say why access is needed, which is required now; send a new one that does")
 	}
-	out, err := decidePort(p, options, jit.RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Begins())
+	out, err := decidePort(p, options, jit.RequestPort{Number: w.Number, End: to, Sources: w.Sources}, g.Begins(), g.Begins())
 	if err != nil {
 		return to, err.At(fmt.Sprintf("%s:%d", vm.Name, w.Number))
 	}

@@ -20,12 +20,15 @@ func checkEnd(p jit.RequestPort) *jit.Error {
 	return nil
 }
 
-// endOf returns the time at which the port closes, or a refusal of an end that has passed.
-func endOf(p jit.RequestPort, now time.Time) (time.Time, *jit.Error) {
+// endOf returns the time at which the port closes that opens at begins, or a refusal of an end that has passed, or comes before that.
+func endOf(p jit.RequestPort, begins, now time.Time) (time.Time, *jit.Error) {
+	end := p.End.Truncate(time.Millisecond) // as it is stored: one that is not later would have ended already
 	switch {
 	case p.Duration > 0:
-		return now.Add(p.Duration), nil
-	case !p.End.Truncate(time.Millisecond).After(now): // stored ends have millisecond precision: this one would have ended already
+		return begins.Add(p.Duration), nil
+	case !end.After(begins) && begins.After(now):
+		return time.Time{}, refuse(CodeEndBeforeStart, "endTimeUtc", "endTimeUtc %s is not after startTimeUtc %s", timeText(p.End), timeText(begins))
+	case !end.After(now):
 		return time.Time{}, refuse(jit.CodeEndInPast, "endTimeUtc", "endTimeUtc %s is not after %s", timeText(p.End), timeText(now))
 	}
 	return p.End.UTC(), nil
@@ -41,8 +44,8 @@ type ValidRequest struct {
 func (v ValidRequest) Request() jit.Request { return v.request }
 
 // Validate returns the request as a checked one, or, as an [*jit.Error] whose target is a path below the request, the
-// first thing that makes it unusable regardless of the policies. Do not change the slices of r afterwards.
-func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
+// first thing that makes it unusable regardless of the policies. ahead is how far ahead its start may be. Do not change the slices of r afterwards.
+func Validate(r jit.Request, now time.Time, ahead time.Duration) (ValidRequest, error) {
 	now = jit.Instant(now)
 	switch {
 	case len(r.VMs) == 0:
@@ -57,7 +60,7 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 	if err := emergency(r, now); err != nil {
 		return ValidRequest{}, err
 	}
-	begins, err := start(r.Opens, now)
+	begins, err := start(r.Opens, now, ahead)
 	if err != nil {
 		return ValidRequest{}, err
 	}
@@ -68,7 +71,7 @@ func Validate(r jit.Request, now time.Time) (ValidRequest, error) {
 			return ValidRequest{}, refuse(jit.CodeDuplicateVM, at+".id", "%s stands twice", vm.VM.Name)
 		}
 		vms[vm.VM.Key()] = true
-		if err := check(vm, begins); err != nil {
+		if err := check(vm, begins, now); err != nil {
 			return ValidRequest{}, err.At(at)
 		}
 	}
@@ -79,8 +82,8 @@ func errNoVMs() *jit.Error {
 	return refuse(jit.CodeNoVMs, "virtualMachines", "name at least one virtual machine")
 }
 
-// check refuses ports of the machine that nothing could open. Targets are paths below the machine.
-func check(vm jit.RequestVM, now time.Time) *jit.Error {
+// check refuses ports of the machine that nothing could open from begins on. Targets are paths below the machine.
+func check(vm jit.RequestVM, begins, now time.Time) *jit.Error {
 	if len(vm.Ports) == 0 {
 		return refuse(jit.CodeNoPorts, "ports", "name at least one port of %s", vm.VM.Name)
 	}
@@ -100,7 +103,7 @@ func check(vm jit.RequestVM, now time.Time) *jit.Error {
 		if err := checkEnd(port); err != nil {
 			return err.At(at)
 		}
-		if _, err := endOf(port, now); err != nil {
+		if _, err := endOf(port, begins, now); err != nil {
 			return err.At(at)
 		}
 	}
@@ -111,8 +114,8 @@ func check(vm jit.RequestVM, now time.Time) *jit.Error {
 // says why there is none. It is all or nothing over the request's machines and ports. policy returns the policy of
 // a machine, or false. floor is what the installation demands of every request, regardless of the policies.
 //
-// Refusals, in this order: [jit.CodePolicyNotFound]; [jit.CodeJustificationRequired]; [jit.CodePortNotInPolicy]; [jit.CodeEndInPast],
-// for an end that has passed since the request was checked; [jit.CodeDurationOverMaximum]; [jit.CodeSourceNotAllowed];
+// Refusals, in this order: [jit.CodePolicyNotFound]; [jit.CodeJustificationRequired]; [jit.CodePortNotInPolicy]; [jit.CodeEndInPast] and
+// [CodeEndBeforeStart], for an end that has passed since the request was checked; [jit.CodeDurationOverMaximum]; [jit.CodeSourceNotAllowed];
 // [jit.CodeSourceAnyForbidden]; [jit.CodeSourceTooWide]; [jit.CodeSourcesTogether]. An end up to [jit.ClockSkew] beyond the maximum is cut
 // to the maximum.
 //
@@ -127,7 +130,7 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 	begins := now
 	if r.Opens.After(now) {
 		begins = jit.Instant(r.Opens)
-		g.Wait.Opens = begins
+		g.Wait.Opens, g.OpenBy = begins, begins.Add(jit.OpeningTimeout)
 	}
 	for i, vm := range r.VMs {
 		at := fmt.Sprintf("virtualMachines[%d]", i)
@@ -141,7 +144,7 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 		}
 		granted := jit.GrantVM{VM: p.VM}
 		for j, want := range vm.Ports {
-			w, err := decidePort(p, options, want, begins)
+			w, err := decidePort(p, options, want, begins, now)
 			if err != nil {
 				return jit.Grant{}, err.At(fmt.Sprintf("%s.ports[%d]", at, j))
 			}
@@ -156,19 +159,19 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 	return g, nil
 }
 
-func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, now time.Time) (jit.Window, *jit.Error) {
+func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, begins, now time.Time) (jit.Window, *jit.Error) {
 	rule, ok := p.Port(want.Number)
 	if !ok {
 		return jit.Window{}, refuse(jit.CodePortNotInPolicy, "number", "port %d is not in the policy of %s", want.Number, p.VM.Name)
 	}
-	end, err := endOf(want, now)
+	end, err := endOf(want, begins, now)
 	if err != nil {
 		return jit.Window{}, err
 	}
-	switch length := end.Sub(now); {
+	switch length := end.Sub(begins); {
 	case length <= rule.Maximum:
 	case want.Duration == 0 && length <= rule.Maximum+jit.ClockSkew:
-		end = now.Add(rule.Maximum)
+		end = begins.Add(rule.Maximum)
 	default:
 		at := "duration"
 		if want.Duration == 0 {
@@ -183,5 +186,5 @@ func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, now tim
 		return jit.Window{}, err
 	}
 	end = end.Truncate(time.Millisecond)
-	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end, Fixed: want.Duration == 0, Length: end.Sub(now), Status: jit.Initiating}, nil
+	return jit.Window{Number: want.Number, Protocol: rule.Protocol, Sources: want.Sources, End: end, Fixed: want.Duration == 0, Length: end.Sub(begins), Status: jit.Initiating}, nil
 }

@@ -6,22 +6,6 @@ import (
 	"portcullis/core/jit"
 )
 
-// start returns from when the windows of a request count, or refuses a start that has passed by more than [jit.ClockSkew], or that is
-// more than [jit.MaxStartAhead] ahead.
-func start(opens, now time.Time) (time.Time, error) {
-	switch {
-	case opens.IsZero():
-		return now, nil
-	case opens.Before(now.Add(-jit.ClockSkew)):
-		return now, refuse(jit.CodeStartNotAllowed, "startTimeUtc", "startTimeUtc %s is before %s", timeText(opens), timeText(now))
-	case opens.After(now.Add(jit.MaxStartAhead)):
-		return now, refuse(jit.CodeStartNotAllowed, "startTimeUtc", "startTimeUtc %s is more than %d days ahead", timeText(opens), int(jit.MaxStartAhead/(24*time.Hour)))
-	case opens.After(now):
-		return jit.Instant(opens), nil
-	}
-	return now, nil
-}
-
 // Approvers returns how many people must approve a request for a port of a policy under options: the more of what the options demand, which
 // are those in force, and of what the port does.
 func Approvers(p jit.Policy, options jit.Options, port uint16) int {

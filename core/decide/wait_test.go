@@ -1,8 +1,10 @@
 package decide_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // wherever the tests run
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,7 +25,7 @@ func asking(t *testing.T, n int, options jit.Options, opens time.Time) jit.Grant
 	p := jit.Policy{VM: web(), Ports: jit.DefaultPorts(), Options: &options}
 	p.Ports[0].Approvers = n
 	checked, err := decide.Validate(jit.Request{RequestorID: "tid/oid", Requestor: "alice", Opens: opens, VMs: []jit.RequestVM{{VM: web(), Ports: []jit.RequestPort{
-		{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}, {Number: 3389, End: noon.Add(2 * time.Hour), Sources: jit.AnySource()}}}}}, noon)
+		{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}, {Number: 3389, End: noon.Add(2 * time.Hour), Sources: jit.AnySource()}}}}}, noon, decide.DefaultAhead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,36 +36,142 @@ func asking(t *testing.T, n int, options jit.Options, opens time.Time) jit.Grant
 	return g
 }
 
-// TestStart: a start is refused that has passed or is too far ahead, and one within the skew of clocks is at once.
+// forHour is a request for port 22 for an hour from opens.
+func forHour(opens time.Time) jit.Request {
+	return jit.Request{Requestor: "alice", Justification: "why", Opens: opens, VMs: []jit.RequestVM{{VM: web(), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}
+}
+
+func defaults(id jit.ID) (jit.Policy, bool) {
+	return jit.Policy{VM: id, Ports: jit.DefaultPorts()}, true
+}
+
+// TestStart: a start is refused that has passed or is too far ahead, each with its code and the time here, and one within the skew of clocks is at once.
 func TestStart(t *testing.T) {
+	const day = 24 * time.Hour
 	for _, tt := range []struct {
-		opens time.Duration
-		code  jit.Code
-		after time.Duration // from when windows count
+		opens, most time.Duration
+		code        jit.Code
+		says        string
+		after       time.Duration // from when windows count
 	}{
-		{-jit.ClockSkew - time.Millisecond, jit.CodeStartNotAllowed, 0},
-		{jit.MaxStartAhead + time.Millisecond, jit.CodeStartNotAllowed, 0},
-		{-jit.ClockSkew, "", 0},
-		{time.Hour, "", time.Hour},
-		{jit.MaxStartAhead, "", jit.MaxStartAhead},
+		{-jit.ClockSkew - time.Millisecond, 14 * day, decide.CodeStartInPast, "startTimeUtc 2026-11-23T11:57:59.999Z has passed: here it is 2026-11-23T12:00:00Z, and clocks may differ by 2 min", 0},
+		{-time.Hour, 14 * day, decide.CodeStartInPast, "here it is 2026-11-23T12:00:00Z", 0},
+		{-day * 365 * 200, 14 * day, decide.CodeStartInPast, "here it is", 0},
+		{14*day + time.Millisecond, 14 * day, decide.CodeStartTooFar, "startTimeUtc 2026-12-07T12:00:00.001Z is too far ahead: here it is 2026-11-23T12:00:00Z, and a request may begin until 2026-12-07T12:00:00Z", 0},
+		{day * 365 * 250, 31 * day, decide.CodeStartTooFar, "here it is", 0},
+		{jit.ClockSkew + time.Millisecond, 0, decide.CodeStartTooFar, "may begin until 2026-11-23T12:02:00Z", 0},
+		{jit.ClockSkew, 0, "", "", jit.ClockSkew},
+		{-jit.ClockSkew, 14 * day, "", "", 0},
+		{time.Hour, 14 * day, "", "", time.Hour},
+		{14 * day, 14 * day, "", "", 14 * day},
 	} {
-		r := jit.Request{Requestor: "alice", Opens: noon.Add(tt.opens), VMs: []jit.RequestVM{{VM: web(), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}
-		checked, err := decide.Validate(r, noon)
+		checked, err := decide.Validate(forHour(noon.Add(tt.opens)), noon, tt.most)
 		if refused := jit.Refused(err); tt.code != "" {
-			if refused == nil || refused.Code != tt.code || refused.Target != "startTimeUtc" {
-				t.Errorf("start after %s: %v", tt.opens, err)
+			if refused == nil || refused.Code != tt.code || refused.Target != "startTimeUtc" || !strings.Contains(refused.Message, tt.says) {
+				t.Errorf("start after %s, at most %s: %v", tt.opens, tt.most, err)
 			}
 			continue
 		}
-		g, err := decide.Request(func(id jit.ID) (jit.Policy, bool) { return jit.Policy{VM: id, Ports: jit.DefaultPorts()}, true }, jit.Options{}, checked, "id", noon)
-		if err != nil || !g.VMs[0].Ports[0].End.Equal(noon.Add(tt.after+time.Hour)) || !g.VMs[0].Ports[0].Fixed {
-			t.Errorf("start after %s: %v, %+v", tt.opens, err, g.VMs)
+		g, err := decide.Request(defaults, jit.Options{}, checked, "id", noon)
+		if err != nil || !g.VMs[0].Ports[0].End.Equal(noon.Add(tt.after+time.Hour)) || !g.VMs[0].Ports[0].Fixed || g.VMs[0].Ports[0].Length != time.Hour || !g.OpenBy.Equal(noon.Add(tt.after+jit.OpeningTimeout)) {
+			t.Errorf("start after %s: %v, %+v", tt.opens, err, g)
 		}
 	}
-	late := jit.Request{Opens: noon.Add(time.Hour), VMs: []jit.RequestVM{{VM: web(), Ports: []jit.RequestPort{{Number: 22, End: noon.Add(time.Hour), Sources: jit.AnySource()}}}}}
-	if _, err := decide.Validate(late, noon); jit.Refused(err) == nil || jit.Refused(err).Code != jit.CodeEndInPast {
-		t.Errorf("an end at the start: %v", err)
+}
+
+// TestEndAndStart: an end is a time of its own, and has to come after the start; the maximum counts from the start.
+func TestEndAndStart(t *testing.T) {
+	start := noon.Add(2 * 24 * time.Hour)
+	for _, tt := range []struct {
+		end  time.Time
+		code jit.Code
+	}{
+		{noon.Add(-time.Hour), decide.CodeEndBeforeStart},
+		{noon.Add(time.Hour), decide.CodeEndBeforeStart},
+		{start, decide.CodeEndBeforeStart},
+		{start.Add(time.Millisecond - 1), decide.CodeEndBeforeStart},
+		{start.Add(time.Millisecond), ""},
+		{start.Add(3 * time.Hour), ""},
+		{start.Add(3*time.Hour + jit.ClockSkew), ""}, // cut
+		{start.Add(3*time.Hour + jit.ClockSkew + time.Millisecond), jit.CodeDurationOverMaximum},
+	} {
+		r := forHour(start)
+		r.VMs[0].Ports[0].Duration, r.VMs[0].Ports[0].End = 0, tt.end
+		checked, err := decide.Validate(r, noon, decide.DefaultAhead)
+		var g jit.Grant
+		if err == nil {
+			g, err = decide.Request(defaults, jit.Options{}, checked, "id", noon)
+		}
+		if refused := jit.Refused(err); tt.code != "" {
+			if refused == nil || refused.Code != tt.code || refused.Target != "virtualMachines[0].ports[0].endTimeUtc" {
+				t.Errorf("end %s after the start: %v", tt.end.Sub(start), err)
+			}
+			continue
+		}
+		if w := g.VMs; err != nil || !w[0].Ports[0].End.Equal(earlier(tt.end, start.Add(3*time.Hour))) || w[0].Ports[0].Length != w[0].Ports[0].End.Sub(start) {
+			t.Errorf("end %s after the start: %v, %+v", tt.end.Sub(start), err, w)
+		}
 	}
+	past := forHour(time.Time{})
+	past.VMs[0].Ports[0].Duration, past.VMs[0].Ports[0].End = 0, noon
+	if _, err := decide.Validate(past, noon, decide.DefaultAhead); jit.Refused(err) == nil || jit.Refused(err).Code != jit.CodeEndInPast {
+		t.Errorf("an end that has passed, without a start: %v", err)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// TestSummerTime: a start is an instant. Whatever zone it is written in, on either side of a change of clocks and in the hour that is skipped or comes twice,
+// a window lasts as long as was asked for, and how far ahead it may be is hours, not days of a calendar.
+func TestSummerTime(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct{ now, start, utc string }{
+		"before clocks go forward":       {"2027-03-20T12:00:00Z", "2027-03-28T01:30:00+01:00", "2027-03-28T00:30:00Z"},
+		"in the hour that is skipped":    {"2027-03-20T12:00:00Z", "2027-03-28T02:30:00+01:00", "2027-03-28T01:30:00Z"},
+		"after clocks went forward":      {"2027-03-20T12:00:00Z", "2027-03-28T03:30:00+02:00", "2027-03-28T01:30:00Z"},
+		"the first of two hours":         {"2027-10-20T12:00:00Z", "2027-10-31T02:30:00+02:00", "2027-10-31T00:30:00Z"},
+		"the second of two hours":        {"2027-10-20T12:00:00Z", "2027-10-31T02:30:00+01:00", "2027-10-31T01:30:00Z"},
+		"14 days over the change":        {"2027-03-20T12:00:00Z", "2027-04-03T14:00:00+02:00", "2027-04-03T12:00:00Z"},
+		"14 days over the change back":   {"2027-10-20T12:00:00Z", "2027-11-03T13:00:00+01:00", "2027-11-03T12:00:00Z"},
+		"an hour more than the 14 days":  {"2027-10-20T12:00:00Z", "2027-11-03T14:00:00+01:00", ""},
+		"the same time of day in summer": {"2027-10-20T12:00:00Z", "2027-11-03T14:00:00+02:00", "2027-11-03T12:00:00Z"},
+	} {
+		now, start := instant(t, tt.now).In(berlin), instant(t, tt.start)
+		for _, in := range []*time.Location{start.Location(), time.UTC, berlin} {
+			checked, err := decide.Validate(forHour(start.In(in)), now, decide.DefaultAhead)
+			if tt.utc == "" {
+				if jit.Refused(err) == nil || jit.Refused(err).Code != decide.CodeStartTooFar {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			g, err := decide.Request(defaults, jit.Options{}, checked, "id", now)
+			if begins := instant(t, tt.utc); err != nil || !g.Begins().Equal(begins) || !g.End().Equal(begins.Add(time.Hour)) || g.Begins().Location() != time.UTC || g.End().Location() != time.UTC {
+				t.Errorf("%s: %v, from %s to %s", name, err, g.Begins(), g.End())
+			}
+		}
+	}
+}
+
+func instant(t *testing.T, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // TestWait: a grant waits for what the strictest of its ports, its machines and the installation demand, and no longer than an end that stays.

@@ -160,7 +160,7 @@ func (g *Verbs) MayRequest(ctx context.Context, who jit.Caller, r jit.Request) (
 // 400 to everybody.
 func (g *Verbs) allowsRequest(ctx context.Context, who jit.Caller, r jit.Request) (decide.ValidRequest, error) {
 	r.RequestorID, r.Requestor = who.ID, who.Name
-	checked, err := decide.Validate(r, g.Service.Now())
+	checked, err := decide.Validate(r, g.Service.Now(), g.Service.Ahead)
 	if err != nil {
 		return decide.ValidRequest{}, err
 	}

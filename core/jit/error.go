@@ -46,7 +46,6 @@ const (
 	CodeTooManyPorts         Code = "TooManyPorts"                  // over MaxPorts for one machine
 	CodeTooManySources       Code = "TooManySources"                // over MaxSources for one port, or MaxMachineSources for one machine
 	CodeRequestWaits         Code = "RequestWaiting"                // extend of a grant that waits to be opened
-	CodeStartNotAllowed      Code = "StartTimeNotAllowed"           // a start that has passed, or that is too far ahead
 
 	// Refusals by the options in force.
 	CodeSourceAnyForbidden    Code = "SourceAnyForbidden"     // all addresses, or too many public addresses of a family

@@ -10,7 +10,7 @@ import (
 
 // decided checks a request and decides it at the same time.
 func decided(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, r jit.Request, id string, now time.Time) (jit.Grant, error) {
-	checked, err := decide.Validate(r, now)
+	checked, err := decide.Validate(r, now, decide.DefaultAhead)
 	if err != nil {
 		return jit.Grant{}, err
 	}
@@ -21,7 +21,7 @@ func decided(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, r jit.Re
 func TestDecideRefusesWhatIsNotValidNow(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	r := jit.Request{VMs: []jit.RequestVM{{VM: vm("web"), Ports: []jit.RequestPort{{Number: 22, End: now.Add(time.Minute), Sources: jit.AnySource()}}}}}
-	checked, err := decide.Validate(r, now)
+	checked, err := decide.Validate(r, now, decide.DefaultAhead)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,11 @@ import "time"
 
 // The bounds of approvals.
 const (
-	MaxApprovers  = 5                // how many distinct people a policy may ask for
-	MaxApprovals  = 20               // how many approvals are stored with a grant: some may not count any more
-	StartGrace    = 15 * time.Minute // how long after its start a scheduled grant may still be opened, such as after an outage
-	DefaultWait   = time.Hour        // how long a grant waits for approval
-	MaxWait       = 24 * time.Hour
-	MaxStartAhead = 14 * 24 * time.Hour // how far ahead the start of a request may be
+	MaxApprovers = 5                // how many distinct people a policy may ask for
+	MaxApprovals = 20               // how many approvals are stored with a grant: some may not count any more
+	StartGrace   = 15 * time.Minute // how long after its start a scheduled grant may still be opened, such as after an outage
+	DefaultWait  = time.Hour        // how long a grant waits for approval
+	MaxWait      = 24 * time.Hour
 )
 
 // Wait is what a grant waits for before it is opened, and what has come of that. The zero value is for a grant that is opened at once.

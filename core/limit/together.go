@@ -16,7 +16,8 @@ type Demands func(jit.ID) jit.Options
 
 // Together refuses with [jit.CodeSourcesTogether] a grant as it would be whose windows would let in more than is demanded, together with
 // the others that its requestor has at the same port of the same machine. These are looked for among the openings of states. One counts
-// until it is confirmed closed, since it lets in until then, and not where it begins after the grant's window has ended. One that the grant
+// until it is confirmed closed, since it lets in until then, and not where it begins after the grant's window has ended, or ends before the start
+// for which the grant has to wait. One that the grant
 // takes the place of lets in the same addresses, so that it counts once.
 //
 // The refusal names the requestor's own windows, and nobody else's. Its target is what at gives: [InRequest] or [InGrant].
@@ -65,7 +66,7 @@ func heldBeside(g jit.Grant, vm jit.ID, w jit.Window, states []roster.State) []h
 				continue
 			}
 			for _, h := range windowsOf(o.Grant, vm, w.Number) {
-				if h.Status != jit.Revoked && !slices.ContainsFunc(out, func(k held) bool { return k.grant.ID == o.Grant.ID }) {
+				if h.Status != jit.Revoked && (!g.Unreleased() || h.End.After(g.Wait.Opens)) && !slices.ContainsFunc(out, func(k held) bool { return k.grant.ID == o.Grant.ID }) {
 					out = append(out, h)
 				}
 			}

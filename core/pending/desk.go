@@ -128,7 +128,8 @@ func (a *Approvals) PreviewApprove(ctx context.Context, who jit.Caller, id, dige
 	return out, nil
 }
 
-// Deny ends the wait of a grant, with a reason that is kept. Who may approve may deny, also after others have approved, until the grant is let go. A refusal is logged.
+// Deny ends the wait of a grant, with a reason that is kept. Who may approve may deny, also after others have approved, and also what waits for its
+// start alone, until the grant is let go. A refusal is logged.
 func (a *Approvals) Deny(ctx context.Context, who jit.Caller, id, reason string) (store.GrantRecord, error) {
 	d := a.Desk
 	reason, err := why(reason)
@@ -142,7 +143,7 @@ func (a *Approvals) Deny(ctx context.Context, who jit.Caller, id, reason string)
 	found := rec.Grant
 	rec, err = store.ChangeOrRefuse(ctx, d.Service.Grants, rec, func(g store.GrantRecord) (store.GrantRecord, bool, error) {
 		now := d.now()
-		if err := waits(g.Grant, now); err != nil {
+		if err := undecided(g.Grant, now); err != nil {
 			return g, false, err
 		}
 		denial.At = now
@@ -185,7 +186,7 @@ func why(reason string) (string, error) {
 func (d *Desk) mayDeny(ctx context.Context, who jit.Caller, id, reason string) (store.GrantRecord, jit.Approval, error) {
 	rec, denial, err := d.mayDecide(ctx, who, id)
 	if err == nil {
-		err = waits(rec.Grant, d.now())
+		err = undecided(rec.Grant, d.now())
 	}
 	denial.Reason = reason
 	return rec, denial, err

@@ -150,7 +150,15 @@ func (d *Desk) counts(ctx context.Context, a jit.Approval, g jit.Grant, wanted d
 	return true, nil
 }
 
-// waits refuses a grant that does not wait to be decided.
+// undecided refuses a grant that does not wait any more: nobody can deny it.
+func undecided(g jit.Grant, now time.Time) error {
+	if g.Waits(now) {
+		return nil
+	}
+	return waits(g, now)
+}
+
+// waits refuses a grant that does not wait to be approved.
 func waits(g jit.Grant, now time.Time) error {
 	switch {
 	case g.Status() == jit.AwaitingApproval && g.Waits(now):

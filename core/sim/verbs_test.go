@@ -122,7 +122,7 @@ func (r *run) newRequest() asked {
 func (r *run) request(a *app, q asked) {
 	var got store.GrantRecord
 	o := r.begin(a, "request", func(ctx context.Context) (err error) {
-		checked, err := decide.Validate(q.request, a.Service.Now())
+		checked, err := decide.Validate(q.request, a.Service.Now(), decide.DefaultAhead)
 		if err != nil {
 			return err
 		}

@@ -54,8 +54,9 @@ type VmRef struct {
 type RequestBody struct {
 	VirtualMachines []RequestVM `json:"virtualMachines" api:"required machines"`
 	Justification   string      `json:"justification" api:"justification"`
-	BreakGlass      bool        `json:"breakGlass"` // opens without approval, in an emergency: the justification is needed, and somebody else has to review it
-	Drill           bool        `json:"drill"`      // with breakGlass: all of that, and nothing opens
+	Start           *string     `json:"startTimeUtc" api:"time"` // RFC 3339 with its offset: the windows open then and not before, and durations count from then; left out: at once
+	BreakGlass      bool        `json:"breakGlass"`              // opens without approval, in an emergency: the justification is needed, and somebody else has to review it
+	Drill           bool        `json:"drill"`                   // with breakGlass: all of that, and nothing opens
 }
 
 // RequestVM is a machine and the ports that are asked for.

@@ -13,12 +13,13 @@ type GrantAnswer struct {
 	Start         string         `json:"startTimeUtc" api:"time"`
 	End           string         `json:"endTimeUtc" api:"time"`
 	VMs           []GrantVM      `json:"virtualMachines"`
-	LogPending    bool           `json:"logPending,omitzero"` // why it closes may not be in the log yet
-	Replaces      []EndedWindow  `json:"replaces,omitempty"`  // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
-	Targets       []GrantTarget  `json:"targets,omitempty"`   // while it is being opened: how far it is
-	Approval      *Approval      `json:"approval,omitzero"`   // where the request waits for approval, or has
-	Open          []HeldWindow   `json:"openNow,omitempty"`   // of a dry run of an approval: who has windows at its machines now
-	Review        *Review        `json:"review,omitempty"`    // of a break-glass that is shown by itself, not in a list
+	LogPending    bool           `json:"logPending,omitzero"`                  // why it closes may not be in the log yet
+	DecidedAgain  string         `json:"decidedAgainUtc,omitempty" api:"time"` // while it waits for its start: everything is decided again then, by what is true then
+	Replaces      []EndedWindow  `json:"replaces,omitempty"`                   // earlier windows of the requestor whose place it takes although they end later, at endTimeUtc
+	Targets       []GrantTarget  `json:"targets,omitempty"`                    // while it is being opened: how far it is
+	Approval      *Approval      `json:"approval,omitzero"`                    // where the request waits for approval, or has
+	Open          []HeldWindow   `json:"openNow,omitempty"`                    // of a dry run of an approval: who has windows at its machines now
+	Review        *Review        `json:"review,omitempty"`                     // of a break-glass that is shown by itself, not in a list
 	Changes       []TargetChange `json:"changes,omitzero"`
 }
 

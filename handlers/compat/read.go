@@ -258,7 +258,7 @@ func (b initiateBody) request(own netip.Addr, now time.Time) (jit.Request, error
 	if err := b.check(now); err != nil {
 		return jit.Request{}, err
 	}
-	return wire.Requested(b.Justification, b.VirtualMachines, func(vm initiateVM) (string, []initiatePort) { return vm.ID, vm.Ports },
+	out, err := wire.Requested(b.Justification, b.VirtualMachines, func(vm initiateVM) (string, []initiatePort) { return vm.ID, vm.Ports },
 		func(port initiatePort, at string) (jit.RequestPort, error) {
 			n, err := portNumber(port.Number, at+".number")
 			if err != nil {
@@ -266,6 +266,11 @@ func (b initiateBody) request(own netip.Addr, now time.Time) (jit.Request, error
 			}
 			return wire.ToPort(port.plain(n), own, at)
 		})
+	if err != nil {
+		return out, err
+	}
+	out.Opens, err = wire.Start(b.Start)
+	return out, err
 }
 
 // plain gives the port as the plain face has it.
@@ -279,14 +284,21 @@ func (port initiatePort) plain(number uint16) wire.RequestPort {
 
 // check refuses what an initiate says and nothing here can honour.
 func (b initiateBody) check(now time.Time) error {
+	if err := refuseOthers(b.Others, "", false); err != nil {
+		return err
+	}
+	begins, err := wire.Start(b.Start)
+	if err != nil {
+		return err
+	}
+	if begins.IsZero() {
+		begins = now
+	}
 	one := func(others jsontext.Value, start *string, at string) error {
 		if err := refuseOthers(others, at, false); err != nil {
 			return err
 		}
-		return checkStart(start, at, now)
-	}
-	if err := one(b.Others, b.Start, ""); err != nil {
-		return err
+		return checkStart(start, at, begins)
 	}
 	for i, vm := range b.VirtualMachines {
 		at := fmt.Sprintf("%s[%d]", wire.MachinesField, i)
@@ -302,22 +314,18 @@ func (b initiateBody) check(now time.Time) error {
 	return nil
 }
 
-// checkStart refuses a start that is not now, as far as clocks agree: a window opens when it is asked for, and to pass
-// over a start would open it at another time, or move the end that a duration gives.
-func checkStart(text *string, at string, now time.Time) error {
+// checkStart refuses a start of a machine or a port that is not the request's, as far as clocks agree: a request has one start, and to pass over another
+// would open a window at a time that nobody asked for, or move the end that a duration gives.
+func checkStart(text *string, at string, begins time.Time) error {
 	if text == nil {
 		return nil
 	}
-	target := "startTimeUtc"
-	if at != "" {
-		target = at + "." + target
-	}
-	start, err := wire.ParseTime(*text, target)
+	start, err := wire.Start(text)
 	if err != nil {
-		return err
+		return wire.Below(err, at)
 	}
-	if start.Sub(now).Abs() > jit.ClockSkew {
-		return &jit.Error{Code: jit.CodeInvalidInitiate, Target: target, Message: fmt.Sprintf("%.40q is not now, within %s: a port opens when it is asked for; leave startTimeUtc out, and ask when you need it", *text, jit.Length(jit.ClockSkew))}
+	if start.Sub(begins).Abs() > jit.ClockSkew {
+		return &jit.Error{Code: jit.CodeInvalidInitiate, Target: at + ".startTimeUtc", Message: fmt.Sprintf("%.40q is not %s, when the request begins, within %s: all of a request begins at once; write startTimeUtc beside virtualMachines, or send another request", *text, begins.UTC().Format(time.RFC3339), jit.Length(jit.ClockSkew))}
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func TestBreakGlassBadge(t *testing.T) {
 	ask := func(who string, kind jit.BreakGlass) string {
 		by := jit.Caller{ID: "tid/" + who, Name: who + "@example.com", Kind: jit.Person}
 		checked, err := decide.Validate(jit.Request{RequestorID: by.ID, Requestor: by.Name, Justification: "the shop is down", BreakGlass: kind,
-			VMs: []jit.RequestVM{{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}, s.clock.Now())
+			VMs: []jit.RequestVM{{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}, s.clock.Now(), decide.DefaultAhead)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -174,7 +174,7 @@ func ParseTime(s, target string) (time.Time, error) {
 	if err != nil {
 		t, err = time.Parse("2006-01-02T15:04Z07:00", s)
 	}
-	if err != nil {
+	if err != nil || t.IsZero() { // the zero time is none at all inside
 		return t, &jit.Error{Code: jit.CodeInvalidInitiate, Target: target, Message: fmt.Sprintf("%q is not a time in UTC such as 2026-01-02T15:04:05Z", s)}
 	}
 	return t.UTC(), nil

@@ -27,21 +27,23 @@ import (
 
 // The refusals of the door itself.
 const (
-	CodeUnauthenticated  jit.Code = "Unauthenticated"       // no valid token
-	CodeCrossOrigin      jit.Code = "CrossOriginRequest"    // a browser sent it from another site
-	CodeInvalidContent   jit.Code = "InvalidRequestContent" // not JSON, or not of the expected shape
-	CodeUnknownField     jit.Code = "UnknownField"          // a field that the body may not have
-	CodeDuplicateField   jit.Code = "DuplicateField"        // a field that stands twice
-	CodeBodyTooLarge     jit.Code = "RequestBodyTooLarge"   // over 1 MiB, a replaced policy over 4, a document of policies over 16
-	CodeFieldTooLong     jit.Code = "FieldTooLong"          // a text that is longer than any such can be
-	CodeTooManyPolicies  jit.Code = "TooManyPolicies"       // over jit.MaxListedVMs in one import
-	CodeTooManyDocuments jit.Code = "TooManyDocuments"      // others are being read
-	CodeEmptyBody        jit.Code = "RequestBodyMissing"    // empty
-	CodeInvalidPath      jit.Code = "InvalidRequestPath"    // a path that could be read in two ways
-	CodeNotFound         jit.Code = "NotFound"              // no such path
-	CodeNotAllowed       jit.Code = "MethodNotAllowed"      // not with this method
-	CodeUnknownFormat    jit.Code = "UnknownFormat"         // a document of another kind, or of a version that this one does not know
-	CodeIncomplete       jit.Code = "IncompleteDocument"    // a document that does not hold what it was to hold
+	CodeUnauthenticated  jit.Code = "Unauthenticated"        // no valid token
+	CodeCrossOrigin      jit.Code = "CrossOriginRequest"     // a browser sent it from another site
+	CodeInvalidContent   jit.Code = "InvalidRequestContent"  // not JSON, or not of the expected shape
+	CodeUnknownField     jit.Code = "UnknownField"           // a field that the body may not have
+	CodeDuplicateField   jit.Code = "DuplicateField"         // a field that stands twice
+	CodeBodyTooLarge     jit.Code = "RequestBodyTooLarge"    // over 1 MiB, a replaced policy over 4, a document of policies over 16
+	CodeFieldTooLong     jit.Code = "FieldTooLong"           // a text that is longer than any such can be
+	CodeTooManyPolicies  jit.Code = "TooManyPolicies"        // over jit.MaxListedVMs in one import
+	CodeTooManyDocuments jit.Code = "TooManyDocuments"       // others are being read
+	CodeEmptyBody        jit.Code = "RequestBodyMissing"     // empty
+	CodeInvalidPath      jit.Code = "InvalidRequestPath"     // a path that could be read in two ways
+	CodeNotFound         jit.Code = "NotFound"               // no such path
+	CodeNotAllowed       jit.Code = "MethodNotAllowed"       // not with this method
+	CodeInvalidStart     jit.Code = "InvalidStartTime"       // a startTimeUtc that is not RFC 3339
+	CodeStartNoOffset    jit.Code = "StartTimeWithoutOffset" // a startTimeUtc of which nobody knows when it is
+	CodeUnknownFormat    jit.Code = "UnknownFormat"          // a document of another kind, or of a version that this one does not know
+	CodeIncomplete       jit.Code = "IncompleteDocument"     // a document that does not hold what it was to hold
 
 	// Resource Manager's own words.
 	CodeMissingVersion      jit.Code = "MissingApiVersionParameter"

@@ -99,8 +99,28 @@ func (b RequestBody) Request(own netip.Addr) (jit.Request, error) {
 	}
 	out, err := Requested(b.Justification, b.VirtualMachines, func(vm api.RequestVM) (string, []RequestPort) { return vm.ID, vm.Ports },
 		func(port RequestPort, at string) (jit.RequestPort, error) { return ToPort(port, own, at) })
+	if err != nil {
+		return out, err
+	}
 	out.BreakGlass = kind
+	out.Opens, err = Start(b.Start)
 	return out, err
+}
+
+// Start reads from when a request is to be open; the zero time where nothing is said.
+func Start(text *string) (time.Time, error) {
+	const target = "startTimeUtc"
+	if text == nil {
+		return time.Time{}, nil
+	}
+	at, err := ParseTime(*text, target)
+	if err == nil {
+		return at, nil
+	}
+	if _, missing := ParseTime(*text+"Z", target); missing == nil {
+		return at, &jit.Error{Code: CodeStartNoOffset, Target: target, Message: fmt.Sprintf("%.40q does not say in which zone it is; write Z for UTC after it, or the offset, such as +02:00", *text)}
+	}
+	return at, &jit.Error{Code: CodeInvalidStart, Target: target, Message: fmt.Sprintf("%.40q is not a time of RFC 3339 such as 2026-01-02T15:04:05Z, or with an offset 2026-01-02T16:04:05+01:00", *text)}
 }
 
 // ToPort reads a port; own is the caller's address, the source where the port names none and the address is known.

@@ -127,6 +127,9 @@ func ToGrant(rec store.GrantRecord) GrantAnswer {
 	g := rec.Grant
 	out := GrantAnswer{ID: g.ID, Status: g.Status().String(), StatusReason: reason(g.Reason()), Requestor: g.Requestor,
 		Justification: g.Justification, BreakGlass: g.BreakGlass != jit.NoBreakGlass, Drill: g.BreakGlass == jit.BreakGlassDrill, Start: Stamp(g.Begins()), End: Stamp(g.End()), LogPending: len(rec.Intents) > 0, Replaces: toReplaced(rec), Approval: toApproval(g)}
+	if g.Waiting() {
+		out.DecidedAgain = Stamp(g.Wait.Opens)
+	}
 	for _, p := range rec.Progress() {
 		t := api.GrantTarget{ID: p.Target.String(), Status: "Waiting"}
 		if p.Confirmed {

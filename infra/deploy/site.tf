@@ -68,6 +68,7 @@ locals {
     { for name, channel in var.tell : "PORTCULLIS_TELL_${upper(name)}_AUDIENCE" => channel.audience if channel.audience != "" },
     local.stream_settings,
     var.approval.approvers == 0 ? {} : { PORTCULLIS_APPROVERS = tostring(var.approval.approvers) },
+    var.max_start_ahead == "" ? {} : { PORTCULLIS_MAX_START_AHEAD = var.max_start_ahead },
     var.approval.wait == "" ? {} : { PORTCULLIS_APPROVAL_WAIT = var.approval.wait },
     length(var.critical_settings) == 0 ? {} : { PORTCULLIS_CRITICAL_SETTINGS = join(",", sort(var.critical_settings)) },
   )

@@ -393,6 +393,18 @@ variable "approval" {
   }
 }
 
+variable "max_start_ahead" {
+  description = "How far ahead a request may begin, in ISO 8601 from PT0S, for at once alone, to P31D (14 days unless set)."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(|PT[0-9]+[SMH]|P([0-9]|[12][0-9]|3[01])D)$", var.max_start_ahead))
+    error_message = "max_start_ahead is a length such as PT0S, PT12H or P7D, P31D at most."
+  }
+}
+
 variable "network_write_limit" {
   description = "Whether the app keeps to 1,000 network writes in five minutes and region, the documented limit of Azure's network provider. Off, only Resource Manager's own limits pace it: a storm over more than 1,000 security groups may end sooner, or calls may be refused and repeated."
   type        = bool

@@ -61,7 +61,7 @@ func (a *app) request(t *testing.T, n int) {
 	name := fmt.Sprint("requestor", a.ids)
 	r := jit.Request{Requestor: name, RequestorID: name, VMs: []jit.RequestVM{{VM: vm(n), Ports: []jit.RequestPort{{Number: 22, Duration: time.Minute, Sources: jit.AnySource()}}}}}
 	who := jit.Caller{ID: name, Name: name}
-	checked, err := decide.Validate(r, a.clock.Now())
+	checked, err := decide.Validate(r, a.clock.Now(), decide.DefaultAhead)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (w *world) fill(s storm, machines int) (end time.Time) {
 		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / machines >> 8), byte(i / machines)}), 32)
 		ask := jit.Request{RequestorID: fmt.Sprint(tenant, "/", i), Requestor: fmt.Sprintf("p%d@example.com", i), Justification: "bench",
 			VMs: []jit.RequestVM{{VM: machineID(n), Ports: []jit.RequestPort{{Number: 22, End: end, Sources: jit.SourcesOf(source)}}}}}
-		checked, err := decide.Validate(ask, now)
+		checked, err := decide.Validate(ask, now, decide.DefaultAhead)
 		if err != nil {
 			return err
 		}
