@@ -419,6 +419,7 @@ func walk() map[string]func(s *shared) []walked {
 		"portal GET /requests/{id}/decide":   func(s *shared) []walked { return portalOf(s, "/decide") },
 		"portal POST /requests/{id}/approve": form("/approve", "digest=x"),
 		"portal POST /requests/{id}/deny":    form("/deny", "reason=x"),
+		"portal POST /requests/{id}/review":  form("/review", "review=x"),
 		"portal GET /lockdown": func(s *shared) []walked {
 			s.heldElsewhere()
 			return pages("lockdown", "")(s)

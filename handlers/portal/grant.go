@@ -51,6 +51,9 @@ func (s *server) show(w http.ResponseWriter, c call, status int, rec store.Grant
 	if err := s.offersOf(c, &view, rec.Grant); err != nil {
 		return err
 	}
+	if err := s.reviewOf(c, &view, rec.Grant); err != nil {
+		return err
+	}
 	if view.Busy {
 		view.Targets = show.StepsOf(rec)
 		view.Slow = slices.ContainsFunc(view.Targets, func(t show.Step) bool { return t.Kind == words.Firewall && !t.Confirmed })

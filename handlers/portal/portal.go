@@ -97,6 +97,7 @@ func (s *server) routes() map[string]handler {
 		"GET /requests/{id}/decide":   s.decide,
 		"POST /requests/{id}/approve": s.approve,
 		"POST /requests/{id}/deny":    s.deny,
+		"POST /requests/{id}/review":  s.review,
 		"GET /lockdown":               s.lockdownForm,
 		"POST /lockdown":              s.lockdown,
 		"GET /lockdown/{id}":          s.lockedDown,

@@ -19,7 +19,7 @@ var paths = []string{"", "open", "machine?vm=" + web, "request?vm=" + web, "conf
 	"requests/00000000-0000-7000-8000-000000000000/rdp?vm=" + web, "requests/00000000-0000-7000-8000-000000000000/decide", "activity", "windows", "findings", "lockdown", "lockdown/00000000-0000-7000-8000-000000000000", "nothing/here"}
 
 var posts = []string{"request", "configure", "disable", "requests/00000000-0000-7000-8000-000000000000/extend", "requests/00000000-0000-7000-8000-000000000000/close",
-	"requests/00000000-0000-7000-8000-000000000000/approve", "requests/00000000-0000-7000-8000-000000000000/deny",
+	"requests/00000000-0000-7000-8000-000000000000/approve", "requests/00000000-0000-7000-8000-000000000000/deny", "requests/00000000-0000-7000-8000-000000000000/review",
 	"lockdown", "lockdown/00000000-0000-7000-8000-000000000000/lift"}
 
 // TestUnknownCaller: somebody unknown gets the sign-in page and nothing else,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/permit"
@@ -21,8 +22,9 @@ type requestView struct {
 	NotAll  bool   // what the policies allow is more than may be asked for at once, on every port
 	Lacks   string // the permission to ask that somebody lacks, "" for none
 	Every   []everyPort
-	Asks    replacing // what has to be agreed to first
-	Drawn   bool      // nothing was sent yet: what is wrong is of the machines or of the link
+	Asks    replacing     // what has to be agreed to first
+	Breaks  time.Duration // how long a break-glass of the caller may last; 0 for who may not break the glass
+	Drawn   bool          // nothing was sent yet: what is wrong is of the machines or of the link
 }
 
 // everyPort is a port that several of the machines have: what is chosen for it is chosen for all of them.
@@ -36,6 +38,9 @@ type everyPort struct {
 
 // complete adds what the form says beside what is chosen.
 func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[string]jit.Policy) error {
+	if glass := s.App.Access.Service.Glass; glass.May(c.who, jit.BreakGlassOpens) == nil {
+		v.Breaks = glass.Most
+	}
 	v.NotAll = true
 	at := map[uint16]int{}
 	for i, vm := range vms {

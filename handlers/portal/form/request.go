@@ -31,6 +31,8 @@ type Request struct {
 	Mine   string
 	Other  string
 	Why    string
+	Breaks bool // break-glass: without an approval, in an emergency
+	Drill  bool // of that, which opens nothing
 	Wrong  Wrongs
 }
 
@@ -88,6 +90,9 @@ func ReadRequest(f url.Values, vms []jit.ID, policies map[string]jit.Policy) (Re
 	var err error
 	asked.Justification, err = jit.Justification(view.Why)
 	view.Wrong.Put("why", err)
+	view.Breaks, view.Drill = f.Has("breakglass"), f.Has("drill")
+	asked.BreakGlass, err = jit.BreakGlassOf(view.Breaks, view.Drill)
+	view.Wrong.Put("breakglass", err)
 	from := view.readSource()
 	chosen := 0
 	for i, vm := range vms {
@@ -219,6 +224,8 @@ func (v *Request) Refused(told *jit.Error, vms []jit.ID, asked jit.Request) {
 		}
 	case at.field == "justification":
 		field = "why"
+	case at.field == "breakGlass", at.field == "drill":
+		field = "breakglass"
 	}
 	v.Wrong.Put(field, told)
 }

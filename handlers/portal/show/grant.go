@@ -35,8 +35,19 @@ type Grant struct {
 	Slow          bool // one of them takes minutes
 	VMs           []GrantVM
 	Wrong         form.Wrongs
-	Form          string // what was sent to be extended by
+	Form          string // what was sent to be extended by, or as a review
+	Review        Review // of a break-glass
 	Stamp         string // of all the above
+}
+
+// Review is what somebody else has written about a break-glass.
+type Review struct {
+	Known bool // there is one, owed or written
+	Owed  bool
+	May   bool // who looks may write it now
+	Text  string
+	By    string
+	At    time.Time
 }
 
 // Step is one security group or firewall that is being changed.

@@ -135,7 +135,7 @@ func Sentence(s string) string {
 	}
 	first, n := utf8.DecodeRuneInString(s)
 	// A name stays as it is written: web is not Web.
-	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription", "say", "any"}, word) {
+	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription", "say", "any", "write"}, word) {
 		s = string(unicode.ToUpper(first)) + s[n:]
 	}
 	if !strings.HasSuffix(s, ".") {
