@@ -72,7 +72,7 @@ func (s *server) machines(w http.ResponseWriter, c call) error {
 	if view.Sweep, err = s.sweep(c); err != nil {
 		return err
 	}
-	if view.MayLock, err = s.mayLock(c); err != nil {
+	if view.MayLock, err = s.others().MayLock(c.Context(), c.who); err != nil {
 		return err
 	}
 	s.render(w, c, http.StatusOK, "machines", "Just-in-time VM access", view)

@@ -16,6 +16,7 @@ import (
 	"portcullis/core/jit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/asset"
+	"portcullis/handlers/portal/second"
 	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
@@ -81,6 +82,7 @@ func New(o Options) http.Handler {
 
 // routes is what whoever is signed in may call, by pattern.
 func (s *server) routes() map[string]handler {
+	pages := s.others()
 	return map[string]handler{
 		"GET /{$}":                    s.machines,
 		"GET /open":                   s.openNow,
@@ -94,18 +96,36 @@ func (s *server) routes() map[string]handler {
 		"POST /requests/{id}/extend":  s.extend,
 		"POST /requests/{id}/close":   s.closeNow,
 		"GET /requests/{id}/rdp":      s.rdp,
-		"GET /requests/{id}/decide":   s.decide,
-		"POST /requests/{id}/approve": s.approve,
-		"POST /requests/{id}/deny":    s.deny,
+		"GET /requests/{id}/decide":   s.second(pages.Decide),
+		"POST /requests/{id}/approve": s.second(pages.Approve),
+		"POST /requests/{id}/deny":    s.second(pages.Deny),
 		"POST /requests/{id}/review":  s.review,
-		"GET /lockdown":               s.lockdownForm,
-		"POST /lockdown":              s.lockdown,
-		"GET /lockdown/{id}":          s.lockedDown,
-		"POST /lockdown/{id}/lift":    s.lift,
+		"GET /lockdown":               s.second(pages.LockdownForm),
+		"POST /lockdown":              s.second(pages.Lockdown),
+		"GET /lockdown/{id}":          s.second(pages.LockedDown),
+		"POST /lockdown/{id}/lift":    s.second(pages.Lift),
 		"GET /activity":               s.activity,
 		"GET /windows":                s.windows,
 		"GET /findings":               s.findings,
 		"/":                           s.nothing,
+	}
+}
+
+// others is what is done about the requests of others.
+func (s *server) others() second.Pages { return second.Pages{App: s.App, Log: s.Log} }
+
+// second gives a page of package second as a handler.
+func (s *server) second(h func(second.Call) error) handler {
+	return func(w http.ResponseWriter, c call) error {
+		return h(second.Call{Request: c.Request, Who: c.who, Now: c.now,
+			Draw: func(status int, view, title string, data any) { s.render(w, c, status, view, title, data) },
+			Told: func(err error) (int, *jit.Error) { return s.told(c, err) },
+			To:   func(p string) { _ = s.seeOther(w, c, p) }, // it never fails
+			Unchanged: func(view any) string {
+				stamp := stampOf(view)
+				c.unchanged(w, stamp)
+				return stamp
+			}})
 	}
 }
 
