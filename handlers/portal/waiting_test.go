@@ -49,6 +49,8 @@ func TestWaits(t *testing.T) {
 	if s.log.Len() != 0 {
 		t.Errorf("log: %s", s.log)
 	}
+	s.get("request?vm="+web).holds(t, "2 other people must approve this before anything opens.")
+	s.get("request?vm="+app1).lacks(t, "must approve")
 	shown := s.get("requests/" + id)
 	shown.holds(t, "Waiting for approval", "Nothing is open yet.", "2 other people must approve until 23 Nov 2026, 13:00:00 UTC.", "for 45 min", "Cancel the request", `hx-trigger="windows-changed from:body, every 5s"`)
 	shown.lacks(t, "Extend", "Close now", "/decide")

@@ -48,11 +48,13 @@ type RequestPort struct {
 	Service string
 	Allowed string
 	Maximum time.Duration
-	Minutes int // of the maximum, for the slider
-	Value   int // of the slider
-	For     string
-	On      bool
-	Key     string // of its fields in the form, such as 0-22
+	// Approvers is how many people the port itself asks for to approve; 0 where it asks for no more than its policy.
+	Approvers int
+	Minutes   int // of the maximum, for the slider
+	Value     int // of the slider
+	For       string
+	On        bool
+	Key       string // of its fields in the form, such as 0-22
 }
 
 // NewRequest returns the form before anybody has filled it in: the first port of each machine is chosen. mine is where the caller
@@ -76,7 +78,7 @@ func portsOf(i int, vm jit.ID, p jit.Policy) RequestVM {
 	out := RequestVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup}
 	for _, rule := range p.Ports {
 		d := min(usual, rule.Maximum)
-		out.Ports = append(out.Ports, RequestPort{Number: rule.Number, Service: words.Service(rule.Number), Allowed: words.Sources(rule.Sources), Maximum: rule.Maximum,
+		out.Ports = append(out.Ports, RequestPort{Number: rule.Number, Service: words.Service(rule.Number), Allowed: words.Sources(rule.Sources), Maximum: rule.Maximum, Approvers: rule.Approvers,
 			Minutes: int(rule.Maximum / time.Minute), Value: int(d / time.Minute), For: jit.Length(d), Key: fmt.Sprintf("%d-%d", i, rule.Number)})
 	}
 	return out
