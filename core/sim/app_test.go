@@ -79,7 +79,7 @@ func (r *run) newApp(name string) *app {
 	ports := port{a}
 	rooms := core.New(core.Ports{
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
-		Activity: store, Holds: store, Sweeps: store, Reviews: store, BreakGlass: glassMost, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(), Authority: everybody{}, Wait: 30 * time.Minute,
+		Activity: store, Holds: store, Sweeps: store, Reviews: store, BreakGlass: glassMost, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(), Authority: everybody{}, Wait: 30 * time.Minute, Ahead: furthest,
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named

@@ -21,10 +21,10 @@ func (everybody) Missing(context.Context, jit.Caller, string, ...string) (string
 
 var approvers = []string{"ann", "eve", "kim", "joe"} // ann also asks
 
-// decide has somebody approve or deny a grant that waits, or did a moment ago. It reports whether there is one.
+// decide has somebody approve or deny a grant that waits, for approval or for its start, or did a moment ago. It reports whether there is one.
 func (r *run) decide(a *app) bool {
 	ids := slices.Sorted(maps.Keys(r.table.grants))
-	ids = slices.DeleteFunc(ids, func(id string) bool { return r.table.grants[id].rec.Grant.Wait.Approvers == 0 })
+	ids = slices.DeleteFunc(ids, func(id string) bool { g := r.table.grants[id].rec.Grant; return g.Wait.Approvers == 0 && !g.Waiting() })
 	if len(ids) == 0 {
 		return false
 	}
@@ -36,7 +36,7 @@ func (r *run) decide(a *app) bool {
 	g := r.table.grants[id].rec.Grant
 	who := jit.Caller{ID: "sim/" + approvers[r.pick(len(approvers))], Kind: jit.Person, Correlation: "sim"}
 	who.Name = who.ID[len("sim/"):]
-	if r.chance(10) {
+	if r.chance(20) {
 		o := r.begin(a, "deny", func(ctx context.Context) error {
 			_, err := a.Deny(ctx, who, id, "not now")
 			return err
@@ -89,7 +89,9 @@ func (r *run) approved(before, after jit.Grant) {
 	if after.Status() != jit.Initiating {
 		return
 	}
-	r.seen.Approved++
+	if after.Wait.Approvers > 0 {
+		r.seen.Approved++
+	}
 	people := map[string]bool{}
 	for _, a := range after.Wait.Approvals {
 		if a.ID != after.RequestorID {

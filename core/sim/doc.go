@@ -37,6 +37,8 @@
 //   - I14 nothing in a scope that is held is stored, confirmed or extended, and what a lock-down, or a sweep that completes one, has found is
 //     closed or closing when it ends.
 //   - I13 no allow is made again for a grant that had ended when older tables were put back;
+//   - I16 what is for later waits for its start, begins to open then and not before, and ends when it was to end; where nothing fails, the
+//     first sweep after the start goes on with it.
 //   - I15 from the write that stores a break-glass on, its review is owed or written, unless its opening failed; its windows
 //     end within what break-glass may last, counted from the start; no window of a drill is live at any time.
 //

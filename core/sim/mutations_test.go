@@ -37,6 +37,12 @@ const mutantSeeds = 200
 // fails with one of the named invariants.
 func mutations() []mutation {
 	return []mutation{
+		{name: "what is for later begins at once", at: "core/pending:Desk.release", noticed: "I16",
+			edits: []replacement{{old: "scheduled && now.Before(rec.Grant.Wait.Opens) || waiting", new: "scheduled && false || waiting"}, {old: "	if rec.Grant.Wait.Opens.After(now) {\n", new: "	if false {\n"}}},
+		{name: "a start that is late lasts as long as one in time", at: "core/decide:Request", noticed: "I16",
+			edits: []replacement{{old: "			w.Fixed = w.Fixed || !r.Opens.IsZero()\n", new: ""}}},
+		{name: "the sweep does not go on with what is for later", at: "core/sweep:sweep.pend", noticed: "I16",
+			edits: []replacement{{old: "return g.Grant.Pending(now) })", new: "return g.Grant.Pending(now) && g.Grant.Wait.Approvers > 0 })"}}},
 		{name: "who owes a review may break the glass again", at: "core/glass:Rule.void", noticed: "I15",
 			edits: []replacement{{old: "	return rec.Failed != \"\" && rec.Grant.NeverOpened(now), nil\n", new: "	_ = rec\n	return true, nil\n"}}},
 		{name: "break-glass lasts as long as the policy lets", at: "core/glass:Rule.Within", noticed: "I15",

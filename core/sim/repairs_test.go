@@ -15,7 +15,7 @@ import (
 
 // sweep starts one. If it is clean, it has seen everything from before its beginning.
 func (r *run) sweep(a *app) *op {
-	disturbed, stood := r.disturbed, r.standing()
+	disturbed, stood, starts := r.disturbed, r.standing(), r.dueStarts()
 	versions := map[string]string{}
 	for key, rec := range r.table.policies {
 		versions[key] = rec.Version
@@ -28,6 +28,7 @@ func (r *run) sweep(a *app) *op {
 		if o.err == nil {
 			r.swept(o, disturbed, versions)
 			r.sweptHolds(o, stood)
+			r.sweptStarts(o, starts)
 		}
 	}
 	return o

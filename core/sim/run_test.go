@@ -51,6 +51,7 @@ type run struct {
 	faults, foreign, churn, skewed, lossy, supersede, crashes bool
 	demands                                                   bool // the installation bounds sources: see demand
 	glass                                                     bool // people break the glass
+	later                                                     bool // people ask for later
 
 	mu        sync.Mutex
 	ids       int
@@ -103,7 +104,7 @@ type line struct {
 }
 
 // counts shows how eventful runs were: a simulation in which nothing happens proves nothing.
-type counts struct{ Opened, Closed, Locked, Refused, Repaired, Approved, Denied, Expired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes, Broken, Reviewed, Owing int }
+type counts struct{ Opened, Closed, Locked, Refused, Repaired, Approved, Denied, Expired, Conflicts, Faults, Throttled, Crashes, Sweeps, Wakes, Broken, Reviewed, Owing, Begun, Missed int }
 
 func (c *counts) add(o counts) {
 	c.Opened += o.Opened
@@ -123,6 +124,8 @@ func (c *counts) add(o counts) {
 	c.Broken += o.Broken
 	c.Reviewed += o.Reviewed
 	c.Owing += o.Owing
+	c.Begun += o.Begun
+	c.Missed += o.Missed
 }
 
 type lazy func() string

@@ -80,6 +80,6 @@ func (r *run) mood() {
 	}
 	r.quiet = !(r.faults || r.foreign || r.churn || r.skewed || r.supersede || r.crashes || r.lose)
 	r.moving = r.churn
-	r.demands, r.glass = r.seed%3 == 0, r.seed%2 == 1
-	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v restore=%v demands=%v glass=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes, r.restore, r.demands, r.glass)
+	r.demands, r.glass, r.later = r.seed%3 == 0, r.seed%2 == 1, r.seed%5 < 2
+	r.note("faults=%v foreign=%v churn=%v skewed=%v lossy=%v supersede=%v crashes=%v restore=%v demands=%v glass=%v later=%v", r.faults, r.foreign, r.churn, r.skewed, r.lossy, r.supersede, r.crashes, r.restore, r.demands, r.glass, r.later)
 }

@@ -57,6 +57,7 @@ func (t *table) InsertGrant(ctx context.Context, g store.GrantRecord, keys []sto
 		t.run.given(t.grants[rec.Grant.ID])
 		t.run.free("stored", rec.Grant, func(jit.ID) bool { return true })
 		t.run.unapproved(rec.Grant)
+		t.run.keptForLater(rec.Grant)
 	}
 	return rec, err
 }
@@ -76,6 +77,7 @@ func (t *table) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]st
 		before := l.rec
 		l.rec = rec
 		t.run.approved(before.Grant, rec.Grant)
+		t.run.opensOnTime(before.Grant, rec.Grant)
 		for i, vm := range rec.Grant.VMs {
 			for j, w := range vm.Ports {
 				old := before.Grant.VMs[i].Ports[j]

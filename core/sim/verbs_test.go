@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"portcullis/core/access"
-	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
@@ -58,6 +57,9 @@ func (r *run) verb() {
 	}
 	if r.glass && r.chance(12) {
 		r.review(r.any())
+		return
+	}
+	if r.later && r.chance(8) && r.outage() {
 		return
 	}
 	if r.chance(25) && r.decide(r.any()) {
@@ -108,6 +110,9 @@ func (r *run) newRequest() asked {
 		}
 		q.VMs = append(q.VMs, jit.RequestVM{VM: vm, Ports: ports})
 	}
+	if r.later {
+		q.Opens = r.someStart()
+	}
 	if r.glass {
 		q.BreakGlass = r.brokenGlass()
 	}
@@ -122,7 +127,7 @@ func (r *run) newRequest() asked {
 func (r *run) request(a *app, q asked) {
 	var got store.GrantRecord
 	o := r.begin(a, "request", func(ctx context.Context) (err error) {
-		checked, err := decide.Validate(q.request, a.Service.Now(), decide.DefaultAhead)
+		checked, err := r.validated(ctx, a, q)
 		if err != nil {
 			return err
 		}
