@@ -144,6 +144,9 @@ func TestStartOverHTTP(t *testing.T) {
 	a.put(web)
 	r := a.call("POST", plain, starting(`"2026-11-24T09:00:00Z"`, ``, ``))
 	id, _ := r.body["id"].(string)
+	if r := a.call("POST", plain, starting(`"2026-11-24T10:00:00+01:00"`, ``, ``)); r.status != 202 || r.body["id"] != id {
+		t.Errorf("the same instant again: %d %s", r.status, r.text)
+	}
 	if r := a.call("POST", "/api/requests/"+id+"/extend", `{"duration":"PT2H"}`); r.status != 409 {
 		t.Errorf("extended: %d %s", r.status, r.text)
 	}

@@ -400,7 +400,7 @@ variable "max_start_ahead" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(|PT[0-9]+[SMH]|P([0-9]|[12][0-9]|3[01])D)$", var.max_start_ahead))
+    condition     = can(regex("^(|PT0S|PT[1-9][0-9]{0,2}M|PT[1-9][0-9]?H|P([1-9]|[12][0-9]|3[01])D)$", var.max_start_ahead))
     error_message = "max_start_ahead is a length such as PT0S, PT12H or P7D, P31D at most."
   }
 }
