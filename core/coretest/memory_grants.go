@@ -18,7 +18,7 @@ func (m *Memory) InsertGrant(_ context.Context, g store.GrantRecord, keys []stor
 	if _, ok := m.open[g.Grant.ID]; ok || g.Version != "" {
 		return g, store.ErrConflict
 	}
-	if err := m.heldAnew(g); err != nil {
+	if err := errors.Join(m.heldAnew(g), addressed(g.Tell)); err != nil {
 		return g, err
 	}
 	if g.Grant.Closed() {
@@ -65,6 +65,9 @@ func (m *Memory) UpdateGrants(_ context.Context, gs ...store.GrantRecord) ([]sto
 		seen[g.Grant.ID] = true
 		if old, ok := m.open[g.Grant.ID]; !ok || old.Version != g.Version {
 			return nil, store.ErrConflict
+		}
+		if err := addressed(g.Tell); err != nil {
+			return nil, err
 		}
 	}
 	if err := m.heldAnew(gs...); err != nil {

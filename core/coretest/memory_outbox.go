@@ -3,6 +3,7 @@ package coretest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,16 @@ func (m *Memory) post(letters []store.Letter) {
 	}
 }
 
+// addressed refuses a letter to nobody, or about nothing.
+func addressed(letters []store.Letter) error {
+	for _, l := range letters {
+		if l.Channel == "" || l.Subject == "" || l.Seq < 1 {
+			return fmt.Errorf("letter %d of %q to %q cannot be stored", l.Seq, l.Subject, l.Channel)
+		}
+	}
+	return nil
+}
+
 func letterKey(l store.Letter) [3]string {
 	return [3]string{l.Channel, l.Subject, strconv.Itoa(l.Seq)}
 }
@@ -26,6 +37,9 @@ func letterKey(l store.Letter) [3]string {
 func (m *Memory) PutLetters(_ context.Context, letters ...store.Letter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := addressed(letters); err != nil {
+		return err
+	}
 	m.post(letters)
 	return nil
 }

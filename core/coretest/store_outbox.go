@@ -71,6 +71,7 @@ func TestOutbox(t *testing.T, open func(*testing.T) Store) {
 		}
 		wantSame(t, "the grant", must[store.GrantRecord](t)(s.Grant(t.Context(), g.Grant.ID)), changed)
 	})
+	t.Run("a letter to nobody", func(t *testing.T) { testLettersToNobody(t, open(t)) })
 	t.Run("with the grant", func(t *testing.T) { testLettersOfGrants(t, open(t)) })
 	t.Run("order and pages", func(t *testing.T) {
 		s := open(t)
@@ -125,6 +126,29 @@ func TestOutbox(t *testing.T, open func(*testing.T) Store) {
 			t.Errorf("%d letters are left", len(left))
 		}
 	})
+}
+
+// testLettersToNobody: a letter that says neither whose it is nor to whom it goes fails the whole write.
+func testLettersToNobody(t *testing.T, s Store) {
+	first := must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1), nil, morning))
+	for name, l := range map[string]store.Letter{"nothing": {}, "only a kind": {Message: store.Message{Kind: store.EventWaiting}}, "no channel": letterOf("", first, 1)} {
+		g := grantOf(morning, 2, 2)
+		g.Tell = []store.Letter{l}
+		if _, err := s.InsertGrant(t.Context(), g, nil, morning); err == nil {
+			t.Errorf("%s: a grant is stored that tells it", name)
+		}
+		_, err := s.Grant(t.Context(), g.Grant.ID)
+		wantError(t, name, err, store.ErrNotFound)
+		changed := first
+		changed.Attempts, changed.Tell = 7, []store.Letter{l}
+		if _, err := s.UpdateGrants(t.Context(), changed); err == nil {
+			t.Errorf("%s: a grant is changed that tells it", name)
+		}
+		if err := s.PutLetters(t.Context(), l); err == nil {
+			t.Errorf("%s: it is stored by itself", name)
+		}
+	}
+	wantSame(t, "the grant", must[store.GrantRecord](t)(s.Grant(t.Context(), first.Grant.ID)), first)
 }
 
 func testLettersOfGrants(t *testing.T, s Store) {

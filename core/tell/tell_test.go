@@ -93,19 +93,23 @@ func (r *rig) after(d time.Duration) {
 // ask stores a grant of two ports of a machine, for one hour and two.
 func (r *rig) ask(n int) store.GrantRecord {
 	r.t.Helper()
+	stored, err := r.grants.InsertGrant(r.t.Context(), r.asked(n), nil, r.now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return stored
+}
+
+// asked gives such a grant, which is not stored.
+func (r *rig) asked(n int) store.GrantRecord {
 	vm := jit.ID{Subscription: "11111111-1111-1111-1111-111111111111", ResourceGroup: "demo", Type: jit.TypeVM, Name: fmt.Sprint("web", n)}
 	start := r.now()
 	window := func(port uint16, d time.Duration) jit.Window {
 		return jit.Window{Number: port, Protocol: jit.TCP, Sources: jit.SourcesOf(netip.MustParsePrefix("203.0.113.7/32")), End: start.Add(d), Status: jit.Initiating}
 	}
-	g := store.GrantRecord{Grant: jit.Grant{ID: fmt.Sprintf("00000000-0000-7000-8000-%012d", n), Requestor: "ann@example.com", Justification: "look", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
+	return store.GrantRecord{Grant: jit.Grant{ID: fmt.Sprintf("00000000-0000-7000-8000-%012d", n), Requestor: "ann@example.com", Justification: "look", Start: start, OpenBy: start.Add(jit.OpeningTimeout), Generation: 1,
 		VMs: []jit.GrantVM{{VM: vm, Ports: []jit.Window{window(22, time.Hour), window(3389, 2*time.Hour)}}}},
 		Connect: map[string][]netip.Addr{vm.Key(): {netip.MustParseAddr("198.51.100.9")}}}
-	stored, err := r.grants.InsertGrant(r.t.Context(), g, nil, start)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return stored
 }
 
 func (r *rig) change(g store.GrantRecord, f func(jit.Grant) jit.Grant) store.GrantRecord {
@@ -155,12 +159,27 @@ func want(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// TestNobodyTold: without a courier nothing is wrapped, written or asked.
+// TestNobodyTold: without a courier nothing is told or asked, and a write that has something to tell is stored as any other.
 func TestNobodyTold(t *testing.T) {
 	var none *tell.Courier
 	m, bell := coretest.NewMemory(), &coretest.Bell{}
-	if none.Grants(m) != store.Grants(m) || none.Alarm(bell) != store.Alarm(bell) || none.Noting(m) != store.Activity(m) {
+	if none.Alarm(bell) != store.Alarm(bell) || none.Noting(m) != store.Activity(m) {
 		t.Error("a courier that is not there wraps something")
+	}
+	r := newRig(t)
+	r.grants = none.Grants(r.faulty)
+	rec := r.asked(1)
+	rec.Tell = []store.Letter{{Message: store.Message{Kind: store.EventWaiting}}}
+	stored, err := r.grants.InsertGrant(t.Context(), rec, nil, morning)
+	if err != nil {
+		t.Fatalf("a grant that nobody is told of: %v", err)
+	}
+	stored.Tell, stored.Attempts = rec.Tell, 3
+	if _, err = r.grants.UpdateGrants(t.Context(), stored); err != nil || len(stored.Tell) != 1 {
+		t.Errorf("a change that nobody is told of: %v, and the writer's own record tells %v", err, stored.Tell)
+	}
+	if again, err := r.grants.Grant(t.Context(), rec.Grant.ID); err != nil || again.Attempts != 3 || again.Told != rec.Told {
+		t.Errorf("stored is %+v: %v", again, err)
 	}
 	if err := none.Remind(t.Context(), "g", 1); err != nil {
 		t.Error(err)

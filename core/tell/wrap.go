@@ -6,19 +6,43 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/store"
 )
 
-// Grants returns a store of grants in which every write tells what it changes. A nil Courier tells nothing.
+// Grants returns a store of grants in which every write tells what it changes. A nil Courier tells nothing, whatever a writer has to tell.
 func (c *Courier) Grants(g store.Grants) store.Grants {
 	if c == nil {
-		return g
+		return silent{g}
 	}
 	c.grants = &telling{g, c}
 	return c.grants
+}
+
+// silent leaves out what writers tell by themselves: without a channel it is addressed to nobody, and no store takes it.
+type silent struct{ store.Grants }
+
+// InsertGrant implements [store.Grants].
+func (s silent) InsertGrant(ctx context.Context, g store.GrantRecord, keys []store.Key, now time.Time) (store.GrantRecord, error) {
+	next := g
+	next.Tell = nil
+	stored, err := s.Grants.InsertGrant(ctx, next, keys, now)
+	if err != nil {
+		return g, err
+	}
+	return stored, nil
+}
+
+// UpdateGrants implements [store.Grants].
+func (s silent) UpdateGrants(ctx context.Context, gs ...store.GrantRecord) ([]store.GrantRecord, error) {
+	next := slices.Clone(gs)
+	for i := range next {
+		next[i].Tell = nil
+	}
+	return s.Grants.UpdateGrants(ctx, next...)
 }
 
 type telling struct {
