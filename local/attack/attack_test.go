@@ -61,7 +61,7 @@ func TestAttacks(t *testing.T) {
 	s.idle = s.memory()
 	slow, later := s.slowly(t), s.promoted(t)
 	f := &figures{}
-	for _, rows := range [][]attack{bounds(), logged(), quotas(), sources(), strangers(), one(), identities(), flags(), texts(), tokens(), weak(), paths(), bodies(), page(), crowds()} {
+	for _, rows := range [][]attack{bounds(), logged(), quotas(), sources(), strangers(), one(), identities(), flags(), texts(), tokens(), weak(), second(), paths(), bodies(), page(), crowds()} {
 		for _, a := range rows {
 			t.Run(a.letter+" "+a.name, func(t *testing.T) {
 				whole := s.t
@@ -80,6 +80,7 @@ func TestAttacks(t *testing.T) {
 func (s *stack) protect(t *testing.T) {
 	t.Helper()
 	s.must(200, "admin", "POST", "/api/enable", named(web, app1, app2))
+	s.await(t)
 	s.window = s.opened(t, "admin", asking(app1, 3389, hiddenWhy, hiddenSource))
 	s.standing = s.rules()
 }
@@ -97,7 +98,7 @@ func (a attack) send(t *testing.T, s *stack, f *figures) {
 			header[name] = values
 		}
 		for range max(a.times, 1) {
-			last = s.do(s.app, cmp.Or(a.method, "POST"), strings.ReplaceAll(a.path, "{window}", s.window), header, a.body)
+			last = s.do(s.app, cmp.Or(a.method, "POST"), s.known(a.path), header, s.known(a.body))
 			if code, target := last.code(); last.status != a.status || a.code != "" && code != a.code || a.target != "" && target != a.target {
 				t.Errorf("answered %d %s at %.200q, want %d %s at %q: %.600s", last.status, code, target, a.status, a.code, a.target, last.text)
 			}
@@ -131,6 +132,7 @@ func (a attack) send(t *testing.T, s *stack, f *figures) {
 	if after := s.rules(); after != s.standing {
 		t.Errorf("rules have changed:\n%s", differing(s.standing, after))
 		s.must(200, "admin", "POST", "/api/enable", named(web, app1, app2)) // the other rows begin with what they need
+		s.must(200, "admin", "POST", "/api/enable", decided)
 		s.standing = s.rules()
 	}
 	if pid := handler(s.cmd.Process.Pid); pid != s.pid {

@@ -13,7 +13,7 @@ type verb struct {
 	dry                      bool // it has a dry run
 }
 
-// verbs are all of them. {window} is the request that stands all the time.
+// verbs are all of them. {window} is the request that stands all the time; the rest in braces is what [stack.await] made.
 func verbs() []verb {
 	document := strings.Replace(documented(1, func(int) string { return web }), policyID(web), strings.TrimPrefix(policies, "/api")+"/default", 1)
 	return []verb{
@@ -25,6 +25,11 @@ func verbs() []verb {
 		{"policies/import", "POST", "/api/policies/import", document, true},
 		{"import", "POST", "/api/import", `{"value":[{"id":"` + strings.TrimPrefix(policies, "/api") + `/default","properties":{"virtualMachines":[{"id":"` + web + `","ports":[` + ruled + `]}]}}]}`, true},
 		{"sweep", "POST", "/api/sweep", "", true},
+		{"approve", "POST", "/api/requests/{waiting}/approve", `{"digest":"{digest}"}`, true},
+		{"deny", "POST", "/api/requests/{waiting}/deny", `{"justification":"why not"}`, true},
+		{"review", "POST", "/api/requests/{drill}/review", `{"review":"nothing happened"}`, true},
+		{"lockdown", "POST", "/api/lockdown", `{"scope":{"virtualMachine":"` + web + `"},"reason":"why"}`, true},
+		{"lift", "POST", "/api/lockdown/{hold}/lift", `{"reason":"why"}`, true},
 		{"put", "PUT", policies + "/default" + version, `{"properties":{"virtualMachines":[{"id":"` + web + `","ports":[` + ruled + `]}]}}`, false},
 		{"initiate", "POST", policies + "/default/initiate" + version, `{"virtualMachines":[{"id":"` + web + `","ports":[` + asked + `]}],"justification":"why"}`, false},
 		{"delete", "DELETE", policies + "/default" + version, "", false},
@@ -56,7 +61,7 @@ func flags() []attack {
 			rows = append(rows, a)
 		}
 	}
-	for _, v := range verbs()[:8] { // of the plain face
+	for _, v := range verbs()[:13] { // of the plain face
 		body := `{"dryRun":true}`
 		if strings.HasPrefix(v.body, "{") {
 			body = `{"dryRun":true,` + v.body[1:]

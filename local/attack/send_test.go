@@ -41,6 +41,18 @@ func somebody(n int, name string) map[string]any {
 	return map[string]any{"oid": id, "sub": id, "name": name, "preferred_username": name + "@portcullis.example"}
 }
 
+// having adds app roles to claims.
+func having(claims map[string]any, roles ...string) map[string]any {
+	claims["roles"] = roles
+	return claims
+}
+
+// application makes the claims of a person those of an application.
+func application(claims map[string]any) map[string]any {
+	claims["idtyp"], claims["scp"] = "app", nil
+	return claims
+}
+
 const (
 	readerRole    = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 	requesterRole = "00000000-0000-0000-0000-0000000000d1"
@@ -56,6 +68,11 @@ func people() map[string]person {
 		"reader2":   {persona: "reader", claims: somebody(2, "reader-of-app2"), role: readerRole, scope: app2},
 		"asker2":    {persona: "reader", claims: somebody(3, "requester-of-app2"), role: requesterRole, scope: app2},
 		"late":      {persona: "reader", claims: somebody(4, "late")}, // see promoted
+		"approver":  {persona: "approver"},
+		"waiter":    {persona: "reader", claims: somebody(5, "waiter"), role: requesterRole, scope: web}, // see await
+		"poser":     {persona: "reader", claims: having(somebody(6, "approver-of-nothing"), "Portcullis.Approver")},
+		"looker":    {persona: "reader", claims: having(somebody(7, "looker"), "portcullis.approver", "Approver", "Portcullis.Approver "), role: readerRole, scope: web},
+		"robot":     {persona: "reader", claims: application(having(somebody(8, "robot"), "Portcullis.Approver")), role: readerRole, scope: web},
 	}
 }
 

@@ -54,6 +54,10 @@ type stack struct {
 	given    int               // roles, so far
 	window   string            // the id of a request of the admin's for app1, which stands all the time
 	standing string            // the rules while it does
+	waiting  string            // the id of a request that waits for approval, see await
+	digest   string            // of what it asks for
+	drill    string            // the id of a drill that owes a review
+	hold     string            // the id of a hold that stands
 	idle     memory            // of the handler, before anything was sent
 	tokens   map[string]string // by who; not changed once everybody is met
 }
