@@ -12,6 +12,7 @@ import (
 	"portcullis/core/permit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/chart"
+	"portcullis/handlers/portal/found"
 	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
@@ -59,7 +60,8 @@ type machineRow struct {
 type sweepView struct {
 	Ran       bool
 	Completed time.Time // zero where no sweep has come to everything
-	Bad       int       // findings that need somebody
+	Mine      int       // causes of findings that need who looks
+	Others    int       // and that need somebody else
 	Doubtful  bool      // there may be more to find
 }
 
@@ -157,12 +159,9 @@ func (s *server) sweep(c call) (sweepView, error) {
 		return sweepView{}, err
 	}
 	view := sweepView{Ran: rec.Ran, Completed: rec.Completed, Doubtful: len(rec.Warnings) > 0}
-	for _, f := range rec.Findings {
-		if words.OfFinding(f.Kind).Level != "note" {
-			view.Bad++
-		}
-	}
-	return view, nil
+	causes, err := s.causes(c, rec.Findings)
+	view.Mine, view.Others = found.NeedMe(causes)
+	return view, err
 }
 
 // machineView is one machine in full.

@@ -107,6 +107,8 @@ func (s *server) routes() map[string]handler {
 		"GET /activity":               s.activity,
 		"GET /windows":                s.windows,
 		"GET /findings":               s.findings,
+		"GET /protect":                s.protectForm,
+		"POST /protect":               s.protect,
 		"/":                           s.nothing,
 	}
 }
