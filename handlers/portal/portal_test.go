@@ -19,6 +19,7 @@ import (
 	"portcullis/core"
 	"portcullis/core/access"
 	"portcullis/core/coretest"
+	"portcullis/core/decide"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/permit"
@@ -78,7 +79,7 @@ func newSite(t *testing.T) *site {
 	s.cloud.Place(network.Machine{VM: vm(t, bare), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.9")}})
 	s.wire(func(p *core.Ports) {
 		*p = core.Ports{Network: s.cloud, Kinds: network.KindsOf(network.SecurityGroups(s.cloud)), Policies: s.store, Grants: s.store, Keys: s.store, History: s.store, Targets: s.store,
-			Activity: s.store, Holds: s.store, Sweeps: s.store, Alarm: &coretest.Bell{}, Authority: s, Subscriptions: []string{sub}, Now: s.clock.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
+			Activity: s.store, Holds: s.store, Sweeps: s.store, Alarm: &coretest.Bell{}, Authority: s, Subscriptions: []string{sub}, Ahead: decide.DefaultAhead, Now: s.clock.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }}
 	})
 	return s
 }
