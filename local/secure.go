@@ -102,7 +102,7 @@ func secureFront(behind int, p ports) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -125,7 +125,13 @@ func secureFront(behind int, p ports) (http.Handler, error) {
 			res.Header.Del("Content-Length")
 			return nil
 		},
-	}, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An answer may begin before the body of its request was passed on. Without this the server then takes the body away, and the answer
+		// is cut. HTTP/2 does not need it, and returns an error.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		proxy.ServeHTTP(w, r)
+	}), nil
 }
 
 // tells reports whether a path tells where to sign in.
