@@ -61,7 +61,7 @@ func (s *Service) Request(ctx context.Context, who jit.Caller, checked decide.Va
 	}
 	_, err = s.previewGrant(ctx, s.Rounds.Recall, states.of, rec)
 	if jit.Refused(err) != nil { // what is remembered may be old: nobody is refused for that
-		_, err = s.previewGrant(ctx, s.Rounds.Shown, s.Targets.State, rec)
+		_, err = s.previewGrant(ctx, s.Rounds.ShownShared, s.Targets.State, rec)
 	}
 	if err == nil {
 		rec, err = s.waiting(ctx, rec)

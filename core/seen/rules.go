@@ -24,8 +24,9 @@ type Rules struct {
 	Kinds network.Kinds
 	Now   func() time.Time
 
-	kept snapshots // as they were last confirmed
-	cold coldReads
+	kept   snapshots // as they were last confirmed
+	cold   coldReads
+	shared sharedReads // of targets as they are shown
 }
 
 // Read reads the rules of a target now, and remembers them.
@@ -135,6 +136,11 @@ func (r *Rules) All(ctx context.Context, subscription string) ([]network.Standin
 // take minutes.
 func (r *Rules) Shown(ctx context.Context, target jit.ID) (network.Standing, error) {
 	return r.ShownTo(ctx, network.Ordinary(), target)
+}
+
+// ShownShared is Shown for callers of whom many may come at once: those of one moment share a read, which began after each of them called.
+func (r *Rules) ShownShared(ctx context.Context, target jit.ID) (network.Standing, error) {
+	return r.shared.get(ctx, target, func(ctx context.Context) (network.Standing, error) { return r.ShownTo(ctx, network.Ordinary(), target) })
 }
 
 // ShownTo is Shown for a caller of another priority than an ordinary one.
