@@ -59,7 +59,7 @@ func wordings() map[store.EventKind]wording {
 		store.EventBreakGlass:    {"BREAK-GLASS: %s", Bad, "It opens now, without approval. Somebody else has to write what happened.", "Look at the request"},
 		store.EventDrill:         {"DRILL of break-glass: %s", Attention, "This is a drill: nothing opens. Somebody else has to write what happened all the same.", "Look at the request"},
 		store.EventRepaired:      {"Repaired: rules were changed by others", Attention, "They have been put right.", "Look at the findings"},
-		store.EventLockdown:      {"LOCKED DOWN", Bad, "What was open there is closed.", "Look at the findings"},
+		store.EventLockdown:      {"LOCKED DOWN", Bad, "What was open there is closed.", "Look at what is held"},
 	}
 }
 
@@ -101,8 +101,11 @@ func CardOf(m store.Message, page string) Card {
 	}
 	if page != "" {
 		to := page + "/findings"
-		if m.Grant != "" {
+		switch {
+		case m.Grant != "":
 			to = page + "/requests/" + url.PathEscape(m.Grant)
+		case m.Kind == store.EventLockdown:
+			to = page + "/lockdown"
 		}
 		c.Links = []Link{{w.link, to}}
 	}
@@ -126,8 +129,10 @@ func windowText(kind store.EventKind, w store.ToldWindow) string {
 	switch {
 	case kind == store.EventEnded || kind == store.EventCouldNotClose:
 		return "was to end " + end
-	case kind == store.EventDrill:
+	case kind == store.EventDrill || kind == store.EventDenied:
 		return "from " + strings.Join(w.Sources, ", ")
+	case kind == store.EventWaiting || kind == store.EventApproved: // nothing can be dialled yet, and the time counts from the opening
+		return fmt.Sprintf("from %s, until %s at the latest", strings.Join(w.Sources, ", "), end)
 	case len(w.Dial) > 0:
 		return fmt.Sprintf("dial %s, from %s, until %s", strings.Join(w.Dial, " or "), strings.Join(w.Sources, ", "), end)
 	}
