@@ -54,7 +54,7 @@ func wordings() map[store.EventKind]wording {
 		store.EventDenied:        {"Denied: %s", Attention, "Nothing was opened.", "Look at the request"},
 		store.EventOpen:          {"Open: %s", Good, "", "Look at the request, or close it"},
 		store.EventReminder:      {"Ends soon: %s", Attention, "It closes by itself. Extend it if it is still needed, or close it now.", "Extend or close"},
-		store.EventEnded:         {"Ended: %s", Plain, "The rules are gone; that was confirmed.", "Look at the request"},
+		store.EventEnded:         {"Ended: %s", Plain, "Nothing of it is open; that was confirmed.", "Look at the request"},
 		store.EventCouldNotClose: {"NOT CLOSED: %s", Bad, "It should be closed, and several tries have failed. Every sweep tries again. Look whether a lock or a missing permission keeps the rule.", "Look at the request"},
 		store.EventBreakGlass:    {"BREAK-GLASS: %s", Bad, "It opens now, without approval. Somebody else has to write what happened.", "Look at the request"},
 		store.EventDrill:         {"DRILL of break-glass: %s", Attention, "This is a drill: nothing opens. Somebody else has to write what happened all the same.", "Look at the request"},
