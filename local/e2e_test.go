@@ -214,6 +214,13 @@ const patience = 2 * time.Minute
 // eventually waits until f reports true.
 func (r *rig) eventually(what string, f func() bool) {
 	r.t.Helper()
+	if !comes(f) {
+		r.t.Fatalf("not within %s: %s", patience, what)
+	}
+}
+
+// comes waits until f reports true, and says whether it did.
+func comes(f func() bool) bool {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -221,10 +228,11 @@ func (r *rig) eventually(what string, f func() bool) {
 	for !f() {
 		select {
 		case <-deadline.C:
-			r.t.Fatalf("not within %s: %s", patience, what)
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }
 
 // nsg returns an NSG as ARM shows it, without what ARM itself changes with every write.

@@ -52,7 +52,17 @@ The main job, step by step:
   curl -s -H "$ADMIN" -X POST -H 'Content-Length: 0' $APP/sweep      # the guarantee, run now
   curl -s -H "$ADMIN" $APP/disable -d '{"virtualMachines":[{"id":"'$WEB'"}]}'
 
-SSH to web, by the command line client: it opens the port, runs ssh, and closes the port (before the first step above SSH is open to all)
+Somebody else decides: the request waits, the approver approves what the digest stands for (here or on the page), and the inbox has what people were told
+
+  curl -s -H "$ADMIN" $APP/enable -d '{"virtualMachines":[{"id":"'$WEB'","options":{"approvers":1}}]}'
+  ANSWER=$(curl -s -H "$REQUESTER" $APP/request -d "${ASK/20S/10M}"); echo $ANSWER
+  of() { echo $ANSWER | grep -oE "\"$1\":\"[^\"]*" | head -1 | cut -d'"' -f4; }
+  curl -s -H "$APPROVER" $APP/requests/$(of id)/approve -d '{"digest":"'$(of digest)'"}'
+  curl -s "{{.ARM}}/local/inbox?as=text&channel=email"
+  ANSWER=$(curl -s -H "$ADMIN" $APP/lockdown -d '{"scope":{"virtualMachine":"'$WEB'"},"hold":true,"reason":"the disk is being copied"}'); echo $ANSWER
+  curl -s -H "$ADMIN" $APP/lockdown/$(of id)/lift -d '{"reason":"the copy is done"}'
+
+SSH to web, by the command line client: it opens the port, runs ssh, and closes the port (before the first step above SSH is open to all; with an approver it waits for one)
 
   export{{range .Client}} '{{.}}'{{end}}
   dist/bin/portcullis ssh web --for 2m -- -F {{.SSH}}    # help says what it knows; when the window ends, so does the session, which in Azure goes on

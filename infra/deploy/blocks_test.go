@@ -65,7 +65,7 @@ var needs = []struct {
 // TestBlocksSayWhatTheyNeed holds, of every document of the repository, that each block that a reader pastes somewhere
 // says in its first line what it needs, no more and no less, or is run by a test as it stands.
 func TestBlocksSayWhatTheyNeed(t *testing.T) {
-	runs := map[string]string{"README.md": "console"} // local/browser.TestReadme runs the session on make run
+	runs := map[string]string{"README.md": "console"} // local.TestReadmeSession runs the session on what make run starts
 	marked := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2 || d.Name() == "node_modules" || d.Name() == "dist") {

@@ -94,13 +94,20 @@ func (b *Inbox) Messages() []Message {
 	return out
 }
 
-// ServeHTTP shows the page for a GET, the messages as JSON where that is asked for, and takes a POST to a channel.
+// ServeHTTP shows the page for a GET, the messages as JSON or one channel's as text where that is asked for, and takes a POST to a channel.
 func (b *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	channel, below := strings.CutPrefix(r.URL.Path, Path+"/")
 	switch {
 	case r.Method == http.MethodGet && r.URL.Path == Path && r.URL.Query().Get("as") == "json":
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(b.Messages()) // losing the reader is no error
+	case r.Method == http.MethodGet && r.URL.Path == Path && r.URL.Query().Get("as") == "text":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		for _, m := range b.Messages() {
+			if m.Channel == r.URL.Query().Get("channel") {
+				fmt.Fprintln(w, strings.Join(m.Texts(), "\n"))
+			}
+		}
 	case r.Method == http.MethodGet && r.URL.Path == Path:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")

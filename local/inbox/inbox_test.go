@@ -44,13 +44,23 @@ func TestInbox(t *testing.T) {
 			t.Errorf("message %d: %q, want %q", i, got, want)
 		}
 	}
-	resp, err := http.Get(server.URL + inbox.Path)
-	if err != nil {
-		t.Fatal(err)
+	get := func(query string) string {
+		t.Helper()
+		resp, err := http.Get(server.URL + inbox.Path + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.Contains(string(text), "For: &lt;b&gt;ann&lt;/b&gt;") || strings.Contains(string(text), "<b>ann") {
-		t.Errorf("the page: %v\n%s", err, text)
+	if text := get("?as=text&channel=webhook"); text != "Open: web\nFor: <b>ann</b>\nWhy: look\n" {
+		t.Errorf("the texts of one channel: %q", text)
+	}
+	if text := get(""); !strings.Contains(text, "For: &lt;b&gt;ann&lt;/b&gt;") || strings.Contains(text, "<b>ann") {
+		t.Errorf("the page: %s", text)
 	}
 }
