@@ -61,7 +61,7 @@ func TestOperations(t *testing.T) {
 	t.Parallel()
 	doc := read(t)
 	ops := client.Operations()
-	if len(ops) < 12 {
+	if len(ops) < 20 {
 		t.Fatalf("the client calls %d operations", len(ops))
 	}
 	var faults []string

@@ -32,7 +32,8 @@ var (
 // Operations gives every operation that the client calls.
 func Operations() []Operation {
 	return []Operation{endpoints.described(), machines.described(), request.described(), requests.described(), oneRequest.described(),
-		revoke.described(), extend.described(), again.described(), enable.described(), disable.described(), activity.described(), compliance.described(), doctor.described()}
+		revoke.described(), extend.described(), again.described(), enable.described(), disable.described(), activity.described(), compliance.described(), doctor.described(),
+		approve.described(), deny.described(), review.described(), lockdown.described(), oneRun.described(), everyHold.described(), liftOfHold.described()}
 }
 
 // How says how a call that writes is made.
@@ -142,16 +143,21 @@ func (c *Client) Doctor(ctx context.Context) (api.DoctorAnswer, error) {
 // Await looks at a request that is under way, as often as the app asks, until done says so, and tells each look. It ends with ctx: exit
 // code 5 where its time is over.
 func (c *Client) Await(ctx context.Context, p Pending, done func(api.GrantAnswer) bool, tell func(api.GrantAnswer)) (api.GrantAnswer, error) {
-	g := p.GrantAnswer
-	for !done(g) {
-		tell(g)
-		if err := Pause(ctx, p.After); err != nil {
-			return g, c.failure(ctx, err)
+	return await(ctx, c, p.GrantAnswer, p.After, done, tell, func() (api.GrantAnswer, error) { return c.RequestByID(ctx, p.ID) })
+}
+
+// await looks at what is under way until done says so, and tells each look before the next. With an error it gives what it saw last.
+func await[A any](ctx context.Context, c *Client, seen A, every time.Duration, done func(A) bool, tell func(A), look func() (A, error)) (A, error) {
+	for !done(seen) {
+		tell(seen)
+		if err := Pause(ctx, every); err != nil {
+			return seen, c.failure(ctx, err)
 		}
-		var err error
-		if g, err = c.RequestByID(ctx, p.ID); err != nil {
-			return p.GrantAnswer, err
+		now, err := look()
+		if err != nil {
+			return seen, err
 		}
+		seen = now
 	}
-	return g, nil
+	return seen, nil
 }
