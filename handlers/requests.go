@@ -89,7 +89,7 @@ func (s *server) ask(w http.ResponseWriter, r call, asked jit.Request, began tim
 	switch {
 	case rec.Grant.Waiting():
 		w.Header().Set("Location", "/api/requests/"+rec.Grant.ID)
-		w.Header().Set("Retry-After", "30")
+		w.Header().Set("Retry-After", "5") // somebody sits there, and whoever approves has been told
 		wire.Write(w, http.StatusAccepted, told(rec))
 		return nil
 	case rec.Grant.Status() != jit.Initiating: // sent before, and done by now
