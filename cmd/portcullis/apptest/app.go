@@ -1,5 +1,6 @@
 // Package apptest is an app in memory behind a real socket, for tests of the command line client: the app's own doors and verbs, over the
-// in-memory reference of Azure. The bearer token is the name of who calls: admin, requester or reader; every other is refused.
+// in-memory reference of Azure. The bearer token is the name of who calls: admin, requester, reader, approver (a reader with the app role for it) or oncall (a
+// requester who may break the glass); every other is refused.
 //
 // It leaves out Azure, the Functions host, the verification of tokens and the wake-ups: a window does not end by itself here.
 package apptest
@@ -48,6 +49,8 @@ var people = map[string]string{
 	"admin":     "eeeeeeee-0000-4000-8000-000000000001",
 	"requester": "eeeeeeee-0000-4000-8000-000000000002",
 	"reader":    "eeeeeeee-0000-4000-8000-000000000003",
+	"approver":  "eeeeeeee-0000-4000-8000-000000000004",
+	"oncall":    "eeeeeeee-0000-4000-8000-000000000005",
 }
 
 // App is the app.
@@ -78,7 +81,7 @@ func New(t testing.TB, names ...string) *App {
 	}
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	rooms := core.New(core.Ports{Network: a.Cloud, Kinds: network.KindsOf(network.SecurityGroups(a.Cloud)), Policies: a.Store, Grants: a.Store, Keys: a.Store, History: a.Store, Targets: a.Store,
-		Activity: a.Store, Holds: a.Store, Sweeps: a.Store, Alarm: &coretest.Bell{}, Authority: roles{}, Subscriptions: []string{Subscription}, Now: a.now, NewID: newID})
+		Activity: a.Store, Holds: a.Store, Sweeps: a.Store, Reviews: a.Store, BreakGlass: time.Hour, Alarm: &coretest.Bell{}, Authority: roles{}, Subscriptions: []string{Subscription}, Now: a.now, NewID: newID})
 	doors := handlers.New(rooms, handlers.Options{Address: "127.0.0.1:1", ForwardedHeaders: true, Caller: a.caller,
 		ParseWake: func(b []byte) (w store.Wake, err error) { return w, json.Unmarshal(b, &w) },
 		Wait:      10 * time.Second, Version: "test", Authority: Authority, Audiences: []string{Audience}, NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -89,6 +92,7 @@ func New(t testing.TB, names ...string) *App {
 		before := a.before
 		a.mu.Unlock()
 		w.Header().Set("Date", a.now().UTC().Format(http.TimeFormat))
+		w = hurried{w}
 		if before == nil || !before(w, r) {
 			doors.ServeHTTP(w, r)
 		}
@@ -96,6 +100,16 @@ func New(t testing.TB, names ...string) *App {
 	t.Cleanup(srv.Close)
 	a.URL = srv.URL
 	return a
+}
+
+// hurried has whoever waits look again after a second, since a test must not take long.
+type hurried struct{ http.ResponseWriter }
+
+func (w hurried) WriteHeader(status int) {
+	if w.Header().Get("Retry-After") != "" {
+		w.Header().Set("Retry-After", "1")
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func (a *App) place(group, name string, last byte) error {
@@ -153,10 +167,11 @@ func (a *App) caller(r *http.Request) (jit.Caller, error) {
 	if !known || a.expired {
 		return jit.Caller{}, errors.New("the token is not valid")
 	}
-	return jit.Caller{ID: tenant + "/" + id, Name: name + "@portcullis.example", Kind: jit.Person, Client: "ffffffff-0000-4000-8000-00000000000f"}, nil
+	return jit.Caller{ID: tenant + "/" + id, Name: name + "@portcullis.example", Kind: jit.Person, Client: "ffffffff-0000-4000-8000-00000000000f",
+		Roles: jit.Roles{Approver: name == "approver", BreakGlass: name == "oncall"}}, nil
 }
 
-// roles are who may do what: reader reads, requester also asks, admin does everything.
+// roles are who may do what: reader and approver read, requester and oncall also ask, admin does everything.
 type roles struct{}
 
 func (roles) Missing(_ context.Context, who jit.Caller, _ string, actions ...string) (string, error) {
@@ -164,11 +179,11 @@ func (roles) Missing(_ context.Context, who jit.Caller, _ string, actions ...str
 		switch who.Name {
 		case "admin@portcullis.example":
 			continue
-		case "requester@portcullis.example":
+		case "requester@portcullis.example", "oncall@portcullis.example":
 			if strings.HasSuffix(action, "/read") || strings.HasSuffix(action, "/initiate/action") {
 				continue
 			}
-		case "reader@portcullis.example":
+		case "reader@portcullis.example", "approver@portcullis.example":
 			if strings.HasSuffix(action, "jitNetworkAccessPolicies/read") {
 				continue
 			}

@@ -38,12 +38,14 @@ type way struct {
 	length, reason string
 	instead        []string
 	keep, dry      bool
+	never          bool
 }
 
 func (a *way) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&a.length, "for", "d", "", "how long at most, such as 30m or 1h30m; otherwise PORTCULLIS_DURATION or duration in the file of settings, or an hour")
 	f.StringVarP(&a.reason, "reason", "r", "", "why; otherwise PORTCULLIS_REASON or reason in the file of settings")
+	f.BoolVar(&a.never, "no-wait", false, "wait for nobody's approval: end with exit code 4, and go on with the same request another time")
 	f.BoolVar(&a.keep, "keep", false, "extend the window while it is used, as far as the policy allows")
 	f.StringSliceVar(&a.instead, "connect-to", nil, "HOST1:PORT1:HOST2:PORT2: connect to the second in place of the first, as curl has it; otherwise "+varConnectTo)
 }
@@ -83,7 +85,7 @@ func (s *Session) findWay(ctx context.Context, a way, typed string) (opening, er
 
 // want gives what is to be opened: what is missing is asked for where somebody is there to answer.
 func (s *Session) want(o opening, port uint16) (window.Want, error) {
-	w := window.Want{Machine: o.machine, Port: port, Reason: o.way.reason}
+	w := window.Want{Machine: o.machine, Port: port, Reason: o.way.reason, NoWait: o.way.never}
 	if w.Reason == "" {
 		w.Reason = s.Known().Reason
 	}

@@ -34,19 +34,55 @@ func Show(w io.Writer, t *terminal.Terminal, c *client.Client, g api.GrantAnswer
 	if g.DryRun {
 		Changes(w, g.Changes)
 	}
+	if len(g.Open) > 0 {
+		rows = nil
+		for _, o := range g.Open {
+			rows = append(rows, []string{Name(o.ID), fmt.Sprint(o.Number), o.Requestor, strings.Join(o.Prefixes, " "), terminal.Local(o.End)})
+		}
+		terminal.Table(w, []string{"Open now", "Port", "For", "From", "Until"}, rows)
+	}
+	if r := g.Review; r != nil && r.Status == "Written" {
+		fmt.Fprintln(w, terminal.Plain(fmt.Sprintf("reviewed by %s: %s", r.Reviewer, r.Text)))
+	} else if r != nil {
+		fmt.Fprintln(w, "the review: "+r.Status)
+	}
 }
 
 // summary says in a line how a request stands.
 func summary(c *client.Client, g api.GrantAnswer) string {
 	if g.DryRun {
-		return "dry run: nothing was written"
+		return "dry run: nothing was written" + approvals(g.Approval)
 	}
 	text := fmt.Sprintf("request %s of %s: %s", g.ID, g.Requestor, g.Status)
 	if end, err := time.Parse(time.RFC3339Nano, g.End); err == nil && g.Status == initiated {
-		return text + fmt.Sprintf(", ends in %s", end.Sub(c.Now()).Round(time.Second))
+		text += fmt.Sprintf(", ends in %s", end.Sub(c.Now()).Round(time.Second))
 	}
 	if g.Status == revoked {
-		text += " (" + g.StatusReason + ")"
+		text += " (" + why(g) + ")"
+	}
+	if g.Drill {
+		text += ", a drill"
+	} else if g.BreakGlass {
+		text += ", by break-glass"
+	}
+	return text + approvals(g.Approval)
+}
+
+// approvals says how many people have to approve, who has, and until when a request waits; "" where nobody has to.
+func approvals(a *api.Approval) string {
+	if a == nil || a.Needed == 0 {
+		return ""
+	}
+	var names []string
+	for _, d := range a.By {
+		names = append(names, d.Name)
+	}
+	text := fmt.Sprintf(", approved by %d of %d", len(a.By), a.Needed)
+	if len(names) > 0 {
+		text += " (" + strings.Join(names, ", ") + ")"
+	}
+	if a.Until != "" {
+		text += ", waits until " + terminal.Local(a.Until)
 	}
 	return text
 }
@@ -82,4 +118,31 @@ func Changes(w io.Writer, all []api.TargetChange) {
 		return
 	}
 	terminal.Table(w, []string{"Target", "Change", "Rule", "Priority", "Access", "From", "To", "Ports"}, rows)
+}
+
+// Ended writes which windows end.
+func Ended(w io.Writer, all []api.EndedWindow, hidden int) {
+	if len(all) > 0 {
+		rows := make([][]string, 0, len(all))
+		for _, e := range all {
+			end := "now"
+			if e.End != "" {
+				end = terminal.Local(e.End)
+			}
+			rows = append(rows, []string{e.Request, Name(e.VM), Numbers(e.Ports), end})
+		}
+		terminal.Table(w, []string{"Ends request", "Machine", "Ports", "At"}, rows)
+	}
+	if hidden > 0 {
+		fmt.Fprintf(w, "and %d more, at machines that you may not see\n", hidden)
+	}
+}
+
+// Numbers writes numbers of ports.
+func Numbers(all []uint16) string {
+	var out []string
+	for _, n := range all {
+		out = append(out, fmt.Sprint(n))
+	}
+	return strings.Join(out, " ")
 }

@@ -32,17 +32,21 @@ const DryRunSays = "say what would happen, and write nothing"
 type Wait struct {
 	Most     time.Duration
 	Never    bool // end as soon as the app has taken it over
-	Approval bool // also for somebody's approval
+	Approval bool // also for somebody's approval; set by the verb, before Flags
 }
 
 // Flags adds those by which somebody says how long to wait.
 func (w *Wait) Flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.Most, "timeout", 15*time.Minute, "how long to wait; then the exit code is 5, and what was asked for goes on by itself")
-	cmd.Flags().BoolVar(&w.Never, "no-wait", false, "end as soon as the app has taken it over, with exit code 0")
+	says := "end as soon as the app has taken it over, with exit code 0"
+	if w.Approval {
+		says += ", or 4 where somebody has to approve it"
+	}
+	cmd.Flags().BoolVar(&w.Never, "no-wait", false, says)
 }
 
 // Open sends a request by send and waits until its ports are open, saying how far it is. The answer is also there with an error: 4 where
-// it waits for approval, 5 where the time was over, 3 where nothing is open after all.
+// it waits for an approval that is not waited for, 5 where the time was over, 3 where nothing is open after all.
 func (w Wait) Open(ctx context.Context, c *client.Client, t *terminal.Terminal, send func(context.Context) (client.Pending, error)) (api.GrantAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.Most)
 	defer cancel()
@@ -51,7 +55,7 @@ func (w Wait) Open(ctx context.Context, c *client.Client, t *terminal.Terminal, 
 		return p.GrantAnswer, err
 	}
 	if p.DryRun || w.Never {
-		return p.GrantAnswer, nil
+		return p.GrantAnswer, waitsFor(p.GrantAnswer)
 	}
 	if p.After == 0 {
 		p.After = 2 * time.Second
@@ -61,13 +65,26 @@ func (w Wait) Open(ctx context.Context, c *client.Client, t *terminal.Terminal, 
 	if err != nil {
 		return g, goesOn(g, err)
 	}
-	switch g.Status {
-	case awaiting:
-		return g, exit.With(exit.Waiting, fmt.Errorf("request %s waits for somebody's approval; portcullis requests %s shows it", g.ID, g.ID))
-	case revoked:
-		return g, exit.With(exit.Refused, fmt.Errorf("request %s is not open: %s", g.ID, g.StatusReason))
+	if g.Status == revoked && !g.Drill {
+		return g, exit.With(exit.Refused, fmt.Errorf("request %s is not open: %s", g.ID, why(g)))
 	}
-	return g, nil
+	return g, waitsFor(g)
+}
+
+// waitsFor says that somebody has to approve a request first. A dry run waits for nobody.
+func waitsFor(g api.GrantAnswer) error {
+	if g.Status != awaiting || g.DryRun {
+		return nil
+	}
+	return exit.With(exit.Waiting, fmt.Errorf("request %s waits for somebody's approval; portcullis requests %s shows it", g.ID, g.ID))
+}
+
+// why says why a request has ended: where somebody has denied it, who and in which words.
+func why(g api.GrantAnswer) string {
+	if g.Approval == nil || g.Approval.Denied == nil {
+		return g.StatusReason
+	}
+	return fmt.Sprintf("%s by %s: %s", g.StatusReason, g.Approval.Denied.Name, g.Approval.Denied.Justification)
 }
 
 // Close revokes a request and waits until it is closed.
@@ -93,7 +110,7 @@ func goesOn(g api.GrantAnswer, err error) error {
 // progress says how far a request is.
 func progress(g api.GrantAnswer) string {
 	if g.Status == awaiting {
-		return "waiting for approval of request " + g.ID
+		return "waiting for approval of request " + g.ID + approvals(g.Approval)
 	}
 	confirmed := 0
 	for _, t := range g.Targets {

@@ -70,17 +70,9 @@ func activityVerb(s *session) *cobra.Command {
 func showEntries(w io.Writer, all []api.Entry) {
 	rows := make([][]string, 0, len(all))
 	for _, e := range all {
-		rows = append(rows, []string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), numbers(e.Ports), strings.Join(e.Sources, " "), said(e)})
+		rows = append(rows, []string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), outcome.Numbers(e.Ports), strings.Join(e.Sources, " "), said(e)})
 	}
 	terminal.Table(w, []string{"Time", "Operation", "Result", "Who", "Machine", "Ports", "From", "Says"}, rows)
-}
-
-func numbers(all []uint16) string {
-	var out []string
-	for _, n := range all {
-		out = append(out, fmt.Sprint(n))
-	}
-	return strings.Join(out, " ")
 }
 
 // said gives the texts of an entry.
@@ -136,7 +128,7 @@ func (s *session) line(e api.Entry, asJSON bool) error {
 		_, err := fmt.Fprintln(s.world.Out)
 		return err
 	}
-	_, err := fmt.Fprintln(s.world.Out, strings.Join(strings.Fields(terminal.Plain(strings.Join([]string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), numbers(e.Ports), strings.Join(e.Sources, ","), said(e)}, " "))), " "))
+	_, err := fmt.Fprintln(s.world.Out, strings.Join(strings.Fields(terminal.Plain(strings.Join([]string{terminal.Local(e.Time), e.Operation, e.Result, e.Requestor, outcome.Name(e.VM), outcome.Numbers(e.Ports), strings.Join(e.Sources, ","), said(e)}, " "))), " "))
 	return err
 }
 

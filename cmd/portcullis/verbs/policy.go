@@ -37,13 +37,15 @@ func (p *policy) flags(cmd *cobra.Command) {
 	f.BoolVar(&p.options.RequireJustification, "require-reason", false, "refuse requests without a reason")
 	f.IntVar(&p.options.WidestIPv4Prefix, "widest-ipv4", 0, "refuse wider ranges than /N")
 	f.IntVar(&p.options.WidestIPv6Prefix, "widest-ipv6", 0, "refuse wider ranges than /N")
+	f.IntVar(&p.options.Approvers, "approvers", 0, "how many people have to approve a request, 0 to 5")
+	f.StringSliceVar(&p.options.ApproverObjectIDs, "approver", nil, "who may approve, people and groups by object id; left out: who may change the policy, or has the app role")
 	f.BoolVar(&p.dry, "dry-run", false, outcome.DryRunSays)
 }
 
 // of gives the policy of one machine. What no flag says is left out, so that the app's own defaults and what is stored count.
 func (p *policy) of(cmd *cobra.Command, m api.Machine) (api.EnableVM, error) {
 	vm := api.EnableVM{ID: m.ID, ExistingRules: p.existing}
-	for _, name := range []string{"forbid-any-source", "require-reason", "widest-ipv4", "widest-ipv6"} {
+	for _, name := range []string{"forbid-any-source", "require-reason", "widest-ipv4", "widest-ipv6", "approvers", "approver"} {
 		if cmd.Flags().Changed(name) {
 			vm.Options = &p.options
 		}
@@ -149,7 +151,7 @@ func (s *session) showEnabled(w io.Writer, a api.EnableAnswer) {
 	outcome.Changes(w, a.Changes)
 	if a.Windows != nil {
 		fmt.Fprintln(w, a.Windows.Summary)
-		showEnded(w, append(a.Windows.Closes, a.Windows.Shortens...), a.Windows.Hidden)
+		outcome.Ended(w, append(a.Windows.Closes, a.Windows.Shortens...), a.Windows.Hidden)
 	}
 }
 
@@ -159,24 +161,6 @@ func foreign(rules []api.Foreign) string {
 		out = append(out, fmt.Sprintf("%s (%d)", r.Rule, r.Port))
 	}
 	return strings.Join(out, ", ")
-}
-
-// showEnded writes which windows end.
-func showEnded(w io.Writer, all []api.EndedWindow, hidden int) {
-	if len(all) > 0 {
-		rows := make([][]string, 0, len(all))
-		for _, e := range all {
-			end := "now"
-			if e.End != "" {
-				end = terminal.Local(e.End)
-			}
-			rows = append(rows, []string{e.Request, outcome.Name(e.VM), numbers(e.Ports), end})
-		}
-		terminal.Table(w, []string{"Ends request", "Machine", "Ports", "At"}, rows)
-	}
-	if hidden > 0 {
-		fmt.Fprintf(w, "and %d more, at machines that you may not see\n", hidden)
-	}
 }
 
 func disableVerb(s *session) *cobra.Command {
@@ -228,7 +212,7 @@ func showDisabled(w io.Writer, a api.DisableAnswer) {
 		names = append(names, outcome.Name(vm.ID))
 	}
 	fmt.Fprintln(w, "no policy any more: "+terminal.Plain(strings.Join(names, " ")))
-	showEnded(w, a.Closes, a.Hidden)
+	outcome.Ended(w, a.Closes, a.Hidden)
 	if a.DryRun {
 		outcome.Changes(w, a.Changes)
 	}

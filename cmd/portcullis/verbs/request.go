@@ -27,6 +27,7 @@ type wanted struct {
 	length, until string
 	from          []string
 	reason, key   string
+	glass, drill  bool
 	dry           bool
 	wait          outcome.Wait
 }
@@ -39,6 +40,8 @@ func (a *wanted) flags(cmd *cobra.Command) {
 	f.StringVar(&a.until, "until", "", "until when, an RFC 3339 time, in place of --for")
 	f.StringSliceVar(&a.from, "from", nil, "addresses or ranges that may connect; your own where it is left out")
 	f.StringVarP(&a.reason, "reason", "r", "", "why; otherwise PORTCULLIS_REASON or reason in the file of settings")
+	f.BoolVar(&a.glass, "break-glass", false, "open without approval, in an emergency: it needs a reason and the app role for it, and somebody else has to review it")
+	f.BoolVar(&a.drill, "drill", false, "with --break-glass: all of that, and nothing opens")
 	cmd.MarkFlagsMutuallyExclusive("for", "until")
 	a.writes(cmd)
 }
@@ -47,7 +50,7 @@ func (a *wanted) flags(cmd *cobra.Command) {
 func (a *wanted) writes(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.key, "key", "", "the Idempotency-Key: the same key gives the same request again; a new one where it is left out")
 	cmd.Flags().BoolVar(&a.dry, "dry-run", false, outcome.DryRunSays)
-	cmd.Flags().BoolVar(&a.wait.Approval, "wait", false, "also wait for somebody's approval, as long as --timeout")
+	a.wait.Approval = true
 	a.wait.Flags(cmd)
 }
 
@@ -62,7 +65,8 @@ func (a *wanted) how() client.How {
 func requestVerb(s *session) *cobra.Command {
 	var a wanted
 	cmd := &cobra.Command{Use: "request machine...", GroupID: access, Args: cobra.MinimumNArgs(1), Short: "Open ports of machines for a while",
-		Long: `Open ports of machines for a while: of all that are named, or of none. It waits until Azure has confirmed it.
+		Long: `Open ports of machines for a while: of all that are named, or of none. It waits until Azure has confirmed it, and before that for
+whoever has to approve it.
 
 Each argument names one machine; words of one machine stand in quotes: portcullis request "web prod" --for 30m`,
 		Example: "  portcullis request web --port 22 --for 30m --reason 'look at the logs'",
@@ -95,8 +99,8 @@ func (s *session) opened(ctx context.Context, c *client.Client, a wanted, send f
 
 // bodyOf finds the machines and asks for whatever was not said.
 func (s *session) bodyOf(ctx context.Context, c *client.Client, names []string, a *wanted) (api.RequestBody, error) {
-	var body api.RequestBody
-	demands := false
+	body := api.RequestBody{BreakGlass: a.glass, Drill: a.drill}
+	demands := a.glass
 	for _, name := range names {
 		m, err := find.Machine(ctx, c, name)
 		if err != nil {

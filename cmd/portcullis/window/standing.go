@@ -14,12 +14,8 @@ import (
 	"portcullis/handlers/api"
 )
 
-// standing gives a request of the caller's that has the port open, for the address that the caller has now and for long enough. An earlier request of this
-// program that still waits for approval is an error.
-func (k Keeper) standing(ctx context.Context, want Want, f *files) (api.GrantAnswer, bool, error) {
-	if err := k.noted(ctx, f); err != nil {
-		return api.GrantAnswer{}, false, err
-	}
+// standing gives a request of the caller's that has the port open, for the address that the caller has now and for long enough.
+func (k Keeper) standing(ctx context.Context, want Want) (api.GrantAnswer, bool, error) {
 	windows := slices.DeleteFunc(slices.Clone(want.Machine.Windows), func(win api.OpenWindow) bool {
 		return !win.Own || win.Number != want.Port || win.Status != initiated || strings.EqualFold(win.Protocol, "UDP") || k.left(win) < min(tooShort, want.Length/2)
 	})
@@ -46,8 +42,9 @@ func (k Keeper) standing(ctx context.Context, want Want, f *files) (api.GrantAns
 	return g, open, nil
 }
 
-// noted looks at the request that this program made before: one that has ended is forgotten, and one that waits for approval is an error.
-func (k Keeper) noted(ctx context.Context, f *files) error {
+// settle looks at the request that this program made before: one that has ended is forgotten, and one that waits for approval is waited for, or is an error
+// where nobody wants to wait.
+func (k Keeper) settle(ctx context.Context, want Want, f *files) error {
 	id := f.noted()
 	if id == "" {
 		return nil
@@ -60,7 +57,8 @@ func (k Keeper) noted(ctx context.Context, f *files) error {
 	case err != nil:
 		return err
 	case g.Status == awaiting:
-		return waits(id)
+		_, err := k.await(ctx, want, f, client.Pending{GrantAnswer: g})
+		return err
 	case g.Status != initiated && g.Status != initiating:
 		return f.forget()
 	}

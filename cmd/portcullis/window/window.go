@@ -37,6 +37,7 @@ const (
 const (
 	answers  = time.Minute      // a call that must not be left unanswered, since it opens or closes
 	opens    = 15 * time.Minute // until ports are open; a firewall takes minutes
+	approved = 24 * time.Hour   // until somebody has approved it; the app itself waits no longer
 	tooShort = 5 * time.Minute  // a window that ends sooner, and in less than half of what is wanted, is not used but asked for anew
 )
 
@@ -46,6 +47,7 @@ type Want struct {
 	Port    uint16
 	Length  time.Duration // at least a second
 	Reason  string
+	NoWait  bool // for somebody's approval
 }
 
 // Keeper opens windows. Its fields are set before use.
@@ -82,14 +84,19 @@ func (w *Window) Port() api.GrantPort {
 	return w.port
 }
 
-// Open opens the port, or takes part in a window of the caller's that is open already. It returns when Azure has confirmed it. An error that says
-// [exit.Waiting] leaves a request that waits for approval; once it is approved, Open uses it. Close must follow success.
+// Open opens the port, or takes part in a window of the caller's that is open already. It returns when Azure has confirmed it, and waits before that for
+// whoever has to approve it. With NoWait an error that says [exit.Waiting] leaves a request that waits for approval; once it is approved, Open uses it.
+// Close must follow success.
 func (k Keeper) Open(ctx context.Context, want Want) (*Window, error) {
 	f, err := k.files(want)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opens)
+	most := opens
+	if !want.NoWait {
+		most += approved
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	waited, err := f.lock(ctx, func() {
 		k.Say("another portcullis is opening or closing port %d of %s; waiting for it", want.Port, want.Machine.Name)
@@ -102,6 +109,10 @@ func (k Keeper) Open(ctx context.Context, want Want) (*Window, error) {
 		return nil, err
 	}
 	if waited || f.noted() != "" {
+		if err := k.settle(ctx, want, f); err != nil {
+			f.letGo()
+			return nil, err
+		}
 		if want.Machine, err = k.again(ctx, want.Machine); err != nil {
 			f.letGo()
 			return nil, err
@@ -131,7 +142,7 @@ func (k Keeper) again(ctx context.Context, m api.Machine) (api.Machine, error) {
 
 // obtain gives a request whose window is open: one that stands, or a new one.
 func (k Keeper) obtain(ctx context.Context, want Want, f *files) (api.GrantAnswer, error) {
-	g, found, err := k.standing(ctx, want, f)
+	g, found, err := k.standing(ctx, want)
 	if err != nil || found {
 		return g, err
 	}
@@ -158,7 +169,8 @@ func body(want Want) api.RequestBody {
 // await waits until a request is open. What is not open when the caller is interrupted is closed.
 func (k Keeper) await(ctx context.Context, want Want, f *files, p client.Pending) (api.GrantAnswer, error) {
 	p.After = max(p.After, time.Second)
-	g, err := k.App.Await(ctx, p, func(g api.GrantAnswer) bool { return g.Status != initiating }, func(g api.GrantAnswer) { k.Say("%s", progress(g)) })
+	under := func(g api.GrantAnswer) bool { return g.Status == initiating || g.Status == awaiting && !want.NoWait }
+	g, err := k.App.Await(ctx, p, func(g api.GrantAnswer) bool { return !under(g) }, func(g api.GrantAnswer) { k.Say("%s", progress(g)) })
 	if err == nil && ctx.Err() != nil {
 		err = exit.With(exit.Interrupted, errors.New("interrupted"))
 	}
@@ -171,7 +183,15 @@ func (k Keeper) await(ctx context.Context, want Want, f *files, p client.Pending
 	case awaiting:
 		return g, waits(g.ID)
 	}
-	return g, errors.Join(exit.With(exit.Refused, fmt.Errorf("port %d of %s is not open: request %s is %s (%s)", want.Port, want.Machine.Name, g.ID, g.Status, g.StatusReason)), f.forget())
+	return g, errors.Join(exit.With(exit.Refused, fmt.Errorf("port %d of %s is not open: request %s is %s (%s)", want.Port, want.Machine.Name, g.ID, g.Status, why(g))), f.forget())
+}
+
+// why says why a request has ended: where somebody has denied it, who and in which words.
+func why(g api.GrantAnswer) string {
+	if g.Approval == nil || g.Approval.Denied == nil {
+		return g.StatusReason
+	}
+	return fmt.Sprintf("%s by %s: %s", g.StatusReason, g.Approval.Denied.Name, g.Approval.Denied.Justification)
 }
 
 func waits(id string) error {
@@ -180,6 +200,9 @@ func waits(id string) error {
 
 // progress says how far a request is.
 func progress(g api.GrantAnswer) string {
+	if g.Status == awaiting {
+		return fmt.Sprintf("waiting for somebody to approve request %s; Ctrl-C gives it up", g.ID)
+	}
 	confirmed := 0
 	for _, t := range g.Targets {
 		if t.Status == "Confirmed" {
