@@ -16,6 +16,7 @@ import (
 
 	"portcullis/cmd/portcullis/client"
 	"portcullis/cmd/portcullis/connect"
+	"portcullis/cmd/portcullis/decision"
 	"portcullis/cmd/portcullis/exit"
 	"portcullis/cmd/portcullis/settings"
 	"portcullis/cmd/portcullis/terminal"
@@ -113,7 +114,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 waiting for approval, 5 time
 	flags.BoolVarP(&s.term.Quiet, "quiet", "q", false, "say nothing but answers, warnings and errors")
 	flags.StringVar(&s.url, "app", "", "address of the app; otherwise PORTCULLIS_URL or that of the last login")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddGroup(&cobra.Group{ID: access, Title: "Access:"}, &cobra.Group{ID: policies, Title: "Policies:"}, &cobra.Group{ID: records, Title: "What there is and was:"}, &cobra.Group{ID: own, Title: "This program:"})
+	cmd.AddGroup(&cobra.Group{ID: access, Title: "Access:"}, &cobra.Group{ID: decisions, Title: "The access of others:"}, &cobra.Group{ID: policies, Title: "Policies:"}, &cobra.Group{ID: records, Title: "What there is and was:"}, &cobra.Group{ID: own, Title: "This program:"})
 	cmd.SetHelpCommandGroupID(own)
 	cmd.SetCompletionCommandGroupID(own)
 	for _, verb := range verbs() {
@@ -121,15 +122,17 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 waiting for approval, 5 time
 	}
 	cmd.AddCommand(connect.Verbs(&connect.Session{Term: s.term, In: s.world.In, Out: s.world.Out, Err: s.world.Err, Getenv: s.world.Getenv, Group: access, Client: s.client,
 		Known: func() settings.Settings { return s.known }, How: func() settings.SignIn { return s.how }})...)
+	cmd.AddCommand(decision.Verbs(&decision.Session{Term: s.term, Err: s.world.Err, Group: decisions, Client: s.client})...)
 	return cmd
 }
 
 // The groups of verbs in the help.
 const (
-	access   = "access"
-	policies = "policies"
-	records  = "records"
-	own      = "own"
+	access    = "access"
+	decisions = "decisions"
+	policies  = "policies"
+	records   = "records"
+	own       = "own"
 )
 
 // verbs is the whole command line.

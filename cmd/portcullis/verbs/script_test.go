@@ -55,6 +55,7 @@ type sessions struct {
 	*apptest.App
 	mu     sync.Mutex
 	canned map[string]canned // by METHOD path
+	looks  chan string       // the id of a request that somebody looks at, for who waits for that
 }
 
 type canned struct {
@@ -70,7 +71,7 @@ func TestSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			// Names that are near to each other, one twice.
-			app := &sessions{App: apptest.New(e.T().(testing.TB), "web", "web2", "db", "prod/api", "test/api"), canned: map[string]canned{}}
+			app := &sessions{App: apptest.New(e.T().(testing.TB), "web", "web2", "db", "prod/api", "test/api"), canned: map[string]canned{}, looks: make(chan string)}
 			app.Before(app.answer)
 			e.Values["app"] = app
 			e.Setenv("PORTCULLIS_URL", app.URL)
@@ -81,7 +82,7 @@ func TestSessions(t *testing.T) {
 			e.Setenv("SUB", apptest.Subscription)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire, "id": id, "first": first, "looked": looked},
 	})
 }
 
@@ -91,6 +92,12 @@ func appOf(ts *testscript.TestScript) *sessions { return ts.Value("app").(*sessi
 func (a *sessions) answer(w http.ResponseWriter, r *http.Request) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if id, is := strings.CutPrefix(r.URL.Path, "/api/requests/"); is && r.Method == http.MethodGet {
+		select {
+		case a.looks <- id:
+		default:
+		}
+	}
 	c, ok := a.canned[r.Method+" "+r.URL.Path]
 	if !ok {
 		return false
@@ -165,5 +172,33 @@ func called(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s %s was called %d times, want %d", args[1], args[2], got, want)
+	}
+}
+
+// id takes the id of the request from what was printed as JSON last, for $ID.
+func id(ts *testscript.TestScript, _ bool, _ []string) {
+	var g struct{ ID, Hold string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &g))
+	ts.Setenv("ID", g.ID)
+	ts.Setenv("HOLD", g.Hold)
+}
+
+// first takes the id of the newest request of a list that was printed as JSON last, for $ID.
+func first(ts *testscript.TestScript, _ bool, _ []string) {
+	var list struct{ Value []struct{ ID string } }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	if len(list.Value) == 0 {
+		ts.Fatalf("the list is empty")
+	}
+	ts.Setenv("ID", list.Value[0].ID)
+}
+
+// looked waits until a program in the background looks how its request stands, for $ID.
+func looked(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case id := <-appOf(ts).looks:
+		ts.Setenv("ID", id)
+	case <-time.After(time.Minute):
+		ts.Fatalf("nobody looks at a request")
 	}
 }
