@@ -26,6 +26,7 @@ import (
 type surveyor struct {
 	*coretest.Cloud
 	classic []jit.ID
+	tags    map[string]map[string]string
 	behind  map[string]bool
 	fails   map[string]error // by subscription
 	asked   atomic.Int64
@@ -37,7 +38,7 @@ func (s *surveyor) Survey(ctx context.Context, subscription string) (network.Sur
 		return network.Survey{}, err
 	}
 	machines, err := s.Machines(ctx, subscription)
-	out := network.Survey{Machines: machines, Behind: s.behind}
+	out := network.Survey{Machines: machines, Behind: s.behind, Tags: s.tags}
 	for _, vm := range s.classic {
 		if vm.Subscription == subscription {
 			out.Classic = append(out.Classic, vm)
@@ -54,6 +55,7 @@ func inventoryWorld(t *testing.T) (*world, *surveyor) {
 	w := newWorld(t)
 	s := &surveyor{Cloud: w.cloud, behind: map[string]bool{vmID("managedfw").Key(): true, vmID("app1").Key(): true}, fails: map[string]error{}}
 	s.classic = []jit.ID{{Subscription: sub, ResourceGroup: "legacy", Type: jit.TypeClassicVM, Name: "old"}}
+	s.tags = map[string]map[string]string{vmID("web").Key(): {"Env": "Prod", "team": "shop"}, vmID("app1").Key(): {"env": "test", "note": "app2"}, s.classic[0].Key(): {"env": "prod"}, vmID("bare").Key(): {}}
 	w.startWith(func(p *core.Ports) { p.Network = s })
 	web := network.Machine{VM: vmID("web"), Location: "westeurope", Private: []netip.Addr{netip.MustParseAddr("10.0.0.4")}, Public: []netip.Addr{netip.MustParseAddr("198.51.100.4")}}
 	web.Placements = []store.Placement{{Target: nsgID("web-nsg"), Addresses: web.Private}}
@@ -127,6 +129,13 @@ func TestMachines(t *testing.T) {
 		"the address of a page": {inventory.MachineQuery{Text: "https://portal.example/#@contoso/resource" + vmID("app1").String() + "/overview"}, []string{app1}},
 		"a part of an id":       {inventory.MachineQuery{Text: "/subscriptions/" + sub + "/resourceGroups/legacy"}, []string{old}},
 		"an end of an id":       {inventory.MachineQuery{Text: "virtualMachines/app"}, []string{app1, app2}},
+		"a tag":                 {inventory.MachineQuery{Text: "ENV=prod"}, []string{old, web}},
+		"a tag, of any value":   {inventory.MachineQuery{Text: "env="}, []string{app1, old, web}},
+		"a tag and a word":      {inventory.MachineQuery{Text: "env=prod we"}, []string{web}},
+		"two tags":              {inventory.MachineQuery{Text: "env=prod team=SHOP"}, []string{web}},
+		"a part of a tag":       {inventory.MachineQuery{Text: "env=pro"}, []string{}},
+		"a tag without a name":  {inventory.MachineQuery{Text: "=prod"}, []string{}},
+		"a value is no word":    {inventory.MachineQuery{Text: "test"}, []string{}},
 		"spaces alone":          {inventory.MachineQuery{Text: " \t "}, []string{app1, app2, bare, managed, old, web}},
 		"more words than 20":    {inventory.MachineQuery{Text: strings.Repeat("app ", 20) + "web"}, []string{app1, app2}},
 	}

@@ -163,17 +163,17 @@ func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 	for _, s := range inv.surveys {
 		for _, m := range s.Machines {
 			known[m.VM.Key()] = true
-			all = append(all, inv.view(m, s.Behind))
+			all = append(all, inv.view(m, s.Survey))
 		}
 		for _, vm := range s.Classic {
 			known[vm.Key()] = true
-			all = append(all, MachineView{VM: vm, State: MachineUnsupported, Reason: ReasonClassic})
+			all = append(all, MachineView{VM: vm, State: MachineUnsupported, Reason: ReasonClassic, Tags: s.Tags[vm.Key()]})
 		}
 	}
 	for key, rec := range inv.policies {
 		s, listed := inv.surveys[strings.ToLower(rec.Policy.VM.Subscription)]
 		if listed && !known[key] && rec.ChangedAt.Before(s.at) {
-			m := inv.view(network.Machine{VM: rec.Policy.VM, Location: rec.Location}, nil)
+			m := inv.view(network.Machine{VM: rec.Policy.VM, Location: rec.Location}, network.Survey{})
 			m.Findings = []store.Finding{network.Gone(rec.Policy.VM)}
 			m.Findings[0].Since = s.at
 			all = append(all, m)
@@ -197,16 +197,16 @@ func (inv *machineList) shown(ctx context.Context) ([]MachineView, error) {
 }
 
 // view determines a machine's state and sets the fields by which a list is sorted and filtered.
-func (inv *machineList) view(m network.Machine, behind map[string]bool) MachineView {
+func (inv *machineList) view(m network.Machine, s network.Survey) MachineView {
 	key := m.VM.Key()
-	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded}
+	v := MachineView{VM: m.VM, Location: m.Location, Targets: store.TargetsOf(m.Placements), Dial: m.Dial(), Public: len(m.Public) > 0, Private: m.Private, Unguarded: m.Unguarded, Tags: s.Tags[key]}
 	if len(v.Targets) > 0 {
 		v.Connect = ConnectionNSG
 	}
 	if slices.ContainsFunc(v.Targets, inv.Kinds.Maps) {
 		v.Connect = ConnectionFirewall
 	}
-	managed, firewalled := behind[key]
+	managed, firewalled := s.Behind[key]
 	rec, configured := inv.policies[key]
 	switch {
 	case configured:

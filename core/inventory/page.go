@@ -145,7 +145,7 @@ func (q MachineQuery) holds(m MachineView) bool {
 }
 
 // says reports whether a machine's name, resource group or addresses hold a word, in lower case. A word with a slash is (a part of) an id,
-// or the address of a page about the machine, which goes on behind the id.
+// or the address of a page about the machine, which goes on behind the id. A word with an equals sign, which no name has, is a tag.
 func (m MachineView) says(word string) bool {
 	if i := strings.Index(word, "/subscriptions/"); i >= 0 {
 		word = strings.TrimRight(word[i:], "/")
@@ -156,6 +156,9 @@ func (m MachineView) says(word string) bool {
 		_, err := jit.ParseID(word) // of another machine, whose name may only begin as this one's does
 		return err != nil && strings.Contains(id, word)
 	}
+	if name, value, is := strings.Cut(word, "="); is {
+		return m.tagged(name, value)
+	}
 	if strings.Contains(word, "/") {
 		return strings.Contains(strings.ToLower(m.VM.String()), word)
 	}
@@ -163,6 +166,16 @@ func (m MachineView) says(word string) bool {
 		return true
 	}
 	return slices.ContainsFunc(slices.Concat(m.Dial, m.Private), func(a netip.Addr) bool { return strings.Contains(a.String(), word) })
+}
+
+// tagged reports whether a machine has a tag with a value, "" for any, in any case.
+func (m MachineView) tagged(name, value string) bool {
+	for n, v := range m.Tags {
+		if strings.EqualFold(n, name) && (value == "" || strings.EqualFold(v, value)) {
+			return true
+		}
+	}
+	return false
 }
 
 // facets returns the distinct resource groups and subscriptions of machines.

@@ -44,7 +44,7 @@ const (
 // MachineQuery selects machines; zero fields select all, sorted by name.
 type MachineQuery struct {
 	State         MachineState
-	Text          string // words in any case, each of them part of the name, the resource group, an address or the id
+	Text          string // words in any case, each of them part of the name, the resource group, an address or the id, or a tag as name=value
 	ResourceGroup string // in any case
 	Subscription  string // in any case
 	VM            string // jit.ID.Key of one machine
@@ -65,7 +65,8 @@ type MachineView struct {
 	VM       jit.ID
 	Location string
 	State    MachineState
-	Reason   MachineReason // "" unless unsupported
+	Reason   MachineReason     // "" unless unsupported
+	Tags     map[string]string // nil if they are not known
 
 	Targets   []jit.ID     // where its rules are, sorted
 	Connect   string       // ConnectionNSG or ConnectionFirewall; "" if neither guards it

@@ -72,6 +72,8 @@ type Survey struct {
 	Machines []Machine
 	Classic  []jit.ID        // machines of the classic deployment model
 	Behind   map[string]bool // by jit.ID.Key, machines behind an Azure Firewall: true if Firewall Manager runs it
+	// Tags are those of machines, by jit.ID.Key. A machine that is missing has tags that are not known.
+	Tags map[string]map[string]string
 }
 
 // Surveyor is a [Network] that can describe a whole subscription for display. Nothing is opened or closed because

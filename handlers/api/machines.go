@@ -20,26 +20,27 @@ type MachineCounts struct {
 
 // Machine is a machine as it stands. From ExistingRules on the fields are of configured machines alone.
 type Machine struct {
-	ID            string       `json:"id" api:"arm"`
-	Name          string       `json:"name"`
-	ResourceGroup string       `json:"resourceGroup"`
-	Subscription  string       `json:"subscription"`
-	Location      string       `json:"location,omitempty"`
-	State         string       `json:"state" api:"machineState"`
-	Reason        string       `json:"reason,omitempty" api:"machineReason"`
-	Targets       []string     `json:"targets,omitempty" api:"arm"`
-	Connection    *Connection  `json:"connection,omitempty"`
-	Unguarded     []string     `json:"unguardedNetworkInterfaces,omitempty"`
-	ETag          string       `json:"etag,omitempty"` // of the policy: an edit sends it in If-Match
-	ExistingRules string       `json:"existingRules,omitempty" api:"existingRules"`
-	PublicIP      string       `json:"publicIpAddress,omitempty" api:"ipv4"` // the firewall's that the policy pins
-	Options       *Options     `json:"options,omitzero"`                     // the policy's own
-	InForce       *Options     `json:"optionsInForce,omitzero"`              // what requests must meet: the stricter of the policy's and the installation's
-	Ports         []PortRule   `json:"ports,omitempty"`
-	Requests      *int         `json:"approvedRequests,omitempty"`
-	LastAccess    *LastAccess  `json:"lastAccess,omitempty"`
-	Windows       []OpenWindow `json:"openWindows,omitempty"`
-	Findings      []Finding    `json:"findings,omitempty"`
+	ID            string            `json:"id" api:"arm"`
+	Name          string            `json:"name"`
+	ResourceGroup string            `json:"resourceGroup"`
+	Subscription  string            `json:"subscription"`
+	Location      string            `json:"location,omitempty"`
+	Tags          map[string]string `json:"tags,omitzero"` // left out where they are not known
+	State         string            `json:"state" api:"machineState"`
+	Reason        string            `json:"reason,omitempty" api:"machineReason"`
+	Targets       []string          `json:"targets,omitempty" api:"arm"`
+	Connection    *Connection       `json:"connection,omitempty"`
+	Unguarded     []string          `json:"unguardedNetworkInterfaces,omitempty"`
+	ETag          string            `json:"etag,omitempty"` // of the policy: an edit sends it in If-Match
+	ExistingRules string            `json:"existingRules,omitempty" api:"existingRules"`
+	PublicIP      string            `json:"publicIpAddress,omitempty" api:"ipv4"` // the firewall's that the policy pins
+	Options       *Options          `json:"options,omitzero"`                     // the policy's own
+	InForce       *Options          `json:"optionsInForce,omitzero"`              // what requests must meet: the stricter of the policy's and the installation's
+	Ports         []PortRule        `json:"ports,omitempty"`
+	Requests      *int              `json:"approvedRequests,omitempty"`
+	LastAccess    *LastAccess       `json:"lastAccess,omitempty"`
+	Windows       []OpenWindow      `json:"openWindows,omitempty"`
+	Findings      []Finding         `json:"findings,omitempty"`
 }
 
 // Connection says what to dial, and which icon stands beside it.

@@ -44,7 +44,7 @@ func Parameters() map[string][]query.Parameter {
 		"GET /api/requests": {vm, {Name: "status", Says: "how requests stand", Values: []string{"AwaitingApproval", "Scheduled", "Initiating", "Initiated", "Revoked"}},
 			who, object, from, to, top, cursor},
 		"GET /api/machines": {{Name: "state", Says: "how machines stand", Values: texts(inventory.MachineConfigured, inventory.MachineNotConfigured, inventory.MachineUnsupported)},
-			{Name: "q", Says: "a part of a name, a resource group or an address"}, {Name: "resourceGroup", Says: "a resource group"}, sub, vm,
+			{Name: "q", Says: "a part of a name, a resource group or an address, or a tag as name=value"}, {Name: "resourceGroup", Says: "a resource group"}, sub, vm,
 			{Name: "sort", Says: "after a minus for the reverse", Values: bothWays(inventory.SortByName, inventory.SortByResourceGroup, inventory.SortBySubscription, inventory.SortByState, inventory.SortByRequests, inventory.SortByLastAccess)},
 			top, cursor},
 		"GET /api/activity": {sub, vm, who, object, {Name: "operation", Says: "what was done", Values: texts(store.Operations()...)}, {Name: "result", Says: "how it ended", Values: texts(store.Results()...)}, from, to,

@@ -13,7 +13,7 @@ import (
 // ToMachine writes a machine.
 func ToMachine(m inventory.MachineView) Machine {
 	out := Machine{ID: m.VM.String(), Name: m.VM.Name, ResourceGroup: m.VM.ResourceGroup, Subscription: m.VM.Subscription, Location: m.Location,
-		State: string(m.State), Reason: string(m.Reason), Unguarded: m.Unguarded}
+		State: string(m.State), Reason: string(m.Reason), Tags: m.Tags, Unguarded: m.Unguarded}
 	for _, t := range m.Targets {
 		out.Targets = append(out.Targets, t.String())
 	}

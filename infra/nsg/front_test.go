@@ -223,7 +223,7 @@ func TestReadsForFirewalls(t *testing.T) {
 	}
 	survey := func() error { _, err := h.Survey(t.Context(), sub); return err }
 	count("machines, no firewall anywhere", 3, machines)
-	count("a survey, no firewall anywhere", 4, survey) // the fourth is of classic machines
+	count("a survey, no firewall anywhere", 5, survey) // two are of machines among all resources: classic ones, and tags
 	hub := h.network(scope, 2, true, "")
 	h.firewall(scope, hub, "10.2.0.4", nil)
 	inHub := h.machine("in-hub", hub, "10.2.1.4")
@@ -233,7 +233,7 @@ func TestReadsForFirewalls(t *testing.T) {
 	h.network(scope, 1, false, scope+"routeTables/t", hub)
 	count("a machine with routes, peered", 5, locate(plain))
 	count("all machines, with routes", 5, machines)
-	count("a survey", 6, survey)
+	count("a survey", 7, survey)
 }
 
 // TestFirewallsThatMayNotBeRead: which firewall stands before a machine would not be known, so it is an error, for those

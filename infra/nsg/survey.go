@@ -35,14 +35,14 @@ const (
 
 const resourcesVersion = "2021-04-01" // api-version of resource groups and of the list of all resources
 
-// Survey gives the machines of [Client.Machines], the classic ones, and which have an Azure Firewall
+// Survey gives the machines of [Client.Machines], the classic ones, their tags, and which have an Azure Firewall
 // before them.
 //
 // Where a list is long it reads those of the resource groups side by side, so that it takes
 // seconds for ten thousand machines. What moves from one group to another meanwhile may be missing
 // or be found in both: it is for people to see, not for a sweep to act on.
 //
-// Firewalls and classic machines are left out where the app may not read them or the routes to them. A machine in a spoke
+// Firewalls, classic machines and tags are left out where the app may not read them or the routes to them. A machine in a spoke
 // of a virtual hub is not taken for one behind the hub's firewall: the interface does not say so.
 func (c *Client) Survey(ctx context.Context, subscription string) (network.Survey, error) {
 	doing := "survey subscription " + subscription
@@ -52,11 +52,26 @@ func (c *Client) Survey(ctx context.Context, subscription string) (network.Surve
 	}
 	var inv topology.Lists
 	var out network.Survey
+	var classic, machines []tagged
 	g, gctx := arm.NewGroup(ctx)
 	g.Go(func() (err error) { inv, err = s.listsSideBySide(gctx, doing, subscription); return err })
-	g.Go(func() (err error) { out.Classic, err = s.classic(gctx, doing, subscription); return readable(err) })
+	g.Go(func() (err error) {
+		classic, err = s.ofType(gctx, doing, subscription, jit.TypeClassicVM)
+		return readable(err)
+	})
+	g.Go(func() (err error) {
+		machines, err = s.ofType(gctx, doing, subscription, jit.TypeVM)
+		return readable(err)
+	})
 	if err := g.Wait(); err != nil {
 		return network.Survey{}, err
+	}
+	out.Tags = map[string]map[string]string{}
+	for _, m := range append(classic, machines...) {
+		out.Tags[m.id.Key()] = m.tags
+	}
+	for _, m := range classic {
+		out.Classic = append(out.Classic, m.id)
 	}
 	all := func(string) bool { return true }
 	if err := readable(c.fronts(ctx, doing, subscription, &inv, all)); err != nil {
@@ -81,33 +96,50 @@ func readable(err error) error {
 	return err
 }
 
-// classic gives the machines of the classic deployment model, sorted: ARM lists them among all resources.
-func (s *clients) classic(ctx context.Context, doing, subscription string) ([]jit.ID, error) {
-	var out []jit.ID
-	filter := url.Values{"$filter": {"resourceType eq '" + jit.TypeClassicVM + "'"}}
-	err := s.resources(ctx, "/subscriptions/"+subscription+"/resources", filter, func(id, _ string) {
-		if vm, err := jit.ParseID(id); err == nil && strings.EqualFold(vm.Type, jit.TypeClassicVM) {
-			out = append(out, vm)
+// tagged is a machine as ARM lists it among all resources.
+type tagged struct {
+	id   jit.ID
+	tags map[string]string // never nil
+}
+
+// ofType gives the machines of a type, sorted. ARM lists those that the app may see.
+func (s *clients) ofType(ctx context.Context, doing, subscription, of string) ([]tagged, error) {
+	var out []tagged
+	filter := url.Values{"$filter": {"resourceType eq '" + of + "'"}}
+	err := s.resources(ctx, "/subscriptions/"+subscription+"/resources", filter, func(r resource) {
+		vm, err := jit.ParseID(r.ID)
+		if err != nil || !strings.EqualFold(vm.Type, of) {
+			return
 		}
+		if r.Tags == nil {
+			r.Tags = map[string]string{}
+		}
+		out = append(out, tagged{vm, r.Tags})
 	})
-	slices.SortFunc(out, func(a, b jit.ID) int { return strings.Compare(a.Key(), b.Key()) })
+	slices.SortFunc(out, func(a, b tagged) int { return strings.Compare(a.id.Key(), b.id.Key()) })
 	if err != nil {
 		return nil, arm.Translate(ctx, doing, subscription, err)
 	}
 	return out, nil
 }
 
+// resource is what lists of resources and of resource groups have in common.
+type resource struct {
+	ID, Name string
+	Tags     map[string]string
+}
+
 // resources lists what has an id and a name: no client of the SDK is worth its weight for two lists.
-func (s *clients) resources(ctx context.Context, path string, query url.Values, add func(id, name string)) error {
+func (s *clients) resources(ctx context.Context, path string, query url.Values, add func(resource)) error {
 	query.Set("api-version", resourcesVersion)
 	return s.eachPage(ctx, path, query, func(text []byte) (string, error) {
 		var page struct {
-			Value    []struct{ ID, Name string } `json:"value"`
-			NextLink string                      `json:"nextLink"`
+			Value    []resource `json:"value"`
+			NextLink string     `json:"nextLink"`
 		}
 		err := json.Unmarshal(text, &page)
 		for _, r := range page.Value {
-			add(r.ID, r.Name)
+			add(r)
 		}
 		return page.NextLink, err
 	})
@@ -249,6 +281,6 @@ func (l listing) read(ctx context.Context, groups func() ([]string, error), slot
 // resourceGroups gives the names of the subscription's resource groups.
 func (s *clients) resourceGroups(ctx context.Context, subscription string) ([]string, error) {
 	var out []string
-	err := s.resources(ctx, "/subscriptions/"+subscription+"/resourcegroups", url.Values{}, func(_, name string) { out = append(out, name) })
+	err := s.resources(ctx, "/subscriptions/"+subscription+"/resourcegroups", url.Values{}, func(r resource) { out = append(out, r.Name) })
 	return out, err
 }

@@ -41,6 +41,14 @@ func TestSurveyOfTheDemo(t *testing.T) {
 	if len(got.Classic) != 1 || got.Classic[0].Name != "old" || got.Classic[0].Type != jit.TypeClassicVM {
 		t.Errorf("classic: %v", got.Classic)
 	}
+	tags := map[string]map[string]string{}
+	for key, t := range got.Tags {
+		tags[key[strings.LastIndex(key, "/")+1:]] = t
+	}
+	apps := map[string]string{"env": "test", "team": "apps"}
+	if diff := cmp.Diff(map[string]map[string]string{"web": {"env": "prod", "team": "shop"}, "app1": apps, "app2": apps, "old": {}}, tags); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
 	behind := map[string]bool{}
 	for key, managed := range got.Behind {
 		behind[key[strings.LastIndex(key, "/")+1:]] = managed

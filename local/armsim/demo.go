@@ -65,7 +65,7 @@ func DemoKnobs() Knobs {
 }
 
 // Demo returns the demo estate: one VM for each way in which a VM can be guarded or not. VMs are known by the network
-// interfaces that name them; only the classic one is a resource of its own.
+// interfaces that name them; the classic one, and those with tags, are resources too, which only the list of all resources shows.
 //
 //	web        NIC NSG web-nsg with foreign rules for 443 and, from anywhere, 22; public address
 //	app1 app2  share the subnet NSG apps-nsg; app1 has a public address
@@ -80,6 +80,9 @@ func Demo() []Resource {
 	e.main()
 	e.dual()
 	e.firewalls()
+	e.tagged("web", object{"env": "prod", "team": "shop"})
+	e.tagged("app1", object{"env": "test", "team": "apps"})
+	e.tagged("app2", object{"env": "test", "team": "apps"})
 	e.add(demoGroup+"/providers/Microsoft.ClassicCompute/virtualMachines/old", object{"location": DefaultLocation,
 		"properties": object{"hardwareProfile": object{"size": "Standard_A1"}}})
 	return e.resources
@@ -212,6 +215,11 @@ func address(where, private, version, public string) object {
 		properties["publicIPAddress"] = ref("publicIPAddresses/" + public)
 	}
 	return object{"name": "ipconfig-" + version, "properties": properties}
+}
+
+// tagged is a machine with tags.
+func (e *estate) tagged(vm string, tags object) {
+	e.add(demoGroup+"/providers/Microsoft.Compute/virtualMachines/"+vm, object{"location": DefaultLocation, "tags": tags, "properties": object{}})
 }
 
 func (e *estate) nic(name, vm, nsg string, primary bool, configurations ...object) {

@@ -80,7 +80,7 @@ func New(t testing.TB, names ...string) *App {
 		}
 	}
 	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	rooms := core.New(core.Ports{Network: a.Cloud, Kinds: network.KindsOf(network.SecurityGroups(a.Cloud)), Policies: a.Store, Grants: a.Store, Keys: a.Store, History: a.Store, Targets: a.Store,
+	rooms := core.New(core.Ports{Network: surveyed{a.Cloud}, Kinds: network.KindsOf(network.SecurityGroups(a.Cloud)), Policies: a.Store, Grants: a.Store, Keys: a.Store, History: a.Store, Targets: a.Store,
 		Activity: a.Store, Holds: a.Store, Sweeps: a.Store, Reviews: a.Store, BreakGlass: time.Hour, Alarm: &coretest.Bell{}, Authority: roles{}, Subscriptions: []string{Subscription}, Now: a.now, NewID: newID})
 	doors := handlers.New(rooms, handlers.Options{Address: "127.0.0.1:1", ForwardedHeaders: true, Caller: a.caller,
 		ParseWake: func(b []byte) (w store.Wake, err error) { return w, json.Unmarshal(b, &w) },
@@ -110,6 +110,22 @@ func (w hurried) WriteHeader(status int) {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// surveyed is the cloud as a list of all resources shows it: machines whose names are in tags have them.
+type surveyed struct{ *coretest.Cloud }
+
+var tags = map[string]map[string]string{"web": {"env": "prod", "Team": "shop"}, "db": {"env": "prod", "Team": "data"}, "web2": {"env": "test", "Team": "shop"}}
+
+func (s surveyed) Survey(ctx context.Context, subscription string) (network.Survey, error) {
+	machines, err := s.Machines(ctx, subscription)
+	out := network.Survey{Machines: machines, Tags: map[string]map[string]string{}}
+	for _, m := range machines {
+		if t, known := tags[m.VM.Name]; known {
+			out.Tags[m.VM.Key()] = t
+		}
+	}
+	return out, err
 }
 
 func (a *App) place(group, name string, last byte) error {

@@ -1,5 +1,5 @@
 // Package find finds the one machine that somebody means by what was typed: a pasted resource id, a name, or words of its name, resource
-// group, subscription, location or addresses, in any order.
+// group, subscription, location or addresses, or tags as name=value, in any order.
 //
 // A whole name wins over parts of others. Where several machines are meant it is an [*Ambiguous], and where none is an [*Unknown] with the
 // names that come nearest. It never guesses: what is found is opened.
@@ -135,14 +135,29 @@ func Meant(all []api.Machine, words []string) []api.Machine {
 	return matching
 }
 
-// Matches reports whether every word is a part of what a machine is known by, in any case.
+// Matches reports whether every word is a part of what a machine is known by, in any case, or, with an equals sign, a tag of it.
 func Matches(m api.Machine, words []string) bool {
 	text := []string{m.Name, m.ResourceGroup, m.Subscription, m.Location}
 	if m.Connection != nil {
 		text = append(text, m.Connection.Hosts...)
 	}
 	known := strings.ToLower(strings.Join(text, "\n"))
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(known, strings.ToLower(w)) })
+	return !slices.ContainsFunc(words, func(w string) bool {
+		if name, value, is := strings.Cut(w, "="); is { // no name and no address has the sign
+			return !tagged(m, name, value)
+		}
+		return !strings.Contains(known, strings.ToLower(w))
+	})
+}
+
+// tagged reports whether a machine has a tag with a value, "" for any, in any case.
+func tagged(m api.Machine, name, value string) bool {
+	for n, v := range m.Tags {
+		if strings.EqualFold(n, name) && (value == "" || strings.EqualFold(v, value)) {
+			return true
+		}
+	}
+	return false
 }
 
 // nearest gives the three names that take the fewest changes to become what was asked, those of one machine once.

@@ -17,6 +17,7 @@ import (
 func machinesVerb(s *session) *cobra.Command {
 	var state string
 	cmd := &cobra.Command{Use: "machines [word...]", GroupID: records, Short: "List the machines that you may see, or those that all words are a part of",
+		Example: "  portcullis machines web prod\n  portcullis machines env=prod team=    # by tags: a value, or any",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			c, err := s.client(cmd.Context())
 			if err != nil {

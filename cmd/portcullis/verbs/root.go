@@ -102,8 +102,8 @@ func root(s *session) *cobra.Command {
 		Long: `Open management ports of Azure virtual machines for a while, and see who has what open.
 
 The address of the app is enough to begin with: portcullis login https://<app>, or PORTCULLIS_URL.
-A machine is named by its name, by any words of its name, resource group, location and addresses, or by its
-resource id. A name that begins with a dash stands after --.
+A machine is named by its name, by any words of its name, resource group, location and addresses, by tags as
+name=value, or by its resource id. A name that begins with a dash stands after --.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 waiting for approval, 5 timed out, 6 unreachable, 130 interrupted.`,
 		Version: version(), SilenceErrors: true, SilenceUsage: true,
