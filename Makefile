@@ -110,6 +110,7 @@ test:
 	@$(GO) run ./local/realhost/install || echo "NOT RUN: the tests on the Functions host that Azure runs" >&2
 	@echo "NOT RUN: what takes minutes on that host, a missed timer and one that another host takes over; make check-host" >&2
 	@[ -x /usr/sbin/sshd ] || echo "NOT RUN: portcullis ssh with OpenSSH's own server; Debian has it as openssh-server" >&2
+	@command -v ansible >/dev/null || echo "NOT RUN: Ansible over portcullis proxy; pip install ansible-core" >&2
 	@python3 -c 'import azure.mgmt.security' 2>/dev/null || echo "NOT RUN: the Python block of docs/clients.md; pip install azure-mgmt-security" >&2
 	$(GO) vet -race ./...
 	$(GO) test -race -vet=off -shuffle=on -ldflags '-s -w' -p 3 -timeout 20m $(LONGEST) ./...

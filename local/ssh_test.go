@@ -264,7 +264,8 @@ func debianServer(t *testing.T, dir string) (at, config string) {
 	return at, config
 }
 
-// TestDebian is OpenSSH's client and server as Debian has them: a shell, a file, and plain ssh by its ProxyCommand.
+// TestDebian is OpenSSH's client and server as Debian has them: a shell, two that share a window, one that ends with its window, a file, plain ssh by its
+// ProxyCommand, and Ansible by that.
 func TestDebian(t *testing.T) {
 	t.Parallel()
 	at, config := debianServer(t, t.TempDir())
@@ -274,6 +275,24 @@ func TestDebian(t *testing.T) {
 	shell := u.start(u.program, u.args("--for", "10m", "--", `echo "$SSH_CONNECTION" | cut -d " " -f 1; exit 9`)...)
 	if out, code := shell.ends(); code != 9 || out != "127.0.0.1\n" {
 		t.Errorf("%d, %q, %s", code, out, shell.errs)
+	}
+
+	before := len(u.requests())
+	one := u.start(u.program, u.args("--for", "10m", "--", "sh")...)
+	one.says(t, "echo one", "one\n")
+	two := u.start(u.program, u.args("--for", "10m", "--", "echo two")...)
+	if out, code := two.ends(); code != 0 || out != "two\n" || strings.Contains(two.errs.String(), "is closed") {
+		t.Errorf("the second shell: %d, %q, %s", code, out, two.errs)
+	}
+	one.says(t, "echo still one", "still one\n")
+	fmt.Fprintln(one.in, "exit 5")
+	if _, code := one.ends(); code != 5 || len(u.requests()) != before+1 || u.open("web-nsg") {
+		t.Errorf("two shells: %d, requests %v, open %v, %s", code, u.requests(), u.open("web-nsg"), one.errs)
+	}
+	short := u.start(u.program, u.args("--for", "5s", "--", "sh")...)
+	short.says(t, "echo short", "short\n")
+	if _, code := short.ends(); code != 255 || !strings.Contains(short.errs.String(), "the window of port 22 of web has ended") {
+		t.Errorf("the window that ended: %d, %s", code, short.errs)
 	}
 
 	file := u.stanza(dir)
@@ -293,9 +312,25 @@ func TestDebian(t *testing.T) {
 	if out, code := plain.ends(); code != 4 || out != "" {
 		t.Errorf("plain ssh: %d, %q, %s", code, out, plain.errs)
 	}
+	u.ansible(dir, file)
 	// ssh does not wait for its ProxyCommand.
 	u.eventually("every window is closed", func() bool { return !strings.Contains(fmt.Sprint(u.requests()), "Initiat") })
 	u.eventually("the port is closed", func() bool { return !u.open("web-nsg") })
+}
+
+// ansible runs a command by Ansible's raw module, which starts ssh with a configuration, where it is installed.
+func (u *terminal) ansible(dir, config string) {
+	u.t.Helper()
+	program, err := exec.LookPath("ansible")
+	if err != nil {
+		u.t.Log("NOT RUN: Ansible is not installed; pip install ansible-core")
+		return
+	}
+	u.env = append(u.env, "ANSIBLE_HOME="+filepath.Join(dir, "ansible"), "ANSIBLE_SSH_ARGS=-F "+config+" -o ControlMaster=no", "ANSIBLE_NOCOLOR=1")
+	raw := u.start(program, "-i", "web,", "-m", "ansible.builtin.raw", "-a", "echo it is $((40 + 2))", "all")
+	if out, code := raw.ends(); code != 0 || !strings.Contains(out, "it is 42") {
+		u.t.Errorf("ansible: %d, %q, %s", code, out, raw.errs)
+	}
 }
 
 // sshRounds is how often TestSSHTime measures.
