@@ -82,7 +82,7 @@ func TestSessions(t *testing.T) {
 			e.Setenv("SUB", apptest.Subscription)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire, "id": id, "first": first, "looked": looked},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire, "id": id, "first": first, "looked": looked, "until": until},
 	})
 }
 
@@ -191,6 +191,13 @@ func first(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("the list is empty")
 	}
 	ts.Setenv("ID", list.Value[0].ID)
+}
+
+// until FILE waits until a program in the background has made a file.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	if !appears(ts.MkAbs(args[0])) {
+		ts.Fatalf("nothing makes %s", args[0])
+	}
 }
 
 // looked waits until a program in the background looks how its request stands, for $ID.

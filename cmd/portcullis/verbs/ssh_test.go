@@ -4,7 +4,33 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 )
+
+// linger is a session that goes on, as the environment says: for a while, or until a file is there, a minute at most.
+func linger() {
+	if at := os.Getenv("SSH_STARTED"); at != "" {
+		if err := os.WriteFile(at, nil, 0o600); err != nil {
+			os.Exit(98)
+		}
+	}
+	if until := os.Getenv("SSH_UNTIL"); until != "" && !appears(until) {
+		os.Exit(97)
+	}
+	lasts, _ := time.ParseDuration(os.Getenv("SSH_LASTS"))
+	time.Sleep(lasts)
+}
+
+// appears waits until a file is there, a minute at most.
+func appears(file string) bool {
+	for range 6000 {
+		if _, err := os.Stat(file); err == nil {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
 
 // fakeSSH is OpenSSH's client for sessions: it prints its arguments, one a line. Its environment says what its configuration
 // is, how it ends, and that it must not be started.
@@ -27,6 +53,7 @@ func fakeSSH() {
 	for _, arg := range os.Args[1:] {
 		fmt.Println(arg)
 	}
+	linger()
 	code, _ := strconv.Atoi(os.Getenv("SSH_EXIT"))
 	os.Exit(code)
 }
