@@ -2,13 +2,73 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
+
+// TestCommandLineConnects runs the block of docs/clients.md that connects, by OpenSSH's client, which reads its configuration where the block has it.
+func TestCommandLineConnects(t *testing.T) {
+	t.Parallel()
+	block := clientBlocks(t)
+	dir := t.TempDir()
+	u := newTerminal(t, dir, filepath.Join(dir, "ssh", "config"))
+	home := filepath.Join(dir, ".ssh")
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// ssh takes the home folder of the account, whatever the environment says.
+	files := map[string]string{filepath.Join(home, "config"): "Include " + filepath.Join(home, "portcullis") + "\nInclude " + u.config + "\n",
+		filepath.Join(dir, "bin", "ssh"): "#!/bin/sh\nexec " + program + " -F " + filepath.Join(home, "config") + ` -o BatchMode=yes "$@"` + "\n"}
+	for name, text := range files {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := append(slices.Clone(u.env), "PATH="+filepath.Join(dir, "bin")+":"+filepath.Dir(u.program)+":"+os.Getenv("PATH"))
+	out := execute(t, dir, env, "bash", "-eu", "-o", "pipefail", "-c", block["cli-ssh"])
+	if strings.Count(out, "web\n") != 3 || !strings.Contains(out, "would open port 22 of web for 127.0.0.1") {
+		t.Errorf("the block prints %q", out)
+	}
+	u.eventually("the port is closed", func() bool { return !u.open("web-nsg") })
+}
+
+// TestCommandLineDecides runs the block of docs/clients.md in which others decide.
+func TestCommandLineDecides(t *testing.T) {
+	t.Parallel()
+	block := clientBlocks(t)
+	dir := t.TempDir()
+	program := portcullis(t)
+	r := newRig(t, dir, nil)
+	env := append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "PORTCULLIS_URL="+url(r.ports.Host), "PORTCULLIS_CONFIG="+filepath.Join(dir, "config.json"))
+	as := `as() { PORTCULLIS_TOKEN_COMMAND='["curl","-sS","-X","POST","` + url(r.ports.ARM) + `/local/token?as='"$1"'"]' "${@:2}"; }` + "\n"
+	out := execute(t, dir, env, "bash", "-eu", "-o", "pipefail", "-c", as+block["cli-decide"])
+	for _, want := range []string{": AwaitingApproval, approved by 0 of 1", "dry run: nothing was written", ": Initiated, ends in ", "approved by 1 of 1 (approver@portcullis.example)",
+		"would close everything of machine web: 1 request", "windows may open again: the hold on machine web is lifted"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the block does not print %q:\n%s", want, out)
+		}
+	}
+	if r.open("web-nsg") {
+		t.Errorf("after the block the rules are %q", r.rules("web-nsg"))
+	}
+}
+
+// clientBlocks gives the blocks of the page of clients.
+func clientBlocks(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile(clientsGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blocks(t, string(page))
+}
 
 // commandLine runs the blocks of the command line client against the running app, first as the page signs in to make run, and then as an
 // application signs in at the token issuer, over TLS and by Microsoft's library.

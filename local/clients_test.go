@@ -48,7 +48,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if diff := cmp.Diff([]string{"az", "az-rest", "azapi", "azapi-initiate", "cli", "cli-local", "cli-script", "curl-close", "curl-open", "go", "local", "python"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"az", "az-rest", "azapi", "azapi-initiate", "cli", "cli-decide", "cli-local", "cli-script", "cli-ssh", "curl-close", "curl-open", "go", "local", "python"}, names); diff != "" {
 		t.Fatalf("what is run here (-) and the tagged blocks of %s (+) differ:\n%s", clientsGuide, diff)
 	}
 	r := newRig(t, t.TempDir(), nil)
