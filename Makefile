@@ -42,7 +42,6 @@ build:
 run: build
 	$(GO) build -trimpath -o dist/bin/portcullis ./cmd/portcullis
 	$(GO) build -trimpath -o dist/.local-azure ./local
-	$(GO) build -trimpath -o dist/portcullis ./cmd/portcullis
 	$(if $(HOST),$(GO) run ./local/realhost/install)
 	exec dist/.local-azure -app dist $(if $(HOST),-host $(HOST)) $(if $(FOR),-for $(FOR)) $(if $(FRESH),-fresh) $(if $(VERBOSE),-verbose)
 

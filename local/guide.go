@@ -21,11 +21,6 @@ Portcullis is up after {{.Took}}. Everything listens on 127.0.0.1 only; Ctrl-C s
   Table Storage        127.0.0.1:{{.Ports.Table}}
   Service Bus          127.0.0.1:{{.Ports.Bus}}
 
-The command line client, here as the requester; portcullis --help says what else it does:
-
-  export PORTCULLIS_URL={{.App}} PORTCULLIS_TOKEN_COMMAND='["curl","-sS","-X","POST","{{.ARM}}/local/token?as=requester"]'
-  dist/portcullis machines
-
 Have the clients of this shell trust the https ports (the certificate is for 127.0.0.1 alone; do not give it to the whole machine):
 
   export CURL_CA_BUNDLE={{.Trust}} SSL_CERT_FILE={{.Trust}} REQUESTS_CA_BUNDLE={{.Trust}} NODE_EXTRA_CA_CERTS={{.Trust}}
@@ -62,10 +57,10 @@ Somebody else decides: the request waits, the approver approves what the digest 
   ANSWER=$(curl -s -H "$ADMIN" $APP/lockdown -d '{"scope":{"virtualMachine":"'$WEB'"},"hold":true,"reason":"the disk is being copied"}'); echo $ANSWER
   curl -s -H "$ADMIN" $APP/lockdown/$(of id)/lift -d '{"reason":"the copy is done"}'
 
-SSH to web, by the command line client: it opens the port, runs ssh, and closes the port (before the first step above SSH is open to all; with an approver it waits for one)
+The command line client, here as the requester: ssh opens the port, runs ssh, and closes the port (before the first step above SSH is open to all; with an approver it waits for one)
 
   export{{range .Client}} '{{.}}'{{end}}
-  dist/bin/portcullis ssh web --for 2m -- -F {{.SSH}}    # help says what it knows; when the window ends, so does the session, which in Azure goes on
+  dist/bin/portcullis ssh web --for 2m -- -F {{.SSH}}    # portcullis --help says what else it does; when the window ends, so does the session, which in Azure goes on
 
 Behind an Azure Firewall, whose writes take {{.Firewall}} here (minutes in Azure): the answer may be 202 with an id to ask for again
 
