@@ -10,18 +10,17 @@ import (
 
 // openView is the windows that are open now, and the requests that wait to be opened.
 type openView struct {
-	Grants      []show.Grant // at most openLimit
+	show.Now
 	Busy        bool         // some are opening or closing: look again soon
-	More        int          // that are open beside Grants
-	Waiting     []show.Grant // at most openLimit
+	Waiting     []show.Grant // at most waitingLimit
 	MoreWaiting int          // that wait beside Waiting
 	Stamp       string       // of all of them
 }
 
-const openLimit = 20
+const waitingLimit = 20
 
 // openNow draws the windows that are open now, and with them the rows of the list that the query names where
-// anything has changed since it was drawn: GET /api/portal/open.
+// anything has changed since it was drawn: GET /api/portal/open. As a page of its own it holds those of others, too.
 func (s *server) openNow(w http.ResponseWriter, c call) error {
 	open, err := s.App.Inventory.OpenNow(c.Context(), c.who)
 	if err != nil {
@@ -42,6 +41,11 @@ func (s *server) openNow(w http.ResponseWriter, c call) error {
 	return nil
 }
 
+// everyone reports whether the windows of others are asked for separately: by the page of what is open, or by its button on another.
+func (c call) everyone() bool {
+	return c.URL.Query().Get("others") == "shown" || c.Pattern == "GET /open" && !c.partly()
+}
+
 // openOf gives grants that are not closed as they are shown, the caller's own first, the next to end first.
 func (s *server) openOf(c call, open []store.GrantRecord) (openView, error) {
 	var view openView
@@ -56,9 +60,9 @@ func (s *server) openOf(c call, open []store.GrantRecord) (openView, error) {
 			grants = append(grants, shown)
 		}
 	}
-	all := stampOf([]any{waiting, grants})
-	view.Grants, view.More = first(grants)
+	view.Now = show.NowOf(grants, c.everyone())
 	view.Waiting, view.MoreWaiting = first(waiting)
+	all := stampOf([]any{waiting, grants})
 	for _, list := range [][]show.Grant{view.Grants, view.Waiting} {
 		for i := range list {
 			if err := s.offersOf(c, &list[i], byID[list[i].ID].Grant); err != nil {
@@ -66,18 +70,13 @@ func (s *server) openOf(c call, open []store.GrantRecord) (openView, error) {
 			}
 		}
 	}
-	view.Stamp = stampOf([]any{all, view.Grants, view.Waiting})
+	view.Stamp = stampOf([]any{all, view.Now, view.Waiting})
 	return view, nil
 }
 
-// first gives the grants that are shown of a list, and how many more there are.
-func first(list []show.Grant) ([]show.Grant, int) {
-	slices.SortStableFunc(list, func(a, b show.Grant) int {
-		if a.Own != b.Own {
-			return map[bool]int{true: -1, false: 1}[a.Own]
-		}
-		return a.End.Compare(b.End)
-	})
-	n := min(len(list), openLimit)
-	return list[:n], len(list) - n
+// first gives the requests that are shown of those that wait, and how many more there are.
+func first(waiting []show.Grant) ([]show.Grant, int) {
+	slices.SortStableFunc(waiting, show.NextFirst)
+	n := min(len(waiting), waitingLimit)
+	return waiting[:n], len(waiting) - n
 }

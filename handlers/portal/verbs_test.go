@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +130,7 @@ func TestRequest(t *testing.T) {
 	closed.holds(t, "Ports are closed", "closed early")
 	closed.lacks(t, "ssh user@", "Close now")
 	s.get("windows").holds(t, "3 windows on 3 ports in the 24 hours", "web, port 22 SSH", "bar-closed")
-	s.get("activity?vm=WEB&operation=Revoke").holds(t, "<strong>Revoke</strong>", "look at the logs", `href="/api/activity?format=csv&amp;operation=Revoke&amp;vm=`)
+	s.get("activity?vm=WEB&operation=Revoke").holds(t, ">Revoke</a></strong>", "look at the logs", `href="/api/activity?format=csv&amp;operation=Revoke&amp;vm=`)
 }
 
 // TestSources: all configured addresses are each port's own, and other ranges may be several.
@@ -324,17 +325,66 @@ func TestOpenWithRows(t *testing.T) {
 	}
 }
 
-// TestManyOpen: one's own windows come first and are never left out for those of others, of which the rest are counted.
+// TestManyOpen: one's own windows are all shown, the next to end first, whatever others have open, which is counted in one line and asked for
+// separately. Whoever has that list keeps it when the page looks again.
 func TestManyOpen(t *testing.T) {
 	s := newSite(t)
 	s.enable()
 	for i := range 25 {
-		s.opened(fmt.Sprintf("other%02d", i), "logs", time.Hour, 22)
+		s.opened(fmt.Sprintf("other%02d", i), "logs", 30*time.Minute, 22)
 	}
-	mine := s.opened("alice", "mine", 2*time.Hour, 22)
-	p := s.get("open")
-	p.holds(t, "6 more open.", `<span class="count">26</span>`)
-	if own, other := strings.Index(p.text, mine), strings.Index(p.text, "other00"); own < 0 || other < own {
-		t.Errorf("the caller's own stands at %d, another's at %d", own, other)
+	var mine []string
+	for i := range 22 {
+		mine = append(mine, s.openedFrom(fmt.Sprintf("203.0.113.%d", i+1), time.Duration(60+i)*time.Minute))
+	}
+	p := s.get("")
+	p.holds(t, ">25 more open by others</a>", `<span class="count">47</span>`)
+	open, _, _ := strings.Cut(p.text, `id="results"`)
+	if strings.Contains(open, "other00") {
+		t.Error("those of others are shown unasked")
+	}
+	at := 0
+	for i, id := range mine {
+		next := strings.Index(open, `id="show-`+id)
+		if next < at {
+			t.Errorf("window %d of one's own stands at %d, the one before at %d", i, next, at)
+		}
+		at = next
+	}
+	for _, p := range []page{s.get("open"), s.get("open?shown=&others=shown", "HX-Request", "true")} {
+		open, _, _ := strings.Cut(p.text, `id="results"`)
+		if own, other := strings.LastIndex(open, mine[21]), strings.Index(open, "other00"); own < 0 || other < own || strings.Count(open, `id="show-`) != 47 {
+			t.Errorf("the last of the caller's own stands at %d, another's at %d, of %d", own, other, strings.Count(open, `id="show-`))
+		}
+		if !strings.Contains(open, `"others":"shown"`) {
+			t.Error("it is folded when it looks again")
+		}
+	}
+}
+
+// openedFrom opens port 22 of web to one address for alice.
+func (s *site) openedFrom(address string, length time.Duration) string {
+	s.t.Helper()
+	part := jit.RequestVM{VM: vm(s.t, web), Ports: []jit.RequestPort{{Number: 22, Duration: length, Sources: jit.SourcesOf(netip.MustParsePrefix(address + "/32"))}}}
+	rec, _, err := s.app.Access.Request(s.t.Context(), caller("alice"), jit.Request{Justification: "mine", VMs: []jit.RequestVM{part}}, "")
+	if err == nil {
+		rec, err = s.app.Access.Open(s.t.Context(), caller("alice"), rec)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rec.Grant.ID
+}
+
+// TestEveryMentionLeadsToItsRequest: bars of the timeline, the tags of a row and the lines of the log.
+func TestEveryMentionLeadsToItsRequest(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	link := `href="/api/portal/requests/` + s.opened("bob", "logs", time.Hour, 22) + `"`
+	s.clock.Set(noon.Add(time.Minute))
+	for path, from := range map[string]string{"": `id="results"`, "windows": "<svg", "windows?span=7d": "The same as a table", "activity": "<tbody>", "machine?vm=" + web: "Activity of this machine"} {
+		if _, text, _ := strings.Cut(s.get(path).text, from); !strings.Contains(text, link) {
+			t.Errorf("%q after %s has no %s", path, from, link)
+		}
 	}
 }
