@@ -415,6 +415,8 @@ func walk() map[string]func(s *shared) []walked {
 		"portal GET /requests/{id}":          func(s *shared) []walked { return portalOf(s, "") },
 		"portal POST /requests/{id}/extend":  form("/extend", "for=2+h"),
 		"portal POST /requests/{id}/close":   form("/close", ""),
+		"portal POST /requests/{id}/again":   form("/again", ""),
+		"portal GET /last":                   get("/api/portal/last"),
 		"portal GET /requests/{id}/rdp":      func(s *shared) []walked { return portalOf(s, "/rdp?vm="+neighbour+"&host=10.77.7.71") },
 		"portal GET /requests/{id}/decide":   func(s *shared) []walked { return portalOf(s, "/decide") },
 		"portal POST /requests/{id}/approve": form("/approve", "digest=x"),

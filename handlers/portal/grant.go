@@ -38,11 +38,20 @@ func (s *server) closingRecord(c call) (store.GrantRecord, error) {
 }
 
 func (s *server) recordBy(c call, find func(context.Context, jit.Caller, string) (store.GrantRecord, error)) (store.GrantRecord, error) {
-	id := strings.ToLower(c.PathValue("id"))
-	if !jit.ValidGUID(id) {
-		return store.GrantRecord{}, &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
+	id, err := grantID(c)
+	if err != nil {
+		return store.GrantRecord{}, err
 	}
 	return find(c.Context(), c.who, id)
+}
+
+// grantID gives the id of the request that the path names.
+func grantID(c call) (string, error) {
+	id := strings.ToLower(c.PathValue("id"))
+	if !jit.ValidGUID(id) {
+		return "", &jit.Error{Code: access.CodeRequestNotFound, Message: "there is no request with this id"}
+	}
+	return id, nil
 }
 
 func (s *server) show(w http.ResponseWriter, c call, status int, rec store.GrantRecord, wrong form.Wrongs, form string) error {

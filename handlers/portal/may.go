@@ -54,7 +54,7 @@ func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 	vms := g.Machines()
 	var err error
 	if !v.Own {
-		if v.State == "waiting" {
+		if v.Waits != "" {
 			if v.MayDecide, err = allowed(s.App.Approvals.MayDecide(c.Context(), c.who, g.ID)); err != nil {
 				return err
 			}
@@ -63,6 +63,10 @@ func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 		return err
 	}
 	v.MayClose = true // whatever became of the role
+	if v.Over() {
+		v.MayAgain, err = s.may(c, permit.VerbRequest, vms...)
+		return err
+	}
 	v.MayExtend, err = s.may(c, permit.VerbExtend, vms...)
 	return err
 }

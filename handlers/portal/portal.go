@@ -95,6 +95,8 @@ func (s *server) routes() map[string]handler {
 		"GET /requests/{id}":          s.grant,
 		"POST /requests/{id}/extend":  s.extend,
 		"POST /requests/{id}/close":   s.closeNow,
+		"POST /requests/{id}/again":   s.again,
+		"GET /last":                   s.last,
 		"GET /requests/{id}/rdp":      s.rdp,
 		"GET /requests/{id}/decide":   s.second(pages.Decide),
 		"POST /requests/{id}/approve": s.second(pages.Approve),

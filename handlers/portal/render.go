@@ -30,7 +30,7 @@ type page struct {
 }
 
 // views is one set of templates for each view, by name.
-var views = parse(web.Templates, "machines", "open", "machine", "request", "configure", "changes", "grant", "decide", "lockdown", "lockedown", "activity", "windows", "findings", "protect", "signin", "refused")
+var views = parse(web.Templates, "machines", "open", "last", "machine", "request", "configure", "changes", "grant", "decide", "lockdown", "lockedown", "activity", "windows", "findings", "protect", "signin", "refused")
 
 func parse(files fs.FS, names ...string) map[string]*template.Template {
 	out := map[string]*template.Template{}
@@ -46,6 +46,7 @@ func functions() template.FuncMap {
 		"asset":    func(name string) string { return Root + "assets/" + name + "?v=" + asset.Stamp },
 		"at":       func(p string, params ...string) string { return show.Link(p, params...) },
 		"length":   jit.Length,
+		"days":     words.Days,
 		"ago":      words.Ago,
 		"when":     words.When,
 		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },

@@ -23,6 +23,7 @@ type requestView struct {
 	Lacks   string // the permission to ask that somebody lacks, "" for none
 	Every   []everyPort
 	Asks    replacing     // what has to be agreed to first
+	Ahead   time.Duration // how far ahead it may begin; 0 for at once alone
 	Breaks  time.Duration // how long a break-glass of the caller may last; 0 for who may not break the glass
 	Drawn   bool          // nothing was sent yet: what is wrong is of the machines or of the link
 }
@@ -41,6 +42,7 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 	if glass := s.App.Access.Service.Glass; glass.May(c.who, jit.BreakGlassOpens) == nil {
 		v.Breaks = glass.Most
 	}
+	v.Ahead = s.App.Verbs.Ahead
 	v.NotAll = true
 	at := map[uint16]int{}
 	for i, vm := range vms {
@@ -66,7 +68,7 @@ func (v *requestView) complete(s *server, c call, vms []jit.ID, policies map[str
 }
 
 // requestForm draws the form for the machines that a link names, filled in as the link says ([form.Request.Prefill]), and opens nothing:
-// GET /api/portal/request?vm=ID&port=22&for=1h&why=TEXT.
+// GET /api/portal/request?vm=ID&port=22&for=1h&start=TIME&why=TEXT.
 func (s *server) requestForm(w http.ResponseWriter, c call) error {
 	vms, err := c.vms()
 	if err != nil {
@@ -126,6 +128,11 @@ func (s *server) request(w http.ResponseWriter, c call) error {
 	if own, ok := s.OwnAddress(c.Request); ok {
 		view.Proxy = own.String()
 	}
+	return s.send(w, c, view, vms, policies, asked)
+}
+
+// send asks for what a form asks for, or draws the form again with what is wrong, or what has to be agreed to.
+func (s *server) send(w http.ResponseWriter, c call, view requestView, vms []jit.ID, policies map[string]jit.Policy, asked jit.Request) error {
 	if err := view.complete(s, c, vms, policies); err != nil {
 		return err
 	}

@@ -90,8 +90,8 @@ func TestOpensLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.get("requests/"+rec.Grant.ID).holds(t, "Opens later", "It opens by itself at 23 Nov 2026, 15:00:00 UTC, and is decided again then.", "until 23 Nov 2026, 16:00:00 UTC", "Cancel the request")
-	s.get("").holds(t, "Opens later", `<section id="open" class="card" hidden`)
+	s.get("requests/"+rec.Grant.ID).holds(t, "Scheduled", "It opens by itself at 23 Nov 2026, 15:00:00 UTC, and is decided again then.", "until 23 Nov 2026, 16:00:00 UTC", "Cancel the request")
+	s.get("").holds(t, "Scheduled", `<section id="open" class="card" hidden`)
 }
 
 // TestDecideIsRefused: who may not decide is not offered it, and is refused when he sends it all the same; a denial says why, and what is approved is what was

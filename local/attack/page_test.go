@@ -32,7 +32,7 @@ func page() []attack {
 	form := url.Values{"vm": {web}}.Encode()
 	kind := []string{"application/x-www-form-urlencoded"}
 	posts := map[string]string{"/api/portal/disable": form, "/api/portal/request": form + "&intent=open&source=other&other=198.51.100.9&why=x&port-0-22=on&for-0-22=1+h", "/api/portal/configure": form + "&intent=save&number=22&protocol=TCP&sources=any&maximum=3+h",
-		"/api/portal/requests/{window}/close": "", "/api/portal/requests/{window}/extend": "for=2+h", "/api/disable": named(web), "/api/requests/{window}/revoke": "", "/api/sweep": ""}
+		"/api/portal/requests/{window}/close": "", "/api/portal/requests/{window}/again": "", "/api/portal/requests/{window}/extend": "for=2+h", "/api/disable": named(web), "/api/requests/{window}/revoke": "", "/api/sweep": ""}
 	var rows []attack
 	for path, body := range posts {
 		for name, from := range map[string]http.Header{
@@ -82,7 +82,7 @@ func page() []attack {
 		}},
 		attack{letter: "M", name: "what people write stands in pages as text", rows: 60, reads: 80, do: written},
 	)
-	for _, path := range []string{"/api/portal/", "/api/portal/open", "/api/portal/activity", "/api/portal/windows", "/api/portal/findings", "/api/portal/nothing", encoded("/api/portal/machine", web), encoded("/api/portal/request", web), encoded("/api/portal/configure", web), "/api/portal/requests/{window}"} {
+	for _, path := range []string{"/api/portal/", "/api/portal/open", "/api/portal/last", "/api/portal/activity", "/api/portal/windows", "/api/portal/findings", "/api/portal/nothing", encoded("/api/portal/machine", web), encoded("/api/portal/request", web), encoded("/api/portal/configure", web), "/api/portal/requests/{window}"} {
 		for _, who := range []string{"admin", ""} {
 			rows = append(rows, attack{letter: "M", name: fmt.Sprintf("%s as %q in a frame, with script of others", path, who), reads: 40, do: func(t *testing.T, s *stack, _ *figures) {
 				header := http.Header{}

@@ -73,7 +73,7 @@ func quotas() []attack {
 func one() []attack {
 	paths := []string{"/api/machines", "/api/machines?q=app", "/api/requests?top=1000", "/api/activity?top=1000", "/api/activity?format=csv", "/api/activity?format=jsonl", "/api/compliance", "/api/policies/export", "/api/health",
 		"/api/activity?requestor=admin@portcullis.example", "/api/activity?operation=Open", policies + version, policies + "/default" + version, "/api/subscriptions/" + sub + "/providers/Microsoft.Security/jitNetworkAccessPolicies" + version,
-		"/api/portal/", "/api/portal/open", "/api/portal/activity", "/api/portal/windows", "/api/portal/findings", "/api/portal/machine?vm=" + url.QueryEscape(app2), "/api/portal/request?vm=" + url.QueryEscape(app2), "/api/portal/configure?vm=" + url.QueryEscape(app2)}
+		"/api/portal/", "/api/portal/open", "/api/portal/last", "/api/portal/activity", "/api/portal/windows", "/api/portal/findings", "/api/portal/machine?vm=" + url.QueryEscape(app2), "/api/portal/request?vm=" + url.QueryEscape(app2), "/api/portal/configure?vm=" + url.QueryEscape(app2)}
 	var rows []attack
 	for _, who := range []string{"reader2", "asker2"} {
 		for _, path := range paths {

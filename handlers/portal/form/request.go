@@ -31,8 +31,10 @@ type Request struct {
 	Mine   string
 	Other  string
 	Why    string
-	Breaks bool // break-glass: without an approval, in an emergency
-	Drill  bool // of that, which opens nothing
+	When   string // one of the choices of when it begins
+	Start  string // a time in UTC, for what begins later
+	Breaks bool   // break-glass: without an approval, in an emergency
+	Drill  bool   // of that, which opens nothing
 	Wrong  Wrongs
 }
 
@@ -60,7 +62,7 @@ type RequestPort struct {
 // NewRequest returns the form before anybody has filled it in: the first port of each machine is chosen. mine is where the caller
 // comes from, "" where that is not known.
 func NewRequest(mine string, vms []jit.ID, policies map[string]jit.Policy) Request {
-	v := Request{Source: fromMine, Mine: mine, Wrong: Wrongs{}}
+	v := Request{Source: fromMine, Mine: mine, When: beginsNow, Wrong: Wrongs{}}
 	for i, vm := range vms {
 		shown := portsOf(i, vm, policies[vm.Key()])
 		if len(shown.Ports) == 0 {
@@ -96,6 +98,7 @@ func ReadRequest(f url.Values, vms []jit.ID, policies map[string]jit.Policy) (Re
 	asked.BreakGlass, err = jit.BreakGlassOf(view.Breaks, view.Drill)
 	view.Wrong.Put("breakglass", err)
 	from := view.readSource()
+	asked.Opens = view.readStart(f)
 	chosen := 0
 	for i, vm := range vms {
 		policy := policies[vm.Key()]
@@ -135,13 +138,16 @@ func ReadRequest(f url.Values, vms []jit.ID, policies map[string]jit.Policy) (Re
 const mostPrefilled = 50
 
 // Prefill fills the form in as a link asks: port chooses the ports, one or several with commas, on every machine that has them, for says
-// how long, why is the justification. What is left out stays as [NewRequest] proposes it. Nothing is asked for by that: what cannot be as the
+// how long, start is when it begins, why is the justification. What is left out stays as [NewRequest] proposes it. Nothing is asked for by that: what cannot be as the
 // link says is marked in Wrong, and somebody sends the form.
 func (v *Request) Prefill(q url.Values) {
 	if why := q.Get("why"); why != "" {
 		v.Why = why
 		_, err := jit.Justification(why)
 		v.Wrong.Put("why", err)
+	}
+	if start := q.Get("start"); start != "" {
+		v.readStart(url.Values{"when": {beginsLater}, "start": {start}})
 	}
 	var numbers []string
 	for _, list := range q["port"] {
@@ -226,6 +232,8 @@ func (v *Request) Refused(told *jit.Error, vms []jit.ID, asked jit.Request) {
 		}
 	case at.field == "justification":
 		field = "why"
+	case at.field == "startTimeUtc":
+		field = "start"
 	case at.field == "breakGlass", at.field == "drill":
 		field = "breakglass"
 	}

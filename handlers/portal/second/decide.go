@@ -39,6 +39,10 @@ func (p Pages) decision(c Call, status int, reason string, wrong form.Wrongs) er
 	}
 	view := decideView{Grant: show.GrantOf(rec, c.Who, c.Now), Digest: access.Digest(rec.Grant), Reason: reason}
 	view.Wrong = wrong
+	if view.State == "scheduled" { // whom it needs have approved it; it can still be denied
+		c.Draw(status, "decide", "Decide", view)
+		return nil
+	}
 	decided, err := p.App.Approvals.PreviewApprove(c.Context(), c.Who, rec.Grant.ID, view.Digest)
 	switch {
 	case jit.Refused(err) != nil && view.Waits != "":

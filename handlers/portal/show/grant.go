@@ -25,6 +25,7 @@ type Grant struct {
 	MayClose      bool
 	MayExtend     bool
 	MayDecide     bool   // approve or deny it while it waits
+	MayAgain      bool   // ask for it once more
 	State         string // waiting, scheduled, opening, open, closing, closed or failed
 	Busy          bool   // it will be another soon: look again
 	Waits         string // what it waits for; "" where it does not
@@ -173,7 +174,7 @@ func dialing(grant string, vm jit.ID, at netip.AddrPort, number uint16) Dial {
 func (v Grant) Title() string { return titles[v.State] }
 
 // titles are by state.
-var titles = map[string]string{"waiting": "Waiting for approval", "scheduled": "Opens later", "opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "The ports were not opened"}
+var titles = map[string]string{"waiting": "Waiting for approval", "scheduled": "Scheduled", "opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "The ports were not opened"}
 
 // Names are the names of its machines, such as "web, app1".
 func (v Grant) Names() string {
@@ -183,3 +184,6 @@ func (v Grant) Names() string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Over reports whether it has ended, or was never opened.
+func (v Grant) Over() bool { return v.State == "closed" || v.State == "failed" }

@@ -3,6 +3,7 @@ package words
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"portcullis/core/jit"
 )
@@ -43,6 +44,20 @@ func Unopened(g jit.Grant) string {
 		return "It was cancelled before it was opened."
 	}
 	return Because(Reason(string(g.Reason())), "")
+}
+
+// Asked says what was asked for of a port of a machine, and for how long.
+func Asked(vm jit.ID, w jit.Window) string {
+	return strings.TrimRight(fmt.Sprintf("port %d %s", w.Number, Service(w.Number)), " ") + " of " + vm.Name + " for " + jit.Length(w.Length)
+}
+
+// Days says how far ahead something may be: in days, where these are whole.
+func Days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d < day || d%day != 0 {
+		return jit.Length(d)
+	}
+	return Counted(int(d/day), "day", "days")
 }
 
 // Lasts says how long a window is asked for that waits to be opened: its length counts from then, an end that was asked for as a time stays.
