@@ -336,7 +336,7 @@ func (u *terminal) ansible(dir, config string) {
 // sshRounds is how often TestSSHTime measures.
 var sshRounds = flag.Int("ssh-rounds", 1, "rounds of TestSSHTime, whose mean is printed")
 
-// TestSSHTime prints how long it takes from nothing to the prompt, beside a call of the API by hand and ssh. Each write of Azure takes a second.
+// TestSSHTime holds how long it takes from nothing to the prompt, at most 1.3 times a call of the API by hand and ssh. Each write of Azure takes a second.
 func TestSSHTime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -372,6 +372,9 @@ func TestSSHTime(t *testing.T) {
 	}
 	t.Logf("from nothing to the prompt, the mean of %d: a call by curl and ssh %s (ssh alone %s), portcullis ssh %s: %.2f times", rounds,
 		(raw / rounds).Round(time.Millisecond), (connecting / rounds).Round(time.Millisecond), (ours / rounds).Round(time.Millisecond), float64(ours)/float64(raw))
+	if float64(ours) > 1.3*float64(raw) && rounds > 1 { // one alone may meet whatever else this machine does
+		t.Error("that is over 1.3 times")
+	}
 }
 
 // newTerminalAt is newTerminal with a server of SSH behind the gate in place of the demo's own.
