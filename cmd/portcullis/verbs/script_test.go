@@ -82,7 +82,7 @@ func TestSessions(t *testing.T) {
 			e.Setenv("SUB", apptest.Subscription)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire, "id": id, "first": first, "looked": looked, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"as": as, "code": code, "answer": answerWith, "ahead": ahead, "called": called, "expire": expire, "id": id, "first": first, "looked": looked, "until": until, "hold": hold},
 	})
 }
 
@@ -191,6 +191,14 @@ func first(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("the list is empty")
 	}
 	ts.Setenv("ID", list.Value[0].ID)
+}
+
+// hold takes the id of the first hold of a list that was printed as JSON last, for $HOLD.
+func hold(ts *testscript.TestScript, _ bool, _ []string) {
+	before := ts.Getenv("ID")
+	first(ts, false, nil)
+	ts.Setenv("HOLD", ts.Getenv("ID"))
+	ts.Setenv("ID", before)
 }
 
 // until FILE waits until a program in the background has made a file.
