@@ -169,8 +169,11 @@ func body(want Want) api.RequestBody {
 // await waits until a request is open. What is not open when the caller is interrupted is closed.
 func (k Keeper) await(ctx context.Context, want Want, f *files, p client.Pending) (api.GrantAnswer, error) {
 	p.After = max(p.After, time.Second)
-	under := func(g api.GrantAnswer) bool { return g.Status == initiating || g.Status == awaiting && !want.NoWait }
-	g, err := k.App.Await(ctx, p, func(g api.GrantAnswer) bool { return !under(g) }, func(g api.GrantAnswer) { k.Say("%s", progress(g)) })
+	g, err := k.while(ctx, approved, p, func(g api.GrantAnswer) bool { return g.Status == awaiting && !want.NoWait })
+	if err == nil {
+		p.GrantAnswer = g
+		g, err = k.while(ctx, opens, p, func(g api.GrantAnswer) bool { return g.Status == initiating })
+	}
 	if err == nil && ctx.Err() != nil {
 		err = exit.With(exit.Interrupted, errors.New("interrupted"))
 	}
@@ -184,6 +187,13 @@ func (k Keeper) await(ctx context.Context, want Want, f *files, p client.Pending
 		return g, waits(g.ID)
 	}
 	return g, errors.Join(exit.With(exit.Refused, fmt.Errorf("port %d of %s is not open: request %s is %s (%s)", want.Port, want.Machine.Name, g.ID, g.Status, why(g))), f.forget())
+}
+
+// while looks at a request as long as it stands so, but not longer than most.
+func (k Keeper) while(ctx context.Context, most time.Duration, p client.Pending, stands func(api.GrantAnswer) bool) (api.GrantAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return k.App.Await(ctx, p, func(g api.GrantAnswer) bool { return !stands(g) }, func(g api.GrantAnswer) { k.Say("%s", progress(g)) })
 }
 
 // why says why a request has ended: where somebody has denied it, who and in which words.
