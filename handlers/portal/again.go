@@ -4,13 +4,12 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/core/store"
 	"portcullis/handlers/portal/form"
-	"portcullis/handlers/portal/words"
+	"portcullis/handlers/portal/show"
 )
 
 // again asks once more for what an earlier request of the caller asked for, from where he is now: POST /api/portal/requests/{id}/again. Where the policies of
@@ -38,14 +37,7 @@ func (s *server) again(w http.ResponseWriter, c call) error {
 }
 
 // lastView is what the caller asked for last.
-type lastView struct{ Requests []lastRequest }
-
-// lastRequest is a request that is over, and may be asked for again.
-type lastRequest struct {
-	ID, Why string
-	Ports   []string // such as "port 22 SSH of web for 45 min"
-	Start   time.Time
-}
+type lastView struct{ Requests []show.Last }
 
 // How far back last looks, through how many requests, and how many it shows.
 const (
@@ -62,8 +54,8 @@ func (s *server) last(w http.ResponseWriter, c call) error {
 	}
 	var view lastView
 	for _, g := range grants {
-		r, known := lastOf(g)
-		same := func(o lastRequest) bool { return o.Why == r.Why && slices.Equal(o.Ports, r.Ports) }
+		r, known := show.LastOf(g)
+		same := func(o show.Last) bool { return o.Why == r.Why && slices.Equal(o.Ports, r.Ports) }
 		if !known || len(view.Requests) == lastShown || slices.ContainsFunc(view.Requests, same) {
 			continue
 		}
@@ -77,18 +69,4 @@ func (s *server) last(w http.ResponseWriter, c call) error {
 	}
 	s.render(w, c, http.StatusOK, "last", "Your last requests", view)
 	return nil
-}
-
-// lastOf gives a request as last shows it; false for one whose lengths are not known, or that has nothing left that the caller may see.
-func lastOf(g jit.Grant) (lastRequest, bool) {
-	r := lastRequest{ID: g.ID, Why: g.Justification, Start: g.Start}
-	for _, vm := range g.VMs {
-		for _, w := range vm.Ports {
-			if w.Length <= 0 {
-				return r, false
-			}
-			r.Ports = append(r.Ports, words.Asked(vm.VM, w))
-		}
-	}
-	return r, len(r.Ports) > 0
 }

@@ -28,8 +28,8 @@ func TestFind(t *testing.T) {
 	b := start(t).open()
 	b.signIn("admin")
 	b.visit("?tab=notConfigured")
-	b.click(box("app1"))
-	b.click(box("app2"))
+	b.tick("app1")
+	b.tick("app2")
 	// The key is taken: a browser then writes no character. What the tool sends comes with one of its own.
 	const slash = `(e => { document.activeElement.dispatchEvent(e); return e.defaultPrevented + " " + document.activeElement.id })(new KeyboardEvent("keydown", {key: "/", bubbles: true, cancelable: true}))`
 	if got := script[string](b, slash); got != "true text" {
@@ -88,8 +88,8 @@ func TestTicksEnd(t *testing.T) {
 	b := start(t).open()
 	b.signIn("admin")
 	b.visit("?tab=notConfigured")
-	b.click(box("app1"))
-	b.click(box("both"))
+	b.tick("app1")
+	b.tick("both")
 	b.click(fmt.Sprintf(`a[id="edit-%sapp2"]`, demo))
 	b.says("#pane header", "app2")
 	b.click(`#pane button[value=save]`)

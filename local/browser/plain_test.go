@@ -28,7 +28,7 @@ func TestWithoutScript(t *testing.T) {
 	if b.count("html.scripted") != 0 {
 		t.Fatal("scripts still run")
 	}
-	b.click(box("web"))
+	b.tick("web")
 	b.click(".selection button.primary")
 	b.says("main h2", "Request access")
 	b.fill("#why", "by hand")
