@@ -156,7 +156,7 @@
     const el = e.detail.elt;
     if (el.id === "open") window.htmx.trigger(document.body, "windows-new");
     tick();
-    selections(el.id === "results");
+    selections(el !== document.body); // one answer may replace several parts, in any order
   });
   // What is open and the rows of the list come in one answer, so that they never say two things. After what was done here both are asked
   // for whatever is shown.
