@@ -60,13 +60,15 @@ func TestScheduled(t *testing.T) {
 	if p := s.post("requests/" + id + "/close"); p.status != 303 || s.grant(id).Grant.Status() != jit.Revoked {
 		t.Fatalf("cancel: %d, %s", p.status, s.grant(id).Grant.Status())
 	}
-	s.get("requests/"+id).holds(t, "It was cancelled before it was opened.")
+	p := s.get("requests/" + id)
+	p.holds(t, "It was cancelled before it was opened.")
+	p.lacks(t, "closed early")
 	id = ask()
 	s.may = func(who jit.Caller, _, action string) bool {
 		return strings.HasPrefix(who.Name, "ann") && slices.Contains([]string{permit.ActionRead, permit.ActionWrite}, action)
 	}
 	s.getAs("ann", "").holds(t, `id="decide-`+id)
-	p := s.getAs("ann", "requests/"+id+"/decide")
+	p = s.getAs("ann", "requests/"+id+"/decide")
 	p.holds(t, "Deny before it opens", "It opens by itself at 24 Nov 2026, 07:30:00 UTC")
 	p.lacks(t, "/approve", "cannot be approved")
 	if p := s.postAs("ann", "requests/"+id+"/deny", "reason", "not during the backup"); p.status != 303 || s.grant(id).Grant.Reason() != jit.Denied {

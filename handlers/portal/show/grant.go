@@ -110,6 +110,9 @@ func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 			if p.State == "open" || p.State == "opening" {
 				p.Warnings = network.NeverArrives(rec, vm.VM, w)
 			}
+			if g.Unreleased() { // it was never open, and Why says for the whole what became of it
+				p.Why = ""
+			}
 			numbers = append(numbers, strconv.Itoa(int(w.Number)))
 			v.State = more(v.State, p.State)
 			shown.Ports = append(shown.Ports, p)
