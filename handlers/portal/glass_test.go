@@ -38,6 +38,10 @@ func TestBreakGlassBadge(t *testing.T) {
 	broken, drill := ask("ann", jit.BreakGlassOpens), ask("bob", jit.BreakGlassDrill)
 	s.get("requests/"+broken).holds(t, `<span class="tag bad">Break-glass</span>`)
 	s.get("").holds(t, `<span class="tag bad">Break-glass</span>`)
+	s.get("").holds(t, "<strong>Break-glass</strong> · 22 SSH")
+	s.clock.Advance(time.Minute)
+	s.get("windows").holds(t, "<title>Break-glass, ann@example.com: web", `ann@example.com <span class="tag bad">Break-glass</span>`)
+	s.get("machine?vm="+web).holds(t, "<strong>Break-glass</strong> · 22 SSH")
 	s.get("requests/"+drill).holds(t, `<span class="tag bad">Break-glass drill</span>`, "it was a drill, and nothing was opened")
 	s.get("activity").holds(t, "Asked for without approval, in an emergency.", "It was a drill, and nothing was opened.")
 }

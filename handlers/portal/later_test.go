@@ -63,6 +63,7 @@ func TestScheduled(t *testing.T) {
 	p := s.get("requests/" + id)
 	p.holds(t, "It was cancelled before it was opened.")
 	p.lacks(t, "closed early")
+	s.get("windows").holds(t, "Nothing was open")
 	id = ask()
 	s.may = func(who jit.Caller, _, action string) bool {
 		return strings.HasPrefix(who.Name, "ann") && slices.Contains([]string{permit.ActionRead, permit.ActionWrite}, action)
@@ -102,4 +103,18 @@ func TestBreakGlassIsNow(t *testing.T) {
 	s.wire(func(p *core.Ports) { p.Reviews, p.BreakGlass = s.store, time.Hour })
 	s.enable()
 	s.post("request", later("2026-11-24T07:30", "breakglass", "on")...).holds(t, "Nothing was opened.", `id="when-later" checked`)
+}
+
+// TestTimelineBeginsAtOpening: what has waited is drawn from when it was opened, and not from when it was asked for.
+func TestTimelineBeginsAtOpening(t *testing.T) {
+	s, id := waits(t, 1)
+	s.clock.Advance(20 * time.Minute)
+	drawn := s.getAs("ann", "requests/"+id+"/decide").text
+	_, digest, _ := strings.Cut(drawn, `name="digest" value="`)
+	digest, _, _ = strings.Cut(digest, `"`)
+	if p := s.postAs("ann", "requests/"+id+"/approve", "digest", digest); p.status != 303 {
+		t.Fatalf("approve: %d %s", p.status, p.text)
+	}
+	s.clock.Advance(time.Minute)
+	s.get("windows").holds(t, "web port 22 SSH, 23 Nov 2026, 12:20:00 UTC to 23 Nov 2026, 13:05:00 UTC")
 }

@@ -47,6 +47,7 @@ type bar struct {
 	Start, End time.Time
 	State      string
 	Grant      string
+	Badge      string // of a request that skipped the approval; "" for any other
 }
 
 type tick struct{ X, Label, Anchor string }
@@ -95,14 +96,14 @@ func Draw(grants []jit.Grant, vm jit.ID, from, to time.Time) Chart {
 	return out
 }
 
-// barOf places one window, if some of it lies in [from, to).
+// barOf places one window, if some of it lies in [from, to). What waits to be opened, or has ended before it was, has none.
 func barOf(g jit.Grant, vm jit.ID, w jit.Window, grants []jit.Grant, from, to time.Time) (bar, bool) {
 	b := bar{Machine: vm.Name, VMID: vm.String(), Port: strings.TrimSpace(fmt.Sprint(w.Number, " ", words.Service(w.Number))), Requestor: g.Requestor, Why: g.Justification,
-		Sources: words.Sources(w.Sources), Start: g.Start, End: w.End, State: words.State(g, w, to), Grant: g.ID}
+		Sources: words.Sources(w.Sources), Start: g.Begins(), End: w.End, State: words.State(g, w, to), Grant: g.ID, Badge: words.BreakGlass(g.BreakGlass)}
 	if w.Reason == jit.NewerRequestInitiated {
 		b.End = replaced(g, vm, w, grants)
 	}
-	if w.Waits() || !b.End.After(from) || !b.Start.Before(to) {
+	if w.Waits() || g.Unreleased() || !b.End.After(from) || !b.Start.Before(to) {
 		return b, false
 	}
 	b.Class = map[string]string{"closed": "bar-closed", "failed": "bar-failed"}[b.State]

@@ -17,6 +17,7 @@ type Window struct {
 	Requestor string
 	Own       bool
 	End       time.Time
+	Badge     string // of a request that skipped the approval; "" for any other
 }
 
 // WindowsOf returns the windows of a machine among open grants, in their order, as they are shown to who at an instant. Each has the state
@@ -33,7 +34,7 @@ func WindowsOf(vm jit.ID, open []store.GrantRecord, who jit.Caller, now time.Tim
 				if w.Status == jit.Revoked {
 					continue
 				}
-				out = append(out, Window{Grant: g.ID, Number: w.Number, Service: words.Service(w.Number), State: words.State(g, w, now), Requestor: g.Requestor, Own: g.SameRequestor(who.ID, who.Name), End: w.End})
+				out = append(out, Window{Grant: g.ID, Number: w.Number, Service: words.Service(w.Number), State: words.State(g, w, now), Requestor: g.Requestor, Own: g.SameRequestor(who.ID, who.Name), End: w.End, Badge: words.BreakGlass(g.BreakGlass)})
 			}
 		}
 	}
