@@ -118,7 +118,7 @@ pictures:
 	@local/need-chromium
 	$(GO) test -count=1 -run '^TestReadme$$' ./local/browser
 	mkdir -p docs/images
-	for name in machines request; do cp screenshots/readme-$$name.png docs/images/$$name.png; done
+	for name in machines request decide; do cp screenshots/readme-$$name.png docs/images/$$name.png; done
 
 # Without the race detector, which make test has: it slows the histories down and shuffles them.
 sim:

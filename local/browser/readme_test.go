@@ -1,8 +1,11 @@
 package browser_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
-// TestReadme takes the two pictures of the README: `make pictures` puts them into docs/images.
+// TestReadme takes the three pictures of the README: `make pictures` puts them into docs/images.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	m := start(t)
@@ -22,9 +25,25 @@ func TestReadme(t *testing.T) {
 	b.says("#pane h2", "Request access")
 	b.fill("#why", "update the certificates")
 	b.picture("readme-request")
-	for _, name := range []string{"readme-machines", "readme-request"} {
+	m.api("admin", "POST", "/api/enable", `{"virtualMachines":[{"id":"`+demo+`both","options":{"approvers":1}}]}`)
+	m.asks("requester", `{"justification":"move the database","virtualMachines":[{"id":"`+demo+`both","ports":[{"number":22,"duration":"PT1H"}]}]}`)
+	b.signIn("approver")
+	b.click(`#waiting a[id^=decide-]`)
+	b.says("#pane h2", "Approve or deny")
+	b.says("#changes", "Allow 22 SSH")
+	b.screen(1280, 900, "light")
+	b.picture("readme-decide")
+	for _, name := range []string{"readme-machines", "readme-request", "readme-decide"} {
 		if size := sizeOf(t, name); size == 0 || size > 200<<10 {
 			t.Errorf("%s has %d bytes, want at most 200 KiB", name, size)
 		}
+	}
+}
+
+// asks asks for what waits for an approval.
+func (m *machine) asks(as, body string) {
+	m.t.Helper()
+	if status, _, text := m.call(as, "POST", "/api/request", body); status != 202 || !strings.Contains(text, `"AwaitingApproval"`) {
+		m.t.Fatalf("POST /api/request as %s: %d %s", as, status, text)
 	}
 }
