@@ -120,7 +120,7 @@ func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 		what = append(what, "port "+strings.Join(numbers, ", ")+" of "+vm.VM.Name)
 		v.VMs = append(v.VMs, shown)
 	}
-	v.What = strings.Join(what, " and ")
+	v.What = briefly(what, " and ", "machine")
 	v.Busy = v.State == "opening" || v.State == "closing"
 	switch v.State {
 	case "closed":
@@ -178,15 +178,6 @@ func (v Grant) Title() string { return titles[v.State] }
 
 // titles are by state.
 var titles = map[string]string{"waiting": "Waiting for approval", "scheduled": "Scheduled", "opening": "Opening ports", "open": "Ports are open", "closing": "Closing ports", "closed": "Ports are closed", "failed": "The ports were not opened"}
-
-// Names are the names of its machines, such as "web, app1".
-func (v Grant) Names() string {
-	var names []string
-	for _, vm := range v.VMs {
-		names = append(names, vm.Name)
-	}
-	return strings.Join(names, ", ")
-}
 
 // Over reports whether it has ended, or was never opened.
 func (v Grant) Over() bool { return v.State == "closed" || v.State == "failed" }
