@@ -450,11 +450,12 @@ func walk() map[string]func(s *shared) []walked {
 			}
 			return out
 		},
-		"portal GET /activity": get("/api/portal/activity", "/api/portal/activity?vm=zz-neighbour", "/api/portal/activity?operation=Repair"),
+		"portal GET /activity": get("/api/portal/activity", "/api/portal/activity?format=csv&sweeps=shown", "/api/portal/activity?vm=zz-neighbour", "/api/portal/activity?operation=Repair"),
 		"portal GET /windows":  pages("windows", "", "?span=7d"),
 		"portal GET /findings": get("/api/portal/findings", "/api/portal/findings?format=csv", "/api/portal/findings?text=zz"),
 		"portal GET /protect":  get("/api/portal/protect?cause=zz"),
 		"portal POST /protect": forms("protect", "intent=save&offer=8022&port=8022&sources=any&maximum=3+h"),
+		"portal GET /report":   get("/api/portal/report", "/api/portal/report?format=csv", "/api/portal/report?who=zz&vm=zz"),
 		"portal /":             get("/api/portal/nothing"),
 	}
 }

@@ -36,7 +36,7 @@ func TestActivityTellsPeopleApart(t *testing.T) {
 			t.Errorf("%s: the address stands %d times", path, n)
 		}
 	}
-	s.get("activity").holds(t, `<td data-label="Who">portcullis</td>`)
+	s.get("activity?sweeps=shown").holds(t, `<td data-label="Who">portcullis</td>`)
 	by := func(who string, holds string, lacks ...string) {
 		t.Helper()
 		p := s.get("activity?requestor=" + who)
@@ -44,7 +44,7 @@ func TestActivityTellsPeopleApart(t *testing.T) {
 		p.lacks(t, lacks...)
 	}
 	by(strings.ToUpper(two), "000000000002</span>", "000000000001</span>", `data-label="Who">portcullis`)
-	by(two, "/api/activity?format=csv&amp;requestorObjectId="+two, "requestor=A")
+	by(two, "/api/portal/activity?format=csv&amp;requestor="+two, "requestor=A")
 	by("ADMIN@example.com", "000000000001</span>", `data-label="Who">portcullis`)
 	by(one+"0", "Nothing matches", "000000000001</span>")
 }

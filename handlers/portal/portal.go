@@ -108,6 +108,7 @@ func (s *server) routes() map[string]handler {
 		"POST /lockdown/{id}/lift":    s.second(pages.Lift),
 		"GET /activity":               s.activity,
 		"GET /windows":                s.windows,
+		"GET /report":                 s.report,
 		"GET /findings":               s.findings,
 		"GET /protect":                s.protectForm,
 		"POST /protect":               s.protect,

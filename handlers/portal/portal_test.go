@@ -246,7 +246,7 @@ func TestEveryView(t *testing.T) {
 	id := s.opened("alice", "look at the logs", time.Hour, 22, 3389)
 	for _, path := range []string{"", "?tab=notConfigured", "?tab=unsupported", "?text=none", "?sort=requests&order=descending", "open", "machine?vm=" + web, "machine?vm=" + bare,
 		"request?vm=" + web, "request?vm=" + web + "," + app1, "configure?vm=" + web, "configure?vm=" + app1 + "&vm=" + web, "requests/" + id, "activity", "activity?vm=web&operation=Open",
-		"windows", "windows?span=7d&vm=" + web, "findings"} {
+		"windows", "windows?span=7d&vm=" + web, "report", "report?who=ali&vm=we", "findings"} {
 		whole, part := s.get(path), s.get(path, "HX-Request", "true")
 		for _, p := range []page{whole, part} {
 			if p.status != 200 {

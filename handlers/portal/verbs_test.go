@@ -130,7 +130,7 @@ func TestRequest(t *testing.T) {
 	closed.holds(t, "Ports are closed", "closed early")
 	closed.lacks(t, "ssh user@", "Close now")
 	s.get("windows").holds(t, "3 windows on 3 ports in the 24 hours", "web, port 22 SSH", "bar-closed")
-	s.get("activity?vm=WEB&operation=Revoke").holds(t, ">Revoke</a></strong>", "look at the logs", `href="/api/activity?format=csv&amp;operation=Revoke&amp;vm=`)
+	s.get("activity?vm=WEB&operation=Revoke").holds(t, ">Revoke</a></strong>", "look at the logs", `href="/api/portal/activity?format=csv&amp;operation=Revoke&amp;vm=`)
 }
 
 // TestSources: all configured addresses are each port's own, and other ranges may be several.
