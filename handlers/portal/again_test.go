@@ -14,13 +14,14 @@ func TestAgain(t *testing.T) {
 	s.enable()
 	id := s.opened("alice", "restart the <shop>", 45*time.Minute, 22)
 	s.get("requests/"+id).lacks(t, "Ask again")
-	s.get("last").holds(t, `<section id="last" class="card" hidden`)
+	s.get("last").holds(t, "Nothing that you asked for in the last 7 days is over.")
 	if p := s.post("requests/" + id + "/close"); p.status != 303 {
 		t.Fatalf("close: %d %s", p.status, p.text)
 	}
 	s.get("requests/"+id).holds(t, "Ports are closed", "requests/"+id+"/again", "Ask again")
 	s.get("last").holds(t, "port 22 SSH of web for 45 min", "restart the &lt;shop&gt;", `id="again-`+id)
-	s.get("").holds(t, `<div id="last" hx-get="/api/portal/last" hx-trigger="load"`)
+	s.get("").holds(t, `<details id="last" class="card">`)
+	s.get("last", "HX-Request", "true").lacks(t, "<h1>")
 	s.getAs("bob", "requests/"+id).lacks(t, "Ask again")
 	s.getAs("bob", "last").lacks(t, "restart")
 	if p := s.postAs("bob", "requests/"+id+"/again"); p.status != 403 {

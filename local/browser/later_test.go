@@ -45,6 +45,7 @@ func TestLater(t *testing.T) {
 	b.click(`#open button[id^=close-]`)
 	b.says("#pane h2", "Ports are closed")
 	b.closePane()
+	b.click("#last summary")
 	b.says("#last", "port 22 SSH of web for 1 h")
 	b.eventually("each is offered once", func() bool { return b.count(`#last button[id^=again-]`) == 1 })
 	b.look(lib, "last")
