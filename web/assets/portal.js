@@ -50,6 +50,30 @@
   };
   setInterval(tick, 1000);
 
+  // Every time is written in UTC; beside it stands the same in the zone of who reads, wherever that is another one.
+  const utc = /(\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d:\d\d UTC)(?! \()/g;
+  const here = (text) => {
+    const at = new Date(text.replace(",", ""));
+    if (Number.isNaN(at.getTime()) || at.getTimezoneOffset() === 0) return "";
+    return at.toLocaleString("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+  };
+  const both = (text) => text.replace(utc, (t) => { const local = here(t); return local ? `${t} (${local})` : t; });
+  const localize = (root) => {
+    for (const el of [root, ...all(root, "[title], [aria-label], svg title")]) {
+      for (const name of ["title", "aria-label"]) if (el.hasAttribute?.(name) && el.getAttribute(name).search(utc) >= 0) el.setAttribute(name, both(el.getAttribute(name)));
+    }
+    const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
+    while (walk.nextNode()) if (walk.currentNode.data.search(utc) >= 0 && !walk.currentNode.parentElement.closest("textarea, code, script, .local, [data-countdown]")) found.push(walk.currentNode);
+    for (const node of found) {
+      const time = node.parentElement;
+      if (!time.matches("time")) node.data = both(node.data);
+      else if (!time.querySelector(".local")) {
+        const local = here(node.data);
+        if (local) time.append(Object.assign(document.createElement("span"), { className: "local", textContent: ` (${local})` }));
+      }
+    }
+  };
+
   // Sliders write into the text field beside them, and read from it.
   const words = (minutes) => {
     const h = Math.floor(minutes / 60), m = minutes % 60;
@@ -156,6 +180,7 @@
     const el = e.detail.elt;
     if (el.id === "open") window.htmx.trigger(document.body, "windows-new");
     tick();
+    localize(el);
     selections(el !== document.body); // one answer may replace several parts, in any order
   });
   // What is open and the rows of the list come in one answer, so that they never say two things. After what was done here both are asked
@@ -198,5 +223,6 @@
   // What pane.js needs of all this.
   window.portcullis = { all, announce, untick, minutes, tick };
   selections(false);
+  localize(document.body);
   tick();
 })();
