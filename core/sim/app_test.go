@@ -81,6 +81,7 @@ func (r *run) newApp(name string) *app {
 		Network: ports, Kinds: network.KindsOf(network.SecurityGroups(only{ports, jit.TypeNSG}), network.AzureFirewalls(only{ports, jit.TypeFirewall})), Policies: store, Grants: store, Keys: store, History: store, Targets: store,
 		Activity: store, Holds: store, Sweeps: store, Reviews: store, BreakGlass: glassMost, Alarm: ports, Subscriptions: []string{sub, other}, Floor: r.floor(), Authority: everybody{}, Wait: 30 * time.Minute, Ahead: furthest,
 		Now: func() time.Time { return time.Now().Add(a.skew) }, NewID: r.newID,
+		Stream: a.streamer(store),
 	})
 	a.Service, a.Protection, a.Rounds, a.Sweeper, a.Named = rooms.Verbs, rooms.Protection, rooms.Rounds, rooms.Sweeper, rooms.Named
 	a.lock = rooms.Lockdown
@@ -173,7 +174,7 @@ func (a *app) stop(ctx context.Context, s coretest.Step) error {
 
 func writes(op string) bool {
 	switch op {
-	case "Apply", "PutPolicy", "DeletePolicy", "PutNamed", "DropNamed", "PutListed", "DropListed", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm", "PutHolds", "PutLockdown", "DropLockdown", "WriteReview", "DropReview":
+	case "Apply", "PutPolicy", "DeletePolicy", "PutNamed", "DropNamed", "PutListed", "DropListed", "InsertGrant", "UpdateGrants", "Append", "PutSweep", "Schedule", "Forget", "Remember", "Confirm", "PutHolds", "PutLockdown", "DropLockdown", "WriteReview", "DropReview", "PutStream", "Send":
 		return true
 	}
 	return false

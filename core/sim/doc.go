@@ -36,6 +36,8 @@
 //     before the wait was over, and where nobody has denied it.
 //   - I14 nothing in a scope that is held is stored, confirmed or extended, and what a lock-down, or a sweep that completes one, has found is
 //     closed or closing when it ends.
+//   - I17 where the log streams, its receiver is sent nothing but what the log has, each entry after all before it in its chain, and again only as it was;
+//     in the end it has every entry.
 //   - I13 no allow is made again for a grant that had ended when older tables were put back;
 //   - I16 what is for later waits for its start, begins to open then and not before, and ends when it was to end; where nothing fails, the
 //     first sweep after the start goes on with it.

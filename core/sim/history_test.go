@@ -230,6 +230,7 @@ func (r *run) settledWell() {
 		r.violate("I7", "a sweep of what is settled changed it:\n%s\n%s", before, after)
 	}
 	r.disableAll()
+	r.streamedWell()
 }
 
 func (r *run) disableAll() {

@@ -28,6 +28,8 @@ const (
 type config struct {
 	seed  uint64
 	steps int
+	// The activity log streams, as it does in every fourth run.
+	streams bool
 	// If set, each step first takes its choices from its own line, and further ones only from the seed and the step's
 	// number, so that removing a line does not change the others.
 	script [][]byte
@@ -85,6 +87,7 @@ type run struct {
 	quiet     bool                    // nothing fails and nobody else writes, in this run
 	displaced bool                    // others have taken places where windows stand
 	moving    bool                    // machines move in this run, or have until its end
+	outside   outside                 // what has left by the stream of the log
 }
 
 // op is one verb in progress.
@@ -247,7 +250,7 @@ func (r *run) release(c *call) {
 	var fault error
 	// A group whose last write failed is likelier to fail again.
 	g := r.azure.groups[c.step.Of]
-	if r.faults && (r.chance(3) || g != nil && g.failed && r.chance(20)) {
+	if r.faults && (r.chance(3) || g != nil && g.failed && r.chance(20) || c.step.Op == "Send" && r.chance(30)) {
 		fault = r.fault(c)
 	}
 	if r.faults && fault == nil && resourceManager(c) && time.Now().Before(r.throttled) {
@@ -282,6 +285,8 @@ func (r *run) fault(c *call) error {
 		}
 	case c.step.Op == "Schedule":
 		dependency = "Service Bus"
+	case c.step.Op == "Send":
+		dependency = "Azure Monitor"
 	}
 	if c.step.Op == "Apply" && r.chance(30) {
 		return store.ErrConflict

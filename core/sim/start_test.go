@@ -43,6 +43,7 @@ func newRun(c config) *run {
 	r.table = &table{Memory: coretest.NewMemory(), run: r, grants: map[string]*ledger{}, told: map[string]store.Entry{},
 		policies: map[string]store.PolicyRecord{}, putBy: map[string]string{}, ever: map[string][]jit.Policy{}, lines: map[string]bool{}}
 	r.mood()
+	r.outside = outside{on: c.streams || r.seed%4 == 3, run: r, has: map[string]store.Linked{}, upTo: map[string]int{}}
 	r.build()
 	for i := range 1 + min(2, r.pick(4)) {
 		r.apps = append(r.apps, r.newApp(fmt.Sprintf("app%d", i)))
