@@ -272,7 +272,11 @@ func (r *run) release(c *call) {
 func (r *run) fault(c *call) error {
 	r.seen.Faults++
 	r.disturb()
-	if r.crashes && r.chance(25) {
+	odds := 25
+	if strings.HasPrefix(c.op, "request") {
+		odds = 60 // half of an opening is left to the others
+	}
+	if r.crashes && r.chance(odds) {
 		return errCrashed
 	}
 	dependency := "Table Storage"
