@@ -13,18 +13,28 @@ import (
 	"portcullis/handlers/api"
 )
 
-// list is machines, by group/name, of which the app gives those that have q in their name or group.
+// list is machines, by group/name, with tags behind a semicolon, of which the app gives those that have q in any of that.
 type list []string
 
 func (l list) AllMachines(_ context.Context, q url.Values, _ int) (out api.MachinesAnswer, _ error) {
 	for _, name := range l {
 		group, short, _ := strings.Cut(name, "/")
-		m := api.Machine{ID: id(group, short), Name: short, ResourceGroup: group, Location: "westeurope", Connection: &api.Connection{Hosts: []string{"10.0.0.7"}}}
+		short, tags, _ := strings.Cut(short, ";")
+		m := api.Machine{Tags: tagsOf(tags), ID: id(group, short), Name: short, ResourceGroup: group, Location: "westeurope", Connection: &api.Connection{Hosts: []string{"10.0.0.7"}}}
 		if strings.Contains(strings.ToLower(name), strings.ToLower(q.Get("q"))) && (q.Get("vm") == "" || strings.EqualFold(q.Get("vm"), m.ID)) {
 			out.Value = append(out.Value, m)
 		}
 	}
 	return out, nil
+}
+
+func tagsOf(text string) map[string]string {
+	out := map[string]string{}
+	for _, t := range strings.Fields(text) {
+		name, value, _ := strings.Cut(t, "=")
+		out[name] = value
+	}
+	return out
 }
 
 func id(group, name string) string {
@@ -38,6 +48,7 @@ func TestMachine(t *testing.T) {
 	for i := range 12 {
 		many = append(many, fmt.Sprintf("g%d/twin", i))
 	}
+	tagged := list{"prod/web;team=shop env=prod", "prod/db;env=prod", "test/evil;env=test"}
 	some := list{"prod/web", "test/web", "prod/web2", "prod/db-primary", "prod/db-replica", "prod/it's \"quoted\"", "prod/-rf"}
 	for _, row := range []struct {
 		from  list
@@ -60,6 +71,13 @@ func TestMachine(t *testing.T) {
 		{some, "prod web", "prod/web"}, // and not web2, of which both words are a part too
 		{some, "test web", "test/web"},
 		{some, "web2", "prod/web2"},
+		{tagged, "env=prod", `"env=prod" is 2 machines`},
+		{tagged, "env=none", `called "env=none"`},
+		{tagged, "env=pro", `called "env=pro"`},
+		{tagged, "=prod", `called "=prod"`},
+		{tagged, "shop", `called "shop"`}, // a value alone is no word
+		{tagged, "ENV=Prod team=", "prod/web"},
+		{tagged, "env=prod db", "prod/db"},
 		{some, "primary", "prod/db-primary"},
 		{some, "WESTEUROPE replica", "prod/db-replica"},
 		{some, "10.0.0.7 replica", "prod/db-replica"},
