@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"net/http"
 	"time"
@@ -69,9 +70,13 @@ func stampOf(view any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// same is all of an answer that changes nothing: a page that looks every 15 seconds all day sends nothing else. It is not
+// empty, since the host may hang on an answer that is.
+const same = "<!-- as it is shown -->"
+
 // unchanged leaves the page as it is where it shows what it asks for already: it looks again by
 // itself, and what was replaced under somebody's hands would lose the focus and the click that is
-// being made. The answer holds the view all the same, since the host may hang on an empty one.
+// being made.
 func (c call) unchanged(w http.ResponseWriter, stamp string) {
 	if c.URL.Query().Get("shown") == stamp {
 		w.Header().Set("HX-Reswap", "none")
@@ -94,6 +99,12 @@ func (s *server) render(w http.ResponseWriter, c call, status int, view, title s
 	p := page{Title: title, View: view, Who: c.who.Name, Now: c.now, Part: c.partly(), Data: data}
 	if len(s.SignIn) > 1 {
 		p.Others = s.SignIn
+	}
+	if p.Part && status == http.StatusOK && w.Header().Get("HX-Reswap") == "none" {
+		w.Header().Set("Portcullis-View", view)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, same)
+		return
 	}
 	name := "layout.html"
 	if p.Part {

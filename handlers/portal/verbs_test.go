@@ -253,6 +253,9 @@ func TestUnchanged(t *testing.T) {
 		if got := p.header.Get("HX-Reswap"); got != want {
 			t.Errorf("%s: HX-Reswap %q, want %q", path, got, want)
 		}
+		if want == "none" && (len(p.text) >= 300 || p.header.Get("Portcullis-View") == "") {
+			t.Errorf("%s: nothing has changed, and %d bytes are sent: %s", path, len(p.text), p.text)
+		}
 		return p
 	}
 	first := again(stays("open", ""))
@@ -274,7 +277,9 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	opening := again(stays("requests/"+rec.Grant.ID, ""))
-	stays(opening, "none").holds(t, "Opening ports")
+	stays(opening, "none")
+	// Whoever follows the link, without htmx, gets a page.
+	s.get(opening).holds(t, "<!doctype html>", "Opening ports")
 	if _, err := s.app.Access.Open(t.Context(), caller, rec); err != nil {
 		t.Fatal(err)
 	}
