@@ -165,7 +165,7 @@ func TestImports(t *testing.T) {
 		"handlers/portal/second": with(door, bad{"portcullis/handlers/wire": "the page writes no JSON"}),
 		"handlers/portal/lock":   with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read and typed, not the request", "context": "it is given what was read, and asks nobody"}),
 		"handlers/portal/found":  with(door, bad{"portcullis/core/access": "it is given what was found, and calls no verb", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read, not the request", "context": "it is given what was read, and asks nobody"}),
-		"handlers/portal/audit": with(door, bad{"portcullis/core/access": "it is given what was read, and calls no verb", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read, not the request", "context": "it is given what was read, and asks nobody"}),
+		"handlers/portal/audit":  with(door, bad{"portcullis/core/access": "it reads, and calls no verb", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was asked for, not the request"}),
 		"handlers/portal/form":   with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page reads no JSON", "net/http": "it reads what was typed, not the request", "context": "it reads what was typed, and asks nobody"}),
 		"handlers/wire":          with(door, bad{"portcullis/handlers": "every face stands on it, and it knows none"}),
 		"handlers/api":           {"portcullis/": "the client of the API knows its shapes and nothing of the app", "net/http": "shapes are sent by others"},

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
-	"portcullis/core/store"
+	"portcullis/handlers/portal/audit"
 	"portcullis/handlers/portal/chart"
 	"portcullis/handlers/portal/form"
 )
@@ -14,9 +14,6 @@ const (
 	day  = 24 * time.Hour
 	week = 7 * day
 )
-
-// chartGrants is how many grants one picture is made from at most.
-const chartGrants = 400
 
 // windowsView is the picture of who had what open, when.
 type windowsView struct {
@@ -51,28 +48,14 @@ func (s *server) windows(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-// chart reads the grants of a span that ends now, of one machine or of all, and draws them.
+// chart draws the windows of a span that ends now, of one machine or of all.
 func (s *server) chart(c call, vm jit.ID, span time.Duration) (chart.Chart, error) {
-	to := c.now
-	from := to.Add(-span)
-	// No window is longer than the longest maximum, so none that began before then reaches in.
-	filter := store.GrantFilter{From: from.Add(-jit.MaxMaximum)}
-	if !vm.IsZero() {
-		filter.VM = vm.Key()
+	from := c.now.Add(-span)
+	grants, more, err := audit.Past{Inventory: s.App.Inventory}.Grants(c.Context(), c.who, vm, from)
+	if err != nil {
+		return chart.Chart{}, err
 	}
-	var grants []jit.Grant
-	cursor := ""
-	for range chartGrants {
-		page, next, err := s.App.Inventory.ListGrants(c.Context(), c.who, filter, cursor, 100)
-		if err != nil {
-			return chart.Chart{}, err
-		}
-		grants = append(grants, page...)
-		if cursor = next; next == "" || len(grants) >= chartGrants {
-			break
-		}
-	}
-	out := chart.Draw(grants, vm, from, to)
-	out.Cut = cursor != ""
+	out := chart.Draw(grants, vm, from, c.now)
+	out.Cut = more
 	return out, nil
 }

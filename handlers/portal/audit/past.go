@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"portcullis/core/inventory"
+	"portcullis/core/jit"
+	"portcullis/core/store"
+	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/show"
+	"portcullis/handlers/portal/words"
+)
+
+// Past reads what was. Every field must be set.
+type Past struct{ Inventory *inventory.Inventory }
+
+// Report is one row for each window of a time.
+type Report struct {
+	Who, VM, From, To string // as they were typed
+	Since, Until      time.Time
+	Rows              []Window
+	Cut               bool // there are more
+	CSV               string
+	Wrong             form.Wrongs // what cannot be read: then there are no rows
+}
+
+const (
+	reportLength = 7 * 24 * time.Hour // where no beginning is given
+	pageSize     = 1000
+	// What one report reads at most, in pages.
+	reportGrants  = 2  // of requests
+	reportEntries = 10 // of the log, of each operation
+	// What one picture is made from at most, in pages.
+	pictureGrants = 1
+)
+
+// Report gives the windows that were asked for in a time: from and to, both optional, of who and vm, parts of names.
+func (p Past) Report(ctx context.Context, who jit.Caller, q url.Values, now time.Time) (Report, error) {
+	out := Report{Who: strings.TrimSpace(q.Get("who")), VM: strings.TrimSpace(q.Get("vm")), From: q.Get("from"), To: q.Get("to"), Wrong: form.Wrongs{}}
+	var err error
+	if out.Since, err = words.ReadTime(out.From); err != nil {
+		out.Wrong.Put("from", err)
+	}
+	if out.Until, err = words.ReadTime(out.To); err != nil {
+		out.Wrong.Put("to", err)
+	}
+	if out.Until.IsZero() {
+		out.Until = now
+	}
+	if out.Since.IsZero() {
+		out.Since = out.Until.Add(-reportLength)
+	}
+	if !out.Wrong.Any() && !out.Since.Before(out.Until) {
+		out.Wrong.Put("to", &jit.Error{Message: "this is not after the time that it begins with"})
+	}
+	out.CSV = show.Link("report", "who", out.Who, "vm", out.VM, "from", out.From, "to", out.To, "format", "csv")
+	if out.Wrong.Any() {
+		return out, nil
+	}
+	return out, p.fill(ctx, who, &out, now)
+}
+
+// fill reads the windows of a report, and what the log tells of them: no window is longer than the longest maximum, and its closing is logged soon after.
+func (p Past) fill(ctx context.Context, who jit.Caller, out *Report, now time.Time) error {
+	grants, more, err := p.grants(ctx, who, store.GrantFilter{From: out.Since, To: out.Until}, reportGrants)
+	if err != nil {
+		return err
+	}
+	out.Cut = more
+	var log []store.Entry
+	for _, op := range Operations() {
+		f := store.EntryFilter{Operation: op, From: out.Since, To: out.Until.Add(2 * jit.MaxMaximum)}
+		entries, more, err := pagesOf(reportEntries, func(cursor string) ([]store.Entry, string, error) {
+			return p.Inventory.Entries(ctx, who, f, cursor, pageSize)
+		})
+		if err != nil {
+			return err
+		}
+		out.Cut = out.Cut || more
+		log = append(log, entries...)
+	}
+	out.Rows = Filter{Who: out.Who, Machine: out.VM}.Windows(grants, log, now)
+	return nil
+}
+
+// Grants gives the requests whose windows may reach into a time, of one machine or of all where vm is zero, and whether there are more than a picture holds.
+func (p Past) Grants(ctx context.Context, who jit.Caller, vm jit.ID, from time.Time) ([]jit.Grant, bool, error) {
+	filter := store.GrantFilter{From: from.Add(-jit.MaxMaximum)} // no window is longer than the longest maximum
+	if !vm.IsZero() {
+		filter.VM = vm.Key()
+	}
+	return p.grants(ctx, who, filter, pictureGrants)
+}
+
+func (p Past) grants(ctx context.Context, who jit.Caller, f store.GrantFilter, pages int) ([]jit.Grant, bool, error) {
+	return pagesOf(pages, func(cursor string) ([]jit.Grant, string, error) {
+		return p.Inventory.ListGrants(ctx, who, f, cursor, pageSize)
+	})
+}
+
+// pagesOf reads pages of a list, and whether there are more than these.
+func pagesOf[T any](most int, list func(cursor string) ([]T, string, error)) ([]T, bool, error) {
+	var out []T
+	cursor := ""
+	for range most {
+		page, next, err := list(cursor)
+		if err != nil {
+			return nil, false, err
+		}
+		out = append(out, page...)
+		if cursor = next; next == "" {
+			return out, false, nil
+		}
+	}
+	return out, true, nil
+}
