@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"portcullis/core/jit"
+	"portcullis/core/parallel"
 	"portcullis/core/roster"
 	"portcullis/core/store"
 )
@@ -132,6 +133,16 @@ func (f *Faulty) DropKeys(ctx context.Context, expired time.Time, most int) (int
 // State implements [store.Targets].
 func (f *Faulty) State(ctx context.Context, target jit.ID) (roster.State, error) {
 	return step(ctx, f, "State", target.Key(), func() (roster.State, error) { return f.Store.State(ctx, target) })
+}
+
+// States implements [store.Targets]. Each target is a call of State by itself, which the port allows.
+func (f *Faulty) States(ctx context.Context, targets []jit.ID) ([]roster.State, error) {
+	out := make([]roster.State, len(targets))
+	err := parallel.Each(targets, func(i int, t jit.ID) (err error) {
+		out[i], err = f.State(ctx, t)
+		return err
+	})
+	return out, err
 }
 
 // Known implements [store.Targets].

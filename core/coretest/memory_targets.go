@@ -32,6 +32,18 @@ func (m *Memory) State(_ context.Context, target jit.ID) (roster.State, error) {
 	return state, nil
 }
 
+// States implements store.Targets.
+func (m *Memory) States(ctx context.Context, targets []jit.ID) ([]roster.State, error) {
+	out := make([]roster.State, len(targets))
+	for i, t := range targets {
+		out[i], _ = m.State(ctx, t)
+	}
+	return out, nil
+}
+
+// Order implements store.Targets.
+func (m *Memory) Order(key string) string { return key }
+
 // StateOf returns what policies and open grants say about a target: what [store.Targets] must return if they are
 // all that is stored.
 func StateOf(target jit.ID, known bool, policies []store.PolicyRecord, grants []store.GrantRecord) roster.State {

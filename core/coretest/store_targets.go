@@ -118,6 +118,7 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 		}, nil)
 		known("while it is used", nsg(1))
 	})
+	t.Run("many", func(t *testing.T) { testManyTargets(t, open(t)) })
 	t.Run("confirm", func(t *testing.T) {
 		s := open(t)
 		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(1, 1)))
@@ -173,3 +174,40 @@ func TestTargets(t *testing.T, open func(*testing.T) Store) {
 
 // cleared says that nothing prevents forgetting.
 func cleared(context.Context) (bool, error) { return true, nil }
+
+// testManyTargets: what is read of many targets is what is read of each, whatever their order, and whatever is stored of them.
+func testManyTargets(t *testing.T, s Store) {
+	const n = 12
+	for i := 1; i <= n; i += 2 {
+		must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(i, i, i+1)))
+	}
+	must[store.GrantRecord](t)(s.InsertGrant(t.Context(), grantOf(morning, 1, 1, 2, n), nil, morning))
+	if err := errors.Join(s.Confirm(t.Context(), nsg(3), nil, []string{"a", "b"}), s.Remember(t.Context(), nsg(n+1))); err != nil {
+		t.Fatal(err)
+	}
+	gone := must[store.PolicyRecord](t)(s.PutPolicy(t.Context(), policyOf(n+2, n+2)))
+	if err := s.DeletePolicy(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	var targets []jit.ID
+	for i := n + 3; i > 0; i-- { // the last is not known
+		targets = append(targets, nsg(i))
+	}
+	targets = append(targets, nsg(2), nsg(n+3))
+	for _, some := range [][]jit.ID{targets, targets[:1], targets[3:5], {nsg(n + 3), nsg(n + 1)}, nil} {
+		got := must[[]roster.State](t)(s.States(t.Context(), some))
+		if len(got) != len(some) {
+			t.Fatalf("%d states of %d targets", len(got), len(some))
+		}
+		for i, target := range some {
+			wantSame(t, "state of "+target.Name, got[i], must[roster.State](t)(s.State(t.Context(), target)))
+		}
+	}
+	places := map[string]bool{}
+	for _, target := range targets {
+		places[s.Order(target.Key())] = true
+	}
+	if len(places) != n+3 || s.Order(nsg(1).Key()) != s.Order(nsg(1).Key()) {
+		t.Errorf("%d places of %d targets", len(places), n+3)
+	}
+}

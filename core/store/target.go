@@ -13,6 +13,11 @@ import (
 type Targets interface {
 	// State returns what is stored for one target; State.Known is false if nothing is.
 	State(ctx context.Context, target jit.ID) (roster.State, error)
+	// States returns what is stored for each of many targets, as State does: each as it is at the call or later, and not
+	// all as of one moment. Those that are neighbours by Order are read together.
+	States(ctx context.Context, targets []jit.ID) ([]roster.State, error)
+	// Order says where the target with this jit.ID.Key has its place among all others.
+	Order(key string) string
 	// Known returns every target that is ours or remembered, sorted.
 	Known(ctx context.Context) ([]jit.ID, error)
 	// Remember adds a target that is not ours to Known until it is forgotten, since a target that is about to be

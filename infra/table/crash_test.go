@@ -85,7 +85,7 @@ func wantHeaders(t *testing.T, s *table.Store, targets int) {
 		all = append(all, nsg(n))
 		want = append(want, coretest.StateOf(nsg(n), known[nsg(n).Key()], nil, grants))
 	}
-	got, err := s.States(t.Context(), all...)
+	got, err := s.StatesAtOnce(t.Context(), all...)
 	if err != nil {
 		t.Fatal(err)
 	}

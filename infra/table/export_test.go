@@ -144,8 +144,8 @@ func (s *Store) Rows(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// States gives the states of many targets by one listing of all that is stored, each read as State reads it.
-func (s *Store) States(ctx context.Context, targets ...jit.ID) ([]roster.State, error) {
+// StatesAtOnce gives the states of many targets by one listing of all that is stored, each read as State reads it.
+func (s *Store) StatesAtOnce(ctx context.Context, targets ...jit.ID) ([]roster.State, error) {
 	rows, _, err := s.state.Query(ctx, entity.In(live), 0, 0)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ const (
 	grantRows  = "grant|"
 	openRows   = "open|"
 	targetRows = "target|"
+	parts      = "part|"
 	keyRows    = "key|"
 	ageRows    = "age|"
 	rowSweep   = "sweep"
@@ -28,7 +29,7 @@ func policyRow(vm jit.ID) string                { return policyRows + entity.Dig
 func grantRow(id string) string                 { return grantRows + entity.Safe(id) }
 func openRow(start time.Time, id string) string { return openRows + historyRow(start, id) }
 func targetRow(target jit.ID) string            { return targetRows + entity.Digest(target.Key()) }
-func partRows(target jit.ID) string             { return "part|" + entity.Digest(target.Key()) + "|" }
+func partRows(target jit.ID) string             { return parts + entity.Digest(target.Key()) + "|" }
 
 // deniesRow sorts before the parts that bear on the target.
 func deniesRow(target jit.ID) string { return partRows(target) + "denies" }

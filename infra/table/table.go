@@ -64,6 +64,7 @@ type Store struct {
 	state   entity.Table
 	history entity.Table
 	parts   policyParts
+	spread  entity.Spread // of the parts of targets
 	*activity.Log
 	*outbox.Box
 	*position.Row
@@ -104,7 +105,7 @@ func open(endpoint string, options Options, dial func(string, *aztables.ClientOp
 	if err != nil {
 		return nil, fmt.Errorf("open table storage: %w", err)
 	}
-	s := &Store{service: service}
+	s := &Store{service: service, spread: entity.Spread{Prefix: parts}}
 	for i, name := range []string{"State", "History", "Activity"} {
 		s.names[i] = cmp.Or(options.Prefix, "Portcullis") + name
 	}

@@ -42,11 +42,18 @@ func (s *Store) State(ctx context.Context, target jit.ID) (roster.State, error) 
 	if err != nil {
 		return roster.State{}, fmt.Errorf("state of %s: %w", target, err)
 	}
-	mark := func() (entity.Stored, error) {
+	var state roster.State
+	err = s.stated(ctx, target, rows, &state)
+	return state, err
+}
+
+// stated reads what bears on a target from its rows.
+func (s *Store) stated(ctx context.Context, target jit.ID, rows []entity.Stored, state *roster.State) (err error) {
+	*state, err = s.parts.stateOf(target, rows, func() (entity.Stored, error) {
 		r, _, err := s.state.Get(ctx, live, targetRow(target))
 		return r, err
-	}
-	return s.parts.stateOf(target, rows, mark)
+	})
+	return err
 }
 
 // policyParts remembers what the policies' rows said when they were read last: each request reads all of its target's, and few change.
