@@ -135,6 +135,7 @@ func TestImports(t *testing.T) {
 		"core/parallel":  with(noEdge, bad{"portcullis/core": "it knows nothing of what it works on"}),
 		"core/store":     with(inside, verbs, bad{"portcullis/core/network": "records know no ports of Azure", "portcullis/core/round": "records write no rule"}),
 		"core/network":   with(inside, verbs, bad{"portcullis/core/round": "what stands in Azure is read without rounds"}),
+		"core/gather":    with(inside, verbs, bad{"portcullis/core/round": "to read for many writes no rule", "portcullis/core/network": "it reads what is stored", "portcullis/core/permit": "it reads whoever asks"}),
 		"core/memo":      with(inside, verbs, bad{"portcullis/core/jit": "it knows nothing of what it remembers", "portcullis/core/store": "it knows nothing of what it remembers", "portcullis/core/network": "it knows nothing of what it remembers", "portcullis/core/round": "it knows nothing of what it remembers"}),
 		"core/permit":    with(inside, verbs, bad{"portcullis/core/round": "to ask who may do something writes no rule"}),
 		"core/refusal":   with(inside, verbs, bad{"portcullis/core/round": "to write that nothing was done writes no rule", "portcullis/core/permit": "it is told what was refused"}),

@@ -10,6 +10,7 @@ import (
 	"portcullis/core/admission"
 	"portcullis/core/defender"
 	"portcullis/core/doctor"
+	"portcullis/core/gather"
 	"portcullis/core/glass"
 	"portcullis/core/guard"
 	"portcullis/core/hold"
@@ -92,6 +93,7 @@ type App struct {
 // New puts the rooms together.
 func New(p Ports) *App {
 	p.Grants, p.Alarm = p.Courier.Grants(p.Grants), p.Courier.Alarm(p.Alarm)
+	p.Targets = &gather.Targets{Targets: p.Targets}
 	admins := &network.Admins{}
 	refusals := &refusal.Log{Activity: p.Activity, Subscriptions: p.Subscriptions, Now: p.Now, NewID: p.NewID, Failed: p.Uncounted}
 	lanes := lanesOf(&p, refusals)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"portcullis/core/gather"
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/roster"
@@ -18,7 +19,7 @@ import (
 func (s *Service) openTargets(ctx context.Context, rec store.GrantRecord) (store.GrantRecord, []round.Outcome, error) {
 	targets := rec.Targets()
 	n := &notes{Service: s, rec: rec, left: len(targets), done: make(chan struct{})}
-	outs := make([]round.Outcome, len(targets))
+	outs, ctx := make([]round.Outcome, len(targets)), gather.Many(ctx, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.Rounds.Reconcile(ctx, t, round.Want{Grant: rec.Grant.ID})
 		n.note(ctx, outs[i], err == nil && stands(outs[i], rec.Grant.ID))

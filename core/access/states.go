@@ -7,7 +7,6 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/core/network"
-	"portcullis/core/parallel"
 	"portcullis/core/roster"
 	"portcullis/core/store"
 )
@@ -34,15 +33,9 @@ func (s *Service) protecting(ctx context.Context, states *states, vms []jit.ID, 
 		placements = append(placements, machines[vm.Key()].Placements)
 	}
 	targets := store.TargetsOf(placements...)
-	found := make([]roster.State, len(targets))
-	err := parallel.Each(targets, func(i int, t jit.ID) (err error) {
-		if found[i], err = s.Targets.State(ctx, t); err != nil {
-			err = fmt.Errorf("read what is stored of %s: %w", t.Name, err)
-		}
-		return err
-	})
+	found, err := s.Targets.States(ctx, targets)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read what is stored of %d targets: %w", len(targets), err)
 	}
 	states.read = map[string]roster.State{}
 	for i, t := range targets {

@@ -208,7 +208,7 @@ func TestOneBrokenTargetDoesNotStopTheOthers(t *testing.T) {
 // TestSweepGoesOn: a sweep that is cut off is taken up where it was.
 func TestSweepGoesOn(t *testing.T) {
 	w := newWorld(t)
-	const n = 450
+	const n = 850
 	for i := range n {
 		vm, nsg := fmt.Sprintf("vm%04d", i), fmt.Sprintf("nsg%04d", i)
 		w.cloud.SetRules(nsgID(nsg))
@@ -225,12 +225,12 @@ func TestSweepGoesOn(t *testing.T) {
 		return nil
 	}
 	first, err := w.Sweep(t.Context(), who("portcullis"))
-	if err == nil || first.Next == "" || !first.Completed.IsZero() || first.Changed != 200 {
-		t.Fatalf("the sweep says next %q, completed %v, changed %d, error %v; want it cut off after 200", first.Next, first.Completed, first.Changed, err)
+	if err == nil || first.Next == "" || !first.Completed.IsZero() || first.Changed != 400 {
+		t.Fatalf("the sweep says next %q, completed %v, changed %d, error %v; want it cut off after 400", first.Next, first.Completed, first.Changed, err)
 	}
 	w.cloud.Fault = nil
 	second := w.sweep()
-	if second.Next != "" || second.Changed != n-200 || second.Completed.IsZero() {
+	if second.Next != "" || second.Changed != n-400 || second.Completed.IsZero() {
 		t.Errorf("the next sweep changed %d and leaves %q", second.Changed, second.Next)
 	}
 	// And one that is killed has noted how far it came.
@@ -249,7 +249,7 @@ func TestSweepGoesOn(t *testing.T) {
 		t.Fatal("the killed sweep reports no error")
 	}
 	w.restart()
-	if last, err := w.mem.LastSweep(t.Context()); err != nil || last.Next != nsgID("nsg0200").Key() || !last.Completed.Equal(second.Completed) {
+	if last, err := w.mem.LastSweep(t.Context()); err != nil || last.Next != nsgID("nsg0400").Key() || !last.Completed.Equal(second.Completed) {
 		t.Errorf("the record of the killed sweep goes on from %q, completed %v, error %v", last.Next, last.Completed, err)
 	}
 }

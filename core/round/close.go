@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"portcullis/core/gather"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
@@ -224,7 +225,9 @@ func (s *Rounds) ask(ctx context.Context, held []*closing) error {
 	if err := s.settle(ctx, nowhere); err != nil {
 		return err
 	}
-	return parallel.Each(store.Distinct(targets), func(_ int, t jit.ID) error {
+	targets = store.Distinct(targets)
+	ctx = gather.Many(ctx, len(targets))
+	return parallel.Each(targets, func(_ int, t jit.ID) error {
 		asks := by[t.Key()]
 		if _, done := s.standsAlready(ctx, highestPriority(asks), t); done {
 			s.answered(ctx, asks)

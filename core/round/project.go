@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"portcullis/core/gather"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
@@ -23,7 +24,7 @@ func (s *Rounds) Project(ctx context.Context, targets []jit.ID, change func(jit.
 
 // ProjectFrom is Project with the rules and the stored state that from and stored return.
 func (s *Rounds) ProjectFrom(ctx context.Context, from func(context.Context, jit.ID) (network.Standing, error), stored func(context.Context, jit.ID) (roster.State, error), targets []jit.ID, change func(jit.ID, *roster.State)) ([]Outcome, error) {
-	outs := make([]Outcome, len(targets))
+	outs, ctx := make([]Outcome, len(targets)), gather.Many(ctx, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) error {
 		kind, err := s.Kinds.Of(t)
 		if err != nil {

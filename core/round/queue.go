@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"portcullis/core/gather"
 	"portcullis/core/jit"
 	"portcullis/core/network"
 	"portcullis/core/parallel"
@@ -76,7 +77,7 @@ func (s *Rounds) Reconcile(ctx context.Context, target jit.ID, want Want) (Outco
 
 // ReconcileAll reconciles targets side by side. It returns the outcomes, or the joined errors.
 func (s *Rounds) ReconcileAll(ctx context.Context, targets []jit.ID, want Want) ([]Outcome, error) {
-	outs := make([]Outcome, len(targets))
+	outs, ctx := make([]Outcome, len(targets)), gather.Many(ctx, len(targets))
 	err := parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
 		outs[i], err = s.Reconcile(ctx, t, want)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"portcullis/core/gather"
 	"portcullis/core/jit"
 	"portcullis/core/parallel"
 	"portcullis/core/round"
@@ -27,10 +28,11 @@ func (s *Sweeper) PreviewNow(ctx context.Context, who jit.Caller) (store.SweepRe
 	w.countClosing(w.asMarked())
 	targets := w.targets(ctx)
 	w.rec.Targets = len(targets)
+	w.inOrder(targets)
 	targets = slices.DeleteFunc(targets, func(t jit.ID) bool { _, listed := w.snaps[t.Key()]; return !listed })
-	outs := make([]round.Outcome, len(targets))
+	outs, many := make([]round.Outcome, len(targets)), gather.Many(ctx, len(targets))
 	w.failed(parallel.AtOnce(targets, func(i int, t jit.ID) (err error) {
-		outs[i], err = w.Rounds.Compute(ctx, w.snaps[t.Key()])
+		outs[i], err = w.Rounds.Compute(many, w.snaps[t.Key()])
 		return err
 	}))
 	for _, out := range outs {

@@ -34,9 +34,9 @@ func TestCounts(t *testing.T) {
 		{"one port of one machine", shape{1, 1, 1}, usual(),
 			[2]cost{at(1, 4, 0, 8, sent), at(1, 3, 0, 7, handled)}, [2]cost{at(1, 9, 0, 8, sent), at(1, 3, 0, 7, handled)}},
 		{"ten machines behind two groups, confirmed at once", shape{10, 2, 2}, atOnce,
-			[2]cost{at(2, 3, 0, 11, sent), at(2, 0, 0, 9, handled)}, [2]cost{at(2, 6, 0, 11, sent), at(2, 0, 0, 9, handled)}},
+			[2]cost{at(2, 3, 0, 8, sent), at(2, 0, 0, 7, handled)}, [2]cost{at(2, 6, 0, 8, sent), at(2, 0, 0, 7, handled)}},
 		{"ten machines behind two groups", shape{10, 2, 2}, usual(),
-			[2]cost{at(2, 9, 0, 11, sent), at(2, 6, 0, 9, handled)}, [2]cost{at(2, 12, 0, 11, sent), at(2, 6, 0, 9, handled)}},
+			[2]cost{at(2, 9, 0, 8, sent), at(2, 6, 0, 7, handled)}, [2]cost{at(2, 12, 0, 8, sent), at(2, 6, 0, 7, handled)}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := ours(t, row.shape, row.mode, 5*time.Second, 5*time.Second, 2)
@@ -76,10 +76,24 @@ func TestCountsOfStorm(t *testing.T) {
 }
 
 // TestCountsOfSweep checks that a look at groups on which nothing is wrong reads lists alone: of the table one page of
-// grants, of targets, of expired keys, of lock-downs and of reviews that are owed, two of policies, one state for each group, and three operations of the sweep and its entry.
+// grants, of targets, of expired keys, of lock-downs and of reviews that are owed, two of policies, one of what is stored of the groups, and three operations of the sweep and its entry. With more
+// groups it is a page of each for what fits in one, and one write of the progress for every 400 groups.
 func TestCountsOfSweep(t *testing.T) {
-	out := sweeps(t, 40, sweepByUs)
-	if want := (cost{Reads: 6, Table: 50}); out.cost != want {
-		t.Errorf("a sweep over 40 groups cost %+v, want %+v", out.cost, want)
+	for _, row := range []struct{ groups, table, reads int }{{40, 11, 6}, {800, 14, 6}} {
+		out := sweeps(t, row.groups, sweepByUs)
+		if want := (cost{Reads: row.reads, Table: row.table}); out.cost != want {
+			t.Errorf("a sweep over %d groups cost %+v, want %+v", row.groups, out.cost, want)
+		}
+	}
+}
+
+// TestCountsOfWide holds that a request over 200 machines behind 200 groups reads what is stored of groups that are looked at together, together: as
+// often as looks at Resource Manager end writes, and not as often as there are groups. How many writes one look ends depends on what comes together.
+func TestCountsOfWide(t *testing.T) {
+	for _, got := range ours(t, shape{200, 200, 1}, usual(), quickest, slowest, 2) {
+		if got.open.Table > 90 || got.close.Table > 90 || got.open.Writes != 200 || got.close.Writes != 200 || got.opensLeft > 0 {
+			t.Errorf("opening cost %+v, closing %+v, with %d rules left; want at most 90 table operations each", got.open, got.close, got.opensLeft)
+		}
+		t.Logf("%d table operations to open, %d to close", got.open.Table, got.close.Table)
 	}
 }
