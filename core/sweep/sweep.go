@@ -188,9 +188,6 @@ func (w *sweep) list(ctx context.Context) {
 		w.began[rec.Grant.ID] = rec.Grant.AnyOpen(w.now())
 	}
 	machines := make([][]network.Machine, len(w.Subscriptions))
-	for _, rec := range w.grants {
-		w.began[rec.Grant.ID] = rec.Grant.AnyOpen(w.now())
-	}
 	snaps := make([][]network.Standing, len(w.Subscriptions))
 	ok := make([]bool, len(w.Subscriptions))
 	w.failed(parallel.Each(w.Subscriptions, func(i int, sub string) (err error) {

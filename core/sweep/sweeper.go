@@ -15,8 +15,7 @@ import (
 	"portcullis/core/store"
 )
 
-// Sweeper sweeps. Every field but CloseLost, Floor, Teller and Glass must be set.
-// Sweeper sweeps. Every field but CloseLost, Floor, Teller and Streamer must be set.
+// Sweeper sweeps. Every field but CloseLost, Floor, Teller, Streamer and Glass must be set.
 type Sweeper struct {
 	Permit        *permit.Permit
 	Rounds        *round.Rounds
