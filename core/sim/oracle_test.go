@@ -168,8 +168,8 @@ func (r *run) stands(g *group, l *ledger, vm jit.ID, a netip.Addr) bool {
 // timely reports whether a window may let packets in now: it is live, or not further past its end than I1 allows.
 func (r *run) timely(g *group, l *ledger, vm jit.ID, w jit.Window) bool {
 	now := time.Now()
-	if w.Waits() {
-		return false // nobody has let it go yet
+	if w.Waits() { // nobody has let it go yet; or it was let go after the copy of the tables that was put back, and the next sweep ends it
+		return l.lost && !now.After(r.disturbed.Add(g.time()+period))
 	}
 	due := w.End
 	if w.Status == jit.Initiating && l.rec.Grant.OpenBy.Before(due) {
