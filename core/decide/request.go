@@ -159,6 +159,15 @@ func Request(policy func(jit.ID) (jit.Policy, bool), floor jit.Options, checked 
 	return g, nil
 }
 
+// rough writes a length as people say it: in whole minutes, upwards, so that it stays longer than what it is said to be longer than. One that is counted
+// from when a window was opened has odd seconds, which nobody has asked for.
+func rough(length time.Duration) string {
+	if length > time.Minute && length < 1000*time.Hour {
+		length = (length + time.Minute - 1).Truncate(time.Minute)
+	}
+	return jit.Length(length)
+}
+
 func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, begins, now time.Time) (jit.Window, *jit.Error) {
 	rule, ok := p.Port(want.Number)
 	if !ok {
@@ -177,7 +186,7 @@ func decidePort(p jit.Policy, options jit.Options, want jit.RequestPort, begins,
 		if want.Duration == 0 {
 			at = "endTimeUtc"
 		}
-		return jit.Window{}, refuse(jit.CodeDurationOverMaximum, at, "%s is longer than the %s that the policy of %s allows for port %d", jit.Length(length), jit.Length(rule.Maximum), p.VM.Name, want.Number)
+		return jit.Window{}, refuse(jit.CodeDurationOverMaximum, at, "%s is longer than the %s that the policy of %s allows for port %d", rough(length), jit.Length(rule.Maximum), p.VM.Name, want.Number)
 	}
 	if !rule.Sources.Contains(want.Sources) {
 		return jit.Window{}, refuse(jit.CodeSourceNotAllowed, "allowedSourceAddressPrefix", "%s is not inside %s, which the policy of %s allows for port %d", want.Sources, rule.Sources, p.VM.Name, want.Number)

@@ -70,7 +70,7 @@ func TestReport(t *testing.T) {
 	}
 	s.clock.Set(noon.Add(20 * time.Minute))
 	p := s.get("report")
-	p.holds(t, `from <time datetime="2026-11-16T12:20:00Z">`, `href="/api/portal/requests/`+id+`"`, `href="/api/portal/requests/`+other+`"`, `data-label="By">carol@example.com`, "closed early", "until <time")
+	p.holds(t, `from <time datetime="2026-11-16T12:20:00Z">`, `href="/api/portal/requests/`+id+`"`, `href="/api/portal/requests/`+other+`"`, `data-label="By">carol@example.com`, "somebody ended it early", "until <time")
 	_, rows, _ := strings.Cut(p.text, "<tbody>")
 	if n := strings.Count(rows, "<tr>"); n != 3 {
 		t.Errorf("%d rows of 3 windows: %s", n, rows)
@@ -88,7 +88,7 @@ func TestReport(t *testing.T) {
 	}
 	csv := s.get("report?format=csv&who=ali")
 	lines := strings.Split(strings.TrimSpace(csv.text), "\r\n")
-	if len(lines) != 3 || !strings.HasPrefix(lines[0], "requestor,") || !strings.Contains(lines[1], ",2026-11-23T12:00:00Z,2026-11-23T12:00:00Z,2026-11-23T12:10:00Z,2026-11-23T12:10:00Z,carol@example.com,closed early,'=her logs,"+id+",/api/portal/requests/"+id) {
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "requestor,") || !strings.Contains(lines[1], ",2026-11-23T12:00:00Z,2026-11-23T12:00:00Z,2026-11-23T12:10:00Z,2026-11-23T12:10:00Z,carol@example.com,somebody ended it early,'=her logs,"+id+",/api/portal/requests/"+id) {
 		t.Errorf("%s", csv.text)
 	}
 }

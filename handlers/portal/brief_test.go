@@ -45,3 +45,12 @@ func TestLongRequestIsBrief(t *testing.T) {
 		t.Errorf("the request shows %d ways to connect", strings.Count(all.text, "data-copy"))
 	}
 }
+
+// TestExtendedTooLong: what is too long is said in whole minutes, though it is counted from an odd second.
+func TestExtendedTooLong(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	id := s.opened("alice", "logs", time.Hour, 22)
+	s.clock.Set(noon.Add(19 * time.Second))
+	s.post("requests/"+id+"/extend", "for", "9 h").holds(t, "9 h 1 min is longer than the 3 h that the policy of web allows for port 22.")
+}

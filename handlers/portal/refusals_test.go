@@ -129,7 +129,7 @@ func TestRequestRefusals(t *testing.T) {
 			func(_ jit.Caller, scope, action string) bool {
 				return action != permit.ActionInitiate || scope == web
 			},
-			[]string{"alice@example.com does not have the permission " + permit.ActionInitiate + " at " + app1}},
+			[]string{"alice@example.com does not have the permission " + permit.ActionInitiate + " at app1"}},
 		{"no policy", []string{"vm", bare, "port-2-22", "on"}, nil, []string{"bare has no just-in-time policy"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -127,7 +127,7 @@ func TestRequest(t *testing.T) {
 		t.Errorf("close: %d %s", p.status, p.text)
 	}
 	closed := s.get("requests/" + id)
-	closed.holds(t, "Ports are closed", "closed early")
+	closed.holds(t, "Ports are closed", "Closed: somebody ended it early.")
 	closed.lacks(t, "ssh user@", "Close now")
 	s.get("windows").holds(t, "3 windows on 3 ports in the 24 hours", "web, port 22 SSH", "bar-closed")
 	s.get("activity?vm=WEB&operation=Revoke").holds(t, ">Revoke</a></strong>", "look at the logs", `href="/api/portal/activity?format=csv&amp;operation=Revoke&amp;vm=`)

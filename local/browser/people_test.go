@@ -65,7 +65,7 @@ func TestPeople(t *testing.T) {
 	}
 	b.click(`#open button[id^=close-]`)
 	b.says("#pane h2", "Ports are closed")
-	b.says("#pane .note", "closed early")
+	b.says("#pane .note", "ended it early")
 	b.closePane()
 	b.eventually("nothing is open", func() bool { return b.count("#open li") == 0 })
 }

@@ -60,5 +60,5 @@ func TestClickWhileLooking(t *testing.T) {
 	b.writing(0)
 	b.mouse(input.DispatchMouseEventTypeMouseReleased, closeNow)
 	b.says("#pane h2", "Ports are closed")
-	b.says("#pane .note", "closed early")
+	b.says("#pane .note", "ended it early")
 }

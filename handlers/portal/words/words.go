@@ -128,11 +128,12 @@ func Kind(id jit.ID) string {
 // Firewall is what a firewall is called.
 const Firewall = "firewall"
 
-// Sentence makes a message of the core one: a capital and a full stop.
+// Sentence makes a message of the core one for people: a capital and a full stop, times as the page writes them, and names instead of ids.
 func Sentence(s string) string {
 	if s == "" {
 		return ""
 	}
+	s = plain(s)
 	first, n := utf8.DecodeRuneInString(s)
 	// A name stays as it is written: web is not Web.
 	if word, _, _ := strings.Cut(s, " "); slices.Contains([]string{"a", "an", "the", "no", "name", "this", "there", "port", "protocol", "only", "somebody", "you", "choose", "too", "subscription", "say", "any", "write"}, word) {
@@ -159,7 +160,7 @@ func Join(list []string) string { return strings.Join(list, ", ") }
 func Reason(r string) string { return reasons[r] }
 
 var reasons = map[string]string{
-	string(jit.Expired): "its time ran out", string(jit.UserRequested): "closed early", string(jit.NewerRequestInitiated): "replaced by a newer request",
+	string(jit.Expired): "its time ran out", string(jit.UserRequested): "somebody ended it early", string(jit.NewerRequestInitiated): "replaced by a newer request",
 	string(jit.OpeningFailed): "it could not be opened", string(jit.PolicyRemoved): "protection of the machine ended", string(jit.PolicyChanged): "the policy of the machine does not allow it any more", string(jit.MachineGone): "the machine is gone", string(jit.RightLost): "who asked for it has lost the right to",
 	string(jit.RuleDisplaced): "other rules took the place of its rule", string(jit.RemovedByOthers): "others removed its rule", string(jit.NotCertain): "it was not certain that nobody had ended it",
 	string(jit.LockedDown):      "it was locked down",
