@@ -77,7 +77,7 @@ func (s *Inventory) Machines(ctx context.Context, who jit.Caller, q MachineQuery
 		page.Counts[m.State]++
 	}
 	all = slices.DeleteFunc(all, func(m MachineView) bool { return q.State != "" && m.State != q.State })
-	page.Machines, page.Next = q.cut(all, after)
+	q.cut(&page, all, after)
 	if err := inv.complete(ctx, page.Machines); err != nil {
 		return MachinePage{}, err
 	}

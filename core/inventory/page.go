@@ -89,38 +89,46 @@ func (q MachineQuery) compare(a, b machineCursor) int {
 	return cmp.Or(byValue, cmp.Compare(a.Key, b.Key))
 }
 
-// cut sorts machines and returns those of the page after the cursor.
-func (q MachineQuery) cut(all []MachineView, after *machineCursor) ([]MachineView, string) {
-	type placed struct {
+// placed is a machine and where it stands in the list.
+type placed struct {
 		machineCursor
 		MachineView
-	}
+}
+
+// cut sorts machines and sets the page to those after the cursor.
+func (q MachineQuery) cut(page *MachinePage, all []MachineView, after *machineCursor) {
 	list := make([]placed, 0, len(all))
 	for _, m := range all {
-		at := machineCursor{Sort: q.order(), Descending: q.Descending, Value: q.value(m), Key: m.VM.Key()}
-		if after == nil || q.compare(at, *after) > 0 {
-			list = append(list, placed{at, m})
-		}
+		list = append(list, placed{machineCursor{Sort: q.order(), Descending: q.Descending, Value: q.value(m), Key: m.VM.Key()}, m})
 	}
 	slices.SortFunc(list, func(a, b placed) int { return q.compare(a.machineCursor, b.machineCursor) })
-	limit := q.Limit
-	if limit == 0 {
-		limit = defaultMachines
-	}
-	limit = max(1, min(limit, maxMachines))
-	next := ""
-	if len(list) > limit {
-		list = list[:limit]
-		text, err := json.Marshal(list[limit-1].machineCursor)
-		if err == nil { // strings and a bool cannot fail to encode
-			next = base64.RawURLEncoding.EncodeToString(text)
+	from := 0
+	if after != nil {
+		if from = slices.IndexFunc(list, func(p placed) bool { return q.compare(p.machineCursor, *after) > 0 }); from < 0 {
+			from = len(list)
 		}
 	}
-	out := make([]MachineView, 0, len(list))
-	for _, p := range list {
-		out = append(out, p.MachineView)
+	limit := max(1, min(cmp.Or(q.Limit, defaultMachines), maxMachines))
+	to := min(from+limit, len(list))
+	page.Machines = make([]MachineView, 0, to-from)
+	for _, p := range list[from:to] {
+		page.Machines = append(page.Machines, p.MachineView)
 	}
-	return out, next
+	if page.Before = from; from > limit {
+		page.Previous = list[from-limit-1].text()
+	}
+	if to < len(list) {
+		page.Next = list[to-1].text()
+	}
+}
+
+// text writes the cursor as callers hold it.
+func (c machineCursor) text() string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return "" // cannot be: strings and a bool
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
 }
 
 // matches reports whether the query selects the machine, ignoring its state.

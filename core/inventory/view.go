@@ -108,6 +108,8 @@ type MachinePage struct {
 	ResourceGroups []string
 	Subscriptions  []string
 	Next           string // cursor for the next page, "" at the end
+	Before         int    // machines of the list on the pages before
+	Previous       string // cursor for the page before, "" for the first one
 	// Incomplete names the subscriptions that could not be listed, each with the reason. Their machines are missing
 	// from the page.
 	Incomplete map[string]string

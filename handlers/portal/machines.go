@@ -29,8 +29,7 @@ type machinesView struct {
 	Subs       []string
 	Filtered   bool
 	Here       string // link to this very list
-	First      string // link to the first page, "" on it
-	Next       string // link to the next page, "" at the end
+	Place      show.Place
 	Incomplete []incomplete
 	Cut        bool // there were more requests than are counted
 	Open       openView
@@ -103,16 +102,7 @@ func (s *server) list(c call) (machinesView, error) {
 	if view.Lacks, err = s.lacking(c, view); err != nil {
 		return machinesView{}, err
 	}
-	if q.Cursor != "" {
-		first := q
-		first.Cursor = ""
-		view.First = show.ListLink(first)
-	}
-	if page.Next != "" {
-		next := q
-		next.Cursor = page.Next
-		view.Next = show.ListLink(next)
-	}
+	view.Place = show.PlaceOf(q, page)
 	for sub, why := range page.Incomplete {
 		view.Incomplete = append(view.Incomplete, incomplete{sub, why})
 	}

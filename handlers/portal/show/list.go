@@ -2,9 +2,11 @@ package show
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"portcullis/core/inventory"
+	"portcullis/core/jit"
 )
 
 // Tab is one of the tabs of the list.
@@ -36,14 +38,20 @@ var columns = map[inventory.MachineState][]struct {
 	inventory.MachineUnsupported:   {{"Virtual machine", inventory.SortByName}, {"Resource group", inventory.SortByResourceGroup}, {"Subscription", inventory.SortBySubscription}, {"Why", ""}},
 }
 
-// pageSize is how many machines one page of the list has.
-const pageSize = 50
+// The sizes of a page of the list: the larger is what one call takes, so that a tick for all of a page is as many as can be changed at once.
+const (
+	pageSize  = 50
+	largePage = jit.MaxVMs
+)
 
 // ReadList reads the query of the list. What it does not know it takes for left out:
 // a link that somebody edited still shows the list.
 func ReadList(v url.Values) inventory.MachineQuery {
 	q := inventory.MachineQuery{State: inventory.MachineConfigured, Text: strings.TrimSpace(v.Get("text")), ResourceGroup: v.Get("group"), Subscription: v.Get("sub"),
 		Sort: inventory.SortByName, Descending: v.Get("order") == "descending", Cursor: v.Get("cursor"), Limit: pageSize}
+	if v.Get("size") == strconv.Itoa(largePage) {
+		q.Limit = largePage
+	}
 	for _, t := range tabs {
 		if v.Get("tab") == string(t.state) {
 			q.State = t.state
@@ -66,10 +74,41 @@ func ListLink(q inventory.MachineQuery) string {
 	if q.State == inventory.MachineConfigured {
 		state = ""
 	}
+	size := ""
+	if q.Limit == largePage {
+		size = strconv.Itoa(largePage)
+	}
 	if q.Sort == inventory.SortByName {
 		sort = ""
 	}
-	return Link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "cursor", q.Cursor)
+	return Link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "size", size, "cursor", q.Cursor)
+}
+
+// Place is where a page stands in the list of a query, with links to those around it, "" for none.
+type Place struct {
+	First, Last, Of int
+	Previous, Next  string
+	Size            int    // machines that a page has at most
+	Other           int    // the other size there is; 0 where all are shown already
+	OtherLink       string // to the list by pages of that size
+}
+
+// PlaceOf returns where a page of the list of a query stands.
+func PlaceOf(q inventory.MachineQuery, page inventory.MachinePage) Place {
+	p := Place{First: page.Before + 1, Last: page.Before + len(page.Machines), Of: page.Counts[q.State], Size: q.Limit}
+	at := func(cursor string) string { n := q; n.Cursor = cursor; return ListLink(n) }
+	if page.Before > 0 {
+		p.Previous = at(page.Previous)
+	}
+	if page.Next != "" {
+		p.Next = at(page.Next)
+	}
+	if p.Of > pageSize {
+		n := q
+		n.Cursor, n.Limit = "", pageSize+largePage-q.Limit
+		p.Other, p.OtherLink = n.Limit, ListLink(n)
+	}
+	return p
 }
 
 // ColumnsOf returns the columns of the list of a query, each with the link that sorts by it.
