@@ -287,7 +287,7 @@ func (a *azure) serveHost(ctx context.Context, p ports, app, state, secret strin
 	}
 	return a.listen(p.Host, easyauth.New(easyauth.Config{
 		Names: names(), Next: next,
-		Token: tokens.IDToken,
+		Token: tokens.IDToken, Expired: tokens.ExpiredIDToken,
 	}))
 }
 

@@ -144,6 +144,9 @@ locals {
           openIdIssuer            = "${local.cloud.authority}/${var.tenant_id}/v2.0"
           clientSecretSettingName = "OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID"
         }
+        # The token that is forwarded ends after an hour and the session after eight: with a refresh token the page can ask
+        # the platform for the next (/.auth/refresh).
+        login      = { loginParameters = ["scope=openid profile email offline_access"] }
         validation = { allowedAudiences = ["api://${var.client_id}", var.client_id] }
       }
     }

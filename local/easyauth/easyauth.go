@@ -13,10 +13,13 @@
 //     behind whatever the client claims
 //   - requests without a session go through (the mode "allow unauthenticated requests"), so that
 //     scripts can send a token of their own in Authorization
+//   - a session has one token from its sign-in on, which ends before it; GET /.auth/refresh gives it the next, and 401 without a
+//     session (/configure-authentication-oauth-tokens; that the ID token is renewed with the access token is unverified)
+//
+// A knob: POST /.auth/local/expire lets the token of the session end now, as an hour does.
 //
 // Leaves out: every real sign-in (the provider is called local, and whoever asks for a
-// name gets it), validation of bearer tokens (the app does that itself), token refresh (each
-// request gets a new token), X-MS-CLIENT-PRINCIPAL's claims, and sessions over a
+// name gets it), validation of bearer tokens (the app does that itself), X-MS-CLIENT-PRINCIPAL's claims, and sessions over a
 // restart. The platform's cookie is SameSite=None in some configurations; here it is Lax.
 //
 // This is a development tool and must be reachable only from the loopback interface.
@@ -48,6 +51,8 @@ type Config struct {
 	Names []string
 	// Token returns a new signed ID token for a name.
 	Token func(name string) (string, error)
+	// Expired returns a signed ID token for a name that has ended; nil: there is no knob.
+	Expired func(name string) (string, error)
 	// Next is the Functions host.
 	Next http.Handler
 	Now  func() time.Time // nil: time.Now
@@ -62,8 +67,9 @@ type Server struct {
 }
 
 type session struct {
-	name string
-	ends time.Time
+	name  string
+	token string
+	ends  time.Time
 }
 
 // New returns a server without sessions.
@@ -83,6 +89,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/.auth/logout":
 		s.logout(w, r)
 		return
+	case "/.auth/refresh":
+		s.renew(w, r, s.cfg.Token)
+		return
+	case "/.auth/local/expire":
+		if s.cfg.Expired == nil || r.Method != http.MethodPost {
+			http.NotFound(w, r)
+			return
+		}
+		s.renew(w, r, s.cfg.Expired)
+		return
 	case "/.auth/me":
 		s.me(w, r)
 		return
@@ -94,14 +110,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
 	strip(r.Header)
 	r.Header.Set("X-Forwarded-For", strings.Join(append(r.Header.Values("X-Forwarded-For"), r.RemoteAddr), ", "))
-	if name, ok := s.known(r); ok {
-		token, err := s.cfg.Token(name)
-		if err != nil {
-			http.Error(w, "no token: "+err.Error(), http.StatusInternalServerError)
-			return
-		}
-		r.Header.Set("X-Ms-Token-Aad-Id-Token", token)
-		r.Header.Set("X-Ms-Client-Principal-Name", name)
+	if found, ok := s.known(r); ok {
+		r.Header.Set("X-Ms-Token-Aad-Id-Token", found.token)
+		r.Header.Set("X-Ms-Client-Principal-Name", found.name)
 		r.Header.Set("X-Ms-Client-Principal-Idp", "aad")
 	}
 	s.cfg.Next.ServeHTTP(w, r)
@@ -119,16 +130,37 @@ func strip(h http.Header) {
 	}
 }
 
-// known returns who is signed in.
-func (s *Server) known(r *http.Request) (string, bool) {
+// renew gives a session another token.
+func (s *Server) renew(w http.ResponseWriter, r *http.Request, token func(string) (string, error)) {
+	found, ok := s.known(r)
+	if !ok {
+		http.Error(w, "there is no session", http.StatusUnauthorized)
+		return
+	}
+	next, err := token(found.name)
+	if err != nil {
+		http.Error(w, "no token: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	cookie, _ := r.Cookie(Cookie) // there is one: the session was known by it
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now, still := s.sessions[cookie.Value]; still { // not one that was signed out meanwhile
+		now.token = next
+		s.sessions[cookie.Value] = now
+	}
+}
+
+// known returns the session of who is signed in.
+func (s *Server) known(r *http.Request) (session, bool) {
 	cookie, err := r.Cookie(Cookie)
 	if err != nil {
-		return "", false
+		return session{}, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, ok := s.sessions[cookie.Value]
-	return found.name, ok && s.cfg.Now().Before(found.ends)
+	return found, ok && s.cfg.Now().Before(found.ends)
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
@@ -137,8 +169,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "as is one of "+strings.Join(s.cfg.Names, ", "), http.StatusBadRequest)
 		return
 	}
+	token, err := s.cfg.Token(name)
+	if err != nil {
+		http.Error(w, "no token: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	id := rand.Text()
-	s.keep(id, session{name, s.cfg.Now().Add(lifetime)})
+	s.keep(id, session{name, token, s.cfg.Now().Add(lifetime)})
 	http.SetCookie(w, &http.Cookie{Name: Cookie, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(lifetime.Seconds())})
 	redirect(w, r.URL.Query().Get("post_login_redirect_uri"))
 }
@@ -175,8 +212,8 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request) {
 		User     string `json:"user_id"`
 	}
 	list := []identity{}
-	if name, ok := s.known(r); ok {
-		list = append(list, identity{"aad", name})
+	if found, ok := s.known(r); ok {
+		list = append(list, identity{"aad", found.name})
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -25,8 +25,9 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, clock: noon}
 	s.Server = easyauth.New(easyauth.Config{
 		Names: []string{"reader", "admin"}, Now: func() time.Time { return s.clock },
-		Token: func(name string) (string, error) { return "token-of-" + name, nil },
-		Next:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.seen = r.Header; _, _ = io.WriteString(w, "host") }),
+		Token:   func(name string) (string, error) { return "token-of-" + name, nil },
+		Expired: func(name string) (string, error) { return "old-token-of-" + name, nil },
+		Next:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.seen = r.Header; _, _ = io.WriteString(w, "host") }),
 	})
 	return s
 }
@@ -120,6 +121,39 @@ func TestSession(t *testing.T) {
 	}
 	if got := s.get("/.auth/login/aad", ""); got.StatusCode != 404 {
 		t.Errorf("another provider: %d", got.StatusCode)
+	}
+}
+
+// TestRefresh: a session keeps its token until it asks for another; nobody else gets one.
+func TestRefresh(t *testing.T) {
+	s := newSite(t)
+	for _, cookie := range []string{"", "made-up"} {
+		if got := s.get("/.auth/refresh", cookie); got.StatusCode != 401 {
+			t.Errorf("refresh with cookie %q: %d", cookie, got.StatusCode)
+		}
+	}
+	admin := s.login("admin")
+	if got := s.get("/.auth/local/expire", admin); got.StatusCode != 404 {
+		t.Errorf("expire by GET: %d", got.StatusCode)
+	}
+	r := httptest.NewRequest("POST", "/.auth/local/expire", nil)
+	r.AddCookie(&http.Cookie{Name: easyauth.Cookie, Value: admin})
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	for range 2 {
+		if s.get("/", admin); s.seen.Get("X-Ms-Token-Aad-Id-Token") != "old-token-of-admin" {
+			t.Errorf("after its end the token is %v", s.seen)
+		}
+	}
+	got := s.get("/.auth/refresh", admin)
+	if body, _ := io.ReadAll(got.Body); got.StatusCode != 200 || len(body) != 0 {
+		t.Errorf("refresh: %d %s", got.StatusCode, body)
+	}
+	if s.get("/", admin); s.seen.Get("X-Ms-Token-Aad-Id-Token") != "token-of-admin" {
+		t.Errorf("a renewed session is sent as %v", s.seen)
+	}
+	s.get("/.auth/logout", admin)
+	if got := s.get("/.auth/refresh", admin); got.StatusCode != 401 {
+		t.Errorf("refresh after sign-out: %d", got.StatusCode)
 	}
 }
 

@@ -282,17 +282,6 @@ func (i *Issuer) TokenWith(persona, audience string, claims map[string]any) (str
 	return i.signed(all)
 }
 
-// IDToken returns a signed ID token for the persona, as App Service authentication gets it at a sign-in. There is no
-// sign-in here whose nonce it could carry: it is always the same.
-func (i *Issuer) IDToken(persona string) (string, error) {
-	c, err := i.person(persona)
-	if err != nil {
-		return "", err
-	}
-	c.Audience, c.Nonce = i.cfg.Audience, "local"
-	return i.sign(c)
-}
-
 // person returns the claims that every token of a persona has.
 func (i *Issuer) person(persona string) (Claims, error) {
 	names := make([]string, 0, len(i.cfg.Personas))

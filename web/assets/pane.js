@@ -203,35 +203,47 @@
   });
 
   // What went wrong is said where the control is, which keeps its fields and can be used again.
+  const looksOf = (elt) => elt === elt.closest(".panel") || elt.id === "open" || !elt.isConnected || elt === document.body;
+  const resend = (d) => {
+    const { elt } = d.requestConfig || d, control = controlOf(d);
+    if (looksOf(elt)) window.htmx.trigger(document.body, "windows-changed");
+    else if (elt.matches("form")) elt.requestSubmit(control.matches?.("button, input") && control.isConnected ? control : undefined);
+    else control.click();
+  };
   const fail = (d, text, ...buttons) => {
-    const { elt } = d.requestConfig || d, control = controlOf(d), panel = elt.closest(".panel");
-    const looks = elt === panel || elt.id === "open" || !elt.isConnected || elt === document.body;
+    const { elt } = d.requestConfig || d, panel = elt.closest(".panel"), looks = looksOf(elt);
     if (looks && !panel) {
       offline.hidden = false;
       offline.querySelector("[data-why]").textContent = text;
       return;
     }
-    const retry = () => {
-      if (elt.matches("form")) elt.requestSubmit(control.matches?.("button, input") && control.isConnected ? control : undefined);
-      else control.click();
-    };
     const at = panel ? footer(panel) : elt.closest(".selection, form:not([data-selection]), th, td, li") || elt.parentElement;
-    const p = say(at, "bad", `${text} `, ...(buttons.length ? buttons : looks ? [] : [["Try again", retry]]));
+    const p = say(at, "bad", `${text} `, ...(buttons.length ? buttons : looks ? [] : [["Try again", () => resend(d)]]));
     if (!looks) p.querySelector("button, a")?.focus();
   };
   const lost = (e) => {
     const post = e.detail.requestConfig?.verb === "post";
     fail(e.detail, navigator.onLine === false ? "You are offline. Nothing was sent." : post ? "The app did not answer. It may have been done all the same: look at what is open before you try again." : "The app did not answer.");
   };
+  let renewed = false; // the last refusal led to a token, and nothing was answered with it yet
   document.body.addEventListener("htmx:sendError", lost);
   document.body.addEventListener("htmx:timeout", lost);
   document.body.addEventListener("htmx:beforeSwap", (e) => {
     const d = e.detail, { xhr, target, requestConfig } = d, post = requestConfig.verb === "post";
     const view = xhr.getResponseHeader("Portcullis-View");
+    if (xhr.status !== 401) renewed = false;
     if (xhr.status === 401) {
       d.shouldSwap = false;
       const to = addressOf(requestConfig.elt.closest(".panel")) || requestConfig.elt.getAttribute("href") || location.pathname + location.search;
-      fail(d, edited ? "You are signed out. What you typed is kept." : "You are signed out.", ["Sign in", to]);
+      const out = () => fail(d, edited ? "You are signed out. What you typed is kept." : "You are signed out.", ["Sign in", to]);
+      // A call that was refused did nothing, so it is sent again once: the token may have ended within the session.
+      if (renewed) out();
+      else window.portcullis.renew().then((ok) => {
+        renewed = ok;
+        if (ok) resend(d);
+        else out();
+      });
+      return;
     } else if (!view || xhr.status >= 500 && !post && view === "refused") { // of the platform, or nothing to look at
       d.shouldSwap = false;
       fail(d, `The app could not answer (${xhr.status}).`);

@@ -206,6 +206,10 @@ run "people_sign_in" {
     error_message = "App Service authentication with its token store is what gives the page a signed ID token"
   }
   assert {
+    condition     = contains(split(" ", local.authentication.identityProviders.azureActiveDirectory.login.loginParameters[0]), "offline_access")
+    error_message = "without a refresh token people are signed out when their first ID token ends"
+  }
+  assert {
     condition     = !local.authentication.globalValidation.requireAuthentication && local.authentication.globalValidation.unauthenticatedClientAction == "AllowAnonymous"
     error_message = "scripts and the health function have no session; the app verifies tokens itself"
   }
