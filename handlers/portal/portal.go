@@ -77,7 +77,7 @@ func New(o Options) http.Handler {
 		s.mux.Handle(pattern, s.identified(h))
 	}
 	s.mux.HandleFunc("GET /assets/{file...}", asset.Serve)
-	return http.StripPrefix(strings.TrimSuffix(Root, "/"), s.guarded(s.mux))
+	return http.StripPrefix(strings.TrimSuffix(Root, "/"), smaller(s.guarded(s.mux)))
 }
 
 // routes is what whoever is signed in may call, by pattern.
