@@ -91,8 +91,8 @@ func (q MachineQuery) compare(a, b machineCursor) int {
 
 // placed is a machine and where it stands in the list.
 type placed struct {
-		machineCursor
-		MachineView
+	machineCursor
+	MachineView
 }
 
 // cut sorts machines and sets the page to those after the cursor.

@@ -18,6 +18,7 @@ import (
 	"portcullis/handlers/portal/asset"
 	"portcullis/handlers/portal/second"
 	"portcullis/handlers/portal/show"
+	"portcullis/handlers/portal/smaller"
 	"portcullis/handlers/portal/words"
 )
 
@@ -77,7 +78,7 @@ func New(o Options) http.Handler {
 		s.mux.Handle(pattern, s.identified(h))
 	}
 	s.mux.HandleFunc("GET /assets/{file...}", asset.Serve)
-	return http.StripPrefix(strings.TrimSuffix(Root, "/"), smaller(s.guarded(s.mux)))
+	return http.StripPrefix(strings.TrimSuffix(Root, "/"), smaller.Handler(s.guarded(s.mux)))
 }
 
 // routes is what whoever is signed in may call, by pattern.
