@@ -289,7 +289,7 @@ func TestDebian(t *testing.T) {
 	if _, code := one.ends(); code != 5 || len(u.requests()) != before+1 || u.open("web-nsg") {
 		t.Errorf("two shells: %d, requests %v, open %v, %s", code, u.requests(), u.open("web-nsg"), one.errs)
 	}
-	short := u.start(u.program, u.args("--for", "5s", "--", "sh")...)
+	short := u.start(u.program, u.args("--for", "20s", "--", "sh")...) // long enough to begin in on a busy machine
 	short.says(t, "echo short", "short\n")
 	if _, code := short.ends(); code != 255 || !strings.Contains(short.errs.String(), "the window of port 22 of web has ended") {
 		t.Errorf("the window that ended: %d, %s", code, short.errs)
