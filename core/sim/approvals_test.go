@@ -42,7 +42,7 @@ func (r *run) decide(a *app) bool {
 			return err
 		})
 		r.note("  %s denies %s", who.Name, id)
-		o.after = func(o *op) { r.decided(o, store.OpDeny, who.Name) }
+		o.after = func(o *op) { r.decided(o, store.OpDeny, who.Name, id) }
 		return true
 	}
 	var got store.GrantRecord
@@ -55,7 +55,7 @@ func (r *run) decide(a *app) bool {
 	})
 	r.note("  %s approves %s", who.Name, id)
 	o.after = func(o *op) {
-		r.decided(o, store.OpApprove, who.Name)
+		r.decided(o, store.OpApprove, who.Name, id)
 		if l := r.table.grants[id]; o.err == nil && got.Grant.Status() == jit.Initiated && (l == nil || !l.opened) {
 			r.violate("I8", "%s was told that grant %s is open, and it never was", o.name, id)
 		}
@@ -63,7 +63,12 @@ func (r *run) decide(a *app) bool {
 	return true
 }
 
-func (r *run) decided(o *op, operation store.Operation, who string) {
+// decided is I5 for an approval or a denial that was refused. One that approved it, and was told that the opening was refused then, has a line of
+// that in the name of who asked for the grant.
+func (r *run) decided(o *op, operation store.Operation, who, grant string) {
+	if operation == store.OpApprove && r.table.toldOf(store.OpApprove, store.Succeeded, grant, jit.ID{}, 0) && r.table.toldOf(store.OpOpen, store.Failed, grant, jit.ID{}, 0) {
+		return
+	}
 	if bad, ok := errors.AsType[*jit.Error](o.err); ok && bad.Code != access.CodeRequestNotFound {
 		r.refused(o, operation, who)
 	}
