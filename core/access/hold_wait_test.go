@@ -12,6 +12,7 @@ import (
 	"portcullis/core/hold"
 	"portcullis/core/jit"
 	"portcullis/core/lockdown"
+	"portcullis/core/pending"
 )
 
 // TestLockdownEndsWhatWaits: a lock-down ends what waits for approval, and what waits for its start, whether or not it holds new ones.
@@ -57,6 +58,54 @@ func TestHeldWhileItWaited(t *testing.T) {
 	}
 	_, _, err := w.doors.Request(t.Context(), signedIn("alice"), want("alice", 22, time.Hour, "203.0.113.9", "web"), "")
 	wantRefusal(t, "a new request", err, hold.CodeHeld)
+}
+
+// TestEndedWhileItWaits: what has ended at one machine while a request for two waits stays closed when it is approved, though it might be asked for
+// again by then. The approval is of what is left.
+func TestEndedWhileItWaits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reason jit.Reason
+		end    func(w *waitingWorld) error
+	}{
+		"locked down": {jit.LockedDown, func(w *waitingWorld) error {
+			run, err := w.lock.Begin(t.Context(), signedIn("dave"), lockdown.Order{Scope: area.Scope{VM: vmID("app1")}, Reason: "suspected"})
+			if err != nil {
+				return err
+			}
+			return w.lock.Complete(t.Context(), run)
+		}},
+		"disabled": {jit.PolicyRemoved, func(w *waitingWorld) error {
+			_, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")})
+			return err
+		}},
+		"disabled and enabled": {jit.PolicyRemoved, func(w *waitingWorld) error {
+			_, err := w.Disable(t.Context(), who("admin"), []jit.ID{vmID("app1")})
+			w.enable("app1")
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWaitingWorld(t, 1, nil)
+			w.enable("app1")
+			w.id = w.request(want("alice", 22, 2*time.Hour, "203.0.113.9", "app1", "web"))
+			whole := access.Digest(w.rec().Grant)
+			if err := tt.end(w); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.doors.Approve(t.Context(), signedIn("bob"), w.id, whole)
+			wantRefusal(t, "an approval of the whole", err, pending.CodeContentChanged)
+			if err := w.approve("bob"); err != nil {
+				t.Fatal(err)
+			}
+			app, web := w.rec().Grant.VMs[0].Ports[0], w.rec().Grant.VMs[1].Ports[0]
+			if app.Status != jit.Revoked || app.Reason != tt.reason || w.allows("apps-nsg") != 0 {
+				t.Errorf("app1 is %s %q with %d rules, want it closed: %s", app.Status, app.Reason, w.allows("apps-nsg"), tt.reason)
+			}
+			if web.Status != jit.Initiated || w.allows("web-nsg") != 1 {
+				t.Errorf("web is %s %q with %d rules; failed: %q", web.Status, web.Reason, w.allows("web-nsg"), w.rec().Failed)
+			}
+		})
+	}
 }
 
 // TestLockdownDuringARelease: a lock-down that comes at any step of the last approval and its opening leaves nothing of it open.

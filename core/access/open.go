@@ -90,6 +90,9 @@ func (s *Service) stillWithin(ctx context.Context, g jit.Grant, outs []round.Out
 		return err
 	}
 	for _, vm := range g.Machines() {
+		if !g.LiveAt(vm, s.now()) {
+			continue // its windows have ended while the grant waited, and stay so
+		}
 		p, ok := policies[vm.Key()]
 		if _, narrows := decide.Narrow(g, p, s.Floor, s.now()); !ok || narrows {
 			return &jit.Error{Code: CodePolicyChanged, Target: vm.String(), Message: "the policy of " + vm.Name + " was changed while the port was being opened, and does not allow it any more; look at it, and ask again"}

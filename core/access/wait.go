@@ -70,7 +70,7 @@ type Decided struct {
 
 // Redecide decides a grant that waits once more, as it was asked for, by the policies, demands and rules of now, whatever its
 // approvals: as it would be opened at once, or at its start where that is still to come. It refuses what [Service.Request] refuses, and a machine
-// that is another one by now. It writes nothing.
+// that is another one by now. Windows that have ended while it waited stay ended. It writes nothing.
 func (s *Service) Redecide(ctx context.Context, rec store.GrantRecord) (Decided, error) {
 	now, asked := s.now(), decide.Asked(rec.Grant)
 	if !asked.Opens.After(now) {
@@ -84,7 +84,7 @@ func (s *Service) Redecide(ctx context.Context, rec store.GrantRecord) (Decided,
 	if err != nil {
 		return Decided{}, err
 	}
-	for i, vm := range rec.Grant.Machines() {
+	for i, vm := range fresh.Grant.Machines() {
 		was, is := rec.Interfaces[vm.Key()], fresh.Interfaces[vm.Key()]
 		if len(was) > 0 && !slices.ContainsFunc(was, func(nic string) bool { return slices.Contains(is, nic) }) {
 			return Decided{}, &jit.Error{Code: CodeMachineReplaced, Target: fmt.Sprintf("virtualMachines[%d].id", i), Message: vm.Name + " is not the machine any more for which this was asked: it shares no network interface with it; send a new request"}
@@ -95,15 +95,10 @@ func (s *Service) Redecide(ctx context.Context, rec store.GrantRecord) (Decided,
 		return Decided{}, err
 	}
 	next := fresh
+	next.Grant = decide.Redecided(rec.Grant, fresh.Grant)
 	next.Grant.Start, next.Grant.Generation = rec.Grant.Start, rec.Grant.Generation+1
 	next.Grant.Wait = rec.Grant.Wait
 	next.Grant.Wait.Approvers, next.Grant.Wait.Released = fresh.Grant.Wait.Approvers, fresh.Grant.Begins()
-	for i, vm := range next.Grant.VMs {
-		for j := range vm.Ports {
-			w := rec.Grant.VMs[i].Ports[j]
-			vm.Ports[j].Fixed, vm.Ports[j].Length = w.Fixed, w.Length
-		}
-	}
 	next.Intents, next.Told, next.Version = rec.Intents, rec.Told, rec.Version
 	return Decided{Record: next, Changes: preview.Of(outs), Open: holders(rec.Grant, outs, now)}, nil
 }

@@ -61,19 +61,46 @@ func later(a, b time.Time) time.Time {
 }
 
 // Asked returns the request that a grant which waits stands for: what people approve, and what is decided again when it is opened. Ends that
-// were asked for as times stay; others are lengths, which count from the opening.
+// were asked for as times stay; others are lengths, which count from the opening. Windows that have ended while it waits, as those of a machine
+// that was locked down, are no part of it any more.
 func Asked(g jit.Grant) jit.Request {
 	r := jit.Request{RequestorID: g.RequestorID, Requestor: g.Requestor, Justification: g.Justification, Opens: g.Wait.Opens}
 	for _, vm := range g.VMs {
 		asked := jit.RequestVM{VM: vm.VM}
 		for _, w := range vm.Ports {
+			if ended(w) {
+				continue
+			}
 			p := jit.RequestPort{Number: w.Number, Duration: w.Length, Sources: w.Sources}
 			if w.Fixed {
 				p.Duration, p.End = 0, w.End
 			}
 			asked.Ports = append(asked.Ports, p)
 		}
-		r.VMs = append(r.VMs, asked)
+		if len(asked.Ports) > 0 {
+			r.VMs = append(r.VMs, asked)
+		}
 	}
 	return r
+}
+
+// ended reports whether a window is marked to close, or closed: it never comes back.
+func ended(w jit.Window) bool { return w.Status == jit.Revoking || w.Status == jit.Revoked }
+
+// Redecided returns a grant that waits with its windows as they were decided once more, from what [Asked] returns of it. Windows that have ended stay so.
+func Redecided(g, decided jit.Grant) jit.Grant {
+	var windows []jit.Window
+	for _, vm := range decided.VMs {
+		windows = append(windows, vm.Ports...)
+	}
+	decided.VMs = g.Each(func(_ jit.ID, w jit.Window) jit.Window {
+		if ended(w) {
+			return w
+		}
+		next := windows[0]
+		windows = windows[1:]
+		next.Fixed, next.Length = w.Fixed, w.Length
+		return next
+	}).VMs
+	return decided
 }

@@ -22,8 +22,8 @@
 //   - I3 while the table says that a window is open and its end has not come, its
 //     traffic comes through, unless a foreign writer touched the security group and no
 //     sweep has run since;
-//   - I4 what our rules allow is a subset of what some live grant says, and a port that a
-//     policy closes is open to nobody else;
+//   - I4 what our rules allow is a subset of what some live grant says, a window that has ended
+//     never comes back, and a port that a policy closes is open to nobody else;
 //   - I5 openings, closings, refusals and repairs are in the activity log;
 //   - I6 in the end the security groups have no allows of ours, and after disable nothing of ours;
 //   - I7 a second sweep changes nothing, and a sweep leaves no security group in the state of a

@@ -11,10 +11,13 @@ import (
 
 // Checks at the moment when a grant changes in the table.
 
-// lawful is the other half of I3: an open window ends early only for its own recorded reason, and a window is not
-// extended without a wake-up for its new end (I1).
+// lawful is the other half of I3: an open window ends early only for its own recorded reason, a window is not
+// extended without a wake-up for its new end (I1), and one that has ended never comes back (I4).
 func (r *run) lawful(l *ledger, vm jit.ID, old, w jit.Window) {
 	this := func(id jit.ID) bool { return id.Equal(vm) }
+	if old.Status >= jit.Revoking && w.Status < old.Status {
+		r.violate("I4", "the window of grant %s for %s:%d had ended (%s), and is %s again", l.rec.Grant.ID, vm.Name, w.Number, old.Reason, w.Status)
+	}
 	if old.Status == jit.Initiating && w.Status == jit.Initiated {
 		r.free("confirmed", l.rec.Grant, this)
 	}
