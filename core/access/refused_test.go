@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"portcullis/core/access"
 	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/network"
@@ -122,5 +123,31 @@ func TestRefusalThatCannotBeLogged(t *testing.T) {
 	_, err := g.doors.Disable(t.Context(), g.who, []jit.ID{vmID("web")})
 	if code(err) != permit.CodeForbidden || !errors.Is(err, store.ErrUnlogged) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestRefusedOpeningThatIsNotUndone: the log has the line of an opening that was refused, also where the table does not take its undoing, which has that line.
+func TestRefusedOpeningThatIsNotUndone(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	rec, _, err := w.Request(t.Context(), who("alice"), want("alice", 22, time.Hour, "203.0.113.7", "web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Enable(t.Context(), who("admin"), []jit.Policy{policyOf("web", 3389)}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
+		if s.Op == "UpdateGrants" {
+			return &store.Unavailable{Dependency: "Table Storage", Err: errors.New("down")}
+		}
+		return nil
+	}
+	_, err = w.Open(t.Context(), who("alice"), rec)
+	if code(err) != access.CodePolicyChanged {
+		t.Fatalf("error %v", err)
+	}
+	if log := strings.Join(w.log(), "\n"); strings.Count(log, "Request Refused") != 1 {
+		t.Errorf("the log does not tell it:\n%s", log)
 	}
 }

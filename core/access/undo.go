@@ -101,11 +101,11 @@ func (s *Service) abandon(ctx context.Context, who jit.Caller, rec store.GrantRe
 		return rec, nil
 	case errors.Is(err, errClosed): // by others, and what this opening wrote may have come after
 		_, _ = s.Rounds.ReconcileAll(ctx, targets, round.Want{Grant: rec.Grant.ID})
-		if jit.Refused(cause) != nil { // the line of an opening that failed goes with its undoing
-			cause = s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, cause)
-		}
 	case err == nil:
 		_, _ = s.Rounds.Close(ctx, rec, round.Want{})
+	}
+	if err != nil && jit.Refused(cause) != nil { // the line of an opening that failed goes with its undoing
+		cause = s.LogRefusedGrant(ctx, who, store.OpRequest, rec.Grant, cause)
 	}
 	return store.GrantRecord{}, cause
 }
