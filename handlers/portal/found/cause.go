@@ -31,6 +31,7 @@ type Cause struct {
 
 	kind  store.FindingKind
 	about []store.Finding
+	at    map[string]int // where machines stand in Machines, by jit.ID.Key: a rule may be the cause at thousands
 }
 
 // Machine is a machine of a cause.
@@ -69,7 +70,7 @@ func ByCause(list []store.Finding) []Cause {
 		if !known {
 			i = len(out)
 			by[id] = i
-			out = append(out, Cause{Finding: words.OfFinding(f.Kind), ID: id, kind: f.Kind, Since: f.Since, Adds: f.Kind == store.FindingReachable})
+			out = append(out, Cause{Finding: words.OfFinding(f.Kind), ID: id, kind: f.Kind, Since: f.Since, Adds: f.Kind == store.FindingReachable, at: map[string]int{}})
 		}
 		out[i].add(f)
 	}
@@ -95,9 +96,10 @@ func (c *Cause) add(f store.Finding) {
 			return
 		}
 	}
-	at := slices.IndexFunc(c.Machines, func(m Machine) bool { return strings.EqualFold(m.ID, f.VM.String()) })
-	if at < 0 {
+	at, known := c.at[f.VM.Key()]
+	if !known {
 		at = len(c.Machines)
+		c.at[f.VM.Key()] = at
 		c.Machines = append(c.Machines, Machine{Name: f.VM.Name, Group: f.VM.ResourceGroup, ID: f.VM.String()})
 	}
 	if f.Port == 0 {

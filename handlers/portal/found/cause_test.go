@@ -75,6 +75,17 @@ func TestByCause(t *testing.T) {
 	}
 }
 
+// TestByCauseOfThousands: twice as many machines are twice the work, and not four times: the list of machines groups all findings whenever it is drawn.
+func TestByCauseOfThousands(t *testing.T) {
+	cost := func(machines int) float64 {
+		list := many(store.FindingReachable, nsg("nsg-0"), "AllowAll", machines, 22, 3389)
+		return testing.AllocsPerRun(1, func() { found.ByCause(list) })
+	}
+	if once, twice := cost(300), cost(600); twice > 2.5*once {
+		t.Errorf("%v allocations for 300 machines, %v for 600", once, twice)
+	}
+}
+
 // TestSelect: every word is part, in any case, of what the finding is about.
 func TestSelect(t *testing.T) {
 	list := append(many(store.FindingReachable, nsg("nsg-0"), "AllowAll", 20, 22, 3389), store.Finding{Kind: store.FindingVMGone, VM: vm("old"), Message: "old is gone"})
