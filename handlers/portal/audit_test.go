@@ -92,3 +92,31 @@ func TestReport(t *testing.T) {
 		t.Errorf("%s", csv.text)
 	}
 }
+
+// TestReportOfWhatBeginsLater: what was asked for days before it began has its opening and its closing in the report of the day on which it was asked for, and
+// nothing is said to have never opened that only waits.
+func TestReportOfWhatBeginsLater(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	ask := jit.Request{Justification: "move the disk", Opens: noon.AddDate(0, 0, 9), VMs: []jit.RequestVM{{VM: vm(t, web), Ports: []jit.RequestPort{{Number: 22, Duration: time.Hour, Sources: jit.AnySource()}}}}}
+	rec, _, err := s.app.Access.Request(t.Context(), caller("alice"), ask, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Set(noon.Add(time.Hour))
+	p := s.get("report")
+	p.holds(t, "move the disk", ">not yet<")
+	p.lacks(t, ">never<")
+	s.clock.Set(ask.Opens)
+	if rec, err = s.app.Desk.Release(t.Context(), s.grant(rec.Grant.ID)); err == nil {
+		rec, err = s.app.Desk.Open(t.Context(), rec)
+	}
+	if err != nil || rec.Grant.Status() != jit.Initiated {
+		t.Fatal(rec.Grant.Status(), err)
+	}
+	s.clock.Set(ask.Opens.Add(10 * time.Minute))
+	if _, err := s.app.Access.Revoke(t.Context(), caller("alice"), rec.Grant.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.get("report?to=2026-11-23T13:00").holds(t, "move the disk", `data-label="Opened"><time datetime="2026-12-02T12:00:00Z"`, `data-label="Closed"><time datetime="2026-12-02T12:10:00Z"`, `data-label="By">alice@example.com`)
+}

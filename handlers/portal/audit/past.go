@@ -23,6 +23,7 @@ type Report struct {
 	Since, Until      time.Time
 	Rows              []Window
 	Cut               bool // there are more
+	Unread            bool // of the log there is more than was read: it may say of openings and closings that are not in the rows
 	CSV               string
 	Wrong             form.Wrongs // what cannot be read: then there are no rows
 }
@@ -63,23 +64,43 @@ func (p Past) Report(ctx context.Context, who jit.Caller, q url.Values, now time
 	return out, p.fill(ctx, who, &out, now)
 }
 
-// fill reads the windows of a report, and what the log tells of them: no window is longer than the longest maximum, and its closing is logged soon after.
+// Unopened says why a row has no time of its opening.
+func (r Report) Unopened(w Window) string {
+	switch {
+	case r.Unread:
+		return "not looked up"
+	case w.State == "failed":
+		return "never"
+	case w.State == "open" || w.State == "closing" || w.State == "closed":
+		return "the log does not say when"
+	}
+	return "not yet"
+}
+
+// fill reads the windows of a report, and what the log tells of them: an approval is waited for as long as the longest window at most, and a closing is
+// logged soon after. What has to wait for its start ends long after it was asked for.
 func (p Past) fill(ctx context.Context, who jit.Caller, out *Report, now time.Time) error {
 	grants, more, err := p.grants(ctx, who, store.GrantFilter{From: out.Since, To: out.Until}, reportGrants)
 	if err != nil {
 		return err
 	}
 	out.Cut = more
+	last := out.Until
+	for _, g := range grants {
+		if end := g.End(); end.After(last) {
+			last = end
+		}
+	}
 	var log []store.Entry
 	for _, op := range Operations() {
-		f := store.EntryFilter{Operation: op, From: out.Since, To: out.Until.Add(2 * jit.MaxMaximum)}
+		f := store.EntryFilter{Operation: op, From: out.Since, To: last.Add(2 * jit.MaxMaximum)}
 		entries, more, err := pagesOf(reportEntries, func(cursor string) ([]store.Entry, string, error) {
 			return p.Inventory.Entries(ctx, who, f, cursor, pageSize)
 		})
 		if err != nil {
 			return err
 		}
-		out.Cut = out.Cut || more
+		out.Cut, out.Unread = out.Cut || more, out.Unread || more
 		log = append(log, entries...)
 	}
 	out.Rows = Filter{Who: out.Who, Machine: out.VM}.Windows(grants, log, now)
