@@ -118,3 +118,35 @@ func TestTimelineBeginsAtOpening(t *testing.T) {
 	s.clock.Advance(time.Minute)
 	s.get("windows").holds(t, "web port 22 SSH, 23 Nov 2026, 12:20:00 UTC to 23 Nov 2026, 13:05:00 UTC")
 }
+
+// TestTimelineOfWhatWasAskedForLongAgo: what was asked for days before it began is drawn while it is open and once it is closed, for those who may see it.
+func TestTimelineOfWhatWasAskedForLongAgo(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	sent := s.post("request", later("2026-12-02T12:00")...)
+	id, ok := strings.CutPrefix(sent.header.Get("Location"), "/api/portal/requests/")
+	if !ok {
+		t.Fatalf("%d %v", sent.status, sent.header)
+	}
+	s.clock.Set(noon.AddDate(0, 0, 9))
+	rec, err := s.app.Desk.Release(t.Context(), s.grant(id))
+	if err == nil {
+		rec, err = s.app.Desk.Open(t.Context(), rec)
+	}
+	if err != nil || rec.Grant.Status() != jit.Initiated {
+		t.Fatal(rec.Grant.Status(), err)
+	}
+	s.clock.Advance(time.Minute)
+	const drawn = "web port 22 SSH, 2 Dec 2026, 12:00:00 UTC to 2 Dec 2026, 12:45:00 UTC"
+	for _, page := range []string{"windows", "windows?vm=" + web, "machine?vm=" + web} {
+		s.get(page).holds(t, drawn, "bar-open")
+	}
+	s.get("windows?vm="+app1).lacks(t, drawn)
+	if p := s.post("requests/" + id + "/close"); p.status != 303 {
+		t.Fatalf("close: %d", p.status)
+	}
+	s.clock.Advance(time.Minute)
+	s.get("windows").holds(t, "web port 22 SSH, 2 Dec 2026, 12:00:00 UTC to 2 Dec 2026, 12:01:00 UTC", `class="bar-closed"`)
+	s.may = func(jit.Caller, string, string) bool { return false }
+	s.getAs("sam", "windows").lacks(t, "web port 22")
+}

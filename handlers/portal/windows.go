@@ -51,7 +51,7 @@ func (s *server) windows(w http.ResponseWriter, c call) error {
 // chart draws the windows of a span that ends now, of one machine or of all.
 func (s *server) chart(c call, vm jit.ID, span time.Duration) (chart.Chart, error) {
 	from := c.now.Add(-span)
-	grants, more, err := audit.Past{Inventory: s.App.Inventory}.Grants(c.Context(), c.who, vm, from)
+	grants, more, err := audit.Past{Inventory: s.App.Inventory, Find: s.App.Access.Find}.Grants(c.Context(), c.who, vm, from)
 	if err != nil {
 		return chart.Chart{}, err
 	}

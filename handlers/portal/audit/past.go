@@ -14,8 +14,11 @@ import (
 	"portcullis/handlers/portal/words"
 )
 
-// Past reads what was. Every field must be set.
-type Past struct{ Inventory *inventory.Inventory }
+// Past reads what was. Find, which only pictures need, gives a request as far as the caller may read it; every other field must be set.
+type Past struct {
+	Inventory *inventory.Inventory
+	Find      func(ctx context.Context, who jit.Caller, id string) (store.GrantRecord, error)
+}
 
 // Report is one row for each window of a time.
 type Report struct {
@@ -36,6 +39,7 @@ const (
 	reportEntries = 10 // of the log, of each operation
 	// What one picture is made from at most, in pages.
 	pictureGrants = 1
+	pictureEarly  = 50 // requests of earlier
 )
 
 // Report gives the windows that were asked for in a time: from and to, both optional, of who and vm, parts of names.
@@ -107,13 +111,53 @@ func (p Past) fill(ctx context.Context, who jit.Caller, out *Report, now time.Ti
 	return nil
 }
 
-// Grants gives the requests whose windows may reach into a time, of one machine or of all where vm is zero, and whether there are more than a picture holds.
+// Grants gives the requests whose windows may reach into the time from then until now, of one machine or of all where vm is zero, and whether there are more
+// than a picture holds.
 func (p Past) Grants(ctx context.Context, who jit.Caller, vm jit.ID, from time.Time) ([]jit.Grant, bool, error) {
 	filter := store.GrantFilter{From: from.Add(-jit.MaxMaximum)} // no window is longer than the longest maximum
 	if !vm.IsZero() {
 		filter.VM = vm.Key()
 	}
-	return p.grants(ctx, who, filter, pictureGrants)
+	grants, more, err := p.grants(ctx, who, filter, pictureGrants)
+	if err != nil || more {
+		return grants, more, err
+	}
+	known := map[string]bool{}
+	for _, g := range grants {
+		known[g.ID] = true
+	}
+	early, more, err := p.early(ctx, who, filter, known)
+	return append(grants, early...), more, err
+}
+
+// early gives the requests that were opened in the time of a filter, as the log has it, and are none of those that are known: they were asked for before it, and
+// had to wait for somebody's approval or for their start.
+func (p Past) early(ctx context.Context, who jit.Caller, filter store.GrantFilter, known map[string]bool) ([]jit.Grant, bool, error) {
+	opened, next, err := p.Inventory.Entries(ctx, who, store.EntryFilter{VM: filter.VM, Operation: store.OpOpen, From: filter.From}, "", pageSize)
+	if err != nil {
+		return nil, false, err
+	}
+	more := next != ""
+	var out []jit.Grant
+	finds := 0
+	for _, e := range opened {
+		if e.Grant == "" || known[e.Grant] {
+			continue
+		}
+		if finds == pictureEarly {
+			return out, true, nil
+		}
+		known[e.Grant], finds = true, finds+1
+		rec, err := p.Find(ctx, who, e.Grant)
+		if jit.Refused(err) != nil {
+			continue // it is not for the caller to see
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		out = append(out, rec.Grant)
+	}
+	return out, more, nil
 }
 
 func (p Past) grants(ctx context.Context, who jit.Caller, f store.GrantFilter, pages int) ([]jit.Grant, bool, error) {
