@@ -1,10 +1,14 @@
 package portal_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"portcullis/core/jit"
+	"portcullis/core/store"
 )
 
 // rects gives "class x y width" of every bar in the picture.
@@ -43,4 +47,24 @@ func TestPicture(t *testing.T) {
 	s.clock.Set(noon.Add(40 * time.Hour))
 	s.get("windows").holds(t, "Nothing was open")
 	s.get("windows?vm="+app1+"&span=7d").holds(t, "Nothing was open")
+}
+
+// TestPictureOfAPart: where more was asked for than is looked through, nobody is told that nothing was open, who may see none of what was looked at least of all.
+func TestPictureOfAPart(t *testing.T) {
+	s := newSite(t)
+	s.enable()
+	for i := range 4100 {
+		g := jit.Grant{ID: fmt.Sprintf("00000000-0000-7000-8000-%012d", i), RequestorID: "tid/mallory", Requestor: "mallory@example.com", Start: noon.Add(time.Duration(i) * time.Millisecond),
+			VMs: []jit.GrantVM{{VM: vm(t, app1), Ports: []jit.Window{{Number: 22, End: noon.Add(time.Hour), Sources: jit.AnySource(), Status: jit.Initiated}}}}}
+		if _, err := s.store.InsertGrant(t.Context(), store.GrantRecord{Grant: g}, nil, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.clock.Set(noon.Add(time.Minute))
+	s.may = func(_ jit.Caller, scope, _ string) bool { return strings.EqualFold(scope, web) }
+	for page, never := range map[string]string{"windows": "Nothing was open", "report": "No window was asked for"} {
+		p := s.getAs("carol", page)
+		p.holds(t, "Not every request was looked at")
+		p.lacks(t, never, "mallory")
+	}
 }
