@@ -51,7 +51,7 @@ func Show(w io.Writer, t *terminal.Terminal, c *client.Client, g api.GrantAnswer
 // summary says in a line how a request stands.
 func summary(c *client.Client, g api.GrantAnswer) string {
 	if g.DryRun {
-		return "dry run: nothing was written" + approvals(g.Approval)
+		return "dry run: nothing was written" + begins(c, g) + approvals(g.Approval)
 	}
 	text := fmt.Sprintf("request %s of %s: %s", g.ID, g.Requestor, g.Status)
 	if end, err := time.Parse(time.RFC3339Nano, g.End); err == nil && g.Status == initiated {
@@ -65,7 +65,16 @@ func summary(c *client.Client, g api.GrantAnswer) string {
 	} else if g.BreakGlass {
 		text += ", by break-glass"
 	}
-	return text + approvals(g.Approval)
+	return text + begins(c, g) + approvals(g.Approval)
+}
+
+// begins says when a request opens that does not open at once; "" for any other.
+func begins(c *client.Client, g api.GrantAnswer) string {
+	at, err := time.Parse(time.RFC3339Nano, g.Start)
+	if err != nil || g.Status == revoked || at.Before(c.Now().Add(time.Minute)) { // clocks differ a little
+		return ""
+	}
+	return ", begins at " + terminal.Local(g.Start)
 }
 
 // approvals says how many people have to approve, who has, and until when a request waits; "" where nobody has to.
