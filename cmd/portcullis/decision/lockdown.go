@@ -2,6 +2,7 @@ package decision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -111,8 +112,11 @@ func (s *Session) lockdown(ctx context.Context, c *client.Client, o order) error
 		a, err = c.AwaitLockdown(ctx, a, func(a api.LockdownAnswer) {
 			s.Term.Progress("closing: %d of %d requests are confirmed closed", a.Closed, a.Found)
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			err = exit.With(exit.Of(err), fmt.Errorf("%w\nlock-down %s goes on by itself", err, a.ID))
+		case a.Untraced > 0: // of those nothing is confirmed
+			err = exit.With(exit.Failed, errors.New("it is not known whether all is closed; portcullis requests --status Initiated lists what is open"))
 		}
 	}
 	if shown := s.Term.Print(a, func(w io.Writer) { showLockdown(w, a) }); err == nil {
@@ -153,7 +157,7 @@ func showLockdown(w io.Writer, a api.LockdownAnswer) {
 		fmt.Fprintf(w, "and %d more are not closed yet, at machines that you may not see\n", a.Hidden)
 	}
 	if a.Untraced > 0 {
-		fmt.Fprintf(w, "and %d more were found, which are closed and cannot be followed here\n", a.Untraced)
+		fmt.Fprintf(w, "and %d more were found, which are being closed and cannot be followed here; it is not known whether they are closed\n", a.Untraced)
 	}
 }
 
