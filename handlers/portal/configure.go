@@ -2,7 +2,6 @@ package portal
 
 import (
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -25,7 +24,6 @@ type configureView struct {
 	Firewalled bool
 	Lacks      string // the permission to save that somebody lacks, "" for none
 	New        bool   // none of them is protected so far
-	Mixed      bool   // their policies differ
 	Changes    show.Changes
 	Saved      bool
 	Stale      bool // somebody else has changed a policy since the form was drawn
@@ -49,23 +47,9 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	for _, vm := range vms {
-		p, ok := policies[vm.Key()]
-		if !ok {
-			continue
-		}
-		switch typed := form.PolicyOf(p, s.App.Floor); {
-		case view.Rows == nil:
-			view.Policy = typed
-		case !reflect.DeepEqual(typed, view.Policy):
-			view.Mixed = true
-		}
-	}
 	view.New = len(policies) == 0
-	view.Mixed = view.Mixed || !view.New && len(policies) < len(vms)
-	if view.Rows == nil {
-		view.Policy = form.NewPolicy(s.App.Floor)
-	}
+	view.Policy = form.FormOf(vms, policies, s.App.Floor)
+	view.unread()
 	view.Changes = s.preview(c, vms, &view)
 	s.render(w, c, http.StatusOK, "configure", "Configure", view)
 	return nil
@@ -96,7 +80,7 @@ func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]ji
 				seen = ""
 			}
 		}
-		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i), Seen: seen})
+		view.VMs = append(view.VMs, configureVM{Name: vm.Name, ID: vm.String(), Group: vm.ResourceGroup, Configured: has, Key: form.MachineField(i), Seen: seen, is: seen})
 	}
 	return view, policies, nil
 }
@@ -133,8 +117,9 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 		return err
 	}
 	view.New = len(policies) == 0
+	view.Policy = form.ReadForm(c.PostForm, vms, policies, s.App.Floor)
+	view.unread()
 	seen := view.built(vms, c.PostForm["seen"])
-	view.Policy = form.ReadPolicy(c.PostForm, s.App.Floor)
 	if n, ok := strings.CutPrefix(intent, "remove-"); ok {
 		view.RemoveRow(n)
 		intent = "edit"
@@ -155,19 +140,31 @@ func (s *server) configure(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-// built keeps in the form which policies it was drawn from, and returns them. A form without them builds on nothing.
+// built keeps in the form which policies it was drawn from, and returns them. A form without them builds
+// on nothing, but for one that leaves what it finds as it is.
 func (v *configureView) built(vms []jit.ID, tags []string) protect.Seen {
-	if len(tags) != len(vms) {
+	if len(tags) != len(vms) && v.Bulk == nil {
 		return nil
 	}
 	seen := protect.Seen{}
 	for i, vm := range vms {
-		v.VMs[i].is, v.VMs[i].Seen = v.VMs[i].Seen, tags[i]
-		if tags[i] != "" {
-			seen[vm.Key()] = []string{tags[i]}
+		if len(tags) == len(vms) {
+			v.VMs[i].Seen = tags[i]
+		}
+		if tag := v.VMs[i].Seen; tag != "" {
+			seen[vm.Key()] = []string{tag}
 		}
 	}
 	return seen
+}
+
+// unread refuses to leave as it is what nobody has shown.
+func (v *configureView) unread() {
+	for i, m := range v.VMs {
+		if v.Bulk != nil && m.is == "" {
+			v.Wrong.Put(form.MachineField(i), &jit.Error{Message: "you may not read the policy of " + m.Name + ", so that it cannot be left as it is: edit it alone"})
+		}
+	}
 }
 
 // preview computes what saving would change, and writes nothing.

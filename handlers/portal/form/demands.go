@@ -12,12 +12,14 @@ import (
 
 // Demands is the part of the form that says what requests must meet, as it was typed.
 type Demands struct {
-	Any     bool   // forbid every source
-	V4, V6  string // the widest prefixes, such as /24; "" for no bound
-	Why     bool   // require a justification
-	N, By   string // how many must approve, and the object ids of those who may, with spaces between; the form keeps them
-	Floor   jit.Options
-	Unasked bool // the form does not speak of it: it was drawn before there was such a part
+	Any    bool   // forbid every source
+	V4, V6 string // the widest prefixes, such as /24; "" for no bound
+	Why    bool   // require a justification
+	N, By  string // how many must approve, and the object ids of those who may, with spaces between; the form keeps them
+	Floor  jit.Options
+	// KeepAny and KeepWhy leave these as they are, in a form for several policies.
+	KeepAny, KeepWhy bool
+	Unasked          bool // the form does not speak of it: it was drawn before there was such a part
 }
 
 func demandsOf(o, floor jit.Options) Demands {
@@ -25,7 +27,41 @@ func demandsOf(o, floor jit.Options) Demands {
 }
 
 func readDemands(f url.Values, floor jit.Options) Demands {
-	return Demands{Any: f.Has("noany"), V4: strings.TrimSpace(f.Get("widest4")), V6: strings.TrimSpace(f.Get("widest6")), Why: f.Has("needwhy"), N: f.Get("allapprovers"), By: f.Get("approvedby"), Floor: floor, Unasked: !f.Has("demands")}
+	return Demands{Any: ticked(f, "noany"), KeepAny: f.Get("noany") == leave, KeepWhy: f.Get("needwhy") == leave, V4: strings.TrimSpace(f.Get("widest4")), V6: strings.TrimSpace(f.Get("widest6")), Why: ticked(f, "needwhy"), N: f.Get("allapprovers"), By: f.Get("approvedby"), Floor: floor, Unasked: !f.Has("demands")}
+}
+
+// ticked reports whether something is asked for: by a tick, or by a choice in a form for several policies.
+func ticked(f url.Values, name string) bool {
+	return f.Has(name) && f.Get(name) != leave && f.Get(name) != "off"
+}
+
+// bulk reads the part over the options that one of several policies has. What is wrong stands in w.
+func (d Demands) bulk(own jit.Options, w Wrongs) jit.Options {
+	full := d
+	for field, is := range map[*string]string{&full.V4: slash(own.WidestIPv4), &full.V6: slash(own.WidestIPv6)} {
+		switch *field {
+		case "":
+			*field = is
+		case "none":
+			*field = ""
+		}
+	}
+	if d.N == leave {
+		full.N = number(own.Approvers)
+	}
+	if d.By == leave {
+		full.By = own.ApprovedBy.String()
+	}
+	if d.KeepAny {
+		full.Any = own.ForbidAnySource
+	}
+	if d.KeepWhy {
+		full.Why = own.RequireJustification
+	}
+	if o := full.options(w); o != nil {
+		return *o
+	}
+	return own
 }
 
 // options reads the part; nil where the form does not speak of it. What is wrong stands in w.

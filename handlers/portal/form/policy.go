@@ -20,6 +20,7 @@ type Policy struct {
 	PublicIP string // of a firewall in front of them: the address at which it is dialled
 	Demands  Demands
 	Wrong    Wrongs
+	Bulk     *Bulk // of machines whose policies differ; nil for one policy
 }
 
 // PortRow is one row of the table of ports, as it was typed.
@@ -28,6 +29,9 @@ type PortRow struct {
 	Number, Protocol, Sources, Maximum string
 	Mapped                             string // the port of the firewall, "" for any
 	Approvers                          string // "" for as many as the machine asks for; the form keeps them
+	// Of a form for several policies: where the port is to be, where it is, whether some machine has it, and whether some has not.
+	Where, On   string
+	Fixed, Some bool
 }
 
 // ipText gives "" for no address.
@@ -69,7 +73,7 @@ func ReadPolicy(f url.Values, floor jit.Options) Policy {
 	v := Policy{Existing: cmp.Or(f.Get("existing"), jit.Override.String()), PublicIP: f.Get("publicip"), Demands: readDemands(f, floor), Wrong: Wrongs{}}
 	for i := range f["number"] {
 		row := PortRow{Index: i, Number: f["number"][i]}
-		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped, "approvers": &row.Approvers} {
+		for name, to := range map[string]*string{"protocol": &row.Protocol, "sources": &row.Sources, "maximum": &row.Maximum, "mapped": &row.Mapped, "approvers": &row.Approvers, "where": &row.Where} {
 			if i < len(f[name]) {
 				*to = f[name][i]
 			}
@@ -81,11 +85,18 @@ func ReadPolicy(f url.Values, floor jit.Options) Policy {
 
 // AddRow adds a row to be filled in.
 func (v *Policy) AddRow() {
-	v.Rows = append(v.Rows, PortRow{Index: len(v.Rows), Protocol: string(jit.TCP), Sources: "any", Maximum: "3 h"})
+	v.Rows = append(v.Rows, PortRow{Index: len(v.Rows), Protocol: string(jit.TCP), Sources: "any", Maximum: "3 h", Where: everywhere})
 }
 
 // RemoveRow removes the row with an index.
 func (v *Policy) RemoveRow(index string) {
+	if v.Bulk != nil {
+		for _, r := range v.Rows {
+			if strconv.Itoa(r.Index) == index && r.Fixed && len(v.Bulk.Gone) < most {
+				v.Bulk.Gone = append(v.Bulk.Gone, r.Number)
+			}
+		}
+	}
 	v.Rows = slices.DeleteFunc(v.Rows, func(r PortRow) bool { return strconv.Itoa(r.Index) == index })
 	for i := range v.Rows {
 		v.Rows[i].Index = i
@@ -94,6 +105,9 @@ func (v *Policy) RemoveRow(index string) {
 
 // Policies reads the rows as policies of the machines; what is wrong stands in Wrong.
 func (v *Policy) Policies(vms []jit.ID) []jit.Policy {
+	if v.Bulk != nil {
+		return v.bulk(vms)
+	}
 	existing, err := jit.ParseExistingRules(v.Existing)
 	v.Wrong.Put("existing", err)
 	options := v.Demands.options(v.Wrong)
@@ -101,17 +115,24 @@ func (v *Policy) Policies(vms []jit.ID) []jit.Policy {
 	for _, row := range v.Rows {
 		ports = append(ports, v.rule(row))
 	}
-	var public netip.Addr
-	if text := strings.TrimSpace(v.PublicIP); text != "" {
-		if public, err = netip.ParseAddr(text); err != nil {
-			v.Wrong.Put("publicip", &jit.Error{Message: fmt.Sprintf("%.60q is not an address", text)})
-		}
-	}
+	public := address(v.PublicIP, v.Wrong)
 	var out []jit.Policy
 	for _, vm := range vms {
 		out = append(out, jit.Policy{VM: vm, Ports: slices.Clone(ports), ExistingRules: existing, Options: options, PublicAddress: public})
 	}
 	return out
+}
+
+// address reads the address of a firewall; none for "". What is wrong stands in w.
+func address(text string, w Wrongs) netip.Addr {
+	if text = strings.TrimSpace(text); text == "" {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		w.Put("publicip", &jit.Error{Message: fmt.Sprintf("%.60q is not an address", text)})
+	}
+	return a
 }
 
 func (v *Policy) rule(row PortRow) jit.PortRule {
@@ -145,6 +166,9 @@ func (v *Policy) rule(row PortRow) jit.PortRule {
 // Refused puts a refusal beside the field that it concerns.
 func (v *Policy) Refused(told *jit.Error, vms []jit.ID) {
 	at := locate(told.Target, vms)
+	if v.Bulk != nil {
+		at = v.Bulk.place(told.Target, v.Rows)
+	}
 	field := ""
 	switch {
 	case at.port >= 0 && at.port < len(v.Rows):
