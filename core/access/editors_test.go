@@ -57,7 +57,7 @@ func interleave(ctx context.Context, w *world, choices []int, editors [2]func(co
 	asleep := false // the first editor, whose read would be no other before the second's than after it
 	known := false  // the rest of the run is that of another
 	for working := len(editors); ; {
-		time.Sleep(3 * time.Millisecond) // of the bubble: who waits for others to read with reads
+		time.Sleep(20 * time.Millisecond) // of the bubble: who waits for others to read with reads, a few times in a row
 		synctest.Wait()
 		for len(stops) > 0 || working > 0 && !slices.ContainsFunc(waiting, func(at []stop) bool { return len(at) > 0 }) {
 			at := <-stops // who only waits for another goes on now, since time passes
