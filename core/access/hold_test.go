@@ -273,3 +273,31 @@ func TestHeldWhileItOpened(t *testing.T) {
 		t.Errorf("the log says nothing:\n%s", got)
 	}
 }
+
+// TestHeldUntilItIsLifted: a hold refuses until the write that lifts it has succeeded, and goes on refusing where that fails.
+func TestHeldUntilItIsLifted(t *testing.T) {
+	w := newWorld(t)
+	w.enable("web")
+	run := w.mustLock(area.Scope{VM: vmID("web")}, true)
+	ask := func(when string) {
+		t.Helper()
+		if _, _, err := w.Request(t.Context(), annie, asked(annie, 22, "203.0.113.7", "web"), ""); code(err) != hold.CodeHeld {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	w.store.Fault = func(_ context.Context, s coretest.Step) error {
+		if s.Op != "PutHolds" {
+			return nil
+		}
+		ask("before the write")
+		return errFault
+	}
+	if _, err := w.lock.Lift(t.Context(), admin, run.Hold, "over", false); err == nil {
+		t.Fatal("it is lifted")
+	}
+	w.store.Fault = nil
+	ask("after a write that failed")
+	if open, _ := w.mem.OpenGrants(t.Context()); len(open) != 0 {
+		t.Errorf("%d grants are stored", len(open))
+	}
+}

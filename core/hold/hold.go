@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +41,9 @@ func (a *Asker) Look(ctx context.Context) (store.HoldSet, error) {
 	return set, nil
 }
 
-// Seen tells it of a set that was read or stored just now.
+// Seen tells it of a set that was read or stored just now. It keeps a copy, since whoever has read the set may be about to change its own.
 func (a *Asker) Seen(set store.HoldSet) {
+	set.Holds = slices.Clone(set.Holds)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = set
