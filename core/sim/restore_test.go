@@ -91,7 +91,7 @@ func (r *run) putBack() {
 			l.lost = true
 		case !rec.Grant.Closed() && l.rec.Grant.Closed():
 			l.lost, l.ended = true, true
-		case rec.Grant.Closed() != l.rec.Grant.Closed() || rec.Grant.Status() != l.rec.Grant.Status() || !rec.Grant.End().Equal(l.rec.Grant.End()):
+		case otherwise(l.rec.Grant, rec.Grant):
 			l.lost, l.rec = true, rec
 		}
 	}
@@ -116,6 +116,18 @@ func (r *run) putBack() {
 		r.crash(a)
 	}
 	r.check()
+}
+
+// otherwise reports whether an older record tells something else of a window than the newer one.
+func otherwise(newer, older jit.Grant) bool {
+	for i, vm := range newer.VMs {
+		for j, w := range vm.Ports {
+			if o := older.VMs[i].Ports[j]; o.Status != w.Status || !o.End.Equal(w.End) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // orphaned forgets that machines which nothing stored knows stay closed: others have touched them, and nobody puts that right.
