@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"portcullis/core/jit"
 	"portcullis/core/label"
@@ -214,6 +215,38 @@ func TestAllowChangedByHand(t *testing.T) {
 			if p := plan.Compute(in); len(p.Missing) != 1 || !p.Missing[0].Others {
 				t.Errorf("%s, and what others remove stays: %+v", tc.name, p.Missing)
 			}
+		}
+	}
+}
+
+// TestMissingBesideANewerRequest: a rule that is missing is made again beside a newer request of the same person that took its place, and may come to
+// nothing, and not beside one that lets in the same because it asked for more: it would stand longer than that one.
+func TestMissingBesideANewerRequest(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		sources jit.Sources
+		again   bool
+	}{{"from the same", jit.Sources{}, true}, {"from everywhere", jit.AnySource(), false}} {
+		in := handInput(t)
+		newer := in.Openings[0]
+		newer.Grant = newer.Grant.Each(func(_ jit.ID, w jit.Window) jit.Window {
+			if !tc.again {
+				w.Sources = tc.sources
+			}
+			w.Status = jit.Initiating
+			return w
+		})
+		newer.Grant.ID, newer.Grant.Start, newer.Grant.OpenBy = "99999999-0000-4000-8000-000000000000", noon.Add(-time.Minute), noon.Add(time.Minute)
+		beside := in
+		beside.Openings = []roster.Opening{newer}
+		in.Current = compute(beside).Changes.Apply(nil)
+		in.Confirmed = notes(in.Current)
+		newer.Grant = newer.Grant.Revoke(noon, jit.OpeningFailed)
+		in.Openings = []roster.Opening{in.Openings[0], newer}
+		p := plan.Compute(in)
+		stands := slices.ContainsFunc(p.Rules, func(r jit.Rule) bool { return r.Access == jit.Allow })
+		if stands != tc.again || (len(p.Missing) == 0) != tc.again {
+			t.Errorf("%s: missing %+v, rules %v", tc.name, p.Missing, p.Rules)
 		}
 	}
 }

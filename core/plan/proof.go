@@ -97,20 +97,21 @@ func (in Input) standing(ours named) standing {
 	return s
 }
 
-// letsIn reports whether standing rules of the same grant, or of a newer one of its requestor that may come to nothing still, let in all that a rule
-// would: it then opens nothing, such as where a part of a grant has ended, where windows get one end and with it one rule, or where a newer request
-// comes to nothing.
+// letsIn reports whether standing rules of the same grant, or of a newer one of its requestor that took its place and may come to nothing still, let
+// in all that a rule would: it then opens nothing, such as where a part of a grant has ended, where windows get one end and with it one rule, or where a
+// newer request comes to nothing. Who asks for other sources takes nobody's place: the rule might have been missing before, and outlive the newer one.
 func (s standing) letsIn(w *wanted) bool {
-	rules := s.rules[w.grant]
+	own, newer := s.rules[w.grant], []*jit.Rule(nil)
 	if g := s.grants[w.grant]; g != nil {
 		for _, n := range s.newcome[requestorOf(g)] {
 			if n.ID != g.ID && n.Begins().Compare(g.Begins()) >= 0 {
-				rules = slices.Concat(rules, s.rules[n.ID])
+				newer = slices.Concat(newer, s.rules[n.ID])
 			}
 		}
 	}
-	return len(rules) > 0 && !slices.ContainsFunc(reach.Parts(w.rule), func(part jit.Rule) bool {
-		return !slices.ContainsFunc(rules, func(r *jit.Rule) bool { return reach.Holds(r, &part) })
+	return len(own)+len(newer) > 0 && !slices.ContainsFunc(reach.Parts(w.rule), func(part jit.Rule) bool {
+		return !slices.ContainsFunc(own, func(r *jit.Rule) bool { return reach.Holds(r, &part) }) &&
+			!slices.ContainsFunc(newer, func(r *jit.Rule) bool { return reach.Holds(r, &part) && reach.HoldsPeers(part.Source, r.Source) })
 	})
 }
 
