@@ -41,12 +41,16 @@ func (r *run) scheduled() []string {
 	return ids
 }
 
-// keptForLater is I16 for a grant that is stored: one that is for later waits, and no longer than may be.
+// keptForLater is I16 for a grant that is stored: one that is for later waits, and no longer than may be. Its start may come while it is decided.
 func (r *run) keptForLater(g jit.Grant) {
 	if g.Wait.Opens.IsZero() {
 		return
 	}
-	if !g.Waiting() || g.Wait.Opens.After(time.Now().Add(furthest+skewMax)) {
+	by := time.Now()
+	if r.skewed {
+		by = by.Add(skewMax)
+	}
+	if !g.Waiting() && g.Wait.Opens.After(by) || g.Wait.Opens.After(time.Now().Add(furthest+skewMax)) {
 		r.violate("I16", "grant %s is to begin in %s, and is stored as %s", g.ID, time.Until(g.Wait.Opens), g.Status())
 	}
 }
