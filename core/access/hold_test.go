@@ -301,3 +301,34 @@ func TestHeldUntilItIsLifted(t *testing.T) {
 		t.Errorf("%d grants are stored", len(open))
 	}
 }
+
+// TestLockdownMeetsAClosing: a lock-down has ended only once what was being closed in its scope when it came is closed as well.
+func TestLockdownMeetsAClosing(t *testing.T) {
+	for name, end := range map[string]func(w *world, id string){
+		"revoked": func(w *world, id string) { _, _ = w.Revoke(t.Context(), bobby, id) },
+		"expired": func(w *world, _ string) { w.leap(24 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.enable("web", "app1")
+			id := w.mustAskAs(bobby, 22, "203.0.113.7")
+			w.cloud.Fault = func(_ context.Context, s coretest.Step) error {
+				if s.Op == "Apply" {
+					return errFault
+				}
+				return nil
+			}
+			end(w, id)
+			w.cloud.Fault = nil
+			if w.allows("web-nsg") != 1 || w.grant(id).Closed() {
+				t.Fatalf("%d allows, %s", w.allows("web-nsg"), w.grant(id).Status())
+			}
+			if w.mustLock(area.Scope{VM: vmID("app1")}, false); w.allows("web-nsg") != 1 {
+				t.Error("a lock-down elsewhere has closed it")
+			}
+			if w.mustLock(area.Scope{VM: vmID("web")}, false); w.allows("web-nsg") != 0 || !w.grant(id).Closed() {
+				t.Errorf("%d allows after the lock-down, %s", w.allows("web-nsg"), w.grant(id).Status())
+			}
+		})
+	}
+}

@@ -51,7 +51,8 @@ type Order struct {
 // Run is a lock-down that has begun.
 type Run struct {
 	store.Lockdown
-	open []store.GrantRecord // with something open in its scope
+	open    []store.GrantRecord // with something open in its scope
+	closing []store.GrantRecord // with something in its scope that is over, and not confirmed closed
 }
 
 // now returns the time as it is stored: UTC, in whole milliseconds.
@@ -74,7 +75,7 @@ func (s *Service) Begin(ctx context.Context, who jit.Caller, o Order) (Run, erro
 			return Run{}, err
 		}
 	}
-	if run.open, err = s.open(ctx, o.Scope); err != nil {
+	if run.open, run.closing, err = s.open(ctx, o.Scope); err != nil {
 		return Run{}, err
 	}
 	run.Found = len(run.open)
@@ -142,17 +143,22 @@ func (s *Service) replace(ctx context.Context, set store.HoldSet) error {
 	return err
 }
 
-// open returns the grants with a window in the scope that is not over, whatever its status.
-func (s *Service) open(ctx context.Context, scope area.Scope) ([]store.GrantRecord, error) {
+// open returns the grants with a window in the scope that is not over, whatever its status, and those with one that is over and not confirmed
+// closed: its port may still be open.
+func (s *Service) open(ctx context.Context, scope area.Scope) (open, closing []store.GrantRecord, err error) {
 	all, err := s.Grants.OpenGrants(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the open grants: %w", err)
+		return nil, nil, fmt.Errorf("read the open grants: %w", err)
 	}
 	now := s.now()
-	return slices.DeleteFunc(all, func(rec store.GrantRecord) bool {
-		_, found := scope.LockDown(rec.Grant, now)
-		return !found
-	}), nil
+	for _, rec := range all {
+		if _, found := scope.LockDown(rec.Grant, now); found {
+			open = append(open, rec)
+		} else if _, closed := left(rec.Grant, scope); !closed {
+			closing = append(closing, rec)
+		}
+	}
+	return open, closing, nil
 }
 
 const (
@@ -161,7 +167,7 @@ const (
 	markTogether = 16               // grants that are marked in one transaction
 )
 
-// Complete marks what a lock-down has found and closes it: one write for each target. It goes on where single grants fail, and returns
+// Complete marks what a lock-down has found and closes it, with what was closing already: one write for each target. It goes on where single grants fail, and returns
 // why some are not confirmed closed; the sweep tries those again. It logs the lock-down beside, and waits for no log.
 func (s *Service) Complete(ctx context.Context, run Run) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeWait)
@@ -172,7 +178,7 @@ func (s *Service) Complete(ctx context.Context, run Run) error {
 	}()
 	err := s.Rounds.Recovered("lock-down "+run.ID, func() error {
 		marked, err := s.mark(ctx, run)
-		s.Rounds.CloseAll(ctx, marked, round.Want{}, func(_ int, _ store.GrantRecord, _ bool, failed error) { err = errors.Join(err, failed) })
+		s.Rounds.CloseAll(ctx, slices.Concat(marked, run.closing), round.Want{}, func(_ int, _ store.GrantRecord, _ bool, failed error) { err = errors.Join(err, failed) })
 		return err
 	})
 	return errors.Join(err, <-logged)

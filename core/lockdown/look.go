@@ -25,7 +25,7 @@ func (s *Service) Preview(ctx context.Context, who jit.Caller, o Order) (Preview
 	if err != nil {
 		return Preview{}, err
 	}
-	open, err := s.open(ctx, o.Scope)
+	open, _, err := s.open(ctx, o.Scope)
 	if err != nil {
 		return Preview{}, err
 	}
