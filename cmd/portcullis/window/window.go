@@ -155,7 +155,7 @@ func (k Keeper) obtain(ctx context.Context, want Want, f *files) (api.GrantAnswe
 		return api.GrantAnswer{}, err
 	}
 	if err := f.note(p.ID); err != nil {
-		return api.GrantAnswer{}, errors.Join(err, k.close(ctx, p.ID))
+		return api.GrantAnswer{}, errors.Join(err, k.giveUp(ctx, p.ID))
 	}
 	return k.await(ctx, want, f, p)
 }
@@ -178,7 +178,7 @@ func (k Keeper) await(ctx context.Context, want Want, f *files, p client.Pending
 		err = exit.With(exit.Interrupted, errors.New("interrupted"))
 	}
 	if err != nil {
-		return g, errors.Join(err, k.close(ctx, p.ID), f.forget())
+		return g, errors.Join(err, k.giveUp(ctx, p.ID), f.forget())
 	}
 	switch g.Status {
 	case initiated:
@@ -222,18 +222,24 @@ func progress(g api.GrantAnswer) string {
 	return fmt.Sprintf("waiting for Azure: %d of %d security groups and firewalls have confirmed", confirmed, len(g.Targets))
 }
 
-// close closes a request, also for a caller who has been interrupted.
-func (k Keeper) close(ctx context.Context, id string) error {
+// close closes a request, also for a caller who has been interrupted, and reports whether that is confirmed.
+func (k Keeper) close(ctx context.Context, id string) (bool, error) {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answers)
 	defer cancel()
-	_, err := k.App.Revoke(closing, id, client.How{})
+	p, err := k.App.Revoke(closing, id, client.How{})
 	if refused, ok := errors.AsType[*client.Refusal](err); ok && refused.Status == http.StatusNotFound {
-		return nil // it is not even stored any more
+		return true, nil // it is not even stored any more
 	}
 	if err != nil {
-		return fmt.Errorf("request %s could not be closed, and ends by itself: %w", id, err)
+		return false, fmt.Errorf("request %s could not be closed, and ends by itself: %w", id, err)
 	}
-	return nil
+	return !p.UnderWay, nil
+}
+
+// giveUp closes a request that nobody uses.
+func (k Keeper) giveUp(ctx context.Context, id string) error {
+	_, err := k.close(ctx, id)
+	return err
 }
 
 // Close ends the use of the window, and the window itself where nobody else uses it and this program opened it.
@@ -254,10 +260,13 @@ func (w *Window) Close(ctx context.Context) error {
 	if id == "" || err != nil || !alone {
 		return err
 	}
-	if err := w.keeper.close(ctx, id); err != nil {
+	closed, err := w.keeper.close(ctx, id)
+	switch {
+	case err != nil:
 		return err
-	}
-	if id == w.Request {
+	case !closed: // a firewall takes minutes
+		w.keeper.Say("port %d of %s is being closed, which is not confirmed yet; portcullis requests %s shows it", w.want.Port, w.want.Machine.Name, id)
+	case id == w.Request:
 		w.keeper.Say("port %d of %s is closed", w.want.Port, w.want.Machine.Name)
 	}
 	return w.files.forget()
