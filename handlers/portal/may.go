@@ -4,6 +4,7 @@ import (
 	"portcullis/core/inventory"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
+	"portcullis/handlers/portal/second"
 	"portcullis/handlers/portal/show"
 )
 
@@ -55,7 +56,7 @@ func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 	var err error
 	if !v.Own {
 		if v.Waits != "" {
-			if v.MayDecide, err = allowed(s.App.Approvals.MayDecide(c.Context(), c.who, g.ID)); err != nil {
+			if v.MayDecide, err = second.Allowed(s.App.Approvals.MayDecide(c.Context(), c.who, g.ID)); err != nil {
 				return err
 			}
 		}
@@ -69,12 +70,4 @@ func (s *server) offersOf(c call, v *show.Grant, g jit.Grant) error {
 	}
 	v.MayExtend, err = s.may(c, permit.VerbExtend, vms...)
 	return err
-}
-
-// allowed reports whether what was looked at is not refused; the error is why that cannot be told.
-func allowed(err error) (bool, error) {
-	if jit.Refused(err) != nil {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -26,16 +26,17 @@ func (s *server) openNow(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	view := machinesView{}
-	if view.Open, err = s.openOf(c, open); err != nil {
-		return err
-	}
+	view := machinesView{Open: s.glance(c, open)}
 	c.unchanged(w, view.Open.Stamp)
-	if c.partly() && c.URL.Query().Get("shown") != view.Open.Stamp {
-		if view, err = s.list(c); err != nil {
-			return err
-		}
+	switch {
+	case !c.partly():
+		err = s.offersIn(c, &view.Open, open)
+	case c.URL.Query().Get("shown") != view.Open.Stamp:
+		view, err = s.list(c)
 		view.Again = true
+	}
+	if err != nil {
+		return err
 	}
 	s.render(w, c, http.StatusOK, "open", "Open now", view)
 	return nil
@@ -48,11 +49,15 @@ func (c call) everyone() bool {
 
 // openOf gives grants that are not closed as they are shown, the caller's own first, the next to end first.
 func (s *server) openOf(c call, open []store.GrantRecord) (openView, error) {
+	view := s.glance(c, open)
+	return view, s.offersIn(c, &view, open)
+}
+
+// glance gives them without what is offered, which takes reads for every request that waits: every browser looks every few seconds whether anything is new.
+func (s *server) glance(c call, open []store.GrantRecord) openView {
 	var view openView
 	var waiting, grants []show.Grant
-	byID := map[string]store.GrantRecord{}
 	for _, rec := range open {
-		byID[rec.Grant.ID] = rec
 		shown := show.GrantOf(rec, c.who, c.now)
 		if view.Busy = view.Busy || shown.Busy; shown.Waits != "" {
 			waiting = append(waiting, shown)
@@ -62,16 +67,24 @@ func (s *server) openOf(c call, open []store.GrantRecord) (openView, error) {
 	}
 	view.Now = show.NowOf(grants, c.everyone())
 	view.Waiting, view.MoreWaiting = first(waiting)
-	all := stampOf([]any{waiting, grants})
+	view.Stamp = stampOf([]any{waiting, grants, view.Now, view.Waiting})
+	return view
+}
+
+// offersIn notes what the caller may do with each of the grants that are drawn.
+func (s *server) offersIn(c call, view *openView, open []store.GrantRecord) error {
+	byID := map[string]store.GrantRecord{}
+	for _, rec := range open {
+		byID[rec.Grant.ID] = rec
+	}
 	for _, list := range [][]show.Grant{view.Grants, view.Waiting} {
 		for i := range list {
 			if err := s.offersOf(c, &list[i], byID[list[i].ID].Grant); err != nil {
-				return view, err
+				return err
 			}
 		}
 	}
-	view.Stamp = stampOf([]any{all, view.Now, view.Waiting})
-	return view, nil
+	return nil
 }
 
 // first gives the requests that are shown of those that wait, and how many more there are.

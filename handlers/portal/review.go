@@ -5,6 +5,7 @@ import (
 
 	"portcullis/core/jit"
 	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/second"
 	"portcullis/handlers/portal/show"
 )
 
@@ -20,7 +21,7 @@ func (s *server) reviewOf(c call, v *show.Grant, g jit.Grant) error {
 	v.Review = show.Review{Known: true, Owed: review.Owed(), Text: review.Text, By: review.Reviewer, At: review.At}
 	if v.Review.Owed {
 		_, _, err = s.App.Access.PreviewReview(c.Context(), c.who, g.ID, "what happened") // of any text: the caller has written none yet
-		v.Review.May, err = allowed(err)
+		v.Review.May, err = second.Allowed(err)
 	}
 	return err
 }

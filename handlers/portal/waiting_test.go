@@ -1,12 +1,15 @@
 package portal_test
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"portcullis/core/access"
+	"portcullis/core/coretest"
 	"portcullis/core/jit"
 	"portcullis/core/permit"
 	"portcullis/core/store"
@@ -161,4 +164,26 @@ func TestDenyOnThePage(t *testing.T) {
 	}
 	s.get("requests/"+id).holds(t, "The ports were not opened", "ann@example.com denied it: not &lt;today&gt;.")
 	s.getAs("ann", "").lacks(t, "/decide")
+}
+
+// TestLookingAgainReadsNothingOfWhatWaits: every browser looks every few seconds. Where nothing is new, that reads no policy and no request of those that
+// wait, of which each may name 200 machines.
+func TestLookingAgainReadsNothingOfWhatWaits(t *testing.T) {
+	s, id := waits(t, 1)
+	p := s.getAs("ann", "open", "HX-Request", "true")
+	p.holds(t, `id="decide-`+id)
+	_, stamp, _ := strings.Cut(p.text, `{"shown":"`)
+	stamp, _, _ = strings.Cut(stamp, `"`)
+	var reads atomic.Int64
+	s.store.Fault = func(_ context.Context, st coretest.Step) error {
+		if st.Op == "Policy" || st.Op == "Grant" || st.Op == "EachPolicy" {
+			reads.Add(1)
+		}
+		return nil
+	}
+	p = s.getAs("ann", "open?shown="+stamp, "HX-Request", "true")
+	p.holds(t, "as it is shown")
+	if n := reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
 }

@@ -30,7 +30,7 @@ func (p Pages) lockdownPage(c Call, status int, view lock.Page) error {
 	}
 	may, err := p.MayLock(c.Context(), c.Who)
 	if vm, bad := jit.ParseVM(view.Form.Machine); err == nil && !may && bad == nil {
-		may, err = allowed(p.App.Access.Permit.May(c.Context(), c.Who, permit.VerbLockdown, vm.String()))
+		may, err = Allowed(p.App.Access.Permit.May(c.Context(), c.Who, permit.VerbLockdown, vm.String()))
 	}
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (p Pages) MayLock(ctx context.Context, who jit.Caller) (bool, error) {
 		return false, err
 	}
 	for _, sub := range subs {
-		if may, err := allowed(p.App.Access.Permit.May(ctx, who, permit.VerbLockdown, "/subscriptions/"+sub)); may || err != nil {
+		if may, err := Allowed(p.App.Access.Permit.May(ctx, who, permit.VerbLockdown, "/subscriptions/"+sub)); may || err != nil {
 			return may, err
 		}
 	}
@@ -91,8 +91,8 @@ func (p Pages) Lockdown(c Call) error {
 	return nil
 }
 
-// allowed reports whether what was looked at is not refused; the error is why that cannot be told.
-func allowed(err error) (bool, error) {
+// Allowed reports whether what was looked at is not refused; the error is why that cannot be told.
+func Allowed(err error) (bool, error) {
 	if jit.Refused(err) != nil {
 		return false, nil
 	}
