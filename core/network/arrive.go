@@ -78,6 +78,28 @@ func NeverArrives(rec store.GrantRecord, vm jit.ID, w jit.Window) []string {
 	return says
 }
 
+// Enters returns those of the addresses to dial for a window of a grant at which one of its sources can come in: of the same family,
+// and no private one at a public address. Of sources that come in nowhere [NeverArrives] tells.
+func Enters(rec store.GrantRecord, vm jit.ID, w jit.Window) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, a := range rec.Dial(vm, w) {
+		host := a.Addr().Unmap()
+		enters := w.Sources.IsAny()
+		for p := range w.Sources.All() {
+			enters = enters || p.Addr().Is4() == host.Is4() && !never(p, host)
+		}
+		if enters {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// never reports whether a range is private and an address public.
+func never(p netip.Prefix, host netip.Addr) bool {
+	return slices.ContainsFunc(kindsOfUnlikely(), func(k unlikely) bool { return k.private && k.holds(p) && !k.holdsOne([]netip.Addr{host}) })
+}
+
 // few names the first of a list.
 func few(list []string) string {
 	if more := len(list) - 2; more > 0 {

@@ -67,3 +67,30 @@ func TestNeverArrives(t *testing.T) {
 		})
 	}
 }
+
+// TestEnters: of the addresses of a machine those are dialled that a source of the window can come in at.
+func TestEnters(t *testing.T) {
+	vm := jit.ID{Subscription: "s", ResourceGroup: "g", Type: jit.TypeVM, Name: "web"}
+	for name, tc := range map[string]struct{ from, want string }{
+		"IPv4":               {"8.8.8.8", "20.50.1.2:22 10.0.0.4:22"},
+		"IPv6":               {"2a01:4f8::1", "[2603::5]:22"},
+		"both":               {"8.8.8.8 2a01:4f8::/32", "20.50.1.2:22 10.0.0.4:22 [2603::5]:22"},
+		"any":                {"*", "20.50.1.2:22 10.0.0.4:22 [2603::5]:22"},
+		"private":            {"10.1.2.3", "10.0.0.4:22"},
+		"unique local":       {"fd00::1", ""},
+		"private and public": {"10.1.2.3 8.8.8.8", "20.50.1.2:22 10.0.0.4:22"},
+	} {
+		sources, err := jit.ParseSources(strings.Fields(tc.from)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := store.GrantRecord{Connect: map[string][]netip.Addr{vm.Key(): {netip.MustParseAddr("20.50.1.2"), netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("2603::5")}}}
+		var got []string
+		for _, a := range network.Enters(rec, vm, jit.Window{Number: 22, Sources: sources}) {
+			got = append(got, a.String())
+		}
+		if s := strings.Join(got, " "); s != tc.want {
+			t.Errorf("%s: dialled at %q, want %q", name, s, tc.want)
+		}
+	}
+}

@@ -41,8 +41,8 @@ func TestLongRequestIsBrief(t *testing.T) {
 	if n := strings.Count(open, "data-copy"); n != 3 || strings.Contains(open, "m02") {
 		t.Errorf("%d ways to connect in a row: %s", n, open)
 	}
-	if all := s.get("requests/" + rec.Grant.ID); strings.Count(all.text, "data-copy") != 50 {
-		t.Errorf("the request shows %d ways to connect", strings.Count(all.text, "data-copy"))
+	if all := s.get("requests/" + rec.Grant.ID); strings.Count(all.text, "data-as") != 50 {
+		t.Errorf("the request shows %d ways to connect", strings.Count(all.text, "data-as"))
 	}
 }
 

@@ -2,12 +2,10 @@ package portal
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -130,7 +128,7 @@ func (s *server) seeOther(w http.ResponseWriter, _ call, p string) error {
 	return nil
 }
 
-// rdp gives a file for remote desktop clients: GET /api/portal/requests/{id}/rdp?vm=ID&host=ADDRESS.
+// rdp gives a file for remote desktop clients: GET /api/portal/requests/{id}/rdp?vm=ID&host=ADDRESS&user=NAME.
 func (s *server) rdp(w http.ResponseWriter, c call) error {
 	rec, err := s.record(c)
 	if err != nil {
@@ -147,9 +145,13 @@ func (s *server) rdp(w http.ResponseWriter, c call) error {
 				if vm.ID != vms[0].String() || d.Host != host || d.RDP == "" {
 					continue
 				}
+				file, err := d.File(c.URL.Query().Get("user"))
+				if err != nil {
+					return err
+				}
 				w.Header().Set("Content-Type", "application/x-rdp")
 				w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": vm.Name + ".rdp"}))
-				_, _ = fmt.Fprintf(w, "full address:s:%s\r\nprompt for credentials:i:1\r\n", net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port))))
+				_, _ = io.WriteString(w, file)
 				return nil
 			}
 		}

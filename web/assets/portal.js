@@ -166,10 +166,11 @@
   document.addEventListener("click", (e) => {
     const copy = e.target.closest("[data-copy]");
     if (copy) {
+      const was = copy.dataset.was ||= copy.textContent;
       navigator.clipboard.writeText(copy.dataset.copy).then(
         () => { copy.textContent = "Copied"; announce("Copied to the clipboard"); },
-        () => { copy.textContent = "Press Ctrl+C"; getSelection().selectAllChildren(copy.previousElementSibling); });
-      setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+        () => { copy.textContent = "Press Ctrl+C"; if (copy.previousElementSibling) getSelection().selectAllChildren(copy.previousElementSibling); });
+      setTimeout(() => { copy.textContent = was; }, 2000);
     }
     if (e.target.closest("[data-clear]")) {
       untick([...ticked]);

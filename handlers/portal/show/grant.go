@@ -1,9 +1,6 @@
 package show
 
 import (
-	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -79,14 +76,6 @@ type GrantPort struct {
 	Warnings []string
 }
 
-// Dial is how to connect to one address.
-type Dial struct {
-	Host    string
-	Port    uint16
-	Command string // to be copied
-	RDP     string // link to a file for remote desktop clients
-}
-
 // GrantOf returns a grant as the page shows it to who at an instant.
 func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 	g := rec.Grant
@@ -99,7 +88,7 @@ func GrantOf(rec store.GrantRecord, who jit.Caller, now time.Time) Grant {
 		for _, w := range vm.Ports {
 			p := GrantPort{Number: w.Number, Service: words.Service(w.Number), Sources: words.Sources(w.Sources), End: w.End, State: words.State(g, w, now), Why: words.Reason(string(w.Reason))}
 			if p.State == "open" {
-				for _, a := range rec.Dial(vm.VM, w) {
+				for _, a := range network.Enters(rec, vm.VM, w) {
 					p.Dial = append(p.Dial, dialing(g.ID, vm.VM, a, w.Number))
 				}
 				p.Firewall = w.Mapped.IsValid()
@@ -154,23 +143,6 @@ func more(a, b string) string {
 		return b
 	}
 	return a
-}
-
-// dialing gives how to connect at an address and port to a port of a machine.
-func dialing(grant string, vm jit.ID, at netip.AddrPort, number uint16) Dial {
-	a, port := at.Addr(), at.Port()
-	d := Dial{Host: a.String(), Port: port, Command: net.JoinHostPort(a.String(), strconv.Itoa(int(port)))}
-	switch number {
-	case 22:
-		d.Command = fmt.Sprintf("ssh user@%s -p %d", a, port)
-	case 3389:
-		d.RDP = Link("requests/"+grant+"/rdp", "vm", vm.String(), "host", a.String())
-	case 5985:
-		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d", a, port)
-	case 5986:
-		d.Command = fmt.Sprintf("Enter-PSSession -ComputerName %s -Port %d -UseSSL", a, port)
-	}
-	return d
 }
 
 // Title returns the title of a page that shows the request.
