@@ -165,6 +165,7 @@ func TestImports(t *testing.T) {
 		"handlers/portal/asset":   with(door, bad{"portcullis/core": "files hold no data, and anybody may have them", "portcullis/handlers": "it serves files and knows no page"}),
 		"handlers/portal/second":  with(door, bad{"portcullis/handlers/wire": "the page writes no JSON"}),
 		"handlers/portal/lock":    with(door, bad{"portcullis/core/access": "a form asks for a verb and calls none", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read and typed, not the request", "context": "it is given what was read, and asks nobody"}),
+		"handlers/portal/ending":  with(door, bad{"portcullis/handlers/wire": "the page writes no JSON", "portcullis/handlers/portal/form": "what is ended is typed into no form"}),
 		"handlers/portal/found":   with(door, bad{"portcullis/core/access": "it is given what was found, and calls no verb", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was read, not the request", "context": "it is given what was read, and asks nobody"}),
 		"handlers/portal/audit":   with(door, bad{"portcullis/core/access": "it reads, and calls no verb", "portcullis/handlers/wire": "the page writes no JSON", "net/http": "it is given what was asked for, not the request"}),
 		"handlers/portal/smaller": with(door, bad{"portcullis/": "it packs what it is handed, whatever that is"}),

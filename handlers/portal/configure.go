@@ -10,7 +10,9 @@ import (
 	"portcullis/core/permit"
 	"portcullis/core/protect"
 	"portcullis/core/store"
+	"portcullis/handlers/portal/ending"
 	"portcullis/handlers/portal/form"
+	"portcullis/handlers/portal/second"
 	"portcullis/handlers/portal/show"
 	"portcullis/handlers/portal/words"
 )
@@ -26,7 +28,8 @@ type configureView struct {
 	New        bool   // none of them is protected so far
 	Changes    show.Changes
 	Saved      bool
-	Stale      bool // somebody else has changed a policy since the form was drawn
+	List       string // link to the list that it came from
+	Stale      bool   // somebody else has changed a policy since the form was drawn
 }
 
 type configureVM struct {
@@ -57,7 +60,7 @@ func (s *server) configureForm(w http.ResponseWriter, c call) error {
 
 // configuring returns the form but for what was typed, and the policies that its machines have.
 func (s *server) configuring(c call, vms []jit.ID) (configureView, map[string]jit.Policy, error) {
-	view := configureView{}
+	view := configureView{List: show.ListAgain(c.PostForm.Get("list"))}
 	policies, err := s.policies(c, vms)
 	if err != nil {
 		return view, nil, err
@@ -214,11 +217,5 @@ func (s *server) disable(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	if c.PostForm.Get("sure") != "yes" {
-		return &jit.Error{Code: "NotConfirmed", Message: "tick the box that says you are sure, then end the protection"}
-	}
-	if _, err := s.App.Access.Disable(c.Context(), c.who, vms); err != nil {
-		return err
-	}
-	return s.seeOther(w, c, "machine?vm="+vms[0].String())
+	return s.second(func(sc second.Call) error { return ending.Pages{App: s.App}.Disable(sc, vms) })(w, c)
 }

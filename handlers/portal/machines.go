@@ -97,7 +97,7 @@ func (s *server) list(c call) (machinesView, error) {
 			return machinesView{}, err
 		}
 		view.Rows = append(view.Rows, row)
-		view.May.Request, view.May.Configure = view.May.Request || row.May.Request, view.May.Configure || row.May.Configure
+		view.May.Request, view.May.Configure, view.May.Disable = view.May.Request || row.May.Request, view.May.Configure || row.May.Configure, view.May.Disable || row.May.Disable
 	}
 	if view.Lacks, err = s.lacking(c, view); err != nil {
 		return machinesView{}, err

@@ -31,7 +31,7 @@ type page struct {
 }
 
 // views is one set of templates for each view, by name.
-var views = parse(web.Templates, "machines", "open", "last", "machine", "request", "configure", "changes", "grant", "decide", "lockdown", "lockedown", "activity", "windows", "report", "findings", "protect", "signin", "refused")
+var views = parse(web.Templates, "machines", "open", "last", "machine", "request", "configure", "ending", "changes", "grant", "decide", "lockdown", "lockedown", "activity", "windows", "report", "findings", "protect", "signin", "refused")
 
 func parse(files fs.FS, names ...string) map[string]*template.Template {
 	out := map[string]*template.Template{}

@@ -84,6 +84,15 @@ func ListLink(q inventory.MachineQuery) string {
 	return Link("", "tab", state, "text", q.Text, "group", q.ResourceGroup, "sub", q.Subscription, "sort", sort, "order", order, "size", size, "cursor", q.Cursor)
 }
 
+// ListAgain returns the address of the list that a form says it came from. What else it says is not followed.
+func ListAgain(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return Root
+	}
+	return ListLink(ReadList(u.Query()))
+}
+
 // Place is where a page stands in the list of a query, with links to those around it, "" for none.
 type Place struct {
 	First, Last, Of int
