@@ -37,7 +37,7 @@ func TestBulkLeavesWhatDiffers(t *testing.T) {
 		}
 	}
 	drawn := s.get("configure?vm=" + web + "&vm=" + app1)
-	drawn.holds(t, "These machines have different policies", `name="bulk"`, "leave as it is: on 1 of 2", "Port 22, maximum time", "3 h on web", "1 h on app1", "Port 8443", "protected on app1", "not named on web", "/28 on app1", "no bound on web",
+	drawn.holds(t, "These machines have different policies", `name="bulk"`, "on 1 of 2, as it is", "Port 22, maximum time", "3 h on web", "1 h on app1", "Port 8443", "protected on app1", "not named on web", "/28 on app1", "no bound on web",
 		`id="existing-leave" checked`, `<option value="leave" selected>leave as it is</option>`, `name="allapprovers" value="leave"`, "Nothing changes; its rules already say so.")
 	tags := seenField.FindAllStringSubmatch(drawn.text, -1)
 	if len(tags) != 2 {
@@ -94,7 +94,7 @@ func TestBulkWithoutPolicy(t *testing.T) {
 	if _, _, err := s.app.Access.Enable(t.Context(), caller("alice"), []jit.Policy{strict}, false); err != nil {
 		t.Fatal(err)
 	}
-	s.get("configure?vm="+web+"&vm="+app1).holds(t, "none yet on web", "leave as it is: on 1 of 2")
+	s.get("configure?vm="+web+"&vm="+app1).holds(t, "none yet on web", "on 1 of 2, as it is")
 	send := func(where string) page {
 		return s.post("configure", "bulk", "yes", "vm", web, "vm", app1, "number", "22", "protocol", "TCP", "sources", "any", "maximum", "1 h", "mapped", "", "approvers", "leave", "where", where,
 			"existing", "leave", "demands", "shown", "noany", "leave", "needwhy", "leave", "allapprovers", "leave", "approvedby", "leave", "intent", "save")

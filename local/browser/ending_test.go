@@ -49,6 +49,9 @@ func TestEndTicked(t *testing.T) {
 	b.click(`.selection button[value=ask]`)
 	b.says("#pane h2", "End protection of 2 machines")
 	b.shot("ending")
+	if at := script[string](b, "location.pathname"); at != "/api/portal/" {
+		t.Errorf("the form that ends protection has an address: %s", at)
+	}
 	b.check(lib, "the form that ends protection")
 	b.click(`#pane button[value=end]`)
 	b.says("#pane [role=alert]", "Nothing was ended.")

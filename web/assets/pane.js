@@ -12,7 +12,7 @@
   const addressOf = (panel) => {
     if (!panel || panel.dataset.address) return panel?.dataset.address || "";
     const form = panel.querySelector("form.fill");
-    if (!form) return "";
+    if (!form || form.dataset.once !== undefined) return ""; // asked once: no link leads to it, and no tick of it is kept
     const q = new URLSearchParams(all(form, 'input[name="vm"]').map((el) => ["vm", el.value])).toString();
     return q && q.length < 4000 ? `${form.getAttribute("action")}?${q}` : "";
   };
