@@ -332,11 +332,13 @@ func walk() map[string]func(s *shared) []walked {
 			return out
 		}
 	}
-	forms := func(path, fields string) func(*shared) []walked {
+	forms := func(path string, each ...string) func(*shared) []walked {
 		return func(*shared) []walked {
 			var out []walked
-			for _, vms := range []string{"vm=" + mine, "vm=" + mine + "&vm=" + neighbour, "vm=" + neighbour} {
-				out = append(out, walked{"POST", "/api/portal/" + path, vms + "&" + fields})
+			for _, fields := range each {
+				for _, vms := range []string{"vm=" + mine, "vm=" + mine + "&vm=" + neighbour, "vm=" + neighbour} {
+					out = append(out, walked{"POST", "/api/portal/" + path, vms + "&" + fields})
+				}
 			}
 			return out
 		}
@@ -410,14 +412,14 @@ func walk() map[string]func(s *shared) []walked {
 		"portal GET /request":                pages("request"),
 		"portal POST /request":               forms("request", "intent=open&source=mine&why=x&port-0-22=on&for-0-22=1+h&port-1-22=on&for-1-22=1+h"),
 		"portal GET /configure":              pages("configure"),
-		"portal POST /configure":             forms("configure", "intent=save&existing=override&number=22&protocol=*&sources=*&maximum=3+h"),
-		"portal POST /disable":               forms("disable", "sure=yes"),
+		"portal POST /configure":             forms("configure", "intent=save&existing=override&number=22&protocol=*&sources=*&maximum=3+h", "bulk=yes&existing=leave&intent=preview", "bulk=yes&existing=leave&intent=save&number=22&where=all&approvers=leave"),
+		"portal POST /disable":               forms("disable", "sure=yes", "intent=ask", "intent=end", "intent=end&sure=yes"),
 		"portal GET /requests/{id}":          func(s *shared) []walked { return portalOf(s, "") },
 		"portal POST /requests/{id}/extend":  form("/extend", "for=2+h"),
 		"portal POST /requests/{id}/close":   form("/close", ""),
 		"portal POST /requests/{id}/again":   form("/again", ""),
 		"portal GET /last":                   get("/api/portal/last"),
-		"portal GET /requests/{id}/rdp":      func(s *shared) []walked { return portalOf(s, "/rdp?vm="+neighbour+"&host=10.77.7.71") },
+		"portal GET /requests/{id}/rdp":      func(s *shared) []walked { return portalOf(s, "/rdp?vm="+neighbour+"&host=10.77.7.71&user=x") },
 		"portal GET /requests/{id}/decide":   func(s *shared) []walked { return portalOf(s, "/decide") },
 		"portal POST /requests/{id}/approve": form("/approve", "digest=x"),
 		"portal POST /requests/{id}/deny":    form("/deny", "reason=x"),
