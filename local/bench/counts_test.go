@@ -52,6 +52,19 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestCountsOfTelling checks that telling people adds no call to an opening or a closing: what there is to tell rides in the transactions that
+// store what it tells of. Delivering it comes after, and is not counted here.
+func TestCountsOfTelling(t *testing.T) {
+	for _, s := range []shape{{1, 1, 1}, {10, 2, 2}} {
+		quiet, telling := ours(t, s, usual(), 5*time.Second, 5*time.Second, 2), oursIn(t, setting{seed: 1, tells: true}, s, usual(), 5*time.Second, 5*time.Second, 2)
+		for i := range quiet {
+			if diff := cmp.Diff([2]cost{quiet[i].open, quiet[i].close}, [2]cost{telling[i].open, telling[i].close}); diff != "" {
+				t.Errorf("%v, request %d, opening and closing (-without telling +with):\n%s", s, i+1, diff)
+			}
+		}
+	}
+}
+
 // TestCountsOfCrowd checks that requests that come together on one group share two writes, and that no rule is lost.
 // A second write would be refused here.
 func TestCountsOfCrowd(t *testing.T) {

@@ -23,9 +23,15 @@ type measured struct {
 // ours makes runs requests of a shape one after the other, each from its opening to its closing. The first finds nothing
 // in the app's memory, the later ones what the one before left there.
 func ours(t *testing.T, s shape, m mode, low, high time.Duration, runs int) []measured {
+	return oursIn(t, setting{seed: 1}, s, m, low, high, runs)
+}
+
+// oursIn is ours in a world of a setting.
+func oursIn(t *testing.T, in setting, s shape, m mode, low, high time.Duration, runs int) []measured {
+	in.estate = estate{machines: s.machines, groups: s.groups}
 	var out []measured
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, setting{estate: estate{machines: s.machines, groups: s.groups}, seed: 1})
+		w := newWorld(t, in)
 		w.enable(s.machines, s.ports)
 		time.Sleep(30 * time.Second) // the tokens that this took come back
 		defer w.serve(w.hostWidth(), w.revoke)()

@@ -28,6 +28,7 @@ import (
 	"portcullis/core/network"
 	"portcullis/core/plan"
 	"portcullis/core/store"
+	"portcullis/core/tell"
 	"portcullis/handlers"
 	"portcullis/infra/arm"
 	"portcullis/infra/azfirewall"
@@ -92,6 +93,7 @@ type world struct {
 	door   http.Handler // Resource Manager, as calls come to it
 	real   bool
 	free   bool
+	tells  bool
 	wait   time.Duration
 	rng    *rand.Rand
 	drawn  []time.Duration // how long a write to each group takes
@@ -105,6 +107,7 @@ type setting struct {
 	seed  uint64
 	real  bool // in real time: no call takes longer than it does, and links in answers name the server that was asked
 	free  bool // the app does not keep to the network provider's limit, as PORTCULLIS_NETWORK_WRITE_LIMIT=off has it
+	tells bool // people are told in two channels; what delivers it finds nothing, and costs nothing
 
 	// wait is how long a request is waited for before it is answered with 202. 0 is to its end, however long that is.
 	wait   time.Duration
@@ -114,7 +117,7 @@ type setting struct {
 
 func newWorld(tb testing.TB, s setting) *world {
 	tb.Helper()
-	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, free: s.free, wait: cmp.Or(s.wait, time.Hour), rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
+	w := &world{tb: tb, estate: s.estate, queue: newQueue(), real: s.real, free: s.free, tells: s.tells, wait: cmp.Or(s.wait, time.Hour), rng: rand.New(rand.NewPCG(s.seed, 7)), drawn: make([]time.Duration, s.groups+s.spare)}
 	var err error
 	base := armURL
 	if s.real {
@@ -218,8 +221,12 @@ func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 	w.check(err)
 	rows, err := table.New(tableURL, identity("app"), table.Options{ClientOptions: w.toTables()})
 	w.check(err)
+	var courier *tell.Courier
+	if w.tells {
+		courier = &tell.Courier{Outbox: unread{rows}, Channels: []tell.Named{{Name: "chat"}, {Name: "mail"}}, Now: time.Now}
+	}
 	rooms := core.New(core.Ports{
-		Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
+		Courier: courier, Network: groups, Kinds: network.KindsOf(network.SecurityGroups(timed{groups, &w.writes}), network.AzureFirewalls(gates)),
 		Policies: rows, Grants: rows, Keys: rows, History: rows, Targets: rows, Activity: rows, Holds: rows, Sweeps: rows, Reviews: rows, BreakGlass: time.Hour,
 		Alarm: alarm{w.queue}, Authority: authority, Subscriptions: []string{sub}, Now: time.Now, NewID: newID,
 	})
@@ -235,6 +242,14 @@ func (w *world) wire() (*core.App, *table.Store, http.Handler) {
 		Wait: w.wait, Version: "bench", NewID: newID, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	return rooms, rows, app
+}
+
+// unread is an outbox in which letters are stored, and never found by whoever delivers.
+type unread struct{ store.Outbox }
+
+// Letters implements [store.Outbox].
+func (unread) Letters(context.Context, string, string, int) ([]store.Letter, string, error) {
+	return nil, "", nil
 }
 
 // call makes one HTTP request to the app and wants a status of 200.
