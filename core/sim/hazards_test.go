@@ -34,8 +34,8 @@ func TestHazards(t *testing.T) {
 			}
 		}
 	}
-	if rows != 96+17 {
-		t.Errorf("%d rows, want 96 of the platform and 17 of others", rows)
+	if rows != 100+17 {
+		t.Errorf("%d rows, want 100 of the platform and 17 of others", rows)
 	}
 }
 
