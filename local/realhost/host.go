@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -108,13 +109,17 @@ func environment(dir, home, root, url string, cfg Config) []string {
 	return env
 }
 
+// freePort returns a port that nobody listens on. It lies below those that systems hand out by themselves: the host takes seconds to
+// listen, by when one of these may be another's, who then answers in its place.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 50 {
+		port := 10_000 + mathrand.IntN(20_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port of fifty is free")
 }
 
 // Ready waits until a GET of path is answered by a function: with anything but 404 and 503.
