@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"portcullis/core"
+	"portcullis/core/coretest"
 	"portcullis/core/store"
 	outward "portcullis/core/stream"
 )
@@ -138,4 +139,41 @@ func TestSweepSendsTheLogOverCrashes(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestSweepSendsAgain kills the app after the receiver has taken entries and before that is noted: they come again, and nothing lacks.
+func TestSweepSendsAgain(t *testing.T) {
+	w, s := sweptStream(t)
+	var mu sync.Mutex
+	dead := false
+	fault := func(_ context.Context, step coretest.Step) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if dead = dead || step.Op == "PutStream" && s.took() > 0; dead {
+			return fmt.Errorf("%s: %w", step.Op, errFault)
+		}
+		return nil
+	}
+	w.cloud.Fault, w.store.Fault, w.bell.Fault = fault, fault, fault
+	_, _ = w.Sweep(t.Context(), who("timer")) // it dies on its way, or is done before
+	taken := s.took()
+	w.restart()
+	w.streaming(s)
+	for range 3 {
+		w.leap(5 * time.Minute) // beyond the lease of who died
+		w.sweep()
+	}
+	if lacks := s.lacks(w); !dead || taken == 0 || slices.Max(slices.Collect(maps.Values(s.has))) < 2 || len(lacks) != 0 || len(s.skip) != 0 {
+		t.Errorf("dead %v, %d were taken, then came %v; it lacks %q, came too early %q", dead, taken, s.has, lacks, s.skip)
+	}
+	if w.allows("web-nsg") != 0 || !w.repaired() {
+		t.Errorf("%d allows, %q", w.allows("web-nsg"), w.lines("apps-nsg"))
+	}
+}
+
+// took is how many entries it has taken.
+func (s *security) took() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.has)
 }
