@@ -23,7 +23,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -153,10 +152,11 @@ func source() (string, error) {
 }
 
 func start(service Service, dir, work string) (url string, stop func(), err error) {
-	port, err := freePort()
+	free, err := child.FreePort()
 	if err != nil {
 		return "", nil, err
 	}
+	port := strconv.Itoa(free)
 	var out bytes.Buffer
 	node := exec.Command("node", filepath.Join(dir, "node_modules", "azurite", "dist", "src", string(service), "main.js"),
 		"--"+string(service)+"Port", port, "--"+string(service)+"Host", "127.0.0.1", "--silent", "--skipApiVersionCheck",
@@ -203,17 +203,4 @@ func await(address string, exited <-chan struct{}) error {
 			}
 		}
 	}
-}
-
-// freePort returns a port that nobody listens on. It lies below those that systems hand out by themselves: Node takes a while to listen,
-// by when one of these may be another's, who then answers in its place.
-func freePort() (string, error) {
-	for range 50 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return "", errors.New("no port of fifty is free")
 }

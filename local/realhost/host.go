@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -65,7 +63,7 @@ func Start(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(home))
 	}
@@ -107,19 +105,6 @@ func environment(dir, home, root, url string, cfg Config) []string {
 		env = append(env, "AzureWebJobsStorage="+cfg.Storage)
 	}
 	return env
-}
-
-// freePort returns a port that nobody listens on. It lies below those that systems hand out by themselves: the host takes seconds to
-// listen, by when one of these may be another's, who then answers in its place.
-func freePort() (int, error) {
-	for range 50 {
-		port := 10_000 + mathrand.IntN(20_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no port of fifty is free")
 }
 
 // Ready waits until a GET of path is answered by a function: with anything but 404 and 503.
